@@ -1,0 +1,1 @@
+"""unrip: a market maker for NEAR Intents."""
