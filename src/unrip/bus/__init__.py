@@ -1,0 +1,1 @@
+"""Kafka: producer, consumer, admin, and an in-memory twin with the same contract tests."""

@@ -1,0 +1,1 @@
+"""Reference price sources: Kraken and CoinGecko."""

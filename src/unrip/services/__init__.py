@@ -1,0 +1,1 @@
+"""One module per service: its pure logic and its wiring."""

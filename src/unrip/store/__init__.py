@@ -1,0 +1,1 @@
+"""PostgreSQL: migrations, named SQL, ledger, history, queries, and in-memory twins."""

@@ -1,0 +1,1 @@
+"""Venues the desk trades on."""

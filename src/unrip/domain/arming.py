@@ -1,0 +1,56 @@
+"""The switches an operator holds: armed, paused, halted. Pure; every start is disarmed (R7)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from unrip.domain.pairs import Direction
+from unrip.domain.values import Value
+
+
+class ArmLease(Value):
+    """A recorded permission to act, for a time."""
+
+    directions: tuple[Direction, ...]
+    actor: str
+    reason: str
+    #: The configuration it was given for; another one needs another lease.
+    configuration_hash: str
+    granted_at: datetime
+    expires_at: datetime
+
+
+class Switches(Value):
+    """The state of the switches.
+
+    `halted` and `paused` stand over the lease without ending it, so that a refusal names what really stands in the
+    way; `halted` stays until the next explicit arm.
+    """
+
+    lease: ArmLease | None = None
+    paused: bool = False
+    halted: bool = False
+
+    def armed_directions(self, now: datetime) -> tuple[Direction, ...]:
+        """The directions under an unexpired lease. Whether they may act also depends on `halted` and `paused`."""
+        if self.lease is None or now >= self.lease.expires_at:
+            return ()
+        return self.lease.directions
+
+    def armed(self, lease: ArmLease) -> Switches:
+        """An explicit arm: the only way out of halted."""
+        return msgspec.structs.replace(self, lease=lease, halted=False)
+
+    def disarmed(self) -> Switches:
+        """No direction may act."""
+        return msgspec.structs.replace(self, lease=None)
+
+    def halt(self) -> Switches:
+        """Nothing acts until somebody arms again."""
+        return msgspec.structs.replace(self, halted=True)
+
+    def with_paused(self, *, paused: bool) -> Switches:
+        """Pause keeps the lease: what was armed goes on after resume."""
+        return msgspec.structs.replace(self, paused=paused)

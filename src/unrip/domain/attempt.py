@@ -1,0 +1,135 @@
+"""What becomes of a command: the states of an attempt, their reasons and their evidence."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from unrip.domain.desk import LedgerView
+from unrip.domain.pairs import Direction
+from unrip.domain.values import Amount, Delta, Value
+
+
+class AttemptState(StrEnum):
+    """The states an attempt passes through (blueprint, section 8).
+
+    Once a byte may have left, only chain evidence ends an offer: a relay's refusal is a note, not an end.
+    """
+
+    REJECTED = "rejected"
+    """Never claimed; nothing was signed or held."""
+    CLAIMED = "claimed"
+    """Claim, hold and signed payload are committed; no byte has left yet, or the process died before it could say."""
+    SENT = "sent"
+    ACCEPTED = "accepted"
+    """The relay took the answer into its auction: neither a win nor a fill."""
+    REFUSED = "refused"
+    """The relay refused the answer. Whoever saw the bytes may still use them until the deadline."""
+    UNANSWERED = "unanswered"
+    """The relay's reply never came: unknown, which is not no."""
+    SETTLED = "settled"
+    LAPSED = "lapsed"
+    """Provably dead: nonce unused and salt valid at a final block after the deadline."""
+    DROPPED = "dropped"
+    """Given up by the claiming process before the first byte; the hold went with it in the same commit."""
+
+    @property
+    def terminal(self) -> bool:
+        """Exactly one of these ends every command."""
+        return self in {self.REJECTED, self.SETTLED, self.LAPSED, self.DROPPED}
+
+
+class Rejection(StrEnum):
+    """Why a command was not claimed."""
+
+    DISARMED = "disarmed"
+    HALTED = "halted"
+    COMMAND_INVALID = "command_invalid"
+    """Its own numbers break a limit: who can write the topic must not be able to trade freely."""
+    WINDOW_CLOSED = "window_closed"
+    NOT_CONNECTED = "not_connected"
+    INVENTORY_STALE = "inventory_stale"
+    """Our own read of the verifier is missing or old."""
+    INVENTORY_DRIFT = "inventory_drift"
+    """Our own read credits less than the snapshot it was decided on, and no fill or hold explains it."""
+    INSUFFICIENT_INVENTORY = "insufficient_inventory"
+    """The ledger cannot hold that much."""
+    SUPERSEDED = "superseded"
+    """Commanded by an older strategy than the newest seen."""
+
+
+class Drop(StrEnum):
+    """Why a claimed attempt was given up before its first byte left."""
+
+    WINDOW_CLOSED = "window_closed"
+    SOCKET_GONE = "socket_gone"
+
+
+class VenueReply(Value):
+    """What the relay said to an answer."""
+
+    accepted: bool
+    code: int | None
+    text: str
+    received_at: datetime
+
+
+class ChainEvidence(Value):
+    """What one final block says about an offer's nonce."""
+
+    height: int
+    block_time: datetime
+    nonce_used: bool
+    salt_valid: bool
+    #: The transaction of the fill, where a notice named it.
+    tx_hash: str | None = None
+    #: What it moved for us, by the contract's own `token_diff` event; None where no transaction was read.
+    diff: dict[str, Delta] | None = None
+
+
+class TradeResult(Value):
+    """One state of one attempt, with the ledger as of the same transaction."""
+
+    command_id: str
+    quote_id: str
+    account: str
+    pair: str
+    direction: Direction
+    state: AttemptState
+    #: Of a rejection, a drop, or the relay's refusal.
+    reason: str | None
+    #: The numbers behind the reason.
+    numbers: dict[str, str]
+    #: The offer's hash, known before sending.
+    quote_hash: str | None
+    #: The frame as sent, whole (R73); it holds no secret.
+    request: str | None
+    response: VenueReply | None
+    evidence: ChainEvidence | None
+    #: While the outcome is unknown: when the chain is asked again.
+    next_check_at: datetime | None
+    #: Filled in from the same transaction by the ledger.
+    ledger: LedgerView | None
+
+
+class Offer(Value):
+    """A signed offer as the ledger keeps it: everything needed to send, follow and end it."""
+
+    command_id: str
+    quote_id: str
+    account: str
+    pair: str
+    direction: Direction
+    asset_out: str
+    amount_out: Amount
+    quote_hash: str
+    nonce: str
+    salt: str
+    answer_by: datetime
+    offer_deadline: datetime
+    nonce_deadline: datetime
+    #: The exact text of the `quote_response` parameters: what is recorded is what is sent.
+    signed_payload: str
+    #: Ids of the chain it belongs to.
+    correlation_id: str
+    state: AttemptState

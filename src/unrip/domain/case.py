@@ -1,0 +1,151 @@
+"""Everything a decision looks at, worked out once: the reference price, the proposal and its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from unrip.domain.demand import SwapDemand
+from unrip.domain.desk import Desk
+from unrip.domain.inventory import IntentInventory
+from unrip.domain.market import MarketPrice
+from unrip.domain.pairs import Pair
+from unrip.domain.policy import Policy
+from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge
+from unrip.domain.values import Value, age_ms, epoch_ms, from_epoch_ms
+
+T = TypeVar("T")
+
+
+class Observed(Value, Generic[T]):
+    """A record as the strategy holds it: its id, when its adapter read the source, and what it says."""
+
+    event_id: str
+    observed_at: datetime
+    value: T
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One demand with all that was known at `now`. Derived numbers are None where an input is missing."""
+
+    demand: SwapDemand
+    pair: Pair
+    price: Observed[MarketPrice] | None
+    inventory: Observed[IntentInventory] | None
+    desk: Desk
+    policy: Policy
+    now: datetime
+
+    @cached_property
+    def fair_rate(self) -> Decimal | None:
+        """Quote per base."""
+        return self.price.value.fair_rate if self.price else None
+
+    @cached_property
+    def price_age_ms(self) -> int | None:
+        """Age of Kraken's reading by its own time or ours, whichever is older."""
+        if self.price is None or self.price.value.kraken is None:
+            return None
+        reading = self.price.value.kraken
+        return age_ms(self.now, reading.observed_at, reading.source_time)
+
+    @cached_property
+    def coingecko_age_ms(self) -> int | None:
+        """Age of CoinGecko's reading by its own time stamp, never by the time of the answer."""
+        if self.price is None or self.price.value.coingecko is None:
+            return None
+        return age_ms(self.now, self.price.value.coingecko.btc_updated_at)
+
+    @cached_property
+    def price_degraded(self) -> bool:
+        """There is no usable second opinion."""
+        return self.coingecko_age_ms is None or self.coingecko_age_ms > self.policy.coingecko_age_max_ms
+
+    @cached_property
+    def inventory_age_ms(self) -> int | None:
+        """Age of the snapshot by its block's time or ours, whichever is older."""
+        if self.inventory is None:
+            return None
+        return age_ms(self.now, self.inventory.observed_at, self.inventory.value.block_time)
+
+    @cached_property
+    def window_left_ms(self) -> int:
+        """Time until the answer must be on the wire."""
+        return (self.demand.answer_by - self.now) // timedelta(milliseconds=1)
+
+    @cached_property
+    def offer_deadline(self) -> datetime:
+        """Now in whole milliseconds, plus what the taker asks for, plus the margin for clocks and transit."""
+        return from_epoch_ms(epoch_ms(self.now) + self.demand.min_deadline_ms + self.policy.deadline_margin_ms)
+
+    @cached_property
+    def demand_is_valid(self) -> bool:
+        """Exactly one positive amount, a positive life, and the assets of its direction."""
+        given = [amount for amount in (self.demand.amount_in, self.demand.amount_out) if amount is not None]
+        return (
+            len(given) == 1
+            and given[0] > 0
+            and self.demand.min_deadline_ms > 0
+            and self.pair.direction_of(self.demand.asset_in, self.demand.asset_out) is self.demand.direction
+        )
+
+    @cached_property
+    def proposal(self) -> Proposal | None:
+        """The offer we would make, None without a valid demand and a positive fair rate."""
+        if not self.demand_is_valid or self.fair_rate is None or self.fair_rate <= 0:
+            return None
+        edge = required_edge(
+            base=self.policy.edge_base,
+            per_sqrt_minute=self.policy.edge_per_sqrt_minute,
+            lifetime_ms=self.demand.min_deadline_ms + self.policy.deadline_margin_ms,
+        )
+        proposal = propose(
+            self.pair,
+            self.demand.direction,
+            fair_rate=self.fair_rate,
+            edge=edge,
+            amount_in=self.demand.amount_in,
+            amount_out=self.demand.amount_out,
+        )
+        return proposal if proposal.amount_out > 0 else None
+
+    @cached_property
+    def gross_edge(self) -> Fraction | None:
+        """Recomputed from the integers."""
+        if self.proposal is None or self.fair_rate is None:
+            return None
+        return gross_edge(self.pair, self.demand.direction, fair_rate=self.fair_rate, proposal=self.proposal)
+
+    @cached_property
+    def notional_eur(self) -> Fraction | None:
+        """Fair value in EUR of the side we receive."""
+        if self.proposal is None or self.fair_rate is None or self.price is None:
+            return None
+        return notional_eur(
+            self.pair,
+            self.demand.direction,
+            fair_rate=self.fair_rate,
+            eur_per_quote=self.price.value.eure_eur_assumption,
+            proposal=self.proposal,
+        )
+
+    @cached_property
+    def credited(self) -> int | None:
+        """What both the snapshot and the ledger credit of the asset we would spend; None when either is missing."""
+        if self.inventory is None or self.desk.ledger is None:
+            return None
+        asset = self.demand.asset_out
+        return min(self.inventory.value.credited.get(asset, 0), self.desk.ledger.credited.get(asset, 0))
+
+    @cached_property
+    def spendable(self) -> int | None:
+        """Credited less what is promised, by the ledger and by own commands it has not handled yet."""
+        if self.inventory is None:
+            return None
+        asset = self.demand.asset_out
+        return self.desk.spendable(asset, self.inventory.value.credited.get(asset, 0))

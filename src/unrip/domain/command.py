@@ -1,0 +1,51 @@
+"""The instruction to sign exactly one offer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from unrip.domain.pairs import Direction
+from unrip.domain.values import Amount, Value
+
+
+class TradeCommand(Value):
+    """Everything the signer needs, chosen once. The same command always gives the same bytes.
+
+    Never edited, only executed or rejected; the executor chooses neither nonce nor deadline.
+    """
+
+    command_id: str
+    decision_id: str
+    quote_id: str
+    account: str
+    pair: str
+    direction: Direction
+    asset_in: str
+    asset_out: str
+    #: What we receive.
+    amount_in: Amount
+    #: What we spend.
+    amount_out: Amount
+    #: True when the taker fixed `amount_in`, so that we propose `amount_out`.
+    exact_in: bool
+    answer_by: datetime
+    #: The signed deadline, whole milliseconds.
+    offer_deadline: datetime
+    #: The salt inside the nonce, 8 hex digits.
+    salt: str
+    #: The finished nonce, base64 of 32 bytes.
+    nonce: str
+    nonce_deadline: datetime
+    #: The numbers the executor checks again by itself.
+    fair_rate: Decimal
+    gross_edge: Decimal
+    edge_threshold: Decimal
+    notional_eur: Decimal
+    #: The snapshot it was decided on, and what that snapshot credits of the asset we spend.
+    inventory_id: str
+    inventory_height: int
+    inventory_credited: Amount
+    #: The deciding strategy's take-over number.
+    generation: int
+    policy_hash: str

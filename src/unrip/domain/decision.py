@@ -1,0 +1,93 @@
+"""A decision and the reasons that can refuse one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from unrip.domain.command import TradeCommand
+from unrip.domain.desk import Desk
+from unrip.domain.pairs import Direction
+from unrip.domain.values import Amount, Delta, Value
+
+
+class Refusal(StrEnum):
+    """Why a demand gets no offer. Stable strings, counted; in the order in which the guards are evaluated."""
+
+    PAUSED = "paused"
+    DISARMED = "disarmed"
+    DIRECTION_DISARMED = "direction_disarmed"
+    HALTED = "halted"
+    RECOVERING = "recovering"
+    ROUTER_LEG = "router_leg"
+    DEMAND_INVALID = "demand_invalid"
+    BELOW_MINIMUM = "below_minimum"
+    WINDOW_CLOSED = "window_closed"
+    WINDOW_TOO_SHORT = "window_too_short"
+    DEADLINE_TOO_LONG = "deadline_too_long"
+    CLOCK_SKEWED = "clock_skewed"
+    PRICE_MISSING = "price_missing"
+    PRICE_STALE = "price_stale"
+    PRICE_SOURCES_DISAGREE = "price_sources_disagree"
+    INVENTORY_MISSING = "inventory_missing"
+    INVENTORY_STALE = "inventory_stale"
+    INSUFFICIENT_INVENTORY = "insufficient_inventory"
+    """We never had that much."""
+    INVENTORY_HELD = "inventory_held"
+    """We have it, but it is promised elsewhere."""
+    EDGE_BELOW_THRESHOLD = "edge_below_threshold"
+    NOTIONAL_ABOVE_CAP = "notional_above_cap"
+    EXECUTOR_NOT_READY = "executor_not_ready"
+    AUDIT_STORE_UNAVAILABLE = "audit_store_unavailable"
+    KEY_NOT_REGISTERED = "key_not_registered"
+    VENUE_PAUSED = "venue_paused"
+
+
+class Guard(Value):
+    """One question that was asked, with the numbers that answered it."""
+
+    reason: Refusal
+    passed: bool
+    numbers: dict[str, str]
+
+
+class Decision(Value):
+    """What was decided about one demand, with every input of `decide` by value or id.
+
+    `offset` and `topic_id` name the demand's record, so that a restart goes on right after it.
+    """
+
+    decision_id: str
+    demand_id: str
+    quote_id: str
+    pair: str
+    direction: Direction
+    accepted: bool
+    #: The first guard that refused, None when accepted.
+    reason: Refusal | None
+    guards: tuple[Guard, ...]
+    decided_at: datetime
+    demand_topic_id: str
+    demand_offset: int
+    price_id: str | None
+    inventory_id: str | None
+    policy_hash: str
+    desk: Desk
+    #: `kraken.websocket` or `kraken.rest`.
+    price_source: str | None
+    price_age_ms: int | None
+    #: CoinGecko could not be used as the second opinion.
+    price_degraded: bool
+    inventory_age_ms: int | None
+    eure_eur_assumption: Decimal | None
+    fair_rate: Decimal | None
+    implied_rate: Decimal | None
+    gross_edge: Decimal | None
+    edge_threshold: Decimal
+    notional_eur: Decimal | None
+    #: What the offer would spend, and what could be spent.
+    required: Amount | None
+    spendable: Delta | None
+    #: The command, whole, when accepted.
+    command: TradeCommand | None

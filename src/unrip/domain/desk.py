@@ -1,0 +1,74 @@
+"""What the strategy knows of the desk itself at the moment of a decision."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from unrip.domain.pairs import Direction
+from unrip.domain.values import Amount, Value
+
+
+class CommandPosition(Value):
+    """How far the executor has come: every command before `next_offset` of this topic is claimed or rejected."""
+
+    topic_id: str
+    next_offset: int
+
+
+class LedgerView(Value):
+    """The executor's ledger as of one transaction."""
+
+    #: Height of the final block that `credited` was read at.
+    height: int
+    credited: dict[str, Amount]
+    held: dict[str, Amount]
+    #: None while no command was ever handled.
+    position: CommandPosition | None
+
+
+class ExecutorView(Value):
+    """The active executor's last beat."""
+
+    observed_at: datetime
+    ready: bool
+    #: Open attempts of an earlier life have not all been asked about yet.
+    recovering: bool
+    paused: bool
+    halted: bool
+    armed: tuple[Direction, ...]
+
+
+class HistoryView(Value):
+    """The history writer's last beat."""
+
+    observed_at: datetime
+    #: Its database accepts writes.
+    database_up: bool
+    lag: int
+
+
+class Desk(Value):
+    """One frozen value, kept from events; a decision is recomputed from it byte for byte (blueprint, section 6)."""
+
+    armed: tuple[Direction, ...]
+    paused: bool
+    halted: bool
+    #: The strategy's own PostgreSQL session, and with it its lock, is alive.
+    store_up: bool
+    #: The strategy's take-over number; a claim refuses a command of an older one.
+    generation: int
+    executor: ExecutorView | None
+    history: HistoryView | None
+    ledger: LedgerView | None
+    #: Spent by own commands that the ledger has not handled yet, per asset.
+    uncounted: dict[str, Amount]
+
+    def spendable(self, asset_id: str, snapshot_credited: int) -> int | None:
+        """Credited minus promised, None while the ledger is unknown.
+
+        The smaller of the two credited readings counts: whichever is older errs on the safe side (section 7).
+        """
+        if self.ledger is None:
+            return None
+        credited = min(snapshot_credited, self.ledger.credited.get(asset_id, Amount(0)))
+        return credited - self.ledger.held.get(asset_id, 0) - self.uncounted.get(asset_id, 0)

@@ -1,0 +1,240 @@
+"""The guards, one small function each: did it pass, and which numbers say so.
+
+A guard that cannot be evaluated refuses (blueprint, principle 4); it shows `unknown` as its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+from unrip.domain.case import Case
+from unrip.domain.decision import Guard, Refusal
+from unrip.domain.values import age_ms, decimal_of
+
+Verdict = tuple[bool, dict[str, str]]
+
+
+def _text(number: Decimal | Fraction | float | None) -> str:
+    if number is None:
+        return "unknown"
+    return str(decimal_of(number).normalize()) if isinstance(number, Fraction) else str(number)
+
+
+def _at_most(name: str, number: int | Decimal | Fraction | None, limit: int | Decimal) -> Verdict:
+    passed = number is not None and number <= limit
+    return passed, {name: _text(number), "limit": _text(limit)}
+
+
+def _at_least(name: str, number: int | Decimal | Fraction | None, limit: int | Decimal | None) -> Verdict:
+    passed = number is not None and limit is not None and number >= limit
+    return passed, {name: _text(number), "limit": _text(limit)}
+
+
+def not_paused(case: Case) -> Verdict:
+    return not case.desk.paused, {}
+
+
+def armed(case: Case) -> Verdict:
+    return bool(case.desk.armed), {"armed": ",".join(case.desk.armed) or "none"}
+
+
+def direction_armed(case: Case) -> Verdict:
+    return case.demand.direction in case.desk.armed, {
+        "direction": case.demand.direction,
+        "armed": ",".join(case.desk.armed) or "none",
+    }
+
+
+def not_halted(case: Case) -> Verdict:
+    return not case.desk.halted, {}
+
+
+def not_recovering(case: Case) -> Verdict:
+    recovering = case.desk.executor.recovering if case.desk.executor else None
+    return recovering is False, {"recovering": "unknown" if recovering is None else str(recovering).lower()}
+
+
+def not_a_router_leg(case: Case) -> Verdict:
+    return not case.demand.router_leg or case.policy.answer_router_legs, {
+        "router_leg": str(case.demand.router_leg).lower()
+    }
+
+
+def demand_valid(case: Case) -> Verdict:
+    return case.demand_is_valid, {
+        "amount_in": str(case.demand.amount_in),
+        "amount_out": str(case.demand.amount_out),
+        "min_deadline_ms": str(case.demand.min_deadline_ms),
+    }
+
+
+def above_minimum(case: Case) -> Verdict:
+    return _at_least("notional_eur", case.notional_eur, case.policy.notional_floor_eur)
+
+
+def window_open(case: Case) -> Verdict:
+    return case.window_left_ms > 0, {"window_left_ms": str(case.window_left_ms)}
+
+
+def window_long_enough(case: Case) -> Verdict:
+    return _at_least("window_left_ms", case.window_left_ms, case.policy.window_needed_ms)
+
+
+def deadline_short_enough(case: Case) -> Verdict:
+    return _at_most("min_deadline_ms", case.demand.min_deadline_ms, case.policy.deadline_max_ms)
+
+
+def clocks_agree(case: Case) -> Verdict:
+    """No input lies ahead of our clock by more than the limit: then one of the clocks is wrong."""
+    instants = {"demand": case.demand.received_at}
+    if case.price is not None and case.price.value.kraken is not None:
+        instants["price"] = case.price.value.kraken.source_time or case.price.value.kraken.observed_at
+    if case.inventory is not None:
+        instants["block"] = case.inventory.value.block_time
+    ahead = {name: (instant - case.now) // timedelta(milliseconds=1) for name, instant in instants.items()}
+    worst = max(ahead, key=lambda name: ahead[name])
+    passed = ahead[worst] <= case.policy.clock_ahead_max_ms
+    return passed, {"ahead_ms": str(ahead[worst]), "of": worst, "limit": str(case.policy.clock_ahead_max_ms)}
+
+
+def price_known(case: Case) -> Verdict:
+    system = case.price.value.kraken_system if case.price else None
+    known = case.fair_rate is not None and case.fair_rate > 0
+    return known, {"fair_rate": _text(case.fair_rate), "kraken_system": system or "unknown"}
+
+
+def price_fresh(case: Case) -> Verdict:
+    return _at_most("price_age_ms", case.price_age_ms, case.policy.kraken_age_max_ms)
+
+
+def price_sources_agree(case: Case) -> Verdict:
+    """CoinGecko missing alone is degraded, not refused (blueprint, section 6)."""
+    if case.fair_rate is not None and case.price_degraded:
+        return True, {"disagreement": "no second opinion", "coingecko_age_ms": _text(case.coingecko_age_ms)}
+    return _at_most("disagreement", case.price.value.disagreement if case.price else None, case.policy.disagreement_max)
+
+
+def inventory_known(case: Case) -> Verdict:
+    return case.credited is not None, {
+        "snapshot": "unknown" if case.inventory is None else str(case.inventory.value.height),
+        "ledger": "unknown" if case.desk.ledger is None else str(case.desk.ledger.height),
+    }
+
+
+def inventory_fresh(case: Case) -> Verdict:
+    return _at_most("inventory_age_ms", case.inventory_age_ms, case.policy.inventory_age_max_ms)
+
+
+def inventory_sufficient(case: Case) -> Verdict:
+    return _at_least("credited", case.credited, case.proposal.amount_out if case.proposal else case.demand.amount_out)
+
+
+def inventory_free(case: Case) -> Verdict:
+    return _at_least("spendable", case.spendable, case.proposal.amount_out if case.proposal else case.demand.amount_out)
+
+
+def edge_sufficient(case: Case) -> Verdict:
+    return _at_least("gross_edge", case.gross_edge, case.policy.edge_threshold)
+
+
+def notional_below_cap(case: Case) -> Verdict:
+    return _at_most("notional_eur", case.notional_eur, case.policy.notional_cap_eur)
+
+
+def executor_ready(case: Case) -> Verdict:
+    """The active executor's beat is recent, and says ready, running and armed for this direction."""
+    executor = case.desk.executor
+    if executor is None:
+        return False, {"executor_age_ms": "unknown"}
+    age = age_ms(case.now, executor.observed_at)
+    passed = (
+        age <= case.policy.beat_age_max_ms
+        and executor.ready
+        and not executor.paused
+        and not executor.halted
+        and case.demand.direction in executor.armed
+    )
+    return passed, {
+        "executor_age_ms": str(age),
+        "limit": str(case.policy.beat_age_max_ms),
+        "ready": str(executor.ready).lower(),
+        "paused": str(executor.paused).lower(),
+        "halted": str(executor.halted).lower(),
+        "armed": ",".join(executor.armed) or "none",
+    }
+
+
+def audit_store_available(case: Case) -> Verdict:
+    """What is decided can be recorded: our own session and the history writer's database both live."""
+    history = case.desk.history
+    if history is None:
+        return False, {"store_up": str(case.desk.store_up).lower(), "history_age_ms": "unknown"}
+    age = age_ms(case.now, history.observed_at)
+    passed = (
+        case.desk.store_up
+        and history.database_up
+        and age <= case.policy.beat_age_max_ms
+        and history.lag <= case.policy.history_lag_max
+    )
+    return passed, {
+        "store_up": str(case.desk.store_up).lower(),
+        "history_database_up": str(history.database_up).lower(),
+        "history_age_ms": str(age),
+        "limit": str(case.policy.beat_age_max_ms),
+        "history_lag": str(history.lag),
+        "lag_limit": str(case.policy.history_lag_max),
+    }
+
+
+def key_registered(case: Case) -> Verdict:
+    snapshot = case.inventory.value if case.inventory else None
+    if snapshot is None:
+        return False, {"key_registered": "unknown"}
+    return snapshot.key_registered and not snapshot.account_locked, {
+        "key_registered": str(snapshot.key_registered).lower(),
+        "account_locked": str(snapshot.account_locked).lower(),
+    }
+
+
+def venue_running(case: Case) -> Verdict:
+    paused = case.inventory.value.contract_paused if case.inventory else None
+    return paused is False, {"contract_paused": "unknown" if paused is None else str(paused).lower()}
+
+
+#: In the order of the blueprint (section 6); the first that refuses is named.
+GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
+    Refusal.PAUSED: not_paused,
+    Refusal.DISARMED: armed,
+    Refusal.DIRECTION_DISARMED: direction_armed,
+    Refusal.HALTED: not_halted,
+    Refusal.RECOVERING: not_recovering,
+    Refusal.ROUTER_LEG: not_a_router_leg,
+    Refusal.DEMAND_INVALID: demand_valid,
+    Refusal.BELOW_MINIMUM: above_minimum,
+    Refusal.WINDOW_CLOSED: window_open,
+    Refusal.WINDOW_TOO_SHORT: window_long_enough,
+    Refusal.DEADLINE_TOO_LONG: deadline_short_enough,
+    Refusal.CLOCK_SKEWED: clocks_agree,
+    Refusal.PRICE_MISSING: price_known,
+    Refusal.PRICE_STALE: price_fresh,
+    Refusal.PRICE_SOURCES_DISAGREE: price_sources_agree,
+    Refusal.INVENTORY_MISSING: inventory_known,
+    Refusal.INVENTORY_STALE: inventory_fresh,
+    Refusal.INSUFFICIENT_INVENTORY: inventory_sufficient,
+    Refusal.INVENTORY_HELD: inventory_free,
+    Refusal.EDGE_BELOW_THRESHOLD: edge_sufficient,
+    Refusal.NOTIONAL_ABOVE_CAP: notional_below_cap,
+    Refusal.EXECUTOR_NOT_READY: executor_ready,
+    Refusal.AUDIT_STORE_UNAVAILABLE: audit_store_available,
+    Refusal.KEY_NOT_REGISTERED: key_registered,
+    Refusal.VENUE_PAUSED: venue_running,
+}
+
+
+def ask_all(case: Case) -> tuple[Guard, ...]:
+    """Ask every guard, also after one has refused."""
+    verdicts = ((reason, guard(case)) for reason, guard in GUARDS.items())
+    return tuple(Guard(reason=reason, passed=passed, numbers=numbers) for reason, (passed, numbers) in verdicts)

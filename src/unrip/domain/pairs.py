@@ -1,0 +1,67 @@
+"""Assets, pairs and the two directions in which a pair can trade."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+
+from unrip.domain.values import Amount, Value
+
+
+class Direction(StrEnum):
+    """Named from where money moves: `asset_in` is what the taker gives and we receive, `asset_out` what we spend."""
+
+    BASE_IN = "base_in"
+    """The taker gives base (BTC): we receive BTC and spend EURe."""
+    BASE_OUT = "base_out"
+    """The taker gets base (BTC): we receive EURe and spend BTC."""
+
+
+class Asset(Value):
+    """A token of the verifier's ledger."""
+
+    #: What people call it.
+    symbol: str
+    #: Its id in the ledger, such as `nep141:btc.omft.near`.
+    asset_id: str
+    #: Smallest units per whole: 10 ** decimals.
+    decimals: int
+    #: The bridge's name of the chain it is deposited from, such as `btc:mainnet`.
+    chain: str
+
+    def units(self, whole: Decimal) -> Amount:
+        """Smallest units of a whole-token quantity, cut down."""
+        return Amount(int(Fraction(whole) * 10**self.decimals))
+
+
+class Pair(Value):
+    """A base asset priced in a quote asset."""
+
+    base: Asset
+    quote: Asset
+
+    @property
+    def name(self) -> str:
+        """The key of the pair's records, such as `BTC/EURe`."""
+        return f"{self.base.symbol}/{self.quote.symbol}"
+
+    def assets(self) -> tuple[Asset, Asset]:
+        """Base and quote."""
+        return (self.base, self.quote)
+
+    def direction_of(self, asset_in: str, asset_out: str) -> Direction | None:
+        """The direction of a demand between two ledger ids, or None when they are not this pair."""
+        if (asset_in, asset_out) == (self.base.asset_id, self.quote.asset_id):
+            return Direction.BASE_IN
+        if (asset_in, asset_out) == (self.quote.asset_id, self.base.asset_id):
+            return Direction.BASE_OUT
+        return None
+
+    def received(self, direction: Direction) -> Asset:
+        """The asset we receive in this direction."""
+        return self.base if direction is Direction.BASE_IN else self.quote
+
+    def spent(self, direction: Direction) -> Asset:
+        """The asset we spend in this direction."""
+        return self.quote if direction is Direction.BASE_IN else self.base

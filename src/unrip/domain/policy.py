@@ -1,0 +1,57 @@
+"""Every limit that a decision obeys, as one value with a hash."""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+
+import msgspec
+
+from unrip.domain.values import Value
+
+
+class Policy(Value):
+    """The limits in force. Rates are fractions (0.02 is 2 %), durations carry their unit in the name.
+
+    The defaults are those of a first live attempt: tiny.
+    """
+
+    #: A proposal whose gross edge is below this is refused (R6).
+    edge_threshold: Decimal = Decimal("0.02")
+    #: The edge that is offered for an offer of no duration.
+    edge_base: Decimal = Decimal("0.02")
+    #: Added per square root of a minute of offer life: an offer is an option for its whole life.
+    edge_per_sqrt_minute: Decimal = Decimal("0.002")
+    #: Largest fair value of one trade.
+    notional_cap_eur: Decimal = Decimal(25)
+    #: Smallest fair value worth an offer.
+    notional_floor_eur: Decimal = Decimal(1)
+    #: Kraken's reading may be this old, by its own time or ours, whichever is older.
+    kraken_age_max_ms: int = 10_000
+    #: CoinGecko's reading counts as a second opinion up to this age of its own time stamp.
+    coingecko_age_max_ms: int = 180_000
+    #: Above this the two sources contradict each other and nothing is quoted.
+    disagreement_max: Decimal = Decimal("0.03")
+    #: A snapshot of the verifier may be this old.
+    inventory_age_max_ms: int = 10_000
+    #: An instant further ahead of our clock than this means that a clock is wrong.
+    clock_ahead_max_ms: int = 250
+    #: Beats of the executor and the history writer may be this old.
+    beat_age_max_ms: int = 5_000
+    #: The part of an answer window that deciding, committing and sending needs.
+    window_needed_ms: int = 40
+    #: Added to the taker's `min_deadline_ms` for clock difference and transit.
+    deadline_margin_ms: int = 10_000
+    #: Offers that would bind us longer than this are refused.
+    deadline_max_ms: int = 60_000
+    #: A nonce outlives its offer by this, so that "unused" can still be read from the chain.
+    nonce_life_ms: int = 86_400_000
+    #: Router legs need the machine beside the relay; they are refused by name unless this is set.
+    answer_router_legs: bool = False
+    #: Lag of the history writer above which nothing new is decided to be true.
+    history_lag_max: int = 5_000
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON form: the name of this policy in records and in PostgreSQL."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()

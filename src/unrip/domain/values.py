@@ -1,0 +1,106 @@
+"""The building blocks of every value: amounts, rates, instants and ids."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
+from typing import Self, dataclass_transform
+
+import msgspec
+
+#: Every Decimal computation happens in this context: 60 digits hold 2^127 wei times a price without rounding.
+MONEY = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+#: The namespace of every derived id; never change it, or a replay would name the same things anew.
+_NAMESPACE = uuid.UUID("6d0b9b2e-3c38-5d5f-9c0e-6b1f2a7d4e10")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class _FrozenByDefault(msgspec.StructMeta):
+    """Tells type checkers what `Value` passes on to its subclasses."""
+
+
+class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=True):
+    """A frozen value with named fields. It is copied with `msgspec.structs.replace`, never edited."""
+
+
+class Amount(int):
+    """A count of an asset's smallest unit (satoshi, wei). On the wire it is a decimal string.
+
+    JSON numbers beyond 2^53 lose digits in most tools, and an EURe amount is beyond that from 0.01 EUR on.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Read a plain decimal integer; raise `ValueError` for anything else (float, exponent, blank, sign)."""
+        if not isinstance(text, str) or not text.isascii() or not text.isdigit():
+            raise ValueError(f"not an integer amount in smallest units: {text!r}")
+        return cls(text)
+
+
+class Delta(int):
+    """A signed change of an asset in smallest units; a decimal string on the wire, like an amount."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Read a decimal integer with an optional sign; raise `ValueError` for anything else."""
+        if not isinstance(text, str) or not text.isascii() or not text.removeprefix("-").isdigit():
+            raise ValueError(f"not an integer change in smallest units: {text!r}")
+        return cls(text)
+
+
+def parse_rate(text: str) -> Decimal:
+    """Read a rate with its unit, `"2 %"` or `"200 bps"`, as a fraction (0.02).
+
+    A bare number is refused: on this venue 30 has meant both 30 % and 0.3 % (protocol/README, pitfall of units).
+    """
+    number, _, unit = text.strip().partition(" ")
+    scale = {"%": Decimal("0.01"), "bps": Decimal("0.0001")}.get(unit.strip())
+    if scale is None:
+        raise ValueError(f"rate {text!r} needs its unit: write '2 %' or '200 bps'")
+    try:
+        value = Decimal(number)
+    except ArithmeticError:
+        raise ValueError(f"rate {text!r} has no number before its unit") from None
+    if not value.is_finite():
+        raise ValueError(f"rate {text!r} is not finite")
+    return MONEY.multiply(value, scale)
+
+
+def format_rate(fraction: Decimal) -> str:
+    """Write a fraction as percent, the way operators read it: 0.02 is `2 %`."""
+    percent = MONEY.multiply(fraction, Decimal(100)).normalize()
+    return f"{percent:f} %"
+
+
+def decimal_of(fraction: Fraction, *, digits: int = 18) -> Decimal:
+    """The exact fraction as a Decimal with `digits` places, rounded toward zero so that it never flatters an edge."""
+    scaled = abs(fraction.numerator) * 10**digits // fraction.denominator
+    return Decimal(scaled if fraction >= 0 else -scaled).scaleb(-digits, MONEY)
+
+
+def derived_id(kind: str, *natural_key: str) -> str:
+    """The UUIDv5 of a natural key: the same thing gets the same id again after a crash, a replay, anywhere."""
+    return str(uuid.uuid5(_NAMESPACE, "\x1f".join((kind, *natural_key))))
+
+
+def age_ms(now: datetime, *seen: datetime | None) -> int:
+    """Milliseconds since the oldest of the given instants (blueprint, section 5); negative when it lies ahead."""
+    oldest = min(instant for instant in seen if instant is not None)
+    return (now - oldest) // timedelta(milliseconds=1)
+
+
+def epoch_ms(instant: datetime) -> int:
+    """Whole milliseconds since 1970, cut toward the past."""
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def from_epoch_ms(milliseconds: int) -> datetime:
+    """The instant of a whole millisecond since 1970, exact."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)

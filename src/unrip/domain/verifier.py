@@ -1,0 +1,35 @@
+"""What the verifier contract said at one final block."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from unrip.domain.values import Amount, Delta, Value
+
+
+class VerifierReading(Value):
+    """Balances, nonces and the contract's state, all of one final block, with our own time of reading."""
+
+    height: int
+    block_time: datetime
+    observed_at: datetime
+    credited: dict[str, Amount]
+    #: The salt that new nonces must carry.
+    salt: str
+    fee_pips: int
+    key_registered: bool
+    account_locked: bool
+    contract_paused: bool
+    #: Nonce (base64) to whether it was used at that block.
+    nonces: dict[str, bool]
+    #: Salt (hex) to whether it was valid at that block, for the salts of the nonces asked about.
+    salts: dict[str, bool]
+
+
+class VerifierFill(Value):
+    """A settled offer as the transaction's own logs show it."""
+
+    quote_hash: str
+    tx_hash: str
+    diff: dict[str, Delta]
+    nonce: str | None

@@ -1,0 +1,1 @@
+"""Sockets and HTTP calls with timeouts, bounded retries and counted outcomes. Knows no venue."""

@@ -1,0 +1,168 @@
+"""The contract between a service's pure logic and the frame around it.
+
+Logic is an object with `on_event(event, now) -> effects`. It has no I/O, clock, randomness or id source of its own.
+The frame turns the outside into events and effects into deeds. An effect is started, never awaited: what comes of it
+returns as a later event. Replay and simulation run the very same logic with other handlers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from unrip.domain.values import Value
+from unrip.messages.envelope import Envelope
+from unrip.messages.topics import Topic
+
+#: Events and effects are `Value`s; which ones a service knows is said by its logic and its wiring.
+Event = Value
+Effect = Value
+Emit = Callable[[Event], None]
+
+
+class Logic(Protocol):
+    """A service's decisions. One call per event, in order, never re-entered."""
+
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        """Take one event in and say what must be done."""
+        ...
+
+    def state(self, now: datetime) -> dict[str, Any]:
+        """What `GET /state` shows, as JSON-ready values; no secrets."""
+        ...
+
+    def not_ready(self, now: datetime) -> list[str]:
+        """Named reasons why the service cannot do its job now; empty when it can."""
+        ...
+
+
+# --- events of the frame ------------------------------------------------------------------------------------------
+
+
+class Started(Value):
+    """The first event: everything is wired. `active` is False while another instance holds the lock."""
+
+    active: bool
+    generation: int | None
+    #: The id of this start; observations are numbered under it.
+    start_id: str
+
+
+class RoleChanged(Value):
+    """The single-active lock was won or lost."""
+
+    active: bool
+    generation: int | None
+
+
+class RecordReceived(Value):
+    """One decoded record of a subscribed topic."""
+
+    topic: str
+    topic_id: str
+    offset: int
+    message: Envelope[Any]
+
+
+class TimerFired(Value):
+    """A timer that the logic set has come due."""
+
+    name: str
+
+
+class Published(Value):
+    """The broker has acknowledged a record that was published with this token."""
+
+    token: str
+    offset: int
+
+
+class PublishFailed(Value):
+    """The broker refused a record, or did not acknowledge it within its delivery bound. Its fate is unknown."""
+
+    token: str
+    reason: str
+
+
+class DatabaseChanged(Value):
+    """PostgreSQL was lost or has come back."""
+
+    up: bool
+    reason: str
+
+
+class BusChanged(Value):
+    """Kafka was lost or has come back."""
+
+    up: bool
+    reason: str
+
+
+class Control(Value):
+    """An operator's action after it passed authentication; see `service/control.py` for who records what when."""
+
+    action: str
+    arguments: dict[str, Any]
+    actor: str
+    reason: str
+
+
+class Draining(Value):
+    """Take nothing new; finish what is in flight."""
+
+
+# --- effects of the frame -----------------------------------------------------------------------------------------
+
+
+class Publish(Value):
+    """Effect: produce one event. The frame fills in producer and `published_at`.
+
+    With a token, `Published` or `PublishFailed` follows.
+    """
+
+    topic: Topic
+    event_id: str
+    payload: Any
+    observed_at: datetime
+    correlation_id: str
+    causation_id: str | None = None
+    occurred_at: datetime | None = None
+    venue: str | None = None
+    pair: str | None = None
+    stages: dict[str, datetime] = {}
+    token: str | None = None
+
+
+class SetTimer(Value):
+    """Effect: fire `TimerFired(name)` at an instant; a second one of the same name replaces the first."""
+
+    name: str
+    at: datetime
+
+
+class Log(Value):
+    """Effect: one structured line. `event` is one of the names in `service/logs.py`."""
+
+    event: str
+    level: str = "info"
+    venue: str | None = None
+    topic: str | None = None
+    pair: str | None = None
+    #: High-cardinality ids and numbers; in the body, never a label.
+    body: dict[str, Any] = {}
+
+
+class Count(Value):
+    """Effect: raise a counter of `service/metrics.py` by one. Labels have few values; never an id."""
+
+    name: str
+    labels: dict[str, str] = {}
+
+
+class Observe(Value):
+    """Effect: one duration in milliseconds for a histogram of `service/metrics.py`."""
+
+    name: str
+    milliseconds: float
+    labels: dict[str, str] = {}
