@@ -1,0 +1,179 @@
+"""What happens when an operator acts.
+
+The brake acts first and is recorded after; everything else is recorded first and acts after (blueprint, section 11).
+What an action would change is found by trying it on a copy of the pure logic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from unrip.domain.status import ControlRecord
+from unrip.domain.values import Value
+from unrip.messages.topics import CONTROL_ACTION
+from unrip.service.contract import Control, ControlRefused, Log, Publish
+from unrip.service.publisher import Publisher
+from unrip.service.runner import Runner
+from unrip.service.spool import Spool
+
+#: Actions that only ever make the desk do less. They never wait for anything.
+BRAKES = frozenset({"pause", "disarm", "halt", "drain"})
+#: How a followed action is logged; others are `control_applied`.
+_LOG_EVENTS = {
+    "arm": "armed",
+    "disarm": "disarmed",
+    "halt": "halted",
+    "pause": "paused",
+    "resume": "resumed",
+    "limits": "limits_changed",
+    "threshold": "limits_changed",
+}
+#: An acknowledgement later than this counts as none, and the action is not followed.
+RECORD_BOUND_S = 5.0
+
+
+class ControlOutcome(Value):
+    """What the operator is told."""
+
+    applied: bool
+    before: dict[str, str]
+    after: dict[str, str]
+    #: `published`, `spooled` (Kafka is away; it will be published later) or `not_recorded`.
+    recorded: str
+    refusal: str | None
+
+
+class ControlDesk:
+    """Follow and record the actions of operators."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        publisher: Publisher,
+        spool: Spool,
+        *,
+        service: str,
+        start_id: str,
+        clock: Callable[[], datetime],
+        bus_up: Callable[[], bool],
+        log: Callable[[Log], None],
+    ) -> None:
+        self._runner = runner
+        self._publisher = publisher
+        self._spool = spool
+        self._service = service
+        self._start_id = start_id
+        self._clock = clock
+        self._bus_up = bus_up
+        self._log = log
+        self._sequence = 0
+
+    async def act(self, control: Control) -> ControlOutcome:
+        """Follow one action; a refusal is an outcome, too, and is recorded like one."""
+        now = self._clock()
+        before = self._runner.logic.control_state(now)
+        try:
+            after = self._preview(control, now)
+        except ControlRefused as refusal:
+            return await self._refuse(control, before, str(refusal))
+        record = self._record(control, before, after, refusal=None)
+        if control.action in BRAKES or self._is_tightening(control):
+            self._follow(control)
+            return ControlOutcome(
+                applied=True, before=before, after=after, recorded=await self._record_after(record), refusal=None
+            )
+        if not await self._published(record):
+            refusal_text = "it cannot be recorded while Kafka does not acknowledge, so it was not followed; try again"
+            return await self._refuse(control, before, refusal_text)
+        self._follow(control)
+        return ControlOutcome(applied=True, before=before, after=after, recorded="published", refusal=None)
+
+    def _preview(self, control: Control, now: datetime) -> dict[str, str]:
+        """The state after the action, from a copy: pure logic can be tried without consequences."""
+        trial = copy.deepcopy(self._runner.logic)
+        trial.on_event(control, now)
+        return trial.control_state(now)
+
+    def _is_tightening(self, control: Control) -> bool:
+        return bool(control.arguments.get("tightens", False))
+
+    def _follow(self, control: Control) -> None:
+        self._runner.emit(control)
+        self._log(
+            Log(
+                event=_LOG_EVENTS.get(control.action, "control_applied"),
+                component="control",
+                body={"action": control.action, "actor": control.actor, "reason": control.reason},
+            )
+        )
+
+    async def _refuse(self, control: Control, before: dict[str, str], refusal: str) -> ControlOutcome:
+        self._log(
+            Log(
+                event="control_failed",
+                level="warning",
+                component="control",
+                body={"action": control.action, "actor": control.actor, "refusal": refusal},
+            )
+        )
+        recorded = await self._record_after(self._record(control, before, before, refusal=refusal))
+        return ControlOutcome(applied=False, before=before, after=before, recorded=recorded, refusal=refusal)
+
+    def _record(
+        self, control: Control, before: dict[str, str], after: dict[str, str], *, refusal: str | None
+    ) -> Publish:
+        self._sequence += 1
+        now = self._clock()
+        event_id = f"{self._start_id}-control-{self._sequence}"
+        payload = ControlRecord(
+            service=self._service,
+            instance=self._start_id,
+            action=control.action,
+            actor=control.actor,
+            reason=control.reason,
+            arguments={name: _text(value) for name, value in control.arguments.items()},
+            before=before,
+            after=after,
+            acted_at=now,
+            applied=refusal is None,
+            reason_refused=refusal,
+        )
+        return Publish(
+            topic=CONTROL_ACTION, event_id=event_id, payload=payload, observed_at=now, correlation_id=event_id
+        )
+
+    async def _record_after(self, record: Publish) -> str:
+        """Record what has happened already; a file keeps it while Kafka is away."""
+        if await self._published(record):
+            return "published"
+        return "spooled" if self._spool.keep(record) else "not_recorded"
+
+    async def _published(self, record: Publish) -> bool:
+        if not self._bus_up():
+            return False
+        acknowledged: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def delivered(offset: int | None, _error: str | None) -> None:
+            if not acknowledged.done():
+                acknowledged.set_result(offset is not None)
+
+        self._publisher.produce(record, delivered)
+        try:
+            return await asyncio.wait_for(acknowledged, RECORD_BOUND_S)
+        except TimeoutError:
+            return False
+
+    async def publish_spooled(self) -> None:
+        """Publish what the spool kept, oldest first; called at start and whenever Kafka is back."""
+        for record in self._spool.kept():
+            if not await self._published(record):
+                return
+            self._spool.drop_first()
+
+
+def _text(value: Any) -> str:
+    return ",".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,28 @@
+"""Named places at which a test may kill the process.
+
+Each is an instant where a crash is dangerous. `UNRIP_TEST_CRASH_AT=executor.claimed` makes the process send itself
+SIGKILL there: no handler runs and no buffer is flushed, as in a real crash.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+#: Every crash point of the product; a test fails when one of them is never hit.
+CRASH_POINTS = frozenset(
+    {
+        "strategy.decision_acknowledged",
+        "executor.signed",
+        "executor.claimed",
+        "executor.sent",
+    }
+)
+
+
+def crash_point(name: str) -> None:
+    """Die here if this run was told to."""
+    if name not in CRASH_POINTS:
+        raise AssertionError(f"crash point {name!r} is not registered")
+    if os.environ.get("UNRIP_TEST_CRASH_AT") == name:
+        os.kill(os.getpid(), signal.SIGKILL)

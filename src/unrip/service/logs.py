@@ -1,0 +1,108 @@
+"""Structured logs: JSON lines with stable fields, once per change of state.
+
+Stable fields are `level service component event namespace venue topic pair`; ids stand in the body. Nothing is logged
+per frame, tick or beat, and no payloads (R41, R42).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import structlog
+
+from unrip.service.contract import Log
+
+#: Every event that may be logged, with its meaning. A line with another name is a programming error.
+EVENTS: dict[str, str] = {
+    "started": "the service is wired and its port is open",
+    "draining": "nothing new is taken; what is in flight is finished",
+    "stopped": "the process is about to exit",
+    "active": "this instance holds the lock of its role",
+    "standby": "another instance holds the lock of this role",
+    "connection_lost": "a connection to a venue or source ended, or could not be opened",
+    "connection_recovered": "a connection is open again",
+    "source_stale": "a price source is older than its limit",
+    "source_fresh": "a price source is fresh again",
+    "inventory_stale": "the verifier could not be read for too long",
+    "inventory_fresh": "the verifier is read again",
+    "funding_requested": "a deposit address was issued",
+    "funding_pending": "the bridge has seen a deposit",
+    "funding_credited": "a deposit was credited",
+    "funding_failed": "the bridge reports a failed deposit or withdrawal",
+    "deposit_address_changed": "the bridge named another deposit address than before; do not use either",
+    "invalid_message": "a record or frame could not be decoded; it went to dlq.invalid_message",
+    "decision_accepted": "a demand will be answered",
+    "decision_rejected": "a demand will not be answered, with the reason",
+    "decisions_rejected": "refusals of the last second, by reason, when there were more than five",
+    "record_conflict": "a record came again with the same id and another payload; it is kept aside",
+    "armed": "an operator armed the service",
+    "disarmed": "an operator or the end of a lease disarmed the service",
+    "halted": "an operator halted the service",
+    "paused": "an operator paused the service",
+    "resumed": "an operator resumed the service",
+    "limits_changed": "an operator changed a limit",
+    "control_applied": "an operator's other action was followed",
+    "control_failed": "an operator's action was refused or could not be recorded",
+    "execution_submitted": "the bytes of an offer left",
+    "execution_rejected": "a command was rejected before any claim",
+    "execution_failed": "a relay refused or did not reply, or an attempt was dropped before its first byte",
+    "execution_recovered": "open offers of an earlier life were all asked about",
+    "execution_completed": "chain evidence ended an offer",
+    "ledger_differs": "held and the open holds do not add up",
+    "postgres_lost": "the database does not answer",
+    "postgres_recovered": "the database answers again",
+    "kafka_lost": "the broker does not answer",
+    "kafka_recovered": "the broker answers again",
+    "write_failed": "a batch could not be written; it will be written again",
+    "topic_recreated": "a topic has another id than the stored one; an operator must decide",
+}
+
+
+def configure_logs(*, service: str, namespace: str, stream: TextIO | None = None) -> None:
+    """Set up structlog and route the standard library's warnings and errors of dependencies through it."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            _stamp,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(sort_keys=False, default=str),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.clear_contextvars()
+    global _stable  # noqa: PLW0603 - one process is one service; the fields are set once, at start
+    _stable = {"service": service, "namespace": namespace}
+    logging.basicConfig(level=logging.ERROR, format='{"level":"error","component":"%(name)s","message":"%(message)s"}')
+
+
+_stable: dict[str, str] = {"service": "unknown", "namespace": "local"}
+
+
+def _stamp(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put the stable fields first, in one order."""
+    head = {
+        "at": datetime.now(UTC).isoformat(),  # the line's own time; decisions take theirs from `now`
+        "level": event.pop("level"),
+        "service": _stable["service"],
+        "component": event.pop("component", "frame"),
+        "event": event.pop("event"),
+        "namespace": _stable["namespace"],
+        "venue": event.pop("venue", None),
+        "topic": event.pop("topic", None),
+        "pair": event.pop("pair", None),
+    }
+    return head | dict(event)
+
+
+def write_log(line: Log) -> None:
+    """Write one line."""
+    if line.event not in EVENTS:
+        raise AssertionError(f"log event {line.event!r} is not in the catalogue")
+    logger = structlog.get_logger()
+    write = {"info": logger.info, "warning": logger.warning, "error": logger.error}[line.level]
+    write(line.event, component=line.component, venue=line.venue, topic=line.topic, pair=line.pair, **line.body)

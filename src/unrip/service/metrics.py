@@ -1,0 +1,44 @@
+"""Prometheus metrics, made on first use. Labels have few values; ids never become labels."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+#: From the latency budget: the venue's windows are 51, 300, 600 and 3000 ms.
+LATENCY_BUCKETS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 300, 600, 1000, 3000)
+
+
+class Metrics:
+    """The counters and histograms of one process."""
+
+    def __init__(self, *, service: str) -> None:
+        self._service = service
+        self._registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+
+    def count(self, name: str, labels: dict[str, str] | None = None) -> None:
+        """Raise a counter by one."""
+        labels = {"service": self._service, **(labels or {})}
+        if name not in self._counters:
+            self._counters[name] = Counter(
+                f"unrip_{name}", name.replace("_", " "), list(labels), registry=self._registry
+            )
+        self._counters[name].labels(**labels).inc()
+
+    def observe(self, name: str, milliseconds: float, labels: dict[str, str] | None = None) -> None:
+        """Add one duration to a histogram."""
+        labels = {"service": self._service, **(labels or {})}
+        if name not in self._histograms:
+            self._histograms[name] = Histogram(
+                f"unrip_{name}_ms",
+                name.replace("_", " ") + " in milliseconds",
+                list(labels),
+                registry=self._registry,
+                buckets=LATENCY_BUCKETS_MS,
+            )
+        self._histograms[name].labels(**labels).observe(milliseconds)
+
+    def text(self) -> bytes:
+        """The exposition that `GET /metrics` returns."""
+        return generate_latest(self._registry)

@@ -1,0 +1,82 @@
+"""The loop at the heart of every service: events in, effects out, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from unrip.service.contract import ControlRefused, Effect, Event, Logic, SetTimer, TimerFired
+
+Handler = Callable[[Any], None]
+
+
+class Runner:
+    """Feed events to a logic in order and start the effects it asks for.
+
+    Everything happens in the thread of the event loop, at once: an event that arrives while another is handled waits
+    its turn in a queue, which is bounded by what the sources may have in flight.
+    """
+
+    def __init__(
+        self, logic: Logic, *, clock: Callable[[], datetime], on_fault: Callable[[BaseException], None]
+    ) -> None:
+        self.logic = logic
+        self._clock = clock
+        self._on_fault = on_fault
+        self._handlers: dict[type[Effect], Handler] = {SetTimer: self._set_timer}
+        self._events: deque[Event] = deque()
+        self._busy = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def handle(self, handlers: dict[type[Effect], Handler]) -> None:
+        """Register what performs which effect; each effect has exactly one handler."""
+        for effect, handler in handlers.items():
+            if effect in self._handlers:
+                raise AssertionError(f"{effect.__name__} has a handler already")
+            self._handlers[effect] = handler
+
+    def emit(self, event: Event) -> None:
+        """Take an event in. A fault in logic or handler stops the service: better stopped than wrong."""
+        self._events.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._events:
+                self._step(self._events.popleft())
+        except Exception as fault:
+            self._events.clear()
+            self._on_fault(fault)
+        finally:
+            self._busy = False
+
+    def _step(self, event: Event) -> None:
+        try:
+            effects = self.logic.on_event(event, self._clock())
+        except ControlRefused:
+            return  # it changed nothing; the control desk saw the same refusal on its copy or reads it from the state
+        for effect in effects:
+            handler = self._handlers.get(type(effect))
+            if handler is None:
+                raise AssertionError(f"nothing performs the effect {type(effect).__name__}")
+            handler(effect)
+
+    def _set_timer(self, timer: SetTimer) -> None:
+        earlier = self._timers.pop(timer.name, None)
+        if earlier is not None:
+            earlier.cancel()
+        delay_s = max(0.0, (timer.at - self._clock()).total_seconds())
+        self._timers[timer.name] = asyncio.get_running_loop().call_later(delay_s, self._fire, timer.name)
+
+    def _fire(self, name: str) -> None:
+        self._timers.pop(name, None)
+        self.emit(TimerFired(name=name))
+
+    def stop_timers(self) -> None:
+        """Cancel every timer; part of stopping."""
+        for handle in self._timers.values():
+            handle.cancel()
+        self._timers.clear()

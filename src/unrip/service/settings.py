@@ -1,0 +1,298 @@
+"""The configuration: one typed file plus environment, unknown keys refused, units in names.
+
+`UNRIP_KAFKA__BOOTSTRAP=…` in the environment overrides `bootstrap` under `[kafka]` in the file. Secrets are files; the
+settings only name them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from unrip.domain.pairs import Asset, Pair
+from unrip.domain.policy import Policy
+from unrip.domain.values import format_rate, parse_rate
+
+#: Variables with our prefix that are not settings.
+_NOT_SETTINGS = frozenset({"UNRIP_CONFIG", "UNRIP_HOME", "UNRIP_LOG_LEVEL"})
+_NOT_SETTINGS_PREFIX = "UNRIP_TEST_"
+
+Rate = Annotated[
+    Decimal,
+    BeforeValidator(lambda v: parse_rate(v) if isinstance(v, str) else _no_bare_rate(v)),
+    PlainSerializer(format_rate),
+]
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message names file, key and remedy."""
+
+
+def _no_bare_rate(value: object) -> Decimal:
+    if isinstance(value, Decimal):
+        return value
+    raise ValueError(f"a rate needs its unit: write '{value} %' or '{value} bps' in quotes")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AssetSettings(_Section):
+    """A token of the verifier's ledger."""
+
+    symbol: str
+    asset_id: str
+    decimals: int = Field(ge=0, le=36)
+    chain: str
+
+    def asset(self) -> Asset:
+        """The domain's view of it."""
+        return Asset(symbol=self.symbol, asset_id=self.asset_id, decimals=self.decimals, chain=self.chain)
+
+
+class PairSettings(_Section):
+    """The pair the desk trades. A second pair is another entry, never a code change."""
+
+    base: AssetSettings = AssetSettings(symbol="BTC", asset_id="nep141:btc.omft.near", decimals=8, chain="btc:mainnet")
+    quote: AssetSettings = AssetSettings(
+        symbol="EURe",
+        asset_id="nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near",
+        decimals=18,
+        chain="eth:100",
+    )
+    #: R5: the explicit assumption that one EURe is worth this many EUR; every decision records it.
+    eure_eur_assumption: Decimal = Decimal(1)
+
+    def pair(self) -> Pair:
+        """The domain's view of it."""
+        return Pair(base=self.base.asset(), quote=self.quote.asset())
+
+
+class KafkaSettings(_Section):
+    """The broker."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    #: A record that is not acknowledged by then counts as failed.
+    delivery_timeout_ms: int = Field(default=10_000, ge=1_000)
+    replication_factor: int = Field(default=1, ge=1)
+
+
+class PostgresSettings(_Section):
+    """The database. The URL may hold a password, so it comes from a file or from the environment."""
+
+    url: str | None = Field(default=None, repr=False)
+    url_file: Path | None = None
+    #: Bound of every statement of the ledger: the hot path waits for nothing longer.
+    statement_timeout_ms: int = Field(default=2_000, ge=100)
+
+
+class NearIntentsSettings(_Section):
+    """The venue."""
+
+    account: str = ""
+    relay_ws_url: str = "wss://solver-relay-v2.chaindefuser.com/ws"
+    #: One bearer token each, since the relay may allow one connection per token. Empty: no credentials.
+    ingest_token_file: Path | None = None
+    executor_token_file: Path | None = None
+    #: The executor's socket subscribes quotes too, for a relay that takes answers only from a subscribing socket.
+    executor_subscribes_quotes: bool = True
+    rpc_url: str = "https://free.rpc.fastnear.com"
+    verifier_contract: str = "intents.near"
+    bridge_rpc_url: str = "https://bridge.chaindefuser.com/rpc"
+    #: The signing key in NEAR's `ed25519:` form, readable by its owner only.
+    key_file: Path | None = None
+
+
+class KrakenSettings(_Section):
+    """The primary price source."""
+
+    ws_url: str = "wss://ws.kraken.com/v2"
+    rest_url: str = "https://api.kraken.com"
+    ws_symbol: str = "BTC/EUR"
+    rest_pair: str = "XBTEUR"
+
+
+class CoinGeckoSettings(_Section):
+    """The second opinion."""
+
+    api_url: str = "https://api.coingecko.com/api/v3"
+    key_file: Path | None = None
+    #: 10 000 free credits a month allow one call per 260 s (sources/coingecko section 5).
+    poll_interval_s: int = Field(default=260, ge=1)
+    base_id: str = "bitcoin"
+    quote_id: str = "monerium-eur-money-2"
+
+
+class LimitSettings(_Section):
+    """The limits every start begins with; an operator may change them at run time."""
+
+    edge_threshold: Rate = Decimal("0.02")
+    edge_base: Rate = Decimal("0.02")
+    edge_per_sqrt_minute: Rate = Decimal("0.002")
+    notional_cap_eur: Decimal = Field(default=Decimal(25), gt=0)
+    notional_floor_eur: Decimal = Field(default=Decimal(1), ge=0)
+    kraken_age_max_ms: int = Field(default=10_000, gt=0)
+    coingecko_age_max_ms: int = Field(default=600_000, gt=0)
+    disagreement_max: Rate = Decimal("0.03")
+    inventory_age_max_ms: int = Field(default=10_000, gt=0)
+    clock_ahead_max_ms: int = Field(default=250, ge=0)
+    beat_age_max_ms: int = Field(default=5_000, gt=0)
+    window_needed_ms: int = Field(default=40, ge=0)
+    deadline_margin_ms: int = Field(default=10_000, ge=0)
+    deadline_max_ms: int = Field(default=60_000, gt=0)
+    nonce_life_ms: int = Field(default=86_400_000, gt=0)
+    answer_router_legs: bool = False
+    history_lag_max: int = Field(default=5_000, gt=0)
+
+    def policy(self) -> Policy:
+        """The domain's view of them."""
+        return Policy(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+class ControlSettings(_Section):
+    """Who may look and who may act."""
+
+    bind_host: str = "127.0.0.1"
+    read_token_file: Path = Path("var/secrets/read.token")
+    operator_token_file: Path = Path("var/secrets/operator.token")
+    #: Brakes that could not be recorded while Kafka was away wait here.
+    spool_dir: Path = Path("var/run/spool")
+    drain_bound_s: int = Field(default=10, ge=1)
+
+
+class PortSettings(_Section):
+    """The control port of each service."""
+
+    near_intents_ingest: int = Field(default=8101, ge=0, le=65535)
+    market_reference_ingest: int = Field(default=8102, ge=0, le=65535)
+    inventory_sync: int = Field(default=8103, ge=0, le=65535)
+    liquidity_manager: int = Field(default=8104, ge=0, le=65535)
+    history_writer: int = Field(default=8105, ge=0, le=65535)
+    strategy_engine: int = Field(default=8106, ge=0, le=65535)
+    trade_executor: int = Field(default=8107, ge=0, le=65535)
+
+
+class IntervalSettings(_Section):
+    """How often things are read."""
+
+    inventory_ms: int = Field(default=1_000, ge=100)
+    bridge_s: int = Field(default=15, ge=1)
+    treasury_s: int = Field(default=30, ge=1)
+    executor_read_ms: int = Field(default=2_000, ge=100)
+    raw_cap_per_s: int = Field(default=20, ge=0)
+    mute_after_ms: int = Field(default=60_000, ge=1_000)
+    relay_reply_ms: int = Field(default=5_000, ge=100)
+
+
+class Settings(BaseSettings):
+    """Everything a service is told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="UNRIP_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    #: The Kubernetes namespace, or `local`: a stable field of every log line.
+    namespace: str = "local"
+    pair: PairSettings = PairSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    near_intents: NearIntentsSettings = NearIntentsSettings()
+    kraken: KrakenSettings = KrakenSettings()
+    coingecko: CoinGeckoSettings = CoinGeckoSettings()
+    limits: LimitSettings = LimitSettings()
+    control: ControlSettings = ControlSettings()
+    ports: PortSettings = PortSettings()
+    intervals: IntervalSettings = IntervalSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file, and nothing else."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+    @property
+    def configuration_hash(self) -> str:
+        """Names this configuration in an arm lease; secrets are not in it, only the places they are read from."""
+        printable = self.model_dump_json(exclude={"postgres": {"url"}})
+        return hashlib.sha256(printable.encode()).hexdigest()
+
+    def port_of(self, service: str) -> int:
+        """The control port of a service."""
+        return int(getattr(self.ports, service.replace("-", "_")))
+
+    def postgres_url(self) -> str:
+        """The database URL.
+
+        Raises:
+            SettingsError: there is none, or its file cannot be read.
+
+        """
+        if self.postgres.url is not None:
+            return self.postgres.url
+        if self.postgres.url_file is None:
+            raise SettingsError("no database: set [postgres] url_file, or UNRIP_POSTGRES__URL in the environment")
+        try:
+            return self.postgres.url_file.read_text().strip()
+        except OSError as error:
+            raise SettingsError(f"[postgres] url_file {self.postgres.url_file}: {error.strerror}") from None
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read the file (if one is given) and the environment.
+
+    Raises:
+        SettingsError: with the file or variable, the key and what is wrong with it, on one line.
+
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise SettingsError(f"configuration file {path}: {error.strerror}") from None
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"configuration file {path} is not TOML: {error}") from None
+    _refuse_unknown_variables()
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error, path)) from None
+
+
+def _refuse_unknown_variables() -> None:
+    """pydantic-settings ignores unknown variables at the top level; a typing error there must not go unnoticed."""
+    for name in os.environ:
+        if not name.startswith("UNRIP_") or name in _NOT_SETTINGS or name.startswith(_NOT_SETTINGS_PREFIX):
+            continue
+        section = name.removeprefix("UNRIP_").split("__")[0].lower()
+        if section not in Settings.model_fields:
+            known = ", ".join(sorted(Settings.model_fields))
+            raise SettingsError(f"environment variable {name}: there is no setting {section!r}; there are: {known}")
+
+
+def _one_line(error: ValidationError, path: Path | None) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    what = "is not a setting; remove it or correct its name" if first["type"] == "extra_forbidden" else first["msg"]
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    source = f"{path} or the environment" if path else "the environment"
+    return f"configuration key {key} in {source}: {what}{more}"

@@ -1,0 +1,50 @@
+"""What a service gives to the frame, and what the frame gives to a service."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from unrip.domain.pairs import Pair
+from unrip.service.contract import Effect, Emit, Logic
+from unrip.service.http import Action
+from unrip.service.metrics import Metrics
+from unrip.service.runner import Handler
+from unrip.service.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """The frame's side of the wiring: the only way in for time, ids and randomness."""
+
+    settings: Settings
+    pair: Pair
+    #: The id of this start; observations are numbered under it.
+    start_id: str
+    clock: Callable[[], datetime]
+    random: random.Random
+    emit: Emit
+    metrics: Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wiring:
+    """A service's side: its logic, who performs its effects, and what runs beside it."""
+
+    logic: Logic
+    #: The service's own effects; the frame performs those of `service/contract.py`.
+    handlers: dict[type[Effect], Handler] = field(default_factory=dict)
+    #: Run until cancelled, from start to stop: sockets, readers.
+    sources: Sequence[Callable[[], Awaitable[None]]] = ()
+    #: Run once at the end of a graceful stop: clients to close.
+    closers: Sequence[Callable[[], Awaitable[None]]] = ()
+    actions: tuple[Action, ...] = ()
+    #: The service writes to or reads from PostgreSQL, which is then a hard dependency.
+    uses_database: bool = False
+    #: The role of which only one instance may work at a time, None where several may.
+    single_active_role: str | None = None
+
+
+Wire = Callable[[Context], Wiring]
