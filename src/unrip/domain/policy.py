@@ -48,6 +48,9 @@ class Policy(Value):
     nonce_life_ms: int = 86_400_000
     #: Router legs need the machine beside the relay; they are refused by name unless this is set.
     answer_router_legs: bool = False
+    #: What no run-time change may exceed or undercut; the executor checks every command against them.
+    notional_ceiling_eur: Decimal = Decimal(100)
+    edge_floor: Decimal = Decimal("0.005")
     #: Lag of the history writer above which nothing new is decided to be true.
     history_lag_max: int = 5_000
 

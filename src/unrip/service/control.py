@@ -81,7 +81,7 @@ class ControlDesk:
         except ControlRefused as refusal:
             return await self._refuse(control, before, str(refusal))
         record = self._record(control, before, after, refusal=None)
-        if control.action in BRAKES or self._is_tightening(control):
+        if control.action in BRAKES or self._runner.logic.tightens(control):
             self._follow(control)
             return ControlOutcome(
                 applied=True, before=before, after=after, recorded=await self._record_after(record), refusal=None
@@ -97,9 +97,6 @@ class ControlDesk:
         trial = copy.deepcopy(self._runner.logic)
         trial.on_event(control, now)
         return trial.control_state(now)
-
-    def _is_tightening(self, control: Control) -> bool:
-        return bool(control.arguments.get("tightens", False))
 
     def _follow(self, control: Control) -> None:
         self._runner.emit(control)

@@ -151,6 +151,9 @@ class LimitSettings(_Section):
     nonce_life_ms: int = Field(default=86_400_000, gt=0)
     answer_router_legs: bool = False
     history_lag_max: int = Field(default=5_000, gt=0)
+    #: What no run-time change may exceed or undercut; the executor checks every command against them.
+    notional_ceiling_eur: Decimal = Field(default=Decimal(100), gt=0)
+    edge_floor: Rate = Decimal("0.005")
 
     def policy(self) -> Policy:
         """The domain's view of them."""

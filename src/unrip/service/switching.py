@@ -1,0 +1,66 @@
+"""The controls that arm, disarm, halt and pause, the same for every service that holds switches."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from unrip.domain.arming import ArmLease, Switches
+from unrip.domain.pairs import Direction
+from unrip.service.contract import Control, ControlRefused
+from unrip.service.http import Action, ReasonBody
+
+
+class ArmBody(ReasonBody):
+    """A permission to act, for a time."""
+
+    directions: list[Direction] = Field(default=[Direction.BASE_IN, Direction.BASE_OUT], min_length=1)
+    lease_minutes: int = Field(default=480, ge=1, le=1440, description="The lease ends by itself after this.")
+
+
+ARMING_ACTIONS = (
+    Action(name="arm", body=ArmBody, summary="Allow side effects in the given directions until the lease ends."),
+    Action(name="disarm", summary="Allow no side effect in any direction."),
+    Action(name="halt", summary="Disarm at once; stays halted until the next explicit arm."),
+)
+
+
+def switch(switches: Switches, control: Control, now: datetime, *, configuration_hash: str) -> Switches | None:
+    """The switches after a control, None when the control is not about them."""
+    match control.action:
+        case "arm":
+            return switches.armed(_lease(control, now, configuration_hash))
+        case "disarm":
+            return switches.disarmed()
+        case "halt":
+            return switches.halt()
+        case "pause":
+            return switches.with_paused(paused=True)
+        case "resume":
+            return switches.with_paused(paused=False)
+    return None
+
+
+def switch_state(switches: Switches, now: datetime) -> dict[str, str]:
+    """The switches as a control record shows them."""
+    return {
+        "armed": ",".join(switches.armed_directions(now)) or "none",
+        "arm_expires_at": switches.lease.expires_at.isoformat() if switches.lease else "",
+        "paused": str(switches.paused).lower(),
+        "halted": str(switches.halted).lower(),
+    }
+
+
+def _lease(control: Control, now: datetime, configuration_hash: str) -> ArmLease:
+    directions = tuple(Direction(name) for name in control.arguments["directions"])
+    if len(set(directions)) != len(directions):
+        raise ControlRefused("a direction is named twice")
+    return ArmLease(
+        directions=directions,
+        actor=control.actor,
+        reason=control.reason,
+        configuration_hash=configuration_hash,
+        granted_at=now,
+        expires_at=now + timedelta(minutes=control.arguments["lease_minutes"]),
+    )

@@ -1,0 +1,1 @@
+"""strategy-engine: decides every demand, commands the accepted ones. Holds no key, calls no venue."""

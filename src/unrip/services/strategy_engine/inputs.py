@@ -1,0 +1,85 @@
+"""What the strategy knows: the newest price, snapshot, beats and ledger view, kept from events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from unrip.domain.arming import Switches
+from unrip.domain.attempt import TradeResult
+from unrip.domain.case import Observed
+from unrip.domain.desk import Desk, ExecutorView, HistoryView, LedgerView
+from unrip.domain.inventory import IntentInventory
+from unrip.domain.market import MarketPrice
+from unrip.domain.status import ServiceStatus
+from unrip.messages.topics import INTENT_INVENTORY, MARKET_PRICE, SERVICE_STATUS, TRADE_RESULT, Topic
+from unrip.service.contract import RecordReceived
+from unrip.services.strategy_engine.book import CommandBook
+
+#: The topics whose newest record is the strategy's knowledge, and how far back to read at start. Beats of all
+#: services share one topic: thirty seconds of nine services.
+INPUT_TOPICS: dict[Topic, int] = {MARKET_PRICE: 1, INTENT_INVENTORY: 1, SERVICE_STATUS: 300, TRADE_RESULT: 1}
+
+
+@dataclass
+class Inputs:
+    """The newest of everything. Records of another account or pair are not ours and are left out."""
+
+    pair: str
+    account: str
+    price: Observed[MarketPrice] | None = None
+    inventory: Observed[IntentInventory] | None = None
+    executor: ExecutorView | None = None
+    history: HistoryView | None = None
+    ledger: LedgerView | None = None
+    book: CommandBook = field(default_factory=CommandBook)
+
+    def take(self, record: RecordReceived) -> None:
+        """Keep a record of an input topic."""
+        message = record.message
+        payload = message.payload
+        if isinstance(payload, MarketPrice) and payload.pair == self.pair:
+            self.price = Observed(event_id=message.event_id, observed_at=message.observed_at, value=payload)
+        elif isinstance(payload, IntentInventory) and payload.account == self.account:
+            self.inventory = Observed(event_id=message.event_id, observed_at=message.observed_at, value=payload)
+        elif isinstance(payload, TradeResult) and payload.account == self.account:
+            self._take_ledger(payload.ledger)
+        elif isinstance(payload, ServiceStatus) and payload.active:
+            self._take_beat(payload, message.observed_at)
+
+    def _take_beat(self, beat: ServiceStatus, observed_at: datetime) -> None:
+        if beat.service == "trade-executor":
+            self.executor = ExecutorView(
+                observed_at=observed_at,
+                ready=beat.ready,
+                recovering=beat.recovering,
+                paused=beat.paused,
+                halted=beat.halted,
+                armed=beat.armed,
+            )
+            self._take_ledger(beat.ledger)
+        elif beat.service == "history-writer":
+            self.history = HistoryView(
+                observed_at=observed_at,
+                database_up=beat.database_up is True,
+                lag=beat.lag if beat.lag is not None else 0,
+            )
+
+    def _take_ledger(self, ledger: LedgerView | None) -> None:
+        if ledger is not None:
+            self.ledger = ledger
+            self.book.passed(ledger.position)
+
+    def desk(self, switches: Switches, now: datetime, *, store_up: bool, generation: int) -> Desk:
+        """The desk as of now, frozen for one decision."""
+        return Desk(
+            armed=switches.armed_directions(now),
+            paused=switches.paused,
+            halted=switches.halted,
+            store_up=store_up,
+            generation=generation,
+            executor=self.executor,
+            history=self.history,
+            ledger=self.ledger,
+            uncounted=self.book.uncounted(),
+        )

@@ -1,0 +1,322 @@
+"""The strategy: every demand is decided once, in order; every accepted decision has one command.
+
+A decision is acknowledged before its command is produced, and the command before anything else is decided. So at most
+the very last decision can lack its command after a crash, and the start makes up for it with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from unrip.domain.arming import Switches
+from unrip.domain.case import Case
+from unrip.domain.command import TradeCommand
+from unrip.domain.decide import DemandPlace, NonceEncoder, decide
+from unrip.domain.decision import Decision
+from unrip.domain.demand import SwapDemand
+from unrip.domain.pairs import Pair
+from unrip.domain.policy import Policy
+from unrip.messages.topics import EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION
+from unrip.service.contract import (
+    CaughtUp,
+    Control,
+    Count,
+    CrashPoint,
+    DatabaseChanged,
+    Draining,
+    Effect,
+    Event,
+    Log,
+    Logic,
+    Observe,
+    Publish,
+    Published,
+    PublishFailed,
+    RecordReceived,
+    RoleChanged,
+    SetTimer,
+    Started,
+    Subscribe,
+    TimerFired,
+    Vitals,
+)
+from unrip.service.switching import switch, switch_state
+from unrip.services.strategy_engine.effects import RememberPolicy
+from unrip.services.strategy_engine.inputs import INPUT_TOPICS, Inputs
+from unrip.services.strategy_engine.limits import changed_policy, policy_state, tightens
+from unrip.services.strategy_engine.report import DecisionReport
+from unrip.services.strategy_engine.trade_ready import trade_ready
+
+#: Decided quotes that are remembered, in memory and by reading back, so that none is decided twice.
+DECIDED_MAX = 5_000
+_RETRY = timedelta(milliseconds=500)
+_DECISION, _COMMAND = "decision", "command"
+
+
+class StrategyEngine(Logic):
+    """Pure logic of strategy-engine."""
+
+    def __init__(
+        self, *, pair: Pair, account: str, policy: Policy, encode_nonce: NonceEncoder, configuration_hash: str
+    ) -> None:
+        self._pair = pair
+        self._account = account
+        self._policy = policy
+        self._encode_nonce = encode_nonce
+        self._configuration_hash = configuration_hash
+        self._switches = Switches()
+        self._inputs = Inputs(pair=pair.name, account=account)
+        self._report = DecisionReport()
+        self._active = False
+        self._store_up = False
+        self._generation = 0
+        self._draining = False
+        self._read_back: set[str] = set()
+        self._decided: OrderedDict[str, None] = OrderedDict()
+        self._last_decision: Decision | None = None
+        self._last_decision_record: RecordReceived | None = None
+        self._last_command_id: str | None = None
+        self._command_topic_id = ""
+        self._demands: deque[RecordReceived] = deque()
+        #: What waits for an acknowledgement: the decision, then its command.
+        self._in_flight: Publish | None = None
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        """Take one event in; see `service/contract.py`."""
+        match event:
+            case RecordReceived():
+                return self._on_record(event, now)
+            case Published() | PublishFailed():
+                return self._on_delivery(event, now)
+            case CaughtUp():
+                return self._on_caught_up(event, now)
+            case Control():
+                return self._on_control(event, now)
+            case TimerFired():
+                return self._on_timer(event, now)
+            case Started() | RoleChanged():
+                return self._on_role(event)
+            case DatabaseChanged():
+                self._store_up = event.up
+            case Draining():  # what waits is read again at the next start
+                self._draining = True
+        return []
+
+    def _on_role(self, event: Started | RoleChanged) -> list[Effect]:
+        """Losing the database keeps the engine recording refusals; only the first take-over starts the reading."""
+        first = event.active and not self._active
+        self._store_up = event.active
+        if not first:
+            return []
+        self._active = True
+        self._generation = event.generation or 0
+        return [
+            RememberPolicy(policy=self._policy, actor="start", reason="configuration"),
+            Subscribe(topic=TRADE_DECISION, tail=DECIDED_MAX, until_end=True),
+            Subscribe(topic=EXECUTE_TRADE, tail=DECIDED_MAX, until_end=True),
+            *(Subscribe(topic=topic, tail=tail) for topic, tail in INPUT_TOPICS.items()),
+        ]
+
+    def _on_record(self, record: RecordReceived, now: datetime) -> list[Effect]:
+        payload = record.message.payload
+        if isinstance(payload, SwapDemand):
+            self._demands.append(record)
+            return self._decide_next(now)
+        if isinstance(payload, Decision):
+            self._remember(payload.quote_id)
+            self._last_decision, self._last_decision_record = payload, record
+        elif isinstance(payload, TradeCommand):
+            self._last_command_id = payload.command_id
+            self._inputs.book.placed(payload, record.topic_id, record.offset)
+        else:
+            self._inputs.take(record)
+        return []
+
+    def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
+        """Once decisions and commands are read back, make up for a missing command and go on with the demands."""
+        if event.topic not in {TRADE_DECISION.name, EXECUTE_TRADE.name}:
+            return []
+        if event.topic == EXECUTE_TRADE.name:
+            self._command_topic_id = event.topic_id
+        self._read_back.add(event.topic)
+        if len(self._read_back) < 2:
+            return []
+        last = self._last_decision
+        after = (last.demand_topic_id, last.demand_offset + 1) if last else (None, None)
+        demands = Subscribe(topic=SWAP_DEMAND, topic_id=after[0], offset=after[1])
+        return [*self._make_up_for_missing_command(now), demands]
+
+    def _make_up_for_missing_command(self, now: datetime) -> list[Effect]:
+        decision, record = self._last_decision, self._last_decision_record
+        if decision is None or record is None or decision.command is None:
+            return []
+        if decision.command.command_id == self._last_command_id:
+            return []
+        self._inputs.book.add(decision.command)
+        return self._command(record.message.event_id, decision.command, record.message.correlation_id, {}, now)
+
+    # --- deciding --------------------------------------------------------------------------------------------------
+
+    def _decide_next(self, now: datetime) -> list[Effect]:
+        """Decide waiting demands in order until one waits for its acknowledgement."""
+        effects: list[Effect] = []
+        while self._demands and self._in_flight is None and not self._draining:
+            effects += self._decide(self._demands.popleft(), now)
+        return effects
+
+    def _decide(self, record: RecordReceived, now: datetime) -> list[Effect]:
+        demand: SwapDemand = record.message.payload
+        if demand.pair != self._pair.name:
+            return [Count(name="demands_skipped", labels={"why": "other_pair"})]
+        if demand.quote_id in self._decided:
+            return [Count(name="demands_skipped", labels={"why": "decided_before"})]
+        self._remember(demand.quote_id)
+        decision = decide(
+            self._case(demand, now),
+            DemandPlace(topic_id=record.topic_id, offset=record.offset),
+            account=self._account,
+            encode_nonce=self._encode_nonce,
+        )
+        if decision.command is not None:
+            self._inputs.book.add(decision.command)
+        self._in_flight = Publish(
+            topic=TRADE_DECISION,
+            event_id=decision.decision_id,
+            payload=decision,
+            observed_at=record.message.observed_at,
+            correlation_id=record.message.correlation_id,
+            causation_id=record.message.event_id,
+            venue=record.message.venue,
+            pair=decision.pair,
+            stages={**record.message.stages, "decided": now},
+            token=_DECISION,
+        )
+        received_ms = (now - demand.received_at) / timedelta(milliseconds=1)
+        return [
+            self._in_flight,
+            Observe(name="stage", milliseconds=received_ms, labels={"stage": "received_to_decided"}),
+            *self._report.decided(decision, now),
+        ]
+
+    def _case(self, demand: SwapDemand, now: datetime) -> Case:
+        return Case(
+            demand=demand,
+            pair=self._pair,
+            price=self._inputs.price,
+            inventory=self._inputs.inventory,
+            desk=self._inputs.desk(self._switches, now, store_up=self._store_up, generation=self._generation),
+            policy=self._policy,
+            now=now,
+        )
+
+    def _on_delivery(self, event: Published | PublishFailed, now: datetime) -> list[Effect]:
+        waiting = self._in_flight
+        if waiting is None or event.token != waiting.token:
+            return []
+        if isinstance(event, PublishFailed):  # its fate is unknown: the same bytes again, and nothing else meanwhile
+            return [SetTimer(name="publish_again", at=now + _RETRY)]
+        self._in_flight = None
+        if event.token == _COMMAND:
+            self._inputs.book.placed(waiting.payload, self._command_topic_id, event.offset)
+        elif waiting.payload.command is not None:
+            decision: Decision = waiting.payload
+            stages = {**waiting.stages, "decision_acknowledged": now}
+            return self._command(decision.decision_id, waiting.payload.command, waiting.correlation_id, stages, now)
+        return self._decide_next(now)
+
+    def _command(
+        self, decision_id: str, command: TradeCommand, correlation_id: str, stages: dict[str, datetime], now: datetime
+    ) -> list[Effect]:
+        self._in_flight = Publish(
+            topic=EXECUTE_TRADE,
+            event_id=command.command_id,
+            payload=command,
+            observed_at=now,
+            correlation_id=correlation_id,
+            causation_id=decision_id,
+            venue="near_intents",
+            pair=command.pair,
+            stages=stages,
+            token=_COMMAND,
+        )
+        return [CrashPoint(name="strategy.decision_acknowledged"), self._in_flight]
+
+    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
+        if timer.name == "publish_again" and self._in_flight is not None:
+            return [self._in_flight]
+        if timer.name == "lease" and not self._switches.armed_directions(now) and self._switches.lease is not None:
+            self._switches = self._switches.disarmed()
+            return [Log(event="disarmed", component="arming", body={"actor": "lease", "reason": "the lease has ended"})]
+        if timer.name == "report":
+            return self._report.summary(now)
+        return []
+
+    def _remember(self, quote_id: str) -> None:
+        self._decided[quote_id] = None
+        if len(self._decided) > DECIDED_MAX:
+            self._decided.popitem(last=False)
+
+    # --- controls --------------------------------------------------------------------------------------------------
+
+    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
+        if control.action in {"threshold", "limits"}:
+            self._policy = changed_policy(self._policy, control)
+            return [RememberPolicy(policy=self._policy, actor=control.actor, reason=control.reason)]
+        switches = switch(self._switches, control, now, configuration_hash=self._configuration_hash)
+        if switches is None:
+            return []
+        self._switches = switches
+        return [SetTimer(name="lease", at=switches.lease.expires_at)] if switches.lease else []
+
+    # --- what the frame asks ---------------------------------------------------------------------------------------
+
+    def not_ready(self, now: datetime) -> list[str]:
+        """Whether it can decide; arming and other services' beats belong to trade-ready, not here."""
+        del now
+        reasons = ["draining"] if self._draining else []
+        if not self._active:
+            reasons.append("standby")
+        if len(self._read_back) < 2:
+            reasons.append("reading_back")
+        return reasons
+
+    def vitals(self, now: datetime) -> Vitals:
+        """Armed, paused, halted."""
+        return Vitals(
+            paused=self._switches.paused,
+            halted=self._switches.halted,
+            armed=self._switches.armed_directions(now),
+            arm_expires_at=self._switches.lease.expires_at if self._switches.lease else None,
+        )
+
+    def control_state(self, now: datetime) -> dict[str, str]:
+        """Switches and limits."""
+        return {**switch_state(self._switches, now), **policy_state(self._policy)}
+
+    def tightens(self, control: Control) -> bool:
+        """A limit that is lowered is a brake."""
+        return control.action in {"threshold", "limits"} and tightens(self._policy, control)
+
+    def idle(self) -> bool:
+        """Every decision and command is acknowledged."""
+        return self._in_flight is None
+
+    def state(self, now: datetime) -> dict[str, Any]:
+        """Arm state, limits, what is in use, latest decisions, counts by reason, and the one answer to trade-ready."""
+        desk = self._inputs.desk(self._switches, now, store_up=self._store_up, generation=self._generation)
+        return {
+            **self.control_state(now),
+            "trade_ready": trade_ready(lambda demand: self._case(demand, now), self._pair, now),
+            "generation": self._generation,
+            "price": self._inputs.price,
+            "inventory": self._inputs.inventory,
+            "desk": desk,
+            "commands_uncounted": len(self._inputs.book),
+            "demands_waiting": len(self._demands),
+            **self._report.state(),
+        }

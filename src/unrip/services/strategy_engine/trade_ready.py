@@ -1,0 +1,97 @@
+"""Trade-ready: one answer per direction, yes or every reason why not (blueprint, section 11)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from unrip.domain.case import Case
+from unrip.domain.decision import Refusal
+from unrip.domain.demand import SwapDemand
+from unrip.domain.guards import ask_all
+from unrip.domain.pairs import Direction, Pair
+from unrip.domain.pricing import fair_in_per_out
+from unrip.domain.values import Amount, decimal_of
+
+#: Guards about a demand's own shape say nothing about the desk.
+_ABOUT_THE_DEMAND = frozenset(
+    {
+        Refusal.ROUTER_LEG,
+        Refusal.DEMAND_INVALID,
+        Refusal.BELOW_MINIMUM,
+        Refusal.WINDOW_CLOSED,
+        Refusal.WINDOW_TOO_SHORT,
+        Refusal.DEADLINE_TOO_LONG,
+    }
+)
+
+
+def trade_ready(case_of: Callable[[SwapDemand], Case], pair: Pair, now: datetime) -> dict[str, dict[str, Any]]:
+    """Ask the real guards about the smallest demand worth an offer, once per direction."""
+    return {direction.value: _ready(case_of, pair, direction, now) for direction in Direction}
+
+
+def _ready(case_of: Callable[[SwapDemand], Case], pair: Pair, direction: Direction, now: datetime) -> dict[str, Any]:
+    case = case_of(_smallest_demand(case_of, pair, direction, now))
+    reasons = [
+        guard.reason.value for guard in ask_all(case) if not guard.passed and guard.reason not in _ABOUT_THE_DEMAND
+    ]
+    return {
+        "ready": not reasons,
+        "reasons": reasons,
+        "spends": pair.spent(direction).symbol,
+        "spendable": None if case.spendable is None else str(case.spendable),
+        "largest_quotable": _largest_quotable(case, pair, direction),
+    }
+
+
+def _smallest_demand(
+    case_of: Callable[[SwapDemand], Case], pair: Pair, direction: Direction, now: datetime
+) -> SwapDemand:
+    """An exact-in demand worth the notional floor, or of one unit where there is no price to measure it by."""
+    received, spent = pair.received(direction), pair.spent(direction)
+    demand = SwapDemand(
+        demand_id="trade-ready",
+        quote_id="trade-ready",
+        pair=pair.name,
+        direction=direction,
+        asset_in=received.asset_id,
+        asset_out=spent.asset_id,
+        amount_in=Amount(1),
+        amount_out=None,
+        min_deadline_ms=60_000,
+        router_leg=False,
+        partner_id=None,
+        received_at=now,
+        answer_by=now + timedelta(seconds=1),
+    )
+    case = case_of(demand)
+    if case.fair_rate is None or case.fair_rate <= 0:
+        return demand
+    one_eur = 10**pair.quote.decimals
+    floor_quote_units = Fraction(case.policy.notional_floor_eur) * one_eur
+    floor_units = (
+        floor_quote_units * fair_in_per_out(pair, Direction.BASE_IN, case.fair_rate)
+        if direction is Direction.BASE_IN
+        else floor_quote_units
+    )
+    return msgspec.structs.replace(demand, amount_in=Amount(max(1, math.ceil(floor_units))))
+
+
+def _largest_quotable(case: Case, pair: Pair, direction: Direction) -> str | None:
+    """The most we could spend in one offer now: what is spendable, within the notional cap, in whole tokens."""
+    if case.spendable is None or case.fair_rate is None or case.fair_rate <= 0 or case.spendable <= 0:
+        return None
+    cap_quote_units = Fraction(case.policy.notional_cap_eur) * 10**pair.quote.decimals
+    cap = (
+        cap_quote_units
+        if direction is Direction.BASE_IN
+        else cap_quote_units * fair_in_per_out(pair, Direction.BASE_IN, case.fair_rate)
+    )
+    units = min(Fraction(case.spendable), cap)
+    return str(decimal_of(units / 10 ** pair.spent(direction).decimals, digits=8))
