@@ -59,10 +59,14 @@ class Runner:
         except ControlRefused:
             return  # it changed nothing; the control desk saw the same refusal on its copy or reads it from the state
         for effect in effects:
-            handler = self._handlers.get(type(effect))
-            if handler is None:
-                raise AssertionError(f"nothing performs the effect {type(effect).__name__}")
-            handler(effect)
+            self.perform(effect)
+
+    def perform(self, effect: Effect) -> None:
+        """Start one effect; the frame's own parts use this, too."""
+        handler = self._handlers.get(type(effect))
+        if handler is None:
+            raise AssertionError(f"nothing performs the effect {type(effect).__name__}")
+        handler(effect)
 
     def _set_timer(self, timer: SetTimer) -> None:
         earlier = self._timers.pop(timer.name, None)

@@ -1,0 +1,80 @@
+"""The executor's side of the relay's dialect: answers out, replies and settlement notices in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from unrip.domain.attempt import Offer
+from unrip.domain.values import derived_id
+from unrip.messages.dead_letters import dead_letter_of_frame
+from unrip.messages.payloads import RawQuoteStatus
+from unrip.messages.topics import RAW_QUOTE_STATUS
+from unrip.net.events import FrameReceived, SendFrame
+from unrip.service.contract import Count, Effect, Log, Publish
+from unrip.venues.near_intents.relay import Malformed, RelaySession, Reply, StatusNotice, SubscriptionRefused
+
+#: The name of the executor's connection.
+RELAY = "relay"
+
+
+class Conversation:
+    """One relay session; frames that say nothing to an executor are counted and forgotten."""
+
+    def __init__(self, session: RelaySession) -> None:
+        self._session = session
+
+    def opened(self) -> list[Effect]:
+        """A new connection: subscribe again."""
+        return [SendFrame(connection=RELAY, text=frame) for frame in self._session.opened()]
+
+    def answer(self, offer: Offer) -> str:
+        """The frame that answers a quote; the reply will name the command."""
+        return self._session.quote_response(offer.signed_payload, name=offer.command_id)
+
+    def heard(self, frame: FrameReceived) -> tuple[Reply | StatusNotice | None, list[Effect]]:
+        """What a frame says to us, and what is to be told about it."""
+        if frame.text is None:
+            return None, _unreadable(frame, "a binary frame that is not UTF-8 text")
+        said = self._session.receive(frame.text)
+        match said:
+            case Reply(request=None):
+                return None, [Count(name="relay_frames", labels={"kind": "unmatched_reply"})]
+            case Reply() | StatusNotice():
+                return said, []
+            case Malformed():
+                return None, _unreadable(frame, said.reason)
+            case SubscriptionRefused():
+                body = {"stream": said.stream, "code": said.code, "text": said.text}
+                line = Log(
+                    event="subscription_refused", level="error", component="relay", venue="near_intents", body=body
+                )
+                return None, [line]
+        return None, [Count(name="relay_frames", labels={"kind": type(said).__name__})]
+
+    @staticmethod
+    def record(notice: StatusNotice, frame: FrameReceived, offer: Offer) -> Effect:
+        """A settlement notice for one of our hashes, as received."""
+        return Publish(
+            topic=RAW_QUOTE_STATUS,
+            event_id=derived_id("quote_status", notice.quote_hash, notice.tx_hash or ""),
+            payload=RawQuoteStatus(
+                quote_hash=notice.quote_hash,
+                intent_hash=notice.intent_hash,
+                tx_hash=notice.tx_hash,
+                frame=frame.text or "",
+                received_at=frame.received_at,
+            ),
+            observed_at=frame.received_at,
+            correlation_id=offer.correlation_id,
+            causation_id=offer.command_id,
+            venue="near_intents",
+            pair=offer.pair,
+        )
+
+
+def _unreadable(frame: FrameReceived, reason: str) -> list[Effect]:
+    return [
+        Count(name="relay_frames", labels={"kind": "malformed"}),
+        Log(event="invalid_message", level="warning", component="relay", venue="near_intents", body={"reason": reason}),
+        dead_letter_of_frame(frame, reason),
+    ]

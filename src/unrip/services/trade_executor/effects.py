@@ -1,0 +1,174 @@
+"""Effects and events that only the executor knows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from unrip.domain.attempt import AttemptState, Offer, TradeResult
+from unrip.domain.command import TradeCommand
+from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.values import Amount, Value
+from unrip.domain.verifier import VerifierFill, VerifierReading
+
+
+class Chain(Value):
+    """Where a result belongs: its chain, its parent, and the instants of the stages so far."""
+
+    correlation_id: str
+    causation_id: str
+    stages: dict[str, datetime]
+
+
+# --- effects: the ledger ------------------------------------------------------------------------------------------
+
+
+class LoadLedger(Value):
+    """Effect: read position, open offers and counters; `LedgerLoaded` or `LedgerUnknown("load")` follows."""
+
+
+class ClaimOffer(Value):
+    """Effect: claim, hold and signed payload in one commit; `ClaimDecided` or `LedgerUnknown("claim")` follows."""
+
+    offer: Offer
+    position: CommandPosition
+    generation: int
+    result: TradeResult
+    chain: Chain
+
+
+class RejectCommand(Value):
+    """Effect: record a rejection and the position in one commit; `ClaimDecided` or `LedgerUnknown("claim")` follows."""
+
+    command: TradeCommand
+    position: CommandPosition
+    result: TradeResult
+    chain: Chain
+
+
+class NoteAttempt(Value):
+    """Effect: record that an open attempt was sent or answered; `LedgerNoted` or `LedgerUnknown("note")` follows."""
+
+    result: TradeResult
+    chain: Chain
+
+
+class DropAttempt(Value):
+    """Effect: end an attempt of which no byte has left, hold and all in one commit; as `NoteAttempt`."""
+
+    result: TradeResult
+    chain: Chain
+
+
+class Ending(Value):
+    """A nonce whose offers have ended by evidence: `settled` or `lapsed`, with one result each."""
+
+    nonce: str
+    state: AttemptState
+    results: tuple[tuple[TradeResult, Chain], ...]
+
+
+class ApplyReading(Value):
+    """Effect: credit a final block's balances and release what it justifies, in one commit; as `NoteAttempt`."""
+
+    account: str
+    height: int
+    credited: dict[str, Amount]
+    endings: tuple[Ending, ...]
+
+
+#: Writes that need no answer but their success; they are made one after another.
+LedgerWrite = NoteAttempt | DropAttempt | ApplyReading
+
+
+# --- effects: signer and chain ------------------------------------------------------------------------------------
+
+
+class SignOffer(Value):
+    """Effect: build and sign the one offer of a command; `OfferSigned` follows."""
+
+    command: TradeCommand
+
+
+class ReadVerifier(Value):
+    """Effect: read the verifier at one final block; `VerifierRead` or `VerifierUnread` follows."""
+
+    nonces: tuple[str, ...]
+    salts: tuple[str, ...]
+
+
+class ReadFills(Value):
+    """Effect: read what a transaction moved for us; `FillsRead` follows, empty where it could not be read."""
+
+    tx_hash: str
+
+
+class ProveAuthority(Value):
+    """Effect: show that key, account and contract belong together; `AuthorityJudged` follows."""
+
+
+# --- events -------------------------------------------------------------------------------------------------------
+
+
+class LedgerLoaded(Value):
+    """The ledger as it stands."""
+
+    position: CommandPosition | None
+    open_offers: tuple[Offer, ...]
+    view: LedgerView
+
+
+class LedgerUnknown(Value):
+    """PostgreSQL did not answer: what was asked may or may not have happened. The same is asked again."""
+
+    lane: str
+    reason: str
+
+
+class ClaimDecided(Value):
+    """What the ledger made of a command: claimed, rejected, or known from before."""
+
+    command_id: str
+    #: `claimed`, `duplicate`, `rejected`, `insufficient_inventory` or `superseded`.
+    kind: str
+    view: LedgerView
+
+
+class LedgerNoted(Value):
+    """A write of the note lane is committed."""
+
+    view: LedgerView
+
+
+class OfferSigned(Value):
+    """The finished offer of a command."""
+
+    command_id: str
+    quote_hash: str
+    #: The text of the `quote_response` parameters.
+    signed_payload: str
+
+
+class VerifierRead(Value):
+    """One final block."""
+
+    reading: VerifierReading
+
+
+class VerifierUnread(Value):
+    """The verifier could not be read: unknown, which changes nothing."""
+
+    reason: str
+
+
+class FillsRead(Value):
+    """The fills of a transaction that concern our account."""
+
+    tx_hash: str
+    fills: tuple[VerifierFill, ...]
+
+
+class AuthorityJudged(Value):
+    """Whether a simulated offer passes every check of the contract."""
+
+    proven: bool
+    reason: str

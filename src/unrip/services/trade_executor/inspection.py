@@ -1,0 +1,153 @@
+"""
+What a command must pass before it is signed, judged from its own numbers and our own read of the verifier.
+
+Who can write the topic must not be able to trade freely, so nothing here trusts the strategy (blueprint, section 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+
+from unrip.domain.arming import Switches
+from unrip.domain.attempt import Rejection
+from unrip.domain.command import TradeCommand
+from unrip.domain.decide import NonceEncoder, command_id_of, nonce_free_bytes
+from unrip.domain.pairs import Pair
+from unrip.domain.policy import Policy
+from unrip.domain.pricing import Proposal, gross_edge, notional_eur
+from unrip.domain.values import age_ms, decimal_of, epoch_ms
+from unrip.domain.verifier import VerifierReading
+
+Numbers = dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspector:
+    """The executor's own limits and identity."""
+
+    pair: Pair
+    account: str
+    policy: Policy
+    encode_nonce: NonceEncoder
+
+    def rejection(
+        self,
+        command: TradeCommand,
+        *,
+        switches: Switches,
+        connected: bool,
+        reading: VerifierReading | None,
+        explained_fall: int,
+        now: datetime,
+    ) -> tuple[Rejection, Numbers] | None:
+        """
+        The first reason to reject the command, None when it may be signed.
+
+        `explained_fall` is what open holds and recent settlements of the spent asset may have taken since the snapshot.
+        """
+        checks: tuple[Callable[[], tuple[Rejection, Numbers] | None], ...] = (
+            lambda: _switched_off(command, switches, now),
+            lambda: self._invalid(command, now),
+            lambda: _closed(command, now),
+            lambda: None if connected else (Rejection.NOT_CONNECTED, {}),
+            lambda: self._stale(reading, now),
+            lambda: _drifted(command, reading, explained_fall),
+        )
+        return next((found for check in checks if (found := check()) is not None), None)
+
+    def _invalid(self, command: TradeCommand, now: datetime) -> tuple[Rejection, Numbers] | None:
+        fault = self._fault(command, now)
+        return None if fault is None else (Rejection.COMMAND_INVALID, fault)
+
+    def _fault(self, command: TradeCommand, now: datetime) -> Numbers | None:
+        """What is wrong with the command by itself."""
+        if command.account != self.account or command.pair != self.pair.name:
+            return {"fault": "not our account or pair", "account": command.account, "pair": command.pair}
+        if self.pair.direction_of(command.asset_in, command.asset_out) is not command.direction:
+            return {"fault": "assets do not fit the direction", "direction": command.direction}
+        if command.amount_in <= 0 or command.amount_out <= 0 or command.fair_rate <= 0:
+            return {"fault": "an amount or the rate is not positive"}
+        if command.command_id != command_id_of(command.quote_id):
+            return {"fault": "command_id does not belong to the quote"}
+        return self._life_fault(command, now) or self._price_fault(command)
+
+    def _life_fault(self, command: TradeCommand, now: datetime) -> Numbers | None:
+        longest_ms = self.policy.deadline_max_ms + self.policy.deadline_margin_ms
+        life_ms = (command.offer_deadline - now) // timedelta(milliseconds=1)
+        if life_ms > longest_ms:
+            return {"fault": "offer lives too long", "life_ms": str(life_ms), "limit": str(longest_ms)}
+        if command.nonce_deadline < command.offer_deadline:
+            return {"fault": "nonce ends before the offer"}
+        try:
+            nonce = self.encode_nonce(
+                command.salt, epoch_ms(command.nonce_deadline), nonce_free_bytes(command.command_id)
+            )
+        except ValueError as error:
+            return {"fault": f"nonce cannot be made: {error}"}
+        return None if nonce == command.nonce else {"fault": "nonce is not the one of this command"}
+
+    def _price_fault(self, command: TradeCommand) -> Numbers | None:
+        proposal = Proposal(amount_in=command.amount_in, amount_out=command.amount_out)
+        edge = gross_edge(self.pair, command.direction, fair_rate=command.fair_rate, proposal=proposal)
+        floor = max(self.policy.edge_floor, command.edge_threshold)
+        if edge < floor:
+            return {"fault": "edge too small", "gross_edge": str(decimal_of(edge)), "limit": str(floor)}
+        notional = notional_eur(
+            self.pair,
+            command.direction,
+            fair_rate=command.fair_rate,
+            eur_per_quote=Fraction(1),
+            proposal=proposal,
+        )
+        if notional > self.policy.notional_ceiling_eur:
+            ceiling = str(self.policy.notional_ceiling_eur)
+            return {"fault": "notional too large", "notional_eur": str(decimal_of(notional)), "limit": ceiling}
+        return None
+
+    def _stale(self, reading: VerifierReading | None, now: datetime) -> tuple[Rejection, Numbers] | None:
+        limit = self.policy.inventory_age_max_ms
+        if reading is None:
+            return Rejection.INVENTORY_STALE, {"own_read_age_ms": "unknown", "limit": str(limit)}
+        age = age_ms(now, reading.observed_at, reading.block_time)
+        if age > limit:
+            return Rejection.INVENTORY_STALE, {"own_read_age_ms": str(age), "limit": str(limit)}
+        return None
+
+
+def _switched_off(command: TradeCommand, switches: Switches, now: datetime) -> tuple[Rejection, Numbers] | None:
+    armed = switches.armed_directions(now)
+    if command.direction not in armed:
+        return Rejection.DISARMED, {"direction": command.direction, "armed": ",".join(armed) or "none"}
+    return (Rejection.HALTED, {}) if switches.halted else None
+
+
+def _closed(command: TradeCommand, now: datetime) -> tuple[Rejection, Numbers] | None:
+    left_ms = (command.answer_by - now) // timedelta(milliseconds=1)
+    return (Rejection.WINDOW_CLOSED, {"window_left_ms": str(left_ms)}) if left_ms <= 0 else None
+
+
+def _drifted(
+    command: TradeCommand, reading: VerifierReading | None, explained_fall: int
+) -> tuple[Rejection, Numbers] | None:
+    """
+    An unexplained fall of the spent asset between the snapshot and our own later read.
+
+    An own read of an earlier block than the snapshot's proves nothing and is left to the ledger's counters.
+    """
+    if reading is None or reading.height < command.inventory_height:
+        return None
+    own = reading.credited.get(command.asset_out, 0)
+    fall = command.inventory_credited - own
+    if fall <= explained_fall:
+        return None
+    numbers = {
+        "snapshot_credited": str(int(command.inventory_credited)),
+        "own_credited": str(int(own)),
+        "explained_fall": str(explained_fall),
+        "snapshot_height": str(command.inventory_height),
+        "own_height": str(reading.height),
+    }
+    return Rejection.INVENTORY_DRIFT, numbers

@@ -1,0 +1,54 @@
+"""Ledger writes one after another; one whose fate is unknown is made again before the next."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime, timedelta
+
+from unrip.service.contract import Effect, SetTimer
+from unrip.services.trade_executor.effects import LedgerWrite
+
+RETRY = timedelta(milliseconds=500)
+TIMER = "ledger_note_again"
+
+
+class NoteLane:
+    """
+    Keeps the order of notes, drops and readings. Every write is idempotent, so unknown means: again.
+
+    It grows only while PostgreSQL is away, and then by what was already in flight: nothing new is claimed without it.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[LedgerWrite] = deque()
+        self.in_flight: LedgerWrite | None = None
+
+    def push(self, write: LedgerWrite) -> list[Effect]:
+        """Make a write when its turn comes."""
+        self._waiting.append(write)
+        return self._next()
+
+    def committed(self) -> tuple[LedgerWrite, list[Effect]]:
+        """The write in flight is committed; go on with the next."""
+        write, self.in_flight = self.in_flight, None
+        if write is None:
+            raise AssertionError("a commit was reported, but no write was in flight")
+        return write, self._next()
+
+    def unknown(self, now: datetime) -> list[Effect]:
+        """The fate of the write in flight is unknown: the same again after a moment."""
+        return [SetTimer(name=TIMER, at=now + RETRY)]
+
+    def again(self) -> list[Effect]:
+        """The moment is over."""
+        return [self.in_flight] if self.in_flight is not None else []
+
+    def empty(self) -> bool:
+        """Nothing waits and nothing is in flight."""
+        return self.in_flight is None and not self._waiting
+
+    def _next(self) -> list[Effect]:
+        if self.in_flight is not None or not self._waiting:
+            return []
+        self.in_flight = self._waiting.popleft()
+        return [self.in_flight]

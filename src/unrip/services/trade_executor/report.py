@@ -1,0 +1,111 @@
+"""What is told about executions: the latest attempts, counts, and one log line per change of state."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from datetime import datetime
+from typing import Any
+
+from unrip.domain.attempt import AttemptState, Offer, TradeResult, VenueReply
+from unrip.domain.command import TradeCommand
+from unrip.net.events import SocketClosed
+from unrip.service.contract import Count, Effect, Log
+
+ATTEMPTS_KEPT = 50
+
+
+class ExecutionReport:
+    """Counts since the start and the last attempts."""
+
+    def __init__(self) -> None:
+        self._last_command: TradeCommand | None = None
+        self._last_response: VenueReply | None = None
+        self._last_error: dict[str, Any] | None = None
+        self._ended: Counter[str] = Counter()
+        self._attempts: deque[dict[str, Any]] = deque(maxlen=ATTEMPTS_KEPT)
+        self._connection: bool | None = None
+        self._verifier_read = True
+
+    def commanded(self, command: TradeCommand) -> None:
+        """A command is being handled."""
+        self._last_command = command
+
+    def answered(self, response: VenueReply) -> None:
+        """The relay replied."""
+        self._last_response = response
+
+    def submitted(self, offer: Offer) -> list[Effect]:
+        """The bytes left."""
+        return [_line("execution_submitted", offer.pair, _ids(offer))]
+
+    def failed(self, offer: Offer, state: AttemptState, reason: str) -> list[Effect]:
+        """Refused, or without a reply; the offer stays open until evidence."""
+        self._last_error = {"command_id": offer.command_id, "state": state, "reason": reason}
+        return [_line("execution_failed", offer.pair, {**_ids(offer), "state": state, "reason": reason}, "warning")]
+
+    def ended(self, result: TradeResult, now: datetime) -> list[Effect]:
+        """A terminal result is committed."""
+        self._ended[result.state] += 1
+        body = {
+            "command_id": result.command_id,
+            "quote_id": result.quote_id,
+            "state": result.state,
+            "reason": result.reason,
+            "numbers": result.numbers,
+        }
+        self._attempts.append({**body, "ended_at": now, "evidence": result.evidence})
+        event = {
+            AttemptState.REJECTED: "execution_rejected",
+            AttemptState.DROPPED: "execution_failed",
+        }.get(result.state, "execution_completed")
+        labels = {"state": str(result.state), "reason": result.reason or "none"}
+        return [Count(name="executions_ended", labels=labels), _line(event, result.pair, body)]
+
+    def recovered(self, open_offers: int) -> list[Effect]:
+        """Every open offer of an earlier life was asked about."""
+        return [Log(event="execution_recovered", component="recovery", body={"open_offers": open_offers})]
+
+    def connected(self) -> list[Effect]:
+        """The relay's socket is open."""
+        before, self._connection = self._connection, True
+        lost = before is False
+        return [Log(event="connection_recovered", component="relay", venue="near_intents")] if lost else []
+
+    def disconnected(self, event: SocketClosed) -> list[Effect]:
+        """The relay's socket is gone; said once until it is back."""
+        before, self._connection = self._connection, False
+        if before is False:
+            return []
+        body = {"reason": event.reason, "http_status": event.http_status}
+        return [Log(event="connection_lost", level="warning", component="relay", venue="near_intents", body=body)]
+
+    def unread(self, reason: str) -> list[Effect]:
+        """The verifier could not be read; said once until it can."""
+        before, self._verifier_read = self._verifier_read, False
+        if not before:
+            return []
+        body = {"reason": reason}
+        return [Log(event="connection_lost", level="warning", component="verifier", venue="near_intents", body=body)]
+
+    def read_again(self) -> list[Effect]:
+        """The verifier was read."""
+        before, self._verifier_read = self._verifier_read, True
+        return [] if before else [Log(event="connection_recovered", component="verifier", venue="near_intents")]
+
+    def state(self) -> dict[str, Any]:
+        """For `GET /state`."""
+        return {
+            "last_command": self._last_command,
+            "last_venue_response": self._last_response,
+            "last_error": self._last_error,
+            "completed": dict(self._ended),
+            "attempts": list(reversed(self._attempts)),
+        }
+
+
+def _ids(offer: Offer) -> dict[str, Any]:
+    return {"command_id": offer.command_id, "quote_id": offer.quote_id, "quote_hash": offer.quote_hash}
+
+
+def _line(event: str, pair: str, body: dict[str, Any], level: str = "info") -> Log:
+    return Log(event=event, level=level, component="execution", venue="near_intents", pair=pair, body=body)

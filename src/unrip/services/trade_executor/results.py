@@ -1,0 +1,64 @@
+"""Results: one record per state of an attempt."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult, VenueReply
+from unrip.domain.command import TradeCommand
+from unrip.domain.values import derived_id
+
+
+def result_id(result: TradeResult) -> str:
+    """An attempt passes through each state at most once, so command and state name the record."""
+    return derived_id("result", result.command_id, result.state)
+
+
+def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str]) -> TradeResult:
+    """The only result of a command that was never claimed."""
+    return TradeResult(
+        command_id=command.command_id,
+        quote_id=command.quote_id,
+        account=command.account,
+        pair=command.pair,
+        direction=command.direction,
+        state=AttemptState.REJECTED,
+        reason=reason,
+        numbers=numbers,
+        quote_hash=None,
+        request=None,
+        response=None,
+        evidence=None,
+        next_check_at=None,
+        ledger=None,
+    )
+
+
+def result_of_offer(
+    offer: Offer,
+    state: AttemptState,
+    *,
+    reason: str | None = None,
+    numbers: dict[str, str] | None = None,
+    request: str | None = None,
+    response: VenueReply | None = None,
+    evidence: ChainEvidence | None = None,
+    next_check_at: datetime | None = None,
+) -> TradeResult:
+    """A state of a claimed attempt."""
+    return TradeResult(
+        command_id=offer.command_id,
+        quote_id=offer.quote_id,
+        account=offer.account,
+        pair=offer.pair,
+        direction=offer.direction,
+        state=state,
+        reason=reason,
+        numbers=numbers or {},
+        quote_hash=offer.quote_hash,
+        request=request,
+        response=response,
+        evidence=evidence,
+        next_check_at=next_check_at,
+        ledger=None,
+    )
