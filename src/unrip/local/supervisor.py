@@ -282,7 +282,7 @@ class _UnixTransport(xmlrpc.client.Transport):
         super().__init__()
         self._folder = folder
 
-    def make_connection(self, host: object) -> _UnixConnection:
+    def make_connection(self, host: tuple[str, dict[str, str]] | str) -> _UnixConnection:
         connection = _UnixConnection(self._folder)
         self._connection = host, connection  # where the base class's close() looks for it
         return connection
