@@ -122,10 +122,10 @@ class TakerSettings(Section, frozen=True):
     partner_id: str = "1click"
 
 
-DEFAULT_TAKERS = [
+DEFAULT_TAKERS = (
     TakerSettings(name="alice", direction="btc_to_eure"),
     TakerSettings(name="bob", direction="eure_to_btc"),
-]
+)
 
 
 class WorldSettings(Section, frozen=True):
@@ -142,7 +142,7 @@ class WorldSettings(Section, frozen=True):
     market: MarketSettings = MarketSettings()
     bridge: BridgeSettings = BridgeSettings()
     accounts: list[AccountSettings] = []
-    takers: list[TakerSettings] = DEFAULT_TAKERS
+    takers: tuple[TakerSettings, ...] = DEFAULT_TAKERS
 
 
 class FaultScript(Section, frozen=True):

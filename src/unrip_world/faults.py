@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from unrip_world.codec import NS_PER_S
+from unrip_world.verifier.keys import parse_public_key
 
 SERVICES = ("relay", "rpc", "bridge", "kraken", "coingecko")
 
@@ -125,9 +126,18 @@ def _parameter(name: str, value: object, of: type) -> Any:  # noqa: ANN401  (par
             return Decimal(str(value))
         except ArithmeticError as error:
             raise FaultError(f"parameter {name} must be a decimal number") from error
+    if name == "public_key":
+        _check_public_key(value)
     if not isinstance(value, of) or (of is int and isinstance(value, bool)):
         raise FaultError(f"parameter {name} must be of type {of.__name__}")
     return value
+
+
+def _check_public_key(value: object) -> None:
+    try:
+        parse_public_key(str(value))
+    except ValueError as error:
+        raise FaultError(f"parameter public_key: {error}") from error
 
 
 class Faults:

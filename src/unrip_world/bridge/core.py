@@ -255,7 +255,7 @@ class Bridge:
 
     def _recent_deposits(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         wanted = {name: parameters[name] for name in ("account_id", "chain", "status") if parameters.get(name)}
-        limit, offset = min(int(parameters.get("limit") or 20), 100), int(parameters.get("offset") or 0)
+        limit, offset = min(_whole(parameters, "limit", 20), 100), _whole(parameters, "offset", 0)
         newest_first = [deposit.listed for deposit in reversed(self.deposits.values())]
         found = [entry for entry in newest_first if wanted.items() <= entry.items()]
         return {"deposits": found[offset : offset + limit], "total": len(found), "limit": limit, "offset": offset}
@@ -302,6 +302,13 @@ def _token_on(chain: object) -> Token:
     if token is None:
         raise BridgeRefusedError(f"chain {chain} is not supported")
     return token
+
+
+def _whole(parameters: Mapping[str, Any], name: str, default: int) -> int:
+    value = parameters.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise BridgeRefusedError(f"{name} must be a whole number")
+    return value
 
 
 def _text(parameters: Mapping[str, Any], name: str) -> str:

@@ -49,8 +49,8 @@ def check_answer(
     """Turn an answer into an offer; raises AnswerRefusedError with the reason."""
     request = auction.request
     proposed = _proposed_amount(answer.get("quote_output"), request)
-    amount_in = int(request.exact_amount_in or 0) if request.is_exact_in else proposed
-    amount_out = proposed if request.is_exact_in else int(request.exact_amount_out or 0)
+    fixed = _fixed_amount(request)
+    amount_in, amount_out = (fixed, proposed) if request.is_exact_in else (proposed, fixed)
     try:
         signed = decode_payload(answer.get("signed_data"))
         message = authorise(state, signed, contract_id=rules.contract_id, now_ns=now_ns)
@@ -71,6 +71,14 @@ def check_answer(
         deadline_ns=message.deadline_ns,
         signed=answer["signed_data"],
     )
+
+
+def _fixed_amount(request: QuoteRequest) -> int:
+    text = request.exact_amount_in if request.is_exact_in else request.exact_amount_out
+    # A raw demand of a test may name anything, also nothing.
+    if text is None or _AMOUNT.fullmatch(text) is None:
+        raise AnswerRefusedError("the request fixes no valid amount")
+    return int(text)
 
 
 def _proposed_amount(output: object, request: QuoteRequest) -> int:

@@ -16,6 +16,9 @@ from unrip_world.verifier.fees import gross_for, net_of
 from unrip_world.verifier.payload import SignedPayload, decode_payload
 from unrip_world.verifier.state import NONCES, SETTINGS
 
+#: Longest window or deadline that an asker may demand.
+_MAX_MS = 3_600_000
+
 
 class RpcRefusedError(Exception):
     """The request cannot be served; the text goes into `error`."""
@@ -56,10 +59,10 @@ class AskerDesk:
             asset_out=asset_out,
             exact_amount_in=None if amount_in is None else str(net_of(asset_in, gross, fee_pips)),
             exact_amount_out=None if amount_out is None else str(gross_for(asset_out, gross, fee_pips)),
-            min_deadline_ms=parameters.get("min_deadline_ms", DEFAULT_MIN_DEADLINE_MS),
-            min_wait_ms=parameters.get("min_wait_ms"),
-            max_wait_ms=parameters.get("max_wait_ms"),
-            protocol_fee_included=parameters.get("protocol_fee_included"),
+            min_deadline_ms=_milliseconds(parameters, "min_deadline_ms") or DEFAULT_MIN_DEADLINE_MS,
+            min_wait_ms=_milliseconds(parameters, "min_wait_ms"),
+            max_wait_ms=_milliseconds(parameters, "max_wait_ms"),
+            protocol_fee_included=True if parameters.get("protocol_fee_included") is True else None,
         )
         return request, gross
 
@@ -147,6 +150,13 @@ class AskerDesk:
 
 def _missing(side: str) -> str:
     raise RpcRefusedError(f"defuse_asset_identifier_{side} is required")
+
+
+def _milliseconds(parameters: Mapping[str, Any], name: str) -> int | None:
+    value = parameters.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_MS):
+        raise RpcRefusedError(f"{name} must be a whole number of milliseconds up to {_MAX_MS}")
+    return value
 
 
 def _positive(text: object) -> int:

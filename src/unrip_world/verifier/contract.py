@@ -88,7 +88,10 @@ class Verifier:
         """Run a call in the block of this height; raises PanicError, and then nothing has changed."""
         draft = Draft(base=self.storage.at(height))
         batch = Batch(draft=draft, contract_id=self.contract_id, now_ns=now_ns)
-        self._methods[method](batch, dict(arguments))
+        try:
+            self._methods[method](batch, dict(arguments))
+        except (KeyError, TypeError, ValueError) as error:
+            raise PanicError(f"Failed to deserialize input from JSON.: {error}") from error
         draft.commit(self.storage, height=height)
         own = Receipt(executor_id=self.contract_id, logs=tuple(batch.logs))
         return [own, *(self._token_receipt(withdrawal) for withdrawal in batch.withdrawals)]
