@@ -1,0 +1,1 @@
+"""The deposit and withdrawal service. Pure."""

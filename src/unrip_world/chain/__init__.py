@@ -1,0 +1,1 @@
+"""Blocks, finality and transactions. Pure."""

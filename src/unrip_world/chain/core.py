@@ -1,0 +1,141 @@
+"""A chain of blocks over the verifier: what was submitted runs in the next block and is final some blocks later."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unrip_world.codec import NS_PER_MS, base58_text
+from unrip_world.verifier.contract import Receipt, Verifier
+from unrip_world.verifier.errors import PanicError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transaction:
+    """One function call on the verifier."""
+
+    tx_hash: str
+    signer_id: str
+    method: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a transaction ended, and in which block; `error` is the contract's text."""
+
+    transaction: Transaction
+    height: int
+    block_hash: str
+    error: str | None
+    receipts: tuple[Receipt, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """One block; views at its height see the state after its transactions."""
+
+    height: int
+    hash: str
+    prev_hash: str
+    timestamp_ns: int
+    outcomes: tuple[Outcome, ...]
+
+
+class Chain:
+    """Produce a block every `block_ms`; keep the last `keep_blocks` of them and as many transaction outcomes."""
+
+    def __init__(
+        self,
+        *,
+        verifier: Verifier,
+        genesis_height: int,
+        block_ms: int,
+        final_lag_blocks: int,
+        keep_blocks: int,
+        now_ns: int,
+    ) -> None:
+        self._verifier = verifier
+        self._interval_ns = block_ms * NS_PER_MS
+        self._final_lag = final_lag_blocks
+        self._keep = keep_blocks
+        self._pending: list[Transaction] = []
+        self._submitted = 0
+        self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
+        nothing = base58_text(bytes(32))
+        genesis = Block(
+            height=genesis_height,
+            hash=_block_hash(nothing, genesis_height, now_ns),
+            prev_hash=nothing,
+            timestamp_ns=now_ns,
+            outcomes=(),
+        )
+        self._blocks: OrderedDict[int, Block] = OrderedDict({genesis.height: genesis})
+        self._by_hash = {genesis.hash: genesis}
+        self._genesis_height = genesis_height
+        self.head = genesis
+        self.next_block_at_ns = now_ns + self._interval_ns
+
+    def submit(self, *, signer_id: str, method: str, arguments: Mapping[str, Any]) -> str:
+        """Queue a call for the next block and return its transaction hash."""
+        self._submitted += 1
+        seed = f"{self.head.hash}/{self._submitted}/{signer_id}/{method}"
+        tx_hash = base58_text(hashlib.sha256(seed.encode()).digest())
+        self._pending.append(Transaction(tx_hash=tx_hash, signer_id=signer_id, method=method, arguments=arguments))
+        return tx_hash
+
+    def produce(self, now_ns: int) -> Block:
+        """Run what is pending in a new block of this time."""
+        height = self.head.height + 1
+        block_hash = _block_hash(self.head.hash, height, now_ns)
+        outcomes = tuple(self._run(tx, height=height, block_hash=block_hash, now_ns=now_ns) for tx in self._pending)
+        self._pending = []
+        block = Block(height=height, hash=block_hash, prev_hash=self.head.hash, timestamp_ns=now_ns, outcomes=outcomes)
+        self._remember(block)
+        # After a pause of the process the chain goes on from now instead of filling the gap.
+        self.next_block_at_ns = max(self.next_block_at_ns, now_ns - self._interval_ns) + self._interval_ns
+        return block
+
+    def _run(self, tx: Transaction, *, height: int, block_hash: str, now_ns: int) -> Outcome:
+        error: str | None = None
+        receipts: tuple[Receipt, ...]
+        try:
+            receipts = tuple(self._verifier.apply(tx.method, tx.arguments, height=height, now_ns=now_ns))
+        except PanicError as panic:
+            error = panic.text
+            receipts = (Receipt(executor_id=self._verifier.contract_id, logs=()),)
+        return Outcome(transaction=tx, height=height, block_hash=block_hash, error=error, receipts=receipts)
+
+    def _remember(self, block: Block) -> None:
+        self.head = block
+        self._blocks[block.height] = block
+        self._by_hash[block.hash] = block
+        if len(self._blocks) > self._keep:
+            _, oldest = self._blocks.popitem(last=False)
+            del self._by_hash[oldest.hash]
+        for outcome in block.outcomes:
+            self._outcomes[outcome.transaction.tx_hash] = outcome
+            if len(self._outcomes) > self._keep:
+                self._outcomes.popitem(last=False)
+
+    @property
+    def final(self) -> Block:
+        """The newest final block."""
+        return self._blocks[max(self._genesis_height, self.head.height - self._final_lag, next(iter(self._blocks)))]
+
+    def block(self, block_id: int | str) -> Block | None:
+        """Find a kept block by height or hash."""
+        return self._blocks.get(block_id) if isinstance(block_id, int) else self._by_hash.get(block_id)
+
+    def outcome(self, tx_hash: str) -> Outcome | None:
+        """How a transaction ended, if it is in a kept block."""
+        return self._outcomes.get(tx_hash)
+
+    def is_pending(self, tx_hash: str) -> bool:
+        """Whether the transaction waits for the next block."""
+        return any(tx.tx_hash == tx_hash for tx in self._pending)
+
+
+def _block_hash(prev_hash: str, height: int, now_ns: int) -> str:
+    return base58_text(hashlib.sha256(f"{prev_hash}/{height}/{now_ns}".encode()).digest())

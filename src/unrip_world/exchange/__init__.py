@@ -1,0 +1,1 @@
+"""Kraken and CoinGecko, both over one random walk. Pure."""

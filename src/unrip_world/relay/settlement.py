@@ -1,0 +1,107 @@
+"""From accepted offers to the chain and back: who is told what, and when."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unrip_world.chain.core import Block, Chain, Outcome
+from unrip_world.codec import NS_PER_MS
+from unrip_world.faults import Faults
+from unrip_world.relay.auction import Offer
+
+RELAY_ACCOUNT = "relay.world.near"
+_KEPT = 10_000
+
+
+@dataclass(kw_only=True)
+class Settlement:
+    """One batch on its way: solvers' offers and the asker's intents."""
+
+    tx_hash: str
+    quote_id: str | None
+    offers: tuple[Offer, ...]
+    intent_hashes: tuple[str, ...]
+    status: str = "broadcast"
+    error: str | None = None
+
+
+class Settlements:
+    """All batches that the relay published; the last ones are kept."""
+
+    def __init__(self, *, chain: Chain, faults: Faults, status_at: str) -> None:
+        self._chain, self._faults, self._status_at = chain, faults, status_at
+        self._by_tx: OrderedDict[str, Settlement] = OrderedDict()
+        self._by_intent: OrderedDict[str, Settlement] = OrderedDict()
+        #: Included batches that wait for finality before they are told.
+        self._awaiting_final: list[tuple[int, Settlement]] = []
+        self._notices: list[tuple[int, Mapping[str, Any]]] = []
+
+    def publish(
+        self,
+        *,
+        quote_id: str | None,
+        offers: Sequence[Offer],
+        asker: Sequence[Mapping[str, Any]],
+        intent_hashes: Sequence[str],
+    ) -> Settlement:
+        """Send solvers' and asker's intents to the chain as one atomic batch."""
+        signed = [*(offer.signed for offer in offers), *asker]
+        tx_hash = self._chain.submit(signer_id=RELAY_ACCOUNT, method="execute_intents", arguments={"signed": signed})
+        settlement = Settlement(
+            tx_hash=tx_hash, quote_id=quote_id, offers=tuple(offers), intent_hashes=tuple(intent_hashes)
+        )
+        self._by_tx[tx_hash] = settlement
+        self._by_intent.update(dict.fromkeys(intent_hashes, settlement))
+        while len(self._by_tx) > _KEPT:
+            self._by_tx.popitem(last=False)
+        while len(self._by_intent) > _KEPT:
+            self._by_intent.popitem(last=False)
+        return settlement
+
+    def find(self, intent_hash: str) -> Settlement | None:
+        """Find the batch that carries an asker's intent."""
+        return self._by_intent.get(intent_hash)
+
+    def on_block(self, block: Block, *, now_ns: int) -> list[Settlement]:
+        """Take in the outcomes of a block and return the batches that ended."""
+        ended = [self._conclude(outcome) for outcome in block.outcomes]
+        settlements = [settlement for settlement in ended if settlement is not None]
+        self._awaiting_final += [(block.height, item) for item in settlements if item.status == "settled"]
+        visible = block.height if self._status_at == "optimistic" else self._chain.final.height
+        for height, settlement in self._awaiting_final:
+            if height <= visible:
+                self._tell(settlement, now_ns)
+        self._awaiting_final = [item for item in self._awaiting_final if item[0] > visible]
+        return settlements
+
+    def _conclude(self, outcome: Outcome) -> Settlement | None:
+        settlement = self._by_tx.get(outcome.transaction.tx_hash)
+        if settlement is not None:
+            settlement.status = "settled" if outcome.error is None else "failed"
+            settlement.error = outcome.error
+        return settlement
+
+    def _tell(self, settlement: Settlement, now_ns: int) -> None:
+        if self._faults.get("relay", "drop_status") is not None or not settlement.intent_hashes:
+            return
+        delay = self._faults.get("relay", "delay_status_ms")
+        due_ns = now_ns + (0 if delay is None else delay["ms"] * NS_PER_MS)
+        copies = 1 if self._faults.get("relay", "duplicate_status") is None else 2
+        for offer in settlement.offers:
+            notice = {
+                "quote_hash": offer.quote_hash,
+                "intent_hash": settlement.intent_hashes[0],
+                "tx_hash": settlement.tx_hash,
+            }
+            self._notices += [(due_ns, notice)] * copies
+
+    def due_notices(self, now_ns: int) -> list[Mapping[str, Any]]:
+        """Take the notices whose time has come."""
+        due = [notice for due_ns, notice in self._notices if due_ns <= now_ns]
+        self._notices = [item for item in self._notices if item[0] > now_ns]
+        return due
+
+    def next_notice_ns(self) -> int | None:
+        """When the next notice is due."""
+        return min((due_ns for due_ns, _ in self._notices), default=None)

@@ -1,0 +1,1 @@
+"""NEAR JSON-RPC over the simulated chain. Pure."""

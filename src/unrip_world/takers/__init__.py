@@ -1,0 +1,1 @@
+"""Those who ask for quotes and take the best one. Pure."""

@@ -1,0 +1,51 @@
+"""Public keys and account ids in the contract's text forms."""
+
+import re
+from dataclasses import dataclass
+
+import base58
+
+#: Raw key length by curve prefix.
+_KEY_BYTES = {"ed25519": 32, "secp256k1": 64, "p256": 64}
+_ACCOUNT_ID = re.compile(r"(?:[a-z\d]+[-_])*[a-z\d]+(?:\.(?:[a-z\d]+[-_])*[a-z\d]+)*", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublicKey:
+    """A key of one of the contract's curves."""
+
+    curve: str
+    raw: bytes
+
+    @property
+    def text(self) -> str:
+        """The canonical text: prefix and base58."""
+        return f"{self.curve}:{base58.b58encode(self.raw).decode()}"
+
+    @property
+    def implicit_account(self) -> str | None:
+        """The account that this key owns without registration; only the ed25519 form is modelled."""
+        return self.raw.hex() if self.curve == "ed25519" else None
+
+
+def decode_prefixed(text: str, *, lengths: dict[str, int]) -> tuple[str, bytes]:
+    """Split `curve:base58` (no prefix means ed25519) and check the length. Raises ValueError."""
+    curve, _, body = text.rpartition(":")
+    curve = curve or "ed25519"
+    if curve not in lengths:
+        raise ValueError(f"unknown curve '{curve}'")
+    raw = base58.b58decode(body)
+    if len(raw) != lengths[curve]:
+        raise ValueError(f"invalid length: {len(raw)} bytes, expected {lengths[curve]}")
+    return curve, raw
+
+
+def parse_public_key(text: str) -> PublicKey:
+    """Read a public key. Raises ValueError."""
+    curve, raw = decode_prefixed(text, lengths=_KEY_BYTES)
+    return PublicKey(curve=curve, raw=raw)
+
+
+def is_account_id(text: object) -> bool:
+    """Whether the text is a NEAR account id: lower case, 2 to 64 characters."""
+    return isinstance(text, str) and 2 <= len(text) <= 64 and _ACCOUNT_ID.fullmatch(text) is not None

@@ -1,0 +1,280 @@
+"""All cores together under one clock that somebody else reads: the whole outside of a market maker, without any I/O."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from unrip_world.bridge.core import Bridge
+from unrip_world.chain.core import Chain
+from unrip_world.codec import NS_PER_S
+from unrip_world.config import TAKER_ENDOWMENT, AccountSettings, ConfigError, WorldSettings
+from unrip_world.demands import Demand
+from unrip_world.effects import Disconnect, Effect
+from unrip_world.exchange.coingecko import CoinGecko
+from unrip_world.exchange.kraken import Kraken
+from unrip_world.exchange.walk import Walk
+from unrip_world.faults import Fault, FaultError, Faults, read_fault
+from unrip_world.judge import Judge
+from unrip_world.relay.auction import Auction
+from unrip_world.relay.core import Relay
+from unrip_world.relay.rpc import AskerDesk
+from unrip_world.rpc.core import NearRpc
+from unrip_world.takers.core import CONTROL_TAKER, Ask, Taker, Wallet, decide, sign_diff, wallet
+from unrip_world.verifier.contract import Genesis, Verifier
+from unrip_world.verifier.keys import parse_public_key
+from unrip_world.verifier.message import check_token_id
+from unrip_world.verifier.state import BALANCES, SETTINGS
+
+ADMIN_ACCOUNT = "admin.world.near"
+_FAULTS_KEPT = 1_000
+
+
+class World:
+    """The simulated venue. `advance(now)` does all that is due by then; other input comes through a core's method.
+
+    Prices and takers depend on the seed alone. Ids and transaction hashes also depend on the instant of birth, so that
+    a restarted world does not repeat the quote ids of the one before.
+    """
+
+    def __init__(self, settings: WorldSettings, *, script: Sequence[Mapping[str, Any]] = (), now_ns: int) -> None:
+        self.settings, self.started_ns = settings, now_ns
+        seed, chain = settings.seed, settings.chain
+        self._ids = Random(f"{seed}/ids/{now_ns}")  # noqa: S311  (a simulation must repeat)
+        self.faults = Faults()
+        self.fault_log: deque[tuple[int, Fault]] = deque(maxlen=_FAULTS_KEPT)
+        self.control_wallet = wallet(CONTROL_TAKER, seed=seed)
+        self.verifier = Verifier(
+            contract_id=settings.verifier.contract_id,
+            genesis=_genesis(settings, self.control_wallet),
+            height=chain.genesis_height,
+            keep_blocks=chain.keep_blocks,
+        )
+        self.chain = Chain(
+            verifier=self.verifier,
+            genesis_height=chain.genesis_height,
+            block_ms=chain.block_ms,
+            final_lag_blocks=chain.final_lag_blocks,
+            keep_blocks=chain.keep_blocks,
+            now_ns=now_ns,
+        )
+        self.walk = Walk(settings=settings.market, rng=Random(f"{seed}/walk"), now_ns=now_ns)  # noqa: S311
+        self.kraken = Kraken(walk=self.walk, faults=self.faults, rng=self._ids)
+        self.coingecko = CoinGecko(
+            walk=self.walk,
+            settings=settings.market,
+            faults=self.faults,
+            rng=Random(f"{seed}/coingecko"),  # noqa: S311
+            now_ns=now_ns,
+        )
+        self.relay = Relay(
+            settings=settings.relay, verifier=self.verifier, chain=self.chain, faults=self.faults, ids=self._ids
+        )
+        self.askers = AskerDesk(relay=self.relay, verifier=self.verifier, chain=self.chain)
+        self.near_rpc = NearRpc(
+            chain=self.chain,
+            verifier=self.verifier,
+            faults=self.faults,
+            structured_view_errors=chain.structured_view_errors,
+        )
+        self.bridge = Bridge(
+            chain=self.chain,
+            credit_after_s=settings.bridge.credit_after_s,
+            withdraw_after_s=settings.bridge.withdraw_after_s,
+        )
+        self.judge = Judge(verifier=self.verifier)
+        self.takers = [Taker(settings=taker, seed=seed, now_ns=now_ns) for taker in settings.takers]
+        self.takers_paused = False
+        self._asks: dict[str, Ask] = {}
+        self._script = _read_script(script, now_ns)
+
+    # -- time
+
+    def next_at_ns(self) -> int:
+        """When something is due next."""
+        return min(self._moments())
+
+    def _moments(self) -> Iterator[int]:
+        yield self.chain.next_block_at_ns
+        yield self.walk.next_at_ns
+        yield self.coingecko.next_at_ns
+        for moment in (self.relay.next_at_ns(), self.faults.next_expiry_ns()):
+            if moment is not None:
+                yield moment
+        if not self.takers_paused:
+            yield from (taker.next_at_ns for taker in self.takers)
+        if self._script:
+            yield self._script[0][0]
+
+    def advance(self, now_ns: int) -> list[Effect]:
+        """Do everything that is due by now."""
+        effects: list[Effect] = []
+        while self.next_at_ns() <= now_ns:
+            effects += self._step(now_ns)
+        return effects
+
+    def _step(self, now_ns: int) -> list[Effect]:
+        effects: list[Effect] = []
+        while self._script and self._script[0][0] <= now_ns:
+            effects += self.set_fault(self._script.pop(0)[1], now_ns)
+        for fault in self.faults.expired(now_ns):
+            effects += self.clear_fault(fault.service, fault.kind)
+        if self.walk.next_at_ns <= now_ns:
+            effects += self.kraken.on_tick(self.walk.advance(now_ns), now_ns)
+        if self.coingecko.next_at_ns <= now_ns:
+            self.coingecko.advance(now_ns)
+        if self.chain.next_block_at_ns <= now_ns:
+            self._produce_block(now_ns)
+        for taker in self.takers:
+            if not self.takers_paused and taker.next_at_ns <= now_ns:
+                effects += self._publish(taker.ask(eur_per_btc=self.walk.tick.mid, now_ns=now_ns), now_ns)
+        for auction in self.relay.closed(now_ns):
+            effects += self._conclude(auction, now_ns)
+        return [*effects, *self.relay.advance(now_ns)]
+
+    def _produce_block(self, now_ns: int) -> None:
+        block = self.chain.produce(now_ns)
+        self.relay.on_block(block, now_ns)
+        self.bridge.on_block(block)
+        self.bridge.advance(now_ns)
+        self.judge.on_block(block)
+
+    # -- demands
+
+    def _publish(self, ask: Ask, now_ns: int) -> list[Effect]:
+        request = ask.request(quote_id=self.relay.new_id(), fee_pips=self.askers.fee_pips)
+        self._asks[request.quote_id] = ask
+        return self.relay.publish(request, now_ns)
+
+    def demand(self, demand: Demand, now_ns: int) -> tuple[str, list[Effect]]:
+        """Publish a demand of the control endpoint; gives its quote id. Raises DemandError."""
+        quote_id = self.relay.new_id()
+        if demand.raw:
+            return quote_id, self.relay.publish(demand.request(quote_id), now_ns)
+        ask = demand.ask(self.control_wallet)
+        self._asks[quote_id] = ask
+        return quote_id, self.relay.publish(ask.request(quote_id=quote_id, fee_pips=self.askers.fee_pips), now_ns)
+
+    def _conclude(self, auction: Auction, now_ns: int) -> list[Effect]:
+        """Let whoever asked decide."""
+        ask = self._asks.pop(auction.request.quote_id, None)
+        if ask is None:
+            return self.askers.on_closed(auction)
+        decision = decide(ask, auction, fee_pips=self.askers.fee_pips, eur_per_btc=self.walk.tick.mid)
+        if decision is not None:
+            signed = sign_diff(
+                ask.wallet,
+                decision.diff,
+                contract_id=self.verifier.contract_id,
+                salt=self.verifier.storage.at(self.chain.head.height).get(SETTINGS, "salt"),
+                rng=self._ids,
+                now_ns=now_ns,
+            )
+            self.relay.accept(auction, decision.offer, taker=signed.payload, intent_hash=signed.intent_hash)
+        return []
+
+    # -- the ledger, as its administrators and givers of gifts reach it
+
+    def submit(self, method: str, **arguments: object) -> str:
+        """Queue a direct call on the verifier for the next block; gives the transaction hash."""
+        return self.chain.submit(signer_id=ADMIN_ACCOUNT, method=method, arguments=arguments)
+
+    def balances(self, account: str, *, height: int) -> dict[str, str]:
+        """Give all balances of an account at a height."""
+        held = self.verifier.storage.at(height).items(BALANCES)
+        return {token: str(amount) for (who, token), amount in held if who == account}
+
+    # -- faults
+
+    def set_fault(self, fault: Fault, now_ns: int) -> list[Effect]:
+        """Let something go wrong."""
+        self.fault_log.append((now_ns, fault))
+        if fault.momentary:
+            return self._strike(fault, now_ns)
+        self.faults.set(fault)
+        return self._changed(fault, begins=True)
+
+    def clear_fault(self, service: str, kind: str) -> list[Effect]:
+        """End a fault, if it is in force."""
+        fault = self.faults.clear(service, kind)
+        return [] if fault is None else self._changed(fault, begins=False)
+
+    def _changed(self, fault: Fault, *, begins: bool) -> list[Effect]:
+        match fault.service, fault.kind:
+            case "verifier", "pause":
+                self.submit("set_paused", paused=begins)
+            case "verifier", "lock":
+                self.submit("set_locked", account_id=fault.parameters["account_id"], locked=begins)
+            case "kraken", "system_status":
+                return self.kraken.on_status_changed()
+            case service, "down" if begins:
+                return [Disconnect(service=service)]
+        return []
+
+    def _strike(self, fault: Fault, now_ns: int) -> list[Effect]:
+        parameters = fault.parameters
+        match fault.service, fault.kind:
+            case service, "disconnect":
+                return [Disconnect(service=service)]
+            case "relay", _:
+                return self.relay.broadcast(parameters["text"])
+            case "kraken", _:
+                return self.kraken.on_tick(self.walk.jump(parameters["mid"], now_ns), now_ns)
+            case "verifier", "rotate_salt":
+                self.submit("rotate_salt", salt=self._ids.randbytes(4).hex(), invalidate=parameters["invalidate"])
+            case "verifier", "set_fee":
+                self.submit("set_fee", fee_pips=parameters["pips"])
+            case "verifier", "cleanup_nonces":
+                self.submit("cleanup_nonces", **parameters)
+            case _:
+                method = {"add_key": "add_public_key", "remove_key": "remove_public_key"}[fault.kind]
+                self.submit(method, **parameters)
+        return []
+
+
+def _genesis(settings: WorldSettings, control: Wallet) -> Genesis:
+    endowed = [control, *(wallet(taker.name, seed=settings.seed) for taker in settings.takers)]
+    balances = [(who.account_id, token, amount) for who in endowed for token, amount in TAKER_ENDOWMENT.items()]
+    keys = [(who.account_id, who.public_key) for who in endowed]
+    for account in settings.accounts:
+        keys += [(account.account_id, _checked_key(account, key)) for key in account.public_keys]
+        balances += _checked_balances(account)
+    verifier = settings.verifier
+    try:
+        salt = bytes.fromhex(verifier.salt)
+    except ValueError as error:
+        raise ConfigError(f"verifier.salt {verifier.salt!r} is not hex") from error
+    return Genesis(
+        fee_pips=verifier.fee_pips,
+        fee_collector=verifier.fee_collector,
+        salt=salt,
+        public_keys=tuple(keys),
+        balances=tuple(balances),
+    )
+
+
+def _checked_key(account: AccountSettings, key: str) -> str:
+    try:
+        return parse_public_key(key).text
+    except ValueError as error:
+        raise ConfigError(f"accounts[{account.account_id}].public_keys: {key!r}: {error}") from error
+
+
+def _checked_balances(account: AccountSettings) -> list[tuple[str, str, int]]:
+    try:
+        return [(account.account_id, check_token_id(token), int(text)) for token, text in account.balances.items()]
+    except ValueError as error:
+        raise ConfigError(f"accounts[{account.account_id}].balances: {error}") from error
+
+
+def _read_script(script: Sequence[Mapping[str, Any]], now_ns: int) -> list[tuple[int, Fault]]:
+    """Check a fault script and put it in order of time; raises ConfigError."""
+    planned: list[tuple[int, Fault]] = []
+    for number, entry in enumerate(script, start=1):
+        body = dict(entry)
+        try:
+            due_ns = now_ns + int(body.pop("at_s") * NS_PER_S)
+            planned.append((due_ns, read_fault(body, now_ns=due_ns)))
+        except (KeyError, TypeError, FaultError) as error:
+            raise ConfigError(f"fault {number} of the script: {error}") from error
+    return sorted(planned, key=lambda item: item[0])

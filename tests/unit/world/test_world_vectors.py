@@ -1,0 +1,170 @@
+"""The conformance vectors that use only NEP-413 and the modelled intents, run through the world's own verifier."""
+
+import base64
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from nacl.signing import SigningKey
+
+from unrip_world.codec import rfc3339_to_ns
+from unrip_world.verifier.contract import Genesis, Verifier
+from unrip_world.verifier.errors import PanicError
+from unrip_world.verifier.fees import closure_delta, fee_on, gross_for, net_of, supply_delta
+from unrip_world.verifier.keys import PublicKey, parse_public_key
+from unrip_world.verifier.nonces import VersionedNonce, decode_nonce_text, decode_versioned, nonce_text
+from unrip_world.verifier.payload import decode_payload
+from unrip_world.verifier.state import BALANCES
+
+VECTORS = Path(__file__).parents[2] / "vectors"
+
+
+def load(name):
+    return json.loads((VECTORS / f"{name}.json").read_text())
+
+
+def named(cases):
+    return [pytest.param(case, id=case["id"]) for case in cases]
+
+
+def verifier_in(state):
+    genesis = Genesis(
+        fee_pips=state["fee_pips"],
+        fee_collector=state["fee_collector"],
+        salt=bytes.fromhex(state["current_salt"]),
+        old_salts=tuple(bytes.fromhex(salt) for salt in state["valid_salts"]),
+        public_keys=tuple((who, key) for who, keys in state["public_keys"].items() for key in keys),
+        balances=tuple(
+            (who, token, int(amount)) for who, held in state["balances"].items() for token, amount in held.items()
+        ),
+        locked=tuple(state["locked_accounts"]),
+        used_nonces=tuple(
+            (who, decode_nonce_text(text)) for who, nonces in state["used_nonces"].items() for text in nonces
+        ),
+    )
+    return Verifier(contract_id=state["contract_id"], genesis=genesis, height=1, keep_blocks=10)
+
+
+def balances_of(verifier, height):
+    found = {}
+    for (who, token), amount in verifier.storage.at(height).items(BALANCES):
+        if amount:
+            found.setdefault(who, {})[token] = str(amount)
+    return found
+
+
+def events_in(receipts, name):
+    lines = [json.loads(line.removeprefix("EVENT_JSON:")) for receipt in receipts for line in receipt.logs]
+    return [entry for line in lines if line["event"] == name for entry in line["data"]]
+
+
+BATCHES = load("verifier_model")["cases"] + load("contract_verdicts")["cases"]
+
+
+@pytest.mark.parametrize("case", named(BATCHES))
+def test_a_batch_ends_as_on_the_contract(case):
+    verifier, expected = verifier_in(case["state"]), case["expected"]
+    now_ns = rfc3339_to_ns(case["state"]["now"])
+    before = balances_of(verifier, 1)
+    if not expected["ok"]:
+        with pytest.raises(PanicError) as panic:
+            verifier.apply("execute_intents", {"signed": case["signed"]}, height=2, now_ns=now_ns)
+        assert panic.value.text == expected.get("error", panic.value.text)
+        assert panic.value.text.startswith(expected.get("error_prefix", ""))
+        assert balances_of(verifier, 2) == before
+        return
+    receipts = verifier.apply("execute_intents", {"signed": case["signed"]}, height=2, now_ns=now_ns)
+    assert balances_of(verifier, 2) == expected["balances_after"]
+    assert events_in(receipts, "token_diff") == expected["token_diff_events"]
+    assert events_in(receipts, "intents_executed") == expected["intents_executed"]
+    assert balances_of(verifier, 1) == before
+
+
+@pytest.mark.parametrize("case", named(case for case in BATCHES if "signed" in case))
+def test_simulation_decides_as_the_contract(case):
+    verifier = verifier_in(case["state"])
+    now_ns = rfc3339_to_ns(case["state"]["now"])
+    expected = case.get("expected_simulation")
+    if expected is None:
+        error = case["expected"].get("error", case["expected"].get("error_prefix", ""))
+        unbalanced = error.startswith("invariant violated")
+        expected = {"ok": case["expected"]["ok"] or unbalanced, "balanced": not unbalanced}
+    if not expected["ok"]:
+        with pytest.raises(PanicError):
+            verifier.view("simulate_intents", {"signed": case["signed"]}, height=1, now_ns=now_ns)
+        return
+    result = verifier.view("simulate_intents", {"signed": case["signed"]}, height=1, now_ns=now_ns)
+    assert ("invariant_violated" not in result) == expected["balanced"]
+
+
+@pytest.mark.parametrize("case", named(load("nep413_token_diff")["cases"]))
+def test_nep413_hash_and_signature(case):
+    signed = decode_payload(case["signed_data"])
+    assert signed.digest.hex() == case["nep413_hash_hex"]
+    assert signed.intent_hash == case["intent_hash"]
+    assert signed.is_signed()
+    forged = {**case["signed_data"], "payload": {**case["signed_data"]["payload"], "recipient": "other.near"}}
+    assert not decode_payload(forged).is_signed()
+
+
+@pytest.mark.parametrize("case", named(load("versioned_nonce")["cases"]))
+def test_versioned_nonce(case):
+    parts = VersionedNonce(
+        salt=bytes.fromhex(case["salt_hex"]),
+        deadline_ns=int(case["deadline_ns"]),
+        random=bytes.fromhex(case["random_hex"]),
+    )
+    nonce = parts.encode()
+    assert nonce.hex() == case["nonce_hex"]
+    assert nonce_text(nonce) == case["nonce_base64"]
+    assert decode_nonce_text(case["nonce_base64"].rstrip("=")) == nonce
+    assert decode_versioned(nonce) == parts
+    assert rfc3339_to_ns(case["deadline_iso"]) == parts.deadline_ns
+
+
+@pytest.mark.parametrize("case", [case for case in load("keys")["cases"] if case["curve"] == "ed25519"])
+def test_ed25519_keys(case):
+    raw = bytes(SigningKey(bytes.fromhex(case["seed_hex"])).verify_key)
+    key = parse_public_key(case["public_key"])
+    assert key == PublicKey(curve="ed25519", raw=raw)
+    assert key.text == case["public_key"]
+    assert key.implicit_account == case["implicit_account_id"]
+
+
+def test_fee_on_one_token():
+    for case in load("fee_closure")["single"]:
+        token, fee, amount = case["token_id"], case["fee_pips"], int(case["amount"])
+        assert str(fee_on(token, amount, fee)) == case["fee_on_giving_amount"]
+        assert str(net_of(token, amount, fee)) == case["counterparty_receives_if_giving"]
+        assert str(closure_delta(token, -amount, fee)) == case["closure_of_negative"]
+        assert str(gross_for(token, amount, fee)) == case["gross_to_deliver_amount"]
+        assert str(closure_delta(token, amount, fee)) == case["closure_of_positive"]
+
+
+def test_fee_by_token_standard():
+    for case in load("fee_closure")["multi_token_types"]:
+        token, fee, delta = case["token_id"], case["fee_pips"], int(case["delta"])
+        assert str(supply_delta(token, delta, fee)) == case["supply_delta"]
+        assert str(closure_delta(token, delta, fee)) == case["closure"]
+
+
+def test_fee_of_batches():
+    for case in load("fee_closure")["batches"]:
+        sums = Counter()
+        for diff in case["diffs"]:
+            for token, delta in diff.items():
+                sums[token] += supply_delta(token, int(delta), case["fee_pips"])
+        assert {token: str(rest) for token, rest in sums.items() if rest} == case["unmatched_deltas"]
+
+
+def test_numbers_of_a_two_party_trade():
+    for case in load("fee_closure")["rfq"]:
+        fee, gives, pays = case["fee_pips"], int(case["user_gives"]), int(case["solver_gives"])
+        assert str(net_of(case["token_in"], gives, fee)) == case["solver_receives"]
+        assert str(net_of(case["token_out"], pays, fee)) == case["user_receives"]
+
+
+def test_a_nonce_without_base64_is_refused():
+    with pytest.raises(ValueError, match="nonce"):
+        decode_nonce_text(base64.b64encode(bytes(31)).decode())
