@@ -29,18 +29,18 @@ def main() -> int:
         script = load_script(base / settings.faults_file) if settings.faults_file else []
         world = World(settings, script=script, now_ns=time.time_ns())
     except ConfigError as error:
-        print(f"unrip_world: {error}", file=sys.stderr)  # noqa: T201  (a command speaks on its terminal)
+        print(f"unrip_world: {error}", file=sys.stderr)
         return 2
 
     def announce(urls: dict[str, str]) -> None:
         if settings.ready_file is not None:
             write_ready_file(base / settings.ready_file, urls)
-        print(f"unrip_world ready: {urls['control']}", flush=True)  # noqa: T201
+        print(f"unrip_world ready: {urls['control']}", flush=True)
 
     try:
         asyncio.run(serve(world, announce=announce))
     except OSError as error:
-        print(f"unrip_world: cannot listen on {settings.host}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"unrip_world: cannot listen on {settings.host}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -22,7 +22,7 @@ def encode_json(value: object) -> str:
     return _ENCODER.encode(value).decode()
 
 
-def decode_json(text: str | bytes) -> Any:  # noqa: ANN401  (JSON of strangers is checked where it is used)
+def decode_json(text: str | bytes) -> Any:
     """Read strict JSON (no NaN); raises ValueError."""
     return json.loads(text, parse_constant=_refuse_constant)
 

@@ -118,7 +118,7 @@ def _known(service: str) -> str:
     return f"services {', '.join(KINDS)}" if kinds is None else f"kinds {', '.join(kinds)}"
 
 
-def _parameter(name: str, value: object, of: type) -> Any:  # noqa: ANN401  (parameters have many types)
+def _parameter(name: str, value: object, of: type) -> Any:
     if value is None:
         raise FaultError(f"parameter {name} is required")
     if of is Decimal and isinstance(value, (int, str, float, Decimal)) and not isinstance(value, bool):

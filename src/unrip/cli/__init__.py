@@ -1,1 +1,5 @@
 """The command line `unrip`."""
+
+from unrip.cli.app import main
+
+__all__ = ["main"]

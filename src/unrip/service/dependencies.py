@@ -56,8 +56,7 @@ class Dependencies:
         self._emit(DatabaseChanged(up=up, reason=reason))
 
     def role_changed(self, active: bool, generation: int | None) -> None:  # noqa: FBT001 - as above
-        """
-        The lock of the role was won or lost.
+        """The lock of the role was won or lost.
 
         Another instance had the role in between if it comes back with another generation: then this process ends and
         starts anew, disarmed, since what it knows is no longer the newest.

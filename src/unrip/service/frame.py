@@ -93,16 +93,12 @@ class Frame:
             on_bus_back=self._on_bus_back,
             on_superseded=self._on_superseded,
         )
-        self._producer = KafkaProducer(
-            settings.kafka.bootstrap, delivery_timeout_ms=settings.kafka.delivery_timeout_ms
-        )
+        self._producer = KafkaProducer(settings.kafka.bootstrap, delivery_timeout_ms=settings.kafka.delivery_timeout_ms)
         identity = Producer(service=service, instance=self._start_id, version=__version__)
         self._publisher = Publisher(
             self._producer, identity=identity, clock=wall_clock, emit=self._emit, count=self._metrics.count
         )
-        self._reader = Reader(
-            settings.kafka.bootstrap, emit=self._emit, perform=self._perform, on_fault=self._on_fault
-        )
+        self._reader = Reader(settings.kafka.bootstrap, emit=self._emit, perform=self._perform, on_fault=self._on_fault)
         self._controls = ControlDesk(
             self._runner,
             self._publisher,
@@ -198,7 +194,7 @@ class Frame:
                 await source()
             except asyncio.CancelledError:
                 raise
-            except Exception as fault:  # noqa: BLE001 - a source that dies must not leave a service half alive
+            except Exception as fault:
                 self._on_fault(fault)
 
         self._tasks.append(asyncio.get_running_loop().create_task(guarded()))
@@ -292,8 +288,7 @@ class Frame:
 
 
 async def run_service(service: str, wire: Wire, settings: Settings) -> int:
-    """
-    Run one service in this process.
+    """Run one service in this process.
 
     Raises:
         SettingsError: it cannot even start: a busy port, a missing or open key or token file.

@@ -112,9 +112,7 @@ class Reader:
     def _dead_letter(self, record: Record, reason: str) -> None:
         body = {"offset": record.offset, "reason": reason}
         self._perform(Count(name="records_invalid", labels={"topic": record.topic}))
-        self._perform(
-            Log(event="invalid_message", level="warning", component="reader", topic=record.topic, body=body)
-        )
+        self._perform(Log(event="invalid_message", level="warning", component="reader", topic=record.topic, body=body))
         self._perform(dead_letter_of_record(record, reason))
 
     def _on_topic_lost(self, topic: str, why: BusError) -> None:

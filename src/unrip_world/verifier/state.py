@@ -17,7 +17,7 @@ _TABLES = (BALANCES, KEYS, NONCES, SALTS, LOCKS, SETTINGS)
 class Reader(Protocol):
     """Read access to one moment of the storage."""
 
-    def get(self, table: str, key: Hashable, default: Any = None) -> Any:  # noqa: ANN401  (tables hold different types)
+    def get(self, table: str, key: Hashable, default: Any = None) -> Any:
         """Value of a key, or the default."""
 
     def items(self, table: str) -> Iterator[tuple[Any, Any]]:
@@ -55,7 +55,7 @@ class View:
     storage: Storage
     height: int
 
-    def get(self, table: str, key: Hashable, default: Any = None) -> Any:  # noqa: ANN401
+    def get(self, table: str, key: Hashable, default: Any = None) -> Any:
         """Value of a key, or the default."""
         for height, value in reversed(self.storage._versions[table].get(key, ())):  # noqa: SLF001  (its own reader)
             if height <= self.height:
@@ -81,7 +81,7 @@ class Draft:
     forgets_zero_balances: bool = False
     writes: dict[tuple[str, Hashable], Any] = field(default_factory=dict)
 
-    def get(self, table: str, key: Hashable, default: Any = None) -> Any:  # noqa: ANN401
+    def get(self, table: str, key: Hashable, default: Any = None) -> Any:
         """Value of a key as this call sees it."""
         if (table, key) in self.writes:
             return self.writes[table, key]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from unrip.domain.attempt import Offer
 from unrip.domain.values import derived_id
 from unrip.messages.dead_letters import dead_letter_of_frame

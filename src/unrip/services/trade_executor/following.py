@@ -106,8 +106,7 @@ class OpenOffers:
 
 
 def _ending(nonce: str, offers: list[Followed], reading: VerifierReading, now: datetime) -> Ending | None:
-    """
-    What the block says about one nonce, None when it leaves the offers open.
+    """What the block says about one nonce, None when it leaves the offers open.
 
     Dead is: unused, salt valid, at a final block after the last deadline of its offers and not after the nonce's own
     deadline, since the contract erases used nonces after that (blueprint, principle 3).

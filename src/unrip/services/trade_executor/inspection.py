@@ -1,5 +1,4 @@
-"""
-What a command must pass before it is signed, judged from its own numbers and our own read of the verifier.
+"""What a command must pass before it is signed, judged from its own numbers and our own read of the verifier.
 
 Who can write the topic must not be able to trade freely, so nothing here trusts the strategy (blueprint, section 8).
 """
@@ -43,8 +42,7 @@ class Inspector:
         explained_fall: int,
         now: datetime,
     ) -> tuple[Rejection, Numbers] | None:
-        """
-        The first reason to reject the command, None when it may be signed.
+        """The first reason to reject the command, None when it may be signed.
 
         `explained_fall` is what open holds and recent settlements of the spent asset may have taken since the snapshot.
         """
@@ -132,8 +130,7 @@ def _closed(command: TradeCommand, now: datetime) -> tuple[Rejection, Numbers] |
 def _drifted(
     command: TradeCommand, reading: VerifierReading | None, explained_fall: int
 ) -> tuple[Rejection, Numbers] | None:
-    """
-    An unexplained fall of the spent asset between the snapshot and our own later read.
+    """An unexplained fall of the spent asset between the snapshot and our own later read.
 
     An own read of an earlier block than the snapshot's proves nothing and is left to the ledger's counters.
     """

@@ -13,8 +13,7 @@ TIMER = "ledger_note_again"
 
 
 class NoteLane:
-    """
-    Keeps the order of notes, drops and readings. Every write is idempotent, so unknown means: again.
+    """Keeps the order of notes, drops and readings. Every write is idempotent, so unknown means: again.
 
     It grows only while PostgreSQL is away, and then by what was already in flight: nothing new is claimed without it.
     """

@@ -1,5 +1,4 @@
-"""
-The executor: each command is inspected, signed, claimed, sent once and followed until the chain says how it ended.
+"""The executor: each command is inspected, signed, claimed, sent once and followed until the chain says how it ended.
 
 Commands are handled strictly in order, one at a time up to their claim, so that the ledger's position is contiguous.
 Once a byte may have left, only `following.py` ends an offer, from a final block.
@@ -277,7 +276,9 @@ class TradeExecutor(Logic):
                 effects.append(LoadLedger())
             case "insufficient_inventory" | "superseded" if isinstance(claim, ClaimOffer):
                 effects += self._report.ended(
-                    rejected(record.message.payload, Rejection(event.kind), {"amount_out": str(int(claim.offer.amount_out))}),
+                    rejected(
+                        record.message.payload, Rejection(event.kind), {"amount_out": str(int(claim.offer.amount_out))}
+                    ),
                     now,
                 )
             case _:
@@ -302,7 +303,9 @@ class TradeExecutor(Logic):
         followed.offer = msgspec.structs.replace(claim.offer, state=AttemptState.SENT)
         return [
             *effects,
-            SendFrame(connection=RELAY, text=followed.frame, token=claim.offer.command_id, not_after=claim.offer.answer_by),
+            SendFrame(
+                connection=RELAY, text=followed.frame, token=claim.offer.command_id, not_after=claim.offer.answer_by
+            ),
             SetTimer(name=f"reply:{claim.offer.command_id}", at=now + self._reply_bound),
         ]
 
@@ -419,7 +422,9 @@ class TradeExecutor(Logic):
         salts = tuple(dict.fromkeys(followed.offer.salt for followed in due))
         return [ReadVerifier(nonces=nonces, salts=salts)]
 
-    def _on_chain(self, event: VerifierRead | VerifierUnread | FillsRead | AuthorityJudged, now: datetime) -> list[Effect]:
+    def _on_chain(
+        self, event: VerifierRead | VerifierUnread | FillsRead | AuthorityJudged, now: datetime
+    ) -> list[Effect]:
         match event:
             case VerifierUnread():
                 self._reading_in_flight = False
@@ -558,5 +563,3 @@ def _chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
 
 def _stamped(chain: Chain, stage: str, at: datetime) -> Chain:
     return msgspec.structs.replace(chain, stages={**chain.stages, stage: at})
-
-

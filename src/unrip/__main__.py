@@ -1,0 +1,5 @@
+"""`python -m unrip`."""
+
+from unrip.cli import main
+
+main()

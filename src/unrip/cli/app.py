@@ -1,0 +1,54 @@
+"""All commands on one screen."""
+
+from __future__ import annotations
+
+import typer
+
+from unrip import __version__
+from unrip.cli import config, controls, evidence, explain, run, status, tail, up, world
+from unrip.cli.exits import one_line_errors
+
+app = typer.Typer(
+    name="unrip",
+    help=(
+        "A market maker for NEAR Intents. Disarmed until you arm it; every quote can be explained.\n\n"
+        "Exit codes: 0 yes or done, 1 no (refused, not ready, not found), 2 wrong arguments or settings, "
+        "3 something could not be reached."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+
+app.command("up")(up.up)
+app.command("demo")(up.demo)
+app.command("down")(up.down)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.command("arm")(controls.arm)
+app.command("disarm")(controls.disarm)
+app.command("halt")(controls.halt)
+app.command("pause")(controls.pause)
+app.command("resume")(controls.resume)
+app.command("explain")(explain.explain)
+app.command("tail")(tail.tail)
+app.command("evidence")(evidence.evidence)
+app.command(
+    "world", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)(world.world)
+app.add_typer(config.app, name="config")
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: bool = typer.Option(False, "--version", help="Show the version."),  # noqa: FBT001, FBT003 - Typer's form
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    with one_line_errors():
+        app()

@@ -1,0 +1,56 @@
+"""`unrip config`: what the services would be told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import typer
+
+from unrip.cli.desk import settings_of
+from unrip.cli.options import ConfigOption, JsonOption
+from unrip.service.settings import Settings
+
+app = typer.Typer(help="The settings in force.", no_args_is_help=True)
+
+
+@app.command("show")
+def show(config: ConfigOption = None, json_output: JsonOption = False) -> None:  # noqa: FBT002 - Typer's form
+    """Print the effective settings, secrets masked."""
+    printable = masked(settings_of(config))
+    typer.echo(json.dumps(printable, indent=2) if json_output else to_toml(printable))
+
+
+@app.command("check")
+def check(config: ConfigOption = None) -> None:
+    """Exit 0 when the settings can be used, 2 with one line when not."""
+    settings_of(config)
+    typer.echo("the settings can be used")
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Everything but secrets: only the database URL may hold one, files are merely named."""
+    values: dict[str, Any] = settings.model_dump(mode="json")
+    if values["postgres"]["url"] is not None:
+        values["postgres"]["url"] = "***"
+    return values
+
+
+def to_toml(values: dict[str, Any]) -> str:
+    """TOML has no null: what is unset is left out."""
+    return tomli_w.dumps(_without_none(values))
+
+
+def write_settings(settings: Settings, path: Path) -> None:
+    """Write the settings as a file that `load_settings` reads back; a database URL must be in a file of its own."""
+    path.write_text(to_toml(settings.model_dump(mode="json", exclude={"postgres": {"url"}})))
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }

@@ -1,0 +1,52 @@
+"""Exit codes, the same for every command (docs/reference/cli.md), and the one way a command fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+from unrip.bus.ports import BusError
+from unrip.local.errors import LocalError
+from unrip.service.settings import SettingsError
+from unrip.store.errors import StoreError
+
+
+class Exit(IntEnum):
+    """What a script may rely on."""
+
+    OK = 0
+    #: The command worked and the answer is no: refused, not trade-ready, not found, not complete.
+    NO = 1
+    #: Wrong arguments or settings.
+    USAGE = 2
+    #: A service, broker, database or tool could not be reached or used.
+    UNREACHABLE = 3
+
+
+class CommandFailed(Exception):
+    """A command cannot go on; one line says what, where and the remedy."""
+
+    def __init__(self, message: str, *, code: Exit = Exit.UNREACHABLE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn every foreseen error into one line on stderr and an exit code; none becomes a traceback."""
+    try:
+        yield
+    except CommandFailed as error:
+        fail(str(error), error.code)
+    except SettingsError as error:
+        fail(str(error), Exit.USAGE)
+    except (LocalError, BusError, StoreError) as error:
+        fail(str(error), Exit.UNREACHABLE)
+
+
+def fail(message: str, code: Exit) -> None:
+    """Say it on one line and leave."""
+    print(f"unrip: {message}", file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,23 @@
+"""`unrip run SERVICE`: one service in this process."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+import uvloop
+
+from unrip.cli.desk import settings_of
+from unrip.cli.options import ConfigOption
+from unrip.service.frame import run_service
+from unrip.services.registry import wire_of
+
+
+def run(
+    service: Annotated[str, typer.Argument(help="Such as strategy-engine; see `unrip status` for all.")],
+    config: ConfigOption = None,
+) -> None:
+    """Run one service until SIGTERM or Ctrl-C, which drain it."""
+    settings = settings_of(config)
+    wire = wire_of(service)
+    raise typer.Exit(uvloop.run(run_service(service, wire, settings)))
