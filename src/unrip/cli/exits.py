@@ -25,7 +25,7 @@ class Exit(IntEnum):
     UNREACHABLE = 3
 
 
-class CommandFailed(Exception):
+class CommandFailed(Exception):  # noqa: N818 - it states what is the case
     """A command cannot go on; one line says what, where and the remedy."""
 
     def __init__(self, message: str, *, code: Exit = Exit.UNREACHABLE) -> None:

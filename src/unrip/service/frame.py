@@ -167,7 +167,11 @@ class Frame:
             url = self._settings.postgres_url()
             self._spawn(DatabaseWatch(url, on_change=self._dependencies.database_changed).run)
             if (role := self._wiring.single_active_role) is not None:
-                self._spawn(SingleActiveLock(url, role=role, on_change=self._dependencies.role_changed).run)
+                self._spawn(
+                    SingleActiveLock(
+                        url, role=role, instance=self._start_id, on_change=self._dependencies.role_changed
+                    ).run
+                )
 
     async def _stop(self) -> None:
         """Stop intake, finish what is in flight, flush, leave; all within the configured bound."""

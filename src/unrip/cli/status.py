@@ -1,0 +1,103 @@
+"""`unrip status`: trade-ready on one line, every service, and where every frame went."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from unrip.cli.desk import ControlClient, settings_of
+from unrip.cli.exits import CommandFailed, Exit
+from unrip.cli.options import ConfigOption, JsonOption
+from unrip.services.registry import SERVICES
+
+#: Every frame that came in is in exactly one of these.
+FRAME_CLASSES = (
+    "quotes_published",
+    "quotes_filtered",
+    "status_notices",
+    "replies",
+    "dead_letters",
+    "dropped_broker_away",
+)
+_console = Console(highlight=False)
+
+
+def status(config: ConfigOption = None, json_output: JsonOption = False) -> None:  # noqa: FBT002 - Typer's form
+    """Exit 0 when at least one direction is trade-ready, 1 when none is, 3 when the strategy does not answer."""
+    states = _states(ControlClient(settings_of(config)))
+    summary = _summary(states)
+    if json_output:
+        typer.echo(json.dumps(summary, indent=2))
+    else:
+        _print(summary)
+    if "trade_ready" not in summary:
+        raise typer.Exit(Exit.UNREACHABLE)
+    raise typer.Exit(Exit.OK if any(each["ready"] for each in summary["trade_ready"].values()) else Exit.NO)
+
+
+def _states(client: ControlClient) -> dict[str, dict[str, Any]]:
+    states: dict[str, dict[str, Any]] = {}
+    for service in SERVICES:
+        try:
+            states[service] = client.state(service)
+        except CommandFailed as error:
+            states[service] = {"unreachable": str(error)}
+    return states
+
+
+def _summary(states: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    summary: dict[str, Any] = {"services": {name: _of_service(state) for name, state in states.items()}}
+    if "trade_ready" in (strategy := states["strategy-engine"]):
+        summary["trade_ready"] = strategy["trade_ready"]
+    if "frames_received" in (ingest := states["near-intents-ingest"]):
+        classes = {name: ingest["frames"][name] for name in FRAME_CLASSES}
+        summary["frames"] = {"received": ingest["frames_received"], **classes, "sum": sum(classes.values())}
+    return summary
+
+
+def _of_service(state: dict[str, Any]) -> dict[str, Any]:
+    if "unreachable" in state:
+        return {"reachable": False, "why": state["unreachable"]}
+    return {
+        "reachable": True,
+        "active": state["active"],
+        "ready": not state["not_ready"],
+        "not_ready": state["not_ready"],
+        "armed": state.get("armed"),
+        "paused": state.get("paused"),
+    }
+
+
+def trade_ready_line(trade_ready: dict[str, dict[str, Any]] | None) -> str:
+    """The one line: yes or every reason, per direction."""
+    if trade_ready is None:
+        return "trade-ready: unknown, strategy-engine does not answer"
+    parts = []
+    for direction, answer in trade_ready.items():
+        if answer["ready"]:
+            parts.append(f"{direction} yes (spends {answer['spends']}, up to {answer['largest_quotable']})")
+        else:
+            parts.append(f"{direction} no ({', '.join(answer['reasons'])})")
+    return "trade-ready: " + "; ".join(parts)
+
+
+def _print(summary: dict[str, Any]) -> None:
+    _console.print(trade_ready_line(summary.get("trade_ready")), soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("service", "state", "armed", "why not ready"):
+        table.add_column(heading)
+    for name, service in summary["services"].items():
+        if not service["reachable"]:
+            table.add_row(name, "unreachable", "", service["why"])
+            continue
+        word = "ready" if service["ready"] else "not ready" if service["active"] else "standby"
+        table.add_row(name, word, str(service["armed"] or ""), ", ".join(service["not_ready"]))
+    _console.print(table)
+    if (frames := summary.get("frames")) is not None:
+        counted = " + ".join(f"{name} {frames[name]}" for name in FRAME_CLASSES)
+        sign = "=" if frames["sum"] == frames["received"] else "≠"
+        _console.print(f"frames received {frames['received']} {sign} {counted}", soft_wrap=True)

@@ -1,0 +1,127 @@
+"""`unrip tail`: one line per event, as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from unrip.bus.kafka_consumer import KafkaConsumer
+from unrip.bus.ports import BusError, BusUnavailable, Record, Start, TopicMissing, Where
+from unrip.cli.desk import settings_of
+from unrip.cli.exits import CommandFailed, Exit
+from unrip.cli.options import ConfigOption, JsonOption
+from unrip.domain.attempt import TradeResult
+from unrip.domain.command import TradeCommand
+from unrip.domain.decision import Decision
+from unrip.domain.demand import SwapDemand
+from unrip.domain.inventory import IntentInventory
+from unrip.domain.market import MarketPrice
+from unrip.domain.status import ControlRecord, ServiceStatus
+from unrip.messages.codec import decode_event
+from unrip.messages.envelope import Envelope, InvalidMessage
+from unrip.messages.topics import SERVICE_STATUS, TOPICS
+
+_console = Console(highlight=False)
+#: Lines that wait to be printed; a terminal that is slower than this loses none, it only slows the reading.
+_WAITING_MAX = 1_000
+
+
+def tail(
+    topic: Annotated[list[str] | None, typer.Option("--topic", help="Repeatable; default: all but beats.")] = None,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Start at the oldest record.")] = False,  # noqa: FBT002 - Typer's form
+    config: ConfigOption = None,
+    json_output: JsonOption = False,  # noqa: FBT002 - Typer's form
+) -> None:
+    """Show events until Ctrl-C."""
+    topics = topic or [name for name in TOPICS if name != SERVICE_STATUS.name]
+    if unknown := [name for name in topics if name not in TOPICS]:
+        raise CommandFailed(f"no topic {unknown[0]!r}; there are: {', '.join(TOPICS)}", code=Exit.USAGE)
+    where = Where.BEGINNING if from_beginning else Where.END
+    bootstrap = settings_of(config).kafka.bootstrap
+
+    async def show() -> None:
+        async for record in follow(bootstrap, topics, where):
+            if json_output:
+                typer.echo(record.value.decode(errors="replace"))
+            else:
+                _console.print(line_of(record), soft_wrap=True)
+
+    try:
+        asyncio.run(show())
+    except BusUnavailable as error:
+        raise CommandFailed(f"Kafka at {bootstrap} does not answer ({error}): is it running?") from None
+    except KeyboardInterrupt:
+        return
+
+
+async def follow(bootstrap: str, topics: Sequence[str], where: Where) -> AsyncIterator[Record]:
+    """Records of several topics, as they come.
+
+    Raises:
+        BusError: the broker does not answer, or a topic is missing or lost.
+
+    """
+    waiting: asyncio.Queue[Record | BusError] = asyncio.Queue(_WAITING_MAX)
+
+    async def take(records: Sequence[Record]) -> None:
+        for record in records:
+            await waiting.put(record)
+
+    def lost(_topic: str, why: BusError) -> None:
+        waiting.put_nowait(why)
+
+    consumer = KafkaConsumer(bootstrap, on_records=take, on_topic_lost=lost)
+    await consumer.start()
+    try:
+        for topic in topics:
+            try:
+                await consumer.subscribe(topic, Start(where=where))
+            except TopicMissing:
+                continue
+        while True:
+            item = await waiting.get()
+            if isinstance(item, BusError):
+                raise item
+            yield item
+    finally:
+        await consumer.stop()
+
+
+def line_of(record: Record) -> str:
+    """One line for one record."""
+    try:
+        message = decode_event(record.topic, record.value)
+    except InvalidMessage as error:
+        return f"{record.timestamp:%H:%M:%S.%f} {record.topic:28} invalid: {error}"
+    return f"{message.published_at:%H:%M:%S.%f} {record.topic:28} {_gist(message)}"
+
+
+def _gist(message: Envelope[Any]) -> str:
+    payload = message.payload
+    match payload:
+        case SwapDemand():
+            return f"{payload.quote_id[:8]} {payload.direction} in {payload.amount_in} out {payload.amount_out}"
+        case Decision():
+            verdict = "accepted" if payload.accepted else f"refused: {payload.reason}"
+            return f"{payload.quote_id[:8]} {payload.direction} {verdict} edge {_short(payload.gross_edge)}"
+        case TradeCommand():
+            return f"{payload.quote_id[:8]} sign one offer: in {payload.amount_in} out {payload.amount_out}"
+        case TradeResult():
+            return f"{payload.quote_id[:8]} {payload.state}{f' ({payload.reason})' if payload.reason else ''}"
+        case MarketPrice():
+            return f"{payload.pair} {_short(payload.fair_rate)} (kraken {payload.kraken_health})"
+        case IntentInventory():
+            return f"height {payload.height} " + ", ".join(f"{a[-20:]} {n}" for a, n in payload.credited.items())
+        case ControlRecord():
+            return f"{payload.service} {payload.action} by {payload.actor}: {payload.reason}"
+        case ServiceStatus():
+            return f"{payload.service} {'ready' if payload.ready else ', '.join(payload.not_ready)}"
+    return message.event_id
+
+
+def _short(number: Any) -> str:
+    return "unknown" if number is None else f"{number:.6g}"

@@ -1,0 +1,52 @@
+"""Connections to PostgreSQL: every one has a bound for connecting and for each statement."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from unrip.store.errors import named_errors
+
+CONNECT_TIMEOUT_S = 3.0
+
+
+async def connect(url: str, *, application: str, statement_timeout_ms: int = 5_000) -> asyncpg.Connection:
+    """One direct connection.
+
+    Raises:
+        StoreUnavailable: nobody answers.
+        StoreRefused: we are not let in.
+
+    """
+    with named_errors("connecting"):
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=None,
+            server_settings=_settings(application, statement_timeout_ms),
+        )
+
+
+def pool(url: str, *, application: str, size: int, statement_timeout_ms: int = 5_000) -> asyncpg.Pool:
+    """A pool that connects when first used, so that a database that is away delays no start.
+
+    The client gives up a little after the server must have cancelled a statement: then the connection is gone.
+    """
+    return asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=statement_timeout_ms / 1_000 + 1,
+        max_inactive_connection_lifetime=0,
+        server_settings=_settings(application, statement_timeout_ms),
+    )
+
+
+def _settings(application: str, statement_timeout_ms: int) -> dict[str, str]:
+    return {
+        "application_name": f"unrip {application}",
+        "statement_timeout": str(statement_timeout_ms),
+        "timezone": "UTC",
+        # A commit that is acknowledged is on the disk, whatever the server's own default says.
+        "synchronous_commit": "on",
+    }
