@@ -1,4 +1,4 @@
-"""Errors of the store:
+"""Errors of the store.
 
 * StoreError
   x StoreUnavailable   PostgreSQL did not answer: what was asked may or may not have happened
