@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from unrip.domain.desk import LedgerView
+from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import Topic
@@ -21,11 +23,30 @@ Effect = Value
 Emit = Callable[[Event], None]
 
 
+class Vitals(Value):
+    """What a service's beat says beyond what the frame knows by itself."""
+
+    paused: bool = False
+    halted: bool = False
+    armed: tuple[Direction, ...] = ()
+    arm_expires_at: datetime | None = None
+    recovering: bool = False
+    #: Records behind the end of its topics; None where it consumes none.
+    lag: int | None = None
+    #: The executor's ledger; None elsewhere.
+    ledger: LedgerView | None = None
+
+
 class Logic(Protocol):
     """A service's decisions. One call per event, in order, never re-entered."""
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
-        """Take one event in and say what must be done."""
+        """Take one event in and say what must be done.
+
+        Raises:
+            ControlRefused: for a `Control` that cannot be followed now; nothing has changed then.
+
+        """
         ...
 
     def state(self, now: datetime) -> dict[str, Any]:
@@ -35,6 +56,22 @@ class Logic(Protocol):
     def not_ready(self, now: datetime) -> list[str]:
         """Named reasons why the service cannot do its job now; empty when it can."""
         ...
+
+    def vitals(self, now: datetime) -> Vitals:
+        """What the next beat says."""
+        ...
+
+    def control_state(self, now: datetime) -> dict[str, str]:
+        """Everything that controls can change, for `before` and `after` of a control record."""
+        ...
+
+    def idle(self) -> bool:
+        """Nothing is in flight: a draining service may stop."""
+        ...
+
+
+class ControlRefused(Exception):  # noqa: N818 - a refusal is an outcome, not a fault
+    """An operator's action that cannot be followed now; the message says why and what to do."""
 
 
 # --- events of the frame ------------------------------------------------------------------------------------------
@@ -141,11 +178,26 @@ class SetTimer(Value):
     at: datetime
 
 
+class Subscribe(Value):
+    """Effect: read a topic from a place on.
+
+    With `topic_id` and `offset` it starts at that offset, or at the beginning where the topic has another id by now
+    (a lost broker starts empty). Otherwise `where` says: `beginning`, `last` (the last record and all after), `end`.
+    """
+
+    topic: Topic
+    where: str
+    topic_id: str | None = None
+    offset: int | None = None
+
+
 class Log(Value):
     """Effect: one structured line. `event` is one of the names in `service/logs.py`."""
 
     event: str
     level: str = "info"
+    #: The part of the service that speaks.
+    component: str = "logic"
     venue: str | None = None
     topic: str | None = None
     pair: str | None = None
