@@ -39,7 +39,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise NotExact(f"{name} is not a number")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A foreign value for an error text: short, and without walking through what may be nested deeply."""
     return repr(value)[:40] if isinstance(value, str | int | Decimal | None) else type(value).__name__
 
@@ -55,7 +55,7 @@ def integer(value: object) -> int:
         return value
     if isinstance(value, Decimal) and abs(value.adjusted()) <= EXPONENT_MAX and value == value.to_integral_value():
         return int(value)
-    raise NotExact(f"not an integer: {_shown(value)}")
+    raise NotExact(f"not an integer: {shown(value)}")
 
 
 def positive(value: object) -> Decimal:
@@ -66,9 +66,9 @@ def positive(value: object) -> Decimal:
 
     """
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise NotExact(f"not a number: {_shown(value)}")
+        raise NotExact(f"not a number: {shown(value)}")
     if value <= 0:
-        raise NotExact(f"not above zero: {_shown(value)}")
+        raise NotExact(f"not above zero: {shown(value)}")
     number = Decimal(value)
     if abs(number.adjusted()) > EXPONENT_MAX or len(number.as_tuple().digits) > EXPONENT_MAX:
         raise NotExact("a number of absurd magnitude")
@@ -83,14 +83,14 @@ def instant(value: object) -> datetime:
 
     """
     if not isinstance(value, str) or len(value) > INSTANT_CHARACTERS_MAX:
-        raise NotExact(f"not an instant: {_shown(value)}")
+        raise NotExact(f"not an instant: {shown(value)}")
     try:
         parsed = datetime.fromisoformat(_FRACTION.sub(r"\1", value))
         if parsed.tzinfo is not None:
             return parsed.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise NotExact(f"not an instant with an offset: {_shown(value)}")
+    raise NotExact(f"not an instant with an offset: {shown(value)}")
 
 
 def epoch_seconds(value: object) -> datetime:
@@ -103,7 +103,7 @@ def epoch_seconds(value: object) -> datetime:
     try:
         return datetime.fromtimestamp(int(positive(value)), UTC)
     except (ValueError, OverflowError, OSError):
-        raise NotExact(f"not seconds since 1970: {_shown(value)}") from None
+        raise NotExact(f"not seconds since 1970: {shown(value)}") from None
 
 
 def mapping(value: object, what: str) -> dict[str, Any]:
