@@ -1,0 +1,82 @@
+"""When a socket tries again: one row per cause, and a pure function over them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http import HTTPStatus
+
+
+class Cause(StrEnum):
+    """Why there is no connection."""
+
+    CLOSED = "closed"
+    """It was open and ended."""
+    UNREACHABLE = "unreachable"
+    """Network, name, TLS or time-out: nobody answered the handshake properly."""
+    UNAUTHORIZED = "unauthorized"
+    """HTTP 401 or 403: the token is missing, unknown or expired. A person must act."""
+    CREDENTIALS = "credentials"
+    """Our own token file cannot be read. Nothing was sent."""
+    RATE_LIMITED = "rate_limited"
+    """HTTP 429."""
+    SERVER_ERROR = "server_error"
+    """HTTP 5xx."""
+    REFUSED = "refused"
+    """Any other HTTP answer: wrong URL, or a change at the venue."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One cause's waiting times, in seconds."""
+
+    #: Before the first retry.
+    first_s: float
+    #: Doubled with each further retry, up to the cap.
+    base_s: float
+    cap_s: float
+
+
+#: Retries start at once where the other side may be well again, and never faster than once per five minutes where
+#: only a new token helps (protocol, message bus section 2: "not a reason for fast retries").
+ROWS: Mapping[Cause, Row] = {
+    Cause.CLOSED: Row(first_s=0, base_s=1, cap_s=60),
+    Cause.UNREACHABLE: Row(first_s=0, base_s=1, cap_s=60),
+    Cause.UNAUTHORIZED: Row(first_s=300, base_s=300, cap_s=300),
+    Cause.CREDENTIALS: Row(first_s=5, base_s=5, cap_s=60),
+    Cause.RATE_LIMITED: Row(first_s=10, base_s=10, cap_s=300),
+    Cause.SERVER_ERROR: Row(first_s=0, base_s=2, cap_s=60),
+    Cause.REFUSED: Row(first_s=30, base_s=30, cap_s=300),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconnectPolicy:
+    """How long to wait before the next attempt."""
+
+    rows: Mapping[Cause, Row] = field(default_factory=lambda: ROWS)
+    #: A connection that lived shorter than this counts as a failed attempt, so that a peer who opens and closes at
+    #: once is not stormed.
+    stable_after_s: float = 10.0
+
+    def delay(self, cause: Cause, attempt: int, source: random.Random) -> float:
+        """Seconds until the next attempt; `attempt` counts the retries since the last stable connection, from 0.
+
+        Waits are lengthened by up to a half, never shortened: a row's numbers are promises to the other side.
+        """
+        row = self.rows[cause]
+        wait_s = row.first_s if attempt == 0 else min(row.cap_s, row.base_s * 2.0 ** min(attempt - 1, 30))
+        return wait_s * (1 + source.random() / 2)
+
+
+def cause_of_status(status: int) -> Cause:
+    """The cause that an HTTP answer to a handshake names."""
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return Cause.UNAUTHORIZED
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Cause.RATE_LIMITED
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Cause.SERVER_ERROR
+    return Cause.REFUSED

@@ -1,0 +1,197 @@
+"""A text socket that reconnects by itself and tells everything it does as events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from datetime import datetime
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.protocol import State
+
+from unrip.domain.values import Value
+from unrip.net.events import (
+    CloseSocket,
+    FrameNotSent,
+    FrameReceived,
+    FrameSent,
+    SendFrame,
+    SocketClosed,
+    SocketOpened,
+)
+from unrip.net.reconnect import Cause, ReconnectPolicy, cause_of_status
+from unrip.net.secret_file import SecretFileError
+
+OPEN_TIMEOUT_S = 10.0
+#: Own pings find a half-open connection within ten seconds (blueprint, section 11).
+PING_INTERVAL_S = 5.0
+PING_TIMEOUT_S = 5.0
+#: A peer that does not answer the closing handshake is left after this.
+CLOSE_TIMEOUT_S = 1.0
+FRAME_BYTES_MAX = 4 * 1024 * 1024
+#: Frames read ahead of the logic; a slow logic shows as TCP back-pressure, not as memory.
+FRAMES_QUEUED_MAX = 1_024
+#: Frames that wait for the writer; beyond it a frame is refused, since its fate would be decided too late.
+WRITES_QUEUED_MAX = 1_024
+
+#: The library writes the handshake's headers, token included, at DEBUG.
+_library_log = logging.getLogger("unrip.websockets")
+_library_log.setLevel(logging.CRITICAL)
+
+
+class Socket:
+    """One named connection, opened again after every end until `run` is cancelled.
+
+    `emit` is called in the event loop's thread. `headers` is called before each attempt, so a token file is read again
+    there; it may raise `SecretFileError`. `count` receives the outcome of every attempt and every written frame.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        url: str,
+        headers: Callable[[], dict[str, str]],
+        emit: Callable[[Value], None],
+        clock: Callable[[], datetime],
+        random: random.Random,
+        reconnect: ReconnectPolicy,
+        count: Callable[[str, dict[str, str]], None],
+    ) -> None:
+        self.name = name
+        self._url = url
+        self._headers = headers
+        self._emit = emit
+        self._clock = clock
+        self._random = random
+        self._reconnect = reconnect
+        self._count = count
+        self._connection: ClientConnection | None = None
+        self._outbox: asyncio.Queue[SendFrame] = asyncio.Queue(WRITES_QUEUED_MAX)
+        self._close_reason: str | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Keep the connection up until cancelled."""
+        attempt = -1
+        loop = asyncio.get_running_loop()
+        while True:
+            started_s = loop.time()
+            cause = await self._connect_once()
+            stable = cause is Cause.CLOSED and loop.time() - started_s >= self._reconnect.stable_after_s
+            attempt = 0 if stable else attempt + 1
+            await asyncio.sleep(self._reconnect.delay(cause, attempt, self._random))
+
+    def send(self, frame: SendFrame) -> None:
+        """Start writing a frame. Frames leave in the order of the calls."""
+        if self._connection is None or self._outbox.full():
+            self._not_sent(frame, nothing_left=True, reason="socket_gone")
+            return
+        self._outbox.put_nowait(frame)
+
+    def close(self, request: CloseSocket) -> None:
+        """Give the present connection up; `run` opens a new one."""
+        if self._connection is not None and self._close_reason is None:
+            self._close_reason = request.reason
+            self._closing = asyncio.create_task(self._connection.close())
+
+    async def _connect_once(self) -> Cause:
+        """Open one connection and live through it; say why it is no more."""
+        try:
+            connection = await self._open()
+        except (WebSocketException, SecretFileError, OSError, EOFError) as error:
+            cause, status, reason = _explain(error)
+            self._count("socket_attempts", {"connection": self.name, "outcome": cause.value})
+            self._emit(SocketClosed(connection=self.name, reason=reason, http_status=status, was_open=False))
+            return cause
+        self._count("socket_attempts", {"connection": self.name, "outcome": "opened"})
+        await self._live(connection)
+        return Cause.CLOSED
+
+    async def _open(self) -> ClientConnection:
+        return await connect(
+            self._url,
+            additional_headers=self._headers(),
+            compression=None,  # frames are small and we are racing
+            proxy=None,  # no environment variable decides where signed bytes go
+            open_timeout=OPEN_TIMEOUT_S,
+            ping_interval=PING_INTERVAL_S,
+            ping_timeout=PING_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            max_size=FRAME_BYTES_MAX,
+            max_queue=FRAMES_QUEUED_MAX,
+            logger=_library_log,
+        )
+
+    async def _live(self, connection: ClientConnection) -> None:
+        self._connection, self._close_reason = connection, None
+        writer = asyncio.create_task(self._write(connection))
+        reason = "stopped"
+        try:
+            self._emit(SocketOpened(connection=self.name))
+            while True:
+                self._received(await connection.recv(decode=False))
+        except ConnectionClosed as closed:
+            reason = self._close_reason or str(closed)
+        finally:
+            self._connection = None
+            writer.cancel()
+            await asyncio.wait([writer])
+            while not self._outbox.empty():
+                self._not_sent(self._outbox.get_nowait(), nothing_left=True, reason="socket_gone")
+            self._emit(SocketClosed(connection=self.name, reason=reason, http_status=None, was_open=True))
+            await connection.close()
+
+    def _received(self, data: bytes) -> None:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            text = None
+        self._emit(FrameReceived(connection=self.name, text=text, size_bytes=len(data), received_at=self._clock()))
+
+    async def _write(self, connection: ClientConnection) -> None:
+        """Write frames one after the other; each is judged right before its first byte."""
+        while True:
+            frame = await self._outbox.get()
+            if frame.not_after is not None and self._clock() > frame.not_after:
+                self._not_sent(frame, nothing_left=True, reason="too_late")
+            elif connection.state is not State.OPEN:
+                self._not_sent(frame, nothing_left=True, reason="socket_gone")
+            else:
+                await self._write_one(connection, frame)
+
+    async def _write_one(self, connection: ClientConnection, frame: SendFrame) -> None:
+        sent = False
+        try:
+            await connection.send(frame.text)
+            sent = True
+        except ConnectionClosed:
+            pass  # some bytes may have left before it ended
+        finally:
+            if sent:
+                self._sent(frame)
+            else:
+                self._not_sent(frame, nothing_left=False, reason="socket_gone")
+
+    def _sent(self, frame: SendFrame) -> None:
+        self._count("socket_writes", {"connection": self.name, "outcome": "sent"})
+        if frame.token is not None:
+            self._emit(FrameSent(connection=self.name, token=frame.token, sent_at=self._clock()))
+
+    def _not_sent(self, frame: SendFrame, *, nothing_left: bool, reason: str) -> None:
+        self._count("socket_writes", {"connection": self.name, "outcome": reason if nothing_left else "unknown"})
+        if frame.token is not None:
+            self._emit(FrameNotSent(connection=self.name, token=frame.token, nothing_left=nothing_left, reason=reason))
+
+
+def _explain(error: Exception) -> tuple[Cause, int | None, str]:
+    """Cause, HTTP status and a text without secrets for an attempt that did not open."""
+    if isinstance(error, InvalidStatus):
+        status = error.response.status_code
+        return cause_of_status(status), status, f"the handshake was answered with HTTP {status}"
+    if isinstance(error, SecretFileError):
+        return Cause.CREDENTIALS, None, str(error)
+    return Cause.UNREACHABLE, None, f"{type(error).__name__}: {error}"[:200]

@@ -1,0 +1,115 @@
+"""From a command to an offer: amounts, diff, message and answer come from the same integers, here and only here."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from unrip.domain.command import TradeCommand
+from unrip.domain.values import Value, epoch_ms, from_epoch_ms
+from unrip.venues.near_intents.keys import check_account_id
+from unrip.venues.near_intents.nep413 import AMOUNT_MAX, build_message, intent_hash, message_hash, signed_object
+from unrip.venues.near_intents.nonces import decode_nonce
+
+
+class OfferError(ValueError):
+    """The command cannot become a valid offer; signing it would only hurt us."""
+
+
+class DraftOffer(Value):
+    """An offer complete but for its signature."""
+
+    quote_id: str
+    #: Ledger id to signed amount: positive is what we receive, negative what we give.
+    diff: dict[str, str]
+    #: The side we propose.
+    quote_output: dict[str, str]
+    message: str
+    nonce: str
+    verifying_contract: str
+    #: The 32 bytes to sign.
+    digest: bytes
+
+    @property
+    def quote_hash(self) -> str:
+        """The offer's name at the venue, known before sending."""
+        return intent_hash(self.digest)
+
+
+class SignedOffer(Value):
+    """An offer that binds us as soon as anybody else has seen it."""
+
+    quote_hash: str
+    signed_data: dict[str, Any]
+    #: The exact text of the `quote_response` parameters: what is recorded is what is sent.
+    params: str
+
+
+def draft_offer(command: TradeCommand, *, verifying_contract: str) -> DraftOffer:
+    """Work the offer of a command out.
+
+    Raises:
+        OfferError: its amounts, deadlines, nonce or account would make it invalid on chain.
+
+    """
+    _check(command)
+    diff = {command.asset_in: str(command.amount_in), command.asset_out: f"-{command.amount_out}"}
+    proposed = {"amount_out": command.amount_out} if command.exact_in else {"amount_in": command.amount_in}
+    message = build_message(
+        deadline=deadline_text(command.offer_deadline),
+        intents=[{"intent": "token_diff", "diff": diff}],
+        signer_id=command.account,
+    )
+    return DraftOffer(
+        quote_id=command.quote_id,
+        diff=diff,
+        quote_output={side: str(amount) for side, amount in proposed.items()},
+        message=message,
+        nonce=command.nonce,
+        verifying_contract=verifying_contract,
+        digest=message_hash(message, nonce=command.nonce, recipient=verifying_contract),
+    )
+
+
+def complete_offer(draft: DraftOffer, *, public_key: str, signature: str) -> SignedOffer:
+    """Put the signature in; the result is the whole answer to the quote request."""
+    signed_data = signed_object(
+        draft.message,
+        nonce=draft.nonce,
+        recipient=draft.verifying_contract,
+        public_key=public_key,
+        signature=signature,
+    )
+    answer = {"quote_id": draft.quote_id, "quote_output": draft.quote_output, "signed_data": signed_data}
+    return SignedOffer(
+        quote_hash=draft.quote_hash,
+        signed_data=signed_data,
+        params=json.dumps([answer], separators=(",", ":"), ensure_ascii=False),
+    )
+
+
+def deadline_text(instant: datetime) -> str:
+    """Strict RFC 3339 in whole milliseconds; looser texts are refused by newer builds of the contract."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1_000:03d}Z"
+
+
+def _check(command: TradeCommand) -> None:
+    """Refuse what the contract would refuse, and what would leave our books and the chain with different words."""
+    if not 0 < command.amount_in <= AMOUNT_MAX or not 0 < command.amount_out <= AMOUNT_MAX:
+        raise OfferError("both amounts must be positive and fit into 127 bits")
+    if command.asset_in == command.asset_out:
+        raise OfferError("an offer must exchange two different assets")
+    if command.offer_deadline != from_epoch_ms(epoch_ms(command.offer_deadline)):
+        raise OfferError("the offer's deadline is not a whole millisecond")
+    if command.nonce_deadline < command.offer_deadline:
+        raise OfferError("the nonce would end before the offer")
+    try:
+        check_account_id(command.account)
+        nonce = decode_nonce(command.nonce)
+    except ValueError as error:
+        raise OfferError(str(error)) from None
+    if nonce.version != 0 or nonce.salt != command.salt:
+        raise OfferError("the nonce does not carry the command's salt")
+    if nonce.deadline_ns != epoch_ms(command.nonce_deadline) * 1_000_000:
+        raise OfferError("the nonce does not carry the command's deadline")

@@ -1,0 +1,284 @@
+"""The solver relay's dialect as a pure object: frames in, exactly one event each; requests out as texts.
+
+No socket, no clock. Both envelopes of events and both forms of errors are understood (protocol/message-bus sections 3
+and 7.3); unknown fields are ignored, unknown frames are named.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from unrip.domain.values import Amount, Value
+from unrip.net.exact import NotExact, decode, integer, mapping, shown, text
+from unrip.venues.near_intents.nep413 import AMOUNT_MAX
+
+#: The relay's frames stay below 4 KiB; a much larger one is refused before it is parsed.
+FRAME_CHARACTERS_MAX = 256 * 1024
+#: Requests whose reply is awaited; the oldest are forgotten first.
+AWAITED_MAX = 4_096
+#: The requester's default (section 5).
+MIN_DEADLINE_DEFAULT_MS = 60_000
+#: No duration of an auction is longer than a day; a longer one is not a duration.
+DURATION_MS_MAX = 86_400_000
+
+_ID_CHARACTERS_MAX = 256
+_TEXT_SHOWN_MAX = 500
+
+QUOTE = "quote"
+QUOTE_STATUS = "quote_status"
+
+
+class Stream(Value):
+    """A subscription: its name, and for quotes the tokens that may come in and go out (empty: all)."""
+
+    name: str
+    tokens: tuple[str, ...] = ()
+
+
+class QuoteRequested(Value):
+    """A taker asks for offers. Amounts are as given: both or none are for the decision to refuse."""
+
+    quote_id: str
+    #: What the taker gives and we would receive.
+    asset_in: str
+    asset_out: str
+    amount_in: Amount | None
+    amount_out: Amount | None
+    min_deadline_ms: int
+    min_wait_ms: int | None
+    max_wait_ms: int | None
+    router_leg: bool
+    partner_id: str | None
+
+
+class StatusNotice(Value):
+    """Somebody's offer was executed, perhaps ours."""
+
+    quote_hash: str
+    intent_hash: str | None
+    tx_hash: str | None
+    #: Only on the extended stream.
+    event_type: str | None
+    #: Only with guaranteed delivery.
+    seq: int | None
+
+
+class Subscribed(Value):
+    """A stream will be delivered."""
+
+    stream: str
+    subscription_id: str
+
+
+class SubscriptionRefused(Value):
+    """A stream will not be delivered."""
+
+    stream: str
+    code: int | None
+    text: str
+
+
+class Reply(Value):
+    """The relay's word on a request of ours."""
+
+    id: int | None
+    #: The name we gave the request, None when nothing was asked under this id (or long ago).
+    request: str | None
+    ok: bool
+    code: int | None
+    text: str
+
+
+class Unknown(Value):
+    """A well-formed frame that says nothing we know."""
+
+    reason: str
+
+
+class Malformed(Value):
+    """A frame that is not what it claims to be."""
+
+    reason: str
+
+
+RelayEvent = QuoteRequested | StatusNotice | Subscribed | SubscriptionRefused | Reply | Unknown | Malformed
+
+
+class RelaySession:
+    """Speak with the relay over whatever connection there is."""
+
+    def __init__(self, streams: tuple[Stream, ...]) -> None:
+        self.streams = streams
+        #: Stream name to subscription id, for the streams that were confirmed on this connection.
+        self.subscriptions: dict[str, str] = {}
+        self._next_id = 1
+        self._awaited: dict[int, str] = {}
+        self._subscribing: dict[int, str] = {}
+
+    def opened(self) -> list[str]:
+        """A new connection knows nothing of the earlier one: forget it, and subscribe to every stream."""
+        self.subscriptions.clear()
+        self._awaited.clear()
+        self._subscribing.clear()
+        return [self._subscribe(stream) for stream in self.streams]
+
+    def resubscribe(self, streams: tuple[Stream, ...]) -> list[str]:
+        """Give up the present subscriptions of these streams and subscribe to them again, with their new tokens."""
+        changed = {stream.name for stream in streams}
+        self.streams = tuple(stream for stream in self.streams if stream.name not in changed) + streams
+        given_up = [self.subscriptions.pop(name) for name in sorted(changed & self.subscriptions.keys())]
+        frames = [self.request("unsubscribe", json.dumps([name]), name="unsubscribe") for name in given_up]
+        return frames + [self._subscribe(stream) for stream in streams]
+
+    def request(self, method: str, params: str, *, name: str) -> str:
+        """The frame of a request; `params` is the JSON text of its array and goes out as it is.
+
+        `name` returns in the `Reply`.
+        """
+        request_id = self._take_id()
+        self._awaited[request_id] = name
+        if len(self._awaited) > AWAITED_MAX:
+            del self._awaited[next(iter(self._awaited))]
+        return f'{{"jsonrpc":"2.0","id":{request_id},"method":{json.dumps(method)},"params":{params}}}'
+
+    def quote_response(self, params: str, *, name: str) -> str:
+        """The frame of an answer, around the very text that was recorded."""
+        return self.request("quote_response", params, name=name)
+
+    def receive(self, frame: str) -> RelayEvent:
+        """What a frame says; never an exception."""
+        if len(frame) > FRAME_CHARACTERS_MAX:
+            return Malformed(reason=f"{len(frame)} characters are more than the {FRAME_CHARACTERS_MAX} of any frame")
+        try:
+            document = mapping(decode(frame), "the frame")
+            if "method" in document:
+                return _event(document)
+            if "id" in document and ("result" in document or "error" in document):
+                return self._reply(document)
+        except NotExact as error:
+            return Malformed(reason=str(error))
+        return Unknown(reason="neither an event nor a reply")
+
+    def _take_id(self) -> int:
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _subscribe(self, stream: Stream) -> str:
+        tokens = list(stream.tokens)
+        filters = [{"tokens_in": tokens, "tokens_out": tokens}] if tokens else []
+        request_id = self._take_id()
+        self._subscribing[request_id] = stream.name
+        return json.dumps(
+            {"jsonrpc": "2.0", "id": request_id, "method": "subscribe", "params": [stream.name, *filters]},
+            separators=(",", ":"),
+        )
+
+    def _reply(self, document: dict[str, Any]) -> Reply | Subscribed | SubscriptionRefused:
+        request_id = None if document["id"] is None else integer(document["id"])
+        ok, code, said = _outcome(document)
+        stream = self._subscribing.pop(request_id, None) if request_id is not None else None
+        if stream is None:
+            request = self._awaited.pop(request_id, None) if request_id is not None else None
+            return Reply(id=request_id, request=request, ok=ok, code=code, text=said)
+        if not ok or not isinstance(document["result"], str):
+            return SubscriptionRefused(stream=stream, code=code, text=said)
+        self.subscriptions[stream] = said
+        return Subscribed(stream=stream, subscription_id=said)
+
+
+def _outcome(document: dict[str, Any]) -> tuple[bool, int | None, str]:
+    """Whether it went well, the error's code, and the text. An error stands above a result beside it."""
+    error = document.get("error")
+    if error is None:
+        result = document.get("result")
+        return True, None, result[:_TEXT_SHOWN_MAX] if isinstance(result, str) else shown(result)
+    if isinstance(error, str):
+        return False, None, error[:_TEXT_SHOWN_MAX]
+    error = mapping(error, "the error")
+    code = error.get("code")
+    return False, None if code is None else integer(code), text(error.get("message"), "the message")[:_TEXT_SHOWN_MAX]
+
+
+def _event(document: dict[str, Any]) -> RelayEvent:
+    method = text(document["method"], "the method")
+    if method not in {"event", "subscribe"}:
+        return Unknown(reason=f"method {method[:40]!r}")
+    params = mapping(document.get("params"), "params")
+    nested = params.get("data")
+    data = params if nested is None else mapping(nested, "params.data")
+    if data.get("quote_id") is not None:
+        return _quote(data, params)
+    if data.get("quote_hash") is not None:
+        return _status(data, params)
+    return Unknown(reason="an event with neither quote_id nor quote_hash")
+
+
+def _quote(data: dict[str, Any], params: dict[str, Any]) -> QuoteRequested:
+    router_leg = data.get("protocol_fee_included")
+    if router_leg is not None and not isinstance(router_leg, bool):
+        raise NotExact("protocol_fee_included is not a truth value")
+    min_deadline_ms = _duration_ms(data, "min_deadline_ms")
+    return QuoteRequested(
+        quote_id=_id(data, "quote_id"),
+        asset_in=_id(data, "defuse_asset_identifier_in"),
+        asset_out=_id(data, "defuse_asset_identifier_out"),
+        amount_in=_amount(data, "exact_amount_in"),
+        amount_out=_amount(data, "exact_amount_out"),
+        min_deadline_ms=MIN_DEADLINE_DEFAULT_MS if min_deadline_ms is None else min_deadline_ms,
+        min_wait_ms=_duration_ms(data, "min_wait_ms"),
+        max_wait_ms=_duration_ms(data, "max_wait_ms"),
+        router_leg=bool(router_leg),
+        partner_id=_partner(params.get("metadata")) or _partner(data.get("metadata")),
+    )
+
+
+def _status(data: dict[str, Any], params: dict[str, Any]) -> StatusNotice:
+    seq = params.get("seq")
+    return StatusNotice(
+        quote_hash=_id(data, "quote_hash"),
+        intent_hash=_optional_id(data, "intent_hash"),
+        tx_hash=_optional_id(data, "tx_hash"),
+        event_type=_optional_id(data, "event_type"),
+        seq=None if seq is None else integer(seq),
+    )
+
+
+def _id(data: dict[str, Any], field: str) -> str:
+    value = text(data.get(field), field)
+    if len(value) > _ID_CHARACTERS_MAX:
+        raise NotExact(f"{field} has {len(value)} characters")
+    return value
+
+
+def _optional_id(data: dict[str, Any], field: str) -> str | None:
+    return None if data.get(field) is None else _id(data, field)
+
+
+def _amount(data: dict[str, Any], field: str) -> Amount | None:
+    value = _optional_id(data, field)
+    if value is None:
+        return None
+    try:
+        amount = Amount.parse(value)
+    except ValueError as error:
+        raise NotExact(f"{field}: {error}") from None
+    if amount > AMOUNT_MAX:
+        raise NotExact(f"{field} does not fit into 127 bits")
+    return amount
+
+
+def _duration_ms(data: dict[str, Any], field: str) -> int | None:
+    value = data.get(field)
+    if value is None:
+        return None
+    milliseconds = integer(value)
+    if abs(milliseconds) > DURATION_MS_MAX:
+        raise NotExact(f"{field} is longer than a day")
+    return milliseconds
+
+
+def _partner(metadata: object) -> str | None:
+    """A hint of the relay that nobody signs: taken where it is a text, never a reason to refuse a frame."""
+    partner = metadata.get("partner_id") if isinstance(metadata, dict) else None
+    return partner[:_ID_CHARACTERS_MAX] if isinstance(partner, str) else None

@@ -1,0 +1,158 @@
+"""NEAR JSON-RPC, as far as the verifier needs it.
+
+Errors of this client:
+
+* RpcError
+  x RpcUnavailable   no usable answer; the same question may be asked again
+  x RpcRefused       the node understood and says that the question is wrong: ours to fix
+  x ContractPanic    the contract itself said no, at the block that was asked about
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from unrip.domain.values import Value
+from unrip.net.exact import NotExact, decode, integer, mapping, text
+from unrip.net.http import HttpClient, HttpError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXT_SHOWN_MAX = 500
+#: Causes that asking again does not change (verifier-contract section 2); every other one may pass.
+_WRONG_QUESTIONS = frozenset(
+    {"UNKNOWN_ACCOUNT", "INVALID_ACCOUNT", "NO_CONTRACT_CODE", "PARSE_ERROR", "METHOD_NOT_FOUND"}
+)
+
+
+class RpcError(Exception):
+    """A question to the chain has no answer."""
+
+
+class RpcUnavailable(RpcError):  # noqa: N818 - an outcome; the base class says that it is an error
+    """The node could not be asked, or could not say; the chain's state is unknown."""
+
+
+class RpcRefused(RpcError):  # noqa: N818 - an outcome; the base class says that it is an error
+    """The node says that the question is wrong: account, contract or parameters."""
+
+
+class ContractPanic(RpcError):  # noqa: N818 - the contract's own word for it
+    """The contract refused; `text` holds its message inside the node's wrapping."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"the contract refused: {text[:_TEXT_SHOWN_MAX]}")
+        self.text = text
+
+
+class Block(Value):
+    """A block that can no longer be reverted."""
+
+    height: int
+    time: datetime
+
+
+class NearRpc:
+    """Ask one node."""
+
+    def __init__(self, client: HttpClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    async def final_block(self) -> Block:
+        """The newest final block.
+
+        Raises:
+            RpcUnavailable, RpcRefused: see the module.
+
+        """
+        result = await self._call("block", {"finality": "final"})
+        try:
+            header = mapping(mapping(result, "the block").get("header"), "the block's header")
+            nanoseconds = int(text(header.get("timestamp_nanosec"), "timestamp_nanosec"))
+            return Block(
+                height=integer(header.get("height")), time=_EPOCH + timedelta(microseconds=nanoseconds // 1_000)
+            )
+        except (ValueError, OverflowError) as error:
+            raise RpcUnavailable(f"the block is not readable: {error}") from None
+
+    async def view(self, contract: str, method: str, arguments: dict[str, Any], *, height: int) -> Any:
+        """The JSON that a view method returned at a block.
+
+        Raises:
+            ContractPanic: the method refused or does not exist.
+            RpcUnavailable: also for an answer of another block than the one asked about.
+            RpcRefused: see the module.
+
+        """
+        query = {
+            "request_type": "call_function",
+            "block_id": height,
+            "account_id": contract,
+            "method_name": method,
+            "args_base64": base64.b64encode(json.dumps(arguments, separators=(",", ":")).encode()).decode(),
+        }
+        result = await self._call("query", query)
+        if isinstance(result, dict) and isinstance(result.get("error"), str):
+            # By the node's compatibility rule a panic arrives inside the result, with HTTP 200.
+            raise ContractPanic(result["error"])
+        try:
+            answer = mapping(result, "the answer")
+            answered_height = integer(answer.get("block_height"))
+            returned = decode(bytes(answer["result"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise RpcUnavailable(f"{method}: the answer is not readable: {error}") from None
+        if answered_height != height:
+            raise RpcUnavailable(f"{method}: the node answered for block {answered_height} instead of {height}")
+        return returned
+
+    async def transaction(self, tx_hash: str, *, sender: str) -> dict[str, Any]:
+        """The outcome of a transaction once it is final. Nodes that track all shards take any account as sender.
+
+        Raises:
+            RpcUnavailable: also while the transaction is unknown or not final.
+            RpcRefused: see the module.
+
+        """
+        query = {"tx_hash": tx_hash, "sender_account_id": sender, "wait_until": "FINAL"}
+        result = await self._call("EXPERIMENTAL_tx_status", query)
+        try:
+            return mapping(result, "the transaction")
+        except NotExact as error:
+            raise RpcUnavailable(str(error)) from None
+
+    async def _call(self, method: str, params: dict[str, Any]) -> Any:
+        request = {"jsonrpc": "2.0", "id": "unrip", "method": method, "params": params}
+        try:
+            reply = await self._client.post(self._url, request)
+        except HttpError as error:
+            # Some providers send the JSON-RPC error with an HTTP status of its own.
+            if isinstance(error.body, dict) and isinstance(error.body.get("error"), dict):
+                raise _error_of(error.body["error"]) from None
+            raise RpcUnavailable(str(error)) from None
+        if not isinstance(reply, dict):
+            raise RpcUnavailable("the reply is not an object")
+        if reply.get("error") is not None:
+            raise _error_of(reply["error"])
+        return reply.get("result")
+
+
+def _error_of(error: object) -> RpcError:
+    """The exception that a top-level error means; its `code` and `message` count as legacy."""
+    if not isinstance(error, dict):
+        return RpcUnavailable("the node reports an error without a name")
+    cause = _object(error, "cause")
+    name, info = cause.get("name"), _object(cause, "info")
+    if name == "CONTRACT_EXECUTION_ERROR":
+        return ContractPanic(str(info.get("vm_error", info.get("error_message", "")))[:_TEXT_SHOWN_MAX])
+    said = f"{error.get('name')}: {name}"[:_TEXT_SHOWN_MAX]
+    if error.get("name") == "REQUEST_VALIDATION_ERROR" or name in _WRONG_QUESTIONS:
+        return RpcRefused(said)
+    return RpcUnavailable(said)
+
+
+def _object(document: dict[str, Any], field: str) -> dict[str, Any]:
+    value = document.get(field)
+    return value if isinstance(value, dict) else {}

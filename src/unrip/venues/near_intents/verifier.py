@@ -1,0 +1,178 @@
+"""The verifier contract read at one final block, simulated against, and searched for fills."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from datetime import datetime
+from typing import Any
+
+from unrip.domain.values import Amount, Delta, Value
+from unrip.domain.verifier import VerifierFill, VerifierReading
+from unrip.net.exact import NotExact, integer, mapping
+from unrip.venues.near_intents.contract_events import read_events, successful_logs
+from unrip.venues.near_intents.rpc import ContractPanic, NearRpc, RpcUnavailable
+
+#: Views of one reading that may be under way together: the request rate at a node is bounded by this.
+VIEWS_AT_ONCE = 8
+
+_SALT = re.compile(r"[0-9a-f]{8}")
+
+
+class Simulation(Value):
+    """What the contract says to signed intents without executing them. A pass is no permission (section 11)."""
+
+    #: The contract's refusal, None when every check passed.
+    refusal: str | None
+    #: Per token: positive when more is received than given. A lone offer always leaves its own two amounts.
+    unmatched: dict[str, Delta]
+    current_salt: str | None
+    fee_pips: int | None
+
+
+class Verifier:
+    """Ask the contract about one account and its key. Every method may raise the errors of `rpc`."""
+
+    def __init__(
+        self,
+        rpc: NearRpc,
+        *,
+        contract: str,
+        account: str,
+        public_key: str,
+        asset_ids: Sequence[str],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.account = account
+        self._rpc = rpc
+        self._contract = contract
+        self._public_key = public_key
+        self._asset_ids = list(asset_ids)
+        self._clock = clock
+        self._slots = asyncio.Semaphore(VIEWS_AT_ONCE)
+
+    async def read(self, *, nonces: Collection[str] = (), salts: Collection[str] = ()) -> VerifierReading:
+        """Everything a desk must know, all of one final block, with the state of the given nonces and salts.
+
+        Raises:
+            RpcUnavailable: also for a value that is not of its documented type: unknown, never assumed.
+            ContractPanic, RpcRefused: see `rpc`.
+
+        """
+        observed_at = self._clock()
+        block = await self._rpc.final_block()
+        account, key = {"account_id": self.account}, {"public_key": self._public_key}
+        balances, salt, fee, registered, locked, paused, *answers = await self._together(
+            self._view("mt_batch_balance_of", {**account, "token_ids": self._asset_ids}, height=block.height),
+            self._view("current_salt", {}, height=block.height),
+            self._view("fee", {}, height=block.height),
+            self._view("has_public_key", {**account, **key}, height=block.height),
+            self._view("is_account_locked", account, height=block.height),
+            self._paused(height=block.height),
+            *(self._view("is_nonce_used", {**account, "nonce": nonce}, height=block.height) for nonce in nonces),
+            *(self._view("is_valid_salt", {"salt": known}, height=block.height) for known in salts),
+        )
+        flags = [_flag(answer) for answer in answers]
+        return VerifierReading(
+            height=block.height,
+            block_time=block.time,
+            observed_at=observed_at,
+            credited=self._credited(balances),
+            salt=_salt(salt),
+            fee_pips=_whole(fee),
+            key_registered=_flag(registered),
+            account_locked=_flag(locked),
+            contract_paused=_flag(paused),
+            nonces=dict(zip(nonces, flags[: len(nonces)], strict=True)),
+            salts=dict(zip(salts, flags[len(nonces) :], strict=True)),
+        )
+
+    async def simulate(self, signed: Sequence[dict[str, Any]]) -> Simulation:
+        """What the contract would say now; its refusal is an outcome, not an error."""
+        block = await self._rpc.final_block()
+        try:
+            answer = await self._view("simulate_intents", {"signed": list(signed)}, height=block.height)
+        except ContractPanic as panic:
+            return Simulation(refusal=panic.text, unmatched={}, current_salt=None, fee_pips=None)
+        try:
+            answer = mapping(answer, "the simulation")
+            violated = mapping(answer.get("invariant_violated") or {}, "invariant_violated")
+            unmatched = mapping(violated.get("unmatched_deltas") or {}, "unmatched_deltas")
+            state = mapping(answer.get("state"), "the state")
+            return Simulation(
+                refusal="the sums overflow" if violated.get("error") == "overflow" else None,
+                unmatched={token: Delta.parse(delta) for token, delta in unmatched.items()},
+                current_salt=_salt(state.get("current_salt")),
+                fee_pips=_whole(state.get("fee")),
+            )
+        except ValueError as error:
+            raise RpcUnavailable(f"the simulation is not readable: {error}") from None
+
+    async def transaction_fills(self, tx_hash: str, account: str) -> list[VerifierFill]:
+        """The account's fills in a final transaction, from the contract's own successful receipts only."""
+        transaction = await self._rpc.transaction(tx_hash, sender=account)
+        try:
+            logs = successful_logs(transaction, contract=self._contract)
+        except NotExact as error:
+            raise RpcUnavailable(f"the transaction is not readable: {error}") from None
+        return [
+            VerifierFill(quote_hash=fill.intent_hash, tx_hash=tx_hash, diff=fill.diff, nonce=fill.nonce)
+            for fill in read_events(logs, account=account).fills
+        ]
+
+    async def _view(self, method: str, arguments: dict[str, Any], *, height: int) -> Any:
+        async with self._slots:
+            return await self._rpc.view(self._contract, method, arguments, height=height)
+
+    async def _paused(self, *, height: int) -> bool:
+        """Whether execution is paused, which no view says.
+
+        The same switch stops `simulate_intents` (verifier-contract section 1): asked to simulate nothing, it can only
+        refuse for that, and its panic names the pause.
+        """
+        try:
+            await self._view("simulate_intents", {"signed": []}, height=height)
+        except ContractPanic as panic:
+            if "paused" in panic.text.lower():
+                return True
+            raise
+        return False
+
+    @staticmethod
+    async def _together(*questions: Coroutine[Any, Any, Any]) -> list[Any]:
+        """All answers, or the first error with the other questions given up."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(question) for question in questions]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    def _credited(self, balances: object) -> dict[str, Amount]:
+        try:
+            if isinstance(balances, list):
+                amounts = (Amount.parse(balance) for balance in balances)
+                return dict(zip(self._asset_ids, amounts, strict=True))
+        except ValueError:
+            pass
+        raise RpcUnavailable("mt_batch_balance_of: not one amount per token")
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise RpcUnavailable("a view answered something else than true or false")
+
+
+def _whole(value: object) -> int:
+    try:
+        return integer(value)
+    except NotExact as error:
+        raise RpcUnavailable(f"fee: {error}") from None
+
+
+def _salt(value: object) -> str:
+    if isinstance(value, str) and _SALT.fullmatch(value):
+        return value
+    raise RpcUnavailable("current_salt: not 8 hex digits")

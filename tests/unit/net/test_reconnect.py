@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from unrip.net.reconnect import ROWS, Cause, ReconnectPolicy, cause_of_status
+
+POLICY = ReconnectPolicy()
+
+
+@pytest.mark.parametrize(
+    ("cause", "waits_s"),
+    [
+        (Cause.CLOSED, [0, 1, 2, 4, 8, 16, 32, 60, 60]),
+        (Cause.UNREACHABLE, [0, 1, 2, 4, 8, 16, 32, 60, 60]),
+        (Cause.UNAUTHORIZED, [300, 300, 300]),
+        (Cause.CREDENTIALS, [5, 5, 10, 20, 40, 60, 60]),
+        (Cause.RATE_LIMITED, [10, 10, 20, 40, 80, 160, 300, 300]),
+        (Cause.SERVER_ERROR, [0, 2, 4, 8, 16, 32, 60, 60]),
+        (Cause.REFUSED, [30, 30, 60, 120, 240, 300, 300]),
+    ],
+)
+def test_each_row_of_the_policy(cause: Cause, waits_s: list[float]) -> None:
+    source = random.Random(7)  # noqa: S311 - seeded, for tests
+    for attempt, wait_s in enumerate(waits_s):
+        assert wait_s <= POLICY.delay(cause, attempt, source) <= wait_s * 1.5
+
+
+def test_every_cause_has_a_row() -> None:
+    assert set(ROWS) == set(Cause)
+
+
+def test_waits_are_spread_so_that_two_desks_do_not_march_in_step() -> None:
+    source = random.Random(7)  # noqa: S311 - seeded, for tests
+    assert len({POLICY.delay(Cause.CLOSED, 5, source) for _ in range(20)}) == 20
+
+
+def test_a_million_retries_still_wait_for_the_cap() -> None:
+    assert POLICY.delay(Cause.CLOSED, 1_000_000, random.Random(7)) <= 90  # noqa: S311 - seeded, for tests
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        (401, Cause.UNAUTHORIZED),
+        (403, Cause.UNAUTHORIZED),
+        (429, Cause.RATE_LIMITED),
+        (500, Cause.SERVER_ERROR),
+        (520, Cause.SERVER_ERROR),
+        (404, Cause.REFUSED),
+        (200, Cause.REFUSED),
+    ],
+)
+def test_http_answers_name_their_cause(status: int, cause: Cause) -> None:
+    assert cause_of_status(status) is cause

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from support.json_service import client_of
+from unrip.domain.values import Amount
+from unrip.venues.near_intents.rpc import ContractPanic, NearRpc, RpcRefused, RpcUnavailable
+from unrip.venues.near_intents.verifier import Verifier
+
+BTC, EURE = "nep141:btc.omft.near", "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+HEIGHT = 140_000_123
+NONCE = "Vij2xgAlKBKzADZykFdbpB8CcBXsE9wRhklzE4/mgS8="
+PAUSED = "wasm execution failed: Smart contract panicked: Pausable: Method is paused"
+
+
+class Node:
+    """A NEAR node with the verifier on it."""
+
+    def __init__(self) -> None:
+        self.views: dict[str, Any] = {
+            "mt_batch_balance_of": ["152000000", "84000000000000000000001"],
+            "current_salt": "252812b3",
+            "fee": 1,
+            "has_public_key": True,
+            "is_account_locked": False,
+            "simulate_intents": {"intents_executed": [], "logs": [], "state": {"fee": 1, "current_salt": "252812b3"}},
+            "is_nonce_used": True,
+            "is_valid_salt": False,
+        }
+        self.panics: dict[str, str] = {}
+        self.height = HEIGHT
+        self.asked: list[tuple[str, Any]] = []
+        self.raw: Any = None
+
+    def __call__(self, request: Any) -> Any:
+        method, params = request["method"], request["params"]
+        if self.raw is not None:
+            return self.raw
+        if method == "block":
+            assert params == {"finality": "final"}
+            header = {"height": HEIGHT, "timestamp": 1, "timestamp_nanosec": "1795341600123456789"}
+            return {"jsonrpc": "2.0", "id": "unrip", "result": {"header": header}}
+        if method == "EXPERIMENTAL_tx_status":
+            return {"jsonrpc": "2.0", "id": "unrip", "result": self.views["tx"]}
+        assert params["block_id"] == HEIGHT
+        self.asked.append((params["method_name"], json.loads(base64.b64decode(params["args_base64"]))))
+        return {"jsonrpc": "2.0", "id": "unrip", "result": self._view(params["method_name"])}
+
+    def _view(self, name: str) -> Any:
+        where = {"block_height": self.height, "block_hash": "h", "logs": []}
+        if name in self.panics:
+            return {"error": self.panics[name], **where}
+        return {"result": list(json.dumps(self.views[name]).encode()), **where}
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+@pytest.fixture
+def verifier(node: Node) -> Verifier:
+    return Verifier(
+        NearRpc(client_of(node), "http://127.0.0.1:9/"),
+        contract="intents.near",
+        account="desk.example.near",
+        public_key="ed25519:abc",
+        asset_ids=[BTC, EURE],
+        clock=lambda: NOW,
+    )
+
+
+async def test_one_reading_is_of_one_block(node: Node, verifier: Verifier) -> None:
+    reading = await verifier.read(nonces=[NONCE], salts=["252812b3"])
+    assert (reading.height, reading.observed_at) == (HEIGHT, NOW)
+    assert reading.block_time == datetime(2026, 11, 22, 10, 0, 0, 123_456, tzinfo=UTC)
+    assert reading.credited == {BTC: Amount(152_000_000), EURE: Amount(84_000_000_000_000_000_000_001)}
+    assert (reading.salt, reading.fee_pips) == ("252812b3", 1)
+    assert (reading.key_registered, reading.account_locked, reading.contract_paused) == (True, False, False)
+    assert reading.nonces == {NONCE: True}
+    assert reading.salts == {"252812b3": False}
+    assert ("is_nonce_used", {"account_id": "desk.example.near", "nonce": NONCE}) in node.asked
+
+
+async def test_many_nonces_keep_their_own_answers(node: Node, verifier: Verifier) -> None:
+    reading = await verifier.read(nonces=[f"nonce {number}" for number in range(40)])
+    assert len(reading.nonces) == 40
+    assert reading.salts == {}
+
+
+async def test_a_paused_contract_is_told_by_its_panic(node: Node, verifier: Verifier) -> None:
+    node.panics["simulate_intents"] = PAUSED
+    assert (await verifier.read()).contract_paused
+
+
+async def test_another_panic_is_not_a_pause(node: Node, verifier: Verifier) -> None:
+    node.panics["simulate_intents"] = "wasm execution failed: MethodNotFound"
+    with pytest.raises(ContractPanic, match="MethodNotFound"):
+        await verifier.read()
+
+
+async def test_a_node_that_answers_for_another_block_says_nothing(node: Node, verifier: Verifier) -> None:
+    node.height = HEIGHT - 1
+    with pytest.raises(RpcUnavailable, match="answered for block"):
+        await verifier.read()
+
+
+@pytest.mark.parametrize(
+    ("view", "answer"),
+    [
+        ("mt_batch_balance_of", ["152000000"]),
+        ("mt_batch_balance_of", ["152000000", "-1"]),
+        ("mt_batch_balance_of", [152000000, 1]),
+        ("mt_batch_balance_of", None),
+        ("current_salt", "252812"),
+        ("current_salt", None),
+        ("fee", "1"),
+        ("fee", 0.5),
+        ("has_public_key", None),
+        ("is_account_locked", "false"),
+        ("is_nonce_used", 1),
+    ],
+)
+async def test_a_value_of_another_type_is_unknown(node: Node, verifier: Verifier, view: str, answer: Any) -> None:
+    node.views[view] = answer
+    with pytest.raises(RpcUnavailable):
+        await verifier.read(nonces=[NONCE])
+
+
+def _error(name: str, cause: str, **info: str) -> dict[str, Any]:
+    return {
+        "jsonrpc": "2.0",
+        "id": "unrip",
+        "error": {"name": name, "cause": {"name": cause, "info": info}, "code": -1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (_error("HANDLER_ERROR", "UNKNOWN_BLOCK"), RpcUnavailable),
+        (_error("HANDLER_ERROR", "NO_SYNCED_BLOCKS"), RpcUnavailable),
+        (_error("INTERNAL_ERROR", "INTERNAL_ERROR"), RpcUnavailable),
+        (_error("HANDLER_ERROR", "UNKNOWN_ACCOUNT"), RpcRefused),
+        (_error("HANDLER_ERROR", "NO_CONTRACT_CODE"), RpcRefused),
+        (_error("REQUEST_VALIDATION_ERROR", "PARSE_ERROR"), RpcRefused),
+        (_error("HANDLER_ERROR", "CONTRACT_EXECUTION_ERROR", vm_error="panicked: no"), ContractPanic),
+        ({"error": "plain"}, RpcUnavailable),
+        ({"error": {"cause": 7}}, RpcUnavailable),
+        ({}, RpcUnavailable),
+        ([], RpcUnavailable),
+        ({"result": {"header": {}}}, RpcUnavailable),
+        ({"result": {"header": {"height": 1, "timestamp_nanosec": "9" * 40}}}, RpcUnavailable),
+        ({"result": 7}, RpcUnavailable),
+    ],
+)
+async def test_panics_refusals_and_unknown_are_told_apart(
+    node: Node, verifier: Verifier, answer: Any, kind: type[Exception]
+) -> None:
+    node.raw = answer
+    with pytest.raises(kind):
+        await verifier.read()
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+async def test_an_error_counts_whatever_the_http_status(status: int) -> None:
+    rpc = NearRpc(client_of(lambda _: _error("HANDLER_ERROR", "UNKNOWN_ACCOUNT"), status=status), "http://127.0.0.1:9/")
+    with pytest.raises(RpcRefused):
+        await rpc.final_block()
+
+
+async def test_a_gateway_page_is_unknown() -> None:
+    rpc = NearRpc(client_of(lambda _: "<html>", status=500), "http://127.0.0.1:9/")
+    with pytest.raises(RpcUnavailable):
+        await rpc.final_block()
+
+
+async def test_a_simulated_offer_leaves_its_own_amounts_unmatched(node: Node, verifier: Verifier) -> None:
+    node.views["simulate_intents"] = {
+        "intents_executed": [],
+        "invariant_violated": {"error": "unmatched_deltas", "unmatched_deltas": {EURE: "5", BTC: "-4"}},
+        "state": {"fee": 1, "current_salt": "252812b3"},
+    }
+    simulation = await verifier.simulate([{"standard": "nep413"}])
+    assert simulation.refusal is None
+    assert simulation.unmatched == {EURE: 5, BTC: -4}
+    assert (simulation.current_salt, simulation.fee_pips) == ("252812b3", 1)
+    assert node.asked == [("simulate_intents", {"signed": [{"standard": "nep413"}]})]
+
+
+async def test_a_refused_simulation_is_an_outcome(node: Node, verifier: Verifier) -> None:
+    node.panics["simulate_intents"] = "Smart contract panicked: invalid salt"
+    simulation = await verifier.simulate([{}])
+    assert simulation.refusal is not None
+    assert "invalid salt" in simulation.refusal
+
+
+async def test_a_simulation_that_cannot_be_read_is_unknown(node: Node, verifier: Verifier) -> None:
+    node.views["simulate_intents"] = {"state": None}
+    with pytest.raises(RpcUnavailable):
+        await verifier.simulate([{}])
+
+
+async def test_the_fills_of_a_transaction(node: Node, verifier: Verifier) -> None:
+    entry = {"intent_hash": "qh", "account_id": "desk.example.near", "diff": {BTC: "-9", EURE: "10"}}
+    log = "EVENT_JSON:" + json.dumps({"standard": "dip4", "event": "token_diff", "data": [entry]})
+    outcome = {"executor_id": "intents.near", "status": {"SuccessValue": ""}, "logs": [log]}
+    forged = {**outcome, "executor_id": "evil.near", "logs": [log.replace("qh", "forged")]}
+    node.views["tx"] = {"receipts_outcome": [{"outcome": forged}, {"outcome": outcome}]}
+    (fill,) = await verifier.transaction_fills("tx", "desk.example.near")
+    assert (fill.quote_hash, fill.tx_hash, fill.diff, fill.nonce) == ("qh", "tx", {BTC: -9, EURE: 10}, None)
+
+
+async def test_a_transaction_that_cannot_be_read_is_unknown(node: Node, verifier: Verifier) -> None:
+    node.views["tx"] = {"receipts_outcome": None}
+    with pytest.raises(RpcUnavailable):
+        await verifier.transaction_fills("tx", "desk.example.near")
