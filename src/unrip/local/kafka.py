@@ -142,22 +142,25 @@ def fetch_jars(target: Path) -> None:
         pom, jars = Path(scratch) / "pom.xml", Path(scratch) / "jars"
         pom.write_text(render("pom.xml", kafka_version=KAFKA_VERSION), encoding="utf-8")
         copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
-        for attempt in range(1, _FETCH_ATTEMPTS + 1):
-            try:
-                run_tool(
-                    ["mvn", "-q", "-B", "--strict-checksums", "-f", str(pom), *copy],
-                    what="fetching Kafka with Maven",
-                    timeout_s=_FETCH_TIMEOUT_S,
-                )
-                break
-            except PreparationFailed:
-                if attempt == _FETCH_ATTEMPTS:
-                    raise
+        _fetch_with_retry(["mvn", "-q", "-B", "--strict-checksums", "-f", str(pom), *copy])
         # The other one was faster: its folder is as good as ours.
         with contextlib.suppress(OSError):
             jars.rename(target)
     if not target.is_dir():
         raise PreparationFailed(f"Kafka could not be put into {target}: is the folder writable?")
+
+
+def _fetch_with_retry(argv: list[str]) -> None:
+    # Maven keeps what it has, so another try goes on where a lost connection ended the first one.
+    for attempt in range(1, _FETCH_ATTEMPTS + 1):
+        try:
+            run_tool(argv, what="fetching Kafka with Maven", timeout_s=_FETCH_TIMEOUT_S)
+        except PreparationFailed as failure:
+            if attempt == _FETCH_ATTEMPTS:
+                remedy = "check the network and Maven's settings, or set kafka_bootstrap to use another Kafka"
+                raise PreparationFailed(f"{failure}: {remedy}") from None
+        else:
+            return
 
 
 def serves_metadata(bootstrap: str) -> bool:

@@ -12,6 +12,7 @@ INSTALL_COMMAND = "apt-get install -y --no-install-recommends"
 
 #: Where tools say what went wrong; what they print after it is advice, a usage text or a stack trace.
 _COMPLAINT = re.compile(r"error|exception|fatal", re.IGNORECASE)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def require_tools(packages: Mapping[str, str], *, purpose: str) -> None:
@@ -53,6 +54,6 @@ def run_tool(argv: Sequence[str], *, what: str, timeout_s: float, stdin: str = "
 
 
 def _complaint(output: str, returncode: int) -> str:
-    said = [line.strip() for line in output.splitlines() if line.strip()]
+    said = [line.strip() for line in _COLOUR.sub("", output).splitlines() if line.strip()]
     complaints = [line for line in said if _COMPLAINT.search(line)]
     return (complaints or said[:1] or [f"exit code {returncode}"])[0]

@@ -7,6 +7,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -16,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from support.processes import eventually, processes_of
 from support.servers import Servers, free_server_ports, temporary_home
 from unrip.local.errors import AlreadyRunning, LocalError, PortBusy, PreparationFailed, ProgramNotReady, ToolMissing
-from unrip.local.kafka import KafkaServer, serves_metadata
+from unrip.local.kafka import KafkaServer, fetch_jars, serves_metadata
 from unrip.local.paths import Home, user_data_folder
 from unrip.local.ports import free_ports
 from unrip.local.postgres import PostgresServer
@@ -224,17 +225,35 @@ def test_a_failing_maven_is_told_in_one_line_and_leaves_no_half_install(
 ) -> None:
     tries, user_data = tmp_path / "tries", tmp_path / "data"
     fake = tmp_path / "mvn"
-    fake.write_text(f"#!/bin/sh\necho x >> {tries}\necho '[ERROR] no route'\necho '[ERROR] [Help 1]'\nexit 1\n")
+    fake.write_text(f"#!/bin/sh\necho x >> {tries}\necho '\x1b[0m[ERROR] no route'\necho '[ERROR] [Help 1]'\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     home.create()
     kafka = KafkaServer(home=home, user_data=user_data, port=1, controller_port=2)
-    with pytest.raises(PreparationFailed, match=r"^fetching Kafka with Maven failed: \[ERROR\] no route$"):
+    with pytest.raises(PreparationFailed, match=r"^fetching Kafka with Maven failed: \[ERROR\] no route: check .*"):
         kafka.prepare(lambda _: None)
     assert tries.read_text().splitlines() == ["x", "x"]
     assert list(user_data.iterdir()) == []
     with pytest.raises(PreparationFailed, match="without --offline"):
         kafka.prepare(lambda _: None, offline=True)
+
+
+def test_two_installs_at_a_time_end_in_one_whole_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "mvn"
+    fake.write_text(
+        """#!/bin/sh
+for word; do case $word in -DoutputDirectory=*) folder=${word#*=};; esac; done
+mkdir "$folder" && touch "$folder/first.jar" && sleep 0.3 && touch "$folder/last.jar"
+"""
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    target = tmp_path / "data" / "kafka"
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(fetch_jars, target) for _ in range(2)]:
+            done.result(timeout=30)
+    assert sorted(file.name for file in target.iterdir()) == ["first.jar", "last.jar"]
+    assert list(target.parent.iterdir()) == [target]
 
 
 async def test_a_home_that_only_we_can_enter_serves_too(home: Home) -> None:
