@@ -82,6 +82,7 @@ class Frame:
                 random=random.Random(secrets.token_bytes(16)),  # noqa: S311 - jitter, not keys
                 emit=self._emit,
                 metrics=self._metrics,
+                produce=lambda effect, on_delivery: self._publisher.produce(effect, on_delivery),
             )
         )
         self._runner = Runner(self._wiring.logic, clock=wall_clock, on_fault=self._on_fault)
@@ -182,6 +183,8 @@ class Frame:
                 await self._reader.stop()
                 while not self._wiring.logic.idle():
                     await asyncio.sleep(0.01)
+                for leave in self._wiring.before_leaving:
+                    await leave()
         self._runner.stop_timers()
         server, *others = self._tasks
         for task in others:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from unrip.domain.pairs import Pair
-from unrip.service.contract import Effect, Emit, Logic
+from unrip.service.contract import Effect, Emit, Logic, Publish
 from unrip.service.http import Action
 from unrip.service.metrics import Metrics
+from unrip.service.publisher import Delivery
 from unrip.service.runner import Handler
 from unrip.service.settings import Settings
 
@@ -27,6 +28,8 @@ class Context:
     random: random.Random
     emit: Emit
     metrics: Metrics
+    #: For an outbox: produce one event and learn what came of it.
+    produce: Callable[[Publish, Delivery], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,8 @@ class Wiring:
     handlers: dict[type[Effect], Handler] = field(default_factory=dict)
     #: Run until cancelled, from start to stop: sockets, readers.
     sources: Sequence[Callable[[], Awaitable[None]]] = ()
+    #: Run once while stopping, after nothing is in flight any more and while the broker can still be reached.
+    before_leaving: Sequence[Callable[[], Awaitable[None]]] = ()
     #: Run once at the end of a graceful stop: clients to close.
     closers: Sequence[Callable[[], Awaitable[None]]] = ()
     actions: tuple[Action, ...] = ()

@@ -1,0 +1,135 @@
+"""The ledger effects: each is one call, and its outcome, known or unknown, returns as an event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+from unrip.domain.attempt import TradeResult
+from unrip.domain.desk import LedgerView
+from unrip.service.contract import Emit
+from unrip.services.trade_executor.effects import (
+    ApplyReading,
+    Chain,
+    ClaimDecided,
+    ClaimOffer,
+    DropAttempt,
+    LedgerLoaded,
+    LedgerNoted,
+    LedgerUnknown,
+    LoadLedger,
+    NoteAttempt,
+    RejectCommand,
+)
+from unrip.services.trade_executor.results import result_id
+from unrip.store.errors import StoreUnavailable
+from unrip.store.ledger import Ledger, NonceEnding, OutboxEvent
+
+
+class Bookkeeper:
+    """Turns the executor's ledger effects into calls."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        account: str,
+        emit: Emit,
+        clock: Callable[[], datetime],
+        on_outbox: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._account = account
+        self._emit = emit
+        self._clock = clock
+        self._on_outbox = on_outbox
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def load(self, _effect: LoadLedger) -> None:
+        """Read the ledger as it stands."""
+        self._start("load", self._load())
+
+    def claim(self, effect: ClaimOffer) -> None:
+        """Claim, hold and payload in one commit."""
+        self._start("claim", self._claim(effect))
+
+    def reject(self, effect: RejectCommand) -> None:
+        """A rejection and the position in one commit."""
+        self._start("claim", self._reject(effect))
+
+    def note(self, effect: NoteAttempt) -> None:
+        """A state of an open attempt."""
+        self._start("note", self._noted(self._ledger.note(self._event(effect.result, effect.chain))))
+
+    def drop(self, effect: DropAttempt) -> None:
+        """The end of an attempt of which no byte has left."""
+        self._start("note", self._noted(self._ledger.drop(self._event(effect.result, effect.chain))))
+
+    def apply(self, effect: ApplyReading) -> None:
+        """A final block's balances and what they release."""
+        endings = [
+            NonceEnding(
+                nonce=ending.nonce,
+                state=ending.state,
+                events=tuple(self._event(result, chain) for result, chain in ending.results),
+            )
+            for ending in effect.endings
+        ]
+        reading = self._ledger.apply_reading(
+            effect.account, height=effect.height, credited=effect.credited, endings=endings
+        )
+        self._start("note", self._noted(reading))
+
+    async def _load(self) -> None:
+        state = await self._ledger.load(self._account)
+        self._emit(LedgerLoaded(position=state.position, open_offers=tuple(state.open_offers), view=state.view))
+
+    async def _claim(self, effect: ClaimOffer) -> None:
+        outcome = await self._ledger.claim(
+            effect.offer,
+            position=effect.position,
+            generation=effect.generation,
+            event=self._event(effect.result, effect.chain),
+        )
+        self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view))
+        self._on_outbox()
+
+    async def _reject(self, effect: RejectCommand) -> None:
+        outcome = await self._ledger.reject(
+            effect.command, position=effect.position, event=self._event(effect.result, effect.chain)
+        )
+        self._emit(ClaimDecided(command_id=effect.command.command_id, kind=outcome.kind, view=outcome.view))
+        self._on_outbox()
+
+    async def _noted(self, write: Coroutine[Any, Any, LedgerView]) -> None:
+        self._emit(LedgerNoted(view=await write))
+        self._on_outbox()
+
+    def _event(self, result: TradeResult, chain: Chain) -> OutboxEvent:
+        return OutboxEvent(
+            event_id=result_id(result),
+            correlation_id=chain.correlation_id,
+            causation_id=chain.causation_id,
+            observed_at=self._clock(),
+            stages=chain.stages,
+            result=result,
+        )
+
+    def _start(self, lane: str, work: Coroutine[Any, Any, None]) -> None:
+        async def bounded() -> None:
+            try:
+                await work
+            except StoreUnavailable as error:
+                self._emit(LedgerUnknown(lane=lane, reason=str(error)))
+
+        task = asyncio.get_running_loop().create_task(bounded())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A refusal by the database is a broken promise of ours: let it reach the loop's fault handling."""
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.result()

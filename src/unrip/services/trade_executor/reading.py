@@ -1,0 +1,51 @@
+"""The `ReadVerifier` and `ReadFills` effects: asking the chain, one question of each kind at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from unrip.service.contract import Emit
+from unrip.services.trade_executor.effects import FillsRead, ReadFills, ReadVerifier, VerifierRead, VerifierUnread
+from unrip.venues.near_intents.rpc import RpcError
+from unrip.venues.near_intents.verifier import Verifier
+
+
+class ChainReader:
+    """Turns the executor's questions into calls and their outcomes into events."""
+
+    def __init__(self, verifier: Verifier, *, account: str, emit: Emit) -> None:
+        self._verifier = verifier
+        self._account = account
+        self._emit = emit
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def read(self, effect: ReadVerifier) -> None:
+        """Read one final block."""
+        self._start(self._read(effect))
+
+    def read_fills(self, effect: ReadFills) -> None:
+        """Read what a transaction moved for us."""
+        self._start(self._read_fills(effect))
+
+    async def _read(self, effect: ReadVerifier) -> None:
+        try:
+            reading = await self._verifier.read(nonces=effect.nonces, salts=effect.salts)
+        except RpcError as error:
+            self._emit(VerifierUnread(reason=str(error)))
+        else:
+            self._emit(VerifierRead(reading=reading))
+
+    async def _read_fills(self, effect: ReadFills) -> None:
+        """The fill's amounts are good to have; the nonce at a final block is what decides."""
+        try:
+            fills = await self._verifier.transaction_fills(effect.tx_hash, self._account)
+        except RpcError:
+            fills = []
+        self._emit(FillsRead(tx_hash=effect.tx_hash, fills=tuple(fills)))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,136 @@
+"""trade-executor, wired."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from unrip.net.events import CloseSocket, SendFrame
+from unrip.net.http import HttpClient
+from unrip.net.reconnect import ReconnectPolicy
+from unrip.net.secret_file import SecretFileError
+from unrip.net.websocket import Socket
+from unrip.service.settings import SettingsError
+from unrip.service.switching import ARMING_ACTIONS
+from unrip.service.wiring import Context, Wiring
+from unrip.services.trade_executor.bookkeeping import Bookkeeper
+from unrip.services.trade_executor.conversation import RELAY, Conversation
+from unrip.services.trade_executor.effects import (
+    ApplyReading,
+    ClaimOffer,
+    DropAttempt,
+    LoadLedger,
+    NoteAttempt,
+    ProveAuthority,
+    ReadFills,
+    ReadVerifier,
+    RejectCommand,
+    SignOffer,
+)
+from unrip.services.trade_executor.inspection import Inspector
+from unrip.services.trade_executor.logic import TradeExecutor
+from unrip.services.trade_executor.outbox import OutboxPublisher
+from unrip.services.trade_executor.reading import ChainReader
+from unrip.services.trade_executor.signing import SigningDesk
+from unrip.store.ledger import PostgresLedger
+from unrip.venues.near_intents.access import bearer_headers
+from unrip.venues.near_intents.nonces import encode_nonce
+from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
+from unrip.venues.near_intents.rpc import NearRpc
+from unrip.venues.near_intents.signer import Signer
+from unrip.venues.near_intents.verifier import Verifier
+
+
+def wire(context: Context) -> Wiring:
+    """Commands in, offers out over our own relay connection, results through the ledger's outbox."""
+    settings, venue = context.settings, context.settings.near_intents
+    signer = _signer(context)
+    assets = [asset.asset_id for asset in context.pair.assets()]
+    http = HttpClient(name="near_rpc", count=context.metrics.count)
+    verifier = Verifier(
+        NearRpc(http, venue.rpc_url),
+        contract=venue.verifier_contract,
+        account=venue.account,
+        public_key=signer.public_key,
+        asset_ids=assets,
+        clock=context.clock,
+    )
+    ledger = PostgresLedger(
+        settings.postgres_url(), assets=assets, statement_timeout_ms=settings.postgres.statement_timeout_ms
+    )
+    outbox = OutboxPublisher(ledger, context.produce)
+    books = Bookkeeper(ledger, account=venue.account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
+    chain = ChainReader(verifier, account=venue.account, emit=context.emit)
+    desk = SigningDesk(
+        signer, verifier, pair=context.pair, account=venue.account, emit=context.emit, clock=context.clock
+    )
+    socket = Socket(
+        name=RELAY,
+        url=venue.relay_ws_url,
+        headers=bearer_headers(venue.executor_token_file),
+        emit=context.emit,
+        clock=context.clock,
+        random=context.random,
+        reconnect=ReconnectPolicy(),
+        count=context.metrics.count,
+    )
+    return Wiring(
+        logic=TradeExecutor(
+            inspector=Inspector(
+                pair=context.pair,
+                account=venue.account,
+                policy=settings.limits.policy(),
+                encode_nonce=encode_nonce,
+            ),
+            conversation=Conversation(RelaySession(_streams(context, assets))),
+            read_interval=timedelta(milliseconds=settings.intervals.executor_read_ms),
+            reply_bound=timedelta(milliseconds=settings.intervals.relay_reply_ms),
+            configuration_hash=settings.configuration_hash,
+        ),
+        handlers={
+            LoadLedger: books.load,
+            ClaimOffer: books.claim,
+            RejectCommand: books.reject,
+            NoteAttempt: books.note,
+            DropAttempt: books.drop,
+            ApplyReading: books.apply,
+            SignOffer: desk.sign,
+            ProveAuthority: desk.prove,
+            ReadVerifier: chain.read,
+            ReadFills: chain.read_fills,
+            SendFrame: socket.send,
+            CloseSocket: socket.close,
+        },
+        sources=(socket.run, outbox.run),
+        before_leaving=(outbox.publish_all,),
+        closers=(ledger.close, http.aclose),
+        actions=ARMING_ACTIONS,
+        uses_database=True,
+        single_active_role="trade-executor",
+    )
+
+
+def _signer(context: Context) -> Signer:
+    """
+    The signing key.
+
+    Raises:
+        SettingsError: no key file is named, it cannot be used, or no account is named.
+
+    """
+    venue = context.settings.near_intents
+    if venue.key_file is None:
+        raise SettingsError("no signing key: set [near_intents] key_file")
+    if not venue.account:
+        raise SettingsError("no account: set [near_intents] account")
+    try:
+        return Signer.from_file(venue.key_file, verifying_contract=venue.verifier_contract)
+    except SecretFileError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _streams(context: Context, assets: list[str]) -> tuple[Stream, ...]:
+    """Whether only a subscribing socket may answer is unknown (blueprint, section 3), so ours can be one."""
+    status = Stream(name=QUOTE_STATUS)
+    if not context.settings.near_intents.executor_subscribes_quotes:
+        return (status,)
+    return (status, Stream(name=QUOTE, tokens=tuple(assets)))
