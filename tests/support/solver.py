@@ -12,6 +12,9 @@ from typing import Any
 import base58
 from nacl.signing import SigningKey
 
+BTC = "nep141:btc.omft.near"
+EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Signer:

@@ -71,10 +71,14 @@ class WorldClient:
         """Give a ledger balance at `head` or `final`."""
         return int(self.get(f"/accounts/{account}")[at].get(token_id, "0"))
 
-    def near(self, method: str, params: Mapping[str, Any]) -> Any:
+    def near(self, method: str, params: Mapping[str, Any] | list[Any]) -> Any:
         """Call NEAR JSON-RPC; gives the whole reply."""
         body = {"jsonrpc": "2.0", "id": "1", "method": method, "params": params}
         return httpx.post(self.urls["near_rpc"], json=body, timeout=_CALL_TIMEOUT_S).json()
+
+
+#: Starts a world for one test; keyword arguments are sections of its configuration.
+StartWorld = Callable[..., WorldClient]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The relay's HTTP JSON-RPC for askers: quote, publish_intent(s), get_status."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from unrip_world.verifier.state import NONCES, SETTINGS
 
 #: Longest window or deadline that an asker may demand.
 _MAX_MS = 3_600_000
+
+
+_AMOUNT = re.compile(r"[1-9]\d{0,38}", re.ASCII)
 
 
 class RpcRefusedError(Exception):
@@ -160,6 +164,6 @@ def _milliseconds(parameters: Mapping[str, Any], name: str) -> int | None:
 
 
 def _positive(text: object) -> int:
-    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or not int(text):
+    if not isinstance(text, str) or _AMOUNT.fullmatch(text) is None:
         raise RpcRefusedError("amounts are positive integers as text")
     return int(text)

@@ -1,0 +1,476 @@
+"""The whole world on virtual time, and its smaller cores, without a socket."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nacl.signing import SigningKey
+
+from support.solver import Signer, intent_hash, token_diff
+from unrip_world.assets import BTC, EURE
+from unrip_world.bridge.addresses import deposit_address
+from unrip_world.codec import NS_PER_MS, NS_PER_S, ns_to_rfc3339, rfc3339_to_ns
+from unrip_world.config import (
+    AccountSettings,
+    ChainSettings,
+    ConfigError,
+    MarketSettings,
+    RelaySettings,
+    TakerSettings,
+    WorldSettings,
+    load_script,
+    load_settings,
+)
+from unrip_world.demands import DemandError, read_demand
+from unrip_world.effects import Effect, Send
+from unrip_world.exchange.walk import Tick, Walk
+from unrip_world.faults import FaultError, read_fault
+from unrip_world.relay.auction import Offer
+from unrip_world.relay.delivery import GuaranteedQueue
+from unrip_world.takers.core import Ask, wallet
+from unrip_world.verifier.fees import net_of
+from unrip_world.world import World
+
+START_NS = 1_900_000_000 * NS_PER_S
+DESK = Signer(account_id="desk.near", key=SigningKey(hashlib.sha256(b"desk").digest()))
+SALT = bytes.fromhex("252812b3")
+
+
+def world(*, script: Sequence[Mapping[str, Any]] = (), **sections: Any) -> World:
+    account = AccountSettings(
+        account_id=DESK.account_id,
+        public_keys=[DESK.public_key],
+        balances={BTC: str(10**9), EURE: str(10**6 * 10**18)},
+    )
+    settings = WorldSettings(**{"takers": (), "accounts": [account], **sections})
+    return World(settings, script=script, now_ns=START_NS)
+
+
+class Driver:
+    """Runs a world on virtual time and collects frames; answers every quote event with `respond`, if there is one."""
+
+    def __init__(self, subject: World, respond: Callable[["Driver", dict[str, Any]], object] | None = None) -> None:
+        self.world, self.now_ns, self.respond = subject, START_NS, respond
+        self.frames: list[dict[str, Any]] = []
+        subject.relay.on_open(1, solver="desk", instance_id=None)
+        for number, stream in enumerate(("quote", "quote_status")):
+            self.send({"id": number, "method": "subscribe", "params": [stream]})
+
+    def send(self, frame: Mapping[str, Any]) -> None:
+        self.take(self.world.relay.on_frame(1, json.dumps({"jsonrpc": "2.0", **frame}), self.now_ns))
+
+    def take(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            if not isinstance(effect, Send) or effect.service != "relay":
+                continue
+            frame = json.loads(effect.text)
+            self.frames.append(frame)
+            data = frame.get("params", {}).get("data", {})
+            if self.respond is not None and "quote_id" in data:
+                self.respond(self, data)
+
+    def run(self, seconds: float) -> None:
+        end_ns = self.now_ns + int(seconds * NS_PER_S)
+        while (due_ns := self.world.next_at_ns()) <= end_ns:
+            self.now_ns = due_ns
+            self.take(self.world.advance(due_ns))
+        self.now_ns = end_ns
+
+    def events(self, field: str) -> list[dict[str, Any]]:
+        return [f["params"]["data"] for f in self.frames if field in f.get("params", {}).get("data", {})]
+
+
+def fair_answer(driver: Driver, event: dict[str, Any], *, give_pct: Decimal = Decimal(99)) -> str:
+    """Answer near the fair price, as a solver with a margin does."""
+    price = driver.world.walk.tick.mid
+    given, asked = event["defuse_asset_identifier_in"], event["defuse_asset_identifier_out"]
+
+    def eur(token: str, amount: int) -> Decimal:
+        return Decimal(amount).scaleb(-8) * price if token == BTC else Decimal(amount).scaleb(-18)
+
+    def units(token: str, value: Decimal) -> int:
+        return int((value / price).scaleb(8)) if token == BTC else int(value.scaleb(18))
+
+    if "exact_amount_in" in event:
+        amount_in = int(event["exact_amount_in"])
+        amount_out = units(asked, eur(given, amount_in) * give_pct / 100)
+        output = {"amount_out": str(amount_out)}
+    else:
+        amount_out = int(event["exact_amount_out"])
+        amount_in = units(given, eur(asked, amount_out) * 100 / give_pct)
+        output = {"amount_in": str(amount_in)}
+    signed = DESK.sign(
+        [token_diff({given: amount_in, asked: -amount_out})],
+        salt=SALT,
+        deadline_ms=driver.now_ns // NS_PER_MS + event["min_deadline_ms"] + 10_000,
+        unique=hashlib.sha256(event["quote_id"].encode()).digest()[:15],
+    )
+    answer = {"quote_id": event["quote_id"], "quote_output": output, "signed_data": signed}
+    driver.send({"id": 99, "method": "quote_response", "params": [answer]})
+    return intent_hash(signed)
+
+
+TAKERS = (
+    TakerSettings(name="a", direction="btc_to_eure"),
+    TakerSettings(name="b", direction="eure_to_btc", exact_out_share=Decimal("0.7")),
+)
+
+
+def supply(subject: World, token: str) -> object:
+    return subject.verifier.view(
+        "mt_supply", {"token_id": token}, height=subject.chain.head.height, now_ns=subject.chain.head.timestamp_ns
+    )
+
+
+def test_a_quarter_of_an_hour_of_trading_conserves_everything() -> None:
+    subject = world(takers=TAKERS)
+    before = {token: supply(subject, token) for token in (BTC, EURE)}
+    driver = Driver(subject, respond=fair_answer)
+    driver.run(900)
+    report = subject.relay.journal.scores["desk"].report()
+    statuses = driver.events("quote_hash")
+    assert report["answers"] == len(driver.events("quote_id")) > 200
+    assert report["failures"] == 0
+    # Those still on their way at the end are the only ones without a notice.
+    assert report["wins"] - 5 <= len(statuses) == report["settlements"] > 200
+    assert {token: supply(subject, token) for token in (BTC, EURE)} == before
+    verdict = subject.judge.verdict(DESK.account_id, height=subject.chain.head.height)
+    assert verdict["nonces_used"] == verdict["settlements"] == report["settlements"]
+    held = subject.balances(DESK.account_id, height=subject.chain.head.height)
+    assert int(held[BTC]) - 10**9 == int(verdict["flows"][BTC])
+
+
+def test_a_price_beyond_the_takers_limit_is_not_accepted() -> None:
+    driver = Driver(
+        world(takers=TAKERS[:1]), respond=lambda driver, event: fair_answer(driver, event, give_pct=Decimal("96.4"))
+    )
+    driver.run(60)
+    assert {auction.status for auction in driver.world.relay.auctions.values()} <= {"not_accepted", "open"}
+    assert driver.world.relay.journal.scores["desk"].report()["wins"] == 0
+
+
+def test_same_seed_same_demands_and_other_ids_after_a_restart() -> None:
+    def demands(now_ns: int) -> tuple[list[str], list[object]]:
+        subject = World(WorldSettings(seed=5), now_ns=now_ns)
+        while (due_ns := subject.next_at_ns()) < now_ns + 60 * NS_PER_S:
+            subject.advance(due_ns)
+        requests = [auction.request for auction in subject.relay.auctions.values()]
+        return [request.quote_id for request in requests], [
+            (request.asset_in, request.exact_amount_in, request.exact_amount_out) for request in requests
+        ]
+
+    (ids, amounts), (later_ids, later_amounts) = demands(START_NS), demands(START_NS + NS_PER_S)
+    assert amounts == later_amounts
+    assert demands(START_NS) == (ids, amounts)
+    assert not set(ids) & set(later_ids)
+
+
+@given(seed=st.integers(0, 2**32))
+def test_the_walk_repeats_and_keeps_its_shape(seed: int) -> None:
+    def prices() -> list[Tick]:
+        walk = Walk(settings=MarketSettings(), rng=Random(seed), now_ns=START_NS)  # noqa: S311  (a seeded walk)
+        return [walk.advance(walk.next_at_ns) for _ in range(50)]
+
+    ticks = prices()
+    assert ticks == prices()
+    for tick in ticks:
+        assert tick.ask > tick.bid > 0
+        assert tick.bid % Decimal("0.1") == 0
+        assert tick.low <= tick.last <= tick.high
+
+
+def test_final_lags_and_old_heights_keep_their_state() -> None:
+    driver = Driver(world(chain=ChainSettings(block_ms=500, final_lag_blocks=3)))
+    chain, first = driver.world.chain, driver.world.chain.head.height
+    driver.world.submit("mt_mint", account_id=DESK.account_id, token_id=BTC, amount="7")
+    driver.run(0.5)
+    assert (chain.head.height, chain.final.height) == (first + 1, first)
+    assert driver.world.balances(DESK.account_id, height=chain.final.height)[BTC] == str(10**9)
+    assert driver.world.balances(DESK.account_id, height=chain.head.height)[BTC] == str(10**9 + 7)
+    driver.run(1.5)
+    assert chain.final.height == first + 1
+    genesis = chain.block(first)
+    assert genesis is not None
+    assert genesis.timestamp_ns == START_NS
+
+
+def test_a_pause_of_the_process_is_one_block_and_one_tick_not_a_burst() -> None:
+    subject = world()
+    height = subject.chain.head.height
+    subject.advance(START_NS + 3_600 * NS_PER_S)
+    assert subject.chain.head.height <= height + 2
+    assert subject.chain.head.timestamp_ns == START_NS + 3_600 * NS_PER_S
+
+
+def test_old_versions_are_dropped_beyond_the_kept_blocks() -> None:
+    driver = Driver(world(chain=ChainSettings(block_ms=100, keep_blocks=20)))
+    for _ in range(60):
+        driver.world.submit("mt_mint", account_id=DESK.account_id, token_id=BTC, amount="1")
+        driver.run(0.1)
+    versions = driver.world.verifier.storage._versions["balances"][DESK.account_id, BTC]
+    assert len(versions) <= 22
+    assert driver.world.chain.block(driver.world.chain.head.height - 20) is None
+
+
+def test_status_is_told_at_final_when_so_configured_and_faults_change_it() -> None:
+    def told(fault: dict[str, Any] | None = None, **relay: Any) -> list[int]:
+        driver = Driver(world(relay=RelaySettings(**relay)), respond=fair_answer)
+        if fault:
+            driver.world.set_fault(read_fault(fault, now_ns=START_NS), START_NS)
+        _, effects = driver.world.demand(
+            read_demand({"direction": "btc_to_eure", "amount_in": "100000", "min_wait_ms": 300}), driver.now_ns
+        )
+        driver.take(effects)
+        moments: list[int] = []
+        for _ in range(80):
+            driver.run(0.1)
+            moments += [driver.now_ns - START_NS] * (len(driver.events("quote_hash")) - len(moments))
+        return [moment // NS_PER_MS for moment in moments]
+
+    (optimistic,) = told()
+    (final,) = told(status_at="final")
+    assert final - optimistic == 2 * 600
+    assert len(told({"service": "relay", "kind": "duplicate_status"})) == 2
+    assert told({"service": "relay", "kind": "drop_status"}) == []
+    (delayed,) = told({"service": "relay", "kind": "delay_status_ms", "ms": 1_000})
+    assert delayed - optimistic == 1_000
+
+
+def answer_of(driver: Driver, event: dict[str, Any], **changes: Any) -> object:
+    """What the relay says to an answer that is right but for the changes."""
+    driver.respond = fair_answer
+    seen = len(driver.frames)
+    fair_answer(driver, event)
+    raw = json.loads(driver.world.relay.journal.submissions[-1].raw)["params"][0]
+    del driver.frames[seen:]
+    driver.send({"id": 5, "method": "quote_response", "params": [{**raw, **changes}]})
+    reply = driver.frames[-1]
+    return reply.get("result") or reply["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "OK"),
+        ({"quote_output": {"amount_out": "0"}}, "quote_output.amount_out must be a positive integer as text"),
+        ({"quote_output": {"amount_out": 5}}, "quote_output.amount_out must be a positive integer as text"),
+        ({"quote_output": {"amount_out": "5"}}, "signed token_diff does not match the request and quote_output"),
+        ({"quote_output": {"amount_out": "5", "amount_in": "1"}}, "quote_output.amount_in differs from the request"),
+        ({"quote_output": None}, "quote_output must be an object"),
+        ({"quote_id": "another"}, "quote not found or already finished"),
+        ({"quote_id": 7}, "quote_id must be a string"),
+    ],
+)
+def test_answers_are_checked(changes: dict[str, Any], told: str) -> None:
+    driver = Driver(world())
+    _, effects = driver.world.demand(read_demand({"direction": "btc_to_eure", "amount_in": "100000"}), START_NS)
+    driver.take(effects)
+    assert answer_of(driver, driver.events("quote_id")[0], **changes) == told
+
+
+def test_relay_modes() -> None:
+    strict = Driver(world(relay=RelaySettings(answers_from_subscriber_only=True, error_form="text", envelope="flat")))
+    strict.world.relay.on_open(2, solver="other", instance_id=None)
+    (reply,) = strict.world.relay.on_frame(
+        2, json.dumps({"id": 0, "method": "quote_response", "params": [{"quote_id": "x"}]}), START_NS
+    )
+    assert isinstance(reply, Send)
+    assert json.loads(reply.text)["error"] == "this connection has no quote subscription"
+    _, effects = strict.world.demand(read_demand({"direction": "btc_to_eure", "amount_in": "5000"}), START_NS)
+    (event,) = [json.loads(effect.text) for effect in effects if isinstance(effect, Send)]
+    assert event["method"] == "subscribe"
+    assert "quote_id" in event["params"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "[" * 100_000,
+        '{"id":"\\ud800"}',
+        "",
+        "[]",
+        "7",
+        '{"method":"nothing","id":1}',
+        '{"id":1,"method":"subscribe"}',
+        "NaN",
+        '{"params":[[]]}',
+    ],
+)
+def test_no_frame_of_a_stranger_breaks_the_relay(frame: str) -> None:
+    driver = Driver(world())
+    (reply,) = driver.world.relay.on_frame(1, frame, START_NS)
+    assert isinstance(reply, Send)
+    assert "error" in json.loads(reply.text)
+
+
+def test_guaranteed_queue_repeats_only_what_is_not_acknowledged() -> None:
+    queue = GuaranteedQueue(ack_window_ms=5_000)
+    queue.push({"n": 1})
+    queue.push({"n": 2})
+    assert [seq for seq, _ in queue.due(START_NS)] == [1, 2]
+    assert queue.due(START_NS + 4_999 * NS_PER_MS) == []
+    queue.acknowledge(1)
+    assert queue.next_due_ns() == START_NS + 5_000 * NS_PER_MS
+    assert queue.due(START_NS + 5_000 * NS_PER_MS) == [(2, {"n": 2})]
+    queue.reconnected()
+    assert queue.due(START_NS + 5_001 * NS_PER_MS) == [(2, {"n": 2})]
+
+
+def test_salt_rotation_and_key_removal_act_in_the_next_block() -> None:
+    driver = Driver(world(), respond=fair_answer)
+    for fault in (
+        {"service": "verifier", "kind": "rotate_salt", "invalidate": True},
+        {"service": "verifier", "kind": "set_fee", "pips": 100},
+    ):
+        driver.world.set_fault(read_fault(fault, now_ns=START_NS), START_NS)
+    driver.run(1)
+    _, effects = driver.world.demand(read_demand({"direction": "btc_to_eure", "amount_in": "1000000"}), driver.now_ns)
+    driver.take(effects)
+    assert driver.frames[-1]["error"]["message"] == "invalid salt"
+    assert driver.events("quote_id")[-1]["exact_amount_in"] == str(net_of(BTC, 1_000_000, 100))
+
+
+def test_a_script_acts_at_its_time_and_ends_by_itself() -> None:
+    script = [{"at_s": 2, "service": "rpc", "kind": "lag_blocks", "blocks": 5, "for_s": 3}]
+    driver = Driver(world(script=script))
+
+    def lag() -> int:
+        return driver.world.chain.head.height - driver.world.near_rpc._head.height
+
+    lags = []
+    for _ in range(6):
+        driver.run(1)
+        lags.append(lag())
+    assert lags[0] == 0
+    assert max(lags[1:4]) > 0
+    assert lags[5] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"service": "moon", "kind": "down"}, "unknown fault"),
+        ({"service": "relay", "kind": "explode"}, "kinds down"),
+        ({"service": "relay", "kind": "slow_ms"}, "ms is required"),
+        ({"service": "relay", "kind": "slow_ms", "ms": "x"}, "type int"),
+        ({"service": "relay", "kind": "down", "really": True}, "no parameter really"),
+        ({"service": "kraken", "kind": "price", "mid": "abc"}, "decimal number"),
+        ({"service": "verifier", "kind": "add_key", "account_id": "a.near", "public_key": "x"}, "public_key"),
+    ],
+)
+def test_wrong_faults_are_refused_with_a_reason(fault: dict[str, Any], reason: str) -> None:
+    with pytest.raises(FaultError, match=reason):
+        read_fault(fault, now_ns=START_NS)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"direction": "btc_to_eure"}, "exactly one"),
+        ({"amount_in": "5"}, "either direction"),
+        ({"direction": "btc_to_eure", "amount_in": "x"}, "not an integer"),
+        ({"direction": "sideways"}, "Invalid enum value"),
+        ({"direction": "btc_to_eure", "amount": 1}, "unknown field"),
+        ({"asset_in": "x", "asset_out": "y", "amount_in": 5}, "token id"),
+    ],
+)
+def test_wrong_demands_are_refused_with_a_reason(body: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DemandError, match=reason):
+        world().demand(read_demand(body), START_NS)
+
+
+def test_a_raw_demand_is_published_as_given_and_its_answers_are_refused() -> None:
+    driver = Driver(world(), respond=None)
+    body = {"direction": "btc_to_eure", "amount_in": "5", "amount_out": "6", "raw": True}
+    _, effects = driver.world.demand(read_demand(body), START_NS)
+    driver.take(effects)
+    assert {"exact_amount_in": "5", "exact_amount_out": "6"}.items() <= driver.events("quote_id")[0].items()
+    _, effects = driver.world.demand(read_demand({**body, "amount_in": "junk"}), START_NS)
+    driver.take(effects)
+    fields = {"quote_id": driver.events("quote_id")[1]["quote_id"], "quote_output": {"amount_out": "6"}}
+    driver.send({"id": 3, "method": "quote_response", "params": [fields]})
+    assert driver.frames[-1]["error"]["message"] == "the request fixes no valid amount"
+
+
+@given(
+    amount=st.integers(1, 10**24),
+    fee_pips=st.sampled_from([0, 1, 100, 10_000]),
+    exact_in=st.booleans(),
+    other=st.integers(1, 10**24),
+)
+def test_taker_and_solver_always_balance(amount: int, fee_pips: int, exact_in: bool, other: int) -> None:
+    ask = Ask(
+        wallet=wallet("t", seed=1),
+        asset_in=BTC,
+        asset_out=EURE,
+        amount_in=amount if exact_in else None,
+        amount_out=None if exact_in else amount,
+        limit_pct=Decimal(5),
+    )
+    request = ask.request(quote_id="q", fee_pips=fee_pips)
+    found = Offer(
+        solver="s",
+        account_id="s.near",
+        quote_hash="h",
+        amount_in=int(request.exact_amount_in or other),
+        amount_out=int(request.exact_amount_out or other),
+        deadline_ns=0,
+        signed={},
+    )
+    gives, gets = ask.own_amounts(found, fee_pips=fee_pips)
+    assert net_of(BTC, gives, fee_pips) == found.amount_in
+    assert net_of(EURE, found.amount_out, fee_pips) == gets
+    assert (gives if exact_in else gets) == amount
+
+
+@given(ns=st.integers(0, 2**62))
+def test_instants_survive_their_text(ns: int) -> None:
+    assert rfc3339_to_ns(ns_to_rfc3339(ns, digits=9)) == ns
+
+
+def test_deposit_addresses_are_stable_and_well_formed() -> None:
+    address = deposit_address(account_id="a.near", chain="btc:mainnet")
+    assert address == deposit_address(account_id="a.near", chain="btc:mainnet")
+    assert address.startswith("bc1q")
+    assert len(address) == 42
+    assert deposit_address(account_id="a.near", chain="eth:100") != deposit_address(
+        account_id="b.near", chain="eth:100"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("sed = 1", "unknown field `sed`"),
+        ("[relay]\nauth = 'maybe'", "relay.auth"),
+        ("[relay]\nauth = 'token'", "relay.tokens"),
+        ("[ports]\nrelay = 'x'", "ports.relay"),
+        ("host = '0.0.0.0'", "host"),
+        ("= 1", "not TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line_that_names_file_and_key(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "world.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load_settings(path)
+    message = str(refused.value)
+    assert message.startswith(str(path))
+    assert reason in message
+    assert "\n" not in message
+
+
+def test_files_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "tokens.toml").write_text('desk = "secret"\n')
+    (tmp_path / "world.toml").write_text('[relay]\nauth = "token"\ntokens_file = "tokens.toml"\n')
+    assert load_settings(tmp_path / "world.toml").relay.tokens == {"desk": "secret"}
+    (tmp_path / "faults.toml").write_text('[[faults]]\nat_s = 1.5\nservice = "relay"\nkind = "down"\n')
+    assert load_script(tmp_path / "faults.toml") == [{"at_s": Decimal("1.5"), "service": "relay", "kind": "down"}]
+    assert load_settings(None).takers
