@@ -77,7 +77,7 @@ class WorldClient:
         return httpx.post(self.urls["near_rpc"], json=body, timeout=_CALL_TIMEOUT_S).json()
 
 
-#: Starts a world for one test; keyword arguments are sections of its configuration.
+#: Start a world for one test; keyword arguments are sections of its configuration.
 StartWorld = Callable[..., WorldClient]
 
 
