@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,7 +29,7 @@ class Signer:
 
     def sign(
         self,
-        intents: list[Mapping[str, Any]],
+        intents: Sequence[Mapping[str, Any]],
         *,
         salt: bytes,
         deadline_ms: int,

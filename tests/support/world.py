@@ -88,7 +88,7 @@ def running_world(folder: Path, config: Mapping[str, Any] | None = None) -> Iter
     ready.unlink(missing_ok=True)
     settings = folder / "world.toml"
     settings.write_text(to_toml({"ready_file": ready.name, **(config or {})}))
-    command = [sys.executable, "-m", "unrip_world", "--config", str(settings)]
+    command = [sys.executable, "-W", "error", "-m", "unrip_world", "--config", str(settings)]
     environment = {**os.environ, "PYTHONPATH": str(_ROOT / "src")}
     with (folder / "world.log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)

@@ -29,7 +29,7 @@ from unrip_world.config import (
     load_settings,
 )
 from unrip_world.demands import DemandError, read_demand
-from unrip_world.effects import Effect, Send
+from unrip_world.effects import Effect, Reply, Send
 from unrip_world.exchange.walk import Tick, Walk
 from unrip_world.faults import FaultError, read_fault
 from unrip_world.relay.auction import Offer
@@ -59,6 +59,7 @@ class Driver:
     def __init__(self, subject: World, respond: Callable[["Driver", dict[str, Any]], object] | None = None) -> None:
         self.world, self.now_ns, self.respond = subject, START_NS, respond
         self.frames: list[dict[str, Any]] = []
+        self.replies: list[Any] = []
         subject.relay.on_open(1, solver="desk", instance_id=None)
         for number, stream in enumerate(("quote", "quote_status")):
             self.send({"id": number, "method": "subscribe", "params": [stream]})
@@ -68,6 +69,8 @@ class Driver:
 
     def take(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
+            if isinstance(effect, Reply):
+                self.replies.append(effect.result)
             if not isinstance(effect, Send) or effect.service != "relay":
                 continue
             frame = json.loads(effect.text)
@@ -145,6 +148,30 @@ def test_a_quarter_of_an_hour_of_trading_conserves_everything() -> None:
     assert verdict["nonces_used"] == verdict["settlements"] == report["settlements"]
     held = subject.balances(DESK.account_id, height=subject.chain.head.height)
     assert int(held[BTC]) - 10**9 == int(verdict["flows"][BTC])
+
+
+@pytest.mark.parametrize(("side", "amount"), [("exact_amount_in", 100_000), ("exact_amount_out", 70 * 10**18)])
+def test_an_asker_signs_the_quote_as_it_was_told_and_the_batch_balances(side: str, amount: int) -> None:
+    asker = Signer(account_id="asker.near", key=SigningKey(hashlib.sha256(b"asker").digest()))
+    accounts = [
+        AccountSettings(account_id=who.account_id, public_keys=[who.public_key], balances={token: str(10**23)})
+        for who, token in ((asker, BTC), (DESK, EURE))
+    ]
+    driver = Driver(world(accounts=accounts), respond=fair_answer)
+    assets = {"defuse_asset_identifier_in": BTC, "defuse_asset_identifier_out": EURE}
+    driver.take(driver.world.askers.quote({**assets, side: str(amount)}, ticket=1, now_ns=driver.now_ns))
+    driver.run(1)
+    ((quote,),) = driver.replies
+    # An asker's SDK drops a quote that does not repeat its own fixed side.
+    assert quote[side.removeprefix("exact_")] == str(amount)
+    diff = {BTC: -int(quote["amount_in"]), EURE: int(quote["amount_out"])}
+    deadline_ms = driver.now_ns // NS_PER_MS + 60_000
+    signed = asker.sign([token_diff(diff)], salt=SALT, deadline_ms=deadline_ms, unique=bytes(15))
+    published = driver.world.askers.publish(quote_hashes=[quote["quote_hash"]], signed=[signed], now_ns=driver.now_ns)
+    assert published == {"status": "OK", "intent_hashes": [intent_hash(signed)]}
+    driver.run(1)
+    assert driver.world.askers.get_status(intent_hash(signed))["status"] == "SETTLED"
+    assert driver.events("quote_hash")[0]["intent_hash"] == intent_hash(signed)
 
 
 def test_a_price_beyond_the_takers_limit_is_not_accepted() -> None:

@@ -3,13 +3,14 @@
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
 
+from support.solver import BTC, Signer, token_diff
 from unrip_world.codec import rfc3339_to_ns
 from unrip_world.verifier.contract import Genesis, Receipt, Verifier
 from unrip_world.verifier.errors import PanicError
@@ -172,3 +173,58 @@ def test_numbers_of_a_two_party_trade() -> None:
 def test_a_nonce_without_base64_is_refused() -> None:
     with pytest.raises(ValueError, match="nonce"):
         decode_nonce_text(base64.b64encode(bytes(31)).decode())
+
+
+def emitted(verifier: Verifier) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Make the verifier send every kind of event that it can."""
+    who, other = "desk.near", "other.near"
+    trader = Signer(account_id=who, key=SigningKey(bytes(range(32))))
+    deposit = {"account_id": who, "token_id": BTC, "amount": "150000", "memo": "deposit"}
+    diff = token_diff({BTC: -100}) | {"memo": "m", "referral": "r.near"}
+    withdrawal = {"intent": "ft_withdraw", "token": "btc.omft.near", "receiver_id": "btc.omft.near", "amount": "50"}
+    moves = [
+        {"intent": "transfer", "receiver_id": other, "tokens": {BTC: "7"}},
+        diff,
+        token_diff({BTC: 99}),
+        withdrawal | {"memo": "WITHDRAW_TO:bc1q"},
+    ]
+    signed = trader.sign(moves, salt=bytes(4), deadline_ms=2 * 10**12, unique=bytes(15))
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("mt_mint", deposit),
+        ("add_public_key", {"account_id": who, "public_key": trader.public_key}),
+        ("execute_intents", {"signed": [signed]}),
+        ("set_fee", {"fee_pips": 2}),
+        ("rotate_salt", {"salt": "76e533af", "invalidate": True}),
+    ]
+    for height, (method, arguments) in enumerate(calls, start=2):
+        receipts = verifier.apply(method, arguments, height=height, now_ns=10**18)
+        for receipt in receipts:
+            for line in receipt.logs:
+                yield receipt.executor_id, json.loads(line.removeprefix("EVENT_JSON:"))
+
+
+def fields(event: dict[str, Any]) -> frozenset[str]:
+    data = event["data"]
+    return frozenset(data if isinstance(data, dict) else data[0])
+
+
+def test_events_have_the_documented_shapes() -> None:
+    known: dict[str, list[dict[str, Any]]] = {}
+    for case in load("events")["cases"]:
+        for line in case["logs"]:
+            if line.startswith("EVENT_JSON:") and line.endswith("}"):
+                event = json.loads(line.removeprefix("EVENT_JSON:"))
+                known.setdefault(event["event"], []).append(event)
+    genesis = Genesis(fee_pips=1, fee_collector="fees.near", salt=bytes(4))
+    verifier = Verifier(contract_id="intents.near", genesis=genesis, height=1, keep_blocks=10)
+    compared = set()
+    for executor, event in emitted(verifier):
+        if executor != "intents.near" or event["event"] not in known:
+            continue
+        compared.add(event["event"])
+        samples = known[event["event"]]
+        optional = {"memo", "referral", "fees_collected", "intent_hash"}
+        assert fields(event) - optional in {fields(sample) - optional for sample in samples}
+        assert (event["standard"], event["version"]) in {(item["standard"], item["version"]) for item in samples}
+        assert type(event["data"]) in {type(sample["data"]) for sample in samples}
+    assert compared == set(known) - {"ft_transfer", "future_event"}
