@@ -10,16 +10,13 @@ class Send:
     service: str
     connection: int
     text: str
-    #: Extra delay of this frame, beside the service's own `slow_ms`.
-    delay_ms: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Disconnect:
-    """Close all sockets of a service, or one."""
+    """Close all sockets of a service."""
 
     service: str
-    connection: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,13 +4,16 @@ import base64
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import base58
 from nacl.signing import SigningKey
+
+BTC = "nep141:btc.omft.near"
+EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class Signer:
 
     def sign(
         self,
-        intents: list[Mapping[str, Any]],
+        intents: Sequence[Mapping[str, Any]],
         *,
         salt: bytes,
         deadline_ms: int,

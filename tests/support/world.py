@@ -71,10 +71,14 @@ class WorldClient:
         """Give a ledger balance at `head` or `final`."""
         return int(self.get(f"/accounts/{account}")[at].get(token_id, "0"))
 
-    def near(self, method: str, params: Mapping[str, Any]) -> Any:
+    def near(self, method: str, params: Mapping[str, Any] | list[Any]) -> Any:
         """Call NEAR JSON-RPC; gives the whole reply."""
         body = {"jsonrpc": "2.0", "id": "1", "method": method, "params": params}
         return httpx.post(self.urls["near_rpc"], json=body, timeout=_CALL_TIMEOUT_S).json()
+
+
+#: Start a world for one test; keyword arguments are sections of its configuration.
+StartWorld = Callable[..., WorldClient]
 
 
 @contextmanager
@@ -84,7 +88,7 @@ def running_world(folder: Path, config: Mapping[str, Any] | None = None) -> Iter
     ready.unlink(missing_ok=True)
     settings = folder / "world.toml"
     settings.write_text(to_toml({"ready_file": ready.name, **(config or {})}))
-    command = [sys.executable, "-m", "unrip_world", "--config", str(settings)]
+    command = [sys.executable, "-W", "error", "-m", "unrip_world", "--config", str(settings)]
     environment = {**os.environ, "PYTHONPATH": str(_ROOT / "src")}
     with (folder / "world.log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)

@@ -13,7 +13,7 @@ from unrip_world.verifier.payload import decode_payload
 from unrip_world.verifier.state import BALANCES, Reader
 
 LATE = "quote not found or already finished"
-_AMOUNT = re.compile(r"[1-9]\d*", re.ASCII)
+_AMOUNT = re.compile(r"[1-9]\d{0,38}", re.ASCII)
 
 
 class AnswerRefusedError(Exception):

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from unrip_world.chain.core import Block, Chain
-from unrip_world.codec import NS_PER_MS, decode_json, encode_json
+from unrip_world.codec import NS_PER_MS, decode_json
 from unrip_world.config import RelaySettings
 from unrip_world.effects import Effect, Send
 from unrip_world.faults import Faults
@@ -24,6 +24,7 @@ from unrip_world.relay.checks import (
 from unrip_world.relay.delivery import GuaranteedQueue, Subscription, read_filters
 from unrip_world.relay.journal import Journal, Submission
 from unrip_world.relay.settlement import Settlement, Settlements
+from unrip_world.relay.wire import Wire
 from unrip_world.verifier.contract import Verifier
 from unrip_world.verifier.errors import PanicError
 from unrip_world.verifier.payload import decode_payload
@@ -60,6 +61,7 @@ class Relay:
     ) -> None:
         self._settings, self._verifier, self._chain, self._faults, self._ids = settings, verifier, chain, faults, ids
         self._rules = AnswerRules(contract_id=verifier.contract_id, check_balance=settings.check_balance)
+        self._wire = Wire(envelope=settings.envelope, error_form=settings.error_form)
         self._sessions: dict[int, Session] = {}
         self._queues: dict[tuple[str, str], GuaranteedQueue] = {}
         self._open: dict[str, Auction] = {}
@@ -93,19 +95,21 @@ class Relay:
         try:
             request = decode_json(text)
         except ValueError:
-            return [self._reply(session, None, error={"code": -32700, "message": "Parse error"})]
+            return [self._wire.reply(session.connection, None, error={"code": -32700, "message": "Parse error"})]
         if not isinstance(request, dict):
-            return [self._reply(session, None, error={"code": -32600, "message": "Invalid Request"})]
+            return [self._wire.reply(session.connection, None, error={"code": -32600, "message": "Invalid Request"})]
         request_id, method = request.get("id"), request.get("method")
         if method == "quote_response":
             return self._quote_response(session, request, text, now_ns)
         if method not in self._methods:
-            return [self._reply(session, request_id, error={"code": -32601, "message": "Method not found"})]
+            return [
+                self._wire.reply(session.connection, request_id, error={"code": -32601, "message": "Method not found"})
+            ]
         try:
             result = self._methods[method](session, request.get("params"), now_ns)
         except FrameRefusedError as refusal:
-            return [self._reply(session, request_id, error={"code": -32602, "message": str(refusal)})]
-        reply = self._reply(session, request_id, result=result)
+            return [self._wire.reply(session.connection, request_id, error={"code": -32602, "message": str(refusal)})]
+        reply = self._wire.reply(session.connection, request_id, result=result)
         return [reply, *self._deliver_guaranteed(session, now_ns)]
 
     def _subscribe(self, session: Session, parameters: object, _now_ns: int) -> str:
@@ -169,7 +173,7 @@ class Relay:
         )
         try:
             offer = self._judge(session, request, now_ns)
-            reply = self._reply(session, request.get("id"), result="OK")
+            reply = self._wire.reply(session.connection, request.get("id"), result="OK")
             told = "OK"
         except AnswerRefusedError as refusal:
             told = str(refusal)
@@ -220,7 +224,7 @@ class Relay:
     def _refusal(self, session: Session, request_id: object, message: str) -> Send:
         fault = self._faults.get("relay", "refuse_answers")
         code = -32000 if fault is None else fault["code"]
-        return self._reply(session, request_id, error={"code": code, "message": message})
+        return self._wire.reply(session.connection, request_id, error={"code": code, "message": message})
 
     # -- auctions
 
@@ -236,7 +240,7 @@ class Relay:
             self.auctions.popitem(last=False)
         metadata = dict(request.metadata) or None
         return [
-            self._event(session, subscription, request.event(), metadata=metadata)
+            self._wire.event(session.connection, subscription, request.event(), metadata=metadata)
             for session in self._sessions.values()
             for subscription in session.stream("quote")
             if subscription.wants(request.asset_in, request.asset_out)
@@ -279,7 +283,7 @@ class Relay:
             for queue in self._queues.values():
                 queue.push(notice)
             effects += [
-                self._event(session, subscription, notice)
+                self._wire.event(session.connection, subscription, notice)
                 for session in self._sessions.values()
                 for subscription in session.stream("quote_status")
                 if not subscription.guaranteed
@@ -309,46 +313,14 @@ class Relay:
 
     def _deliver_guaranteed(self, session: Session, now_ns: int) -> list[Effect]:
         return [
-            self._event(session, subscription, notice, seq=seq)
+            self._wire.event(session.connection, subscription, notice, seq=seq)
             for subscription, queue in self._guaranteed(session)
             for seq, notice in queue.due(now_ns)
         ]
 
-    # -- frames
-
     def broadcast(self, text: str) -> list[Effect]:
         """Send one text to every socket as it is."""
         return [Send(service="relay", connection=connection, text=text) for connection in self._sessions]
-
-    def _event(
-        self,
-        session: Session,
-        subscription: Subscription,
-        data: Mapping[str, Any],
-        *,
-        metadata: Mapping[str, Any] | None = None,
-        seq: int | None = None,
-    ) -> Send:
-        extra: dict[str, Any] = {"metadata": metadata} if metadata else {}
-        extra |= {} if seq is None else {"seq": seq}
-        if self._settings.envelope == "nested":
-            method = "event"
-            parameters = {"subscription": subscription.subscription_id, "data": data, **extra}
-        else:
-            method = "subscribe"
-            # The documented flat form names no subscription on status events.
-            named = {"subscription": subscription.subscription_id} if subscription.stream == "quote" else {}
-            parameters = {**named, **data, **extra}
-        return self._send(session, {"jsonrpc": "2.0", "method": method, "params": parameters})
-
-    def _reply(self, session: Session, request_id: object, **outcome: object) -> Send:
-        error = outcome.get("error")
-        if isinstance(error, dict) and self._settings.error_form == "text":
-            outcome["error"] = error["message"]
-        return self._send(session, {"jsonrpc": "2.0", "id": request_id, **outcome})
-
-    def _send(self, session: Session, frame: Mapping[str, Any]) -> Send:
-        return Send(service="relay", connection=session.connection, text=encode_json(frame))
 
 
 def _as_list(parameters: object) -> list[Any]:

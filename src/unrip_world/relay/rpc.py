@@ -1,5 +1,6 @@
 """The relay's HTTP JSON-RPC for askers: quote, publish_intent(s), get_status."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,12 @@ from unrip_world.verifier.fees import gross_for, net_of
 from unrip_world.verifier.payload import SignedPayload, decode_payload
 from unrip_world.verifier.state import NONCES, SETTINGS
 
-#: Longest window or deadline that an asker may demand.
-_MAX_MS = 3_600_000
+#: Longest window and longest life of an offer that an asker may demand.
+_MAX_WAIT_MS = 60_000
+_MAX_DEADLINE_MS = 3_600_000
+
+
+_AMOUNT = re.compile(r"[1-9]\d{0,38}", re.ASCII)
 
 
 class RpcRefusedError(Exception):
@@ -59,9 +64,10 @@ class AskerDesk:
             asset_out=asset_out,
             exact_amount_in=None if amount_in is None else str(net_of(asset_in, gross, fee_pips)),
             exact_amount_out=None if amount_out is None else str(gross_for(asset_out, gross, fee_pips)),
-            min_deadline_ms=_milliseconds(parameters, "min_deadline_ms") or DEFAULT_MIN_DEADLINE_MS,
-            min_wait_ms=_milliseconds(parameters, "min_wait_ms"),
-            max_wait_ms=_milliseconds(parameters, "max_wait_ms"),
+            min_deadline_ms=_milliseconds(parameters, "min_deadline_ms", at_most=_MAX_DEADLINE_MS)
+            or DEFAULT_MIN_DEADLINE_MS,
+            min_wait_ms=_milliseconds(parameters, "min_wait_ms", at_most=_MAX_WAIT_MS),
+            max_wait_ms=_milliseconds(parameters, "max_wait_ms", at_most=_MAX_WAIT_MS),
             protocol_fee_included=True if parameters.get("protocol_fee_included") is True else None,
         )
         return request, gross
@@ -152,14 +158,14 @@ def _missing(side: str) -> str:
     raise RpcRefusedError(f"defuse_asset_identifier_{side} is required")
 
 
-def _milliseconds(parameters: Mapping[str, Any], name: str) -> int | None:
+def _milliseconds(parameters: Mapping[str, Any], name: str, *, at_most: int) -> int | None:
     value = parameters.get(name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_MS):
-        raise RpcRefusedError(f"{name} must be a whole number of milliseconds up to {_MAX_MS}")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= at_most):
+        raise RpcRefusedError(f"{name} must be a whole number of milliseconds up to {at_most}")
     return value
 
 
 def _positive(text: object) -> int:
-    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or not int(text):
+    if not isinstance(text, str) or _AMOUNT.fullmatch(text) is None:
         raise RpcRefusedError("amounts are positive integers as text")
     return int(text)

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -19,8 +20,7 @@ _PING_EVERY_S = 20
 def relay_app(runtime: Runtime) -> web.Application:
     """Make the application."""
     app = app_with_faults(runtime, "relay")
-    app.add_routes([web.get("/ws", lambda request: _socket(runtime, request))])
-    app.add_routes([web.post("/rpc", lambda request: _rpc(runtime, request))])
+    app.add_routes([web.get("/ws", partial(_socket, runtime)), web.post("/rpc", partial(_rpc, runtime))])
     return app
 
 
@@ -91,9 +91,10 @@ async def _serve(runtime: Runtime, method: object, parameters: Mapping[str, Any]
     askers, now_ns = runtime.world.askers, runtime.now_ns()
     match method:
         case "quote":
-            ticket = runtime.new_ticket()
-            runtime.carry_out(askers.quote(parameters, ticket=ticket, now_ns=now_ns))
-            return await runtime.reply_to(ticket)
+            with runtime.ticket() as (ticket, reply):
+                runtime.carry_out(askers.quote(parameters, ticket=ticket, now_ns=now_ns))
+                # The auction always closes, within what an asker may ask for at most.
+                return await reply
         case "publish_intents":
             signed = parameters.get("signed_datas")
             return askers.publish(quote_hashes=parameters.get("quote_hashes"), signed=signed, now_ns=now_ns)

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 
 from aiohttp import WSCloseCode, web
@@ -13,8 +14,6 @@ from unrip_world.world import World
 
 #: Frames that wait for a slow reader before its socket is closed.
 _QUEUE_LIMIT = 2_048
-#: A request that waits for an auction gives up after this.
-_REPLY_TIMEOUT_S = 120
 _CLOSE_TIMEOUT_S = 1.0
 
 
@@ -22,7 +21,7 @@ class Socket:
     """One WebSocket with its own queue, so that a slow reader delays nobody else."""
 
     def __init__(self, ws: web.WebSocketResponse) -> None:
-        self._ws = ws
+        self._ws, self._code = ws, WSCloseCode.GOING_AWAY
         self._queue: asyncio.Queue[tuple[float, str]] = asyncio.Queue(maxsize=_QUEUE_LIMIT)
         self._writer = asyncio.create_task(self._write())
 
@@ -31,6 +30,7 @@ class Socket:
         try:
             self._queue.put_nowait((asyncio.get_running_loop().time() + delay_s, text))
         except asyncio.QueueFull:
+            self._code = WSCloseCode.TRY_AGAIN_LATER
             self._writer.cancel()
 
     async def _write(self) -> None:
@@ -44,20 +44,21 @@ class Socket:
         except ConnectionError:
             pass  # the reader is gone; its handler sees the same and cleans up
         finally:
-            await self._close(WSCloseCode.TRY_AGAIN_LATER)
+            await self._close()
 
-    async def _close(self, code: WSCloseCode) -> None:
+    async def _close(self) -> None:
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._ws.close(code=code)
+                await self._ws.close(code=self._code)
         except (TimeoutError, ConnectionError):
             pass  # the peer does not answer the close; the transport is dropped with the handler
 
-    async def close(self, code: WSCloseCode = WSCloseCode.GOING_AWAY) -> None:
+    async def close(self) -> None:
         """Stop writing and close."""
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
-        await self._close(code)
+        # A writer that was cancelled before its first step has not closed anything.
+        await self._close()
 
 
 class Runtime:
@@ -92,9 +93,8 @@ class Runtime:
                 case Disconnect(service=service):
                     self._disconnect(service)
                 case Reply(ticket=ticket, result=result):
-                    waiting = self._waiting.pop(ticket, None)
-                    if waiting is not None and not waiting.done():
-                        waiting.set_result(result)
+                    if (reply := self._waiting.get(ticket)) is not None and not reply.done():
+                        reply.set_result(result)
         self._wake.set()
         self._changed.set()
         self._changed = asyncio.Event()
@@ -142,16 +142,12 @@ class Runtime:
 
     # -- waiting requests
 
-    def new_ticket(self) -> int:
-        """Make a ticket under which a `Reply` will come."""
-        ticket = next(self._tickets)
-        self._waiting[ticket] = asyncio.get_running_loop().create_future()
-        return ticket
-
-    async def reply_to(self, ticket: int) -> object:
-        """Wait for the reply; raises TimeoutError."""
+    @contextmanager
+    def ticket(self) -> Iterator[tuple[int, asyncio.Future[object]]]:
+        """Make a ticket and the future of the `Reply` that will come under it."""
+        ticket, reply = next(self._tickets), asyncio.get_running_loop().create_future()
+        self._waiting[ticket] = reply
         try:
-            async with asyncio.timeout(_REPLY_TIMEOUT_S):
-                return await self._waiting[ticket]
+            yield ticket, reply
         finally:
             self._waiting.pop(ticket, None)

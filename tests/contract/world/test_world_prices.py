@@ -1,20 +1,24 @@
 """Kraken and CoinGecko as a client of another author meets them."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import httpx
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
+
+from support.world import StartWorld
 
 
-def receive(socket, *, until, timeout_s=5):
+def receive(socket: ClientConnection, *, until: Callable[[Any], bool], timeout_s: float = 5) -> Any:
     while True:
         frame = json.loads(socket.recv(timeout=timeout_s), parse_float=Decimal)
         if until(frame):
             return frame
 
 
-def subscription(req_id=17, symbol="BTC/EUR", trigger="bbo"):
+def subscription(req_id: int = 17, symbol: str = "BTC/EUR", trigger: str = "bbo") -> str:
     return json.dumps(
         {
             "method": "subscribe",
@@ -24,7 +28,7 @@ def subscription(req_id=17, symbol="BTC/EUR", trigger="bbo"):
     )
 
 
-def test_kraken_socket_speaks_in_the_documented_order(start_world):
+def test_kraken_socket_speaks_in_the_documented_order(start_world: StartWorld) -> None:
     world = start_world()
     with connect(world.urls["kraken_ws"], compression=None) as socket:
         status = json.loads(socket.recv(timeout=5))
@@ -46,7 +50,7 @@ def test_kraken_socket_speaks_in_the_documented_order(start_world):
         assert (refused["success"], refused["error"]) == (False, "Currency pair not supported XBT/EUR")
 
 
-def test_a_frozen_feed_beats_without_prices_and_a_jump_is_told(start_world):
+def test_a_frozen_feed_beats_without_prices_and_a_jump_is_told(start_world: StartWorld) -> None:
     world = start_world()
     with connect(world.urls["kraken_ws"], compression=None) as socket:
         socket.send(subscription())
@@ -66,7 +70,7 @@ def test_a_frozen_feed_beats_without_prices_and_a_jump_is_told(start_world):
         assert changed["data"][0]["system"] == "maintenance"
 
 
-def test_kraken_rest(start_world):
+def test_kraken_rest(start_world: StartWorld) -> None:
     base = start_world().urls["kraken_rest"] + "/0/public"
     ticker = httpx.get(f"{base}/Ticker", params={"pair": "XBTEUR"}, timeout=5).json()
     assert Decimal(ticker["result"]["XXBTZEUR"]["a"][0]) > Decimal(ticker["result"]["XXBTZEUR"]["b"][0])
@@ -78,7 +82,7 @@ def test_kraken_rest(start_world):
     assert (unknown.status_code, unknown.json()) == (200, {"error": ["EQuery:Unknown asset pair"]})
 
 
-def test_coingecko(start_world):
+def test_coingecko(start_world: StartWorld) -> None:
     world = start_world()
     base = world.urls["coingecko"]
     query = {

@@ -4,18 +4,22 @@ import base64
 import json
 import os
 import time
+from typing import Any
 
 import httpx
 import pytest
-from tests.contract.world.conftest import BTC, EURE
-from tests.support.relay_socket import relay_socket
-from tests.support.solver import intent_hash, token_diff
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from support.relay_socket import relay_socket
+from support.solver import BTC, EURE, Signer, intent_hash, token_diff
+from support.world import StartWorld, WorldClient
 
 SALT = bytes.fromhex("252812b3")
 
 
-def signed_offer(desk, event, *, amount_out, min_deadline_ms=70_000, **changes):
+def signed_offer(
+    desk: Signer, event: dict[str, Any], *, amount_out: int, min_deadline_ms: int = 70_000, **changes: Any
+) -> tuple[dict[str, Any], str]:
     """Answer an exact_in event with this amount."""
     diff = {
         event["defuse_asset_identifier_in"]: int(event["exact_amount_in"]),
@@ -32,7 +36,7 @@ def signed_offer(desk, event, *, amount_out, min_deadline_ms=70_000, **changes):
     return answer, intent_hash(signed)
 
 
-def view(world, method, finality="optimistic", **arguments):
+def view(world: WorldClient, method: str, finality: str = "optimistic", **arguments: Any) -> Any:
     encoded = base64.b64encode(json.dumps(arguments).encode()).decode()
     reply = world.near(
         "query",
@@ -48,7 +52,7 @@ def view(world, method, finality="optimistic", **arguments):
     return result if "error" in result else json.loads(bytes(result["result"]))
 
 
-def test_an_offer_is_accepted_settled_told_and_readable_on_chain(start_world, desk):
+def test_an_offer_is_accepted_settled_told_and_readable_on_chain(start_world: StartWorld, desk: Signer) -> None:
     world = start_world()
     with relay_socket(world.urls["relay_ws"]) as relay:
         assert isinstance(relay.ask("subscribe", "quote")["result"], str)
@@ -80,7 +84,7 @@ def test_an_offer_is_accepted_settled_told_and_readable_on_chain(start_world, de
     assert json.loads(submission["raw"])["params"] == [answer]
 
 
-def test_an_exact_out_demand_settles_with_the_gross_amount(start_world, desk):
+def test_an_exact_out_demand_settles_with_the_gross_amount(start_world: StartWorld, desk: Signer) -> None:
     world = start_world()
     with relay_socket(world.urls["relay_ws"]) as relay:
         relay.ask("subscribe", "quote", {"tokens_in": [EURE], "tokens_out": [BTC]})
@@ -101,7 +105,7 @@ def test_an_exact_out_demand_settles_with_the_gross_amount(start_world, desk):
     assert world.balance(desk.account_id, BTC) == 10**8 - 100_001
 
 
-def test_a_late_answer_and_a_bad_one_are_refused_by_name(start_world, desk):
+def test_a_late_answer_and_a_bad_one_are_refused_by_name(start_world: StartWorld, desk: Signer) -> None:
     world = start_world()
     with relay_socket(world.urls["relay_ws"]) as relay:
         relay.ask("subscribe", "quote")
@@ -115,7 +119,7 @@ def test_a_late_answer_and_a_bad_one_are_refused_by_name(start_world, desk):
     assert world.get("/state")["solvers"]["anonymous"]["late"] == 1
 
 
-def test_a_shared_nonce_settles_once_and_the_second_batch_fails(start_world, desk):
+def test_a_shared_nonce_settles_once_and_the_second_batch_fails(start_world: StartWorld, desk: Signer) -> None:
     world = start_world()
     hashes = []
     with relay_socket(world.urls["relay_ws"]) as relay:
@@ -128,7 +132,7 @@ def test_a_shared_nonce_settles_once_and_the_second_batch_fails(start_world, des
             assert relay.ask("quote_response", answer)["result"] == "OK"
             hashes.append(quote_hash)
 
-    def both_ended():
+    def both_ended() -> list[Any] | None:
         ends = [world.get(f"/demands/{quote_id}") for quote_id in quotes]
         return ends if {"settled", "failed"} == {item["status"] for item in ends} else None
 
@@ -136,7 +140,7 @@ def test_a_shared_nonce_settles_once_and_the_second_batch_fails(start_world, des
     assert [item["error"] for item in ends if item["status"] == "failed"] == ["nonce was already used"]
 
 
-def test_an_offer_that_the_balance_does_not_cover_is_judged(start_world, desk):
+def test_an_offer_that_the_balance_does_not_cover_is_judged(start_world: StartWorld, desk: Signer) -> None:
     world = start_world(market={"start_eur_per_btc": 71000})
     with relay_socket(world.urls["relay_ws"]) as relay:
         relay.ask("subscribe", "quote")
@@ -148,7 +152,7 @@ def test_an_offer_that_the_balance_does_not_cover_is_judged(start_world, desk):
     assert (verdict["insufficient_balance"], verdict["nonces_used"]) == (1, 0)
 
 
-def test_tokens_are_asked_for_and_identify_the_solver(start_world):
+def test_tokens_are_asked_for_and_identify_the_solver(start_world: StartWorld) -> None:
     world = start_world(relay={"auth": "token", "tokens": {"desk": "secret"}, "one_connection_per_token": True})
     for token in (None, "wrong"):
         with pytest.raises(InvalidStatus) as refused, relay_socket(world.urls["relay_ws"], token=token):
@@ -161,7 +165,7 @@ def test_tokens_are_asked_for_and_identify_the_solver(start_world):
     assert list(world.get("/state")["solvers"]) == ["desk"]
 
 
-def test_guaranteed_delivery_repeats_until_acknowledged(start_world, desk):
+def test_guaranteed_delivery_repeats_until_acknowledged(start_world: StartWorld, desk: Signer) -> None:
     world = start_world(relay={"ack_window_ms": 300})
     url = world.urls["relay_ws"] + "?instance_id=one"
     with relay_socket(url) as relay:
@@ -182,11 +186,11 @@ def test_guaranteed_delivery_repeats_until_acknowledged(start_world, desk):
             relay.event("quote_hash", timeout_s=0.8)
 
 
-def test_an_asker_by_rpc_gets_quotes_and_publishes(start_world, desk):
+def test_an_asker_by_rpc_gets_quotes_and_publishes(start_world: StartWorld, desk: Signer) -> None:
     world = start_world()
     rpc = httpx.Client(timeout=10)
 
-    def call(method, **parameters):
+    def call(method: str, **parameters: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": "dontcare", "method": method, "params": [parameters]}
         return rpc.post(world.urls["relay_rpc"] + f"?method={method}", json=body).json()
 
@@ -206,7 +210,7 @@ def test_an_asker_by_rpc_gets_quotes_and_publishes(start_world, desk):
         assert "result" not in both
 
 
-def test_views_fail_inside_result_and_blocks_stay_readable(start_world, desk):
+def test_views_fail_inside_result_and_blocks_stay_readable(start_world: StartWorld, desk: Signer) -> None:
     world = start_world()
     height = world.near("block", {"finality": "final"})["result"]["header"]["height"]
     world.fault("verifier", "pause")
@@ -233,7 +237,7 @@ def test_views_fail_inside_result_and_blocks_stay_readable(start_world, desk):
     assert json.loads(bytes(old["result"])) == str(10**8)
 
 
-def test_faults_of_the_transport(start_world):
+def test_faults_of_the_transport(start_world: StartWorld) -> None:
     world = start_world()
     with relay_socket(world.urls["relay_ws"]) as relay:
         world.fault("relay", "mute")
@@ -257,10 +261,10 @@ def test_faults_of_the_transport(start_world):
     assert (unknown.status_code, "nonsense" in unknown.json()["error"]) == (400, True)
 
 
-def test_a_deposit_waits_for_its_credit(start_world, desk):
+def test_a_deposit_waits_for_its_credit(start_world: StartWorld, desk: Signer) -> None:
     world = start_world()
 
-    def bridge(method, **parameters):
+    def bridge(method: str, **parameters: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": "1", "method": method, "params": [parameters]}
         return httpx.post(world.urls["bridge"], json=body, timeout=10).json()
 
@@ -277,7 +281,7 @@ def test_a_deposit_waits_for_its_credit(start_world, desk):
     assert bridge("withdrawal_status", withdrawal_hash="x")["error"] == "Withdrawals not found"
 
 
-def test_a_withdrawal_is_burned_and_paid(start_world, desk):
+def test_a_withdrawal_is_burned_and_paid(start_world: StartWorld, desk: Signer) -> None:
     world = start_world(bridge={"withdraw_after_s": 0.5})
     intent = {
         "intent": "ft_withdraw",
@@ -297,7 +301,7 @@ def test_a_withdrawal_is_burned_and_paid(start_world, desk):
     status_body = {**body, "method": "get_status", "params": [{"intent_hash": intent_hash(signed)}]}
     tx_hash = httpx.post(world.urls["relay_rpc"], json=status_body, timeout=10).json()["result"]["data"]["hash"]
 
-    def withdrawal():
+    def withdrawal() -> Any:
         query = {**body, "method": "withdrawal_status", "params": [{"withdrawal_hash": tx_hash}]}
         found = httpx.post(world.urls["bridge"], json=query, timeout=10).json().get("result")
         return found and found["withdrawals"][0]["status"] == "COMPLETED" and found["withdrawals"][0]["data"]

@@ -3,13 +3,16 @@
 import base64
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
 
+from support.solver import BTC, Signer, token_diff
 from unrip_world.codec import rfc3339_to_ns
-from unrip_world.verifier.contract import Genesis, Verifier
+from unrip_world.verifier.contract import Genesis, Receipt, Verifier
 from unrip_world.verifier.errors import PanicError
 from unrip_world.verifier.fees import closure_delta, fee_on, gross_for, net_of, supply_delta
 from unrip_world.verifier.keys import PublicKey, parse_public_key
@@ -17,18 +20,19 @@ from unrip_world.verifier.nonces import VersionedNonce, decode_nonce_text, decod
 from unrip_world.verifier.payload import decode_payload
 from unrip_world.verifier.state import BALANCES
 
+Case = dict[str, Any]
 VECTORS = Path(__file__).parents[2] / "vectors"
 
 
-def load(name):
+def load(name: str) -> Any:
     return json.loads((VECTORS / f"{name}.json").read_text())
 
 
-def named(cases):
+def named(cases: Iterable[Case]) -> list[Any]:
     return [pytest.param(case, id=case["id"]) for case in cases]
 
 
-def verifier_in(state):
+def verifier_in(state: Case) -> Verifier:
     genesis = Genesis(
         fee_pips=state["fee_pips"],
         fee_collector=state["fee_collector"],
@@ -46,15 +50,15 @@ def verifier_in(state):
     return Verifier(contract_id=state["contract_id"], genesis=genesis, height=1, keep_blocks=10)
 
 
-def balances_of(verifier, height):
-    found = {}
+def balances_of(verifier: Verifier, height: int) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
     for (who, token), amount in verifier.storage.at(height).items(BALANCES):
         if amount:
             found.setdefault(who, {})[token] = str(amount)
     return found
 
 
-def events_in(receipts, name):
+def events_in(receipts: list[Receipt], name: str) -> list[Any]:
     lines = [json.loads(line.removeprefix("EVENT_JSON:")) for receipt in receipts for line in receipt.logs]
     return [entry for line in lines if line["event"] == name for entry in line["data"]]
 
@@ -63,7 +67,7 @@ BATCHES = load("verifier_model")["cases"] + load("contract_verdicts")["cases"]
 
 
 @pytest.mark.parametrize("case", named(BATCHES))
-def test_a_batch_ends_as_on_the_contract(case):
+def test_a_batch_ends_as_on_the_contract(case: Case) -> None:
     verifier, expected = verifier_in(case["state"]), case["expected"]
     now_ns = rfc3339_to_ns(case["state"]["now"])
     before = balances_of(verifier, 1)
@@ -82,7 +86,7 @@ def test_a_batch_ends_as_on_the_contract(case):
 
 
 @pytest.mark.parametrize("case", named(case for case in BATCHES if "signed" in case))
-def test_simulation_decides_as_the_contract(case):
+def test_simulation_decides_as_the_contract(case: Case) -> None:
     verifier = verifier_in(case["state"])
     now_ns = rfc3339_to_ns(case["state"]["now"])
     expected = case.get("expected_simulation")
@@ -95,11 +99,12 @@ def test_simulation_decides_as_the_contract(case):
             verifier.view("simulate_intents", {"signed": case["signed"]}, height=1, now_ns=now_ns)
         return
     result = verifier.view("simulate_intents", {"signed": case["signed"]}, height=1, now_ns=now_ns)
+    assert isinstance(result, dict)
     assert ("invariant_violated" not in result) == expected["balanced"]
 
 
 @pytest.mark.parametrize("case", named(load("nep413_token_diff")["cases"]))
-def test_nep413_hash_and_signature(case):
+def test_nep413_hash_and_signature(case: Case) -> None:
     signed = decode_payload(case["signed_data"])
     assert signed.digest.hex() == case["nep413_hash_hex"]
     assert signed.intent_hash == case["intent_hash"]
@@ -109,7 +114,7 @@ def test_nep413_hash_and_signature(case):
 
 
 @pytest.mark.parametrize("case", named(load("versioned_nonce")["cases"]))
-def test_versioned_nonce(case):
+def test_versioned_nonce(case: Case) -> None:
     parts = VersionedNonce(
         salt=bytes.fromhex(case["salt_hex"]),
         deadline_ns=int(case["deadline_ns"]),
@@ -124,7 +129,7 @@ def test_versioned_nonce(case):
 
 
 @pytest.mark.parametrize("case", [case for case in load("keys")["cases"] if case["curve"] == "ed25519"])
-def test_ed25519_keys(case):
+def test_ed25519_keys(case: Case) -> None:
     raw = bytes(SigningKey(bytes.fromhex(case["seed_hex"])).verify_key)
     key = parse_public_key(case["public_key"])
     assert key == PublicKey(curve="ed25519", raw=raw)
@@ -132,7 +137,7 @@ def test_ed25519_keys(case):
     assert key.implicit_account == case["implicit_account_id"]
 
 
-def test_fee_on_one_token():
+def test_fee_on_one_token() -> None:
     for case in load("fee_closure")["single"]:
         token, fee, amount = case["token_id"], case["fee_pips"], int(case["amount"])
         assert str(fee_on(token, amount, fee)) == case["fee_on_giving_amount"]
@@ -142,29 +147,84 @@ def test_fee_on_one_token():
         assert str(closure_delta(token, amount, fee)) == case["closure_of_positive"]
 
 
-def test_fee_by_token_standard():
+def test_fee_by_token_standard() -> None:
     for case in load("fee_closure")["multi_token_types"]:
         token, fee, delta = case["token_id"], case["fee_pips"], int(case["delta"])
         assert str(supply_delta(token, delta, fee)) == case["supply_delta"]
         assert str(closure_delta(token, delta, fee)) == case["closure"]
 
 
-def test_fee_of_batches():
+def test_fee_of_batches() -> None:
     for case in load("fee_closure")["batches"]:
-        sums = Counter()
+        sums: Counter[str] = Counter()
         for diff in case["diffs"]:
             for token, delta in diff.items():
                 sums[token] += supply_delta(token, int(delta), case["fee_pips"])
         assert {token: str(rest) for token, rest in sums.items() if rest} == case["unmatched_deltas"]
 
 
-def test_numbers_of_a_two_party_trade():
+def test_numbers_of_a_two_party_trade() -> None:
     for case in load("fee_closure")["rfq"]:
         fee, gives, pays = case["fee_pips"], int(case["user_gives"]), int(case["solver_gives"])
         assert str(net_of(case["token_in"], gives, fee)) == case["solver_receives"]
         assert str(net_of(case["token_out"], pays, fee)) == case["user_receives"]
 
 
-def test_a_nonce_without_base64_is_refused():
+def test_a_nonce_without_base64_is_refused() -> None:
     with pytest.raises(ValueError, match="nonce"):
         decode_nonce_text(base64.b64encode(bytes(31)).decode())
+
+
+def emitted(verifier: Verifier) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Make the verifier send every kind of event that it can."""
+    who, other = "desk.near", "other.near"
+    trader = Signer(account_id=who, key=SigningKey(bytes(range(32))))
+    deposit = {"account_id": who, "token_id": BTC, "amount": "150000", "memo": "deposit"}
+    diff = token_diff({BTC: -100}) | {"memo": "m", "referral": "r.near"}
+    withdrawal = {"intent": "ft_withdraw", "token": "btc.omft.near", "receiver_id": "btc.omft.near", "amount": "50"}
+    moves = [
+        {"intent": "transfer", "receiver_id": other, "tokens": {BTC: "7"}},
+        diff,
+        token_diff({BTC: 99}),
+        withdrawal | {"memo": "WITHDRAW_TO:bc1q"},
+    ]
+    signed = trader.sign(moves, salt=bytes(4), deadline_ms=2 * 10**12, unique=bytes(15))
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("mt_mint", deposit),
+        ("add_public_key", {"account_id": who, "public_key": trader.public_key}),
+        ("execute_intents", {"signed": [signed]}),
+        ("set_fee", {"fee_pips": 2}),
+        ("rotate_salt", {"salt": "76e533af", "invalidate": True}),
+    ]
+    for height, (method, arguments) in enumerate(calls, start=2):
+        receipts = verifier.apply(method, arguments, height=height, now_ns=10**18)
+        for receipt in receipts:
+            for line in receipt.logs:
+                yield receipt.executor_id, json.loads(line.removeprefix("EVENT_JSON:"))
+
+
+def fields(event: dict[str, Any]) -> frozenset[str]:
+    data = event["data"]
+    return frozenset(data if isinstance(data, dict) else data[0])
+
+
+def test_events_have_the_documented_shapes() -> None:
+    known: dict[str, list[dict[str, Any]]] = {}
+    for case in load("events")["cases"]:
+        for line in case["logs"]:
+            if line.startswith("EVENT_JSON:") and line.endswith("}"):
+                event = json.loads(line.removeprefix("EVENT_JSON:"))
+                known.setdefault(event["event"], []).append(event)
+    genesis = Genesis(fee_pips=1, fee_collector="fees.near", salt=bytes(4))
+    verifier = Verifier(contract_id="intents.near", genesis=genesis, height=1, keep_blocks=10)
+    compared = set()
+    for executor, event in emitted(verifier):
+        if executor != "intents.near" or event["event"] not in known:
+            continue
+        compared.add(event["event"])
+        samples = known[event["event"]]
+        optional = {"memo", "referral", "fees_collected", "intent_hash"}
+        assert fields(event) - optional in {fields(sample) - optional for sample in samples}
+        assert (event["standard"], event["version"]) in {(item["standard"], item["version"]) for item in samples}
+        assert type(event["data"]) in {type(sample["data"]) for sample in samples}
+    assert compared == set(known) - {"ft_transfer", "future_event"}
