@@ -1,0 +1,82 @@
+"""Where things lie: the home of one desk, and the folder of this user that all desks share."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The data folder of one desk (`var/` of the working directory unless `--home` says otherwise).
+
+    Everything a desk writes lies below it, so two desks on one machine only need two homes and other ports.
+    """
+
+    root: Path
+
+    @property
+    def postgres(self) -> Path:
+        """The embedded PostgreSQL's folder (as root possibly a link, see `postgres_account`)."""
+        return self.root / "postgres"
+
+    @property
+    def kafka(self) -> Path:
+        """The embedded Kafka's data and its configuration."""
+        return self.root / "kafka"
+
+    @property
+    def log(self) -> Path:
+        """One log file per process."""
+        return self.root / "log"
+
+    @property
+    def run(self) -> Path:
+        """The supervisor's socket, configuration and launch scripts; of use only while it runs."""
+        return self.root / "run"
+
+    @property
+    def secrets(self) -> Path:
+        """Passwords, tokens and keys: the folder 0700, each file 0600."""
+        return self.root / "secrets"
+
+    @property
+    def evidence(self) -> Path:
+        """What a demo or an operator asked to be written down for others to read."""
+        return self.root / "evidence"
+
+    def create(self) -> None:
+        """Make the folders that are missing; those that hold secrets are for their owner only."""
+        for folder in (self.root, self.kafka, self.log, self.evidence):
+            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.run, self.secrets):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)
+
+    def log_of(self, program: str) -> Path:
+        """Return the log file of one program."""
+        return self.log / f"{program}.log"
+
+
+def default_home(working_directory: Path) -> Home:
+    """Return the home that is used when nobody names one."""
+    return Home(working_directory.absolute() / "var")
+
+
+def user_data_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder for what is installed once per user, as the XDG base directory specification says."""
+    base = environ.get("XDG_DATA_HOME", "")
+    # The specification: a relative path there is invalid and is to be ignored.
+    data = Path(base) if os.path.isabs(base) else Path(environ.get("HOME") or Path.home()) / ".local" / "share"
+    return data / "unrip"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

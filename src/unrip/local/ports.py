@@ -1,0 +1,64 @@
+"""Loopback ports: free ones for tests, and a clear word when one we need is taken."""
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from unrip.local.errors import PortBusy
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortNeed:
+    """A port, who listens there, and the setting that moves it."""
+
+    port: int
+    program: str
+    setting: str
+
+
+def require_free(needs: Iterable[PortNeed]) -> None:
+    """Refuse to start over somebody else's port.
+
+    Raises:
+        PortBusy: names the port, who needs it and the setting to change.
+
+    """
+    for need in needs:
+        if not _is_free(need.port):
+            raise PortBusy(
+                f"port {need.port} is busy and {need.program} needs it: stop what listens there, or set {need.setting}"
+            )
+
+
+def answers(port: int, *, timeout_s: float = 0.5) -> bool:
+    """Say whether something accepts connections on a loopback port."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Pick different free loopback ports; another process may still take one before it is used."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # Servers set this too: a connection of a server that just stopped (TIME_WAIT) is no reason to refuse.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
