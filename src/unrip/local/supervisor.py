@@ -209,7 +209,7 @@ class Supervisor:
             if refusal.faultCode != fault:
                 raise
 
-    def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 -- XML-RPC answers carry no types
+    def _call(self, method: str, *arguments: object) -> Any:
         remote = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(self._home.run))
         with remote:
             try:

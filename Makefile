@@ -1,0 +1,43 @@
+# `make up` and `make test` are all a machine needs; see README.md.
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+installed := .venv/.installed
+
+.PHONY: help install up demo down test test-long lint fmt clean
+
+help: ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+
+install: $(installed) ## make .venv from the lock, unless that was done
+
+$(installed): requirements.lock requirements-jdk.lock pyproject.toml scripts/install
+	@echo "installing into .venv (done once)"
+	@scripts/install
+	@touch $@
+
+up: install ## servers, simulated world and all services, until Ctrl-C
+	@unrip up
+
+demo: install ## the same, which stops by itself after a trade in each direction
+	@unrip demo
+
+down: install ## stop what a killed `make up` left behind
+	@unrip down
+
+lint: install ## style, types, import rules
+	@scripts/check
+
+fmt: install ## rewrite the code in the project's format
+	@ruff check --fix-only . && ruff format .
+
+test: lint ## all checks, all tests, and the demo
+	@python -m pytest -m "not long"
+	@$(MAKE) --no-print-directory demo
+
+test-long: install ## the tests that take minutes of load or faults
+	@python -m pytest -m long
+
+clean: ## remove .venv, caches and the local desk's data
+	@if [ -L var/postgres ]; then rm -rf "$$(readlink -f var/postgres)"; fi
+	@rm -rf .venv var dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
