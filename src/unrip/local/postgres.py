@@ -141,7 +141,7 @@ class PostgresServer:
                 folder.unlink(missing_ok=True)  # a link whose target somebody removed
                 folder.symlink_to(tempfile.mkdtemp(prefix="postgres-", dir=self.shared_folder))
             self.account.own(folder)
-        elif not self.account.can_enter(folder):
+        elif not self.account.can_enter(folder.resolve()):
             raise PreparationFailed(
                 f"PostgreSQL must not run as root and `nobody` cannot reach {folder.resolve()}:"
                 " open the folders above it with chmod a+x"
