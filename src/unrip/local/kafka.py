@@ -6,6 +6,7 @@ The jars are fetched once per user with Maven; the data lies in the home. What e
 
 import base64
 import contextlib
+import os
 import shutil
 import tempfile
 import uuid
@@ -74,7 +75,7 @@ class KafkaServer:
             if offline:
                 raise PreparationFailed(f"Kafka is not installed in {self.jars}: run once without --offline")
             progress(f"fetching Apache Kafka {KAFKA_VERSION} (once per user, into {self.jars})")
-            fetch_jars(self.jars)
+            fetch_jars(self.jars, java=java)
         self._write_configuration("server.properties", self._data)
         (self.home.kafka / "log4j2.xml").write_text(render("log4j2.xml"), encoding="utf-8")
         if not self._data.is_dir():
@@ -127,7 +128,7 @@ class KafkaServer:
         properties.unlink()
 
 
-def fetch_jars(target: Path) -> None:
+def fetch_jars(target: Path, *, java: str) -> None:
     """Fetch Kafka and all it needs with Maven, whole or not at all; two at a time do not disturb each other.
 
     Raises:
@@ -151,6 +152,8 @@ def fetch_jars(target: Path) -> None:
                     [maven, "-q", "-B", "--strict-checksums", "-f", str(pom), *copy],
                     what="fetching Kafka with Maven",
                     timeout_s=_FETCH_TIMEOUT_S,
+                    # Maven looks for a Java of its own on PATH, where there may be none or an old one.
+                    environ={**os.environ, "JAVA_HOME": str(Path(java).resolve().parent.parent)},
                 )
                 break
             except PreparationFailed:
