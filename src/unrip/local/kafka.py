@@ -6,7 +6,6 @@ The jars are fetched once per user with Maven; the data lies in the home. What e
 
 import base64
 import contextlib
-import os
 import shutil
 import tempfile
 import uuid
@@ -17,13 +16,13 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from unrip.local.errors import PreparationFailed, ToolMissing
+from unrip.local.errors import PreparationFailed
 from unrip.local.java import find_java
 from unrip.local.paths import Home
 from unrip.local.ports import LOOPBACK, PortNeed, answers
 from unrip.local.program import Program
 from unrip.local.templates import render
-from unrip.local.tool import run_tool
+from unrip.local.tool import require_tools, run_tool
 
 KAFKA_VERSION = "4.4.0"
 
@@ -75,7 +74,7 @@ class KafkaServer:
             if offline:
                 raise PreparationFailed(f"Kafka is not installed in {self.jars}: run once without --offline")
             progress(f"fetching Apache Kafka {KAFKA_VERSION} (once per user, into {self.jars})")
-            fetch_jars(self.jars, java=java)
+            fetch_jars(self.jars)
         self._write_configuration("server.properties", self._data)
         (self.home.kafka / "log4j2.xml").write_text(render("log4j2.xml"), encoding="utf-8")
         if not self._data.is_dir():
@@ -128,19 +127,16 @@ class KafkaServer:
         properties.unlink()
 
 
-def fetch_jars(target: Path, *, java: str) -> None:
+def fetch_jars(target: Path) -> None:
     """Fetch Kafka and all it needs with Maven, whole or not at all; two at a time do not disturb each other.
 
     Raises:
-        ToolMissing: there is no Maven.
+        ToolMissing: there is no Maven, or no Java for it.
         PreparationFailed: Maven failed twice.
 
     """
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise ToolMissing(
-            "Kafka is fetched with Maven and no mvn is on PATH: apt-get install -y --no-install-recommends maven"
-        )
+    # Maven runs on the machine's own Java, of any version, because that one trusts what the machine trusts.
+    require_tools({"mvn": "maven", "java": "default-jre-headless"}, purpose="fetching Kafka with Maven")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as scratch:
         pom, jars = Path(scratch) / "pom.xml", Path(scratch) / "jars"
@@ -149,11 +145,9 @@ def fetch_jars(target: Path, *, java: str) -> None:
         for attempt in range(1, _FETCH_ATTEMPTS + 1):
             try:
                 run_tool(
-                    [maven, "-q", "-B", "--strict-checksums", "-f", str(pom), *copy],
+                    ["mvn", "-q", "-B", "--strict-checksums", "-f", str(pom), *copy],
                     what="fetching Kafka with Maven",
                     timeout_s=_FETCH_TIMEOUT_S,
-                    # Maven looks for a Java of its own on PATH, where there may be none or an old one.
-                    environ={**os.environ, "JAVA_HOME": str(Path(java).resolve().parent.parent)},
                 )
                 break
             except PreparationFailed:

@@ -1,24 +1,36 @@
-"""Running a tool of the machine to its end: bounded in time, its failure told in one line."""
+"""Tools of the machine: whether they are there, and running one to its end with its failure told in one line."""
 
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from unrip.local.errors import PreparationFailed
+from unrip.local.errors import PreparationFailed, ToolMissing
+
+#: As in `scripts/system-packages`, which names all packages at once.
+INSTALL_COMMAND = "apt-get install -y --no-install-recommends"
 
 #: Where tools say what went wrong; what they print after it is advice, a usage text or a stack trace.
 _COMPLAINT = re.compile(r"error|exception|fatal", re.IGNORECASE)
 
 
-def run_tool(
-    argv: Sequence[str],
-    *,
-    what: str,
-    timeout_s: float,
-    stdin: str = "",
-    environ: Mapping[str, str] | None = None,
-) -> None:
-    """Run a command and wait for it, in the environment given or else in ours.
+def require_tools(packages: Mapping[str, str], *, purpose: str) -> None:
+    """Refuse to go on without commands of the machine; `packages` says which Debian package brings each.
+
+    Raises:
+        ToolMissing: names them and the command that installs them.
+
+    """
+    missing = {tool: package for tool, package in packages.items() if shutil.which(tool) is None}
+    if missing:
+        raise ToolMissing(
+            f"{purpose} needs {' and '.join(missing)}, not found on PATH:"
+            f" {INSTALL_COMMAND} {' '.join(sorted(set(missing.values())))}"
+        )
+
+
+def run_tool(argv: Sequence[str], *, what: str, timeout_s: float, stdin: str = "") -> None:
+    """Run a command and wait for it.
 
     Raises:
         PreparationFailed: it could not be started, took too long or failed; the message holds its complaint.
@@ -33,7 +45,6 @@ def run_tool(
             check=False,
             timeout=timeout_s,
             cwd="/",
-            env=environ,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PreparationFailed(f"{what} failed: {error}") from error
@@ -44,4 +55,4 @@ def run_tool(
 def _complaint(output: str, returncode: int) -> str:
     said = [line.strip() for line in output.splitlines() if line.strip()]
     complaints = [line for line in said if _COMPLAINT.search(line)]
-    return (complaints or said[-1:] or [f"exit code {returncode}"])[0]
+    return (complaints or said[:1] or [f"exit code {returncode}"])[0]
