@@ -13,7 +13,7 @@ import time
 import xmlrpc.client
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from unrip.local.errors import AlreadyRunning, LocalError, SupervisorUnreachable
 from unrip.local.paths import Home, write_private
@@ -33,7 +33,7 @@ _ENDED = {"STOPPED", "EXITED", "FATAL"}
 
 _BASE_CONF = f"""\
 [unix_http_server]
-file={_SOCKET}
+file=/proc/self/cwd/{_SOCKET}
 chmod=0700
 
 [supervisord]
@@ -92,7 +92,8 @@ class Supervisor:
             command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
         log = self._home.log_of("supervisord")
         with log.open("ab") as output:
-            # Relative paths from the run folder: an address of a unix socket has 107 bytes, a home may be deeper.
+            # The configuration names all places from the run folder: the address of a unix socket has 107 bytes and
+            # supervisord's format its own ideas about some characters, and a home may be deeper and called anything.
             self._process = subprocess.Popen(  # noqa: S603 -- argv is ours
                 command,
                 cwd=self._home.run,
@@ -114,6 +115,7 @@ class Supervisor:
         try:
             self._call("getPID")
         except SupervisorUnreachable:
+            self._reap()
             return False
         except xmlrpc.client.Fault:  # it is on its way out, and there until it is gone
             return True
@@ -191,11 +193,15 @@ class Supervisor:
     def _await_end(self, pid: int) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while _is_alive(pid):
-            if self._process is not None:
-                self._process.poll()
             if time.monotonic() > deadline:
                 raise LocalError(f"supervisord (pid {pid}) does not end; see {self._home.log_of('supervisord')}")
             time.sleep(_POLL_S)
+        self._reap()
+
+    def _reap(self) -> None:
+        """Take note of the end of a supervisord that was our child."""
+        if self._process is not None:
+            self._process.poll()
 
     def _write_conf(self) -> None:
         sections = [program.section() for program in self._programs.values()]
@@ -276,11 +282,7 @@ class _UnixTransport(xmlrpc.client.Transport):
         super().__init__()
         self._folder = folder
 
-    def make_connection(self, host: object) -> _UnixConnection:  # noqa: ARG002 -- there is only one place to go
-        return _UnixConnection(self._folder)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def make_connection(self, host: object) -> _UnixConnection:
+        connection = _UnixConnection(self._folder)
+        self._connection = host, connection  # where the base class's close() looks for it
+        return connection
