@@ -14,10 +14,12 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from unrip.bus.kafka_errors import bus_error
+from unrip.bus.kafka_errors import NO_LEADER_YET, bus_error
 from unrip.bus.ports import SettingDifference, TopicReport
 from unrip.bus.settings import REQUEST_TIMEOUT_S, client_settings
 from unrip.messages.topics import Topic
+
+_NO_LEADER_PAUSE_S = 0.05
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -87,8 +89,15 @@ class KafkaAdmin:
         request = {TopicPartition(name, 0): which for name in topics}
         if not request:
             return {}
-        answers = await _all(self._client.list_offsets(request, request_timeout=self._timeout_s))
-        return {place.topic: answer.offset for place, answer in answers.items()}
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        while True:
+            futures = self._client.list_offsets(request, request_timeout=self._timeout_s)
+            try:
+                return {place.topic: (await asyncio.wrap_future(future)).offset for place, future in futures.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in NO_LEADER_YET or asyncio.get_running_loop().time() > deadline:
+                    raise bus_error(error) from None
+            await asyncio.sleep(_NO_LEADER_PAUSE_S)
 
     async def _create(self, topics: Mapping[str, dict[str, str]], replication_factor: int) -> None:
         new = [

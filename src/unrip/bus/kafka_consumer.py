@@ -8,7 +8,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,6 +48,14 @@ class _Subscription:
     done: asyncio.Future[None]
 
 
+@dataclass
+class _Place:
+    """The id a topic had when reading began, and the offset that is read next."""
+
+    topic_id: str
+    next_offset: int
+
+
 class KafkaConsumer:
     """Reads topics in one thread and hands batches to the loop; see `ports.Consumer`.
 
@@ -63,10 +71,12 @@ class KafkaConsumer:
         self._batch_max = batch_max
         self._admin = KafkaAdmin(bootstrap)
         self._ids = _IdCheck(bootstrap)
-        self._client = ConfluentConsumer(consumer_settings(bootstrap))
+        self._settings = consumer_settings(bootstrap)
+        self._client = ConfluentConsumer(self._settings)
         self._subscriptions: queue.SimpleQueue[_Subscription] = queue.SimpleQueue()
-        #: Topic to the id it had when reading began; written by the poll thread only.
-        self._topics: dict[str, str] = {}
+        #: What is being read; written by the poll thread only.
+        self._topics: dict[str, _Place] = {}
+        self._renew_client = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
 
@@ -103,8 +113,9 @@ class KafkaConsumer:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._assign_new()
                 self._drop_recreated()
+                self._renew()
+                self._assign_new()
                 first = self._client.poll(_POLL_S)
                 if first is None:
                     continue
@@ -121,13 +132,14 @@ class KafkaConsumer:
                 new = self._subscriptions.get_nowait()
                 place = new.assignment
                 self._client.incremental_assign([TopicPartition(place.topic, 0, place.offset)])
-                self._topics[place.topic] = place.topic_id
+                self._topics[place.topic] = _Place(place.topic_id, place.offset)
                 self._call(_finish, new.done)
 
     def _drop_recreated(self) -> None:
         for topic, found in self._ids.poll(self._topics).items():
-            if topic in self._topics and found != self._topics[topic]:
-                self._lose(topic, TopicRecreated(_recreated(topic, self._topics[topic], found)))
+            place = self._topics.get(topic)
+            if place is not None and found != place.topic_id:
+                self._lose(topic, TopicRecreated(_recreated(topic, place.topic_id, found)))
 
     def _record(self, message: Message) -> Record | None:
         """The record, or None for an error (which may end the topic) and for what a dropped topic still had queued."""
@@ -139,19 +151,34 @@ class KafkaConsumer:
             return None
         if topic is None or topic not in self._topics:
             return None
-        return _as_record(message, topic, self._topics[topic])
+        place = self._topics[topic]
+        record = _as_record(message, topic, place.topic_id)
+        place.next_offset = record.offset + 1
+        return record
 
     def _why_out_of_range(self, topic: str, error: KafkaError) -> BusError:
         """An offset is gone because the topic is another one, or because retention was faster than we."""
         found = self._ids.ask([topic]).get(topic)
-        if found is not None and found != self._topics[topic]:
-            return TopicRecreated(_recreated(topic, self._topics[topic], found))
+        was = self._topics[topic].topic_id
+        if found is not None and found != was:
+            return TopicRecreated(_recreated(topic, was, found))
         return OffsetOutOfRange(f"{topic}: {error.str()}")
 
     def _lose(self, topic: str, why: BusError) -> None:
         del self._topics[topic]
-        self._client.incremental_unassign([TopicPartition(topic, 0)])
+        self._renew_client = True
         self._call(self._on_topic_lost, topic, why)
+
+    def _renew(self) -> None:
+        """After a loss go on with a new client.
+
+        The old one remembers the lost topic's leader epochs and would never read a topic of the same name again.
+        """
+        if self._renew_client:
+            self._renew_client = False
+            self._client.close()
+            self._client = ConfluentConsumer(self._settings)
+            self._client.assign([TopicPartition(t, 0, place.next_offset) for t, place in self._topics.items()])
 
     def _hand_over(self, records: Sequence[Record]) -> bool:
         """Wait until the loop has taken the batch; return False when reading must end."""
@@ -183,17 +210,17 @@ class _IdCheck:
         self._pending: dict[str, concurrent.futures.Future[Any]] = {}
         self._next_at = 0.0
 
-    def poll(self, topics: dict[str, str]) -> dict[str, str]:
+    def poll(self, topics: Iterable[str]) -> dict[str, str]:
         """The ids that have come in since the last call; asks again when it is time."""
         found: dict[str, str] = {}
         for topic, future in list(self._pending.items()):
             if future.done():
                 del self._pending[topic]
                 found |= _id_of(topic, future)
-        now = time.monotonic()
-        if topics and not self._pending and now >= self._next_at:
+        names, now = list(topics), time.monotonic()
+        if names and not self._pending and now >= self._next_at:
             self._next_at = now + _ID_CHECK_S
-            self._pending = self._client.describe_topics(TopicCollection(list(topics)), request_timeout=_ID_CHECK_S)
+            self._pending = self._client.describe_topics(TopicCollection(names), request_timeout=_ID_CHECK_S)
         return found
 
     def ask(self, topics: list[str]) -> dict[str, str]:

@@ -15,6 +15,8 @@ _UNAVAILABLE = {
     KafkaError._TRANSPORT,  # noqa: SLF001 - see above
     KafkaError._DESTROY,  # noqa: SLF001 - see above
 }
+#: A topic that was just created has no leader yet, or not everybody knows it yet: ask again.
+NO_LEADER_YET = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 _MISSING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID}
 
 
