@@ -1,1 +1,1 @@
-"""Kafka: producer, consumer, admin, and an in-memory twin with the same contract tests."""
+"""Kafka behind three small ports (producer, consumer, admin), with an in-memory twin that makes the same promises."""

@@ -1,0 +1,268 @@
+"""The consumer: manual assignment, one poll thread, and a loop that decides when the next batch may come."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from confluent_kafka import Consumer as ConfluentConsumer
+from confluent_kafka import KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from unrip.bus.kafka_admin import KafkaAdmin
+from unrip.bus.kafka_errors import OFFSET_NOT_THERE
+from unrip.bus.ports import (
+    Assignment,
+    BusError,
+    HandlerFailed,
+    OffsetOutOfRange,
+    OnRecords,
+    OnTopicLost,
+    Record,
+    Start,
+    TopicMissing,
+    TopicRecreated,
+    starting_offset,
+)
+from unrip.bus.settings import client_settings, consumer_settings
+
+#: How long one poll waits for a first record; also how soon a new subscription or a stop is noticed.
+_POLL_S = 0.05
+#: How often the topics are asked for their ids. A record of a recreated topic can be mistaken for one of the old topic
+#: only within this time, and only if the new topic already holds more records than were read of the old one.
+_ID_CHECK_S = 1.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class _Subscription:
+    assignment: Assignment
+    done: asyncio.Future[None]
+
+
+@dataclass
+class _Place:
+    """The id a topic had when reading began, and the offset that is read next."""
+
+    topic_id: str
+    next_offset: int
+
+
+class KafkaConsumer:
+    """Reads topics in one thread and hands batches to the loop; see `ports.Consumer`.
+
+    The thread waits until the loop has taken a batch before it reads the next one, so nothing piles up in the process
+    but what librdkafka prefetches, which is bounded.
+    """
+
+    def __init__(
+        self, bootstrap: str, *, on_records: OnRecords, on_topic_lost: OnTopicLost, batch_max: int = 500
+    ) -> None:
+        self._on_records = on_records
+        self._on_topic_lost = on_topic_lost
+        self._batch_max = batch_max
+        self._admin = KafkaAdmin(bootstrap)
+        self._ids = _IdCheck(bootstrap)
+        self._settings = consumer_settings(bootstrap)
+        self._client = ConfluentConsumer(self._settings)
+        self._subscriptions: queue.SimpleQueue[_Subscription] = queue.SimpleQueue()
+        #: What is being read; written by the poll thread only.
+        self._topics: dict[str, _Place] = {}
+        self._renew_client = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
+
+    async def start(self) -> None:
+        """Begin; call once, in the loop that handles the records."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def subscribe(self, topic: str, start: Start) -> Assignment:
+        """Read a topic too; return where reading starts."""
+        topic_id = (await self._admin.topic_ids([topic])).get(topic)
+        if topic_id is None:
+            raise TopicMissing(f"there is no topic {topic!r}: create the topics first")
+        first = await self._admin.first_offsets([topic])
+        end = await self._admin.end_offsets([topic])
+        assignment = starting_offset(topic, topic_id, start, first=first[topic], end=end[topic])
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._subscriptions.put(_Subscription(assignment, done))
+        await done
+        return assignment
+
+    async def end_offsets(self) -> dict[str, int]:
+        """For each subscribed topic the offset its next record will get."""
+        return await self._admin.end_offsets(list(self._topics))
+
+    async def stop(self) -> None:
+        """Read nothing more; return when the thread has ended."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    # --- below here everything runs in the poll thread ---
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._drop_recreated()
+                self._renew()
+                self._assign_new()
+                first = self._client.poll(_POLL_S)
+                if first is None:
+                    continue
+                batch = [first, *self._client.consume(self._batch_max - 1, timeout=0)]
+                records = [record for message in batch if (record := self._record(message)) is not None]
+                if records and not self._hand_over(records):
+                    return
+        finally:
+            self._client.close()
+
+    def _assign_new(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                new = self._subscriptions.get_nowait()
+                place = new.assignment
+                self._client.incremental_assign([TopicPartition(place.topic, 0, place.offset)])
+                self._topics[place.topic] = _Place(place.topic_id, place.offset)
+                self._call(_finish, new.done)
+
+    def _drop_recreated(self) -> None:
+        for topic, found in self._ids.poll(self._topics).items():
+            place = self._topics.get(topic)
+            if place is not None and found != place.topic_id:
+                self._lose(topic, TopicRecreated(_recreated(topic, place.topic_id, found)))
+
+    def _record(self, message: Message) -> Record | None:
+        """The record, or None for an error (which may end the topic) and for what a dropped topic still had queued."""
+        topic, error = message.topic(), message.error()
+        if error is not None:
+            if error.code() == OFFSET_NOT_THERE and topic in self._topics:
+                self._lose(topic, self._why_out_of_range(topic, error))
+            # Any other error is a state of the connection, which heals by itself and which the watch reports.
+            return None
+        if topic is None or topic not in self._topics:
+            return None
+        place = self._topics[topic]
+        record = _as_record(message, topic, place.topic_id)
+        place.next_offset = record.offset + 1
+        return record
+
+    def _why_out_of_range(self, topic: str, error: KafkaError) -> BusError:
+        """An offset is gone because the topic is another one, or because retention was faster than we."""
+        found = self._ids.ask([topic]).get(topic)
+        was = self._topics[topic].topic_id
+        if found is not None and found != was:
+            return TopicRecreated(_recreated(topic, was, found))
+        return OffsetOutOfRange(f"{topic}: {error.str()}")
+
+    def _lose(self, topic: str, why: BusError) -> None:
+        del self._topics[topic]
+        self._renew_client = True
+        self._call(self._on_topic_lost, topic, why)
+
+    def _renew(self) -> None:
+        """After a loss go on with a new client.
+
+        The old one remembers the lost topic's leader epochs and would never read a topic of the same name again.
+        """
+        if self._renew_client:
+            self._renew_client = False
+            self._client.close()
+            self._client = ConfluentConsumer(self._settings)
+            self._client.assign([TopicPartition(t, 0, place.next_offset) for t, place in self._topics.items()])
+
+    def _hand_over(self, records: Sequence[Record]) -> bool:
+        """Wait until the loop has taken the batch; return False when reading must end."""
+        taken = asyncio.run_coroutine_threadsafe(_take(self._on_records, records), self._loop)
+        while not self._stopping.is_set():
+            try:
+                taken.result(timeout=_POLL_S)
+            except TimeoutError:
+                continue
+            except Exception as error:  # whatever our own handler raised, it must not end in silence
+                for topic in list(self._topics):
+                    self._lose(topic, HandlerFailed(f"handling records raised {error!r}"))
+                return False
+            return True
+        taken.cancel()
+        return False
+
+    def _call(self, function: Any, *arguments: Any) -> None:
+        # A closed loop has nobody left who could want to know.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+
+class _IdCheck:
+    """Asks for topic ids once a second without ever making the poll thread wait."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._client = AdminClient(client_settings(bootstrap))
+        self._pending: dict[str, concurrent.futures.Future[Any]] = {}
+        self._next_at = 0.0
+
+    def poll(self, topics: Iterable[str]) -> dict[str, str]:
+        """The ids that have come in since the last call; asks again when it is time."""
+        found: dict[str, str] = {}
+        for topic, future in list(self._pending.items()):
+            if future.done():
+                del self._pending[topic]
+                found |= _id_of(topic, future)
+        names, now = list(topics), time.monotonic()
+        if names and not self._pending and now >= self._next_at:
+            self._next_at = now + _ID_CHECK_S
+            self._pending = self._client.describe_topics(TopicCollection(names), request_timeout=_ID_CHECK_S)
+        return found
+
+    def ask(self, topics: list[str]) -> dict[str, str]:
+        """The ids, waiting for at most about a second."""
+        found: dict[str, str] = {}
+        futures = self._client.describe_topics(TopicCollection(topics), request_timeout=_ID_CHECK_S)
+        for topic, future in futures.items():
+            concurrent.futures.wait([future], timeout=2 * _ID_CHECK_S)
+            found |= _id_of(topic, future)
+        return found
+
+
+def _id_of(topic: str, future: concurrent.futures.Future[Any]) -> dict[str, str]:
+    """One answer; an unreachable broker or a missing topic is none, and is asked again."""
+    try:
+        return {topic: str(future.result(timeout=0).topic_id)}
+    except (KafkaException, TimeoutError):
+        return {}
+
+
+def _recreated(topic: str, was: str, found: str) -> str:
+    return f"{topic} is another topic now (id {found}, read so far {was}): its offsets mean other records"
+
+
+def _as_record(message: Message, topic: str, topic_id: str) -> Record:
+    key, value = message.key(), message.value()
+    _, milliseconds = message.timestamp()
+    return Record(
+        topic=topic,
+        topic_id=topic_id,
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        key=None if key is None else key.decode(errors="replace"),
+        value=value or b"",
+        timestamp=_EPOCH + timedelta(milliseconds=milliseconds),
+    )
+
+
+async def _take(on_records: OnRecords, records: Sequence[Record]) -> None:
+    await on_records(records)
+
+
+def _finish(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)

@@ -1,0 +1,61 @@
+"""Is the broker there? A cheap question twice a second, and the client's own word in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from unrip.bus.kafka_errors import ALL_BROKERS_DOWN
+from unrip.bus.ports import OnState
+from unrip.bus.settings import client_settings
+
+_INTERVAL_S = 0.5
+#: A broker that needs longer than this for "who is there" is of no use to a quote.
+_PROBE_TIMEOUT_S = 1.0
+
+
+class BrokerWatch:
+    """Calls `on_state(up, reason)` in the loop, once at the first answer and then at every change."""
+
+    def __init__(self, bootstrap: str, on_state: OnState) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_state = on_state
+        self._up: bool | None = None
+        self._client = AdminClient(client_settings(bootstrap), error_cb=self._client_failed)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kafka-watch", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End the watch."""
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._probe()
+            # Waits, and serves the error callback meanwhile: a lost connection is reported at once.
+            self._client.poll(_INTERVAL_S)
+
+    def _probe(self) -> None:
+        try:
+            self._client.describe_cluster(request_timeout=_PROBE_TIMEOUT_S).result(timeout=2 * _PROBE_TIMEOUT_S)
+        except (KafkaException, TimeoutError) as error:
+            cause = error.args[0].str() if isinstance(error, KafkaException) else "no answer"
+            self._report(up=False, reason=cause)
+        else:
+            self._report(up=True, reason="the broker answers")
+
+    def _client_failed(self, error: KafkaError) -> None:
+        if error.code() == ALL_BROKERS_DOWN:
+            self._report(up=False, reason=error.str())
+
+    def _report(self, *, up: bool, reason: str) -> None:
+        if up != self._up:
+            self._up = up
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left who could want to know
+                self._loop.call_soon_threadsafe(self._on_state, up, reason)

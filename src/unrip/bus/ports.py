@@ -1,0 +1,216 @@
+"""What the rest of the house may ask of a message bus.
+
+Errors of the bus:
+
+* BusError
+  x BusUnavailable      the broker did not answer in time; ask again
+  x TopicMissing        the topic is not there: create the topics
+  x TopicRecreated      the topic is another one than the one that was being read
+  x OffsetOutOfRange    the records that should be read next are not there
+  x HandlerFailed       our own handler of records raised: a programming error
+"""
+
+# ruff: noqa: N818 - each name states what is the case
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from unrip.domain.values import Value
+from unrip.messages.topics import Topic
+
+
+class BusError(Exception):
+    """The message bus could not be used."""
+
+
+class BusUnavailable(BusError):
+    """The broker did not answer in time."""
+
+
+class TopicMissing(BusError):
+    """There is no topic of this name."""
+
+
+class TopicRecreated(BusError):
+    """A topic of this name exists, but it is not the one that was being read: its offsets mean other records."""
+
+
+class OffsetOutOfRange(BusError):
+    """The next record to read is not in the topic: deleted by retention, or the log is shorter than it was."""
+
+
+class HandlerFailed(BusError):
+    """The handler of a batch raised; nothing more is read."""
+
+
+class Record(Value):
+    """One record as stored. `topic_id` names the incarnation of the topic that `offset` counts in."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    key: str | None
+    #: Empty for a tombstone.
+    value: bytes
+    #: The producer's time stamp, UTC.
+    timestamp: datetime
+
+
+class Where(StrEnum):
+    """Where reading starts when no offset is known."""
+
+    BEGINNING = "beginning"
+    LAST = "last"
+    """The last record and all after it."""
+    END = "end"
+    """Only what is produced from now on."""
+
+
+class Start(Value):
+    """Where to start reading.
+
+    With `topic_id` and `offset`: at that offset, or at the beginning where the topic has another id by now (a lost
+    broker starts empty). Otherwise at `where`.
+    """
+
+    where: Where = Where.BEGINNING
+    topic_id: str | None = None
+    offset: int | None = None
+
+
+class Assignment(Value):
+    """Where reading really started, and what that means for the offset that was asked for."""
+
+    topic: str
+    topic_id: str
+    offset: int
+    #: The topic has another id than the start named, so it is read from its beginning.
+    other_topic: bool = False
+    #: Records between the offset that was asked for and the first one that is left; retention took them.
+    lost: int = 0
+
+
+#: `(offset, None)` when the broker has acknowledged, `(None, why)` when it refused or did not say within the bound.
+OnDelivery = Callable[[int | None, str | None], None]
+#: Takes one batch. Nothing more is read before it returns: this is the backpressure.
+OnRecords = Callable[[Sequence[Record]], Awaitable[None]]
+#: A topic can no longer be read, and why; the other topics go on.
+OnTopicLost = Callable[[str, BusError], None]
+#: The broker answers, or no longer does, and why.
+OnState = Callable[[bool, str], None]
+
+
+class Producer(Protocol):
+    """Sends records, in order, each acknowledged by all replicas."""
+
+    def produce(self, topic: str, key: str, value: bytes, on_delivery: OnDelivery) -> None:
+        """Queue one record and return at once; call from the loop's thread.
+
+        `on_delivery` is called exactly once, in the loop, in the order of the acknowledgements. Never raises: a full
+        queue is a failed delivery.
+        """
+        ...
+
+    async def flush(self, timeout_s: float) -> int:
+        """Wait until every delivery has been reported; return how many have not when the time is over."""
+        ...
+
+    async def close(self, timeout_s: float) -> None:
+        """Flush, report what is left as failed, and release everything."""
+        ...
+
+
+class Consumer(Protocol):
+    """Reads topics from given places on, without a group."""
+
+    async def start(self) -> None:
+        """Begin; call once, in the loop that handles the records."""
+        ...
+
+    async def subscribe(self, topic: str, start: Start) -> Assignment:
+        """Read a topic too.
+
+        Raises:
+            BusUnavailable: nothing has changed; ask again.
+            TopicMissing: create the topics first.
+            OffsetOutOfRange: the offset lies beyond the end of the topic it names.
+
+        """
+        ...
+
+    async def end_offsets(self) -> dict[str, int]:
+        """For each subscribed topic the offset its next record will get: lag is this less what was handled.
+
+        Raises:
+            BusUnavailable: the broker did not say.
+
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Read nothing more; return when no handler is running. A batch not yet taken is given up."""
+        ...
+
+
+class SettingDifference(Value):
+    """A topic's setting that is not what the table of topics says."""
+
+    topic: str
+    setting: str
+    wanted: str
+    found: str
+
+
+class TopicReport(Value):
+    """What `ensure_topics` did and found."""
+
+    created: tuple[str, ...]
+    differences: tuple[SettingDifference, ...]
+
+
+class Admin(Protocol):
+    """Creates topics and answers questions about them."""
+
+    async def ensure_topics(self, topics: Iterable[Topic], *, replication_factor: int = 1) -> TopicReport:
+        """Create what is missing; report, and leave alone, what has other settings.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+            BusError: it refused, for example because it has fewer brokers than replicas were asked for.
+
+        """
+        ...
+
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """The ids of those topics that exist.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+
+        """
+        ...
+
+
+def starting_offset(topic: str, topic_id: str, start: Start, *, first: int, end: int) -> Assignment:
+    """Work out where reading starts in a topic that holds the offsets `first` to `end - 1`.
+
+    Raises:
+        OffsetOutOfRange: the offset lies beyond the end.
+
+    """
+    if start.offset is not None and start.topic_id == topic_id:
+        if start.offset > end:
+            raise OffsetOutOfRange(
+                f"{topic} ends at offset {end}, before {start.offset}: the broker has lost records of this topic"
+            )
+        offset = max(start.offset, first)
+        return Assignment(topic=topic, topic_id=topic_id, offset=offset, lost=offset - start.offset)
+    if start.offset is not None:
+        return Assignment(topic=topic, topic_id=topic_id, offset=first, other_topic=True)
+    offset = {Where.BEGINNING: first, Where.LAST: max(first, end - 1), Where.END: end}[start.where]
+    return Assignment(topic=topic, topic_id=topic_id, offset=offset)

@@ -1,0 +1,105 @@
+"""A bus for a contract test: the real broker or the in-memory twin behind the same handful of factories."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from unrip.bus.kafka_admin import KafkaAdmin
+from unrip.bus.kafka_consumer import KafkaConsumer
+from unrip.bus.kafka_producer import KafkaProducer
+from unrip.bus.kafka_watch import BrokerWatch
+from unrip.bus.memory import MemoryAdmin, MemoryBroker, MemoryConsumer, MemoryProducer, MemoryWatch
+from unrip.bus.ports import Admin, BusError, Consumer, OnState, Producer, Record
+from unrip.messages.topics import DAY_MS, Topic
+
+
+def fresh_topic(**changes: object) -> Topic:
+    """A topic that nobody else uses."""
+    settings = {"name": f"test.{uuid.uuid4().hex}", "payload": dict, "key": str, "retention_ms": DAY_MS}
+    return Topic(**(settings | changes))  # type: ignore[arg-type]
+
+
+async def eventually(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    """Return as soon as the condition holds; fail when it does not in time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not become true in time"
+        await asyncio.sleep(0.005)
+
+
+@dataclass
+class Received:
+    """What a consumer handed over."""
+
+    records: list[Record] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    lost: dict[str, BusError] = field(default_factory=dict)
+
+    async def take(self, records: object) -> None:
+        batch: list[Record] = list(records)  # type: ignore[call-overload]
+        self.batches.append(len(batch))
+        self.records += batch
+
+    def lose(self, topic: str, why: BusError) -> None:
+        self.lost[topic] = why
+
+    @property
+    def values(self) -> list[bytes]:
+        return [record.value for record in self.records]
+
+
+@dataclass
+class KafkaBus:
+    bootstrap: str
+
+    def producer(self, **options: int) -> Producer:
+        return KafkaProducer(self.bootstrap, **options)
+
+    def consumer(self, received: Received, **options: int) -> Consumer:
+        return KafkaConsumer(self.bootstrap, on_records=received.take, on_topic_lost=received.lose, **options)
+
+    def admin(self) -> Admin:
+        return KafkaAdmin(self.bootstrap)
+
+    def watch(self, on_state: OnState) -> BrokerWatch:
+        return BrokerWatch(self.bootstrap, on_state)
+
+    async def recreate(self, topic: Topic) -> None:
+        """Delete a topic and create it again once it is really gone."""
+        admin = KafkaAdmin(self.bootstrap)
+        (deletion,) = admin._client.delete_topics([topic.name]).values()
+        await asyncio.wrap_future(deletion)
+        for _ in range(200):
+            if (await admin.ensure_topics([topic])).created:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError("the broker does not forget the topic")
+
+
+@dataclass
+class MemoryBus:
+    broker: MemoryBroker = field(default_factory=lambda: MemoryBroker(clock=lambda: datetime.now(UTC)))
+
+    def producer(self, **options: int) -> Producer:
+        return MemoryProducer(self.broker, **options)
+
+    def consumer(self, received: Received, **options: int) -> Consumer:
+        return MemoryConsumer(self.broker, on_records=received.take, on_topic_lost=received.lose, **options)
+
+    def admin(self) -> Admin:
+        return MemoryAdmin(self.broker)
+
+    def watch(self, on_state: OnState) -> MemoryWatch:
+        return MemoryWatch(self.broker, on_state)
+
+    async def recreate(self, topic: Topic) -> None:
+        self.broker.delete_topic(topic.name)
+        self.broker.create_topic(topic)
+
+
+Bus = KafkaBus | MemoryBus
