@@ -21,7 +21,7 @@ def encode_json(value: object) -> str:
     return _ENCODER.encode(value).decode()
 
 
-def decode_json(text: str | bytes) -> Any:  # noqa: ANN401  (JSON of strangers is checked where it is used)
+def decode_json(text: str | bytes) -> Any:
     """Read strict JSON (no NaN, no lone surrogate), integers exact; raises ValueError."""
     try:
         return msgspec.json.decode(text)

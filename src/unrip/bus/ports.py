@@ -65,8 +65,6 @@ class Where(StrEnum):
     """Where reading starts when no offset is known."""
 
     BEGINNING = "beginning"
-    LAST = "last"
-    """The last record and all after it."""
     END = "end"
     """Only what is produced from now on."""
 
@@ -75,12 +73,13 @@ class Start(Value):
     """Where to start reading.
 
     With `topic_id` and `offset`: at that offset, or at the beginning where the topic has another id by now (a lost
-    broker starts empty). Otherwise at `where`.
+    broker starts empty). Otherwise at `where`, or `tail` records before the end.
     """
 
     where: Where = Where.BEGINNING
     topic_id: str | None = None
     offset: int | None = None
+    tail: int | None = None
 
 
 class Assignment(Value):
@@ -89,6 +88,8 @@ class Assignment(Value):
     topic: str
     topic_id: str
     offset: int
+    #: The offset that the next record will get, as of the subscription: from there on records are new.
+    end: int
     #: The topic has another id than the start named, so it is read from its beginning.
     other_topic: bool = False
     #: Records between the offset that was asked for and the first one that is left; retention took them.
@@ -209,8 +210,10 @@ def starting_offset(topic: str, topic_id: str, start: Start, *, first: int, end:
                 f"{topic} ends at offset {end}, before {start.offset}: the broker has lost records of this topic"
             )
         offset = max(start.offset, first)
-        return Assignment(topic=topic, topic_id=topic_id, offset=offset, lost=offset - start.offset)
+        return Assignment(topic=topic, topic_id=topic_id, offset=offset, end=end, lost=offset - start.offset)
     if start.offset is not None:
-        return Assignment(topic=topic, topic_id=topic_id, offset=first, other_topic=True)
-    offset = {Where.BEGINNING: first, Where.LAST: max(first, end - 1), Where.END: end}[start.where]
-    return Assignment(topic=topic, topic_id=topic_id, offset=offset)
+        return Assignment(topic=topic, topic_id=topic_id, offset=first, end=end, other_topic=True)
+    if start.tail is not None:
+        return Assignment(topic=topic, topic_id=topic_id, offset=max(first, end - start.tail), end=end)
+    offset = first if start.where is Where.BEGINNING else end
+    return Assignment(topic=topic, topic_id=topic_id, offset=offset, end=end)

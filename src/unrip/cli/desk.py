@@ -64,7 +64,8 @@ class ControlClient:
 
         """
         token = read_secret_file(self._settings.control.read_token_file, "token file")
-        return self._call("GET", service, "/state", token)
+        state: dict[str, Any] = self._call("GET", service, "/state", token)
+        return state
 
     def act(self, service: str, action: str, *, reason: str, **arguments: Any) -> dict[str, Any]:
         """Tell a service to do something; the outcome says whether it was followed.
@@ -74,7 +75,8 @@ class ControlClient:
 
         """
         token = read_secret_file(self._settings.control.operator_token_file, "token file")
-        return self._call("POST", service, f"/{action}", token, {"reason": reason, **arguments})
+        outcome: dict[str, Any] = self._call("POST", service, f"/{action}", token, {"reason": reason, **arguments})
+        return outcome
 
     def _call(self, method: str, service: str, path: str, token: str, body: dict[str, Any] | None = None) -> Any:
         url = f"{self.url_of(service)}{path}"

@@ -38,7 +38,7 @@ from unrip.service.http import build_app
 from unrip.service.jsonable import jsonable
 from unrip.service.logs import configure_logs, write_log
 from unrip.service.metrics import Metrics
-from unrip.service.publisher import Publisher
+from unrip.service.publisher import Delivery, Publisher
 from unrip.service.reader import Reader
 from unrip.service.runner import Runner
 from unrip.service.settings import Settings, SettingsError
@@ -82,7 +82,7 @@ class Frame:
                 random=random.Random(secrets.token_bytes(16)),  # noqa: S311 - jitter, not keys
                 emit=self._emit,
                 metrics=self._metrics,
-                produce=lambda effect, on_delivery: self._publisher.produce(effect, on_delivery),
+                produce=self._produce,
             )
         )
         self._runner = Runner(self._wiring.logic, clock=wall_clock, on_fault=self._on_fault)
@@ -181,7 +181,7 @@ class Frame:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.control.drain_bound_s):
                 await self._reader.stop()
-                while not self._wiring.logic.idle():
+                while not self._wiring.logic.idle():  # noqa: ASYNC110 - the logic is pure and sets no asyncio events
                     await asyncio.sleep(0.01)
                 for leave in self._wiring.before_leaving:
                     await leave()
@@ -228,6 +228,9 @@ class Frame:
 
     def _emit(self, event: Any) -> None:
         self._runner.emit(event)
+
+    def _produce(self, effect: Publish, on_delivery: Delivery) -> None:
+        self._publisher.produce(effect, on_delivery)
 
     def _perform(self, effect: Effect) -> None:
         self._runner.perform(effect)

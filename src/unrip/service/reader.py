@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from unrip.bus.kafka_consumer import KafkaConsumer
 from unrip.bus.ports import Assignment, BusError, BusUnavailable, HandlerFailed, Record, Start, TopicMissing
 from unrip.messages.codec import decode_event
-from unrip.messages.dead_letters import dead_letter_of_record
 from unrip.messages.envelope import InvalidMessage
 from unrip.service.contract import CaughtUp, Count, Effect, Emit, Log, RecordReceived, Subscribe
+from unrip.service.dead_letters import dead_letter_of_record
 
 #: Between two attempts to subscribe while the broker is away.
 _AGAIN_S = 0.5

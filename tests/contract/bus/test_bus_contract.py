@@ -66,13 +66,18 @@ async def test_a_record_comes_out_as_it_went_in(bus: Bus) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "expected"),
-    [(Where.BEGINNING, [b"a", b"b", b"c", b"d"]), (Where.LAST, [b"c", b"d"]), (Where.END, [b"d"])],
+    ("start", "expected"),
+    [
+        (Start(where=Where.BEGINNING), [b"a", b"b", b"c", b"d"]),
+        (Start(tail=2), [b"b", b"c", b"d"]),
+        (Start(tail=9), [b"a", b"b", b"c", b"d"]),
+        (Start(where=Where.END), [b"d"]),
+    ],
 )
-async def test_reading_starts_where_it_was_told(bus: Bus, where: Where, expected: list[bytes]) -> None:
+async def test_reading_starts_where_it_was_told(bus: Bus, start: Start, expected: list[bytes]) -> None:
     topic = await a_topic(bus)
     await produced(bus, topic, *"abc")
-    consumer, received = await reading(bus, topic, Start(where=where))
+    consumer, received = await reading(bus, topic, start)
     await produced(bus, topic, "d")
     await eventually(lambda: received.values[-1:] == [b"d"])
     await consumer.stop()
@@ -81,7 +86,7 @@ async def test_reading_starts_where_it_was_told(bus: Bus, where: Where, expected
 
 async def test_last_of_an_empty_topic_is_its_next_record(bus: Bus) -> None:
     topic = await a_topic(bus)
-    consumer, received = await reading(bus, topic, Start(where=Where.LAST))
+    consumer, received = await reading(bus, topic, Start(tail=1))
     await produced(bus, topic, "a")
     await eventually(lambda: received.values == [b"a"])
     await consumer.stop()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from unrip.domain.attempt import Offer
 from unrip.domain.values import derived_id
-from unrip.messages.dead_letters import dead_letter_of_frame
 from unrip.messages.payloads import RawQuoteStatus
 from unrip.messages.topics import RAW_QUOTE_STATUS
 from unrip.net.events import FrameReceived, SendFrame
 from unrip.service.contract import Count, Effect, Log, Publish
+from unrip.service.dead_letters import dead_letter_of_frame
 from unrip.venues.near_intents.relay import Malformed, RelaySession, Reply, StatusNotice, SubscriptionRefused
 
 #: The name of the executor's connection.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from fractions import Fraction
+from decimal import Decimal
 
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import Rejection
@@ -97,7 +97,7 @@ class Inspector:
             self.pair,
             command.direction,
             fair_rate=command.fair_rate,
-            eur_per_quote=Fraction(1),
+            eur_per_quote=Decimal(1),
             proposal=proposal,
         )
         if notional > self.policy.notional_ceiling_eur:

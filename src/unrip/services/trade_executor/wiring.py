@@ -110,8 +110,7 @@ def wire(context: Context) -> Wiring:
 
 
 def _signer(context: Context) -> Signer:
-    """
-    The signing key.
+    """The signing key.
 
     Raises:
         SettingsError: no key file is named, it cannot be used, or no account is named.

@@ -1,0 +1,42 @@
+"""What could not be decoded, as an effect: a dead letter on `dlq.invalid_message`."""
+
+from __future__ import annotations
+
+from unrip.bus.ports import Record
+from unrip.domain.values import derived_id
+from unrip.messages.dead_letters import dead_letter, dead_letter_id
+from unrip.messages.topics import DEAD_LETTER
+from unrip.net.events import FrameReceived
+from unrip.service.contract import Publish
+
+
+def dead_letter_of_record(record: Record, reason: str) -> Publish:
+    """A record of one of our topics; whichever consumer meets it writes the same letter."""
+    event_id = dead_letter_id(record.topic, topic_id=record.topic_id, offset=record.offset)
+    letter = dead_letter(
+        source=record.topic,
+        data=record.value,
+        reason=reason,
+        topic_id=record.topic_id,
+        partition=record.partition,
+        offset=record.offset,
+    )
+    return Publish(
+        topic=DEAD_LETTER,
+        event_id=event_id,
+        payload=letter,
+        observed_at=record.timestamp,
+        correlation_id=event_id,
+    )
+
+
+def dead_letter_of_frame(frame: FrameReceived, reason: str) -> Publish:
+    """A frame of a connection; the instant of its receipt is its place."""
+    event_id = derived_id("dead_letter", frame.connection, frame.received_at.isoformat(), frame.text or "")
+    return Publish(
+        topic=DEAD_LETTER,
+        event_id=event_id,
+        payload=dead_letter(source=frame.connection, data=(frame.text or "").encode(), reason=reason),
+        observed_at=frame.received_at,
+        correlation_id=event_id,
+    )
