@@ -1,6 +1,7 @@
-"""The control surface that every service has: probes, state, metrics, actions; the same paths everywhere."""
+"""The control surface that every service has: probes, state, metrics, actions; the same paths everywhere.
 
-from __future__ import annotations
+No postponed annotations in this module: FastAPI must see the dependencies, which are local functions.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Protocol
