@@ -31,8 +31,9 @@ class WorldClient:
     """A running world: its URLs and its control endpoint."""
 
     urls: Mapping[str, str]
-    process: subprocess.Popen[bytes]
     http: httpx.Client
+    #: None where somebody else runs the world.
+    process: subprocess.Popen[bytes] | None = None
 
     def get(self, path: str, **params: Any) -> Any:
         """Read from the control endpoint."""

@@ -1,0 +1,229 @@
+"""A whole desk as scenario tests run it: real processes, real broker and database, the simulated world.
+
+desk.arm()
+quote_id = desk.world.demand(direction="btc_to_eure", amount_in="15000")
+desk.result(quote_id, "settled")
+"""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from confluent_kafka import Producer as ConfluentProducer
+from psycopg.rows import dict_row
+
+from support.servers import free_server_ports, temporary_home
+from support.world import WorldClient
+from unrip.cli.desk import ControlClient
+from unrip.domain.pairs import Direction
+from unrip.local.desk import LocalDesk
+from unrip.local.paths import user_data_folder
+from unrip.local.ports import free_ports
+from unrip.service.settings import Settings
+from unrip.services.registry import SERVICES
+
+WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """A running desk."""
+
+    local: LocalDesk
+    settings: Settings
+    client: ControlClient
+    world: WorldClient
+
+    # --- looking -----------------------------------------------------------------------------------------------------
+
+    def until(self, condition: Callable[[], Any], *, what: str = "condition", timeout_s: float = WITHIN_S) -> Any:
+        """Wait until the condition gives something true, and give that."""
+        deadline = time.monotonic() + timeout_s
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"{what} not met within {timeout_s} s"
+            time.sleep(0.05)
+        return value
+
+    def sql(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
+        """Rows from PostgreSQL."""
+        with psycopg.connect(self.settings.postgres_url(), row_factory=dict_row) as connection:
+            return connection.execute(query, arguments).fetchall()
+
+    def state(self, service: str) -> dict[str, Any]:
+        return self.client.state(service)
+
+    def decision(self, quote_id: str) -> dict[str, Any]:
+        """The decision about a quote as PostgreSQL has it."""
+        rows = self.until(
+            lambda: self.sql(
+                "SELECT event->'payload' AS payload FROM history.trade_decision WHERE quote_id = %s", quote_id
+            ),
+            what=f"a decision about {quote_id} in PostgreSQL",
+        )
+        assert len(rows) == 1, "a quote is decided once"
+        payload: dict[str, Any] = rows[0]["payload"]
+        return payload
+
+    def refused(self, quote_id: str) -> dict[str, Any]:
+        """The decision, which must be a refusal without any submission; gives the guard that refused."""
+        decision = self.decision(quote_id)
+        assert not decision["accepted"], f"{quote_id} was accepted"
+        assert self.submissions(quote_id) == []
+        guard: dict[str, Any] = next(each for each in decision["guards"] if each["reason"] == decision["reason"])
+        assert not guard["passed"]
+        return guard
+
+    def results(self, quote_id: str) -> list[dict[str, Any]]:
+        """All results of a quote's command in PostgreSQL, oldest first."""
+        rows = self.sql(
+            "SELECT event->'payload' AS payload FROM history.trade_result WHERE quote_id = %s ORDER BY \"offset\"",
+            quote_id,
+        )
+        return [row["payload"] for row in rows]
+
+    def result(self, quote_id: str, state: str, *, timeout_s: float = WITHIN_S) -> dict[str, Any]:
+        """The result of this state, once PostgreSQL has it."""
+        found: dict[str, Any] = self.until(
+            lambda: next((each for each in self.results(quote_id) if each["state"] == state), None),
+            what=f"result {state!r} of {quote_id} in PostgreSQL",
+            timeout_s=timeout_s,
+        )
+        return found
+
+    def submissions(self, quote_id: str) -> list[dict[str, Any]]:
+        """Every answer to a quote that the relay's socket received."""
+        answers: list[dict[str, Any]] = self.world.get("/submissions", quote_id=quote_id)["submissions"]
+        return answers
+
+    def log_lines(self, service: str, event: str | None = None) -> list[dict[str, Any]]:
+        """The structured lines of a service, optionally of one event."""
+        lines = []
+        for line in self.local.home.log_of(service).read_text().splitlines():
+            if line.startswith("{"):
+                entry = json.loads(line)
+                if event is None or entry.get("event") == event:
+                    lines.append(entry)
+        return lines
+
+    def trade_ready(self) -> dict[str, dict[str, Any]]:
+        ready: dict[str, dict[str, Any]] = self.state("strategy-engine")["trade_ready"]
+        return ready
+
+    # --- acting ------------------------------------------------------------------------------------------------------
+
+    def act(self, service: str, action: str, **arguments: Any) -> dict[str, Any]:
+        outcome = self.client.act(service, action, reason="scenario", **arguments)
+        assert outcome["applied"], outcome["refusal"]
+        return outcome
+
+    def arm(self, *directions: Direction) -> None:
+        """Arm executor and strategy and wait until the armed directions are trade-ready."""
+        wanted = [str(each) for each in directions or tuple(Direction)]
+        self.until(lambda: self.client.is_ready("trade-executor"), what="executor ready")
+        self.act("trade-executor", "arm", directions=wanted)
+        self.act("strategy-engine", "arm", directions=wanted)
+        self.until(lambda: all(self.trade_ready()[way]["ready"] for way in wanted), what="trade-ready")
+
+    def disarm(self) -> None:
+        for service in ("strategy-engine", "trade-executor"):
+            self.act(service, "disarm")
+
+    @contextmanager
+    def fault(self, service: str, kind: str, **parameters: Any) -> Iterator[None]:
+        """Let something go wrong in the world for as long as the context lasts."""
+        self.world.fault(service, kind, **parameters)
+        try:
+            yield
+        finally:
+            self.world.delete(f"/faults/{service}/{kind}")
+
+    def produce(self, topic: str, key: str, value: bytes) -> None:
+        """Put a record on a topic as any stranger with access could."""
+        producer = ConfluentProducer(
+            {"bootstrap.servers": self.settings.kafka.bootstrap, "broker.address.family": "v4"}
+        )
+        producer.produce(topic, value, key)
+        assert producer.flush(10) == 0
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def pids(self) -> dict[str, int | None]:
+        return {name: status.pid for name, status in self.local.stack.supervisor.status().items()}
+
+    def kill(self, program: str) -> int:
+        """Kill -9; gives the pid that died."""
+        pid = self.pids()[program]
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def restart(self, service: str, environment: dict[str, str] | None = None) -> None:
+        """Stop a service gracefully and start it again, perhaps with other environment."""
+        self.stop(service)
+        self.local.stack.supervisor.add(self.local.service_program(service, self.settings, environment))
+        self.start(service)
+        self.until(lambda: self.client.is_ready(service), what=f"{service} ready")
+
+    def stop(self, program: str) -> None:
+        self.local.stack.supervisor.stop(program)
+
+    def start(self, program: str) -> None:
+        self.local.stack.supervisor.start(program)
+
+    def all_ready(self) -> bool:
+        return all(self.client.is_ready(service) for service in SERVICES)
+
+
+#: What makes a scenario short by configuration of world and services; the demo uses the real values.
+SHORT_LIVES: dict[str, Any] = {
+    "limits": {"deadline_margin_ms": 1_000, "kraken_age_max_ms": 3_000, "inventory_age_max_ms": 4_000},
+    "intervals": {
+        "executor_read_ms": 500,
+        "inventory_ms": 500,
+        "bridge_s": 1,
+        "treasury_s": 1,
+        "mute_after_ms": 15_000,
+    },
+    "coingecko": {"poll_interval_s": 1},
+}
+
+
+@contextmanager
+def running_desk(
+    world: dict[str, Any] | None = None, settings: dict[str, Any] | None = None, base: Path | None = None
+) -> Iterator[Desk]:
+    """Start a desk on free ports in a home of its own, and stop it at the end; no process is left."""
+    with temporary_home() as home:
+        ports = dict(zip((name.replace("-", "_") for name in SERVICES), free_ports(len(SERVICES)), strict=True))
+        local = LocalDesk(
+            home=home,
+            user_data=user_data_folder(os.environ),
+            base=base,
+            progress=lambda _: None,
+            ports=free_server_ports(),
+            world_overrides={"takers": [], **(world or {})},
+            settings_overrides={**SHORT_LIVES, **(settings or {}), "ports": ports},
+            tied_to_caller=True,
+        )
+        in_force = asyncio.run(local.start())
+        assert local.world is not None
+        urls = local.world.urls()
+        try:
+            with httpx.Client(base_url=urls["control"], timeout=10) as http:
+                yield Desk(
+                    local=local,
+                    settings=in_force,
+                    client=ControlClient(in_force),
+                    world=WorldClient(urls=urls, http=http),
+                )
+        finally:
+            asyncio.run(local.stop())
