@@ -146,6 +146,30 @@ class Desk:
         finally:
             self.world.delete(f"/faults/{service}/{kind}")
 
+    @contextmanager
+    def spent_down(self, token_id: str, *, leave: int) -> Iterator[None]:
+        """Take all but a rest of an asset out of our account, as a withdrawal would, and give it back afterwards."""
+        account = self.settings.near_intents.account
+        taken = self.world.balance(account, token_id, at="final") - leave
+        self._change("debit", token_id, taken)
+        try:
+            yield
+        finally:
+            self._change("credit", token_id, taken)
+
+    def _change(self, change: str, token_id: str, amount: int) -> None:
+        """Change our balance and wait until the strategy counts with it."""
+        before = self.world.balance(self.settings.near_intents.account, token_id)
+        account = self.settings.near_intents.account
+        self.world.post(f"/accounts/{account}/{change}", token_id=token_id, amount=str(amount))
+        wanted = before + (amount if change == "credit" else -amount)
+
+        def counted() -> bool:
+            desk = self.state("strategy-engine")["desk"]
+            return int(desk["ledger"]["credited"][token_id]) == wanted
+
+        self.until(counted, what=f"{change} counted")
+
     def produce(self, topic: str, key: str, value: bytes) -> None:
         """Put a record on a topic as any stranger with access could."""
         producer = ConfluentProducer(
@@ -165,6 +189,17 @@ class Desk:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    @contextmanager
+    def frozen(self, program: str) -> Iterator[None]:
+        """Stop a process in its tracks (SIGSTOP) for as long as the context lasts; it notices only the time."""
+        pid = self.pids()[program]
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def restart(self, service: str, environment: dict[str, str] | None = None) -> None:
         """Stop a service gracefully and start it again, perhaps with other environment."""
