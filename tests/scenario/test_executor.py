@@ -120,7 +120,7 @@ def test_the_same_command_twice_is_one_submission(armed: Desk) -> None:
     [("executor.signed", 0, "rejected"), ("executor.claimed", 0, "lapsed"), ("executor.sent", 1, "settled")],
 )
 def test_killed_at_a_dangerous_instant(desk: Desk, point: str, submissions: int, end: str) -> None:
-    """One submission at most, identical bytes, one hold, one terminal result, nothing that evidence does not support."""
+    """One submission at most, one hold, one terminal result, and nothing that evidence does not support."""
     desk.restart("trade-executor", {"UNRIP_TEST_CRASH_AT": point})
     desk.arm()
     pid = desk.pids()["trade-executor"]

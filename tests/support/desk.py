@@ -9,6 +9,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from psycopg.rows import dict_row
 from support.servers import free_server_ports, temporary_home
 from support.world import WorldClient
 from unrip.cli.desk import ControlClient
+from unrip.cli.exits import CommandFailed
 from unrip.domain.pairs import Direction
 from unrip.local.desk import LocalDesk
 from unrip.local.paths import user_data_folder
@@ -208,6 +211,23 @@ class Desk:
         self.start(service)
         self.until(lambda: self.client.is_ready(service), what=f"{service} ready")
 
+    @contextmanager
+    def second_instance(self, service: str) -> Iterator[ControlClient]:
+        """Another process of a service, started by mistake, on a port of its own."""
+        (port,) = free_ports(1)
+        key = service.replace("-", "_")
+        settings = self.settings.model_copy(update={"ports": self.settings.ports.model_copy(update={key: port})})
+        second = ControlClient(settings)
+        environment = {**os.environ, f"UNRIP_PORTS__{key.upper()}": str(port)}
+        command = [sys.executable, "-m", "unrip", "run", service, "--config", str(self.local.settings_file)]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            self.until(lambda: _answers(second, service), what="a second instance that answers")
+            yield second
+        finally:
+            process.terminate()
+            assert process.wait(timeout=15) == 0
+
     def stop(self, program: str) -> None:
         self.local.stack.supervisor.stop(program)
 
@@ -216,6 +236,13 @@ class Desk:
 
     def all_ready(self) -> bool:
         return all(self.client.is_ready(service) for service in SERVICES)
+
+
+def _answers(client: ControlClient, service: str) -> bool:
+    try:
+        return bool(client.state(service))
+    except CommandFailed:
+        return False
 
 
 #: What makes a scenario short by configuration of world and services; the demo uses the real values.
