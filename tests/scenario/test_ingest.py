@@ -7,6 +7,7 @@ from support.cli import unrip
 from support.desk import Desk
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
+LETTER = "SELECT event->'payload' AS letter FROM history.dead_letter WHERE event->'payload'->>'excerpt' = %s"
 
 
 def frames(desk: Desk) -> dict[str, int]:
@@ -34,8 +35,7 @@ def test_every_frame_is_in_one_class(armed: Desk) -> None:
 def test_a_malformed_frame_becomes_a_dead_letter_with_its_reason(armed: Desk) -> None:
     mark = f"not json {uuid.uuid4()}"
     armed.world.fault("relay", "malformed_frame", text=mark)
-    query = "SELECT event->'payload' AS letter FROM history.dead_letter WHERE event->'payload'->>'excerpt' = %s"
-    letters = armed.until(lambda: armed.sql(query, mark), what="dead letter in PostgreSQL")
+    letters = armed.until(lambda: armed.sql(LETTER, mark), what="dead letter in PostgreSQL")
     assert letters[0]["letter"]["reason"]
     armed.result(armed.world.demand(**BTC_IN), "settled")
 
@@ -44,8 +44,7 @@ def test_an_invalid_record_becomes_a_dead_letter_and_stops_nobody(armed: Desk) -
     mark = f"not an event {uuid.uuid4()}"
     for topic in ("cmd.execute_trade", "norm.swap_demand", "ref.market_price"):
         armed.produce(topic, "a stranger", f"{mark} {topic}".encode())
-        query = "SELECT event->'payload' AS letter FROM history.dead_letter WHERE event->'payload'->>'excerpt' = %s"
-        letters = armed.until(lambda text=f"{mark} {topic}": armed.sql(query, text), what="dead letter")
+        letters = armed.until(lambda text=f"{mark} {topic}": armed.sql(LETTER, text), what="dead letter")
         assert letters[0]["letter"]["source"] == topic
     armed.result(armed.world.demand(**BTC_IN), "settled")
 
