@@ -38,7 +38,7 @@ class Vitals(Value):
 
 
 class Logic(Protocol):
-    """A service's decisions. One call per event, in order, never re-entered."""
+    """A service's decisions. One call per event, in order, never re-entered. Subclasses inherit the plain answers."""
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in and say what must be done.
@@ -59,15 +59,22 @@ class Logic(Protocol):
 
     def vitals(self, now: datetime) -> Vitals:
         """What the next beat says."""
-        ...
+        del now
+        return Vitals()
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """Everything that controls can change, for `before` and `after` of a control record."""
-        ...
+        del now
+        return {}
+
+    def tightens(self, control: Control) -> bool:
+        """Whether this change only makes the desk do less; it is then a brake and acts before it is recorded."""
+        del control
+        return False
 
     def idle(self) -> bool:
         """Nothing is in flight: a draining service may stop."""
-        ...
+        return True
 
 
 class ControlRefused(Exception):  # noqa: N818 - a refusal is an outcome, not a fault
@@ -100,6 +107,13 @@ class RecordReceived(Value):
     topic_id: str
     offset: int
     message: Envelope[Any]
+
+
+class CaughtUp(Value):
+    """The reader has passed the record that was the topic's last when it was subscribed."""
+
+    topic: str
+    topic_id: str
 
 
 class TimerFired(Value):
@@ -179,16 +193,24 @@ class SetTimer(Value):
 
 
 class Subscribe(Value):
-    """Effect: read a topic from a place on.
+    """Effect: read a topic from a place on; `RecordReceived` follows for each record, and one `CaughtUp`.
 
     With `topic_id` and `offset` it starts at that offset, or at the beginning where the topic has another id by now
-    (a lost broker starts empty). Otherwise `where` says: `beginning`, `last` (the last record and all after), `end`.
+    (a lost broker starts empty). Otherwise it starts `tail` records before the end; None means at the beginning.
     """
 
     topic: Topic
-    where: str
     topic_id: str | None = None
     offset: int | None = None
+    tail: int | None = None
+    #: Stop once caught up: the topic is only read back.
+    until_end: bool = False
+
+
+class CrashPoint(Value):
+    """Effect: an instant at which a test may kill the process; see `service/crashpoints.py`."""
+
+    name: str
 
 
 class Log(Value):
