@@ -11,9 +11,8 @@ LETTER = "SELECT event->'payload' AS letter FROM history.dead_letter WHERE event
 
 
 def frames(desk: Desk) -> dict[str, int]:
-    state = desk.state("near-intents-ingest")
-    classes: dict[str, int] = state["frames"]
-    assert state["frames_received"] == sum(classes.values())
+    classes: dict[str, int] = desk.state("near-intents-ingest")["frames"]
+    assert classes.pop("frames_received") == sum(classes.values())
     return classes
 
 
@@ -50,7 +49,7 @@ def test_an_invalid_record_becomes_a_dead_letter_and_stops_nobody(armed: Desk) -
 
 
 def test_the_pair_filter_is_set_disabled_and_reset_at_run_time(armed: Desk) -> None:
-    armed.act("near-intents-ingest", "pair-filter", mode="off")
+    armed.act("near-intents-ingest", "pair-filter", mode="disable")
     before = frames(armed)
     armed.world.demand(asset_in="nep141:wrap.near", asset_out="nep141:btc.omft.near", amount_in="10", raw=True)
     armed.until(lambda: frames(armed)["quotes_filtered"] == before["quotes_filtered"] + 1, what="filtered, not decided")

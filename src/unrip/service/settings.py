@@ -98,6 +98,8 @@ class NearIntentsSettings(_Section):
     """The venue."""
 
     account: str = ""
+    #: The key that is registered for a named account; an implicit account is its own key.
+    public_key: str | None = None
     relay_ws_url: str = "wss://solver-relay-v2.chaindefuser.com/ws"
     #: One bearer token each, since the relay may allow one connection per token. Empty: no credentials.
     ingest_token_file: Path | None = None

@@ -22,14 +22,14 @@ from unrip.service.contract import (
     Published,
     PublishFailed,
     SetTimer,
-    Started,
     TimerFired,
     Vitals,
 )
+from unrip.service.dead_letters import dead_letter_of_frame
 from unrip.services.link import Link
 from unrip.services.near_intents_ingest.ledger import FrameClass, FrameLedger
 from unrip.services.near_intents_ingest.pair_filter import PairFilter
-from unrip.services.near_intents_ingest.records import VENUE, dead_letter_record, demand_record, raw_record
+from unrip.services.near_intents_ingest.records import VENUE, demand_record, raw_record
 from unrip.venues.near_intents.relay import (
     QUOTE,
     QUOTE_STATUS,
@@ -69,11 +69,9 @@ class NearIntentsIngest(Logic):
         self._raw_second: datetime | None = None
         self._raw_in_second = 0
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._start_id = ""
         self._bus_up = False
         self._paused = False
         self._draining = False
-        self._letters = 0
         self._unsaid_letters = 0
         self._letter_said_at: datetime | None = None
         self._kinds = {"router_legs": 0, "repeated": 0, "raw_outside_filter": 0, "raw_over_cap": 0}
@@ -106,8 +104,6 @@ class NearIntentsIngest(Logic):
         match event:
             case BusChanged():
                 self._bus_up = event.up
-            case Started():
-                self._start_id = event.start_id
             case Draining():
                 self._draining = True
 
@@ -168,10 +164,10 @@ class NearIntentsIngest(Logic):
     def _dead_letter(self, frame: FrameReceived, reason: str, now: datetime) -> list[Effect]:
         if self._broker_away:
             return [*self._counted(FrameClass.DROPPED), *self._invalid_line(reason, now)]
-        self._letters += 1
-        token = self._ledger.await_record(f"{self._start_id}-frame-{self._letters}", FrameClass.DEAD_LETTER)
+        letter = dead_letter_of_frame(frame, reason, tracked=True)
+        self._ledger.await_record(letter.event_id, FrameClass.DEAD_LETTER)
         return [
-            dead_letter_record(frame, reason, token),
+            letter,
             *self._counted(FrameClass.DEAD_LETTER),
             *self._invalid_line(reason, now),
         ]

@@ -7,15 +7,13 @@ from datetime import datetime
 from unrip.domain.demand import SwapDemand, answer_by
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import derived_id
-from unrip.messages.payloads import DeadLetter, RawQuote
-from unrip.messages.topics import DEAD_LETTER, RAW_QUOTE, SWAP_DEMAND
+from unrip.messages.payloads import RawQuote
+from unrip.messages.topics import RAW_QUOTE, SWAP_DEMAND
 from unrip.net.events import FrameReceived
 from unrip.service.contract import Publish
 from unrip.venues.near_intents.relay import QuoteRequested
 
 VENUE = "near_intents"
-#: Of what could not be decoded.
-EXCERPT_CHARACTERS_MAX = 2_000
 
 
 def demand_record(quote: QuoteRequested, pair: Pair, direction: Direction, frame: FrameReceived, token: str) -> Publish:
@@ -69,28 +67,6 @@ def raw_record(quote: QuoteRequested, pair: Pair | None, frame: FrameReceived, t
         pair=pair.name if pair else None,
         stages=_stages(frame.received_at),
         token=token,
-    )
-
-
-def dead_letter_record(frame: FrameReceived, reason: str, event_id: str) -> Publish:
-    """What could not be understood, cut to a bound, with the reason."""
-    letter = DeadLetter(
-        source=frame.connection,
-        topic_id=None,
-        partition=None,
-        offset=None,
-        reason=reason,
-        excerpt=(frame.text or "")[:EXCERPT_CHARACTERS_MAX],
-        size_bytes=frame.size_bytes,
-    )
-    return Publish(
-        topic=DEAD_LETTER,
-        event_id=event_id,
-        payload=letter,
-        observed_at=frame.received_at,
-        correlation_id=event_id,
-        venue=VENUE,
-        token=event_id,
     )
 
 
