@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
-from unrip.domain.attempt import TradeResult
+from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.desk import LedgerView
 from unrip.service.contract import Emit
 from unrip.services.trade_executor.effects import (
@@ -23,7 +23,6 @@ from unrip.services.trade_executor.effects import (
     NoteAttempt,
     RejectCommand,
 )
-from unrip.services.trade_executor.results import result_id
 from unrip.store.errors import StoreUnavailable
 from unrip.store.ledger import Ledger, NonceEnding, OutboxEvent
 
@@ -109,7 +108,7 @@ class Bookkeeper:
 
     def _event(self, result: TradeResult, chain: Chain) -> OutboxEvent:
         return OutboxEvent(
-            event_id=result_id(result),
+            event_id=result_id(result.command_id, result.state),
             correlation_id=chain.correlation_id,
             causation_id=chain.causation_id,
             observed_at=self._clock(),

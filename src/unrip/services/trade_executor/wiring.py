@@ -31,7 +31,7 @@ from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.signing import SigningDesk
-from unrip.store.ledger import PostgresLedger
+from unrip.store.postgres_ledger import PostgresLedger
 from unrip.venues.near_intents.access import bearer_headers
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
@@ -54,9 +54,7 @@ def wire(context: Context) -> Wiring:
         asset_ids=assets,
         clock=context.clock,
     )
-    ledger = PostgresLedger(
-        settings.postgres_url(), assets=assets, statement_timeout_ms=settings.postgres.statement_timeout_ms
-    )
+    ledger = PostgresLedger(settings.postgres_url(), statement_timeout_ms=settings.postgres.statement_timeout_ms)
     outbox = OutboxPublisher(ledger, context.produce)
     books = Bookkeeper(ledger, account=venue.account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
     chain = ChainReader(verifier, account=venue.account, emit=context.emit)
