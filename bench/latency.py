@@ -1,6 +1,6 @@
 """Frame in to signed frame out, as the simulated world's relay sees it, per stage, with memory and CPU per process.
 
-    make bench            # 600 quotes at ten a second; prints percentiles and one table
+make bench            # 600 quotes at ten a second; prints percentiles and one table
 """
 
 import argparse
@@ -52,7 +52,8 @@ def ask(desk: Desk, count: int, per_s: float) -> list[str]:
 def stage_table(desk: Desk, quote_ids: list[str]) -> dict[str, list[float]]:
     """Milliseconds between successive stages of the quotes that were sent."""
     rows = desk.sql(
-        "SELECT event->'stages' AS stages FROM history.trade_result WHERE state = 'sent' AND quote_id = ANY(%s)", quote_ids
+        "SELECT event->'stages' AS stages FROM history.trade_result WHERE state = 'sent' AND quote_id = ANY(%s)",
+        quote_ids,
     )
     spent: dict[str, list[float]] = {}
     for row in rows:
@@ -87,7 +88,9 @@ def main() -> None:
         outcomes = [desk.world.get(f"/demands/{quote_id}") for quote_id in quote_ids]
         latencies = [answer["received_ms"] for each in outcomes for answer in each["answers"]]
         settled = sum(each["status"] == "settled" for each in outcomes)
-        print(f"{len(quote_ids)} quotes at {len(quote_ids) / took_s:.1f}/s: {len(latencies)} answered, {settled} settled")
+        print(
+            f"{len(quote_ids)} quotes at {len(quote_ids) / took_s:.1f}/s: {len(latencies)} answered, {settled} settled"
+        )
         print(
             f"relay publishes → answer arrives: p50 {statistics.median(latencies):.1f} ms, "
             f"p99 {percentile(latencies, 0.99):.1f} ms, worst {max(latencies):.1f} ms"

@@ -32,7 +32,7 @@ from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.signing import SigningDesk
 from unrip.services.venue import account_of, public_key_of, verifier_of
-from unrip.store.ledger import PostgresLedger
+from unrip.store.postgres_ledger import PostgresLedger
 from unrip.venues.near_intents.access import bearer_headers
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
@@ -46,9 +46,7 @@ def wire(context: Context) -> Wiring:
     assets = [asset.asset_id for asset in context.pair.assets()]
     http = HttpClient(name="near_rpc", count=context.metrics.count)
     verifier = verifier_of(context, http, public_key=signer.public_key)
-    ledger = PostgresLedger(
-        settings.postgres_url(), assets=assets, statement_timeout_ms=settings.postgres.statement_timeout_ms
-    )
+    ledger = PostgresLedger(settings.postgres_url(), statement_timeout_ms=settings.postgres.statement_timeout_ms)
     outbox = OutboxPublisher(ledger, context.produce)
     books = Bookkeeper(ledger, account=account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
     chain = ChainReader(verifier, account=account, emit=context.emit)
