@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests")]
@@ -58,7 +59,7 @@ def stage_table(desk: Desk, quote_ids: list[str]) -> dict[str, list[float]]:
     spent: dict[str, list[float]] = {}
     for row in rows:
         stamps = {name: _seconds(stamp) for name, stamp in row["stages"].items()}
-        for before, after in zip(STAGES, STAGES[1:], strict=False):
+        for before, after in pairwise(STAGES):
             if before in stamps and after in stamps:
                 spent.setdefault(f"{before} → {after}", []).append((stamps[after] - stamps[before]) * 1000)
         spent.setdefault("received → sent", []).append((stamps["sent"] - stamps["received"]) * 1000)
