@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.desk import BTC, EURE, PAIR, T0, act, after, lines, of, published
+from support.logic import BTC, EURE, PAIR, T0, act, after, lines, of, published
 from unrip.domain.treasury import BridgeDeposit, BridgeToken, BridgeWithdrawal, DepositState, Treasury
 from unrip.domain.values import Amount
 from unrip.messages.envelope import Envelope, Producer

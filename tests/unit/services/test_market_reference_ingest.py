@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.desk import PAIR, T0, act, after, lines, of, published
+from support.logic import PAIR, T0, act, after, lines, of, published
 from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice, SourceHealth
 from unrip.net.events import CloseSocket, FrameReceived, SendFrame, SocketClosed, SocketOpened
 from unrip.service.contract import BusChanged, ControlRefused, Effect, Event, Published, SetTimer, Started, TimerFired

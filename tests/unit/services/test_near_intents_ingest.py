@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.desk import BTC, EURE, PAIR, T0, act, after, lines, of, published
+from support.logic import BTC, EURE, PAIR, T0, act, after, lines, of, published
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.values import Amount
 from unrip.messages.codec import decode_event, encode_event

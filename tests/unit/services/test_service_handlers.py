@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.desk import EURE, T0
+from support.logic import EURE, T0
 from support.json_service import client_of
 from unrip.domain.values import Value
 from unrip.feeds.coingecko import CoinGecko
