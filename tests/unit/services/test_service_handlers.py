@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.logic import EURE, T0
 from support.json_service import client_of
+from support.logic import EURE, T0
 from unrip.domain.values import Value
 from unrip.feeds.coingecko import CoinGecko
 from unrip.feeds.kraken import KrakenRest
