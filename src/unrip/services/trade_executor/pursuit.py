@@ -175,7 +175,7 @@ class Pursuit:
         followed = self.offers.by_quote_hash(notice.quote_hash)
         if followed is None:
             return [Count(name="status_notices", labels={"whose": "others_or_ended"})]
-        followed.ask_now = True
+        followed.noticed = True
         effects: list[Effect] = [
             Count(name="status_notices", labels={"whose": "ours"}),
             self._conversation.record(notice, frame, followed.offer),
