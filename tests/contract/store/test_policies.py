@@ -27,7 +27,10 @@ def url(servers: Servers) -> str:
 async def rows(url: str) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(url, timeout=5)
     try:
-        return await connection.fetch("SELECT hash, body, actor, reason FROM desk.policy ORDER BY first_seen_at")
+        kept: list[asyncpg.Record] = await connection.fetch(
+            "SELECT hash, body, actor, reason FROM desk.policy ORDER BY first_seen_at"
+        )
+        return kept
     finally:
         await connection.close()
 
