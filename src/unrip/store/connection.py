@@ -53,6 +53,10 @@ def _settings(application: str, statement_timeout_ms: int) -> dict[str, str]:
         "application_name": f"unrip {application}",
         "statement_timeout": str(statement_timeout_ms),
         "timezone": "UTC",
+        # A client that is gone without a word is noticed within seconds, and with it goes what its session holds.
+        "tcp_keepalives_idle": "3",
+        "tcp_keepalives_interval": "1",
+        "tcp_keepalives_count": "3",
         # A commit that is acknowledged is on the disk, whatever the server's own default says.
         "synchronous_commit": "on",
     }
