@@ -247,7 +247,12 @@ def _answers(client: ControlClient, service: str) -> bool:
 
 #: What makes a scenario short by configuration of world and services; the demo uses the real values.
 SHORT_LIVES: dict[str, Any] = {
-    "limits": {"deadline_margin_ms": 1_000, "kraken_age_max_ms": 3_000, "inventory_age_max_ms": 4_000},
+    "limits": {
+        "deadline_margin_ms": 1_000,
+        "kraken_age_max_ms": 3_000,
+        "coingecko_age_max_ms": 15_000,
+        "inventory_age_max_ms": 4_000,
+    },
     "intervals": {
         "executor_read_ms": 500,
         "inventory_ms": 500,
