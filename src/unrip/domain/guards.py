@@ -72,6 +72,9 @@ def demand_valid(case: Case) -> Verdict:
 
 
 def above_minimum(case: Case) -> Verdict:
+    """Without a price there is no notional to judge; that is for `price_missing`, further down, to refuse."""
+    if case.fair_rate is None and case.demand_is_valid:
+        return True, {"notional_eur": "no price to measure it by"}
     return _at_least("notional_eur", case.notional_eur, case.policy.notional_floor_eur)
 
 
