@@ -173,13 +173,14 @@ class Desk:
 
         self.until(counted, what=f"{change} counted")
 
-    def produce(self, topic: str, key: str, value: bytes) -> None:
-        """Put a record on a topic as any stranger with access could."""
+    def produce(self, topic: str, key: str, *values: bytes) -> None:
+        """Put records on a topic as any stranger with access could."""
         producer = ConfluentProducer(
             {"bootstrap.servers": self.settings.kafka.bootstrap, "broker.address.family": "v4"}
         )
-        producer.produce(topic, value, key)
-        assert producer.flush(10) == 0
+        for value in values:
+            producer.produce(topic, value, key)
+        assert producer.flush(30) == 0
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
