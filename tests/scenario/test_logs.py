@@ -1,6 +1,7 @@
 """Every event that must be logged is provoked and found in exactly one line; what is quiet stays quiet."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -123,7 +124,7 @@ def test_arming_and_the_brakes(desk: Desk, service: str) -> None:
         ("pause", "paused"),
         ("resume", "resumed"),
     ):
-        line = one_line(desk, service, event, lambda name=action: desk.act(service, name))
+        line = one_line(desk, service, event, partial(desk.act, service, action))
         assert (line["actor"], line["reason"]) == ("operator", "scenario")
 
 
@@ -136,8 +137,8 @@ def test_control_failures(desk: Desk) -> None:
 
 def test_postgres_and_kafka_lost_and_recovered(desk: Desk) -> None:
     for program, name in (("postgres", "postgres"), ("kafka", "kafka")):
-        one_line(desk, "strategy-engine", f"{name}_lost", lambda which=program: desk.stop(which))
-        one_line(desk, "strategy-engine", f"{name}_recovered", lambda which=program: desk.start(which))
+        one_line(desk, "strategy-engine", f"{name}_lost", partial(desk.stop, program))
+        one_line(desk, "strategy-engine", f"{name}_recovered", partial(desk.start, program))
         desk.until(desk.all_ready, what="recovery", timeout_s=40)
 
 
