@@ -44,6 +44,10 @@ class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=Tru
                 raise ValueError(f"{name} has no time zone: {value.isoformat()}")
 
 
+#: The verifier counts in signed 128-bit integers; no demand and no offer can be larger.
+AMOUNT_MAX = 2**127 - 1
+
+
 class Amount(int):
     """A count of an asset's smallest unit (satoshi, wei). On the wire it is a decimal string.
 

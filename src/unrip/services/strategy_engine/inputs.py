@@ -62,7 +62,7 @@ class Inputs:
             self.history = HistoryView(
                 observed_at=observed_at,
                 database_up=beat.database_up is True,
-                lag=beat.lag if beat.lag is not None else 0,
+                lag=beat.lag,
             )
 
     def _take_ledger(self, ledger: LedgerView | None) -> None:

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from unrip.domain.command import TradeCommand
-from unrip.domain.values import Value, epoch_ms, from_epoch_ms
+from unrip.domain.values import AMOUNT_MAX, Value, epoch_ms, from_epoch_ms
 from unrip.venues.near_intents.keys import check_account_id
-from unrip.venues.near_intents.nep413 import AMOUNT_MAX, build_message, intent_hash, message_hash, signed_object
+from unrip.venues.near_intents.nep413 import build_message, intent_hash, message_hash, signed_object
 from unrip.venues.near_intents.nonces import decode_nonce
 
 
