@@ -68,7 +68,7 @@ class Inputs:
     def _take_ledger(self, ledger: LedgerView | None) -> None:
         if ledger is not None:
             self.ledger = ledger
-            self.book.passed(ledger.position)
+            self.book.use(ledger.position)
 
     def desk(self, switches: Switches, now: datetime, *, store_up: bool, generation: int) -> Desk:
         """The desk as of now, frozen for one decision."""
