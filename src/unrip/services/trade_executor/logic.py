@@ -319,10 +319,8 @@ class TradeExecutor(Logic):
         followed = self._offers.by_command.get(event.token)
         if followed is None:
             return []
-        if isinstance(event, FrameNotSent) and event.nothing_left:
-            return self._drop(followed, Drop.WINDOW_CLOSED if event.reason == "too_late" else Drop.SOCKET_GONE, now)
         if isinstance(event, FrameNotSent):
-            return self._unanswered(followed, "socket_gone", now)
+            return self._on_not_sent(followed, event, now)
         left_ms = (followed.offer.answer_by - event.sent_at) / timedelta(milliseconds=1)
         return [
             CrashPoint(name="executor.sent"),
@@ -330,6 +328,14 @@ class TradeExecutor(Logic):
             *self._report.submitted(followed.offer),
             Observe(name="window_left_when_sent", milliseconds=left_ms),
         ]
+
+    def _on_not_sent(self, followed: Followed, event: FrameNotSent, now: datetime) -> list[Effect]:
+        """Once another outcome is noted, only the chain ends the offer, whatever the socket says later."""
+        if not followed.awaits_reply:
+            return []
+        if event.nothing_left:
+            return self._drop(followed, Drop.WINDOW_CLOSED if event.reason == "too_late" else Drop.SOCKET_GONE, now)
+        return self._unanswered(followed, "socket_gone", now)
 
     def _on_relay(self, event: FrameReceived | SocketOpened | SocketClosed, now: datetime) -> list[Effect]:
         if isinstance(event, SocketOpened):
@@ -380,7 +386,7 @@ class TradeExecutor(Logic):
         followed = self._offers.by_quote_hash(notice.quote_hash)
         if followed is None:
             return [Count(name="status_notices", labels={"whose": "others_or_ended"})]
-        followed.ask_now = True
+        followed.noticed = True
         effects: list[Effect] = [Count(name="status_notices", labels={"whose": "ours"})]
         effects.append(self._conversation.record(notice, frame, followed.offer))
         if notice.tx_hash is not None and followed.tx_hash is None:
@@ -524,8 +530,9 @@ class TradeExecutor(Logic):
         return switching.switch_state(self._switches, now)
 
     def idle(self) -> bool:
-        """No command is between its receipt and its claim, and every note is committed."""
-        return self._current is None and self._notes.empty()
+        """No command is before its claim, no sent answer without its reply or its end, and every note is committed."""
+        replies_due = any(followed.awaits_reply for followed in self._offers.by_command.values())
+        return self._current is None and not replies_due and self._notes.empty()
 
     def state(self, now: datetime) -> dict[str, Any]:
         """Arm state, ledger, last command, response and error, attempts and open offers."""
