@@ -213,7 +213,8 @@ def venue_running(case: Case) -> Verdict:
     return paused is False, {"contract_paused": "unknown" if paused is None else str(paused).lower()}
 
 
-#: In the order of the blueprint (section 6); the first that refuses is named.
+#: In the order of the blueprint (section 6), but for the minimum, which needs the price (docs/decisions/0009); the
+#: first that refuses is named.
 GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.PAUSED: not_paused,
     Refusal.DISARMED: armed,
@@ -222,7 +223,6 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.RECOVERING: not_recovering,
     Refusal.ROUTER_LEG: not_a_router_leg,
     Refusal.DEMAND_INVALID: demand_valid,
-    Refusal.BELOW_MINIMUM: above_minimum,
     Refusal.WINDOW_CLOSED: window_open,
     Refusal.WINDOW_TOO_SHORT: window_long_enough,
     Refusal.DEADLINE_TOO_LONG: deadline_short_enough,
@@ -230,6 +230,7 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.PRICE_MISSING: price_known,
     Refusal.PRICE_STALE: price_fresh,
     Refusal.PRICE_SOURCES_DISAGREE: price_sources_agree,
+    Refusal.BELOW_MINIMUM: above_minimum,
     Refusal.INVENTORY_MISSING: inventory_known,
     Refusal.INVENTORY_STALE: inventory_fresh,
     Refusal.INSUFFICIENT_INVENTORY: inventory_sufficient,
