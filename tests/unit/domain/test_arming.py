@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from support.samples import BOTH, NOW
+from support.cases import BOTH, NOW
 from unrip.domain.arming import Switches
 from unrip.domain.pairs import Direction
 from unrip.service.contract import Control, ControlRefused, Log, SetTimer

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.samples import (
+from support.cases import (
     ACCOUNT,
     BOTH,
     BTC,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.samples import NOW
+from support.cases import NOW
 from unrip.domain.demand import ROUTER_LEG_WINDOW_MS, TOP_LEVEL_FLOOR_MS, answer_by
 
 waits = st.none() | st.integers(min_value=-1_000, max_value=100_000)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.samples import BOTH, BTC, EURE, PAIR
+from support.cases import BOTH, BTC, EURE, PAIR
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.pricing import Proposal, fair_in_per_out, gross_edge, implied_rate, notional_eur, propose
 from unrip.domain.pricing import required_edge as edge_for

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.samples import (
+from support.cases import (
     BOTH,
     BTC,
     EURE,

@@ -37,7 +37,8 @@ def test_deltas_are_read_back_exactly(units: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " 1", "1 ", "+1", "-1", "1.0", "1e3", "0x1", "1_000", "\u0661", "\u00b2", "NaN", 1, 1.0, None, True, b"1"]
+    "text",
+    ["", " 1", "1 ", "+1", "-1", "1.0", "1e3", "0x1", "1_000", "\u0661", "\u00b2", "NaN", 1, 1.0, None, True, b"1"],
 )
 def test_what_is_no_amount_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="not an integer amount"):
