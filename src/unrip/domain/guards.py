@@ -75,6 +75,9 @@ def demand_valid(case: Case) -> Verdict:
 
 
 def above_minimum(case: Case) -> Verdict:
+    """Without a price there is no notional to judge; that is for `price_missing`, further down, to refuse."""
+    if case.fair_rate is None and case.demand_is_valid:
+        return True, {"notional_eur": "no price to measure it by"}
     return _at_least("notional_eur", case.notional_eur, case.policy.notional_floor_eur)
 
 
@@ -213,8 +216,7 @@ def venue_running(case: Case) -> Verdict:
     return paused is False, {"contract_paused": "unknown" if paused is None else str(paused).lower()}
 
 
-#: In the order of the blueprint (section 6), but for the minimum, which needs the price (docs/decisions/0009); the
-#: first that refuses is named.
+#: In the order of the blueprint (section 6); the first that refuses is named.
 GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.PAUSED: not_paused,
     Refusal.DISARMED: armed,
@@ -223,6 +225,7 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.RECOVERING: not_recovering,
     Refusal.ROUTER_LEG: not_a_router_leg,
     Refusal.DEMAND_INVALID: demand_valid,
+    Refusal.BELOW_MINIMUM: above_minimum,
     Refusal.WINDOW_CLOSED: window_open,
     Refusal.WINDOW_TOO_SHORT: window_long_enough,
     Refusal.DEADLINE_TOO_LONG: deadline_short_enough,
@@ -230,7 +233,6 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.PRICE_MISSING: price_known,
     Refusal.PRICE_STALE: price_fresh,
     Refusal.PRICE_SOURCES_DISAGREE: price_sources_agree,
-    Refusal.BELOW_MINIMUM: above_minimum,
     Refusal.INVENTORY_MISSING: inventory_known,
     Refusal.INVENTORY_STALE: inventory_fresh,
     Refusal.INSUFFICIENT_INVENTORY: inventory_sufficient,

@@ -86,7 +86,6 @@ STORE_FINE = {
 }
 #: What cannot be worked out without a price, after the price itself.
 WITHOUT_PRICE = {
-    Refusal.BELOW_MINIMUM,
     Refusal.PRICE_MISSING,
     Refusal.PRICE_STALE,
     Refusal.PRICE_SOURCES_DISAGREE,
@@ -95,7 +94,8 @@ WITHOUT_PRICE = {
     Refusal.EDGE_BELOW_THRESHOLD,
     Refusal.NOTIONAL_ABOVE_CAP,
 }
-WITHOUT_PROPOSAL = WITHOUT_PRICE - {Refusal.PRICE_MISSING, Refusal.PRICE_STALE, Refusal.PRICE_SOURCES_DISAGREE}
+ABOUT_PRICE = {Refusal.PRICE_MISSING, Refusal.PRICE_STALE, Refusal.PRICE_SOURCES_DISAGREE}
+WITHOUT_PROPOSAL = WITHOUT_PRICE - ABOUT_PRICE | {Refusal.BELOW_MINIMUM}
 WITHOUT_SNAPSHOT = {
     Refusal.INVENTORY_STALE,
     Refusal.INSUFFICIENT_INVENTORY,
@@ -217,7 +217,7 @@ CASES = [
         Refusal.PRICE_MISSING,
         price(fair_rate=None, kraken_system="maintenance"),
         {"fair_rate": "unknown", "kraken_system": "maintenance"},
-        WITHOUT_PROPOSAL,
+        WITHOUT_PROPOSAL - {Refusal.BELOW_MINIMUM},
     ),
     Refused(
         Refusal.PRICE_STALE,

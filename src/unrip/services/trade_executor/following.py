@@ -28,7 +28,7 @@ class Followed:
     chain: Chain
     #: Ask about it at the next read, whatever its deadline: after a start or a reconnect.
     ask_now: bool = False
-    #: A settlement notice came: ask at every read until it ends, since a final block lags a few seconds behind.
+    #: A notice says that it settled: ask at every read until a final block shows it.
     noticed: bool = False
     #: It was open before this start and no final block was asked about it yet.
     unrecovered: bool = False
@@ -68,7 +68,12 @@ class OpenOffers:
 
     def due(self, now: datetime) -> list[Followed]:
         """The offers to ask about: asked for, noticed, or past their deadline by the finality allowance."""
-        return [followed for followed in self.by_command.values() if not followed.ending and _is_due(followed, now)]
+        return [
+            followed
+            for followed in self.by_command.values()
+            if not followed.ending
+            and (followed.ask_now or followed.noticed or now >= followed.offer.offer_deadline + FINALITY_ALLOWANCE)
+        ]
 
     def explained_fall(self, asset_id: str, since_height: int) -> int:
         """What open offers and settlements after a height may have taken of an asset."""
@@ -101,11 +106,6 @@ class OpenOffers:
         if ending.state is AttemptState.SETTLED:
             self.settled.extend((height, followed.offer.asset_out, followed.offer.amount_out) for followed in gone)
         return gone
-
-
-def _is_due(followed: Followed, now: datetime) -> bool:
-    past_deadline = now >= followed.offer.offer_deadline + FINALITY_ALLOWANCE
-    return followed.ask_now or followed.noticed or past_deadline
 
 
 def _ending(nonce: str, offers: list[Followed], reading: VerifierReading, now: datetime) -> Ending | None:
