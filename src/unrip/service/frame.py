@@ -181,7 +181,7 @@ class Frame:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.control.drain_bound_s):
                 await self._reader.stop()
-                while not self._wiring.logic.idle():  # noqa: ASYNC110 - the logic is pure and sets no asyncio events
+                while not (self._runner.faulted or self._wiring.logic.idle()):  # noqa: ASYNC110 - the logic is pure and sets no asyncio events
                     await asyncio.sleep(0.01)
                 for leave in self._wiring.before_leaving:
                     await leave()
