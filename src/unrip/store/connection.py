@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import asyncpg
 
 from unrip.store.errors import named_errors
@@ -60,3 +62,9 @@ def _settings(application: str, statement_timeout_ms: int) -> dict[str, str]:
         # A commit that is acknowledged is on the disk, whatever the server's own default says.
         "synchronous_commit": "on",
     }
+
+
+def give_back(connections: asyncpg.Pool) -> None:
+    """Close a pool's connections at once; one that never connected has none."""
+    with contextlib.suppress(asyncpg.InterfaceError):
+        connections.terminate()
