@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 installed := .venv/.installed
 
-.PHONY: help install up demo down test test-long lint fmt clean
+.PHONY: help install up demo down test test-long bench lint fmt clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -37,6 +37,9 @@ test: lint ## all checks, all tests, and the demo
 
 test-long: install ## the tests that take minutes of load or faults
 	@python -m pytest -m long
+
+bench: install ## latency, memory and CPU of a desk under ten quotes a second
+	@python bench/latency.py
 
 clean: ## remove .venv, caches and the local desk's data
 	@if [ -L var/postgres ]; then rm -rf "$$(readlink -f var/postgres)"; fi

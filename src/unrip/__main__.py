@@ -1,5 +1,5 @@
 """`python -m unrip`."""
 
-from unrip.cli import main
+from unrip.cli.app import main
 
 main()

@@ -9,6 +9,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from psycopg.rows import dict_row
 from support.servers import free_server_ports, temporary_home
 from support.world import WorldClient
 from unrip.cli.desk import ControlClient
+from unrip.cli.exits import CommandFailed
 from unrip.domain.pairs import Direction
 from unrip.local.desk import LocalDesk
 from unrip.local.paths import user_data_folder
@@ -146,6 +149,30 @@ class Desk:
         finally:
             self.world.delete(f"/faults/{service}/{kind}")
 
+    @contextmanager
+    def spent_down(self, token_id: str, *, leave: int) -> Iterator[None]:
+        """Take all but a rest of an asset out of our account, as a withdrawal would, and give it back afterwards."""
+        account = self.settings.near_intents.account
+        taken = self.world.balance(account, token_id, at="final") - leave
+        self._change("debit", token_id, taken)
+        try:
+            yield
+        finally:
+            self._change("credit", token_id, taken)
+
+    def _change(self, change: str, token_id: str, amount: int) -> None:
+        """Change our balance and wait until the strategy counts with it."""
+        before = self.world.balance(self.settings.near_intents.account, token_id)
+        account = self.settings.near_intents.account
+        self.world.post(f"/accounts/{account}/{change}", token_id=token_id, amount=str(amount))
+        wanted = before + (amount if change == "credit" else -amount)
+
+        def counted() -> bool:
+            desk = self.state("strategy-engine")["desk"]
+            return int(desk["ledger"]["credited"][token_id]) == wanted
+
+        self.until(counted, what=f"{change} counted")
+
     def produce(self, topic: str, key: str, value: bytes) -> None:
         """Put a record on a topic as any stranger with access could."""
         producer = ConfluentProducer(
@@ -166,12 +193,40 @@ class Desk:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    @contextmanager
+    def frozen(self, program: str) -> Iterator[None]:
+        """Stop a process in its tracks (SIGSTOP) for as long as the context lasts; it notices only the time."""
+        pid = self.pids()[program]
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def restart(self, service: str, environment: dict[str, str] | None = None) -> None:
         """Stop a service gracefully and start it again, perhaps with other environment."""
         self.stop(service)
         self.local.stack.supervisor.add(self.local.service_program(service, self.settings, environment))
         self.start(service)
         self.until(lambda: self.client.is_ready(service), what=f"{service} ready")
+
+    @contextmanager
+    def second_instance(self, service: str) -> Iterator[ControlClient]:
+        """Another process of a service, started by mistake, on a port of its own."""
+        (port,) = free_ports(1)
+        key = service.replace("-", "_")
+        settings = self.settings.model_copy(update={"ports": self.settings.ports.model_copy(update={key: port})})
+        second = ControlClient(settings)
+        environment = {**os.environ, f"UNRIP_PORTS__{key.upper()}": str(port)}
+        command = [sys.executable, "-m", "unrip", "run", service, "--config", str(self.local.settings_file)]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            self.until(lambda: _answers(second, service), what="a second instance that answers")
+            yield second
+        finally:
+            process.terminate()
+            assert process.wait(timeout=15) == 0
 
     def stop(self, program: str) -> None:
         self.local.stack.supervisor.stop(program)
@@ -181,6 +236,13 @@ class Desk:
 
     def all_ready(self) -> bool:
         return all(self.client.is_ready(service) for service in SERVICES)
+
+
+def _answers(client: ControlClient, service: str) -> bool:
+    try:
+        return bool(client.state(service))
+    except CommandFailed:
+        return False
 
 
 #: What makes a scenario short by configuration of world and services; the demo uses the real values.

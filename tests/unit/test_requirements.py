@@ -5,11 +5,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The owner's numbered list; a number never disappears.
-NUMBERS = (
-    [*range(1, 9), *range(10, 17), *range(20, 24), *range(30, 38), *range(40, 43), *range(50, 65), *range(70, 76)]
-    + [80, 81]
-    + list(range(90, 97))
-)
+GROUPS = ((1, 8), (10, 16), (20, 23), (30, 37), (40, 42), (50, 64), (70, 75), (80, 81), (90, 96))
+NUMBERS = [number for first, last in GROUPS for number in range(first, last + 1)]
 ROW = re.compile(r"^\| R(\d+) \|(.+)\|(.+)\|$", re.MULTILINE)
 TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 

@@ -53,9 +53,9 @@ def _summary(states: dict[str, dict[str, Any]]) -> dict[str, Any]:
     summary: dict[str, Any] = {"services": {name: _of_service(state) for name, state in states.items()}}
     if "trade_ready" in (strategy := states["strategy-engine"]):
         summary["trade_ready"] = strategy["trade_ready"]
-    if "frames_received" in (ingest := states["near-intents-ingest"]):
-        classes = {name: ingest["frames"][name] for name in FRAME_CLASSES}
-        summary["frames"] = {"received": ingest["frames_received"], **classes, "sum": sum(classes.values())}
+    if (frames := states["near-intents-ingest"].get("frames")) is not None:
+        classes = {name: frames[name] for name in FRAME_CLASSES}
+        summary["frames"] = {"received": frames["frames_received"], **classes, "sum": sum(classes.values())}
     return summary
 
 

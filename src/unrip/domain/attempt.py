@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from unrip.domain.desk import LedgerView
 from unrip.domain.pairs import Direction
-from unrip.domain.values import Amount, Delta, Value
+from unrip.domain.values import Amount, Delta, Value, derived_id
 
 
 class AttemptState(StrEnum):
@@ -37,6 +37,11 @@ class AttemptState(StrEnum):
     def terminal(self) -> bool:
         """Exactly one of these ends every command."""
         return self in {self.REJECTED, self.SETTLED, self.LAPSED, self.DROPPED}
+
+
+def result_id(command_id: str, state: AttemptState) -> str:
+    """The event id of a result: an attempt passes through each state at most once, so both together name it."""
+    return derived_id("result", command_id, state)
 
 
 class Rejection(StrEnum):

@@ -88,7 +88,7 @@ class LiquidityAction(Value):
     action_id: str
     account: str
     #: `address_issued`, `address_changed`, `deposit_pending`, `deposit_credited`, `deposit_completed`,
-    #: `deposit_failed`, `withdrawal_seen`, `withdrawal_finished`, `refresh`.
+    #: `deposit_failed`, `deposit_unknown`, `withdrawal_seen`, `withdrawal_finished`, `withdrawal_failed`, `refresh`.
     step: str
     asset_id: str | None
     chain: str | None

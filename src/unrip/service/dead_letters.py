@@ -30,8 +30,8 @@ def dead_letter_of_record(record: Record, reason: str) -> Publish:
     )
 
 
-def dead_letter_of_frame(frame: FrameReceived, reason: str) -> Publish:
-    """A frame of a connection; the instant of its receipt is its place."""
+def dead_letter_of_frame(frame: FrameReceived, reason: str, *, tracked: bool = False) -> Publish:
+    """A frame of a connection, named by it, its text and the instant of its receipt; `tracked` gives it a token."""
     event_id = derived_id("dead_letter", frame.connection, frame.received_at.isoformat(), frame.text or "")
     return Publish(
         topic=DEAD_LETTER,
@@ -39,4 +39,5 @@ def dead_letter_of_frame(frame: FrameReceived, reason: str) -> Publish:
         payload=dead_letter(source=frame.connection, data=(frame.text or "").encode(), reason=reason),
         observed_at=frame.received_at,
         correlation_id=event_id,
+        token=event_id if tracked else None,
     )

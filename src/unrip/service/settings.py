@@ -109,6 +109,8 @@ class NearIntentsSettings(_Section):
 
     #: Our account in the verifier's ledger.
     account: str = ""
+    #: The key that is registered for a named account; an implicit account is its own key.
+    public_key: str | None = None
     #: The solver relay, where quotes come from and answers go to.
     relay_ws_url: str = "wss://solver-relay-v2.chaindefuser.com/ws"
     #: One bearer token each, since the relay may allow one connection per token. Empty: no credentials.

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import yoyo
+from yoyo.backends import DatabaseBackend
 from yoyo.migrations import MigrationList
 
 from unrip.store.errors import StoreRefused, StoreUnavailable
 
 #: yoyo logs each migration's text at DEBUG and SQL faults with it; our own error says what is needed.
 logging.getLogger("yoyo").setLevel(logging.CRITICAL)
+
+
+_CONNECT_TIMEOUT_S = 3
+#: How long another process may migrate before we give up.
+_WAIT_FOR_OTHERS_S = 60
 
 
 async def apply(url: str) -> list[str]:
@@ -34,28 +42,35 @@ async def pending(url: str) -> list[str]:
 
 
 def _apply(url: str) -> list[str]:
-    with as_file(files("unrip.store").joinpath("migrations")) as folder:
-        try:
-            backend = yoyo.get_backend(_driver_url(url))
-            with backend.lock():
-                missing: MigrationList = backend.to_apply(yoyo.read_migrations(str(folder)))
-                backend.apply_migrations(missing)
-        except psycopg.OperationalError as error:
-            raise StoreUnavailable(f"migrating: PostgreSQL does not answer ({_first_line(error)})") from None
-        except psycopg.Error as error:
-            raise StoreRefused(f"migrating: PostgreSQL refused ({_first_line(error)})") from None
+    with _migrations("migrating", url) as (backend, missing):
+        backend.apply_migrations(missing)
         return [migration.id for migration in missing]
 
 
 def _pending(url: str) -> list[str]:
-    with as_file(files("unrip.store").joinpath("migrations")) as folder:
-        try:
-            backend = yoyo.get_backend(_driver_url(url))
-            return [migration.id for migration in backend.to_apply(yoyo.read_migrations(str(folder)))]
-        except psycopg.OperationalError as error:
-            raise StoreUnavailable(
-                f"asking for migrations: PostgreSQL does not answer ({_first_line(error)})"
-            ) from None
+    with _migrations("asking for migrations", url) as (_, missing):
+        return [migration.id for migration in missing]
+
+
+@contextmanager
+def _migrations(what: str, url: str) -> Iterator[tuple[DatabaseBackend, MigrationList]]:
+    """Yoyo's connection and what is missing, with everybody else kept out.
+
+    Not by yoyo's own lock, which is a row: a process that is killed leaves it behind. A session's lock ends with it.
+    """
+    try:
+        with (
+            as_file(files("unrip.store").joinpath("migrations")) as folder,
+            psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT_S, autocommit=True) as gate,
+        ):
+            gate.execute(f"SET lock_timeout = '{_WAIT_FOR_OTHERS_S}s'")
+            gate.execute("SELECT pg_advisory_lock(hashtextextended('unrip migrations', 0))")
+            with yoyo.get_backend(_driver_url(url)) as backend:
+                yield backend, backend.to_apply(yoyo.read_migrations(str(folder)))
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(f"{what}: PostgreSQL does not answer ({_first_line(error)})") from None
+    except psycopg.Error as error:
+        raise StoreRefused(f"{what}: PostgreSQL refused ({_first_line(error)})") from None
 
 
 def _driver_url(url: str) -> str:

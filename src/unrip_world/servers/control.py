@@ -32,6 +32,7 @@ class Control:
             ("GET", "/state", self.state),
             ("GET", "/accounts/{account}", self.account),
             ("POST", "/accounts/{account}/credit", self.credit),
+            ("POST", "/accounts/{account}/debit", self.debit),
             ("GET", "/demands", self.demands),
             ("POST", "/demands", self.publish_demand),
             ("GET", "/demands/{quote_id}", self.demand),
@@ -86,13 +87,20 @@ class Control:
 
     async def credit(self, request: web.Request) -> object:
         """Give an account something in the next block."""
+        return await self._change(request, "mt_mint")
+
+    async def debit(self, request: web.Request) -> object:
+        """Take something out of an account in the next block, as its owner's own withdrawal would."""
+        return await self._change(request, "mt_burn")
+
+    async def _change(self, request: web.Request, method: str) -> object:
         body = await read_json(request)
         account, amount = request.match_info["account"], _positive(body, "amount")
         try:
             token = check_token_id(_text(body.get("token_id"), "token_id"))
         except ValueError as error:
             raise _bad(str(error)) from error
-        tx_hash = self._world.submit("mt_mint", account_id=account, token_id=token, amount=str(amount))
+        tx_hash = self._world.submit(method, account_id=account, token_id=token, amount=str(amount))
         return {"tx_hash": tx_hash}
 
     async def demands(self, request: web.Request) -> object:

@@ -51,6 +51,7 @@ class Verifier:
         self._methods: dict[str, Callable[[Batch, dict[str, Any]], None]] = {
             "execute_intents": self._execute_intents,
             "mt_mint": _mint,
+            "mt_burn": _burn,
             "add_public_key": lambda batch, args: batch.add_key(
                 args["account_id"], parse_public_key(args["public_key"])
             ),
@@ -152,6 +153,14 @@ def _mint(batch: Batch, arguments: dict[str, Any]) -> None:
     batch.add_balance(arguments["account_id"], token, amount)
     mint = {"owner_id": arguments["account_id"], "token_ids": [token], "amounts": [str(amount)]}
     batch.logs.append(events.nep245("mt_mint", [mint | events.present(memo=arguments.get("memo"))]))
+
+
+def _burn(batch: Batch, arguments: dict[str, Any]) -> None:
+    """A withdrawal by the account's own direct call, as far as the ledger sees it."""
+    token, amount = check_token_id(arguments["token_id"]), int(arguments["amount"])
+    batch.add_balance(arguments["account_id"], token, -amount)
+    burn = {"owner_id": arguments["account_id"], "token_ids": [token], "amounts": [str(amount)], "memo": "withdraw"}
+    batch.logs.append(events.nep245("mt_burn", [burn]))
 
 
 def _set_fee(batch: Batch, arguments: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from unrip.domain.values import Value
+from unrip.net import websocket
 from unrip.net.events import (
     CloseSocket,
     FrameNotSent,
@@ -241,3 +242,20 @@ async def test_stopping_tells_the_fate_of_every_frame() -> None:
             desk.socket.send(frame("offer", token="offer"))
         assert isinstance(desk.events[-1], SocketClosed)
         assert len(desk.of(FrameSent)) + len(desk.of(FrameNotSent)) == 1
+
+
+async def test_a_half_open_connection_is_found_by_its_own_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "PING_INTERVAL_S", 0.1)
+    monkeypatch.setattr(websocket, "PING_TIMEOUT_S", 0.1)
+
+    async def half_open(connection: ServerConnection) -> None:
+        connection.transport.pause_reading()  # pings arrive at nobody, and nothing says that it is over
+        await left.wait()
+        connection.transport.abort()
+
+    left = asyncio.Event()
+    async with serving(half_open) as server, running(Desk(url_of(server))) as desk:
+        closed = await desk.until_seen(SocketClosed)
+        left.set()
+    assert closed.was_open
+    assert "ping timeout" in closed.reason

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
+from unrip.net.tasks import Tasks
 from unrip.service.switching import ARMING_ACTIONS
 from unrip.service.wiring import Context, Wiring
 from unrip.services.strategy_engine.effects import RememberPolicy
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
 from unrip.services.strategy_engine.logic import StrategyEngine
+from unrip.services.venue import account_of
 from unrip.store.policies import PolicyKeeper
 from unrip.venues.near_intents.nonces import encode_nonce
 
@@ -17,24 +17,22 @@ def wire(context: Context) -> Wiring:
     """Demands in, decisions and commands out. No key, no venue."""
     settings = context.settings
     policies = PolicyKeeper(settings.postgres_url())
-    tasks: set[asyncio.Task[None]] = set()
+    tasks = Tasks()
 
     def remember(effect: RememberPolicy) -> None:
-        task = asyncio.get_running_loop().create_task(
-            policies.remember(effect.policy, actor=effect.actor, reason=effect.reason)
-        )
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        tasks.start(policies.remember(effect.policy, actor=effect.actor, reason=effect.reason))
 
     return Wiring(
         logic=StrategyEngine(
             pair=context.pair,
-            account=settings.near_intents.account,
+            account=account_of(context),
             policy=settings.limits.policy(),
             encode_nonce=encode_nonce,
             configuration_hash=settings.configuration_hash,
         ),
         handlers={RememberPolicy: remember},
+        sources=(tasks.watch,),
+        closers=(tasks.aclose, policies.close),
         actions=(*ARMING_ACTIONS, *LIMIT_ACTIONS),
         uses_database=True,
         single_active_role="strategy-engine",

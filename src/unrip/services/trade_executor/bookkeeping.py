@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
-from unrip.domain.attempt import TradeResult
+from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.desk import LedgerView
+from unrip.net.tasks import Tasks
 from unrip.service.contract import Emit
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -23,7 +23,6 @@ from unrip.services.trade_executor.effects import (
     NoteAttempt,
     RejectCommand,
 )
-from unrip.services.trade_executor.results import result_id
 from unrip.store.errors import StoreUnavailable
 from unrip.store.ledger import Ledger, NonceEnding, OutboxEvent
 
@@ -45,7 +44,7 @@ class Bookkeeper:
         self._emit = emit
         self._clock = clock
         self._on_outbox = on_outbox
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def load(self, _effect: LoadLedger) -> None:
         """Read the ledger as it stands."""
@@ -109,7 +108,7 @@ class Bookkeeper:
 
     def _event(self, result: TradeResult, chain: Chain) -> OutboxEvent:
         return OutboxEvent(
-            event_id=result_id(result),
+            event_id=result_id(result.command_id, result.state),
             correlation_id=chain.correlation_id,
             causation_id=chain.causation_id,
             observed_at=self._clock(),
@@ -117,19 +116,15 @@ class Bookkeeper:
             result=result,
         )
 
+    async def watch(self) -> None:
+        """A source for the frame: a refusal by the database is a broken promise of ours, and stops the service."""
+        await self._tasks.watch()
+
     def _start(self, lane: str, work: Coroutine[Any, Any, None]) -> None:
-        async def bounded() -> None:
+        async def told() -> None:
             try:
                 await work
             except StoreUnavailable as error:
                 self._emit(LedgerUnknown(lane=lane, reason=str(error)))
 
-        task = asyncio.get_running_loop().create_task(bounded())
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """A refusal by the database is a broken promise of ours: let it reach the loop's fault handling."""
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.result()
+        self._tasks.start(told())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any
-
+from unrip.net.tasks import Tasks
 from unrip.service.contract import Emit
 from unrip.services.trade_executor.effects import FillsRead, ReadFills, ReadVerifier, VerifierRead, VerifierUnread
 from unrip.venues.near_intents.rpc import RpcError
@@ -19,15 +16,19 @@ class ChainReader:
         self._verifier = verifier
         self._account = account
         self._emit = emit
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def read(self, effect: ReadVerifier) -> None:
         """Read one final block."""
-        self._start(self._read(effect))
+        self._tasks.start(self._read(effect))
 
     def read_fills(self, effect: ReadFills) -> None:
         """Read what a transaction moved for us."""
-        self._start(self._read_fills(effect))
+        self._tasks.start(self._read_fills(effect))
+
+    async def watch(self) -> None:
+        """A source for the frame: raises the fault of a question that ended otherwise than it should."""
+        await self._tasks.watch()
 
     async def _read(self, effect: ReadVerifier) -> None:
         try:
@@ -44,8 +45,3 @@ class ChainReader:
         except RpcError:
             fills = []
         self._emit(FillsRead(tx_hash=effect.tx_hash, fills=tuple(fills)))
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

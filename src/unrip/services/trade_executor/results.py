@@ -6,12 +6,6 @@ from datetime import datetime
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult, VenueReply
 from unrip.domain.command import TradeCommand
-from unrip.domain.values import derived_id
-
-
-def result_id(result: TradeResult) -> str:
-    """An attempt passes through each state at most once, so command and state name the record."""
-    return derived_id("result", result.command_id, result.state)
 
 
 def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str]) -> TradeResult:

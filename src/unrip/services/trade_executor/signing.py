@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,6 +10,7 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.decide import command_id_of, nonce_free_bytes
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import Amount, epoch_ms, from_epoch_ms
+from unrip.net.tasks import Tasks
 from unrip.service.contract import Emit
 from unrip.services.trade_executor.effects import AuthorityJudged, OfferSigned, ProveAuthority, SignOffer
 from unrip.venues.near_intents.nonces import encode_nonce
@@ -34,7 +34,7 @@ class SigningDesk:
         self._account = account
         self._emit = emit
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def sign(self, effect: SignOffer) -> None:
         """Sign one offer; about 30 µs with the local key."""
@@ -47,9 +47,11 @@ class SigningDesk:
 
     def prove(self, _effect: ProveAuthority) -> None:
         """Simulate an absurd offer: one unit of what we have against a fortune, for ten seconds."""
-        task = asyncio.get_running_loop().create_task(self._prove())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._prove())
+
+    async def watch(self) -> None:
+        """A source for the frame: raises the fault of a proof that ended otherwise than it should."""
+        await self._tasks.watch()
 
     async def _prove(self) -> None:
         try:

@@ -31,38 +31,26 @@ from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.signing import SigningDesk
-from unrip.store.ledger import PostgresLedger
+from unrip.services.venue import account_of, public_key_of, verifier_of
+from unrip.store.postgres_ledger import PostgresLedger
 from unrip.venues.near_intents.access import bearer_headers
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
-from unrip.venues.near_intents.rpc import NearRpc
 from unrip.venues.near_intents.signer import Signer
-from unrip.venues.near_intents.verifier import Verifier
 
 
 def wire(context: Context) -> Wiring:
     """Commands in, offers out over our own relay connection, results through the ledger's outbox."""
     settings, venue = context.settings, context.settings.near_intents
-    signer = _signer(context)
+    account, signer = account_of(context), _signer(context)
     assets = [asset.asset_id for asset in context.pair.assets()]
     http = HttpClient(name="near_rpc", count=context.metrics.count)
-    verifier = Verifier(
-        NearRpc(http, venue.rpc_url),
-        contract=venue.verifier_contract,
-        account=venue.account,
-        public_key=signer.public_key,
-        asset_ids=assets,
-        clock=context.clock,
-    )
-    ledger = PostgresLedger(
-        settings.postgres_url(), assets=assets, statement_timeout_ms=settings.postgres.statement_timeout_ms
-    )
+    verifier = verifier_of(context, http, public_key=signer.public_key)
+    ledger = PostgresLedger(settings.postgres_url(), statement_timeout_ms=settings.postgres.statement_timeout_ms)
     outbox = OutboxPublisher(ledger, context.produce)
-    books = Bookkeeper(ledger, account=venue.account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
-    chain = ChainReader(verifier, account=venue.account, emit=context.emit)
-    desk = SigningDesk(
-        signer, verifier, pair=context.pair, account=venue.account, emit=context.emit, clock=context.clock
-    )
+    books = Bookkeeper(ledger, account=account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
+    chain = ChainReader(verifier, account=account, emit=context.emit)
+    desk = SigningDesk(signer, verifier, pair=context.pair, account=account, emit=context.emit, clock=context.clock)
     socket = Socket(
         name=RELAY,
         url=venue.relay_ws_url,
@@ -77,7 +65,7 @@ def wire(context: Context) -> Wiring:
         logic=TradeExecutor(
             inspector=Inspector(
                 pair=context.pair,
-                account=venue.account,
+                account=account,
                 policy=settings.limits.policy(),
                 encode_nonce=encode_nonce,
             ),
@@ -100,7 +88,7 @@ def wire(context: Context) -> Wiring:
             SendFrame: socket.send,
             CloseSocket: socket.close,
         },
-        sources=(socket.run, outbox.run),
+        sources=(socket.run, outbox.run, desk.watch, chain.watch, books.watch),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose),
         actions=ARMING_ACTIONS,
@@ -113,18 +101,19 @@ def _signer(context: Context) -> Signer:
     """The signing key.
 
     Raises:
-        SettingsError: no key file is named, it cannot be used, or no account is named.
+        SettingsError: no key file is named, it cannot be used, or it holds another key than the account's.
 
     """
     venue = context.settings.near_intents
     if venue.key_file is None:
         raise SettingsError("no signing key: set [near_intents] key_file")
-    if not venue.account:
-        raise SettingsError("no account: set [near_intents] account")
     try:
-        return Signer.from_file(venue.key_file, verifying_contract=venue.verifier_contract)
+        signer = Signer.from_file(venue.key_file, verifying_contract=venue.verifier_contract)
     except SecretFileError as error:
         raise SettingsError(str(error)) from None
+    if signer.public_key != (expected := public_key_of(context)):
+        raise SettingsError(f"key file {venue.key_file} holds {signer.public_key}, the account needs {expected}")
+    return signer
 
 
 def _streams(context: Context, assets: list[str]) -> tuple[Stream, ...]:

@@ -1,0 +1,53 @@
+"""JSON Schemas of the events, one per topic, generated from the types.
+
+The files beside this module are checked in so that a change of the contract shows in a review; a test compares them
+with what the types say. `python -m unrip.messages.schemas` writes them anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from unrip.domain.values import Amount, Delta
+from unrip.messages.envelope import Envelope
+from unrip.messages.topics import TOPICS, Topic
+
+FOLDER = Path(__file__).parent
+
+
+def schema_of(topic: Topic) -> dict[str, Any]:
+    """The JSON Schema of the records of a topic."""
+    schema = msgspec.json.schema(Envelope[topic.payload], schema_hook=_custom)  # type: ignore[name-defined]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": topic.name,
+        "description": f"Records of {topic.name}, schema version {topic.schema_version}.",
+    } | schema
+
+
+def schema_file(topic: Topic) -> Path:
+    """Where the checked-in schema of a topic lies."""
+    return FOLDER / f"{topic.name}.json"
+
+
+def schema_text(topic: Topic) -> str:
+    """The content of that file."""
+    return msgspec.json.format(msgspec.json.encode(schema_of(topic)), indent=2).decode() + "\n"
+
+
+def write_schemas() -> None:
+    """Write every file anew and remove those of topics that are gone."""
+    for stale in set(FOLDER.glob("*.json")) - {schema_file(topic) for topic in TOPICS.values()}:
+        stale.unlink()
+    for topic in TOPICS.values():
+        schema_file(topic).write_text(schema_text(topic))
+
+
+def _custom(kind: type) -> dict[str, Any]:
+    patterns = {Amount: "^[0-9]+$", Delta: "^-?[0-9]+$"}
+    if kind in patterns:
+        return {"type": "string", "pattern": patterns[kind]}
+    raise NotImplementedError(f"no schema for {kind.__name__}")

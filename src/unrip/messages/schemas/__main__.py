@@ -1,0 +1,5 @@
+"""Write the schemas anew."""
+
+from unrip.messages.schemas import write_schemas
+
+write_schemas()

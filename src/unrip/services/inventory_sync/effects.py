@@ -1,0 +1,43 @@
+"""Effects and events that only this service knows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal
+from unrip.domain.values import Value
+from unrip.domain.verifier import VerifierReading
+
+
+class ReadVerifier(Value):
+    """Effect: read the verifier at one final block; `VerifierRead` or `VerifierUnread` follows."""
+
+
+class ReadBridge(Value):
+    """Effect: read the bridge's movements on every chain; `BridgeRead` or `BridgeUnread` follows."""
+
+
+class VerifierRead(Value):
+    """One final block."""
+
+    reading: VerifierReading
+
+
+class VerifierUnread(Value):
+    """The verifier could not be read: unknown, which changes nothing."""
+
+    reason: str
+
+
+class BridgeRead(Value):
+    """Every movement that the bridge lists."""
+
+    deposits: tuple[BridgeDeposit, ...]
+    withdrawals: tuple[BridgeWithdrawal, ...]
+    observed_at: datetime
+
+
+class BridgeUnread(Value):
+    """The bridge could not be read: pending movements grow old, nothing else happens."""
+
+    reason: str

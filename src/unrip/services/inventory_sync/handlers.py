@@ -1,0 +1,69 @@
+"""The readings: calls to verifier and bridge, and their outcomes as events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from unrip.net.tasks import Tasks
+from unrip.service.contract import Emit
+from unrip.services.inventory_sync.effects import (
+    BridgeRead,
+    BridgeUnread,
+    ReadBridge,
+    ReadVerifier,
+    VerifierRead,
+    VerifierUnread,
+)
+from unrip.venues.near_intents.bridge import Bridge, BridgeError
+from unrip.venues.near_intents.rpc import RpcError
+from unrip.venues.near_intents.verifier import Verifier
+
+
+class Readings:
+    """Read the verifier, and the bridge's movements on all chains."""
+
+    def __init__(
+        self, verifier: Verifier, bridge: Bridge, *, chains: Sequence[str], emit: Emit, clock: Callable[[], datetime]
+    ) -> None:
+        self._verifier = verifier
+        self._bridge = bridge
+        self._chains = tuple(chains)
+        self._emit = emit
+        self._clock = clock
+        self._tasks = Tasks()
+
+    def read_verifier(self, _effect: ReadVerifier) -> None:
+        """Start reading the verifier."""
+        self._tasks.start(self._read_verifier())
+
+    def read_bridge(self, _effect: ReadBridge) -> None:
+        """Start reading the bridge."""
+        self._tasks.start(self._read_bridge())
+
+    async def watch(self) -> None:
+        """A source for the frame: raises the fault of a call that ended otherwise than it should."""
+        await self._tasks.watch()
+
+    async def aclose(self) -> None:
+        """Give up what is under way."""
+        await self._tasks.aclose()
+
+    async def _read_verifier(self) -> None:
+        try:
+            reading = await self._verifier.read()
+        except RpcError as error:
+            self._emit(VerifierUnread(reason=str(error)))
+        else:
+            self._emit(VerifierRead(reading=reading))
+
+    async def _read_bridge(self) -> None:
+        """All chains or nothing: a sum without one of them would be wrong."""
+        observed_at = self._clock()
+        try:
+            deposits = [found for chain in self._chains for found in await self._bridge.recent_deposits(chain)]
+            withdrawals = [found for chain in self._chains for found in await self._bridge.recent_withdrawals(chain)]
+        except BridgeError as error:
+            self._emit(BridgeUnread(reason=str(error)))
+        else:
+            self._emit(BridgeRead(deposits=tuple(deposits), withdrawals=tuple(withdrawals), observed_at=observed_at))

@@ -1,0 +1,288 @@
+"""The inventory: one consistent reading of the verifier each interval, with the bridge's pending movements beside it.
+
+Only `credited` is ever spendable; an unreachable bridge makes the pending movements old or unknown, and nothing else
+(blueprint, section 9).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from unrip.domain.inventory import IntentInventory, PendingMovements, Reconciliation
+from unrip.domain.pairs import Pair
+from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal, DepositState
+from unrip.domain.values import Amount, age_ms
+from unrip.domain.verifier import VerifierReading
+from unrip.messages.topics import INTENT_INVENTORY
+from unrip.service.contract import (
+    BusChanged,
+    Control,
+    ControlRefused,
+    Count,
+    Draining,
+    Effect,
+    Event,
+    Log,
+    Logic,
+    Publish,
+    Published,
+    PublishFailed,
+    SetTimer,
+    Started,
+    TimerFired,
+    Vitals,
+)
+from unrip.services.inventory_sync.effects import (
+    BridgeRead,
+    BridgeUnread,
+    ReadBridge,
+    ReadVerifier,
+    VerifierRead,
+    VerifierUnread,
+)
+from unrip.services.newest import Newest
+
+VENUE = "near_intents"
+#: The bridge has seen these but not credited them. A status we do not know may mean the same; it is never spendable.
+_ON_THEIR_WAY = frozenset({DepositState.PENDING, DepositState.UNKNOWN})
+
+
+class InventorySync(Logic):
+    """Pure logic of inventory-sync."""
+
+    controls = ("sync",)
+
+    def __init__(
+        self, *, pair: Pair, account: str, interval_ms: int, bridge_interval_s: int, inventory_age_max_ms: int
+    ) -> None:
+        self._pair = pair
+        self._account = account
+        self._interval = timedelta(milliseconds=interval_ms)
+        self._bridge_interval = timedelta(seconds=bridge_interval_s)
+        self._age_max_ms = inventory_age_max_ms
+        self._outlet = Newest()
+        self._asking: set[type[Effect]] = set()
+        self._start_id = ""
+        self._started_at: datetime | None = None
+        self._sequence = 0
+        self._reading: VerifierReading | None = None
+        self._reconciliation: dict[str, Reconciliation] = {}
+        self._pending: PendingMovements | None = None
+        self._attempted_at: datetime | None = None
+        self._failures: dict[str, str] = {}
+        self._stale_said = False
+        self._paused = False
+        self._draining = False
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        """Take one event in; see `service/contract.py`."""
+        match event:
+            case VerifierRead() | VerifierUnread():
+                return self._on_verifier(event, now)
+            case BridgeRead() | BridgeUnread():
+                self._on_bridge(event)
+            case TimerFired():
+                return self._on_timer(event, now)
+            case BusChanged() | Published() | PublishFailed():
+                return self._outlet.on_event(event)
+            case Control():
+                return self._on_control(event, now)
+            case Started():
+                self._start_id, self._started_at = event.start_id, now
+                return [
+                    *self._on_timer(TimerFired(name="verifier"), now),
+                    *self._on_timer(TimerFired(name="bridge"), now),
+                ]
+            case Draining():
+                self._draining = True
+        return []
+
+    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
+        match timer.name:
+            case "verifier":
+                return [
+                    *self._tell_age(now),
+                    *self._ask(ReadVerifier(), now),
+                    SetTimer(name="verifier", at=now + self._interval),
+                ]
+            case "bridge":
+                return [*self._ask(ReadBridge(), now), SetTimer(name="bridge", at=now + self._bridge_interval)]
+        return []
+
+    def _on_verifier(self, answer: VerifierRead | VerifierUnread, now: datetime) -> list[Effect]:
+        self._asking.discard(ReadVerifier)
+        if isinstance(answer, VerifierUnread):
+            return self._unread(answer.reason, now)
+        held, reading = self._reading, answer.reading
+        if held is not None and reading.height < held.height:
+            # A node behind the others: time must not run backward in the books.
+            return self._unread(f"the node is behind: block {reading.height} after {held.height}", now)
+        self._failures.pop("verifier", None)
+        self._reconciliation = self._reconcile(held, reading)
+        self._reading = reading
+        counted = Count(name="verifier_reads", labels={"outcome": "read"})
+        return [counted, *self._tell_age(now), *self._publish(reading)]
+
+    def _unread(self, reason: str, now: datetime) -> list[Effect]:
+        self._failures["verifier"] = reason
+        return [Count(name="verifier_reads", labels={"outcome": "unread"}), *self._tell_age(now)]
+
+    def _on_bridge(self, answer: BridgeRead | BridgeUnread) -> None:
+        self._asking.discard(ReadBridge)
+        if isinstance(answer, BridgeUnread):
+            self._failures["bridge"] = answer.reason
+            return
+        self._failures.pop("bridge", None)
+        self._pending = PendingMovements(
+            deposits=_sums(deposit for deposit in answer.deposits if deposit.state in _ON_THEIR_WAY),
+            withdrawals=_sums(withdrawal for withdrawal in answer.withdrawals if not withdrawal.finished),
+            observed_at=answer.observed_at,
+        )
+
+    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
+        match control.action:
+            case "pause":
+                self._paused = True
+            case "resume":
+                self._paused = False
+                return [*self._ask(ReadVerifier(), now), *self._ask(ReadBridge(), now)]
+            case "sync":
+                if self._paused:
+                    raise ControlRefused("paused: resume first")
+                return [*self._ask(ReadVerifier(), now), *self._ask(ReadBridge(), now)]
+            case "drain":  # the frame drains
+                pass
+            case _:
+                raise ControlRefused(f"inventory-sync has no action {control.action!r}")
+        return []
+
+    # --- asking and publishing -------------------------------------------------------------------------------------
+
+    def _ask(self, question: Effect, now: datetime) -> list[Effect]:
+        """Ask, never twice at once."""
+        if self._paused or self._draining or type(question) in self._asking:
+            return []
+        self._asking.add(type(question))
+        if isinstance(question, ReadVerifier):
+            self._attempted_at = now
+        return [question]
+
+    def _reconcile(self, held: VerifierReading | None, reading: VerifierReading) -> dict[str, Reconciliation]:
+        if held is None:
+            return dict.fromkeys(reading.credited, Reconciliation.FIRST)
+        return {
+            asset: Reconciliation.UNCHANGED if held.credited.get(asset) == amount else Reconciliation.CHANGED
+            for asset, amount in reading.credited.items()
+        }
+
+    def _publish(self, reading: VerifierReading) -> list[Publish]:
+        if self._paused:
+            return []
+        self._sequence += 1
+        event_id = f"{self._start_id}-inventory-{self._sequence}"
+        inventory = IntentInventory(
+            account=self._account,
+            height=reading.height,
+            block_time=reading.block_time,
+            credited=reading.credited,
+            pending=self._pending,
+            reconciliation=self._reconciliation,
+            salt=reading.salt,
+            fee_pips=reading.fee_pips,
+            key_registered=reading.key_registered,
+            account_locked=reading.account_locked,
+            contract_paused=reading.contract_paused,
+        )
+        return self._outlet.publish(
+            Publish(
+                topic=INTENT_INVENTORY,
+                event_id=event_id,
+                payload=inventory,
+                observed_at=reading.observed_at,
+                occurred_at=reading.block_time,
+                correlation_id=event_id,
+                venue=VENUE,
+                pair=self._pair.name,
+            )
+        )
+
+    def _age_ms(self, now: datetime) -> int | None:
+        """The age by the block's time or ours, whichever is older."""
+        return None if self._reading is None else age_ms(now, self._reading.observed_at, self._reading.block_time)
+
+    def _is_stale(self, now: datetime) -> bool:
+        age = self._age_ms(now)
+        return (age if age is not None else age_ms(now, self._started_at or now)) > self._age_max_ms
+
+    def _tell_age(self, now: datetime) -> list[Log]:
+        """Say once that the inventory is too old to trade on, and once that it no longer is."""
+        stale = self._is_stale(now)
+        if stale == self._stale_said:
+            return []
+        self._stale_said = stale
+        event, level = ("inventory_stale", "warning") if stale else ("inventory_fresh", "info")
+        body = {"age_ms": self._age_ms(now), "limit_ms": self._age_max_ms, "reason": self._failures.get("verifier")}
+        return [Log(event=event, level=level, component="verifier", venue=VENUE, pair=self._pair.name, body=body)]
+
+    # --- answers ---------------------------------------------------------------------------------------------------
+
+    def state(self, now: datetime) -> dict[str, Any]:
+        """Credited and pending by asset, the last attempts, and what cannot be read."""
+        reading = self._reading
+        return {
+            "paused": self._paused,
+            "account": self._account,
+            "credited": reading.credited if reading else None,
+            "pending": self._pending,
+            "pending_age_ms": age_ms(now, self._pending.observed_at) if self._pending else None,
+            "inventory_age_ms": self._age_ms(now),
+            "height": reading.height if reading else None,
+            "block_time": reading.block_time if reading else None,
+            "last_attempted_at": self._attempted_at,
+            "last_successful_at": reading.observed_at if reading else None,
+            "reconciliation": self._reconciliation,
+            "salt": reading.salt if reading else None,
+            "fee_pips": reading.fee_pips if reading else None,
+            "key_registered": reading.key_registered if reading else None,
+            "account_locked": reading.account_locked if reading else None,
+            "contract_paused": reading.contract_paused if reading else None,
+            "failures": dict(self._failures),
+            "last_acknowledged": self._outlet.last_acknowledged_id,
+        }
+
+    def not_ready(self, now: datetime) -> list[str]:
+        """Why no decision could be made on our inventory."""
+        reasons = []
+        if self._reading is None:
+            reasons.append("inventory_missing")
+        elif self._is_stale(now):
+            reasons.append("inventory_stale")
+        if self._paused:
+            reasons.append("paused")
+        return reasons
+
+    def vitals(self, now: datetime) -> Vitals:
+        """The switch that the beat shows."""
+        del now
+        return Vitals(paused=self._paused)
+
+    def control_state(self, now: datetime) -> dict[str, str]:
+        """Pause."""
+        del now
+        return {"paused": str(self._paused).lower()}
+
+    def idle(self) -> bool:
+        """Every snapshot is acknowledged or given up."""
+        return self._outlet.idle
+
+
+def _sums(movements: Iterable[BridgeDeposit | BridgeWithdrawal]) -> dict[str, Amount]:
+    sums: Counter[str] = Counter()
+    for movement in movements:
+        sums[movement.asset_id] += movement.amount
+    return {asset: Amount(amount) for asset, amount in sums.items()}

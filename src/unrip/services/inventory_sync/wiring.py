@@ -1,0 +1,38 @@
+"""inventory-sync, wired."""
+
+from __future__ import annotations
+
+from unrip.net.http import HttpClient
+from unrip.service.http import Action
+from unrip.service.wiring import Context, Wiring
+from unrip.services.inventory_sync.effects import ReadBridge, ReadVerifier
+from unrip.services.inventory_sync.handlers import Readings
+from unrip.services.inventory_sync.logic import InventorySync
+from unrip.services.venue import account_of, bridge_of, chains_of, public_key_of, verifier_of
+
+
+def wire(context: Context) -> Wiring:
+    """Verifier and bridge in, inventory out."""
+    settings = context.settings
+    rpc_http = HttpClient(name="near_rpc", count=context.metrics.count)
+    bridge_http = HttpClient(name="bridge", count=context.metrics.count)
+    readings = Readings(
+        verifier_of(context, rpc_http, public_key=public_key_of(context)),
+        bridge_of(context, bridge_http),
+        chains=chains_of(context),
+        emit=context.emit,
+        clock=context.clock,
+    )
+    return Wiring(
+        logic=InventorySync(
+            pair=context.pair,
+            account=account_of(context),
+            interval_ms=settings.intervals.inventory_ms,
+            bridge_interval_s=settings.intervals.bridge_s,
+            inventory_age_max_ms=settings.limits.inventory_age_max_ms,
+        ),
+        handlers={ReadVerifier: readings.read_verifier, ReadBridge: readings.read_bridge},
+        sources=(readings.watch,),
+        closers=(readings.aclose, rpc_http.aclose, bridge_http.aclose),
+        actions=(Action(name="sync", summary="Read verifier and bridge now."),),
+    )

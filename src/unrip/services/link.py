@@ -1,0 +1,99 @@
+"""The state of one socket: its changes are told once, and a connection that says nothing is given up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from unrip.net.events import CloseSocket, SendFrame, SocketClosed, SocketOpened
+from unrip.service.contract import Count, Effect, Log, SetTimer
+
+
+class Link:
+    """One named connection, as a logic sees it.
+
+    Own pings show that a connection lives; whether it still carries anything shows only in what arrives. After
+    `mute_after_ms` without a sign the subscriptions are made again, after as long again the connection is given up.
+    """
+
+    def __init__(self, name: str, *, venue: str, mute_after_ms: int, resubscribe: Callable[[], Sequence[str]]) -> None:
+        self.name = name
+        self.up = False
+        self.http_status: int | None = None
+        self._venue = venue
+        self._mute_after = timedelta(milliseconds=mute_after_ms)
+        self._resubscribe = resubscribe
+        self._lost = False
+        self._changed_at: datetime | None = None
+        self._last_reason: str | None = None
+        self._connections = 0
+        self._last_sign_at: datetime | None = None
+        self._asked_again = False
+
+    @property
+    def timer(self) -> str:
+        """The name of the timer that this link needs back through `on_timer`."""
+        return f"{self.name}-mute"
+
+    def opened(self, event: SocketOpened, now: datetime, frames: Sequence[str]) -> list[Effect]:
+        """Subscribe, and begin to listen for signs."""
+        del event
+        self.up, self.http_status, self._changed_at = True, None, now
+        self._connections += 1
+        self._last_sign_at, self._asked_again = now, False
+        effects: list[Effect] = list(self.send(frames))
+        if self._lost:
+            self._lost = False
+            effects.append(self._line("connection_recovered", "info", {}))
+        return [*effects, SetTimer(name=self.timer, at=now + self._mute_after)]
+
+    def closed(self, event: SocketClosed, now: datetime) -> list[Effect]:
+        """Say once that the connection is lost; the socket tries again by itself."""
+        self.up, self.http_status, self._last_reason = False, event.http_status, event.reason
+        if self._lost:
+            return []
+        self._lost, self._changed_at = True, now
+        body = {"reason": event.reason, "http_status": event.http_status, "was_open": event.was_open}
+        return [self._line("connection_lost", "warning", body)]
+
+    def send(self, frames: Sequence[str]) -> list[SendFrame]:
+        """The effects that send these frames, none without a connection: opening it subscribes anew."""
+        return [SendFrame(connection=self.name, text=frame) for frame in frames] if self.up else []
+
+    def sign(self, now: datetime) -> None:
+        """Something of value arrived."""
+        self._last_sign_at, self._asked_again = now, False
+
+    def on_timer(self, now: datetime) -> list[Effect]:
+        """Judge the silence."""
+        if not self.up or self._last_sign_at is None:
+            return []
+        due = self._last_sign_at + self._mute_after * (2 if self._asked_again else 1)
+        if now < due:
+            return [SetTimer(name=self.timer, at=due)]
+        if self._asked_again:
+            return [
+                Count(name="mute_connections", labels={"connection": self.name, "remedy": "reconnect"}),
+                CloseSocket(connection=self.name, reason="mute"),
+            ]
+        self._asked_again = True
+        return [
+            Count(name="mute_connections", labels={"connection": self.name, "remedy": "resubscribe"}),
+            *self.send(self._resubscribe()),
+            SetTimer(name=self.timer, at=self._last_sign_at + self._mute_after * 2),
+        ]
+
+    def state(self) -> dict[str, Any]:
+        """For `GET /state`."""
+        return {
+            "up": self.up,
+            "changed_at": self._changed_at,
+            "connections": self._connections,
+            "last_sign_at": self._last_sign_at,
+            "last_close_reason": self._last_reason,
+            "last_http_status": self.http_status,
+        }
+
+    def _line(self, event: str, level: str, body: dict[str, Any]) -> Log:
+        return Log(event=event, level=level, component=self.name, venue=self._venue, body=body)

@@ -1,0 +1,347 @@
+"""The treasury's read side: what the bridge says about each chain, step by step, and the whole state each interval.
+
+Nothing here moves money. The switches for withdrawals and rebalances are recorded state, off at every start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from unrip.domain.pairs import Pair
+from unrip.domain.treasury import DepositAddress, LiquidityAction, Treasury
+from unrip.messages.topics import LIQUIDITY_ACTION, TREASURY
+from unrip.service.contract import (
+    BusChanged,
+    CaughtUp,
+    Control,
+    ControlRefused,
+    Count,
+    Draining,
+    Effect,
+    Event,
+    Logic,
+    Publish,
+    Published,
+    PublishFailed,
+    RecordReceived,
+    SetTimer,
+    Started,
+    Subscribe,
+    TimerFired,
+    Vitals,
+)
+from unrip.services.liquidity_manager.addresses import Addresses
+from unrip.services.liquidity_manager.effects import ChainRead, ChainUnread, ReadChain
+from unrip.services.liquidity_manager.steps import VENUE, Steps
+from unrip.services.liquidity_manager.treasury import treasury_of
+from unrip.services.newest import Newest
+
+#: Steps of earlier lives that are read back.
+STEPS_READ_BACK = 5_000
+#: How long the first reading waits for what was told before; without Kafka it goes on without.
+READ_BACK_BOUND = timedelta(seconds=5)
+#: Steps without an acknowledgement; the rest is told with the next reading.
+UNACKNOWLEDGED_MAX = 1_000
+#: A chain that could not be read for so many intervals makes the service not ready.
+INTERVALS_UNREAD_MAX = 3
+
+
+class LiquidityManager(Logic):
+    """Pure logic of liquidity-manager."""
+
+    controls = (
+        "refresh",
+        "deposit-addresses",
+        "trackers/pause",
+        "trackers/resume",
+        "withdrawals/enable",
+        "withdrawals/disable",
+        "rebalances/enable",
+        "rebalances/disable",
+    )
+
+    def __init__(self, *, pair: Pair, account: str, interval_s: int) -> None:
+        self._account = account
+        self._asset_of = {asset.chain: asset.asset_id for asset in pair.assets()}
+        self._interval = timedelta(seconds=interval_s)
+        self._addresses = Addresses()
+        self._steps = Steps(account)
+        self._outlet = Newest()
+        self._chains: dict[str, ChainRead] = {}
+        self._failures: dict[str, str] = {}
+        self._asking: set[str] = set()
+        self._reading_back = {TREASURY.name, LIQUIDITY_ACTION.name}
+        self._unacknowledged: set[str] = set()
+        self._bus_up = False
+        self._start_id = ""
+        self._started_at: datetime | None = None
+        self._sequence = 0
+        self._enabled = {"withdrawals": False, "rebalances": False}
+        self._trackers_paused = False
+        self._paused = False
+        self._draining = False
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        """Take one event in; see `service/contract.py`."""
+        match event:
+            case ChainRead() | ChainUnread():
+                return self._on_chain(event, now)
+            case TimerFired(name="read"):
+                return self._read(now)
+            case Control():
+                return self._on_control(event, now)
+            case RecordReceived():
+                self._on_record(event)
+            case CaughtUp():
+                return self._on_caught_up(event, now)
+            case Started():
+                return self._on_started(event, now)
+            case _:
+                return self._on_surroundings(event)
+        return []
+
+    def _on_started(self, event: Started, now: datetime) -> list[Effect]:
+        self._start_id, self._started_at = event.start_id, now
+        return [
+            Subscribe(topic=TREASURY, tail=1, until_end=True),
+            Subscribe(topic=LIQUIDITY_ACTION, tail=STEPS_READ_BACK, until_end=True),
+            SetTimer(name="read", at=now + READ_BACK_BOUND),
+        ]
+
+    def _on_record(self, record: RecordReceived) -> None:
+        """Learn from an earlier life what was told."""
+        payload, observed_at = record.message.payload, record.message.observed_at
+        if payload.account != self._account:
+            return
+        if isinstance(payload, Treasury):
+            for address in payload.addresses:
+                if self._addresses.known(address.chain) is None:
+                    self._addresses.learn(address)
+        elif isinstance(payload, LiquidityAction):
+            self._steps.learn(payload, record.message.event_id)
+            self._learn_address(payload, observed_at)
+
+    def _learn_address(self, action: LiquidityAction, observed_at: datetime) -> None:
+        if action.chain is None or action.asset_id is None or not action.step.startswith("address_"):
+            return
+        known, other = (
+            DepositAddress(chain=action.chain, asset_id=action.asset_id, address=text, observed_at=observed_at)
+            if text is not None
+            else None
+            for text in (action.details.get("address"), action.details.get("other"))
+        )
+        if known is not None:
+            self._addresses.learn(known, other)
+
+    def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
+        waited = bool(self._reading_back)
+        self._reading_back.discard(event.topic)
+        return self._read(now) if waited and not self._reading_back else []
+
+    def _on_surroundings(self, event: Event) -> list[Effect]:
+        match event:
+            case BusChanged():
+                self._bus_up = event.up
+                return list(self._outlet.on_event(event))
+            case Published():
+                self._unacknowledged.discard(event.token)
+                return list(self._outlet.on_event(event))
+            case PublishFailed():
+                if event.token in self._unacknowledged:
+                    self._unacknowledged.discard(event.token)
+                    self._steps.forget(event.token)
+                return list(self._outlet.on_event(event))
+            case Draining():
+                self._draining = True
+        return []
+
+    def _on_chain(self, answer: ChainRead | ChainUnread, now: datetime) -> list[Effect]:
+        self._asking.discard(answer.chain)
+        effects: list[Effect] = []
+        if isinstance(answer, ChainUnread):
+            self._failures[answer.chain] = answer.reason
+            effects.append(Count(name="bridge_reads", labels={"outcome": "unread"}))
+        else:
+            self._failures.pop(answer.chain, None)
+            self._chains[answer.chain] = answer
+            self._addresses.told(self._address(answer))
+            effects += [Count(name="bridge_reads", labels={"outcome": "read"}), *self._tell(answer)]
+        return effects if self._asking else [*effects, *self._publish(now)]
+
+    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
+        subject, _, verb = control.action.partition("/")
+        match (subject, verb):
+            case ("pause" | "resume", ""):
+                self._paused = subject == "pause"
+            case ("trackers", "pause" | "resume"):
+                self._trackers_paused = verb == "pause"
+            case ("withdrawals" | "rebalances", "enable" | "disable"):
+                self._enabled[subject] = verb == "enable"
+            case ("refresh", ""):
+                return self._refresh(control, now)
+            case ("deposit-addresses", ""):
+                return self._request_address(control, now)
+            case ("drain", ""):  # the frame drains
+                return []
+            case _:
+                raise ControlRefused(f"liquidity-manager has no action {control.action!r}")
+        return [*self._ask(), *self._publish(now)]
+
+    # --- controls --------------------------------------------------------------------------------------------------
+
+    def _refresh(self, control: Control, now: datetime) -> list[Effect]:
+        self._refuse_while_paused()
+        self._sequence += 1
+        told = self._steps.refresh(f"{self._start_id}-refresh-{self._sequence}", control.actor, now)
+        return [*self._follow(told), *self._ask()]
+
+    def _request_address(self, control: Control, now: datetime) -> list[Effect]:
+        """Ask for the address of a chain; `accept` takes the other address that was named for it, spelt out."""
+        self._refuse_while_paused()
+        chain, accepted = control.arguments.get("chain"), control.arguments.get("accept")
+        if chain not in self._asset_of:
+            raise ControlRefused(f"chain must be one of: {', '.join(self._asset_of)}")
+        doubt = self._addresses.doubt(chain)
+        if accepted is not None:
+            if doubt is None or doubt.address != accepted:
+                raise ControlRefused(f"{accepted!r} is not the other address that was named for {chain}")
+            self._addresses.accept(chain)
+        elif doubt is not None:
+            raise ControlRefused(
+                f"two addresses were named for {chain}: check them and accept {doubt.address!r} or none"
+            )
+        return [*self._ask((chain,)), *self._publish(now)]
+
+    def _refuse_while_paused(self) -> None:
+        if self._paused or self._trackers_paused:
+            raise ControlRefused("paused: resume first")
+
+    # --- asking and telling ----------------------------------------------------------------------------------------
+
+    def _read(self, now: datetime) -> list[Effect]:
+        """Ask about every chain; the state is published when all have answered, or now when nothing is asked."""
+        self._reading_back.clear()
+        asked = self._ask()
+        return [*(asked or self._publish(now)), SetTimer(name="read", at=now + self._interval)]
+
+    def _ask(self, chains: Sequence[str] = ()) -> list[Effect]:
+        """Ask about chains (all by default), never twice at once."""
+        if self._paused or self._trackers_paused or self._draining:
+            return []
+        wanted = [chain for chain in chains or self._asset_of if chain not in self._asking]
+        self._asking.update(wanted)
+        return [ReadChain(chain=chain) for chain in wanted]
+
+    def _tell(self, chain: ChainRead) -> list[Effect]:
+        """Every step that is new. While the broker is away nothing is told: the next reading tells it again."""
+        if not self._bus_up:
+            return []
+        known = self._addresses.known(chain.chain)
+        effects = self._steps.address(known, self._addresses.doubt(chain.chain)) if known else []
+        for deposit in chain.deposits:
+            if len(self._unacknowledged) + len(effects) < UNACKNOWLEDGED_MAX:
+                effects += self._steps.deposit(deposit, chain.observed_at)
+        for withdrawal in chain.withdrawals:
+            if len(self._unacknowledged) + len(effects) < UNACKNOWLEDGED_MAX:
+                effects += self._steps.withdrawal(withdrawal, chain.observed_at)
+        return self._follow(effects)
+
+    def _follow(self, effects: list[Effect]) -> list[Effect]:
+        """Keep an eye on the records among the effects."""
+        self._unacknowledged.update(effect.token for effect in effects if isinstance(effect, Publish) and effect.token)
+        return effects
+
+    def _address(self, chain: ChainRead) -> DepositAddress:
+        return DepositAddress(
+            chain=chain.chain,
+            asset_id=self._asset_of[chain.chain],
+            address=chain.address,
+            observed_at=chain.observed_at,
+        )
+
+    def _publish(self, now: datetime) -> list[Effect]:
+        if self._paused or not self._start_id:
+            return []
+        self._sequence += 1
+        event_id = f"{self._start_id}-treasury-{self._sequence}"
+        treasury = self._treasury()
+        record = Publish(
+            topic=TREASURY,
+            event_id=event_id,
+            payload=treasury,
+            observed_at=treasury.bridge_observed_at or now,
+            correlation_id=event_id,
+            venue=VENUE,
+        )
+        return list(self._outlet.publish(record))
+
+    def _treasury(self) -> Treasury:
+        return treasury_of(
+            self._account,
+            self._asset_of,
+            self._chains,
+            self._addresses.usable(),
+            withdrawals_enabled=self._enabled["withdrawals"],
+            rebalances_enabled=self._enabled["rebalances"],
+            trackers_paused=self._trackers_paused,
+        )
+
+    # --- answers ---------------------------------------------------------------------------------------------------
+
+    def state(self, now: datetime) -> dict[str, Any]:
+        """Addresses, deposits, withdrawals and the switches."""
+        del now
+        return {
+            "paused": self._paused,
+            "account": self._account,
+            "deposit_addresses": self._addresses.state(),
+            "treasury": self._treasury(),
+            "chains_read_at": {chain: read.observed_at for chain, read in self._chains.items()},
+            "failures": dict(self._failures),
+            "last_acknowledged": self._outlet.last_acknowledged_id,
+        }
+
+    def not_ready(self, now: datetime) -> list[str]:
+        """Why new funding operations cannot be followed; funded trading goes on without us (R60)."""
+        reasons = []
+        oldest = min((self._read_at(chain) or now for chain in self._asset_of), default=now)
+        if now - oldest > self._interval * INTERVALS_UNREAD_MAX:
+            reasons.append("bridge_stale")
+        if any(self._addresses.doubt(chain) for chain in self._asset_of):
+            reasons.append("deposit_address_changed")
+        if self._paused or self._trackers_paused:
+            reasons.append("paused")
+        return reasons
+
+    def _read_at(self, chain: str) -> datetime | None:
+        read = self._chains.get(chain)
+        return read.observed_at if read else self._started_at
+
+    def vitals(self, now: datetime) -> Vitals:
+        """The switch that the beat shows."""
+        del now
+        return Vitals(paused=self._paused)
+
+    def control_state(self, now: datetime) -> dict[str, str]:
+        """Every switch, and the addresses in use."""
+        del now
+        usable = {address.chain: address.address for address in self._addresses.usable()}
+        return {
+            "paused": str(self._paused).lower(),
+            "trackers_paused": str(self._trackers_paused).lower(),
+            "withdrawals_enabled": str(self._enabled["withdrawals"]).lower(),
+            "rebalances_enabled": str(self._enabled["rebalances"]).lower(),
+            **{f"deposit_address {chain}": usable.get(chain, "none") for chain in self._asset_of},
+        }
+
+    def tightens(self, control: Control) -> bool:
+        """Switching something off is a brake."""
+        return control.action in {"trackers/pause", "withdrawals/disable", "rebalances/disable"}
+
+    def idle(self) -> bool:
+        """Every record is acknowledged or given up."""
+        return self._outlet.idle and not self._unacknowledged

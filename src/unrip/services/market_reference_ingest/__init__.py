@@ -1,0 +1,1 @@
+"""market-reference-ingest: Kraken and CoinGecko as one price event; it commands nothing."""

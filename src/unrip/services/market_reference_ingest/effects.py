@@ -1,0 +1,42 @@
+"""Effects and events that only this service knows."""
+
+from __future__ import annotations
+
+from unrip.domain.market import CoinGeckoReading, KrakenReading
+from unrip.domain.values import Value
+
+
+class PollKrakenRest(Value):
+    """Effect: ask Kraken's REST service; `KrakenRestRead` or `KrakenRestUnread` follows."""
+
+
+class PollCoinGecko(Value):
+    """Effect: ask CoinGecko; `CoinGeckoRead` or `CoinGeckoUnread` follows."""
+
+
+class KrakenRestRead(Value):
+    """Kraken answered by REST."""
+
+    reading: KrakenReading
+    #: The state of its matching engine, None where that could not be read.
+    system: str | None
+
+
+class KrakenRestUnread(Value):
+    """There is no REST reading."""
+
+    reason: str
+
+
+class CoinGeckoRead(Value):
+    """CoinGecko answered."""
+
+    reading: CoinGeckoReading
+
+
+class CoinGeckoUnread(Value):
+    """There is no reading of CoinGecko."""
+
+    reason: str
+    #: Earlier questions are pointless.
+    retry_after_s: int | None

@@ -1,0 +1,323 @@
+"""The reference price: on every change at a bounded rate, and at least once a second, so that silence is visible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from unrip.domain.market import MarketPrice, SourceHealth, disagreement_of
+from unrip.domain.pairs import Pair
+from unrip.domain.values import MONEY, age_ms
+from unrip.feeds.kraken import (
+    KrakenEvent,
+    KrakenRejected,
+    KrakenSession,
+    KrakenStatus,
+    KrakenTick,
+    Malformed,
+    TickRefused,
+)
+from unrip.messages.topics import MARKET_PRICE
+from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
+from unrip.service.contract import (
+    BusChanged,
+    Control,
+    ControlRefused,
+    Count,
+    Draining,
+    Effect,
+    Event,
+    Logic,
+    Publish,
+    Published,
+    PublishFailed,
+    SetTimer,
+    Started,
+    TimerFired,
+    Vitals,
+)
+from unrip.services.link import Link
+from unrip.services.market_reference_ingest.effects import (
+    CoinGeckoRead,
+    CoinGeckoUnread,
+    KrakenRestRead,
+    KrakenRestUnread,
+    PollCoinGecko,
+    PollKrakenRest,
+)
+from unrip.services.market_reference_ingest.sources import CoinGecko, Kraken
+from unrip.services.newest import Newest
+
+#: The name of the connection to Kraken.
+KRAKEN = "kraken"
+#: Ten records a second are more than any decision needs.
+GAP_MIN = timedelta(milliseconds=100)
+GAP_MAX = timedelta(seconds=1)
+#: Two calls each time, price and state: together the one call a second that Kraken allows (sources/kraken section 9).
+REST_INTERVAL = timedelta(seconds=2)
+#: A tick older than this is a reason to ask REST: half of what would make the price stale.
+_REST_AFTER_PART = 2
+
+
+class MarketReferenceIngest(Logic):
+    """Pure logic of market-reference-ingest."""
+
+    controls = ("refresh",)
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        symbol: str,
+        eure_eur_assumption: Decimal,
+        kraken_age_max_ms: int,
+        coingecko_age_max_ms: int,
+        coingecko_interval_s: int,
+    ) -> None:
+        self._pair = pair
+        self._eure_eur = eure_eur_assumption
+        self._session = KrakenSession(symbol)
+        self._link = Link(KRAKEN, venue=KRAKEN, mute_after_ms=kraken_age_max_ms, resubscribe=self._session.opened)
+        self._kraken = Kraken(age_max_ms=kraken_age_max_ms)
+        self._coingecko = CoinGecko(age_max_ms=coingecko_age_max_ms)
+        self._rest_after_ms = kraken_age_max_ms // _REST_AFTER_PART
+        self._coingecko_interval = timedelta(seconds=coingecko_interval_s)
+        self._coingecko_not_before: datetime | None = None
+        self._outlet = Newest()
+        self._asking: set[type[Effect]] = set()
+        self._start_id = ""
+        self._sequence = 0
+        self._last_tick_at: datetime | None = None
+        self._published_at: datetime | None = None
+        self._latest: MarketPrice | None = None
+        self._paused = False
+        self._draining = False
+        self._refused_ticks: dict[str, int] = {}
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        """Take one event in; see `service/contract.py`."""
+        match event:
+            case FrameReceived():
+                return self._on_frame(event, now)
+            case TimerFired():
+                return self._on_timer(event, now)
+            case KrakenRestRead() | KrakenRestUnread() | CoinGeckoRead() | CoinGeckoUnread():
+                return self._on_answer(event, now)
+            case SocketOpened():
+                return self._link.opened(event, now, self._session.opened())
+            case SocketClosed():
+                self._kraken.socket_closed(now)
+                return self._link.closed(event, now)
+            case BusChanged() | Published() | PublishFailed():
+                return self._outlet.on_event(event)
+            case Control():
+                return self._on_control(event, now)
+            case Started():
+                return self._on_started(event, now)
+            case Draining():
+                self._draining = True
+        return []
+
+    def _on_started(self, event: Started, now: datetime) -> list[Effect]:
+        self._start_id = event.start_id
+        self._kraken.health.started(now)
+        self._coingecko.health.started(now)
+        return [
+            SetTimer(name="publish", at=now + GAP_MAX),
+            SetTimer(name="rest", at=now + REST_INTERVAL),
+            *self._ask(PollCoinGecko()),
+            SetTimer(name="coingecko", at=now + self._coingecko_interval),
+        ]
+
+    def _on_frame(self, frame: FrameReceived, now: datetime) -> list[Effect]:
+        said: KrakenEvent = (
+            Malformed(reason="a binary frame that is not UTF-8 text")
+            if frame.text is None
+            else self._session.receive(frame.text, frame.received_at)
+        )
+        count = Count(name="kraken_frames", labels={"kind": type(said).__name__})
+        match said:
+            case KrakenTick():
+                self._link.sign(now)
+                self._last_tick_at = now
+                changed = self._kraken.read(said.reading)
+                return [count, *(self._on_change(now) if changed else [])]
+            case KrakenStatus():
+                self._kraken.system_pushed(said.system)
+                return [count, *self._on_change(now)]
+            case TickRefused():
+                self._refused_ticks[said.name] = self._refused_ticks.get(said.name, 0) + 1
+            case KrakenRejected() | Malformed():
+                self._kraken.failure = said.reason
+        return [count]
+
+    def _on_answer(
+        self, answer: KrakenRestRead | KrakenRestUnread | CoinGeckoRead | CoinGeckoUnread, now: datetime
+    ) -> list[Effect]:
+        match answer:
+            case KrakenRestRead():
+                self._asking.discard(PollKrakenRest)
+                if answer.system is not None:
+                    self._kraken.system_asked(answer.system, now)
+                self._kraken.read(answer.reading)
+                return self._on_change(now)
+            case KrakenRestUnread():
+                self._asking.discard(PollKrakenRest)
+                self._kraken.failure = answer.reason
+            case CoinGeckoRead():
+                self._asking.discard(PollCoinGecko)
+                self._coingecko.reading = answer.reading
+                return self._on_change(now)
+            case CoinGeckoUnread():
+                self._asking.discard(PollCoinGecko)
+                self._coingecko.failure = answer.reason
+                if answer.retry_after_s is not None:
+                    self._coingecko_not_before = now + timedelta(seconds=answer.retry_after_s)
+        return []
+
+    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
+        match timer.name:
+            case "publish":
+                return self._publish(now)
+            case "rest":
+                needed = self._last_tick_at is None or age_ms(now, self._last_tick_at) > self._rest_after_ms
+                poll = self._ask(PollKrakenRest()) if needed and not self._silent else []
+                return [*poll, SetTimer(name="rest", at=now + REST_INTERVAL)]
+            case "coingecko":
+                poll = [] if self._silent else self._poll_coingecko(now)
+                return [*poll, SetTimer(name="coingecko", at=now + self._coingecko_interval)]
+            case self._link.timer:
+                return self._link.on_timer(now)
+        return []
+
+    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
+        match control.action:
+            case "pause":
+                self._paused = True
+            case "resume":
+                self._paused = False
+                return [*self._ask(PollKrakenRest()), *self._poll_coingecko(now), *self._publish(now)]
+            case "refresh":
+                if self._paused:
+                    raise ControlRefused("paused: resume first")
+                return [*self._ask(PollKrakenRest()), *self._poll_coingecko(now)]
+            case "drain":  # the frame drains
+                pass
+            case _:
+                raise ControlRefused(f"market-reference-ingest has no action {control.action!r}")
+        return []
+
+    # --- asking and publishing -------------------------------------------------------------------------------------
+
+    @property
+    def _silent(self) -> bool:
+        return self._paused or self._draining
+
+    def _ask(self, poll: Effect) -> list[Effect]:
+        """Ask a source, never twice at once."""
+        if type(poll) in self._asking:
+            return []
+        self._asking.add(type(poll))
+        return [poll]
+
+    def _poll_coingecko(self, now: datetime) -> list[Effect]:
+        if self._coingecko_not_before is not None and now < self._coingecko_not_before:
+            return []
+        return self._ask(PollCoinGecko())
+
+    def _on_change(self, now: datetime) -> list[Effect]:
+        """Publish a change, but not more often than the gap allows; what comes in between goes out at its end."""
+        due = now if self._published_at is None else self._published_at + GAP_MIN
+        return self._publish(now) if now >= due else [SetTimer(name="publish", at=due)]
+
+    def _publish(self, now: datetime) -> list[Effect]:
+        effects: list[Effect] = [
+            *self._kraken.health.changes(self._kraken.age_ms(now), self._kraken.failure, now),
+            *self._coingecko.health.changes(self._coingecko.age_ms(now), self._coingecko.failure, now),
+            SetTimer(name="publish", at=now + GAP_MAX),
+        ]
+        if self._silent or not self._start_id:
+            return effects
+        self._published_at = now
+        self._latest = price = self._price(now)
+        self._sequence += 1
+        readings = [reading for reading in (price.kraken, price.coingecko) if reading is not None]
+        event_id = f"{self._start_id}-price-{self._sequence}"
+        record = Publish(
+            topic=MARKET_PRICE,
+            event_id=event_id,
+            payload=price,
+            observed_at=readings[0].observed_at if readings else now,
+            occurred_at=price.kraken.source_time if price.kraken else None,
+            correlation_id=event_id,
+            pair=self._pair.name,
+        )
+        return [*effects, *self._outlet.publish(record)]
+
+    def _price(self, now: datetime) -> MarketPrice:
+        """Everything known at this moment; every age stays that of its reading."""
+        mid, coingecko = self._kraken.mid(now), self._coingecko.reading
+        return MarketPrice(
+            pair=self._pair.name,
+            kraken=self._kraken.reading,
+            kraken_health=self._kraken.health.of(self._kraken.age_ms(now)),
+            kraken_system=self._kraken.system(now),
+            coingecko=coingecko,
+            coingecko_health=self._coingecko.health.of(self._coingecko.age_ms(now)),
+            # EUR per BTC over EUR per EURe is EURe per BTC (R5: the assumption is explicit).
+            fair_rate=None if mid is None else MONEY.divide(mid, self._eure_eur),
+            eure_eur_assumption=self._eure_eur,
+            eure_eur_observed=self._coingecko.peg(now),
+            disagreement=None if mid is None or coingecko is None else disagreement_of(mid, coingecko.btc_eur),
+        )
+
+    # --- answers ---------------------------------------------------------------------------------------------------
+
+    def state(self, now: datetime) -> dict[str, Any]:
+        """Both sources with their ages and health, the fair price, the connection."""
+        price = self._price(now)
+        return {
+            "paused": self._paused,
+            "connection": self._link.state(),
+            "price": price,
+            "kraken_age_ms": self._kraken.age_ms(now),
+            "kraken_last_failure": self._kraken.failure,
+            "kraken_ticks_refused": dict(self._refused_ticks),
+            "coingecko_age_ms": self._coingecko.age_ms(now),
+            "coingecko_last_failure": self._coingecko.failure,
+            "coingecko_not_before": self._coingecko_not_before,
+            "coingecko_attribution": "Data provided by CoinGecko",
+            "last_published_at": self._published_at,
+            "prices_made": self._sequence,
+            "last_acknowledged": self._outlet.last_acknowledged_id,
+        }
+
+    def not_ready(self, now: datetime) -> list[str]:
+        """Why no decision could be made on our price."""
+        reasons = []
+        health = self._kraken.health.of(self._kraken.age_ms(now))
+        if health is not SourceHealth.FRESH:
+            reasons.append("kraken_unknown" if health is SourceHealth.UNKNOWN else "kraken_stale")
+        elif self._kraken.mid(now) is None:
+            reasons.append("kraken_not_online")
+        if self._paused:
+            reasons.append("paused")
+        return reasons
+
+    def vitals(self, now: datetime) -> Vitals:
+        """The switch that the beat shows."""
+        del now
+        return Vitals(paused=self._paused)
+
+    def control_state(self, now: datetime) -> dict[str, str]:
+        """Pause."""
+        del now
+        return {"paused": str(self._paused).lower()}
+
+    def idle(self) -> bool:
+        """Every price is acknowledged or given up."""
+        return self._outlet.idle

@@ -1,0 +1,120 @@
+"""What each source last said, how old it is, and when its health changes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from unrip.domain.market import CoinGeckoReading, KrakenReading, SourceHealth
+from unrip.domain.values import age_ms
+from unrip.service.contract import Log
+
+#: Prices are discovered in this state of Kraken's matching engine only (sources/kraken section 4.1).
+ONLINE = "online"
+#: The wrapper trades rarely; an older reading of its peg says nothing (sources/coingecko section 6).
+PEG_AGE_MAX_MS = 30 * 60_000
+
+
+class Health:
+    """The health of one source by the age of its newest reading; each change is told once."""
+
+    def __init__(self, name: str, *, age_max_ms: int) -> None:
+        self.name = name
+        self._age_max_ms = age_max_ms
+        self._since: datetime | None = None
+        self._stale_said = False
+
+    def started(self, now: datetime) -> None:
+        """From now on a reading is expected."""
+        self._since = now
+
+    def of(self, age: int | None) -> SourceHealth:
+        """The health that an age means."""
+        if age is None:
+            return SourceHealth.UNKNOWN
+        return SourceHealth.FRESH if age <= self._age_max_ms else SourceHealth.STALE
+
+    def changes(self, age: int | None, reason: str | None, now: datetime) -> list[Log]:
+        """The line for a change; a source that has never answered counts as stale once its time is over."""
+        silent_ms = age if age is not None else age_ms(now, self._since or now)
+        stale = silent_ms > self._age_max_ms
+        if stale == self._stale_said:
+            return []
+        self._stale_said = stale
+        event, level = ("source_stale", "warning") if stale else ("source_fresh", "info")
+        body: dict[str, Any] = {"age_ms": age, "limit_ms": self._age_max_ms}
+        if stale:
+            body["last_failure"] = reason
+        return [Log(event=event, level=level, component="sources", venue=self.name, body=body)]
+
+
+class Kraken:
+    """The primary source: readings of both transports, and the state of the matching engine."""
+
+    def __init__(self, *, age_max_ms: int) -> None:
+        self.health = Health("kraken", age_max_ms=age_max_ms)
+        self.reading: KrakenReading | None = None
+        self.failure: str | None = None
+        self._age_max = timedelta(milliseconds=age_max_ms)
+        self._system: str | None = None
+        #: None while the socket is up: it pushes every change of the state, so the last one holds.
+        self._system_seen_at: datetime | None = None
+
+    def read(self, reading: KrakenReading) -> bool:
+        """Take a reading; False when it is older than the one we have, or says the same."""
+        held = self.reading
+        if held is not None and reading.observed_at < held.observed_at:
+            return False
+        self.reading = reading
+        return held is None or (held.bid, held.ask, held.transport) != (reading.bid, reading.ask, reading.transport)
+
+    def system_pushed(self, system: str) -> None:
+        """The socket told the state; it tells every change."""
+        self._system, self._system_seen_at = system, None
+
+    def system_asked(self, system: str, now: datetime) -> None:
+        """REST told the state, as of now; while the socket is up it knows better."""
+        if self._system_seen_at is not None or self._system is None:
+            self._system, self._system_seen_at = system, now
+
+    def socket_closed(self, now: datetime) -> None:
+        """From now on the state is only as good as its age."""
+        if self._system is not None and self._system_seen_at is None:
+            self._system_seen_at = now
+
+    def system(self, now: datetime) -> str | None:
+        """The state of the matching engine, None when nobody has told it for too long."""
+        if self._system_seen_at is not None and now - self._system_seen_at > self._age_max:
+            return None
+        return self._system
+
+    def age_ms(self, now: datetime) -> int | None:
+        """The age of the reading by its own time or ours, whichever is older."""
+        if self.reading is None:
+            return None
+        return age_ms(now, self.reading.observed_at, self.reading.source_time)
+
+    def mid(self, now: datetime) -> Decimal | None:
+        """The middle of the newest reading, None unless prices are being discovered."""
+        return self.reading.mid if self.reading is not None and self.system(now) == ONLINE else None
+
+
+class CoinGecko:
+    """The second opinion."""
+
+    def __init__(self, *, age_max_ms: int) -> None:
+        self.health = Health("coingecko", age_max_ms=age_max_ms)
+        self.reading: CoinGeckoReading | None = None
+        self.failure: str | None = None
+
+    def age_ms(self, now: datetime) -> int | None:
+        """The age by CoinGecko's own time stamp, never by the time of the answer."""
+        return None if self.reading is None else age_ms(now, self.reading.btc_updated_at)
+
+    def peg(self, now: datetime) -> Decimal | None:
+        """EUR per EURe, None when unknown or too old to mean anything."""
+        reading = self.reading
+        if reading is None or reading.eure_updated_at is None or age_ms(now, reading.eure_updated_at) > PEG_AGE_MAX_MS:
+            return None
+        return reading.eure_eur

@@ -1,0 +1,63 @@
+"""market-reference-ingest, wired."""
+
+from __future__ import annotations
+
+from unrip.feeds.coingecko import CoinGecko
+from unrip.feeds.kraken import KrakenRest
+from unrip.net.events import CloseSocket, SendFrame
+from unrip.net.http import HttpClient
+from unrip.net.reconnect import ReconnectPolicy
+from unrip.net.websocket import Socket
+from unrip.service.http import Action
+from unrip.service.wiring import Context, Wiring
+from unrip.services.market_reference_ingest.effects import PollCoinGecko, PollKrakenRest
+from unrip.services.market_reference_ingest.handlers import Polls
+from unrip.services.market_reference_ingest.logic import KRAKEN, MarketReferenceIngest
+
+
+def wire(context: Context) -> Wiring:
+    """Kraken and CoinGecko in, prices out."""
+    settings = context.settings
+    kraken_http = HttpClient(name="kraken_rest", count=context.metrics.count)
+    coingecko_http = HttpClient(name="coingecko", count=context.metrics.count)
+    polls = Polls(
+        KrakenRest(kraken_http, settings.kraken.rest_url, pair=settings.kraken.rest_pair, clock=context.clock),
+        CoinGecko(
+            coingecko_http,
+            settings.coingecko.api_url,
+            key_file=settings.coingecko.key_file,
+            base_id=settings.coingecko.base_id,
+            quote_id=settings.coingecko.quote_id,
+            clock=context.clock,
+        ),
+        emit=context.emit,
+    )
+    socket = Socket(
+        name=KRAKEN,
+        url=settings.kraken.ws_url,
+        headers=dict,
+        emit=context.emit,
+        clock=context.clock,
+        random=context.random,
+        reconnect=ReconnectPolicy(),
+        count=context.metrics.count,
+    )
+    return Wiring(
+        logic=MarketReferenceIngest(
+            pair=context.pair,
+            symbol=settings.kraken.ws_symbol,
+            eure_eur_assumption=settings.pair.eure_eur_assumption,
+            kraken_age_max_ms=settings.limits.kraken_age_max_ms,
+            coingecko_age_max_ms=settings.limits.coingecko_age_max_ms,
+            coingecko_interval_s=settings.coingecko.poll_interval_s,
+        ),
+        handlers={
+            SendFrame: socket.send,
+            CloseSocket: socket.close,
+            PollKrakenRest: polls.poll_kraken,
+            PollCoinGecko: polls.poll_coingecko,
+        },
+        sources=(socket.run, polls.watch),
+        closers=(polls.aclose, kraken_http.aclose, coingecko_http.aclose),
+        actions=(Action(name="refresh", summary="Ask both sources now."),),
+    )

@@ -1,0 +1,278 @@
+"""The ingest: every frame of the relay ends in exactly one class, and every quote of an active pair in two records."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from unrip.domain.pairs import Pair
+from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
+from unrip.service.contract import (
+    BusChanged,
+    Control,
+    ControlRefused,
+    Count,
+    Draining,
+    Effect,
+    Event,
+    Log,
+    Logic,
+    Published,
+    PublishFailed,
+    SetTimer,
+    TimerFired,
+    Vitals,
+)
+from unrip.service.dead_letters import dead_letter_of_frame
+from unrip.services.link import Link
+from unrip.services.near_intents_ingest.ledger import FrameClass, FrameLedger
+from unrip.services.near_intents_ingest.pair_filter import PairFilter
+from unrip.services.near_intents_ingest.records import VENUE, demand_record, raw_record
+from unrip.venues.near_intents.relay import (
+    QUOTE,
+    QUOTE_STATUS,
+    Malformed,
+    QuoteRequested,
+    RelaySession,
+    Reply,
+    StatusNotice,
+    Stream,
+    Subscribed,
+    SubscriptionRefused,
+    Unknown,
+)
+
+#: The name of the ingest's connection.
+RELAY = "relay"
+#: Quotes that are remembered, so that a repeated frame makes no second record.
+SEEN_MAX = 10_000
+#: Records without an acknowledgement; beyond it the broker counts as away.
+UNACKNOWLEDGED_MAX = 2_000
+_LINES_APART = timedelta(seconds=1)
+_RESUBSCRIBE_AFTER = timedelta(seconds=30)
+_UNAUTHORIZED = frozenset({401, 403})
+
+
+class NearIntentsIngest(Logic):
+    """Pure logic of near-intents-ingest."""
+
+    controls = ("pair-filter",)
+
+    def __init__(self, *, pairs: tuple[Pair, ...], raw_cap_per_s: int, mute_after_ms: int) -> None:
+        self._filter = PairFilter(pairs)
+        self._session = RelaySession((self._filter.stream(), Stream(name=QUOTE_STATUS)))
+        self._link = Link(RELAY, venue=VENUE, mute_after_ms=mute_after_ms, resubscribe=self._subscribe_again)
+        self._ledger = FrameLedger(unacknowledged_max=UNACKNOWLEDGED_MAX)
+        self._raw_cap_per_s = raw_cap_per_s
+        self._raw_second: datetime | None = None
+        self._raw_in_second = 0
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._bus_up = False
+        self._paused = False
+        self._draining = False
+        self._unsaid_letters = 0
+        self._letter_said_at: datetime | None = None
+        self._kinds = {"router_legs": 0, "repeated": 0, "raw_outside_filter": 0, "raw_over_cap": 0}
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        """Take one event in; see `service/contract.py`."""
+        match event:
+            case FrameReceived():
+                return self._on_frame(event, now)
+            case Published():
+                self._ledger.acknowledged(event.token)
+            case PublishFailed():
+                return self._on_publish_failed(event)
+            case SocketOpened():
+                return self._link.opened(event, now, self._session.opened())
+            case SocketClosed():
+                self._session.subscriptions.clear()
+                return self._link.closed(event, now)
+            case TimerFired():
+                return self._on_timer(event, now)
+            case Control():
+                return self._on_control(event)
+            case _:
+                self._on_surroundings(event)
+        return []
+
+    def _on_surroundings(self, event: Event) -> None:
+        match event:
+            case BusChanged():
+                self._bus_up = event.up
+            case Draining():
+                self._draining = True
+
+    def _on_frame(self, frame: FrameReceived, now: datetime) -> list[Effect]:
+        self._ledger.receive()
+        if frame.text is None:
+            return self._dead_letter(frame, "a binary frame that is not UTF-8 text", now)
+        said = self._session.receive(frame.text)
+        match said:
+            case QuoteRequested():
+                self._link.sign(now)
+                return self._on_quote(said, frame, now)
+            case StatusNotice():
+                self._link.sign(now)
+                return self._counted(FrameClass.STATUS)
+            case Reply() | Subscribed():
+                return self._counted(FrameClass.REPLY)
+            case SubscriptionRefused():
+                return [*self._counted(FrameClass.REPLY), *self._refused(said, now)]
+            case Unknown() | Malformed():
+                return self._dead_letter(frame, said.reason, now)
+
+    def _on_quote(self, quote: QuoteRequested, frame: FrameReceived, now: datetime) -> list[Effect]:
+        matched = self._filter.match(quote.asset_in, quote.asset_out)
+        if self._paused or self._draining:
+            return self._counted(FrameClass.FILTERED)
+        if matched is None:
+            return [*self._counted(FrameClass.FILTERED), *self._raw_outside(quote, frame, now)]
+        if quote.quote_id in self._seen:
+            self._kinds["repeated"] += 1
+            return self._counted(FrameClass.FILTERED)
+        if self._broker_away:
+            return self._counted(FrameClass.DROPPED)
+        self._remember(quote.quote_id)
+        self._kinds["router_legs"] += quote.router_leg
+        pair, direction = matched
+        decides = self._ledger.await_record(f"demand/{quote.quote_id}", FrameClass.PUBLISHED)
+        beside = self._ledger.await_record(f"raw/{quote.quote_id}")
+        return [
+            demand_record(quote, pair, direction, frame, decides),  # first: the strategy waits for it
+            raw_record(quote, pair, frame, beside),
+            *self._counted(FrameClass.PUBLISHED),
+        ]
+
+    def _raw_outside(self, quote: QuoteRequested, frame: FrameReceived, now: datetime) -> list[Effect]:
+        """Quotes of other pairs are kept as they came, up to a visible number per second."""
+        if self._broker_away:
+            return []
+        if self._raw_second is None or now - self._raw_second >= timedelta(seconds=1):
+            self._raw_second, self._raw_in_second = now, 0
+        if self._raw_in_second >= self._raw_cap_per_s:
+            self._kinds["raw_over_cap"] += 1
+            return []
+        self._raw_in_second += 1
+        self._kinds["raw_outside_filter"] += 1
+        return [raw_record(quote, None, frame, self._ledger.await_record(f"raw/{quote.quote_id}"))]
+
+    def _dead_letter(self, frame: FrameReceived, reason: str, now: datetime) -> list[Effect]:
+        if self._broker_away:
+            return [*self._counted(FrameClass.DROPPED), *self._invalid_line(reason, now)]
+        letter = dead_letter_of_frame(frame, reason, tracked=True)
+        self._ledger.await_record(letter.event_id, FrameClass.DEAD_LETTER)
+        return [
+            letter,
+            *self._counted(FrameClass.DEAD_LETTER),
+            *self._invalid_line(reason, now),
+        ]
+
+    def _invalid_line(self, reason: str, now: datetime) -> list[Effect]:
+        """At most one line per second; the next one says how many got none."""
+        if self._letter_said_at is not None and now - self._letter_said_at < _LINES_APART:
+            self._unsaid_letters += 1
+            return []
+        body = {"reason": reason, "more_before": self._unsaid_letters}
+        self._letter_said_at, self._unsaid_letters = now, 0
+        return [Log(event="invalid_message", level="warning", component=RELAY, venue=VENUE, body=body)]
+
+    def _on_publish_failed(self, event: PublishFailed) -> list[Effect]:
+        """Whether the broker has the record is unknown; the quote may come again and is then published again."""
+        if not self._ledger.failed(event.token):
+            return []
+        self._seen.pop(event.token.removeprefix("demand/"), None)
+        return [Count(name="relay_frames_unacknowledged")]
+
+    def _refused(self, said: SubscriptionRefused, now: datetime) -> list[Effect]:
+        body = {"stream": said.stream, "code": said.code, "text": said.text}
+        return [
+            Log(event="subscription_refused", level="error", component=RELAY, venue=VENUE, body=body),
+            SetTimer(name="resubscribe", at=now + _RESUBSCRIBE_AFTER),
+        ]
+
+    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
+        if timer.name == self._link.timer:
+            return self._link.on_timer(now)
+        if timer.name == "resubscribe" and self._link.up:
+            missing = [stream for stream in self._session.streams if stream.name not in self._session.subscriptions]
+            return list(self._link.send(self._session.resubscribe(tuple(missing))))
+        return []
+
+    def _on_control(self, control: Control) -> list[Effect]:
+        match control.action:
+            case "pause":
+                self._paused = True
+            case "resume":
+                self._paused = False
+            case "pair-filter":
+                self._filter.change(control.arguments)
+                return list(self._link.send(self._session.resubscribe((self._filter.stream(),))))
+            case "drain":  # the frame drains
+                pass
+            case _:
+                raise ControlRefused(f"near-intents-ingest has no action {control.action!r}")
+        return []
+
+    # --- helpers ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _broker_away(self) -> bool:
+        return not self._bus_up or self._ledger.full
+
+    def _subscribe_again(self) -> list[str]:
+        return self._session.resubscribe(self._session.streams)
+
+    def _remember(self, quote_id: str) -> None:
+        self._seen[quote_id] = None
+        if len(self._seen) > SEEN_MAX:
+            self._seen.popitem(last=False)
+
+    def _counted(self, kind: FrameClass) -> list[Effect]:
+        self._ledger.count(kind)
+        return [Count(name="relay_frames", labels={"class": kind.value})]
+
+    # --- answers ---------------------------------------------------------------------------------------------------
+
+    def state(self, now: datetime) -> dict[str, Any]:
+        """Pair filter, connection, frames by class and their sum."""
+        del now
+        return {
+            "paused": self._paused,
+            "connection": self._link.state(),
+            "subscriptions": dict(self._session.subscriptions),
+            "pair_filter": self._filter.state(),
+            "frames": self._ledger.state(),
+            "quotes": {**self._kinds, "raw_cap_per_s": self._raw_cap_per_s},
+        }
+
+    def not_ready(self, now: datetime) -> list[str]:
+        """Why no demand can come through."""
+        del now
+        reasons = []
+        if not self._link.up:
+            unauthorized = self._link.http_status in _UNAUTHORIZED
+            reasons.append("relay_unauthorized" if unauthorized else "relay_disconnected")
+        elif QUOTE not in self._session.subscriptions:
+            reasons.append("relay_not_subscribed")
+        if self._paused:
+            reasons.append("paused")
+        return reasons
+
+    def vitals(self, now: datetime) -> Vitals:
+        """The switch that the beat shows."""
+        del now
+        return Vitals(paused=self._paused)
+
+    def control_state(self, now: datetime) -> dict[str, str]:
+        """Pause and filter."""
+        del now
+        return {"paused": str(self._paused).lower(), "pair_filter": self._filter.control_state()}
+
+    def idle(self) -> bool:
+        """Every record is acknowledged or given up."""
+        return self._ledger.idle

@@ -1,0 +1,45 @@
+"""near-intents-ingest, wired."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from unrip.net.events import CloseSocket, SendFrame
+from unrip.net.reconnect import ReconnectPolicy
+from unrip.net.websocket import Socket
+from unrip.service.http import Action, ReasonBody
+from unrip.service.wiring import Context, Wiring
+from unrip.services.near_intents_ingest.logic import RELAY, NearIntentsIngest
+from unrip.venues.near_intents.access import bearer_headers
+
+
+class PairFilterBody(ReasonBody):
+    """Which pairs are let through."""
+
+    mode: str = Field(description="`set` (with `pairs`), `disable` (see all, decide none of the others) or `reset`.")
+    pairs: list[str] | None = Field(default=None, description="Names of configured pairs, such as BTC/EURe.")
+
+
+def wire(context: Context) -> Wiring:
+    """Frames of the relay in, raw quotes and demands out."""
+    settings = context.settings
+    socket = Socket(
+        name=RELAY,
+        url=settings.near_intents.relay_ws_url,
+        headers=bearer_headers(settings.near_intents.ingest_token_file),
+        emit=context.emit,
+        clock=context.clock,
+        random=context.random,
+        reconnect=ReconnectPolicy(),
+        count=context.metrics.count,
+    )
+    return Wiring(
+        logic=NearIntentsIngest(
+            pairs=(context.pair,),
+            raw_cap_per_s=settings.intervals.raw_cap_per_s,
+            mute_after_ms=settings.intervals.mute_after_ms,
+        ),
+        handlers={SendFrame: socket.send, CloseSocket: socket.close},
+        sources=(socket.run,),
+        actions=(Action(name="pair-filter", body=PairFilterBody, summary="Set, disable or reset the pair filter."),),
+    )

@@ -1,0 +1,270 @@
+"""An offer after its claim: sent once, and followed until the chain says how it ended.
+
+The relay's replies and notices are notes on an open offer; only `following.py` ends one, from a final block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from unrip.domain.attempt import AttemptState, Drop, Offer, VenueReply
+from unrip.domain.desk import LedgerView
+from unrip.domain.verifier import VerifierReading
+from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
+from unrip.service.contract import Count, CrashPoint, Effect, Observe, SetTimer
+from unrip.services.trade_executor.conversation import RELAY, Conversation
+from unrip.services.trade_executor.effects import (
+    ApplyReading,
+    Chain,
+    ClaimOffer,
+    DropAttempt,
+    FillsRead,
+    LedgerNoted,
+    LedgerWrite,
+    NoteAttempt,
+    ReadFills,
+    ReadVerifier,
+    VerifierRead,
+    VerifierUnread,
+)
+from unrip.services.trade_executor.following import Followed, OpenOffers
+from unrip.services.trade_executor.lane import NoteLane
+from unrip.services.trade_executor.report import ExecutionReport
+from unrip.services.trade_executor.results import result_of_offer
+from unrip.venues.near_intents.relay import Reply, StatusNotice
+
+
+class Pursuit:
+    """Everything between the claim of an offer and its end."""
+
+    def __init__(
+        self, *, account: str, conversation: Conversation, reply_bound: timedelta, report: ExecutionReport
+    ) -> None:
+        self._account = account
+        self._conversation = conversation
+        self._reply_bound = reply_bound
+        self._report = report
+        self.offers = OpenOffers()
+        self.notes = NoteLane()
+        self.connected = False
+        #: Until every offer of an earlier life was asked about once at a final block.
+        self.recovering = True
+        #: The newest final block that was read.
+        self.reading: VerifierReading | None = None
+        #: The ledger as of the last commit that was heard of.
+        self.view: LedgerView | None = None
+        self._loaded = False
+        self._asking = False
+
+    # --- recovery --------------------------------------------------------------------------------------------------
+
+    def load(self, offers: Sequence[Offer], view: LedgerView) -> None:
+        """Follow what the ledger has open; at the first load these are offers of an earlier life."""
+        self.view = view
+        for offer in offers:
+            chain = Chain(correlation_id=offer.correlation_id, causation_id=offer.command_id, stages={})
+            self.offers.add(Followed(offer=offer, chain=chain, ask_now=True, unrecovered=not self._loaded))
+        self._loaded = True
+
+    def _recovered(self) -> list[Effect]:
+        if not self.recovering or not self._loaded or self.reading is None or self.offers.unrecovered():
+            return []
+        self.recovering = False
+        return self._report.recovered(len(self.offers.by_command))
+
+    # --- sending ---------------------------------------------------------------------------------------------------
+
+    def send(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
+        """The claim is committed: the bytes may go, if there is still time and a socket."""
+        followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now))
+        self.offers.add(followed)
+        effects: list[Effect] = [CrashPoint(name="executor.claimed")]
+        if now >= claim.offer.answer_by:
+            return [*effects, *self._drop(followed, Drop.WINDOW_CLOSED, now)]
+        if not self.connected:
+            return [*effects, *self._drop(followed, Drop.SOCKET_GONE, now)]
+        followed.awaits_reply, followed.frame = True, self._conversation.answer(claim.offer)
+        command_id = claim.offer.command_id
+        return [
+            *effects,
+            SendFrame(connection=RELAY, text=followed.frame, token=command_id, not_after=claim.offer.answer_by),
+            SetTimer(name=f"reply:{command_id}", at=now + self._reply_bound),
+        ]
+
+    def on_frame_fate(self, event: FrameSent | FrameNotSent, now: datetime) -> list[Effect]:
+        """The bytes left, did not leave, or nobody knows."""
+        followed = self.offers.by_command.get(event.token)
+        if followed is None:
+            return []
+        if isinstance(event, FrameNotSent):
+            if not event.nothing_left:
+                return self._unanswered(followed, "socket_gone", now)
+            return self._drop(followed, Drop.WINDOW_CLOSED if event.reason == "too_late" else Drop.SOCKET_GONE, now)
+        left_ms = (followed.offer.answer_by - event.sent_at) / timedelta(milliseconds=1)
+        return [
+            CrashPoint(name="executor.sent"),
+            *self._note(followed, AttemptState.SENT, event.sent_at, request=followed.frame),
+            *self._report.submitted(followed.offer),
+            Observe(name="window_left_when_sent", milliseconds=left_ms),
+        ]
+
+    def _drop(self, followed: Followed, reason: Drop, now: datetime) -> list[Effect]:
+        """No byte has left, and this process knows it."""
+        followed.ending = True
+        followed.awaits_reply = False
+        result = result_of_offer(followed.offer, AttemptState.DROPPED, reason=reason)
+        return self.notes.push(DropAttempt(result=result, chain=_stamped(followed.chain, "dropped", now)))
+
+    # --- the relay -------------------------------------------------------------------------------------------------
+
+    def on_relay(self, event: FrameReceived | SocketOpened | SocketClosed, now: datetime) -> list[Effect]:
+        """The connection, and what comes over it."""
+        if isinstance(event, SocketOpened):
+            self.connected = True
+            self.offers.ask_about_all()
+            return [*self._report.connected(), *self._conversation.opened()]
+        if isinstance(event, SocketClosed):
+            return self._on_closed(event, now)
+        heard, effects = self._conversation.heard(event)
+        match heard:
+            case Reply():
+                return [*effects, *self._on_reply(heard, now)]
+            case StatusNotice():
+                return [*effects, *self._on_notice(heard, event, now)]
+        return effects
+
+    def on_reply_timer(self, command_id: str, now: datetime) -> list[Effect]:
+        """The relay has had time enough to reply."""
+        followed = self.offers.by_command.get(command_id)
+        return [] if followed is None or not followed.awaits_reply else self._unanswered(followed, "no_reply", now)
+
+    def _on_closed(self, event: SocketClosed, now: datetime) -> list[Effect]:
+        self.connected = False
+        effects = self._report.disconnected(event)
+        for followed in list(self.offers.by_command.values()):
+            if followed.awaits_reply and not followed.ending:
+                effects += self._unanswered(followed, "socket_gone", now)
+        return effects
+
+    def _on_reply(self, reply: Reply, now: datetime) -> list[Effect]:
+        followed = self.offers.by_command.get(reply.request or "")
+        if followed is None or not followed.awaits_reply:
+            return [Count(name="relay_replies", labels={"outcome": "late"})]
+        followed.awaits_reply = False
+        response = VenueReply(accepted=reply.ok, code=reply.code, text=reply.text, received_at=now)
+        state = AttemptState.ACCEPTED if reply.ok else AttemptState.REFUSED
+        self._report.answered(response)
+        effects = self._note(followed, state, now, response=response, reason=None if reply.ok else reply.text)
+        if not reply.ok:
+            effects += self._report.failed(followed.offer, state, reply.text)
+        return [Count(name="relay_replies", labels={"outcome": state}), *effects]
+
+    def _unanswered(self, followed: Followed, reason: str, now: datetime) -> list[Effect]:
+        """The reply never came: unknown, which is not no. The offer is followed like any other."""
+        followed.awaits_reply = False
+        return [
+            *self._note(followed, AttemptState.UNANSWERED, now, reason=reason),
+            *self._report.failed(followed.offer, AttemptState.UNANSWERED, reason),
+        ]
+
+    def _on_notice(self, notice: StatusNotice, frame: FrameReceived, now: datetime) -> list[Effect]:
+        """A settlement notice: a reason to ask the chain at once, never an end by itself."""
+        followed = self.offers.by_quote_hash(notice.quote_hash)
+        if followed is None:
+            return [Count(name="status_notices", labels={"whose": "others_or_ended"})]
+        followed.ask_now = True
+        effects: list[Effect] = [
+            Count(name="status_notices", labels={"whose": "ours"}),
+            self._conversation.record(notice, frame, followed.offer),
+        ]
+        if notice.tx_hash is not None and followed.tx_hash is None:
+            followed.tx_hash = notice.tx_hash
+            effects.append(ReadFills(tx_hash=notice.tx_hash))
+        return [*effects, *self.ask(now)]
+
+    def _note(
+        self,
+        followed: Followed,
+        state: AttemptState,
+        at: datetime,
+        *,
+        reason: str | None = None,
+        request: str | None = None,
+        response: VenueReply | None = None,
+    ) -> list[Effect]:
+        followed.chain = _stamped(followed.chain, state, at)
+        result = result_of_offer(
+            followed.offer,
+            state,
+            reason=reason,
+            request=request,
+            response=response,
+            next_check_at=followed.offer.offer_deadline,
+        )
+        return self.notes.push(NoteAttempt(result=result, chain=followed.chain))
+
+    # --- the chain -------------------------------------------------------------------------------------------------
+
+    def ask(self, now: datetime) -> list[Effect]:
+        """One read of the verifier at a time, about the offers that are due."""
+        if self._asking:
+            return []
+        self._asking = True
+        due = self.offers.due(now)
+        nonces = tuple(dict.fromkeys(followed.offer.nonce for followed in due))
+        salts = tuple(dict.fromkeys(followed.offer.salt for followed in due))
+        return [ReadVerifier(nonces=nonces, salts=salts)]
+
+    def on_chain(self, event: VerifierRead | VerifierUnread | FillsRead, now: datetime) -> list[Effect]:
+        """A final block, no answer, or the fills of a transaction."""
+        match event:
+            case VerifierUnread():
+                self._asking = False
+                return [Count(name="verifier_reads", labels={"outcome": "unread"}), *self._report.unread(event.reason)]
+            case FillsRead():
+                self.offers.note_fills(event.tx_hash, event.fills)
+                return []
+        self._asking = False
+        return [
+            Count(name="verifier_reads", labels={"outcome": "read"}),
+            *self._report.read_again(),
+            *self._on_reading(event.reading, now),
+        ]
+
+    def _on_reading(self, reading: VerifierReading, now: datetime) -> list[Effect]:
+        if self.reading is not None and reading.height < self.reading.height:
+            return [Count(name="verifier_reads", labels={"outcome": "older_block"})]
+        self.reading = reading
+        if not self._loaded:
+            return []
+        endings = self.offers.endings(reading, now)
+        write = ApplyReading(account=self._account, height=reading.height, credited=reading.credited, endings=endings)
+        return [*self.notes.push(write), *self._recovered()]
+
+    # --- the ledger ------------------------------------------------------------------------------------------------
+
+    def on_noted(self, event: LedgerNoted, now: datetime) -> list[Effect]:
+        """A note, a drop or a reading is committed."""
+        self.view = event.view
+        write, effects = self.notes.committed()
+        return [*self._on_written(write, now), *effects]
+
+    def _on_written(self, write: LedgerWrite, now: datetime) -> list[Effect]:
+        if isinstance(write, NoteAttempt):
+            return []
+        if isinstance(write, DropAttempt):
+            self.offers.by_command.pop(write.result.command_id, None)
+            return self._report.ended(write.result, now)
+        effects: list[Effect] = []
+        for ending in write.endings:
+            self.offers.ended(ending, write.height)
+            for result, _chain in ending.results:
+                effects += self._report.ended(result, now)
+        return effects
+
+
+def _stamped(chain: Chain, stage: str, at: datetime) -> Chain:
+    return msgspec.structs.replace(chain, stages={**chain.stages, stage: at})

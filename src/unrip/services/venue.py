@@ -1,0 +1,66 @@
+"""The clients of NEAR Intents as several services wire them."""
+
+from __future__ import annotations
+
+import re
+
+from unrip.net.http import HttpClient
+from unrip.service.settings import SettingsError
+from unrip.service.wiring import Context
+from unrip.venues.near_intents.bridge import Bridge
+from unrip.venues.near_intents.keys import ed25519_text
+from unrip.venues.near_intents.rpc import NearRpc
+from unrip.venues.near_intents.verifier import Verifier
+
+_IMPLICIT = re.compile(r"[0-9a-f]{64}")
+
+
+def account_of(context: Context) -> str:
+    """Our account in the verifier's ledger.
+
+    Raises:
+        SettingsError: none is named.
+
+    """
+    account = context.settings.near_intents.account
+    if not account:
+        raise SettingsError("no account: set [near_intents] account")
+    return account
+
+
+def public_key_of(context: Context) -> str:
+    """The key that must be registered for the account: named, or the one that an implicit account is made of.
+
+    Raises:
+        SettingsError: a named account without a named key.
+
+    """
+    account, named = account_of(context), context.settings.near_intents.public_key
+    if named is not None:
+        return named
+    if _IMPLICIT.fullmatch(account):
+        return ed25519_text(bytes.fromhex(account))
+    raise SettingsError(f"account {account} is not implicit: set [near_intents] public_key to its registered key")
+
+
+def verifier_of(context: Context, http: HttpClient, *, public_key: str) -> Verifier:
+    """The verifier, asked about our account and both assets of the pair."""
+    venue = context.settings.near_intents
+    return Verifier(
+        NearRpc(http, venue.rpc_url),
+        contract=venue.verifier_contract,
+        account=account_of(context),
+        public_key=public_key,
+        asset_ids=[asset.asset_id for asset in context.pair.assets()],
+        clock=context.clock,
+    )
+
+
+def bridge_of(context: Context, http: HttpClient) -> Bridge:
+    """The bridge, asked about our account."""
+    return Bridge(http, context.settings.near_intents.bridge_rpc_url, account=account_of(context))
+
+
+def chains_of(context: Context) -> tuple[str, ...]:
+    """The bridge's names of the chains that our assets come from."""
+    return tuple(asset.chain for asset in context.pair.assets())

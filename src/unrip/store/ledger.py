@@ -1,0 +1,179 @@
+"""The executor's ledger: what is credited, what is promised, and how every command ended.
+
+Every call is one transaction and one round trip. All of them may be made again after an unknown outcome: the same
+call twice leaves what one call leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from unrip.domain.attempt import AttemptState, Offer, Rejection, TradeResult, result_id
+from unrip.domain.command import TradeCommand
+from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.values import Amount, Value
+
+
+class OutboxEvent(Value):
+    """A result on its way to Kafka. Its `ledger` is filled in by the ledger, as of the same transaction."""
+
+    event_id: str
+    correlation_id: str
+    causation_id: str | None
+    observed_at: datetime
+    stages: dict[str, datetime]
+    result: TradeResult
+
+
+class OutboxRow(Value):
+    """A committed result that waits to be published; the numbers follow the order of the commits."""
+
+    seq: int
+    event: OutboxEvent
+
+
+class ClaimKind(StrEnum):
+    """What the ledger made of a command."""
+
+    CLAIMED = "claimed"
+    DUPLICATE = "duplicate"
+    """It was handled before, perhaps by a call whose outcome was not heard of. Nothing has changed."""
+    REJECTED = "rejected"
+    """It was recorded as rejected, as the caller asked."""
+    INSUFFICIENT_INVENTORY = "insufficient_inventory"
+    """Credited less held does not cover it: recorded as rejected instead."""
+    SUPERSEDED = "superseded"
+    """An older strategy commanded it than an earlier claim: recorded as rejected instead."""
+
+
+class ClaimOutcome(Value):
+    """What became of a command, and the ledger as of that commit."""
+
+    kind: ClaimKind
+    view: LedgerView
+
+
+class NonceEnding(Value):
+    """A nonce that a final block has ended, with one result for each of its open offers.
+
+    Each result carries the evidence. `settled`: one of its offers took it. `lapsed`: provably dead.
+    """
+
+    nonce: str
+    state: AttemptState
+    events: tuple[OutboxEvent, ...]
+
+
+class LedgerState(Value):
+    """The ledger as a start finds it."""
+
+    view: LedgerView
+    #: Of the commands ever claimed; 0 without one.
+    newest_generation: int
+    #: In the order of their claims, each with the state it has come to.
+    open_offers: tuple[Offer, ...]
+    #: PostgreSQL's time of the newest attempt: a ledger older than Kafka's last command is a restored one.
+    last_claimed_at: datetime | None
+
+    @property
+    def position(self) -> CommandPosition | None:
+        """Where commands are read from; None while none was ever handled."""
+        return self.view.position
+
+
+class HeldDifference(Value):
+    """An asset whose counter and open holds do not add up."""
+
+    account: str
+    asset: str
+    held: Amount
+    open_holds: Amount
+
+
+class Ledger(Protocol):
+    """What the executor asks of its ledger.
+
+    Every method raises `StoreUnavailable` when the outcome is unknown (call again with the same arguments, before
+    anything later) and `StoreRefused` when a promise of the caller is broken (nothing has changed).
+    """
+
+    async def load(self, account: str) -> LedgerState:
+        """Everything a start needs, as of one instant."""
+        ...
+
+    async def claim(
+        self, offer: Offer, *, position: CommandPosition, generation: int, event: OutboxEvent
+    ) -> ClaimOutcome:
+        """Claim, hold, signed payload, result row and position in one commit; or a rejection in their place."""
+        ...
+
+    async def reject(self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent) -> ClaimOutcome:
+        """Record a command that is not claimed, with its one result, and the position."""
+        ...
+
+    async def note(self, event: OutboxEvent) -> LedgerView:
+        """Record a state of an open attempt. It moves forward only; an attempt that has ended stays as it is."""
+        ...
+
+    async def drop(self, event: OutboxEvent) -> LedgerView:
+        """End an attempt of which no byte has left, its hold with it unless other open offers share the nonce.
+
+        Only the process that claimed it may say so, and only before it noted `sent`.
+        """
+        ...
+
+    async def apply_reading(
+        self, account: str, *, height: int, credited: dict[str, Amount], endings: Sequence[NonceEnding]
+    ) -> LedgerView:
+        """Take over the balances of a final block, if it is a newer one, and release what it justifies.
+
+        Refused whole: an ending whose evidence is newer than the ledger or does not prove it, or that leaves an open
+        offer of its nonce without a result.
+        """
+        ...
+
+    async def unpublished(self, limit: int) -> list[OutboxRow]:
+        """Results that wait to be published, oldest first."""
+        ...
+
+    async def mark_published(self, seqs: Sequence[int]) -> None:
+        """These have reached Kafka."""
+        ...
+
+    async def check_held(self) -> list[HeldDifference]:
+        """Recompute what is held from the open holds; empty unless something is wrong. Never writes."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...
+
+
+def rejection_of(claimed: OutboxEvent) -> OutboxEvent:
+    """The result of a claim that the ledger refuses; reason and numbers are the ledger's to fill in."""
+    result = claimed.result
+    return msgspec.structs.replace(
+        claimed,
+        event_id=result_id(result.command_id, AttemptState.REJECTED),
+        result=TradeResult(
+            command_id=result.command_id,
+            quote_id=result.quote_id,
+            account=result.account,
+            pair=result.pair,
+            direction=result.direction,
+            state=AttemptState.REJECTED,
+            reason=Rejection.INSUFFICIENT_INVENTORY,
+            numbers={},
+            quote_hash=None,
+            request=None,
+            response=None,
+            evidence=None,
+            next_check_at=None,
+            ledger=None,
+        ),
+    )

@@ -1,0 +1,321 @@
+"""The in-memory twin of the executor's ledger: the same promises, kept in dicts. For tests and one-process desks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection
+from unrip.domain.command import TradeCommand
+from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.values import Amount
+from unrip.store.errors import StoreRefused
+from unrip.store.ledger import (
+    ClaimKind,
+    ClaimOutcome,
+    HeldDifference,
+    LedgerState,
+    NonceEnding,
+    OutboxEvent,
+    OutboxRow,
+    rejection_of,
+)
+
+#: How far an open attempt has come; a late reply still counts, a contradictory one does not move the state.
+_PROGRESS = {
+    AttemptState.CLAIMED: 0,
+    AttemptState.SENT: 1,
+    AttemptState.UNANSWERED: 2,
+    AttemptState.ACCEPTED: 3,
+    AttemptState.REFUSED: 3,
+}
+
+
+@dataclass
+class _Asset:
+    credited: int
+    height: int
+    held: int = 0
+
+
+@dataclass
+class _Hold:
+    asset: str
+    amount: int
+    last_deadline: datetime
+    nonce_deadline: datetime
+    #: None while it is open.
+    ended_as: AttemptState | None = None
+
+
+@dataclass
+class _Attempt:
+    state: AttemptState
+    generation: int
+    claimed_at: datetime
+    #: None for a rejected command.
+    offer: Offer | None = None
+
+    @property
+    def open(self) -> bool:
+        return not self.state.terminal
+
+
+@dataclass
+class _Account:
+    assets: dict[str, _Asset] = field(default_factory=dict)
+    holds: dict[str, _Hold] = field(default_factory=dict)
+    attempts: dict[str, _Attempt] = field(default_factory=dict)
+    position: CommandPosition | None = None
+
+    def open_on(self, nonce: str) -> list[_Attempt]:
+        return [a for a in self.attempts.values() if a.open and a.offer is not None and a.offer.nonce == nonce]
+
+    def newest_generation(self) -> int:
+        return max((a.generation for a in self.attempts.values() if a.offer is not None), default=0)
+
+    def view(self) -> LedgerView:
+        return LedgerView(
+            height=min((asset.height for asset in self.assets.values()), default=0),
+            credited={name: Amount(asset.credited) for name, asset in self.assets.items()},
+            held={name: Amount(asset.held) for name, asset in self.assets.items()},
+            position=self.position,
+        )
+
+    def advance(self, to: CommandPosition) -> None:
+        here = self.position
+        if here is None or here.topic_id != to.topic_id or here.next_offset < to.next_offset:
+            self.position = to
+
+    def release(self, nonce: str, ended_as: AttemptState) -> None:
+        hold = self.holds[nonce]
+        hold.ended_as = ended_as
+        self.assets[hold.asset].held -= hold.amount
+
+
+class MemoryLedger:
+    """See `ledger.Ledger`."""
+
+    def __init__(self, *, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._accounts: dict[str, _Account] = {}
+        self._outbox: list[OutboxRow] = []
+        self._published: set[int] = set()
+
+    async def load(self, account: str) -> LedgerState:
+        """Everything a start needs."""
+        book = self._book(account)
+        return LedgerState(
+            view=book.view(),
+            newest_generation=book.newest_generation(),
+            open_offers=tuple(
+                msgspec.structs.replace(a.offer, state=a.state)
+                for a in book.attempts.values()
+                if a.open and a.offer is not None
+            ),
+            last_claimed_at=max((a.claimed_at for a in book.attempts.values()), default=None),
+        )
+
+    async def claim(
+        self, offer: Offer, *, position: CommandPosition, generation: int, event: OutboxEvent
+    ) -> ClaimOutcome:
+        """Claim, hold, signed payload, result and position; or a rejection in their place."""
+        book = self._book(offer.account)
+        if offer.command_id in book.attempts:
+            book.advance(position)
+            return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())
+        refusal = _refusal(book, offer, generation)
+        if refusal is not None:
+            kind, numbers = refusal
+            self._reject(book, offer.command_id, generation, position, _with_reason(event, kind, numbers))
+            return ClaimOutcome(kind=kind, view=book.view())
+        self._require_usable(book, offer)
+        _grow_hold(book, offer)
+        book.attempts[offer.command_id] = _Attempt(
+            state=AttemptState.CLAIMED, generation=generation, claimed_at=self._clock(), offer=offer
+        )
+        book.advance(position)
+        self._write(event)
+        return ClaimOutcome(kind=ClaimKind.CLAIMED, view=book.view())
+
+    async def reject(self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent) -> ClaimOutcome:
+        """Record a command that is not claimed, with its one result, and the position."""
+        book = self._book(command.account)
+        if command.command_id in book.attempts:
+            book.advance(position)
+            return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())
+        self._reject(book, command.command_id, command.generation, position, event)
+        return ClaimOutcome(kind=ClaimKind.REJECTED, view=book.view())
+
+    async def note(self, event: OutboxEvent) -> LedgerView:
+        """Record a state of an open attempt; it moves forward only."""
+        result = event.result
+        if result.state not in _PROGRESS:
+            raise StoreRefused(f"state {result.state} of command {result.command_id} is not one of an open attempt")
+        book = self._book(result.account)
+        attempt = book.attempts.get(result.command_id)
+        if attempt is not None and attempt.open:
+            attempt.state = max(attempt.state, result.state, key=lambda state: _PROGRESS[state])
+            self._write(event)
+        return book.view()
+
+    async def drop(self, event: OutboxEvent) -> LedgerView:
+        """End an attempt of which no byte has left, its hold with it."""
+        result = event.result
+        book = self._book(result.account)
+        attempt = book.attempts.get(result.command_id)
+        if attempt is None or attempt.offer is None or not attempt.open:
+            return book.view()
+        if attempt.state is not AttemptState.CLAIMED:
+            raise StoreRefused(f"command {result.command_id} was sent: only the chain may end it")
+        attempt.state = AttemptState.DROPPED
+        if not book.open_on(attempt.offer.nonce):
+            book.release(attempt.offer.nonce, AttemptState.DROPPED)
+        self._write(event)
+        return book.view()
+
+    async def apply_reading(
+        self, account: str, *, height: int, credited: dict[str, Amount], endings: Sequence[NonceEnding]
+    ) -> LedgerView:
+        """Take over the balances of a final block, if it is a newer one, and release what it justifies."""
+        book = self._book(account)
+        fresh = [ending for ending in endings if _still_open(book, ending)]
+        for ending in fresh:
+            self._require_proof(book, ending, height, credited)
+        for name, amount in credited.items():
+            asset = book.assets.setdefault(name, _Asset(credited=amount, height=height))
+            if asset.height < height:
+                asset.credited, asset.height = amount, height
+        for ending in fresh:
+            for event in ending.events:
+                attempt = book.attempts[event.result.command_id]
+                if attempt.open:
+                    attempt.state = event.result.state
+            book.release(ending.nonce, ending.state)
+            for event in ending.events:
+                self._write(event)
+        return book.view()
+
+    async def unpublished(self, limit: int) -> list[OutboxRow]:
+        """Results that wait to be published, oldest first."""
+        return [row for row in self._outbox if row.seq not in self._published][:limit]
+
+    async def mark_published(self, seqs: Sequence[int]) -> None:
+        """These have reached Kafka."""
+        self._published.update(seqs)
+
+    async def check_held(self) -> list[HeldDifference]:
+        """Recompute what is held from the open holds."""
+        differences = []
+        for name, book in sorted(self._accounts.items()):
+            for asset, counters in sorted(book.assets.items()):
+                open_holds = sum(h.amount for h in book.holds.values() if h.asset == asset and h.ended_as is None)
+                if open_holds != counters.held:
+                    differences.append(
+                        HeldDifference(
+                            account=name, asset=asset, held=Amount(counters.held), open_holds=Amount(open_holds)
+                        )
+                    )
+        return differences
+
+    async def close(self) -> None:
+        """There is nothing to give back."""
+
+    def _book(self, account: str) -> _Account:
+        return self._accounts.setdefault(account, _Account())
+
+    def _reject(
+        self, book: _Account, command_id: str, generation: int, position: CommandPosition, event: OutboxEvent
+    ) -> None:
+        book.attempts[command_id] = _Attempt(
+            state=AttemptState.REJECTED, generation=generation, claimed_at=self._clock()
+        )
+        book.advance(position)
+        self._write(event)
+
+    def _write(self, event: OutboxEvent) -> None:
+        """The same state again is the same row."""
+        if any(row.event.event_id == event.event_id for row in self._outbox):
+            return
+        view = self._book(event.result.account).view()
+        result = msgspec.structs.replace(event.result, ledger=view)
+        self._outbox.append(OutboxRow(seq=len(self._outbox) + 1, event=msgspec.structs.replace(event, result=result)))
+
+    def _require_usable(self, book: _Account, offer: Offer) -> None:
+        hold = book.holds.get(offer.nonce)
+        spent = hold is not None and hold.ended_as not in {None, AttemptState.DROPPED}
+        if hold is not None and (spent or hold.asset != offer.asset_out):
+            raise StoreRefused(f"nonce {offer.nonce} of command {offer.command_id} has ended or holds another asset")
+        offers = (a.offer for other in self._accounts.values() for a in other.attempts.values() if a.offer is not None)
+        if any(other.quote_hash == offer.quote_hash for other in offers):
+            raise StoreRefused(f"the offer of command {offer.command_id} is another command's")
+
+    @staticmethod
+    def _require_proof(book: _Account, ending: NonceEnding, height: int, credited: dict[str, Amount]) -> None:
+        hold = book.holds[ending.nonce]
+        evidence = ending.events[0].result.evidence if ending.events else None
+        newest = max(book.assets[hold.asset].height, height if hold.asset in credited else 0)
+        if evidence is None or evidence.height > newest:
+            raise StoreRefused(f"the ledger is older than the evidence that nonce {ending.nonce} has ended")
+        if not _proves(ending.state, evidence, hold):
+            raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
+        told = {event.result.command_id for event in ending.events}
+        if any(a.offer is not None and a.offer.command_id not in told for a in book.open_on(ending.nonce)):
+            raise StoreRefused(f"nonce {ending.nonce} has open offers whose end is not told")
+
+
+def _refusal(book: _Account, offer: Offer, generation: int) -> tuple[ClaimKind, dict[str, str]] | None:
+    newest = book.newest_generation()
+    if generation < newest:
+        return ClaimKind.SUPERSEDED, {"generation": str(generation), "newest_generation": str(newest)}
+    asset = book.assets.get(offer.asset_out, _Asset(credited=0, height=0))
+    required = _growth(book, offer)
+    if offer.asset_out not in book.assets or asset.credited - asset.held < required:
+        numbers = {"credited": str(asset.credited), "held": str(asset.held), "required": str(required)}
+        return ClaimKind.INSUFFICIENT_INVENTORY, numbers
+    return None
+
+
+def _growth(book: _Account, offer: Offer) -> int:
+    hold = book.holds.get(offer.nonce)
+    return max(0, offer.amount_out - (hold.amount if hold is not None and hold.ended_as is None else 0))
+
+
+def _grow_hold(book: _Account, offer: Offer) -> None:
+    book.assets[offer.asset_out].held += _growth(book, offer)
+    hold = book.holds.get(offer.nonce)
+    if hold is None:
+        book.holds[offer.nonce] = _Hold(
+            asset=offer.asset_out,
+            amount=offer.amount_out,
+            last_deadline=offer.offer_deadline,
+            nonce_deadline=offer.nonce_deadline,
+        )
+        return
+    hold.amount = max(hold.amount, offer.amount_out) if hold.ended_as is None else offer.amount_out
+    hold.last_deadline = max(hold.last_deadline, offer.offer_deadline)
+    hold.ended_as = None
+
+
+def _still_open(book: _Account, ending: NonceEnding) -> bool:
+    hold = book.holds.get(ending.nonce)
+    if hold is None:
+        raise StoreRefused(f"nonce {ending.nonce} has no hold")
+    return hold.ended_as is None
+
+
+def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold) -> bool:
+    """Settled: the nonce is used. Lapsed: unused and the salt valid, after the offers' life, before the nonce's end."""
+    if state is AttemptState.SETTLED:
+        return evidence.nonce_used
+    in_time = hold.last_deadline < evidence.block_time <= hold.nonce_deadline
+    return state is AttemptState.LAPSED and not evidence.nonce_used and evidence.salt_valid and in_time
+
+
+def _with_reason(claimed: OutboxEvent, kind: ClaimKind, numbers: dict[str, str]) -> OutboxEvent:
+    event = rejection_of(claimed)
+    result = msgspec.structs.replace(event.result, reason=Rejection(kind), numbers=numbers)
+    return msgspec.structs.replace(event, result=result)

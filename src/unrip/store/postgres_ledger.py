@@ -1,0 +1,145 @@
+"""The ledger in PostgreSQL: each method is one call of one of the functions in `migrations/0002.ledger.sql`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from unrip.domain.attempt import Offer, TradeResult
+from unrip.domain.command import TradeCommand
+from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.values import Amount
+from unrip.messages.envelope import decode, encode
+from unrip.store.connection import pool
+from unrip.store.errors import named_errors
+from unrip.store.ledger import (
+    ClaimKind,
+    ClaimOutcome,
+    HeldDifference,
+    LedgerState,
+    NonceEnding,
+    OutboxEvent,
+    OutboxRow,
+    rejection_of,
+)
+from unrip.store.sql import statements
+
+#: A claim, a note and the outbox may be under way at a time; one more for the check.
+_CONNECTIONS = 4
+#: An escaped NUL that is not itself escaped: JSON can carry it, PostgreSQL's text cannot.
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+class PostgresLedger:
+    """See `ledger.Ledger`. It has a pool and a statement timeout of its own, so nothing else can make a claim wait."""
+
+    def __init__(self, url: str, *, statement_timeout_ms: int = 2_000) -> None:
+        self._pool = pool(url, application="ledger", size=_CONNECTIONS, statement_timeout_ms=statement_timeout_ms)
+
+    async def load(self, account: str) -> LedgerState:
+        """Everything a start needs, as of one instant."""
+        return decode((await self._row("load", account))[0], LedgerState)
+
+    async def claim(
+        self, offer: Offer, *, position: CommandPosition, generation: int, event: OutboxEvent
+    ) -> ClaimOutcome:
+        """Claim, hold, signed payload, result row and position in one commit; or a rejection in their place."""
+        row = await self._row(
+            "claim",
+            _json(offer),
+            generation,
+            position.topic_id,
+            position.next_offset,
+            _json(event),
+            _json(rejection_of(event)),
+        )
+        return _outcome(row)
+
+    async def reject(self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent) -> ClaimOutcome:
+        """Record a command that is not claimed, with its one result, and the position."""
+        row = await self._row(
+            "reject",
+            command.command_id,
+            command.quote_id,
+            command.account,
+            command.generation,
+            position.topic_id,
+            position.next_offset,
+            _json(event),
+        )
+        return _outcome(row)
+
+    async def note(self, event: OutboxEvent) -> LedgerView:
+        """Record a state of an open attempt; it moves forward only."""
+        return decode((await self._row("note", _json(event)))[0], LedgerView)
+
+    async def drop(self, event: OutboxEvent) -> LedgerView:
+        """End an attempt of which no byte has left, its hold with it."""
+        return decode((await self._row("drop", _json(event)))[0], LedgerView)
+
+    async def apply_reading(
+        self, account: str, *, height: int, credited: dict[str, Amount], endings: Sequence[NonceEnding]
+    ) -> LedgerView:
+        """Take over the balances of a final block, if it is a newer one, and release what it justifies."""
+        row = await self._row("apply_reading", account, height, _json(credited), _json(list(endings)))
+        return decode(row[0], LedgerView)
+
+    async def unpublished(self, limit: int) -> list[OutboxRow]:
+        """Results that wait to be published, oldest first."""
+        return [_outbox_row(row) for row in await self._rows("unpublished", limit)]
+
+    async def mark_published(self, seqs: Sequence[int]) -> None:
+        """These have reached Kafka."""
+        await self._rows("mark_published", list(seqs))
+
+    async def check_held(self) -> list[HeldDifference]:
+        """Recompute what is held from the open holds; empty unless something is wrong."""
+        return [
+            HeldDifference(
+                account=row["account"],
+                asset=row["asset"],
+                held=Amount(row["held"]),
+                open_holds=Amount(row["open_holds"]),
+            )
+            for row in await self._rows("check_held")
+        ]
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        self._pool.terminate()
+
+    async def _row(self, statement: str, *arguments: Any) -> asyncpg.Record:
+        (row,) = await self._rows(statement, *arguments)
+        return row
+
+    async def _rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        with named_errors(f"ledger {statement}"):
+            await self._pool  # the first time; later it is ready at once
+            rows: list[asyncpg.Record] = await self._pool.fetch(statements("ledger")[statement], *arguments)
+            return rows
+
+
+def _json(value: object) -> str:
+    return _NUL.sub(r"\1\\ufffd", encode(value).decode())
+
+
+def _outcome(row: asyncpg.Record) -> ClaimOutcome:
+    return ClaimOutcome(kind=ClaimKind(row["kind"]), view=decode(row["ledger_view"], LedgerView))
+
+
+def _outbox_row(row: asyncpg.Record) -> OutboxRow:
+    result = msgspec.structs.replace(decode(row["payload"], TradeResult), ledger=decode(row["ledger_view"], LedgerView))
+    event = OutboxEvent(
+        event_id=row["event_id"],
+        correlation_id=row["correlation_id"],
+        causation_id=row["causation_id"],
+        observed_at=row["observed_at"],
+        stages=decode(row["stages"], dict[str, datetime]),
+        result=result,
+    )
+    return OutboxRow(seq=row["seq"], event=event)

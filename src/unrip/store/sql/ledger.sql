@@ -1,0 +1,33 @@
+-- load --
+SELECT ledger.load($1);
+
+-- claim --
+SELECT kind, ledger_view FROM ledger.claim($1::jsonb, $2, $3, $4, $5::jsonb, $6::jsonb);
+
+-- reject --
+SELECT kind, ledger_view FROM ledger.reject($1, $2, $3, $4, $5, $6, $7::jsonb);
+
+-- note --
+SELECT ledger.note($1::jsonb);
+
+-- drop --
+SELECT ledger.drop_attempt($1::jsonb);
+
+-- apply_reading --
+SELECT ledger.apply_reading($1, $2, $3::jsonb, $4::jsonb);
+
+-- unpublished --
+SELECT seq, event_id, correlation_id, causation_id, observed_at, stages, payload, ledger_view
+  FROM ledger.outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1;
+
+-- mark_published --
+UPDATE ledger.outbox SET published_at = clock_timestamp() WHERE seq = ANY ($1::bigint[]) AND published_at IS NULL;
+
+-- check_held --
+-- A check only: nothing is ever decided by this sum.
+SELECT i.account, i.asset, i.held, coalesce(sum(h.amount), 0) AS open_holds
+  FROM ledger.inventory AS i
+  LEFT JOIN ledger.hold AS h ON h.account = i.account AND h.asset = i.asset AND h.released_at IS NULL
+ GROUP BY i.account, i.asset, i.held
+HAVING i.held <> coalesce(sum(h.amount), 0)
+ ORDER BY i.account, i.asset;

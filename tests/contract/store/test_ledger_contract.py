@@ -1,0 +1,484 @@
+"""What every ledger promises; run against PostgreSQL and against its twin."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from support.ledgers import (
+    ACCOUNT,
+    BTC,
+    DEADLINE,
+    EURE,
+    NONCE_DEADLINE,
+    T0,
+    a_command,
+    a_rejection,
+    an_ending,
+    an_event,
+    an_offer,
+    at,
+    evidence_at,
+)
+from support.servers import Servers
+from unrip.domain.attempt import AttemptState, Offer, Rejection, VenueReply
+from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.values import Amount
+from unrip.store.errors import StoreRefused
+from unrip.store.ledger import ClaimKind, ClaimOutcome, Ledger
+from unrip.store.memory_ledger import MemoryLedger
+from unrip.store.migrate import apply
+from unrip.store.postgres_ledger import PostgresLedger
+
+U128_MAX = 2**128 - 1
+
+
+@pytest.fixture(scope="module")
+def database(servers: Servers) -> str:
+    url = servers.create_database("ledger_contract")
+    asyncio.run(apply(url))
+    return url
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.servers)])
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Of the database; None for the twin."""
+    return request.getfixturevalue("database") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def ledger(url: str | None) -> AsyncIterator[Ledger]:
+    if url is None:
+        yield MemoryLedger(clock=lambda: datetime.now(UTC))
+        return
+    await empty(url)
+    ledger = PostgresLedger(url)
+    yield ledger
+    assert await ledger.check_held() == []
+    await ledger.close()
+
+
+async def empty(url: str) -> None:
+    connection = await asyncpg.connect(url, timeout=5)
+    await connection.execute("TRUNCATE ledger.inventory, ledger.hold, ledger.attempt, ledger.outbox, ledger.position")
+    await connection.close()
+
+
+async def credit(ledger: Ledger, amount: int, *, height: int = 10, asset: str = EURE) -> LedgerView:
+    return await ledger.apply_reading(ACCOUNT, height=height, credited={asset: Amount(amount)}, endings=[])
+
+
+async def claim(ledger: Ledger, offer: Offer, offset: int, *, generation: int = 1) -> ClaimOutcome:
+    return await ledger.claim(
+        offer, position=at(offset), generation=generation, event=an_event(offer, AttemptState.CLAIMED)
+    )
+
+
+async def published_states(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(row.event.result.quote_id, row.event.result.state.value) for row in await ledger.unpublished(100)]
+
+
+async def test_an_empty_ledger_says_so(ledger: Ledger) -> None:
+    state = await ledger.load(ACCOUNT)
+    assert state.view == LedgerView(height=0, credited={}, held={}, position=None)
+    assert (state.position, state.newest_generation, state.open_offers) == (None, 0, ())
+    assert state.last_claimed_at is None
+
+
+async def test_a_claim_holds_keeps_the_payload_moves_the_position_and_tells(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    outcome = await claim(ledger, offer, 4, generation=7)
+    assert outcome.kind is ClaimKind.CLAIMED
+    assert outcome.view == LedgerView(height=10, credited={EURE: Amount(100)}, held={EURE: Amount(30)}, position=at(4))
+    state = await ledger.load(ACCOUNT)
+    assert state.view == outcome.view
+    assert state.position == CommandPosition(topic_id="commands-1", next_offset=5)
+    assert (state.newest_generation, state.open_offers) == (7, (offer,))
+    assert state.last_claimed_at is not None
+    (row,) = await ledger.unpublished(10)
+    assert row.event.result.ledger == outcome.view
+    sent_in = an_event(offer, AttemptState.CLAIMED)
+    assert (row.event.event_id, row.event.correlation_id, row.event.causation_id) == (
+        sent_in.event_id,
+        sent_in.correlation_id,
+        sent_in.causation_id,
+    )
+    assert (row.event.observed_at, row.event.stages) == (sent_in.observed_at, sent_in.stages)
+
+
+async def test_the_same_command_twice_changes_nothing_but_the_position(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    first = await claim(ledger, an_offer("one"), 4)
+    again = await claim(ledger, an_offer("one"), 5)
+    assert again.kind is ClaimKind.DUPLICATE
+    assert (again.view.held, again.view.position) == (first.view.held, at(5))
+    assert await published_states(ledger) == [("one", "claimed")]
+
+
+async def test_more_than_is_free_is_rejected_with_the_numbers(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    await claim(ledger, an_offer("one", amount=80), 0)
+    outcome = await claim(ledger, an_offer("two", amount=30), 1)
+    assert outcome.kind is ClaimKind.INSUFFICIENT_INVENTORY
+    assert (outcome.view.held, outcome.view.position) == ({EURE: 80}, at(1))
+    result = (await ledger.unpublished(10))[-1].event.result
+    assert (result.state, result.reason) == (AttemptState.REJECTED, Rejection.INSUFFICIENT_INVENTORY)
+    assert result.numbers == {"credited": "100", "held": "80", "required": "30"}
+    assert (result.quote_hash, result.request, result.ledger) == (None, None, outcome.view)
+    assert [offer.quote_id for offer in (await ledger.load(ACCOUNT)).open_offers] == ["one"]
+
+
+async def test_the_last_unit_can_be_held_and_not_one_more(ledger: Ledger) -> None:
+    await credit(ledger, 60)
+    assert (await claim(ledger, an_offer("one"), 0)).kind is ClaimKind.CLAIMED
+    assert (await claim(ledger, an_offer("two"), 1)).kind is ClaimKind.CLAIMED
+    assert (await claim(ledger, an_offer("three", amount=1), 2)).kind is ClaimKind.INSUFFICIENT_INVENTORY
+
+
+async def test_an_asset_that_was_never_credited_holds_nothing(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    outcome = await claim(ledger, an_offer("one", asset=BTC), 0)
+    assert outcome.kind is ClaimKind.INSUFFICIENT_INVENTORY
+    assert (await ledger.unpublished(1))[0].event.result.numbers["credited"] == "0"
+
+
+async def test_an_older_strategy_is_superseded(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    await claim(ledger, an_offer("one"), 0, generation=3)
+    outcome = await claim(ledger, an_offer("two"), 1, generation=2)
+    assert (outcome.kind, outcome.view.held) == (ClaimKind.SUPERSEDED, {EURE: 30})
+    result = (await ledger.unpublished(10))[-1].event.result
+    assert (result.state, result.reason) == (AttemptState.REJECTED, Rejection.SUPERSEDED)
+    assert result.numbers == {"generation": "2", "newest_generation": "3"}
+    assert (await claim(ledger, an_offer("three"), 2, generation=3)).kind is ClaimKind.CLAIMED
+
+
+async def test_a_rejected_command_cannot_raise_the_generation(ledger: Ledger) -> None:
+    """Who can write the topic must not be able to lock the real strategy out."""
+    await credit(ledger, 100)
+    await ledger.reject(a_command("forged", generation=10**9), position=at(0), event=a_rejection("forged"))
+    assert (await claim(ledger, an_offer("one"), 1, generation=1)).kind is ClaimKind.CLAIMED
+
+
+async def test_a_rejection_is_told_once_and_moves_the_position(ledger: Ledger) -> None:
+    outcome = await ledger.reject(a_command("one"), position=at(0), event=a_rejection("one"))
+    assert (outcome.kind, outcome.view.position) == (ClaimKind.REJECTED, at(0))
+    again = await ledger.reject(a_command("one"), position=at(1), event=a_rejection("one"))
+    assert (again.kind, again.view.position) == (ClaimKind.DUPLICATE, at(1))
+    assert await published_states(ledger) == [("one", "rejected")]
+
+
+async def test_a_claimed_command_cannot_be_rejected_afterwards(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    await claim(ledger, an_offer("one"), 0)
+    outcome = await ledger.reject(a_command("one"), position=at(1), event=a_rejection("one"))
+    assert (outcome.kind, outcome.view.held) == (ClaimKind.DUPLICATE, {EURE: 30})
+
+
+async def test_the_position_never_goes_back_but_follows_a_new_topic(ledger: Ledger) -> None:
+    await ledger.reject(a_command("one"), position=at(9), event=a_rejection("one"))
+    outcome = await ledger.reject(a_command("two"), position=at(3), event=a_rejection("two"))
+    assert outcome.view.position == at(9)
+    other = at(0, topic_id="commands-2")
+    outcome = await ledger.reject(a_command("three"), position=other, event=a_rejection("three"))
+    assert outcome.view.position == other
+
+
+async def test_offers_of_one_nonce_share_the_largest_hold(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    small, large, between = (
+        an_offer("small", amount=30, nonce="shared"),
+        an_offer("large", amount=80, nonce="shared", deadline=DEADLINE + timedelta(minutes=1)),
+        an_offer("between", amount=50, nonce="shared"),
+    )
+    held = [(await claim(ledger, offer, n)).view.held[EURE] for n, offer in enumerate((small, large, between))]
+    assert held == [30, 80, 80]
+    assert (await claim(ledger, an_offer("other", amount=21), 3)).kind is ClaimKind.INSUFFICIENT_INVENTORY
+    # Unused after the first deadline proves nothing while another offer of the nonce still lives.
+    too_early = an_ending(evidence_at(11, used=False), large, small, between)
+    with pytest.raises(StoreRefused):
+        await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(100)}, endings=[too_early])
+    late = evidence_at(12, used=False, block_time=DEADLINE + timedelta(minutes=2))
+    view = await ledger.apply_reading(
+        ACCOUNT, height=12, credited={EURE: Amount(100)}, endings=[an_ending(late, large, small, between)]
+    )
+    assert view.held == {EURE: 0}
+    assert (await ledger.load(ACCOUNT)).open_offers == ()
+
+
+async def test_states_move_forward_and_each_is_told_once(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    for state in (AttemptState.SENT, AttemptState.SENT, AttemptState.UNANSWERED, AttemptState.ACCEPTED):
+        view = await ledger.note(an_event(offer, state))
+        assert view.held == {EURE: 30}
+    (still_open,) = (await ledger.load(ACCOUNT)).open_offers
+    assert still_open.state is AttemptState.ACCEPTED
+    assert await published_states(ledger) == [
+        ("one", "claimed"),
+        ("one", "sent"),
+        ("one", "unanswered"),
+        ("one", "accepted"),
+    ]
+
+
+async def test_what_comes_late_is_told_and_does_not_move_the_state_back(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    await ledger.note(an_event(offer, AttemptState.REFUSED))
+    await ledger.note(an_event(offer, AttemptState.SENT))
+    await ledger.note(an_event(offer, AttemptState.ACCEPTED))  # the relay contradicts itself
+    (still_open,) = (await ledger.load(ACCOUNT)).open_offers
+    assert still_open.state is AttemptState.REFUSED
+    assert [state for _, state in await published_states(ledger)] == ["claimed", "refused", "sent", "accepted"]
+
+
+async def test_a_relay_refusal_frees_nothing(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    view = await ledger.note(an_event(offer, AttemptState.REFUSED))
+    assert view.held == {EURE: 30}
+
+
+async def test_an_end_is_no_note(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    for state in (AttemptState.SETTLED, AttemptState.LAPSED, AttemptState.DROPPED, AttemptState.REJECTED):
+        with pytest.raises(StoreRefused):
+            await ledger.note(an_event(offer, state))
+
+
+async def test_a_note_about_an_ended_or_unknown_attempt_changes_nothing(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    await ledger.drop(an_event(offer, AttemptState.DROPPED))
+    await ledger.note(an_event(offer, AttemptState.ACCEPTED))
+    await ledger.note(an_event(an_offer("nobody's"), AttemptState.SENT))
+    assert [state for _, state in await published_states(ledger)] == ["claimed", "dropped"]
+
+
+async def test_dropping_frees_the_hold_in_the_same_commit_and_only_once(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    for _ in range(2):
+        view = await ledger.drop(an_event(offer, AttemptState.DROPPED))
+        assert view.held == {EURE: 0}
+    (row,) = [row for row in await ledger.unpublished(10) if row.event.result.state is AttemptState.DROPPED]
+    assert row.event.result.ledger == view
+    assert (await ledger.load(ACCOUNT)).open_offers == ()
+
+
+async def test_what_was_sent_cannot_be_dropped(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    await ledger.note(an_event(offer, AttemptState.SENT))
+    with pytest.raises(StoreRefused, match="only the chain may end it"):
+        await ledger.drop(an_event(offer, AttemptState.DROPPED))
+    assert (await ledger.load(ACCOUNT)).view.held == {EURE: 30}
+
+
+async def test_dropping_one_of_several_offers_keeps_their_hold(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    one, two = an_offer("one", nonce="shared"), an_offer("two", nonce="shared")
+    await claim(ledger, one, 0)
+    await claim(ledger, two, 1)
+    assert (await ledger.drop(an_event(one, AttemptState.DROPPED))).held == {EURE: 30}
+    assert (await ledger.drop(an_event(two, AttemptState.DROPPED))).held == {EURE: 0}
+
+
+async def test_a_dropped_nonce_was_seen_by_nobody_and_may_be_held_again(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    one, two = an_offer("one", amount=90, nonce="shared"), an_offer("two", amount=20, nonce="shared")
+    await claim(ledger, one, 0)
+    await ledger.drop(an_event(one, AttemptState.DROPPED))
+    assert (await claim(ledger, two, 1)).view.held == {EURE: 20}
+
+
+async def test_a_settlement_takes_the_balance_and_frees_the_hold_at_once(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    ending = an_ending(evidence_at(11, used=True), offer)
+    for _ in range(2):  # the same again after an unknown outcome
+        view = await ledger.apply_reading(
+            ACCOUNT, height=11, credited={EURE: Amount(70), BTC: Amount(5)}, endings=[ending]
+        )
+        assert view.height == 11
+        assert (view.credited, view.held) == ({EURE: 70, BTC: 5}, {EURE: 0, BTC: 0})
+    assert [state for _, state in await published_states(ledger)] == ["claimed", "settled"]
+    result = (await ledger.unpublished(10))[-1].event.result
+    assert (result.ledger, result.evidence) == (view, evidence_at(11, used=True))
+
+
+async def test_one_of_several_offers_settles_and_all_end(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    one, two = an_offer("one", nonce="shared"), an_offer("two", nonce="shared")
+    await claim(ledger, one, 0)
+    await claim(ledger, two, 1)
+    partial = an_ending(evidence_at(11, used=True), two)
+    with pytest.raises(StoreRefused):
+        await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[partial])
+    assert (await ledger.load(ACCOUNT)).view.credited == {EURE: 100}, "a refused reading changes nothing"
+    whole = an_ending(evidence_at(11, used=True), two, one)
+    view = await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[whole])
+    assert (view.credited, view.held) == ({EURE: 70}, {EURE: 0})
+    assert (await published_states(ledger))[2:] == [("two", "settled"), ("one", "lapsed")]
+
+
+async def test_a_used_nonce_is_never_held_again(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    await ledger.apply_reading(
+        ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[an_ending(evidence_at(11, used=True), offer)]
+    )
+    with pytest.raises(StoreRefused):
+        await claim(ledger, an_offer("two", nonce=offer.nonce), 1)
+
+
+async def test_a_nonce_holds_one_asset(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    await credit(ledger, 100, asset=BTC)
+    await claim(ledger, an_offer("one", nonce="shared"), 0)
+    with pytest.raises(StoreRefused):
+        await claim(ledger, an_offer("two", nonce="shared", asset=BTC), 1)
+
+
+async def test_one_signed_offer_belongs_to_one_command(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    await claim(ledger, an_offer("one", quote_hash="same"), 0)
+    with pytest.raises(StoreRefused):
+        await claim(ledger, an_offer("two", quote_hash="same"), 1)
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        pytest.param(evidence_at(11, used=False, block_time=DEADLINE), id="at the deadline, not after it"),
+        pytest.param(evidence_at(11, used=False, salt_valid=False), id="with a salt that is no longer valid"),
+        pytest.param(
+            evidence_at(11, used=False, block_time=NONCE_DEADLINE + timedelta(microseconds=1)),
+            id="after the nonce's deadline, when used nonces are erased",
+        ),
+    ],
+)
+async def test_what_does_not_prove_death_ends_nothing(ledger: Ledger, evidence: object) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    ending = an_ending(evidence, offer)  # type: ignore[arg-type]
+    with pytest.raises(StoreRefused):
+        await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(100)}, endings=[ending])
+    assert (await ledger.load(ACCOUNT)).view.held == {EURE: 30}
+
+
+@pytest.mark.parametrize("used", [True, False])
+async def test_the_state_must_be_what_the_evidence_says(ledger: Ledger, used: bool) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    wrong = AttemptState.LAPSED if used else AttemptState.SETTLED
+    ending = an_ending(evidence_at(11, used=used), offer, state=wrong)
+    with pytest.raises(StoreRefused):
+        await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(100)}, endings=[ending])
+
+
+async def test_no_end_without_evidence(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    bare = an_ending(evidence_at(11, used=True), offer)
+    bare = type(bare)(nonce=bare.nonce, state=bare.state, events=(an_event(offer, AttemptState.SETTLED),))
+    with pytest.raises(StoreRefused):
+        await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[bare])
+
+
+async def test_a_hold_outlives_balances_older_than_its_evidence(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    ending = an_ending(evidence_at(12, used=True), offer)
+    with pytest.raises(StoreRefused, match="older than the evidence"):
+        await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(100)}, endings=[ending])
+
+
+async def test_balances_of_an_older_block_change_nothing(ledger: Ledger) -> None:
+    await credit(ledger, 100, height=10)
+    for height in (10, 9):
+        view = await credit(ledger, 999, height=height)
+        assert (view.height, view.credited) == (10, {EURE: 100})
+    assert (await credit(ledger, 50, height=11)).credited == {EURE: 50}
+
+
+async def test_an_older_block_may_still_prove_an_end(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    await credit(ledger, 70, height=20)
+    ending = an_ending(evidence_at(15, used=True), offer)
+    view = await ledger.apply_reading(ACCOUNT, height=15, credited={EURE: Amount(70)}, endings=[ending])
+    assert (view.height, view.credited, view.held) == (20, {EURE: 70}, {EURE: 0})
+
+
+async def test_nothing_new_is_promised_while_more_is_held_than_credited(ledger: Ledger) -> None:
+    """A block may show a settlement before its nonce was asked about."""
+    await credit(ledger, 100)
+    await claim(ledger, an_offer("one", amount=90), 0)
+    view = await credit(ledger, 10, height=11)
+    assert (view.credited, view.held) == ({EURE: 10}, {EURE: 90})
+    assert (await claim(ledger, an_offer("two", amount=1), 1)).kind is ClaimKind.INSUFFICIENT_INVENTORY
+
+
+async def test_the_outbox_keeps_order_and_forgets_what_was_published(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    for n in range(3):
+        await claim(ledger, an_offer(str(n), amount=1), n)
+    rows = await ledger.unpublished(2)
+    assert [row.event.result.quote_id for row in rows] == ["0", "1"]
+    assert [row.event.result.ledger.held[EURE] for row in rows if row.event.result.ledger] == [1, 2]
+    await ledger.mark_published([row.seq for row in rows])
+    await ledger.mark_published([rows[0].seq])
+    await ledger.mark_published([])
+    assert [row.event.result.quote_id for row in await ledger.unpublished(10)] == ["2"]
+
+
+async def test_accounts_have_books_of_their_own(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    outcome = await ledger.claim(
+        an_offer("one", account="other.near"),
+        position=at(0),
+        generation=1,
+        event=an_event(an_offer("one", account="other.near"), AttemptState.CLAIMED),
+    )
+    assert outcome.kind is ClaimKind.INSUFFICIENT_INVENTORY
+    assert (await ledger.load(ACCOUNT)).view.position is None
+
+
+async def test_the_largest_amount_of_the_chain_fits(ledger: Ledger) -> None:
+    await credit(ledger, U128_MAX)
+    outcome = await claim(ledger, an_offer("one", amount=U128_MAX), 0)
+    assert outcome.view.held == {EURE: U128_MAX}
+    (offer,) = (await ledger.load(ACCOUNT)).open_offers
+    assert offer.amount_out == U128_MAX
+
+
+async def test_what_the_outside_says_is_kept_whatever_it_is(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    text = 'a NUL \0, a quote ", a backslash \\u0000 and \U0001f600'
+    reply = VenueReply(accepted=False, code=-32000, text=text, received_at=T0)
+    await ledger.note(an_event(offer, AttemptState.REFUSED, response=reply))
+    kept = (await ledger.unpublished(10))[-1].event.result.response
+    assert kept is not None
+    assert kept.text.replace("\ufffd", "\0") == text

@@ -1,0 +1,43 @@
+"""One desk for all scenarios that can share it; each begins with a desk that is whole, disarmed and fault-free."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.desk import Desk, running_desk
+from unrip.services.registry import SERVICES
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder runs the real processes."""
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.scenario)
+
+
+@pytest.fixture(scope="session")
+def shared_desk() -> Iterator[Desk]:
+    with running_desk() as desk:
+        yield desk
+
+
+@pytest.fixture
+def desk(shared_desk: Desk) -> Iterator[Desk]:
+    """The shared desk, put in order before the scenario and left without faults after it."""
+    shared_desk.world.delete("/faults")
+    shared_desk.until(shared_desk.all_ready, what="every service ready", timeout_s=30)
+    for service in SERVICES:
+        shared_desk.act(service, "resume")
+    shared_desk.disarm()
+    yield shared_desk
+    shared_desk.world.delete("/faults")
+
+
+@pytest.fixture
+def armed(desk: Desk) -> Desk:
+    """The shared desk, armed in both directions and trade-ready."""
+    desk.arm()
+    return desk

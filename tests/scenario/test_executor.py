@@ -1,0 +1,199 @@
+"""The executor's own judgement: what it rejects, drops, sends once and follows, through the real processes."""
+
+import time
+
+import psycopg
+import pytest
+
+from support.commands import a_command, put_on_topic
+from support.desk import Desk
+from unrip.domain.attempt import AttemptState, Drop, Rejection
+
+BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
+EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
+
+reached: set[str] = set()
+
+
+def rejected(desk: Desk, reason: Rejection, **changes: object) -> dict[str, str]:
+    """Put a command on the topic directly; it must be rejected for this reason: no claim, hold, signature or bytes."""
+    command = a_command(desk, **changes)
+    held_before = desk.state("trade-executor")["ledger"]["held"]
+    put_on_topic(desk, command)
+    result = desk.result(command.quote_id, "rejected")
+    assert result["reason"] == reason, result
+    assert [each["state"] for each in desk.results(command.quote_id)] == ["rejected"]
+    assert result["quote_hash"] is None
+    assert result["request"] is None
+    assert result["ledger"]["held"] == held_before
+    assert (
+        desk.sql("SELECT nonce FROM ledger.attempt WHERE command_id = %s AND nonce IS NOT NULL", command.command_id)
+        == []
+    )
+    assert desk.submissions(command.quote_id) == []
+    reached.add(reason)
+    numbers: dict[str, str] = result["numbers"]
+    return numbers
+
+
+# --- rejections -----------------------------------------------------------------------------------------------------
+
+
+def test_disarmed_executor_rejects_what_is_put_on_the_topic(desk: Desk) -> None:
+    assert rejected(desk, Rejection.DISARMED)["armed"] == "none"
+
+
+def test_halted(armed: Desk) -> None:
+    armed.act("trade-executor", "halt")
+    rejected(armed, Rejection.HALTED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"account": "somebody.near"}, "not our account or pair"),
+        ({"edge": "-0.01"}, "edge too small"),
+        ({"amount_in_btc": "0.01"}, "notional too large"),
+        ({"nonce_of": "another"}, "nonce is not the one of this command"),
+        ({"life_s": 600}, "offer lives too long"),
+    ],
+)
+def test_a_command_is_checked_from_its_own_numbers(armed: Desk, changes: dict[str, object], fault: str) -> None:
+    assert rejected(armed, Rejection.COMMAND_INVALID, **changes)["fault"] == fault
+
+
+def test_window_closed(armed: Desk) -> None:
+    assert int(rejected(armed, Rejection.WINDOW_CLOSED, window_s=-1)["window_left_ms"]) < 0
+
+
+def test_not_connected(armed: Desk) -> None:
+    with armed.fault("relay", "down"):
+        armed.until(lambda: not armed.state("trade-executor")["connected"], what="disconnect")
+        rejected(armed, Rejection.NOT_CONNECTED)
+    armed.until(lambda: armed.state("trade-executor")["connected"], what="reconnect", timeout_s=30)
+
+
+def test_inventory_stale(armed: Desk) -> None:
+    with armed.fault("rpc", "down"):
+        armed.until(lambda: "verifier_not_read" in armed.state("trade-executor")["not_ready"], what="old own read")
+        numbers = rejected(armed, Rejection.INVENTORY_STALE)
+        assert int(numbers["own_read_age_ms"]) > int(numbers["limit"])
+    armed.until(lambda: armed.client.is_ready("trade-executor"), what="own read again")
+
+
+def test_inventory_drift(armed: Desk) -> None:
+    """The snapshot it names credits more than our own later read: an unexplained fall."""
+    numbers = rejected(armed, Rejection.INVENTORY_DRIFT, snapshot_surplus=5)
+    assert int(numbers["snapshot_credited"]) - int(numbers["own_credited"]) == 5
+
+
+def test_insufficient_inventory(armed: Desk) -> None:
+    """The ledger's counters have the last word, whatever the strategy believed."""
+    with armed.spent_down(EURE, leave=1_000):
+        rejected(armed, Rejection.INSUFFICIENT_INVENTORY)
+
+
+def test_superseded_by_a_newer_strategy(armed: Desk) -> None:
+    armed.result(armed.world.demand(**BTC_IN), "settled")
+    rejected(armed, Rejection.SUPERSEDED, generation=0)
+
+
+# --- once, and only once --------------------------------------------------------------------------------------------
+
+
+def test_the_same_command_twice_is_one_submission(armed: Desk) -> None:
+    quote_id = armed.world.demand(**BTC_IN)
+    armed.result(quote_id, "settled")
+    (row,) = armed.sql("SELECT event FROM history.execute_trade WHERE quote_id = %s", quote_id)
+    position = armed.state("trade-executor")["ledger"]["position"]["next_offset"]
+    put_on_topic(armed, row["event"])
+    armed.until(
+        lambda: armed.state("trade-executor")["ledger"]["position"]["next_offset"] > position, what="duplicate handled"
+    )
+    assert len(armed.submissions(quote_id)) == 1
+    assert len(armed.sql("SELECT 1 AS one FROM ledger.attempt WHERE quote_id = %s", quote_id)) == 1
+    assert len([each for each in armed.results(quote_id) if each["state"] == "claimed"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("point", "submissions", "end"),
+    [("executor.signed", 0, "rejected"), ("executor.claimed", 0, "lapsed"), ("executor.sent", 1, "settled")],
+)
+def test_killed_at_a_dangerous_instant(desk: Desk, point: str, submissions: int, end: str) -> None:
+    """One submission at most, one hold, one terminal result, and nothing that evidence does not support."""
+    desk.restart("trade-executor", {"UNRIP_TEST_CRASH_AT": point})
+    desk.arm()
+    pid = desk.pids()["trade-executor"]
+    quote_id = desk.world.demand(**BTC_IN, min_deadline_ms=3_000)
+    desk.until(lambda: desk.pids()["trade-executor"] != pid, what="the kill")
+    desk.restart("trade-executor", {})
+    result = desk.result(quote_id, end, timeout_s=40)
+    assert len(desk.submissions(quote_id)) == submissions
+    terminal = [each for each in desk.results(quote_id) if AttemptState(each["state"]).terminal]
+    assert terminal == [result]
+    asset = desk.decision(quote_id)["command"]["asset_out"]
+    assert int(desk.state("trade-executor")["ledger"]["held"].get(asset, "0")) == 0
+
+
+# --- dropped before the first byte ----------------------------------------------------------------------------------
+
+
+def drops(desk: Desk, quote_id: str, reason: Drop) -> None:
+    dropped = desk.result(quote_id, "dropped")
+    assert dropped["reason"] == reason
+    assert desk.submissions(quote_id) == []
+    reached.add(f"drop {reason}")
+
+
+def test_window_closes_while_the_claim_commits(armed: Desk) -> None:
+    with psycopg.connect(armed.settings.postgres_url()) as blocker:
+        blocker.execute("LOCK TABLE ledger.attempt IN ACCESS EXCLUSIVE MODE")
+        quote_id = armed.world.demand(**BTC_IN, min_wait_ms=300, max_wait_ms=500)
+        time.sleep(1)
+        blocker.rollback()
+    drops(armed, quote_id, Drop.WINDOW_CLOSED)
+
+
+def test_socket_goes_while_the_claim_commits(armed: Desk) -> None:
+    with psycopg.connect(armed.settings.postgres_url()) as blocker:
+        blocker.execute("LOCK TABLE ledger.attempt IN ACCESS EXCLUSIVE MODE")
+        quote_id = armed.world.demand(**BTC_IN, min_wait_ms=10_000, max_wait_ms=12_000)
+        time.sleep(0.5)
+        with armed.fault("relay", "down"):
+            armed.until(lambda: not armed.state("trade-executor")["connected"], what="disconnect")
+            blocker.rollback()
+            drops(armed, quote_id, Drop.SOCKET_GONE)
+    armed.until(lambda: armed.state("trade-executor")["connected"], what="reconnect", timeout_s=30)
+
+
+# --- the relay's word is a note -------------------------------------------------------------------------------------
+
+
+def test_refused_by_the_relay_keeps_its_hold_until_evidence(armed: Desk) -> None:
+    with armed.fault("relay", "refuse_answers", code=-32000, message="bad mood"):
+        quote_id = armed.world.demand(**BTC_IN, min_deadline_ms=3_000)
+        refused = armed.result(quote_id, "refused")
+    assert refused["response"]["text"] == "bad mood"
+    asset = armed.decision(quote_id)["command"]["asset_out"]
+    assert int(refused["ledger"]["held"][asset]) > 0
+    armed.result(quote_id, "lapsed", timeout_s=30)
+
+
+def test_a_lost_reply_is_unknown_and_the_trade_settles_all_the_same(armed: Desk) -> None:
+    with armed.fault("relay", "lose_replies"):
+        quote_id = armed.world.demand(**BTC_IN)
+        assert armed.result(quote_id, "unanswered")["reason"] == "no_reply"
+        armed.result(quote_id, "settled", timeout_s=30)
+
+
+def test_a_lost_notice_is_made_up_for_by_the_nonce(armed: Desk) -> None:
+    with armed.fault("relay", "drop_status"):
+        quote_id = armed.world.demand(**BTC_IN, min_deadline_ms=3_000)
+        settled = armed.result(quote_id, "settled", timeout_s=30)
+    assert settled["evidence"]["nonce_used"]
+    assert settled["evidence"]["tx_hash"] is None
+
+
+@pytest.mark.parametrize("what", [*Rejection, *(f"drop {reason}" for reason in Drop)])
+def test_every_rejection_and_drop_was_reached(what: str) -> None:
+    assert what in reached, "no scenario of this module reached it (or it did not run)"

@@ -1,0 +1,250 @@
+"""Every refusal, reached through the real processes: a decision with the reason and its numbers, no submission."""
+
+import time
+
+import pytest
+
+from support.desk import Desk
+from unrip.domain.decision import Refusal
+from unrip.domain.pairs import Direction
+
+BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
+EURE_IN = {"direction": "eure_to_btc", "amount_in": "10000000000000000000"}
+BTC = "nep141:btc.omft.near"
+EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
+
+#: Reasons that the scenarios below have reached; the last test compares it with the enum.
+reached: set[str] = set()
+
+
+def refused(desk: Desk, reason: Refusal, **demand: object) -> dict[str, str]:
+    """Ask; the answer must be a refusal of this reason; gives its numbers."""
+    quote_id = desk.world.demand(**(demand or BTC_IN))
+    guard = desk.refused(quote_id)
+    assert guard["reason"] == reason, guard
+    reached.add(reason)
+    numbers: dict[str, str] = guard["numbers"]
+    return numbers
+
+
+# --- the operator's switches ----------------------------------------------------------------------------------------
+
+
+def test_disarmed_still_decides_and_records(desk: Desk) -> None:
+    assert refused(desk, Refusal.DISARMED) == {"armed": "none"}
+
+
+def test_direction_disarmed_while_the_other_trades(desk: Desk) -> None:
+    desk.arm(Direction.BASE_OUT)
+    assert refused(desk, Refusal.DIRECTION_DISARMED)["armed"] == "base_out"
+    desk.result(desk.world.demand(**EURE_IN), "settled")
+
+
+def test_paused(armed: Desk) -> None:
+    armed.act("strategy-engine", "pause")
+    refused(armed, Refusal.PAUSED)
+
+
+def test_halted_until_armed_again(armed: Desk) -> None:
+    armed.act("strategy-engine", "halt")
+    refused(armed, Refusal.HALTED)
+    armed.arm()
+    armed.result(armed.world.demand(**BTC_IN), "settled")
+
+
+# --- the demand's own shape -----------------------------------------------------------------------------------------
+
+
+def test_router_leg(armed: Desk) -> None:
+    refused(armed, Refusal.ROUTER_LEG, **BTC_IN, protocol_fee_included=True, min_wait_ms=1)
+
+
+def test_demand_with_both_amounts_is_invalid(armed: Desk) -> None:
+    numbers = refused(
+        armed, Refusal.DEMAND_INVALID, direction="btc_to_eure", amount_in="15000", amount_out="10", raw=True
+    )
+    assert numbers["amount_in"] != "None"
+    assert numbers["amount_out"] != "None"
+
+
+def test_below_minimum(armed: Desk) -> None:
+    refused(armed, Refusal.BELOW_MINIMUM, direction="btc_to_eure", amount_in="100")
+
+
+def test_window_too_short(armed: Desk) -> None:
+    refused(armed, Refusal.WINDOW_TOO_SHORT, **BTC_IN, min_wait_ms=1, max_wait_ms=30, raw=True)
+
+
+def test_deadline_too_long(armed: Desk) -> None:
+    numbers = refused(armed, Refusal.DEADLINE_TOO_LONG, **BTC_IN, min_deadline_ms=600_000)
+    assert numbers == {"min_deadline_ms": "600000", "limit": "60000"}
+
+
+def test_window_closed_for_what_came_while_the_engine_was_down(armed: Desk) -> None:
+    armed.stop("strategy-engine")
+    quote_id = armed.world.demand(**BTC_IN)
+    armed.until(lambda: armed.world.get(f"/demands/{quote_id}")["status"] == "no_answer", what="window over")
+    armed.start("strategy-engine")
+    guards = {guard["reason"]: guard for guard in armed.decision(quote_id)["guards"]}
+    # It starts disarmed, so that is named first; the window is among the guards that refused.
+    assert not guards["window_closed"]["passed"]
+    assert int(guards["window_closed"]["numbers"]["window_left_ms"]) < 0
+    assert armed.submissions(quote_id) == []
+
+
+def test_window_closed_is_named_when_the_engine_was_only_slow(armed: Desk) -> None:
+    """Stopped in its tracks (SIGSTOP) until the window is over, it keeps its lease and names the window."""
+    with armed.frozen("strategy-engine"):
+        quote_id = armed.world.demand(**BTC_IN, min_wait_ms=300, max_wait_ms=600)
+        armed.until(lambda: armed.world.get(f"/demands/{quote_id}")["status"] == "no_answer", what="window over")
+    guard = armed.refused(quote_id)
+    assert guard["reason"] == Refusal.WINDOW_CLOSED
+    reached.add(Refusal.WINDOW_CLOSED)
+
+
+# --- prices ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_source_stale_goes_on_degraded(armed: Desk) -> None:
+    with armed.fault("coingecko", "down"):
+        armed.until(lambda: armed.state("market-reference-ingest")["coingecko_health"] == "stale", what="stale")
+        quote_id = armed.world.demand(**BTC_IN)
+        armed.result(quote_id, "settled")
+        assert armed.decision(quote_id)["price_degraded"] is True
+
+
+def test_both_sources_stale(armed: Desk) -> None:
+    with armed.fault("kraken", "down"), armed.fault("coingecko", "down"):
+        armed.until(lambda: "price_stale" in armed.trade_ready()["base_in"]["reasons"], what="stale")
+        numbers = refused(armed, Refusal.PRICE_STALE)
+        assert int(numbers["price_age_ms"]) > int(numbers["limit"])
+    armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
+
+
+def test_price_missing_while_the_exchange_does_not_match(armed: Desk) -> None:
+    with armed.fault("kraken", "system_status", status="maintenance"):
+        armed.until(lambda: "price_missing" in armed.trade_ready()["base_in"]["reasons"], what="no price")
+        assert refused(armed, Refusal.PRICE_MISSING)["kraken_system"] == "maintenance"
+
+
+def test_sources_disagree(armed: Desk) -> None:
+    with armed.fault("coingecko", "price_factor", factor="1.1"):
+        armed.until(lambda: "price_sources_disagree" in armed.trade_ready()["base_in"]["reasons"], what="disagreement")
+        assert float(refused(armed, Refusal.PRICE_SOURCES_DISAGREE)["disagreement"]) > 0.03
+
+
+def test_clock_skewed(armed: Desk) -> None:
+    with armed.fault("kraken", "timestamp_skew_ms", ms=5_000):
+        armed.until(lambda: "clock_skewed" in armed.trade_ready()["base_in"]["reasons"], what="skew")
+        assert refused(armed, Refusal.CLOCK_SKEWED)["of"] == "price"
+
+
+# --- inventory ------------------------------------------------------------------------------------------------------
+
+
+def test_inventory_stale(armed: Desk) -> None:
+    with armed.fault("rpc", "down"):
+        armed.until(lambda: "inventory_stale" in armed.trade_ready()["base_in"]["reasons"], what="stale inventory")
+        refused(armed, Refusal.INVENTORY_STALE)
+    armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
+
+
+def test_insufficient_inventory_blocks_one_direction_only(armed: Desk) -> None:
+    armed.act("strategy-engine", "limits", notional_cap_eur="100")
+    spare = 100_000
+    with armed.spent_down(BTC, leave=spare):
+        numbers = refused(
+            armed, Refusal.INSUFFICIENT_INVENTORY, direction="eure_to_btc", amount_in="80000000000000000000"
+        )
+        assert int(numbers["credited"]) == spare < int(numbers["limit"])
+        armed.result(armed.world.demand(**BTC_IN), "settled")
+    armed.act("strategy-engine", "limits", notional_cap_eur="25")
+
+
+def test_inventory_held(armed: Desk) -> None:
+    """What is promised to offers nobody has taken is not promised twice."""
+    with armed.spent_down(BTC, leave=20_000):
+        first = armed.world.demand(**EURE_IN, accept="never", min_deadline_ms=3_000)
+        armed.result(first, "accepted")
+        numbers = refused(armed, Refusal.INVENTORY_HELD, **EURE_IN)
+        assert int(numbers["spendable"]) < int(numbers["limit"]) <= 20_000
+        armed.result(first, "lapsed", timeout_s=30)
+
+
+def test_pending_deposit_is_shown_and_not_spendable(armed: Desk) -> None:
+    account = armed.settings.near_intents.account
+    before = armed.state("inventory-sync")
+    deposit = armed.world.post("/bridge/deposits", account_id=account, chain="btc:mainnet", amount="5000000")
+    armed.until(
+        lambda: armed.state("inventory-sync")["pending_in"].get(BTC, "0") == "5000000", what="pending deposit shown"
+    )
+    after = armed.state("inventory-sync")
+    assert after["spendable"][BTC] == before["spendable"][BTC]
+    assert armed.trade_ready()["base_out"]["spendable"] == before["spendable"][BTC]
+    armed.world.post(f"/bridge/deposits/{deposit['id']}/credit")
+    credited = int(before["spendable"][BTC]) + 5_000_000
+    armed.until(lambda: int(armed.state("inventory-sync")["spendable"][BTC]) == credited, what="credit")
+
+
+# --- limits and the other services ----------------------------------------------------------------------------------
+
+
+def test_edge_below_threshold(armed: Desk) -> None:
+    armed.act("strategy-engine", "threshold", edge_threshold="10 %")
+    try:
+        assert refused(armed, Refusal.EDGE_BELOW_THRESHOLD)["limit"] == "0.10"
+    finally:
+        armed.act("strategy-engine", "threshold", edge_threshold="2 %")
+
+
+def test_notional_above_cap(armed: Desk) -> None:
+    numbers = refused(armed, Refusal.NOTIONAL_ABOVE_CAP, direction="btc_to_eure", amount_in="60000")
+    assert float(numbers["notional_eur"]) > float(numbers["limit"])
+
+
+def test_executor_paused_is_not_ready_for_the_strategy(armed: Desk) -> None:
+    armed.act("trade-executor", "pause")
+    armed.until(lambda: "executor_not_ready" in armed.trade_ready()["base_in"]["reasons"], what="beat of the pause")
+    assert refused(armed, Refusal.EXECUTOR_NOT_READY)["paused"] == "true"
+
+
+def test_recovering_while_open_offers_cannot_be_asked_about(armed: Desk) -> None:
+    first = armed.world.demand(**BTC_IN, accept="never", min_deadline_ms=20_000)
+    armed.result(first, "accepted")
+    with armed.fault("rpc", "down"):
+        armed.kill("trade-executor")
+        armed.until(lambda: "recovering" in armed.trade_ready()["base_in"]["reasons"], what="recovering beat")
+        refused(armed, Refusal.RECOVERING)
+    armed.until(lambda: armed.client.is_ready("trade-executor"), what="recovered", timeout_s=30)
+    assert armed.state("trade-executor")["armed"] == "none"
+
+
+def test_audit_store_unavailable(armed: Desk) -> None:
+    armed.stop("history-writer")
+    try:
+        armed.until(lambda: "audit_store_unavailable" in armed.trade_ready()["base_in"]["reasons"], what="old beat")
+        quote_id = armed.world.demand(**BTC_IN)
+        time.sleep(1)
+    finally:
+        armed.start("history-writer")
+    guard = armed.refused(quote_id)
+    assert guard["reason"] == Refusal.AUDIT_STORE_UNAVAILABLE
+    reached.add(Refusal.AUDIT_STORE_UNAVAILABLE)
+
+
+def test_venue_paused(armed: Desk) -> None:
+    with armed.fault("verifier", "pause"):
+        armed.until(lambda: "venue_paused" in armed.trade_ready()["base_in"]["reasons"], what="pause seen")
+        refused(armed, Refusal.VENUE_PAUSED)
+
+
+def test_account_locked(armed: Desk) -> None:
+    with armed.fault("verifier", "lock", account_id=armed.settings.near_intents.account):
+        armed.until(lambda: "key_not_registered" in armed.trade_ready()["base_in"]["reasons"], what="lock seen")
+        assert refused(armed, Refusal.KEY_NOT_REGISTERED)["account_locked"] == "true"
+
+
+@pytest.mark.parametrize("reason", sorted(set(Refusal) - {Refusal.INVENTORY_MISSING}))
+def test_every_reason_was_reached(reason: Refusal) -> None:
+    """`inventory_missing` needs a desk that has never read the verifier: `test_cold_start.py`."""
+    assert reason in reached, "no scenario of this module reached it (or it did not run)"
