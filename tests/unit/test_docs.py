@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from unrip.cli.app import app
 from unrip.domain.attempt import AttemptState, Drop, Rejection
 from unrip.domain.decision import Refusal
 from unrip.messages.topics import TOPICS
@@ -94,6 +95,15 @@ def test_the_operators_page_explains_every_word(words: type[StrEnum]) -> None:
 def test_every_topic_has_its_writer_and_its_readers() -> None:
     table = (DOCS / "reference" / "topics.md").read_text().partition("## Who writes and who reads")[2]
     assert {name for name in TOPICS if f"| `{name}`" not in table} == set()
+
+
+def test_the_page_of_the_command_line_names_every_command() -> None:
+    names = {command.name for command in app.registered_commands}
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        names |= {f"{group.name} {command.name}" for command in group.typer_instance.registered_commands}
+    page = (DOCS / "reference" / "cli.md").read_text()
+    assert {name for name in names if f"| `unrip {name}" not in page} == set()
 
 
 @pytest.mark.parametrize("service", SERVICES)
