@@ -1,6 +1,7 @@
 """The executor's own judgement: what it rejects, drops, sends once and follows, through the real processes."""
 
 import time
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,7 +16,7 @@ EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
 reached: set[str] = set()
 
 
-def rejected(desk: Desk, reason: Rejection, **changes: object) -> dict[str, str]:
+def rejected(desk: Desk, reason: Rejection, **changes: Any) -> dict[str, str]:
     """Put a command on the topic directly; it must be rejected for this reason: no claim, hold, signature or bytes."""
     command = a_command(desk, **changes)
     held_before = desk.state("trade-executor")["ledger"]["held"]

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from functools import partial
 
 from support.cli import unrip
 from support.desk import Desk
@@ -43,7 +44,7 @@ def test_an_invalid_record_becomes_a_dead_letter_and_stops_nobody(armed: Desk) -
     mark = f"not an event {uuid.uuid4()}"
     for topic in ("cmd.execute_trade", "norm.swap_demand", "ref.market_price"):
         armed.produce(topic, "a stranger", f"{mark} {topic}".encode())
-        letters = armed.until(lambda text=f"{mark} {topic}": armed.sql(LETTER, text), what="dead letter")
+        letters = armed.until(partial(armed.sql, LETTER, f"{mark} {topic}"), what="dead letter")
         assert letters[0]["letter"]["source"] == topic
     armed.result(armed.world.demand(**BTC_IN), "settled")
 

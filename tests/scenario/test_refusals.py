@@ -107,7 +107,9 @@ def test_window_closed_is_named_when_the_engine_was_only_slow(armed: Desk) -> No
 
 def test_one_source_stale_goes_on_degraded(armed: Desk) -> None:
     with armed.fault("coingecko", "down"):
-        armed.until(lambda: armed.state("market-reference-ingest")["coingecko_health"] == "stale", what="stale")
+        armed.until(
+            lambda: armed.state("market-reference-ingest")["price"]["coingecko_health"] == "stale", what="stale"
+        )
         quote_id = armed.world.demand(**BTC_IN)
         armed.result(quote_id, "settled")
         assert armed.decision(quote_id)["price_degraded"] is True
@@ -176,14 +178,14 @@ def test_pending_deposit_is_shown_and_not_spendable(armed: Desk) -> None:
     before = armed.state("inventory-sync")
     deposit = armed.world.post("/bridge/deposits", account_id=account, chain="btc:mainnet", amount="5000000")
     armed.until(
-        lambda: armed.state("inventory-sync")["pending_in"].get(BTC, "0") == "5000000", what="pending deposit shown"
+        lambda: armed.state("inventory-sync")["pending"]["deposits"].get(BTC) == "5000000", what="pending deposit shown"
     )
     after = armed.state("inventory-sync")
-    assert after["spendable"][BTC] == before["spendable"][BTC]
-    assert armed.trade_ready()["base_out"]["spendable"] == before["spendable"][BTC]
+    assert after["credited"][BTC] == before["credited"][BTC]
+    assert armed.trade_ready()["base_out"]["spendable"] == before["credited"][BTC]
     armed.world.post(f"/bridge/deposits/{deposit['id']}/credit")
-    credited = int(before["spendable"][BTC]) + 5_000_000
-    armed.until(lambda: int(armed.state("inventory-sync")["spendable"][BTC]) == credited, what="credit")
+    credited = int(before["credited"][BTC]) + 5_000_000
+    armed.until(lambda: int(armed.state("inventory-sync")["credited"][BTC]) == credited, what="credit")
 
 
 # --- limits and the other services ----------------------------------------------------------------------------------

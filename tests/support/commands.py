@@ -10,11 +10,12 @@ import msgspec
 from support.desk import Desk
 from unrip.domain.command import TradeCommand
 from unrip.domain.decide import command_id_of, nonce_free_bytes
+from unrip.domain.demand import SwapDemand
 from unrip.domain.pairs import Direction
 from unrip.domain.pricing import propose
 from unrip.domain.values import Amount, epoch_ms, from_epoch_ms
 from unrip.messages.envelope import Envelope, Producer, encode
-from unrip.messages.topics import EXECUTE_TRADE
+from unrip.messages.topics import EXECUTE_TRADE, SWAP_DEMAND
 from unrip.venues.near_intents.nonces import encode_nonce
 
 
@@ -72,25 +73,55 @@ def a_command(
     )
 
 
+def put_demands_on_topic(desk: Desk, count: int) -> list[str]:
+    """Produce many demands whose window is over to `norm.swap_demand`; gives their quote ids."""
+    pair, now = desk.settings.pair.pair(), datetime.now(UTC)
+    quote_ids = [str(uuid.uuid4()) for _ in range(count)]
+    values = []
+    for quote_id in quote_ids:
+        demand = SwapDemand(
+            demand_id=f"demand of {quote_id}",
+            quote_id=quote_id,
+            pair=pair.name,
+            direction=Direction.BASE_IN,
+            asset_in=pair.base.asset_id,
+            asset_out=pair.quote.asset_id,
+            amount_in=Amount(15_000),
+            amount_out=None,
+            min_deadline_ms=60_000,
+            router_leg=False,
+            partner_id=None,
+            received_at=now,
+            answer_by=now,
+        )
+        values.append(encode(_enveloped(SWAP_DEMAND.name, demand.demand_id, quote_id, pair.name, demand)))
+    desk.produce(SWAP_DEMAND.name, pair.name, *values)
+    return quote_ids
+
+
 def put_on_topic(desk: Desk, command: TradeCommand | dict[str, Any]) -> None:
     """Produce a command, or a whole recorded event again, to `cmd.execute_trade`."""
     if isinstance(command, dict):
         desk.produce(EXECUTE_TRADE.name, command["payload"]["account"], msgspec.json.encode(command))
         return
+    envelope = _enveloped(EXECUTE_TRADE.name, command.command_id, command.quote_id, command.pair, command)
+    desk.produce(EXECUTE_TRADE.name, command.account, encode(envelope))
+
+
+def _enveloped(topic: str, event_id: str, quote_id: str, pair: str, payload: Any) -> Envelope[Any]:
     now = datetime.now(UTC)
-    envelope = Envelope(
-        event_id=command.command_id,
-        event_type=EXECUTE_TRADE.name,
+    return Envelope(
+        event_id=event_id,
+        event_type=topic,
         schema_version=1,
         producer=Producer(service="a test", instance="a test", version="0"),
         occurred_at=None,
         observed_at=now,
         published_at=now,
         venue="near_intents",
-        pair=command.pair,
-        correlation_id=command.quote_id,
-        causation_id=command.decision_id,
+        pair=pair,
+        correlation_id=quote_id,
+        causation_id=None,
         stages={},
-        payload=command,
+        payload=payload,
     )
-    desk.produce(EXECUTE_TRADE.name, command.account, encode(envelope))

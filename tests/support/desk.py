@@ -173,13 +173,14 @@ class Desk:
 
         self.until(counted, what=f"{change} counted")
 
-    def produce(self, topic: str, key: str, value: bytes) -> None:
-        """Put a record on a topic as any stranger with access could."""
+    def produce(self, topic: str, key: str, *values: bytes) -> None:
+        """Put records on a topic as any stranger with access could."""
         producer = ConfluentProducer(
             {"bootstrap.servers": self.settings.kafka.bootstrap, "broker.address.family": "v4"}
         )
-        producer.produce(topic, value, key)
-        assert producer.flush(10) == 0
+        for value in values:
+            producer.produce(topic, value, key)
+        assert producer.flush(30) == 0
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
@@ -247,7 +248,12 @@ def _answers(client: ControlClient, service: str) -> bool:
 
 #: What makes a scenario short by configuration of world and services; the demo uses the real values.
 SHORT_LIVES: dict[str, Any] = {
-    "limits": {"deadline_margin_ms": 1_000, "kraken_age_max_ms": 3_000, "inventory_age_max_ms": 4_000},
+    "limits": {
+        "deadline_margin_ms": 1_000,
+        "kraken_age_max_ms": 3_000,
+        "coingecko_age_max_ms": 15_000,
+        "inventory_age_max_ms": 4_000,
+    },
     "intervals": {
         "executor_read_ms": 500,
         "inventory_ms": 500,

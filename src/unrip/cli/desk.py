@@ -41,7 +41,6 @@ class ControlClient:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = httpx.Client(timeout=_TIMEOUT)
 
     def url_of(self, service: str) -> str:
         """Where a service's control surface is."""
@@ -52,7 +51,7 @@ class ControlClient:
     def is_ready(self, service: str) -> bool:
         """Whether the service's own probe says ready; needs no token."""
         try:
-            return self._http.get(f"{self.url_of(service)}/readyz").status_code == httpx.codes.OK
+            return httpx.get(f"{self.url_of(service)}/readyz", timeout=_TIMEOUT).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
 
@@ -81,7 +80,9 @@ class ControlClient:
     def _call(self, method: str, service: str, path: str, token: str, body: dict[str, Any] | None = None) -> Any:
         url = f"{self.url_of(service)}{path}"
         try:
-            answer = self._http.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"})
+            answer = httpx.request(
+                method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT
+            )
         except httpx.TransportError as error:
             raise CommandFailed(f"{service} does not answer at {url} ({error}): is it running?") from None
         if answer.status_code in {httpx.codes.OK, httpx.codes.CONFLICT}:

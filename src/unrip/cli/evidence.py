@@ -25,7 +25,7 @@ def evidence(
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("var/evidence"),
     config: ConfigOption = None,
 ) -> None:
-    """Write price events, states, the joined rows of trades, a command with its edge, request and response, a refusal."""
+    """Write prices, states, the joined rows of trades, commands with their edge, request and response, a refusal."""
     settings = settings_of(config)
     for file in asyncio.run(_collect_newest(settings, out, quote_id or [])):
         typer.echo(str(file))

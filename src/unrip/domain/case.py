@@ -16,7 +16,7 @@ from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.policy import Policy
 from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge
-from unrip.domain.values import Value, age_ms, epoch_ms, from_epoch_ms
+from unrip.domain.values import AMOUNT_MAX, Value, age_ms, epoch_ms, from_epoch_ms
 
 T = TypeVar("T")
 
@@ -85,11 +85,11 @@ class Case:
 
     @cached_property
     def demand_is_valid(self) -> bool:
-        """Exactly one positive amount, a positive life, and the assets of its direction."""
+        """Exactly one positive amount that the venue can carry, a positive life, and the assets of its direction."""
         given = [amount for amount in (self.demand.amount_in, self.demand.amount_out) if amount is not None]
         return (
             len(given) == 1
-            and given[0] > 0
+            and 0 < given[0] <= AMOUNT_MAX
             and self.demand.min_deadline_ms > 0
             and self.pair.direction_of(self.demand.asset_in, self.demand.asset_out) is self.demand.direction
         )

@@ -44,7 +44,8 @@ class HistoryView(Value):
     observed_at: datetime
     #: Its database accepts writes.
     database_up: bool
-    lag: int
+    #: None when it did not say: unknown, which is not zero.
+    lag: int | None
 
 
 class Desk(Value):

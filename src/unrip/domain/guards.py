@@ -12,15 +12,18 @@ from fractions import Fraction
 
 from unrip.domain.case import Case
 from unrip.domain.decision import Guard, Refusal
-from unrip.domain.values import age_ms, decimal_of
+from unrip.domain.values import MONEY, age_ms, decimal_of
 
 Verdict = tuple[bool, dict[str, str]]
 
 
-def _text(number: Decimal | Fraction | float | None) -> str:
+def _text(number: int | Decimal | Fraction | None) -> str:
+    """Plain digits, whatever the magnitude; exact but for a fraction's places beyond the eighteenth."""
     if number is None:
         return "unknown"
-    return str(decimal_of(number).normalize()) if isinstance(number, Fraction) else str(number)
+    if isinstance(number, Fraction):
+        number = decimal_of(number).normalize(MONEY)
+    return f"{number:f}" if isinstance(number, Decimal) else str(number)
 
 
 def _at_most(name: str, number: int | Decimal | Fraction | None, limit: int | Decimal) -> Verdict:
@@ -72,6 +75,9 @@ def demand_valid(case: Case) -> Verdict:
 
 
 def above_minimum(case: Case) -> Verdict:
+    """Without a price there is no notional to judge; that is for `price_missing`, further down, to refuse."""
+    if case.fair_rate is None and case.demand_is_valid:
+        return True, {"notional_eur": "no price to measure it by"}
     return _at_least("notional_eur", case.notional_eur, case.policy.notional_floor_eur)
 
 
@@ -88,12 +94,17 @@ def deadline_short_enough(case: Case) -> Verdict:
 
 
 def clocks_agree(case: Case) -> Verdict:
-    """No input lies ahead of our clock by more than the limit: then one of the clocks is wrong."""
+    """No input lies ahead of our clock by more than the limit: then one of the clocks is wrong.
+
+    A beat counts, too: one from the future would still look fresh long after its sender is gone.
+    """
     instants = {"demand": case.demand.received_at}
     if case.price is not None and case.price.value.kraken is not None:
         instants["price"] = case.price.value.kraken.source_time or case.price.value.kraken.observed_at
     if case.inventory is not None:
         instants["block"] = case.inventory.value.block_time
+    beats = {"executor": case.desk.executor, "history": case.desk.history}
+    instants |= {name: beat.observed_at for name, beat in beats.items() if beat is not None}
     ahead = {name: (instant - case.now) // timedelta(milliseconds=1) for name, instant in instants.items()}
     worst = max(ahead, key=lambda name: ahead[name])
     passed = ahead[worst] <= case.policy.clock_ahead_max_ms
@@ -177,6 +188,7 @@ def audit_store_available(case: Case) -> Verdict:
         case.desk.store_up
         and history.database_up
         and age <= case.policy.beat_age_max_ms
+        and history.lag is not None
         and history.lag <= case.policy.history_lag_max
     )
     return passed, {
@@ -184,7 +196,7 @@ def audit_store_available(case: Case) -> Verdict:
         "history_database_up": str(history.database_up).lower(),
         "history_age_ms": str(age),
         "limit": str(case.policy.beat_age_max_ms),
-        "history_lag": str(history.lag),
+        "history_lag": _text(history.lag),
         "lag_limit": str(case.policy.history_lag_max),
     }
 

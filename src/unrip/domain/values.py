@@ -22,8 +22,30 @@ class _FrozenByDefault(msgspec.StructMeta):
     """Tells type checkers what `Value` passes on to its subclasses."""
 
 
+#: Powers of ten beyond this are no price, rate or notional; `1E+999999999` would fill the memory when made a fraction.
+_EXPONENT_MAX = 100
+
+
 class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=True):
-    """A frozen value with named fields. It is copied with `msgspec.structs.replace`, never edited."""
+    """A frozen value with named fields. It is copied with `msgspec.structs.replace`, never edited.
+
+    Raises:
+        ValueError: a field holds what its type cannot exclude: a number that is not finite or absurdly large or small,
+            or an instant without a time zone. One such record would otherwise stop every service that computes with it.
+
+    """
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) <= _EXPONENT_MAX):
+                raise ValueError(f"{name} is no number to reckon with: {value}")
+            if isinstance(value, datetime) and value.tzinfo is None:
+                raise ValueError(f"{name} has no time zone: {value.isoformat()}")
+
+
+#: The verifier counts in signed 128-bit integers; no demand and no offer can be larger.
+AMOUNT_MAX = 2**127 - 1
 
 
 class Amount(int):
@@ -75,7 +97,7 @@ def parse_rate(text: str) -> Decimal:
 
 def format_rate(fraction: Decimal) -> str:
     """Write a fraction as percent, the way operators read it: 0.02 is `2 %`."""
-    percent = MONEY.multiply(fraction, Decimal(100)).normalize()
+    percent = MONEY.multiply(fraction, Decimal(100)).normalize(MONEY)
     return f"{percent:f} %"
 
 

@@ -71,6 +71,8 @@ class ControlDesk:
         self._bus_up = bus_up
         self._log = log
         self._sequence = 0
+        self._brakes_pulled = 0
+        self._emptying = asyncio.Lock()
 
     async def act(self, control: Control) -> ControlOutcome:
         """Follow one action; a refusal is an outcome, too, and is recorded like one."""
@@ -82,13 +84,22 @@ class ControlDesk:
             return await self._refuse(control, before, str(refusal))
         record = self._record(control, before, after, refusal=None)
         if control.action in BRAKES or self._runner.logic.tightens(control):
+            self._brakes_pulled += 1
             self._follow(control)
             return ControlOutcome(
                 applied=True, before=before, after=after, recorded=await self._record_after(record), refusal=None
             )
+        brakes_before = self._brakes_pulled
         if not await self._published(record):
             refusal_text = "it cannot be recorded while Kafka does not acknowledge, so it was not followed; try again"
             return await self._refuse(control, before, refusal_text)
+        if self._brakes_pulled != brakes_before:
+            refusal_text = "a brake was pulled while this was being recorded, so it was not followed; look again first"
+            return await self._refuse(control, before, refusal_text)
+        try:
+            after = self._preview(control, self._clock())
+        except ControlRefused as refusal:  # true when it was asked for, no longer when it was recorded
+            return await self._refuse(control, before, str(refusal))
         self._follow(control)
         return ControlOutcome(applied=True, before=before, after=after, recorded="published", refusal=None)
 
@@ -165,11 +176,15 @@ class ControlDesk:
             return False
 
     async def publish_spooled(self) -> None:
-        """Publish what the spool kept, oldest first; called at start and whenever Kafka is back."""
-        for record in self._spool.kept():
-            if not await self._published(record):
-                return
-            self._spool.drop_first()
+        """Publish what the spool kept, oldest first; called at start and whenever Kafka is back.
+
+        One at a time: two would each forget a record for every one that was published.
+        """
+        async with self._emptying:
+            for record in self._spool.kept():
+                if not await self._published(record):
+                    return
+                self._spool.drop_first()
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,8 @@ import contextlib
 import random
 import secrets
 import signal
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,6 +56,15 @@ EXIT_OK, EXIT_FAULT, EXIT_SUPERSEDED = 0, 70, 75
 def wall_clock() -> datetime:
     """The only place where a service's time comes from."""
     return datetime.now(UTC)
+
+
+class _Server(uvicorn.Server):
+    """Signals are the frame's business: a stop drains first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the handlers as they are."""
+        yield
 
 
 class Frame:
@@ -151,14 +161,13 @@ class Frame:
         config = uvicorn.Config(
             app, host=host, port=port, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
         )
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        server = _Server(config)
         try:
-            listener = config.bind_socket()
-        except SystemExit:
+            listener = socket.create_server((host, port))
+        except OSError as error:
             key = self._service.replace("-", "_")
             raise SettingsError(
-                f"port {port} on {host} is busy: stop what listens there, or set [ports] {key}"
+                f"port {port} on {host} is busy ({error.strerror}): stop what listens there, or set [ports] {key}"
             ) from None
         self._spawn(lambda: server.serve(sockets=[listener]))
         return server
@@ -181,7 +190,7 @@ class Frame:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.control.drain_bound_s):
                 await self._reader.stop()
-                while not self._wiring.logic.idle():  # noqa: ASYNC110 - the logic is pure and sets no asyncio events
+                while not (self._runner.faulted or self._wiring.logic.idle()):  # noqa: ASYNC110 - the logic is pure and sets no asyncio events
                     await asyncio.sleep(0.01)
                 for leave in self._wiring.before_leaving:
                     await leave()

@@ -79,7 +79,7 @@ class OutcomeBody(BaseModel):
 
 def build_app(service: str, surface: Surface, tokens: Tokens, actions: tuple[Action, ...]) -> FastAPI:
     """Build the service's HTTP application."""
-    app = FastAPI(title=f"unrip {service}", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title=f"unrip {service}", version=__version__, openapi_url=None)
     bearer = HTTPBearer(auto_error=False)
 
     def presented(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Access | None:
@@ -104,6 +104,10 @@ def build_app(service: str, surface: Surface, tokens: Tokens, actions: tuple[Act
     @app.get("/metrics", dependencies=[Depends(may_read)])
     async def metrics() -> Response:
         return Response(surface.metrics(), media_type="text/plain; version=0.0.4")
+
+    @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(may_read)])
+    async def openapi() -> Response:
+        return JSONResponse(app.openapi())
 
     for action in (*COMMON_ACTIONS, *actions):
         app.post(f"/{action.name}", summary=action.summary, response_model=OutcomeBody)(

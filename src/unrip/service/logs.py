@@ -65,7 +65,7 @@ EVENTS: dict[str, str] = {
 
 
 def configure_logs(*, service: str, namespace: str, stream: TextIO | None = None) -> None:
-    """Set up structlog and route the standard library's warnings and errors of dependencies through it."""
+    """Set up structlog and route the errors of dependencies, which use the standard library's logging, through it."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -79,7 +79,16 @@ def configure_logs(*, service: str, namespace: str, stream: TextIO | None = None
     structlog.contextvars.clear_contextvars()
     global _stable  # noqa: PLW0603 - one process is one service; the fields are set once, at start
     _stable = {"service": service, "namespace": namespace}
-    logging.basicConfig(level=logging.ERROR, format='{"level":"error","component":"%(name)s","message":"%(message)s"}')
+    logging.basicConfig(level=logging.ERROR, handlers=[_Dependencies()], force=True)
+
+
+class _Dependencies(logging.Handler):
+    """Errors of the libraries, as lines like all others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().error(
+            "dependency_error", component=record.name, message=record.getMessage(), exc_info=record.exc_info
+        )
 
 
 _stable: dict[str, str] = {"service": "unknown", "namespace": "local"}

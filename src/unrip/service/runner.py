@@ -29,6 +29,7 @@ class Runner:
         self._handlers: dict[type[Effect], Handler] = {SetTimer: self._set_timer}
         self._events: deque[Event] = deque()
         self._busy = False
+        self.faulted = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def handle(self, handlers: dict[type[Effect], Handler]) -> None:
@@ -39,7 +40,9 @@ class Runner:
             self._handlers[effect] = handler
 
     def emit(self, event: Event) -> None:
-        """Take an event in. A fault in logic or handler stops the service: better stopped than wrong."""
+        """Take an event in. A fault in logic or handler ends everything: better stopped than wrong."""
+        if self.faulted:
+            return
         self._events.append(event)
         if self._busy:
             return
@@ -48,6 +51,7 @@ class Runner:
             while self._events:
                 self._step(self._events.popleft())
         except Exception as fault:
+            self.faulted = True
             self._events.clear()
             self._on_fault(fault)
         finally:
@@ -57,7 +61,7 @@ class Runner:
         try:
             effects = self.logic.on_event(event, self._clock())
         except ControlRefused:
-            return  # it changed nothing; the control desk saw the same refusal on its copy or reads it from the state
+            return  # it changed nothing, and the control desk saw the same refusal on its copy
         for effect in effects:
             self.perform(effect)
 

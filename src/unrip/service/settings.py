@@ -11,10 +11,19 @@ import os
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
@@ -27,6 +36,7 @@ _NOT_SETTINGS_PREFIX = "UNRIP_TEST_"
 Rate = Annotated[
     Decimal,
     BeforeValidator(lambda v: parse_rate(v) if isinstance(v, str) else _no_bare_rate(v)),
+    Field(ge=0),
     PlainSerializer(format_rate),
 ]
 
@@ -75,7 +85,7 @@ class PairSettings(_Section):
         chain="eth:100",
     )
     #: R5: the explicit assumption that one EURe is worth this many EUR; every decision records it.
-    eure_eur_assumption: Decimal = Decimal(1)
+    eure_eur_assumption: Decimal = Field(default=Decimal(1), gt=0)
 
     def pair(self) -> Pair:
         """The domain's view of it."""
@@ -181,6 +191,20 @@ class LimitSettings(_Section):
     notional_ceiling_eur: Decimal = Field(default=Decimal(100), gt=0)
     #: No run-time change may set an edge below it; the executor checks every command against it.
     edge_floor: Rate = Decimal("0.005")
+
+    @model_validator(mode="after")
+    def _within_their_own_bounds(self) -> Self:
+        """The executor rejects whatever lies beyond the bounds, so a start beyond them could only fail later."""
+        if self.notional_cap_eur > self.notional_ceiling_eur:
+            raise ValueError(
+                f"notional_cap_eur {self.notional_cap_eur} is above notional_ceiling_eur {self.notional_ceiling_eur}"
+            )
+        for name in ("edge_threshold", "edge_base"):
+            if getattr(self, name) < self.edge_floor:
+                raise ValueError(
+                    f"{name} {format_rate(getattr(self, name))} is below edge_floor {format_rate(self.edge_floor)}"
+                )
+        return self
 
     def policy(self) -> Policy:
         """The domain's view of them."""
@@ -310,13 +334,15 @@ def load_settings(path: Path | None) -> Settings:
             values = tomllib.loads(path.read_text())
         except OSError as error:
             raise SettingsError(f"configuration file {path}: {error.strerror}") from None
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # not TOML, or not even UTF-8
             raise SettingsError(f"configuration file {path} is not TOML: {error}") from None
     _refuse_unknown_variables()
     try:
         return Settings(**values)
     except ValidationError as error:
         raise SettingsError(_one_line(error, path)) from None
+    except UnreadableVariable as error:
+        raise SettingsError(f"{error}: a whole section is written as JSON, one key as UNRIP_SECTION__KEY") from None
 
 
 def _refuse_unknown_variables() -> None:
@@ -333,7 +359,11 @@ def _refuse_unknown_variables() -> None:
 def _one_line(error: ValidationError, path: Path | None) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    what = "is not a setting; remove it or correct its name" if first["type"] == "extra_forbidden" else first["msg"]
+    what = (
+        "is not a setting; remove it or correct its name"
+        if first["type"] == "extra_forbidden"
+        else first["msg"].removeprefix("Value error, ")
+    )
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     source = f"{path} or the environment" if path else "the environment"
     return f"configuration key {key} in {source}: {what}{more}"

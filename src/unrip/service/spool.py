@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -35,8 +36,9 @@ class Spool:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:
                 kept = _Kept(event_id=record.event_id, observed_at=record.observed_at, payload=record.payload)
-                file.write(encode(kept) + b"\n")
+                file.write(b"\n" + encode(kept) + b"\n")  # the first one ends a line that a crash has cut off
                 file.flush()
+                os.fsync(file.fileno())
         except OSError:
             return False
         return True

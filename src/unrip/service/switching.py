@@ -8,8 +8,10 @@ from pydantic import Field
 
 from unrip.domain.arming import ArmLease, Switches
 from unrip.domain.pairs import Direction
-from unrip.service.contract import Control, ControlRefused
+from unrip.service.contract import Control, ControlRefused, Effect, Log, SetTimer
 from unrip.service.http import Action, ReasonBody
+
+LEASE_TIMER = "lease"
 
 
 class ArmBody(ReasonBody):
@@ -40,6 +42,23 @@ def switch(switches: Switches, control: Control, now: datetime, *, configuration
         case "resume":
             return switches.with_paused(paused=False)
     return None
+
+
+def lease_timer(switches: Switches) -> list[Effect]:
+    """The timer that ends the lease, none without one."""
+    return [SetTimer(name=LEASE_TIMER, at=switches.lease.expires_at)] if switches.lease else []
+
+
+def end_of_lease(switches: Switches, now: datetime) -> tuple[Switches, list[Effect]]:
+    """The switches when the lease's timer has fired, and what is said about it.
+
+    A lease ends by the wall clock and timers run on the monotonic one, so a timer can come a moment early: it is set
+    again.
+    """
+    if switches.lease is None or switches.armed_directions(now):
+        return switches, lease_timer(switches)
+    body = {"actor": "lease", "reason": "the lease has ended"}
+    return switches.disarmed(), [Log(event="disarmed", component="arming", body=body)]
 
 
 def switch_state(switches: Switches, now: datetime) -> dict[str, str]:

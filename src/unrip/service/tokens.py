@@ -61,6 +61,10 @@ def read_secret_file(path: Path, what: str) -> str:
         text = path.read_text().strip()
     except OSError as error:
         raise SettingsError(f"{what} {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(
+            f"{what} {path} is no text: write it anew, or delete it where it is made at start"
+        ) from None
     if stat.S_IMODE(mode) & 0o077:
         raise SettingsError(f"{what} {path} is open to others (mode {stat.S_IMODE(mode):04o}): run chmod 600 {path}")
     if not text:
@@ -69,7 +73,7 @@ def read_secret_file(path: Path, what: str) -> str:
 
 
 def _load(path: Path) -> str:
-    if not path.exists():
+    if not os.path.lexists(path):
         _make(path)
     return read_secret_file(path, "token file")
 
@@ -78,7 +82,7 @@ def _make(path: Path) -> None:
     """Write it whole under another name, then link: two services that start together agree on one token."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_urlsafe(32) + "\n")

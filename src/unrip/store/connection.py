@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import asyncpg
 
 from unrip.store.errors import named_errors
@@ -53,6 +55,16 @@ def _settings(application: str, statement_timeout_ms: int) -> dict[str, str]:
         "application_name": f"unrip {application}",
         "statement_timeout": str(statement_timeout_ms),
         "timezone": "UTC",
+        # A client that is gone without a word is noticed within seconds, and with it goes what its session holds.
+        "tcp_keepalives_idle": "3",
+        "tcp_keepalives_interval": "1",
+        "tcp_keepalives_count": "3",
         # A commit that is acknowledged is on the disk, whatever the server's own default says.
         "synchronous_commit": "on",
     }
+
+
+def give_back(connections: asyncpg.Pool) -> None:
+    """Close a pool's connections at once; one that never connected has none."""
+    with contextlib.suppress(asyncpg.InterfaceError):
+        connections.terminate()

@@ -9,7 +9,7 @@ from typing import Protocol
 import asyncpg
 
 from unrip.domain.values import Value
-from unrip.store.connection import pool
+from unrip.store.connection import give_back, pool
 from unrip.store.errors import StoreRefused, named_errors
 from unrip.store.sql import statements
 
@@ -118,7 +118,7 @@ class PostgresHistory:
 
     async def close(self) -> None:
         """Give the connections back."""
-        self._pool.terminate()
+        give_back(self._pool)
 
     async def _write(self, connection: asyncpg.Connection, batch: TopicBatch) -> WriteReport:
         await self._advance(connection, batch)

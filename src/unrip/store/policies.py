@@ -6,7 +6,7 @@ import asyncio
 
 from unrip.domain.policy import Policy
 from unrip.messages.envelope import encode
-from unrip.store.connection import pool
+from unrip.store.connection import give_back, pool
 from unrip.store.errors import StoreUnavailable, named_errors
 from unrip.store.sql import statements
 
@@ -35,4 +35,4 @@ class PolicyKeeper:
 
     async def close(self) -> None:
         """Give the connection back."""
-        self._pool.terminate()
+        give_back(self._pool)

@@ -15,7 +15,7 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.values import Amount
 from unrip.messages.envelope import decode, encode
-from unrip.store.connection import pool
+from unrip.store.connection import give_back, pool
 from unrip.store.errors import named_errors
 from unrip.store.ledger import (
     ClaimKind,
@@ -111,7 +111,7 @@ class PostgresLedger:
 
     async def close(self) -> None:
         """Give the connections back."""
-        self._pool.terminate()
+        give_back(self._pool)
 
     async def _row(self, statement: str, *arguments: Any) -> asyncpg.Record:
         (row,) = await self._rows(statement, *arguments)

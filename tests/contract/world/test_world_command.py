@@ -53,5 +53,6 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
 def test_it_ends_quickly_with_zero_even_while_sockets_are_open(start_world: StartWorld) -> None:
     world = start_world()
     with socket.create_connection(("127.0.0.1", int(world.urls["control"].rsplit(":", 1)[1])), timeout=5):
+        assert world.process is not None
         world.process.send_signal(signal.SIGINT)
         assert world.process.wait(timeout=4) == 0

@@ -8,39 +8,57 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition
 from unrip.domain.values import Amount
 
+#: No view lags behind a newer one by more commands than this.
+PASSED_KEPT = 100
+
 
 @dataclass
 class CommandBook:
     """What own commands would spend before the ledger's view includes them.
 
-    A command leaves the book when the ledger's position has passed its offset; one that the broker has not
-    acknowledged yet counts as standing after it (blueprint, section 7).
+    A command counts until the position of the view in use has passed its offset; one that the broker has not
+    acknowledged yet counts as standing after it (blueprint, section 7). Views come over two topics, beats and results,
+    so an older one can follow a newer one: commands are kept a while after they were passed, to count again then.
     """
 
-    _open: dict[str, tuple[TradeCommand, str | None, int | None]] = field(default_factory=dict)
+    _commands: dict[str, tuple[TradeCommand, str | None, int | None]] = field(default_factory=dict)
+    _position: CommandPosition | None = None
 
     def add(self, command: TradeCommand) -> None:
         """A command was decided; it counts from now on."""
-        self._open.setdefault(command.command_id, (command, None, None))
+        self._commands.setdefault(command.command_id, (command, None, None))
 
     def placed(self, command: TradeCommand, topic_id: str, offset: int) -> None:
         """The command stands in the topic."""
-        self._open[command.command_id] = (command, topic_id, offset)
+        self._commands[command.command_id] = (command, topic_id, offset)
 
-    def passed(self, position: CommandPosition | None) -> None:
-        """The ledger has claimed or rejected every command before this position."""
-        if position is None:
-            return
-        self._open = {
+    def use(self, position: CommandPosition | None) -> None:
+        """The view in use has every command before this position claimed or rejected."""
+        self._position = position
+        self._commands = {
             command_id: (command, topic_id, offset)
-            for command_id, (command, topic_id, offset) in self._open.items()
-            if offset is None or topic_id != position.topic_id or offset >= position.next_offset
+            for command_id, (command, topic_id, offset) in self._commands.items()
+            if not self._is_passed(topic_id, offset, by=PASSED_KEPT)
         }
+
+    def _open(self) -> list[TradeCommand]:
+        return [
+            command for command, topic_id, offset in self._commands.values() if not self._is_passed(topic_id, offset)
+        ]
+
+    def _is_passed(self, topic_id: str | None, offset: int | None, *, by: int = 0) -> bool:
+        position = self._position
+        return (
+            position is not None
+            and offset is not None
+            and topic_id == position.topic_id
+            and offset + by < position.next_offset
+        )
 
     def uncounted(self) -> dict[str, Amount]:
         """Per asset, what the open commands would spend: the largest per nonce, summed over nonces."""
         largest: dict[tuple[str, str], int] = {}
-        for command, _topic_id, _offset in self._open.values():
+        for command in self._open():
             key = (command.asset_out, command.nonce)
             largest[key] = max(largest.get(key, 0), command.amount_out)
         totals: dict[str, Amount] = {}
@@ -49,4 +67,4 @@ class CommandBook:
         return totals
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._open())

@@ -62,13 +62,13 @@ class Inputs:
             self.history = HistoryView(
                 observed_at=observed_at,
                 database_up=beat.database_up is True,
-                lag=beat.lag if beat.lag is not None else 0,
+                lag=beat.lag,
             )
 
     def _take_ledger(self, ledger: LedgerView | None) -> None:
         if ledger is not None:
             self.ledger = ledger
-            self.book.passed(ledger.position)
+            self.book.use(ledger.position)
 
     def desk(self, switches: Switches, now: datetime, *, store_up: bool, generation: int) -> Desk:
         """The desk as of now, frozen for one decision."""

@@ -47,7 +47,7 @@ def changed_policy(policy: Policy, control: Control) -> Policy:
         changes = {
             name: parse_rate(value) if name in _RATES else Decimal(value) for name, value in control.arguments.items()
         }
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise ControlRefused(str(error)) from None
     changed = msgspec.structs.replace(policy, **changes)
     if changed.notional_cap_eur > policy.notional_ceiling_eur:
@@ -61,6 +61,8 @@ def changed_policy(policy: Policy, control: Control) -> Policy:
                 f"{name} {format_rate(getattr(changed, name))} is below limits.edge_floor "
                 f"{format_rate(policy.edge_floor)} of the configuration"
             )
+    if changed.edge_per_sqrt_minute < 0:
+        raise ControlRefused("edge_per_sqrt_minute is negative: a longer offer would cost the taker less")
     return changed
 
 

@@ -17,19 +17,20 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.decide import DemandPlace, NonceEncoder, decide
 from unrip.domain.decision import Decision
 from unrip.domain.demand import SwapDemand
+from unrip.domain.desk import Desk
 from unrip.domain.pairs import Pair
 from unrip.domain.policy import Policy
 from unrip.messages.topics import EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION
 from unrip.service.contract import (
     CaughtUp,
     Control,
+    ControlRefused,
     Count,
     CrashPoint,
     DatabaseChanged,
     Draining,
     Effect,
     Event,
-    Log,
     Logic,
     Observe,
     Publish,
@@ -43,7 +44,7 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
-from unrip.service.switching import switch, switch_state
+from unrip.service.switching import LEASE_TIMER, end_of_lease, lease_timer, switch, switch_state
 from unrip.services.strategy_engine.effects import RememberPolicy
 from unrip.services.strategy_engine.inputs import INPUT_TOPICS, Inputs
 from unrip.services.strategy_engine.limits import changed_policy, policy_state, tightens
@@ -71,7 +72,8 @@ class StrategyEngine(Logic):
         self._inputs = Inputs(pair=pair.name, account=account)
         self._report = DecisionReport()
         self._active = False
-        self._store_up = False
+        self._holds_role = False
+        self._database_up = True
         self._generation = 0
         self._draining = False
         self._read_back: set[str] = set()
@@ -102,7 +104,7 @@ class StrategyEngine(Logic):
             case Started() | RoleChanged():
                 return self._on_role(event)
             case DatabaseChanged():
-                self._store_up = event.up
+                self._database_up = event.up
             case Draining():  # what waits is read again at the next start
                 self._draining = True
         return []
@@ -110,7 +112,7 @@ class StrategyEngine(Logic):
     def _on_role(self, event: Started | RoleChanged) -> list[Effect]:
         """Losing the database keeps the engine recording refusals; only the first take-over starts the reading."""
         first = event.active and not self._active
-        self._store_up = event.active
+        self._holds_role = event.active
         if not first:
             return []
         self._active = True
@@ -138,11 +140,14 @@ class StrategyEngine(Logic):
         return []
 
     def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
-        """Once decisions and commands are read back, make up for a missing command and go on with the demands."""
-        if event.topic not in {TRADE_DECISION.name, EXECUTE_TRADE.name}:
-            return []
+        """Once decisions and commands are read back, make up for a missing command and go on with the demands.
+
+        A topic that is made anew is read once more, and that is said again; the demands are followed by then.
+        """
         if event.topic == EXECUTE_TRADE.name:
             self._command_topic_id = event.topic_id
+        if event.topic not in {TRADE_DECISION.name, EXECUTE_TRADE.name} - self._read_back:
+            return []
         self._read_back.add(event.topic)
         if len(self._read_back) < 2:
             return []
@@ -203,13 +208,18 @@ class StrategyEngine(Logic):
             *self._report.decided(decision, now),
         ]
 
+    def _desk(self, now: datetime) -> Desk:
+        """A database that answers is not enough: until the lock is held again, another strategy may be at work."""
+        store_up = self._database_up and self._holds_role
+        return self._inputs.desk(self._switches, now, store_up=store_up, generation=self._generation)
+
     def _case(self, demand: SwapDemand, now: datetime) -> Case:
         return Case(
             demand=demand,
             pair=self._pair,
             price=self._inputs.price,
             inventory=self._inputs.inventory,
-            desk=self._inputs.desk(self._switches, now, store_up=self._store_up, generation=self._generation),
+            desk=self._desk(now),
             policy=self._policy,
             now=now,
         )
@@ -249,9 +259,9 @@ class StrategyEngine(Logic):
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
         if timer.name == "publish_again" and self._in_flight is not None:
             return [self._in_flight]
-        if timer.name == "lease" and not self._switches.armed_directions(now) and self._switches.lease is not None:
-            self._switches = self._switches.disarmed()
-            return [Log(event="disarmed", component="arming", body={"actor": "lease", "reason": "the lease has ended"})]
+        if timer.name == LEASE_TIMER:
+            self._switches, effects = end_of_lease(self._switches, now)
+            return effects
         if timer.name == "report":
             return self._report.summary(now)
         return []
@@ -264,6 +274,9 @@ class StrategyEngine(Logic):
     # --- controls --------------------------------------------------------------------------------------------------
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
+        """A standby cannot be armed: whoever takes over begins disarmed (blueprint, section 3)."""
+        if control.action == "arm" and (reasons := self.not_ready(now)):
+            raise ControlRefused(f"not ready: {', '.join(reasons)}")
         if control.action in {"threshold", "limits"}:
             self._policy = changed_policy(self._policy, control)
             return [RememberPolicy(policy=self._policy, actor=control.actor, reason=control.reason)]
@@ -271,7 +284,7 @@ class StrategyEngine(Logic):
         if switches is None:
             return []
         self._switches = switches
-        return [SetTimer(name="lease", at=switches.lease.expires_at)] if switches.lease else []
+        return lease_timer(switches)
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -308,14 +321,13 @@ class StrategyEngine(Logic):
 
     def state(self, now: datetime) -> dict[str, Any]:
         """Arm state, limits, what is in use, latest decisions, counts by reason, and the one answer to trade-ready."""
-        desk = self._inputs.desk(self._switches, now, store_up=self._store_up, generation=self._generation)
         return {
             **self.control_state(now),
             "trade_ready": trade_ready(lambda demand: self._case(demand, now), self._pair, now),
             "generation": self._generation,
             "price": self._inputs.price,
             "inventory": self._inputs.inventory,
-            "desk": desk,
+            "desk": self._desk(now),
             "commands_uncounted": len(self._inputs.book),
             "demands_waiting": len(self._demands),
             **self._report.state(),

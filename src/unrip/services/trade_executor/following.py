@@ -26,8 +26,10 @@ class Followed:
 
     offer: Offer
     chain: Chain
-    #: Ask about it at the next read, whatever its deadline: after a start, a reconnect or a settlement notice.
+    #: Ask about it at the next read, whatever its deadline: after a start or a reconnect.
     ask_now: bool = False
+    #: A notice says that it settled: ask at every read until a final block shows it.
+    noticed: bool = False
     #: It was open before this start and no final block was asked about it yet.
     unrecovered: bool = False
     #: The answer as sent; the relay's reply to it is awaited.
@@ -65,11 +67,12 @@ class OpenOffers:
         return sum(followed.unrecovered for followed in self.by_command.values())
 
     def due(self, now: datetime) -> list[Followed]:
-        """The offers to ask about: asked for, or past their deadline by the finality allowance."""
+        """The offers to ask about: asked for, noticed, or past their deadline by the finality allowance."""
         return [
             followed
             for followed in self.by_command.values()
-            if not followed.ending and (followed.ask_now or now >= followed.offer.offer_deadline + FINALITY_ALLOWANCE)
+            if not followed.ending
+            and (followed.ask_now or followed.noticed or now >= followed.offer.offer_deadline + FINALITY_ALLOWANCE)
         ]
 
     def explained_fall(self, asset_id: str, since_height: int) -> int:

@@ -19,6 +19,7 @@ from unrip.domain.policy import Policy
 from unrip.domain.pricing import Proposal, gross_edge, notional_eur
 from unrip.domain.values import age_ms, decimal_of, epoch_ms
 from unrip.domain.verifier import VerifierReading
+from unrip.venues.near_intents.offers import OfferError, check_command
 
 Numbers = dict[str, str]
 
@@ -70,7 +71,7 @@ class Inspector:
             return {"fault": "an amount or the rate is not positive"}
         if command.command_id != command_id_of(command.quote_id):
             return {"fault": "command_id does not belong to the quote"}
-        return self._life_fault(command, now) or self._price_fault(command)
+        return self._life_fault(command, now) or _offer_fault(command) or self._price_fault(command)
 
     def _life_fault(self, command: TradeCommand, now: datetime) -> Numbers | None:
         longest_ms = self.policy.deadline_max_ms + self.policy.deadline_margin_ms
@@ -113,6 +114,15 @@ class Inspector:
         if age > limit:
             return Rejection.INVENTORY_STALE, {"own_read_age_ms": str(age), "limit": str(limit)}
         return None
+
+
+def _offer_fault(command: TradeCommand) -> Numbers | None:
+    """What the signer would refuse; found there, it would stop the executor again and again at the same command."""
+    try:
+        check_command(command)
+    except OfferError as error:
+        return {"fault": str(error)}
+    return None
 
 
 def _switched_off(command: TradeCommand, switches: Switches, now: datetime) -> tuple[Rejection, Numbers] | None:

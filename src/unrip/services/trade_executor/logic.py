@@ -19,6 +19,7 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
+from unrip.service import switching
 from unrip.service.contract import (
     Control,
     ControlRefused,
@@ -28,7 +29,6 @@ from unrip.service.contract import (
     Draining,
     Effect,
     Event,
-    Log,
     Logic,
     RecordReceived,
     RoleChanged,
@@ -38,7 +38,6 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
-from unrip.service.switching import switch, switch_state
 from unrip.services.trade_executor import lane
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
@@ -268,25 +267,19 @@ class TradeExecutor(Logic):
                 return [LoadLedger()]
             case "prove_again":
                 return [ProveAuthority()]
-            case "lease":
-                return self._end_lease(now)
+            case switching.LEASE_TIMER:
+                self._switches, effects = switching.end_of_lease(self._switches, now)
+                return effects
         return []
-
-    def _end_lease(self, now: datetime) -> list[Effect]:
-        if self._switches.lease is None or self._switches.armed_directions(now):
-            return []
-        self._switches = self._switches.disarmed()
-        return [Log(event="disarmed", component="arming", body={"actor": "lease", "reason": "the lease has ended"})]
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
-        switches = switch(self._switches, control, now, configuration_hash=self._configuration_hash)
+        switches = switching.switch(self._switches, control, now, configuration_hash=self._configuration_hash)
         if switches is None:
             return []
         self._switches = switches
-        timer: list[Effect] = [SetTimer(name="lease", at=switches.lease.expires_at)] if switches.lease else []
-        return [*timer, *self._handle_next(now)]
+        return [*switching.lease_timer(switches), *self._handle_next(now)]
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -320,11 +313,11 @@ class TradeExecutor(Logic):
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """The switches."""
-        return switch_state(self._switches, now)
+        return switching.switch_state(self._switches, now)
 
     def idle(self) -> bool:
-        """No command is between its receipt and its claim, and every note is committed."""
-        return self._current is None and self._pursuit.notes.empty()
+        """No command is before its claim, no sent answer without its reply or its end, and every note is committed."""
+        return self._current is None and self._pursuit.idle()
 
     def state(self, now: datetime) -> dict[str, Any]:
         """Arm state, ledger, last command, response and error, attempts and open offers."""

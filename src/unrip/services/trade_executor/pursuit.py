@@ -100,9 +100,7 @@ class Pursuit:
         if followed is None:
             return []
         if isinstance(event, FrameNotSent):
-            if not event.nothing_left:
-                return self._unanswered(followed, "socket_gone", now)
-            return self._drop(followed, Drop.WINDOW_CLOSED if event.reason == "too_late" else Drop.SOCKET_GONE, now)
+            return self._on_not_sent(followed, event, now)
         left_ms = (followed.offer.answer_by - event.sent_at) / timedelta(milliseconds=1)
         return [
             CrashPoint(name="executor.sent"),
@@ -111,12 +109,24 @@ class Pursuit:
             Observe(name="window_left_when_sent", milliseconds=left_ms),
         ]
 
+    def _on_not_sent(self, followed: Followed, event: FrameNotSent, now: datetime) -> list[Effect]:
+        """Once another outcome is noted, only the chain ends the offer, whatever the socket says later."""
+        if not followed.awaits_reply:
+            return []
+        if event.nothing_left:
+            return self._drop(followed, Drop.WINDOW_CLOSED if event.reason == "too_late" else Drop.SOCKET_GONE, now)
+        return self._unanswered(followed, "socket_gone", now)
+
     def _drop(self, followed: Followed, reason: Drop, now: datetime) -> list[Effect]:
         """No byte has left, and this process knows it."""
         followed.ending = True
         followed.awaits_reply = False
         result = result_of_offer(followed.offer, AttemptState.DROPPED, reason=reason)
         return self.notes.push(DropAttempt(result=result, chain=_stamped(followed.chain, "dropped", now)))
+
+    def idle(self) -> bool:
+        """No sent answer is without its reply or its end, and every note is committed."""
+        return self.notes.empty() and not any(followed.awaits_reply for followed in self.offers.by_command.values())
 
     # --- the relay -------------------------------------------------------------------------------------------------
 
@@ -175,7 +185,7 @@ class Pursuit:
         followed = self.offers.by_quote_hash(notice.quote_hash)
         if followed is None:
             return [Count(name="status_notices", labels={"whose": "others_or_ended"})]
-        followed.ask_now = True
+        followed.noticed = True
         effects: list[Effect] = [
             Count(name="status_notices", labels={"whose": "ours"}),
             self._conversation.record(notice, frame, followed.offer),

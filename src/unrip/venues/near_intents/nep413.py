@@ -13,8 +13,6 @@ from unrip.venues.near_intents.nonces import nonce_bytes
 
 #: 2^31 + 413: no transaction of the chain begins with it, so a signed message can never be one.
 _TAG = struct.pack("<I", 2**31 + 413)
-#: Amounts in a `token_diff` are signed 128-bit integers.
-AMOUNT_MAX = 2**127 - 1
 
 
 def build_message(*, deadline: str, intents: Sequence[Mapping[str, Any]], signer_id: str) -> str:

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from unrip.domain.command import TradeCommand
-from unrip.domain.values import Value, epoch_ms, from_epoch_ms
+from unrip.domain.values import AMOUNT_MAX, Value, epoch_ms, from_epoch_ms
 from unrip.venues.near_intents.keys import check_account_id
-from unrip.venues.near_intents.nep413 import AMOUNT_MAX, build_message, intent_hash, message_hash, signed_object
+from unrip.venues.near_intents.nep413 import build_message, intent_hash, message_hash, signed_object
 from unrip.venues.near_intents.nonces import decode_nonce
 
 
@@ -53,7 +53,7 @@ def draft_offer(command: TradeCommand, *, verifying_contract: str) -> DraftOffer
         OfferError: its amounts, deadlines, nonce or account would make it invalid on chain.
 
     """
-    _check(command)
+    check_command(command)
     diff = {command.asset_in: str(command.amount_in), command.asset_out: f"-{command.amount_out}"}
     proposed = {"amount_out": command.amount_out} if command.exact_in else {"amount_in": command.amount_in}
     message = build_message(
@@ -94,8 +94,13 @@ def deadline_text(instant: datetime) -> str:
     return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1_000:03d}Z"
 
 
-def _check(command: TradeCommand) -> None:
-    """Refuse what the contract would refuse, and what would leave our books and the chain with different words."""
+def check_command(command: TradeCommand) -> None:
+    """Refuse what the contract would refuse, and what would leave our books and the chain with different words.
+
+    Raises:
+        OfferError: amounts, deadlines, nonce or account would make its offer invalid.
+
+    """
     if not 0 < command.amount_in <= AMOUNT_MAX or not 0 < command.amount_out <= AMOUNT_MAX:
         raise OfferError("both amounts must be positive and fit into 127 bits")
     if command.asset_in == command.asset_out:

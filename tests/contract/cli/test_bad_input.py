@@ -1,0 +1,149 @@
+"""Bad input gets one line that says what was wrong, where, and what to do; never a traceback."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.cli import SOURCE, run_unrip
+from unrip.local.keys import ensure_signing_key
+from unrip.local.ports import free_ports
+
+ACCOUNT = "0" * 64
+
+
+def config(folder: Path, text: str) -> str:
+    """Write a settings file with its tokens in the same folder."""
+    path = folder / "desk.toml"
+    control = f'[control]\nread_token_file = "{folder}/read.token"\noperator_token_file = "{folder}/operator.token"\n'
+    path.write_text(text + control)
+    return str(path)
+
+
+def one_line(told: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
+    assert told.returncode == code, told.stderr
+    lines = told.stderr.strip().splitlines()
+    assert len(lines) == 1, told.stderr
+    assert lines[0].startswith("unrip: ")
+    for part in parts:
+        assert part in lines[0], lines[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[kafka]\nbootstra = 'x'\n", ("kafka.bootstra", "is not a setting")),
+        ("[limits]\nedge_threshold = 30\n", ("limits.edge_threshold", "needs its unit", "'30 %'")),
+        ("[limits]\nnotional_cap_eur = -1\n", ("limits.notional_cap_eur", "greater than 0")),
+        ("[ports]\nstrategy_engine = 99999\n", ("ports.strategy_engine", "65535")),
+        ("not toml at all\n", ("not TOML",)),
+    ],
+)
+def test_wrong_or_unknown_settings(tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
+    path = tmp_path / "desk.toml"
+    path.write_text(text)
+    one_line(run_unrip("config", "check", "--config", str(path)), 2, "desk.toml", *parts)
+
+
+def test_unknown_variable(tmp_path: Path) -> None:
+    told = run_unrip("config", "check", cwd=tmp_path, UNRIP_KAFKAA__BOOTSTRAP="x")
+    one_line(told, 2, "UNRIP_KAFKAA__BOOTSTRAP", "kafka")
+
+
+def test_missing_settings_file(tmp_path: Path) -> None:
+    told = run_unrip("config", "show", "--config", str(tmp_path / "none.toml"))
+    one_line(told, 2, "none.toml", "No such file")
+
+
+def test_unknown_service() -> None:
+    one_line(run_unrip("run", "strategy"), 2, "no service 'strategy'", "strategy-engine")
+
+
+def executor_config(folder: Path, key_file: Path) -> str:
+    return config(
+        folder,
+        f'[postgres]\nurl = "postgresql://x@127.0.0.1:1/x"\n'
+        f'[near_intents]\naccount = "{ACCOUNT}"\nkey_file = "{key_file}"\n',
+    )
+
+
+def test_missing_key_file(tmp_path: Path) -> None:
+    told = run_unrip("run", "trade-executor", "--config", executor_config(tmp_path, tmp_path / "desk.key"))
+    one_line(told, 2, "desk.key", "No such file")
+
+
+def test_key_file_open_to_others(tmp_path: Path) -> None:
+    key = tmp_path / "desk.key"
+    ensure_signing_key(key)
+    secret = key.read_text().strip()
+    key.chmod(0o644)
+    told = run_unrip("run", "trade-executor", "--config", executor_config(tmp_path, key))
+    one_line(told, 2, "desk.key", "open to", "chmod 600")
+    assert secret not in told.stderr + told.stdout
+
+
+def test_key_of_another_account(tmp_path: Path) -> None:
+    key = tmp_path / "desk.key"
+    ensure_signing_key(key)
+    one_line(
+        run_unrip("run", "trade-executor", "--config", executor_config(tmp_path, key)),
+        2,
+        "desk.key",
+        "the account needs",
+    )
+
+
+def test_busy_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = f'[near_intents]\naccount = "{ACCOUNT}"\n[ports]\ninventory_sync = {port}\n'
+        told = run_unrip("run", "inventory-sync", "--config", config(tmp_path, text))
+    one_line(told, 2, str(port), "busy", "[ports] inventory_sync")
+
+
+def test_unreachable_database(tmp_path: Path) -> None:
+    path = config(tmp_path, '[postgres]\nurl = "postgresql://owner:secret@127.0.0.1:1/x"\n')
+    told = run_unrip("explain", "0000", "--config", path)
+    one_line(told, 3, "PostgreSQL does not answer")
+    assert "secret" not in told.stderr
+
+
+def test_unreachable_broker(tmp_path: Path) -> None:
+    told = run_unrip("tail", "--config", config(tmp_path, '[kafka]\nbootstrap = "127.0.0.1:1"\n'))
+    one_line(told, 3, "127.0.0.1:1", "does not answer")
+
+
+def test_services_that_do_not_answer(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    path = config(tmp_path, f"[ports]\nstrategy_engine = {port}\n")
+    (tmp_path / "read.token").write_text("x\n")
+    (tmp_path / "operator.token").write_text("x\n")
+    for token in ("read.token", "operator.token"):
+        (tmp_path / token).chmod(0o600)
+    one_line(
+        run_unrip("pause", "strategy-engine", "-r", "test", "--config", path), 3, "strategy-engine", "is it running"
+    )
+    assert run_unrip("status", "--config", path).returncode == 3
+
+
+def test_a_service_without_broker_and_database_stays_up_and_says_so_once(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    text = (
+        f'[kafka]\nbootstrap = "127.0.0.1:1"\n[postgres]\nurl = "postgresql://x:secret@127.0.0.1:1/x"\n'
+        f'[near_intents]\naccount = "{ACCOUNT}"\n[ports]\nstrategy_engine = {port}\n'
+    )
+    command = [sys.executable, "-m", "unrip", "run", "strategy-engine", "--config", config(tmp_path, text)]
+    process = subprocess.Popen(command, env={"PYTHONPATH": str(SOURCE)}, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        seen = [process.stdout.readline() for _ in range(4)]
+        lost = [line for line in seen if '"event": "kafka_lost"' in line or '"event": "postgres_lost"' in line]
+        assert len(lost) == 2, seen
+        assert not any("secret" in line for line in seen)
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+        process.stdout.close()

@@ -1,0 +1,146 @@
+"""What only the real database can show: many writers at once, and outcomes that stay unknown."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from support.ledgers import ACCOUNT, EURE, an_event, an_offer, at
+from support.servers import Servers
+from unrip.domain.attempt import AttemptState
+from unrip.domain.values import Amount
+from unrip.local.ports import free_ports
+from unrip.store.errors import StoreUnavailable
+from unrip.store.ledger import ClaimKind, ClaimOutcome
+from unrip.store.migrate import apply
+from unrip.store.postgres_ledger import PostgresLedger
+
+pytestmark = pytest.mark.servers
+
+#: The key of `ledger.enter`: whoever holds it keeps every writer of the account waiting.
+ENTER = "SELECT pg_advisory_lock(hashtextextended('unrip ledger of ' || $1, 0))"
+
+
+@pytest.fixture
+def url(servers: Servers) -> str:
+    url = servers.create_database("ledger_database")
+    asyncio.run(apply(url))
+    return url
+
+
+@asynccontextmanager
+async def a_ledger(url: str, **options: int) -> AsyncIterator[PostgresLedger]:
+    ledger = PostgresLedger(url, **options)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+async def credit(ledger: PostgresLedger, amount: int) -> None:
+    await ledger.apply_reading(ACCOUNT, height=1, credited={EURE: Amount(amount)}, endings=[])
+
+
+async def claim(ledger: PostgresLedger, number: int, **changes: object) -> ClaimOutcome:
+    offer = an_offer(f"quote {number}", **changes)  # type: ignore[arg-type]
+    return await ledger.claim(offer, position=at(number), generation=1, event=an_event(offer, AttemptState.CLAIMED))
+
+
+async def test_eighty_claims_at_once_never_overcommit(url: str) -> None:
+    ledgers = [PostgresLedger(url) for _ in range(8)]
+    await credit(ledgers[0], 100)
+    outcomes = await asyncio.gather(*(claim(ledgers[n % 8], n) for n in range(80)))
+    kinds = [outcome.kind for outcome in outcomes]
+    assert kinds.count(ClaimKind.CLAIMED) == 3
+    assert kinds.count(ClaimKind.INSUFFICIENT_INVENTORY) == 77
+    state = await ledgers[0].load(ACCOUNT)
+    assert (state.view.held, len(state.open_offers)) == ({EURE: 90}, 3)
+    assert await ledgers[0].check_held() == []
+    await asyncio.gather(*(ledger.close() for ledger in ledgers))
+
+
+async def test_the_counter_alone_refuses_even_without_the_account_lock(url: str) -> None:
+    """The lock gives order; that nothing is overcommitted must not depend on it."""
+    async with a_ledger(url) as ledger:
+        await credit(ledger, 100)
+    connection = await asyncpg.connect(url, timeout=5)
+    await connection.execute(
+        "CREATE OR REPLACE FUNCTION ledger.enter(p_account text) RETURNS void LANGUAGE sql AS 'SELECT'"
+    )
+    ledgers = [PostgresLedger(url) for _ in range(8)]
+    outcomes = await asyncio.gather(*(claim(ledgers[n % 8], n) for n in range(80)))
+    assert [outcome.kind for outcome in outcomes].count(ClaimKind.CLAIMED) == 3
+    assert (await ledgers[0].load(ACCOUNT)).view.held == {EURE: 90}
+    await asyncio.gather(*(ledger.close() for ledger in ledgers))
+    await connection.close()
+
+
+async def test_the_same_command_from_many_at_once_is_claimed_once(url: str) -> None:
+    ledgers = [PostgresLedger(url) for _ in range(4)]
+    await credit(ledgers[0], 1_000)
+    outcomes = await asyncio.gather(*(claim(ledgers[n % 4], 1) for n in range(40)))
+    kinds = [outcome.kind for outcome in outcomes]
+    assert (kinds.count(ClaimKind.CLAIMED), kinds.count(ClaimKind.DUPLICATE)) == (1, 39)
+    assert (await ledgers[0].load(ACCOUNT)).view.held == {EURE: 30}
+    assert len(await ledgers[0].unpublished(100)) == 1
+    await asyncio.gather(*(ledger.close() for ledger in ledgers))
+
+
+async def test_the_outbox_is_in_the_order_of_the_commits_with_the_view_of_each(url: str) -> None:
+    ledgers = [PostgresLedger(url) for _ in range(4)]
+    await credit(ledgers[0], 10_000)
+    await asyncio.gather(*(claim(ledgers[n % 4], n) for n in range(40)))
+    views = [row.event.result.ledger for row in await ledgers[0].unpublished(100)]
+    assert [view.held[EURE] for view in views if view is not None] == [30 * n for n in range(1, 41)]
+    await asyncio.gather(*(ledger.close() for ledger in ledgers))
+
+
+async def test_no_answer_in_time_is_unknown_and_the_same_claim_again_is_safe(url: str) -> None:
+    blocker = await asyncpg.connect(url, timeout=5)
+    async with a_ledger(url, statement_timeout_ms=300) as ledger:
+        await credit(ledger, 100)
+        await blocker.execute(ENTER, ACCOUNT)
+        with pytest.raises(StoreUnavailable):
+            await claim(ledger, 1)
+        await blocker.close()
+        assert (await claim(ledger, 1)).kind is ClaimKind.CLAIMED
+        assert (await claim(ledger, 1)).kind is ClaimKind.DUPLICATE
+
+
+async def test_a_session_that_is_ended_under_way_is_unknown(url: str) -> None:
+    blocker = await asyncpg.connect(url, timeout=5)
+    async with a_ledger(url) as ledger:
+        await credit(ledger, 100)
+        await blocker.execute(ENTER, ACCOUNT)
+        waiting = asyncio.create_task(claim(ledger, 1))
+        ended = 0
+        async with asyncio.timeout(5):
+            while not ended:
+                ended = await blocker.fetchval(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND wait_event = 'advisory'"
+                )
+        with pytest.raises(StoreUnavailable):
+            await waiting
+        await blocker.close()
+        assert (await claim(ledger, 1)).kind is ClaimKind.CLAIMED
+
+
+async def test_a_database_that_is_away_is_unknown_and_says_no_password() -> None:
+    async with a_ledger(f"postgresql://postgres:hunter2@127.0.0.1:{free_ports(1)[0]}/unrip") as ledger:
+        with pytest.raises(StoreUnavailable) as caught:
+            await ledger.load(ACCOUNT)
+        assert "hunter2" not in str(caught.value)
+
+
+async def test_the_check_finds_a_counter_that_is_wrong(url: str) -> None:
+    async with a_ledger(url) as ledger:
+        await credit(ledger, 100)
+        await claim(ledger, 1)
+        connection = await asyncpg.connect(url, timeout=5)
+        await connection.execute("UPDATE ledger.inventory SET held = 31")
+        await connection.close()
+        (difference,) = await ledger.check_held()
+        assert (difference.asset, difference.held, difference.open_holds) == (EURE, 31, 30)

@@ -1,0 +1,182 @@
+"""A desk on which everything is in order, and the pieces to put it out of order one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from unrip.domain.case import Case, Observed
+from unrip.domain.decide import DemandPlace, decide
+from unrip.domain.decision import Decision
+from unrip.domain.demand import SwapDemand
+from unrip.domain.desk import CommandPosition, Desk, ExecutorView, HistoryView, LedgerView
+from unrip.domain.inventory import IntentInventory, Reconciliation
+from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice, SourceHealth
+from unrip.domain.pairs import Asset, Direction, Pair
+from unrip.domain.policy import Policy
+from unrip.domain.values import Amount
+from unrip.venues.near_intents.nonces import encode_nonce
+
+NOW = datetime(2026, 11, 24, 9, 0, 0, 123_456, tzinfo=UTC)
+ACCOUNT = "desk.near"
+SALT = "252812b3"
+BTC = Asset(symbol="BTC", asset_id="nep141:btc.omft.near", decimals=8, chain="btc:mainnet")
+EURE = Asset(symbol="EURe", asset_id="nep141:gnosis-0x42.omft.near", decimals=18, chain="eth:100")
+PAIR = Pair(base=BTC, quote=EURE)
+BOTH = (Direction.BASE_IN, Direction.BASE_OUT)
+FAIR = Decimal(60_000)
+PLACE = DemandPlace(topic_id="demands-1", offset=7)
+#: About 12 EUR on either side.
+SATS = Amount(20_000)
+WEI = Amount(12 * 10**18)
+
+
+def ago(milliseconds: int) -> datetime:
+    return NOW - timedelta(milliseconds=milliseconds)
+
+
+def a_demand(direction: Direction = Direction.BASE_IN, *, quote_id: str = "quote-1", **changes: Any) -> SwapDemand:
+    """An exact-in demand for about 12 EUR."""
+    received, spent = PAIR.received(direction), PAIR.spent(direction)
+    fields: dict[str, Any] = {
+        "demand_id": f"demand of {quote_id}",
+        "quote_id": quote_id,
+        "pair": PAIR.name,
+        "direction": direction,
+        "asset_in": received.asset_id,
+        "asset_out": spent.asset_id,
+        "amount_in": SATS if received is BTC else WEI,
+        "amount_out": None,
+        "min_deadline_ms": 60_000,
+        "router_leg": False,
+        "partner_id": None,
+        "received_at": ago(5),
+        "answer_by": NOW + timedelta(milliseconds=295),
+    }
+    return SwapDemand(**(fields | changes))
+
+
+def a_kraken(**changes: Any) -> KrakenReading:
+    fields: dict[str, Any] = {
+        "bid": FAIR - 5,
+        "ask": FAIR + 5,
+        "observed_at": ago(400),
+        "source_time": ago(450),
+        "transport": "websocket",
+    }
+    return KrakenReading(**(fields | changes))
+
+
+def a_coingecko(**changes: Any) -> CoinGeckoReading:
+    fields: dict[str, Any] = {
+        "btc_eur": FAIR + 60,
+        "btc_updated_at": ago(60_000),
+        "eure_eur": Decimal("0.999"),
+        "eure_updated_at": ago(60_000),
+        "observed_at": ago(2_000),
+    }
+    return CoinGeckoReading(**(fields | changes))
+
+
+def a_price(**changes: Any) -> MarketPrice:
+    fields: dict[str, Any] = {
+        "pair": PAIR.name,
+        "kraken": a_kraken(),
+        "kraken_health": SourceHealth.FRESH,
+        "kraken_system": "online",
+        "coingecko": a_coingecko(),
+        "coingecko_health": SourceHealth.FRESH,
+        "fair_rate": FAIR,
+        "eure_eur_assumption": Decimal(1),
+        "eure_eur_observed": Decimal("0.999"),
+        "disagreement": Decimal("0.001"),
+    }
+    return MarketPrice(**(fields | changes))
+
+
+def an_inventory(**changes: Any) -> IntentInventory:
+    fields: dict[str, Any] = {
+        "account": ACCOUNT,
+        "height": 1_000,
+        "block_time": ago(1_500),
+        "credited": {BTC.asset_id: Amount(10**7), EURE.asset_id: Amount(5_000 * 10**18)},
+        "pending": None,
+        "reconciliation": {BTC.asset_id: Reconciliation.UNCHANGED, EURE.asset_id: Reconciliation.UNCHANGED},
+        "salt": SALT,
+        "fee_pips": 1,
+        "key_registered": True,
+        "account_locked": False,
+        "contract_paused": False,
+    }
+    return IntentInventory(**(fields | changes))
+
+
+def a_view(**changes: Any) -> LedgerView:
+    fields: dict[str, Any] = {
+        "height": 999,
+        "credited": {BTC.asset_id: Amount(10**7), EURE.asset_id: Amount(5_000 * 10**18)},
+        "held": {},
+        "position": CommandPosition(topic_id="commands-1", next_offset=0),
+    }
+    return LedgerView(**(fields | changes))
+
+
+def an_executor(**changes: Any) -> ExecutorView:
+    fields: dict[str, Any] = {
+        "observed_at": ago(600),
+        "ready": True,
+        "recovering": False,
+        "paused": False,
+        "halted": False,
+        "armed": BOTH,
+    }
+    return ExecutorView(**(fields | changes))
+
+
+def a_history(**changes: Any) -> HistoryView:
+    fields: dict[str, Any] = {"observed_at": ago(600), "database_up": True, "lag": 3}
+    return HistoryView(**(fields | changes))
+
+
+def a_desk(**changes: Any) -> Desk:
+    fields: dict[str, Any] = {
+        "armed": BOTH,
+        "paused": False,
+        "halted": False,
+        "store_up": True,
+        "generation": 4,
+        "executor": an_executor(),
+        "history": a_history(),
+        "ledger": a_view(),
+        "uncounted": {},
+    }
+    return Desk(**(fields | changes))
+
+
+def seen(event_id: str, value: Any, milliseconds_ago: int = 400) -> Observed[Any]:
+    return Observed(event_id=event_id, observed_at=ago(milliseconds_ago), value=value)
+
+
+def a_case(**changes: Any) -> Case:
+    """A case in which every guard passes, with the named parts replaced."""
+    fields: dict[str, Any] = {
+        "demand": a_demand(),
+        "pair": PAIR,
+        "price": seen("price-1", a_price()),
+        "inventory": seen("inventory-1", an_inventory(), 1_200),
+        "desk": a_desk(),
+        "policy": Policy(),
+        "now": NOW,
+    }
+    return Case(**(fields | changes))
+
+
+def a_decision(case: Case | None = None) -> Decision:
+    return decide(case or a_case(), PLACE, account=ACCOUNT, encode_nonce=encode_nonce)
+
+
+def numbers_of(decision: Decision) -> Mapping[str, str]:
+    """The numbers of the guard that refused."""
+    return next(guard.numbers for guard in decision.guards if guard.reason is decision.reason)
