@@ -58,9 +58,13 @@ class _Section(BaseModel):
 class AssetSettings(_Section):
     """A token of the verifier's ledger."""
 
+    #: What people call it; the pair is named by its two symbols.
     symbol: str
+    #: Its id in the verifier's ledger.
     asset_id: str
+    #: Smallest units per whole: 10 ** decimals.
     decimals: int = Field(ge=0, le=36)
+    #: The bridge's name of the chain it is deposited from.
     chain: str
 
     def asset(self) -> Asset:
@@ -69,9 +73,11 @@ class AssetSettings(_Section):
 
 
 class PairSettings(_Section):
-    """The pair the desk trades. A second pair is another entry, never a code change."""
+    """The pair the desk trades."""
 
+    #: What is priced.
     base: AssetSettings = AssetSettings(symbol="BTC", asset_id="nep141:btc.omft.near", decimals=8, chain="btc:mainnet")
+    #: What it is priced in.
     quote: AssetSettings = AssetSettings(
         symbol="EURe",
         asset_id="nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near",
@@ -89,16 +95,20 @@ class PairSettings(_Section):
 class KafkaSettings(_Section):
     """The broker."""
 
+    #: Host and port, or several separated by commas.
     bootstrap: str = "127.0.0.1:9092"
     #: A record that is not acknowledged by then counts as failed.
     delivery_timeout_ms: int = Field(default=10_000, ge=1_000)
+    #: Of topics that are created here; existing ones are left alone.
     replication_factor: int = Field(default=1, ge=1)
 
 
 class PostgresSettings(_Section):
     """The database. The URL may hold a password, so it comes from a file or from the environment."""
 
+    #: For the environment, `UNRIP_POSTGRES__URL`: a file of settings is not kept secret.
     url: str | None = Field(default=None, repr=False)
+    #: A file that holds nothing but the URL.
     url_file: Path | None = None
     #: Bound of every statement of the ledger: the hot path waits for nothing longer.
     statement_timeout_ms: int = Field(default=2_000, ge=100)
@@ -107,17 +117,23 @@ class PostgresSettings(_Section):
 class NearIntentsSettings(_Section):
     """The venue."""
 
+    #: Our account in the verifier's ledger.
     account: str = ""
     #: The key that is registered for a named account; an implicit account is its own key.
     public_key: str | None = None
+    #: The solver relay, where quotes come from and answers go to.
     relay_ws_url: str = "wss://solver-relay-v2.chaindefuser.com/ws"
     #: One bearer token each, since the relay may allow one connection per token. Empty: no credentials.
     ingest_token_file: Path | None = None
+    #: As above, for the executor's connection.
     executor_token_file: Path | None = None
     #: The executor's socket subscribes quotes too, for a relay that takes answers only from a subscribing socket.
     executor_subscribes_quotes: bool = True
+    #: A NEAR JSON-RPC node; it must track all shards for a fill's transaction to be read.
     rpc_url: str = "https://free.rpc.fastnear.com"
+    #: The contract that keeps the ledger and settles offers.
     verifier_contract: str = "intents.near"
+    #: The bridge's deposit and withdrawal service.
     bridge_rpc_url: str = "https://bridge.chaindefuser.com/rpc"
     #: The signing key in NEAR's `ed25519:` form, readable by its owner only.
     key_file: Path | None = None
@@ -126,20 +142,28 @@ class NearIntentsSettings(_Section):
 class KrakenSettings(_Section):
     """The primary price source."""
 
+    #: Where ticks come from.
     ws_url: str = "wss://ws.kraken.com/v2"
+    #: Asked when ticks are missing.
     rest_url: str = "https://api.kraken.com"
+    #: The market's name on the socket.
     ws_symbol: str = "BTC/EUR"
+    #: The same market's name on REST.
     rest_pair: str = "XBTEUR"
 
 
 class CoinGeckoSettings(_Section):
     """The second opinion."""
 
+    #: With `pro-api.` in it the key is sent as a paid one, otherwise as a demo one.
     api_url: str = "https://api.coingecko.com/api/v3"
+    #: An API key, readable by its owner only; none is needed for the free service.
     key_file: Path | None = None
     #: 10 000 free credits a month allow one call per 260 s (sources/coingecko section 5).
     poll_interval_s: int = Field(default=260, ge=1)
+    #: CoinGecko's id of the base.
     base_id: str = "bitcoin"
+    #: CoinGecko's id of the quote, whose peg is read with it.
     quote_id: str = "monerium-eur-money-2"
 
 
@@ -163,8 +187,9 @@ class LimitSettings(_Section):
     nonce_life_ms: int = Field(default=86_400_000, gt=0)
     answer_router_legs: bool = False
     history_lag_max: int = Field(default=5_000, gt=0)
-    #: What no run-time change may exceed or undercut; the executor checks every command against them.
+    #: No run-time change may set a cap above it; the executor checks every command against it.
     notional_ceiling_eur: Decimal = Field(default=Decimal(100), gt=0)
+    #: No run-time change may set an edge below it; the executor checks every command against it.
     edge_floor: Rate = Decimal("0.005")
 
     @model_validator(mode="after")
@@ -189,11 +214,15 @@ class LimitSettings(_Section):
 class ControlSettings(_Section):
     """Who may look and who may act."""
 
+    #: The address every control surface listens on.
     bind_host: str = "127.0.0.1"
+    #: Allows to look. Made at first start, mode 0600.
     read_token_file: Path = Path("var/secrets/read.token")
+    #: Allows to look and to act. Made at first start, mode 0600.
     operator_token_file: Path = Path("var/secrets/operator.token")
     #: Brakes that could not be recorded while Kafka was away wait here.
     spool_dir: Path = Path("var/run/spool")
+    #: A graceful stop takes no longer than this; what is not done by then is left to the next start.
     drain_bound_s: int = Field(default=10, ge=1)
 
 
@@ -212,12 +241,19 @@ class PortSettings(_Section):
 class IntervalSettings(_Section):
     """How often things are read."""
 
+    #: inventory-sync reads the verifier.
     inventory_ms: int = Field(default=1_000, ge=100)
+    #: inventory-sync reads the bridge's movements.
     bridge_s: int = Field(default=15, ge=1)
+    #: liquidity-manager reads the bridge and publishes the treasury.
     treasury_s: int = Field(default=30, ge=1)
+    #: trade-executor reads the verifier for itself.
     executor_read_ms: int = Field(default=2_000, ge=100)
+    #: Raw quotes outside the pair filter that are recorded in a second; the others are only counted.
     raw_cap_per_s: int = Field(default=20, ge=0)
+    #: A relay that says nothing at all for this long is subscribed again, after twice as long connected again.
     mute_after_ms: int = Field(default=60_000, ge=1_000)
+    #: A relay that has not replied to an answer by then counts as silent: the outcome is unknown.
     relay_reply_ms: int = Field(default=5_000, ge=100)
 
 

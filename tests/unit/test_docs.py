@@ -1,0 +1,119 @@
+"""The pages say what the code says: tables are current, every word is explained, every link leads somewhere."""
+
+import doctest
+import re
+import runpy
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from unrip.cli.app import app
+from unrip.domain.attempt import AttemptState, Drop, Rejection
+from unrip.domain.decision import Refusal
+from unrip.messages.topics import TOPICS
+from unrip.services.registry import SERVICES
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+COLUMNS_MAX = 120
+#: Folders of every machine that a page may name.
+SYSTEM = {"proc", "root", "var", "usr", "etc", "dev", "run", "tmp"}
+SERVICE_HEADINGS = [
+    "Responsibilities",
+    "Out of scope",
+    "Topics in",
+    "Topics out",
+    "State it owns",
+    "Endpoints and actions",
+    "Configuration",
+    "When a dependency is gone",
+    "Metrics and logs",
+]
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def prose(page: Path) -> str:
+    """The page without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def links(page: Path) -> list[str]:
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    return [target for target in targets if not re.match(r"\w+:", target)]
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that headings get: lower case, blanks as dashes, no punctuation."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def explained(page: Path) -> set[str]:
+    """The words that have a row of their own in a table."""
+    return set(re.findall(r"^\| `([\w.]+)", page.read_text(), re.MULTILINE))
+
+
+def test_the_generated_tables_are_what_the_code_says() -> None:
+    stale = runpy.run_path(str(ROOT / "scripts" / "reference"))["stale_pages"]()
+    assert [page.name for page in stale] == [], "run scripts/reference"
+
+
+@every_page
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.is_relative_to(ROOT), f"{target} leaves the repository"
+        assert file.exists(), f"{target} points nowhere"
+        assert not anchor or anchor in anchors(file), f"{target}: no such heading"
+
+
+@every_page
+def test_no_page_names_a_path_outside_the_repository(page: Path) -> None:
+    text = page.read_text()
+    for path in re.findall(r"(?<![\w./])\.\.?/[\w./-]*", text):
+        assert (page.parent / path).resolve().is_relative_to(ROOT), path
+    homes = {"home", "Users", "mnt", ROOT.parts[1]} - SYSTEM
+    assert not re.search(rf"(?<![\w.~-])/({'|'.join(sorted(homes))})/", text)
+
+
+@every_page
+def test_lines_are_wrapped(page: Path) -> None:
+    for line in prose(page).splitlines():
+        assert len(line) <= COLUMNS_MAX or line.startswith("|"), line
+
+
+@pytest.mark.parametrize("words", [Refusal, Rejection, Drop, AttemptState])
+def test_the_operators_page_explains_every_word(words: type[StrEnum]) -> None:
+    missing = {str(word) for word in words} - explained(DOCS / "operate.md")
+    assert missing == set()
+
+
+def test_every_topic_has_its_writer_and_its_readers() -> None:
+    table = (DOCS / "reference" / "topics.md").read_text().partition("## Who writes and who reads")[2]
+    assert {name for name in TOPICS if f"| `{name}`" not in table} == set()
+
+
+def test_the_page_of_the_command_line_names_every_command() -> None:
+    names = {command.name for command in app.registered_commands}
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        names |= {f"{group.name} {command.name}" for command in group.typer_instance.registered_commands}
+    page = (DOCS / "reference" / "cli.md").read_text()
+    assert {name for name in names if f"| `unrip {name}" not in page} == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_has_a_page_with_the_same_headings(service: str) -> None:
+    page = (DOCS / "services" / f"{service}.md").read_text()
+    assert re.findall(r"^# (.+)$", page, re.MULTILINE) == [service]
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE) == SERVICE_HEADINGS
+
+
+def test_the_example_runs_as_it_stands() -> None:
+    result = doctest.testfile(str(DOCS / "explain.md"), module_relative=False)
+    assert result.attempted > 0
+    assert result.failed == 0
