@@ -229,6 +229,19 @@ class Desk:
             process.terminate()
             assert process.wait(timeout=15) == 0
 
+    @contextmanager
+    def tailing(self, *arguments: str) -> Iterator[Iterator[str]]:
+        """`unrip tail` as it runs; its lines one by one. Ctrl-C ends it with code 0."""
+        command = [sys.executable, "-m", "unrip", "tail", "--config", str(self.local.settings_file), *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            yield iter(process.stdout.readline, "")
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=15) == 0
+            process.stdout.close()
+
     def stop(self, program: str) -> None:
         self.local.stack.supervisor.stop(program)
 

@@ -62,6 +62,11 @@ class KafkaAdmin:
         )
         return TopicReport(created=created, differences=differences)
 
+    async def retention_ms(self, topics: Iterable[str]) -> dict[str, int]:
+        """How long each existing topic keeps its records; -1 is for ever."""
+        existing = await self.topic_ids(topics)
+        return {name: int(found["retention.ms"]) for name, found in (await self._settings(sorted(existing))).items()}
+
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
         """The ids of those topics that exist."""
         names = list(topics)

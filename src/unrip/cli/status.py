@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,9 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from unrip.bus.kafka_admin import KafkaAdmin
+from unrip.bus.ports import BusError
 from unrip.cli.desk import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
+from unrip.messages.topics import DAY_MS, FOREVER, TOPICS
 from unrip.services.registry import SERVICES
 
 #: Every frame that came in is in exactly one of these.
@@ -28,8 +32,9 @@ _console = Console(highlight=False)
 
 def status(config: ConfigOption = None, json_output: JsonOption = False) -> None:  # noqa: FBT002 - Typer's form
     """Exit 0 when at least one direction is trade-ready, 1 when none is, 3 when the strategy does not answer."""
-    states = _states(ControlClient(settings_of(config)))
-    summary = _summary(states)
+    settings = settings_of(config)
+    summary = _summary(_states(ControlClient(settings)))
+    summary["retention_ms"] = asyncio.run(_retention_ms(settings.kafka.bootstrap))
     if json_output:
         typer.echo(json.dumps(summary, indent=2))
     else:
@@ -47,6 +52,14 @@ def _states(client: ControlClient) -> dict[str, dict[str, Any]]:
         except CommandFailed as error:
             states[service] = {"unreachable": str(error)}
     return states
+
+
+async def _retention_ms(bootstrap: str) -> dict[str, int] | None:
+    """As the broker has it; None while it does not answer."""
+    try:
+        return await KafkaAdmin(bootstrap).retention_ms(TOPICS)
+    except BusError:
+        return None
 
 
 def _summary(states: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -101,3 +114,9 @@ def _print(summary: dict[str, Any]) -> None:
         counted = " + ".join(f"{name} {frames[name]}" for name in FRAME_CLASSES)
         sign = "=" if frames["sum"] == frames["received"] else "≠"
         _console.print(f"frames received {frames['received']} {sign} {counted}", soft_wrap=True)
+    if (retention := summary["retention_ms"]) is None:
+        _console.print("retention: unknown, Kafka does not answer")
+    for kept_ms in sorted(set((retention or {}).values())):
+        span = "for ever" if kept_ms == FOREVER else f"{kept_ms / DAY_MS:g} days"
+        names = ", ".join(sorted(name for name, kept in (retention or {}).items() if kept == kept_ms))
+        _console.print(f"kept {span}: {names}", soft_wrap=True)

@@ -143,7 +143,7 @@ class MemoryLedger:
 
     async def reject(self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent) -> ClaimOutcome:
         """Record a command that is not claimed, with its one result, and the position."""
-        book = self._book(command.account)
+        book = self._book(event.result.account)
         if command.command_id in book.attempts:
             book.advance(position)
             return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -17,6 +16,7 @@ from unrip.domain.values import Amount
 from unrip.messages.envelope import decode, encode
 from unrip.store.connection import give_back, pool
 from unrip.store.errors import named_errors
+from unrip.store.jsonb import storable
 from unrip.store.ledger import (
     ClaimKind,
     ClaimOutcome,
@@ -31,8 +31,6 @@ from unrip.store.sql import statements
 
 #: A claim, a note and the outbox may be under way at a time; one more for the check.
 _CONNECTIONS = 4
-#: An escaped NUL that is not itself escaped: JSON can carry it, PostgreSQL's text cannot.
-_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class PostgresLedger:
@@ -66,7 +64,7 @@ class PostgresLedger:
             "reject",
             command.command_id,
             command.quote_id,
-            command.account,
+            event.result.account,
             command.generation,
             position.topic_id,
             position.next_offset,
@@ -125,7 +123,7 @@ class PostgresLedger:
 
 
 def _json(value: object) -> str:
-    return _NUL.sub(r"\1\\ufffd", encode(value).decode())
+    return storable(encode(value).decode())
 
 
 def _outcome(row: asyncpg.Record) -> ClaimOutcome:

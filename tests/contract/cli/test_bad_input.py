@@ -146,4 +146,5 @@ def test_a_service_without_broker_and_database_stays_up_and_says_so_once(tmp_pat
     finally:
         process.terminate()
         assert process.wait(timeout=20) == 0
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -15,6 +15,7 @@ from unrip.messages.topics import DEAD_LETTER, SERVICE_STATUS
 from unrip.service.contract import Count, Effect, Log
 from unrip.service.dead_letters import dead_letter_of_record
 from unrip.store.history import HistoryRow, Position, TopicBatch
+from unrip.store.jsonb import storable
 
 #: An unchanged beat is stored this often (blueprint, section 10).
 BEAT_EVERY = timedelta(minutes=1)
@@ -79,8 +80,7 @@ def _row_of(record: Record, message: Envelope[object]) -> HistoryRow:
         observed_at=message.observed_at,
         published_at=message.published_at,
         payload_digest=hashlib.sha256(encode(message.payload)).digest(),
-        # JSON may hold an escaped NUL, PostgreSQL's text may not.
-        event=record.value.decode().replace("\\u0000", "\\ufffd"),
+        event=storable(record.value.decode()),
     )
 
 

@@ -190,7 +190,7 @@ class TradeExecutor(Logic):
         self._claim = RejectCommand(
             command=command,
             position=_after(record),
-            result=rejected(command, reason, numbers),
+            result=rejected(command, reason, numbers, account=self._inspector.account),
             chain=_chain_of(record, {"command_received": now, "rejected": now}),
         )
         return [self._claim]
@@ -240,12 +240,10 @@ class TradeExecutor(Logic):
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
             case "insufficient_inventory" | "superseded" if isinstance(claim, ClaimOffer):
-                effects += self._report.ended(
-                    rejected(
-                        record.message.payload, Rejection(event.kind), {"amount_out": str(int(claim.offer.amount_out))}
-                    ),
-                    now,
-                )
+                numbers = {"amount_out": str(int(claim.offer.amount_out))}
+                command: TradeCommand = record.message.payload
+                result = rejected(command, Rejection(event.kind), numbers, account=self._inspector.account)
+                effects += self._report.ended(result, now)
             case _:
                 effects += self._report.ended(claim.result, now)
         return [*effects, *self._handle_next(now)]

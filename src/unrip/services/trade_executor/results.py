@@ -8,12 +8,12 @@ from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, 
 from unrip.domain.command import TradeCommand
 
 
-def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str]) -> TradeResult:
-    """The only result of a command that was never claimed."""
+def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str], *, account: str) -> TradeResult:
+    """The only result of a command that was never claimed, in the books of the account that was to trade it."""
     return TradeResult(
         command_id=command.command_id,
         quote_id=command.quote_id,
-        account=command.account,
+        account=account,
         pair=command.pair,
         direction=command.direction,
         state=AttemptState.REJECTED,
