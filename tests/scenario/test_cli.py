@@ -69,3 +69,10 @@ def test_tail_shows_events_until_it_is_stopped(armed: Desk) -> None:
     quote_id = armed.world.demand(**BTC_IN)
     with armed.tailing("--json", "--from-beginning", "--topic", "norm.swap_demand") as lines:
         assert any(json.loads(line)["payload"]["quote_id"] == quote_id for line in lines)
+
+
+def test_prepare_finds_nothing_missing_on_a_running_desk(desk: Desk) -> None:
+    told = unrip(desk, "prepare")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "migrations applied: none were missing" in told.stdout
+    assert "topics created: none were missing" in told.stdout

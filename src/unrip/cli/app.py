@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from unrip import __version__
-from unrip.cli import config, controls, evidence, explain, run, status, tail, up, world
+from unrip.cli import config, controls, evidence, explain, prepare, run, status, tail, up, world
 from unrip.cli.exits import one_line_errors
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("up")(up.up)
 app.command("demo")(up.demo)
 app.command("down")(up.down)
 app.command("run")(run.run)
+app.command("prepare")(prepare.prepare)
 app.command("status")(status.status)
 app.command("arm")(controls.arm)
 app.command("disarm")(controls.disarm)

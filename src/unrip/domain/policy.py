@@ -29,7 +29,7 @@ class Policy(Value):
     #: Kraken's reading may be this old, by its own time or ours, whichever is older.
     kraken_age_max_ms: int = 10_000
     #: CoinGecko's reading counts as a second opinion up to this age of its own time stamp.
-    coingecko_age_max_ms: int = 180_000
+    coingecko_age_max_ms: int = 600_000
     #: Above this the two sources contradict each other and nothing is quoted.
     disagreement_max: Decimal = Decimal("0.03")
     #: A snapshot of the verifier may be this old.

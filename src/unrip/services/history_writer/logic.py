@@ -183,9 +183,9 @@ class HistoryWriter(Logic):
         return [*reasons, *(f"topic_stopped: {topic}" for topic in sorted(self._stopped))]
 
     def vitals(self, now: datetime) -> Vitals:
-        """Paused, and how far behind."""
+        """Paused, and how far behind; unknown while a topic is stopped, for then the record has a hole."""
         del now
-        return Vitals(paused=self._paused, lag=sum(self._lags().values()))
+        return Vitals(paused=self._paused, lag=None if self._stopped else sum(self._lags().values()))
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """Pause."""

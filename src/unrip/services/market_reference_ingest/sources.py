@@ -96,8 +96,14 @@ class Kraken:
         return age_ms(now, self.reading.observed_at, self.reading.source_time)
 
     def mid(self, now: datetime) -> Decimal | None:
-        """The middle of the newest reading, None unless prices are being discovered."""
-        return self.reading.mid if self.reading is not None and self.system(now) == ONLINE else None
+        """The middle of the newest reading, None while it is fresh but prices are not known to be discovered.
+
+        An old reading keeps its middle: that it is too old is for the decision to say, by its age.
+        """
+        if self.reading is None:
+            return None
+        stale = self.health.of(self.age_ms(now)) is SourceHealth.STALE
+        return self.reading.mid if stale or self.system(now) == ONLINE else None
 
 
 class CoinGecko:

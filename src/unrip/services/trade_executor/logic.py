@@ -88,6 +88,8 @@ class TradeExecutor(Logic):
         self._active = False
         self._draining = False
         self._database_up = True
+        #: The ledger was asked for, which happens once, and has answered.
+        self._loading = False
         self._loaded = False
         self._proof = AuthorityJudged(proven=False, reason="not tried yet")
         self._commands: deque[RecordReceived] = deque()
@@ -133,9 +135,13 @@ class TradeExecutor(Logic):
         return []
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
-        if not event.active or self._active:
+        """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
+        self._active = event.active
+        if not event.active:
             return []
-        self._active = True
+        if self._loading:
+            return self._handle_next(now)
+        self._loading = True
         return [LoadLedger(), SetTimer(name="read", at=now)]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
