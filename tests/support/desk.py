@@ -273,6 +273,7 @@ SHORT_LIVES: dict[str, Any] = {
         "bridge_s": 1,
         "treasury_s": 1,
         "mute_after_ms": 15_000,
+        "relay_reply_ms": 1_000,
     },
     "coingecko": {"poll_interval_s": 1},
 }

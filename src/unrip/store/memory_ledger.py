@@ -172,7 +172,11 @@ class MemoryLedger:
         if attempt.state is not AttemptState.CLAIMED:
             raise StoreRefused(f"command {result.command_id} was sent: only the chain may end it")
         attempt.state = AttemptState.DROPPED
-        if not book.open_on(attempt.offer.nonce):
+        if sharing := book.open_on(attempt.offer.nonce):
+            book.holds[attempt.offer.nonce].last_deadline = max(
+                each.offer.offer_deadline for each in sharing if each.offer is not None
+            )
+        else:
             book.release(attempt.offer.nonce, AttemptState.DROPPED)
         self._write(event)
         return book.view()

@@ -256,7 +256,12 @@ BEGIN
      WHERE command_id = v_command_id AND state = 'claimed'
     RETURNING nonce INTO v_nonce;
     IF FOUND THEN
-        IF NOT EXISTS (SELECT FROM ledger.attempt WHERE nonce = v_nonce AND ended_at IS NULL) THEN
+        -- An offer that nobody saw sets no deadline for the death of those that share its nonce.
+        UPDATE ledger.hold SET last_deadline = rest.last_deadline
+          FROM (SELECT max((offer->>'offer_deadline')::timestamptz) AS last_deadline
+                  FROM ledger.attempt WHERE nonce = v_nonce AND ended_at IS NULL) AS rest
+         WHERE nonce = v_nonce AND rest.last_deadline IS NOT NULL;
+        IF NOT FOUND THEN
             PERFORM ledger.release(v_nonce, jsonb_build_object('state', 'dropped', 'command_id', v_command_id));
         END IF;
         PERFORM ledger.write_result(p_event);
