@@ -126,7 +126,7 @@ def test_a_rate_that_nobody_can_reckon_with_is_invalid(rate: str) -> None:
     command = a_decision().command
     found = document(EXECUTE_TRADE, command)
     found["payload"]["fair_rate"] = rate
-    with pytest.raises(InvalidMessage, match="reckon|Invalid decimal"):
+    with pytest.raises(InvalidMessage, match=r"reckon|Invalid decimal"):
         decode_event(EXECUTE_TRADE.name, json.dumps(found).encode())
 
 

@@ -1,4 +1,4 @@
-"""Operators' actions: the brake acts first, everything else is recorded first, and a brake wins over what it overtook."""
+"""Operators' actions: the brake acts first, the rest is recorded first, and a brake wins over what it overtook."""
 
 from __future__ import annotations
 

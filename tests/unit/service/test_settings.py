@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,8 +13,6 @@ from unrip.service.settings import LimitSettings, Settings, SettingsError, load_
 
 @pytest.fixture(autouse=True)
 def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for name in list(os.environ):
         if name.upper().startswith("UNRIP_"):
             monkeypatch.delenv(name)
@@ -59,7 +58,7 @@ def test_a_wrong_file_is_one_line_that_names_it(tmp_path: Path, name: str) -> No
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="none.toml: No such file"):
+    with pytest.raises(SettingsError, match=r"none\.toml: No such file"):
         load_settings(tmp_path / "none.toml")
     with pytest.raises(SettingsError, match="directory"):
         load_settings(tmp_path)
@@ -126,7 +125,7 @@ def test_no_password_is_in_hash_or_representation(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_database_url_comes_from_its_file_or_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no database: set .postgres. url_file"):
+    with pytest.raises(SettingsError, match=r"no database: set \[postgres\] url_file"):
         Settings().postgres_url()
     missing = tmp_path / "url"
     with pytest.raises(SettingsError, match=f"{missing}: No such file"):
