@@ -136,9 +136,9 @@ def test_health_is_the_database_and_readiness_is_more() -> None:
     dependencies = Watched().dependencies
     assert dependencies.health_failures() == ["postgres_unreachable"]
     assert dependencies.not_ready() == ["postgres_unreachable", "kafka_unreachable", "standby"]
-    dependencies.bus_changed(True, "")  # noqa: FBT003 - the signature of the watch
-    dependencies.database_changed(True, "")  # noqa: FBT003
-    dependencies.role_changed(True, 1)  # noqa: FBT003
+    dependencies.bus_changed(True, "")
+    dependencies.database_changed(True, "")
+    dependencies.role_changed(True, 1)
     assert dependencies.not_ready() == dependencies.health_failures() == []
     plain = Watched(uses_database=False, single_active=False).dependencies
     assert (plain.database_up, plain.health_failures(), plain.not_ready()) == (None, [], ["kafka_unreachable"])
@@ -150,8 +150,8 @@ def test_a_role_that_others_had_in_between_ends_the_process() -> None:
         watched.dependencies.role_changed(active, generation)
     assert (watched.superseded, watched.dependencies.active) == (0, True)
     assert [event.active for event in watched.events if isinstance(event, RoleChanged)] == [True, False, True]
-    watched.dependencies.role_changed(False, None)  # noqa: FBT003
-    watched.dependencies.role_changed(True, 5)  # noqa: FBT003
+    watched.dependencies.role_changed(False, None)
+    watched.dependencies.role_changed(True, 5)
     assert (watched.superseded, watched.dependencies.active) == (1, False)
     assert watched.said == ["active", "standby", "active", "standby"]
 
