@@ -1,4 +1,4 @@
-"""Every demand is decided once and in order; a decision is acknowledged before its command, and that before anything."""
+"""Every demand is decided once, in order; a decision is acknowledged before its command, and that before anything."""
 
 from __future__ import annotations
 
