@@ -122,7 +122,7 @@ class Executor:
     def read(self, *, used: Sequence[str] = (), asked: Sequence[str] = (), **changes: Any) -> list[Effect]:
         """One final block, each higher than the one before, and the ledger takes it over."""
         self._height += 1
-        fields = {"height": self._height, "now": self.now} | changes
+        fields: dict[str, Any] = {"height": self._height, "now": self.now} | changes
         effects = self.feed(VerifierRead(reading=a_reading(used=used, asked=asked, **fields)))
         if any(isinstance(effect, ApplyReading) for effect in effects):
             self.noted()

@@ -81,13 +81,17 @@ class Broker:
             delivered(None if error else len(self.records), error)
 
 
+def _fail(fault: BaseException) -> None:
+    raise AssertionError("the logic broke") from fault
+
+
 class Bench:
     def __init__(self, tmp_path: Path, broker: Broker | None = None) -> None:
         self.broker = broker or Broker()
         self.logic = Armable()
         self.spool = Spool(tmp_path / "spool" / "test.jsonl")
         self.logs: list[Log] = []
-        self.runner = Runner(self.logic, clock=lambda: NOW, on_fault=pytest.fail)
+        self.runner = Runner(self.logic, clock=lambda: NOW, on_fault=_fail)
         publisher = Publisher(
             self.broker,
             identity=Producer(service="test", instance="test-1", version="0"),
@@ -106,7 +110,6 @@ class Bench:
             log=self.logs.append,
         )
 
-    @property
     def armed(self) -> bool:
         return bool(self.logic.switches.armed_directions(NOW)) and not self.logic.switches.halted
 
@@ -122,10 +125,10 @@ async def test_an_arm_is_recorded_before_it_acts(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Broker(answers=False))
     acting = asyncio.create_task(bench.desk.act(ARM))
     await eventually(lambda: len(bench.broker.records) == 1)
-    assert not bench.armed
+    assert not bench.armed()
     bench.broker.acknowledge()
     outcome = await acting
-    assert bench.armed
+    assert bench.armed()
     assert (outcome.applied, outcome.recorded, outcome.refusal) == (True, "published", None)
     record = bench.broker.records[0]
     assert (record.actor, record.reason, record.action, record.applied) == ("operator", "a test", "arm", True)
@@ -145,7 +148,7 @@ async def test_an_arm_that_cannot_be_recorded_is_not_followed(
         await eventually(lambda: len(bench.broker.waiting) == 1)
         bench.broker.acknowledge("no leader")
     outcome = await acting
-    assert not bench.armed
+    assert not bench.armed()
     assert not outcome.applied
     assert outcome.refusal is not None
     assert "cannot be recorded" in outcome.refusal
@@ -202,7 +205,7 @@ async def test_a_brake_wins_over_an_arm_that_is_still_being_recorded(tmp_path: P
     bench.broker.acknowledge()
     outcome = await arming
     await braking
-    assert not bench.armed
+    assert not bench.armed()
     assert not outcome.applied
     assert outcome.refusal is not None
     assert "a brake was pulled" in outcome.refusal
@@ -219,7 +222,7 @@ async def test_what_became_impossible_while_it_was_recorded_is_refused(tmp_path:
     bench.broker.acknowledge()
     outcome = await arming
     assert (outcome.applied, outcome.refusal) == (False, "not ready: recovering")
-    assert not bench.armed
+    assert not bench.armed()
 
 
 async def test_a_refusal_is_recorded_and_changes_nothing(tmp_path: Path) -> None:

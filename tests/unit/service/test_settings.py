@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from unrip.service.settings import LimitSettings, Settings, SettingsError, load_settings
+from unrip.service.settings import LimitSettings, PostgresSettings, Settings, SettingsError, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def file_of(tmp_path: Path, content: str | bytes) -> Path:
     return path
 
 
-WRONG_FILES = {
+WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "not TOML": ("[limits\n", "is not TOML"),
     "not text": (b"\xff\xfe", "is not TOML"),
     "an unknown section": ("[limit]\nx = 1", "key limit .*is not a setting"),
@@ -129,7 +129,7 @@ def test_the_database_url_comes_from_its_file_or_is_asked_for(tmp_path: Path) ->
         Settings().postgres_url()
     missing = tmp_path / "url"
     with pytest.raises(SettingsError, match=f"{missing}: No such file"):
-        Settings(postgres={"url_file": missing}).postgres_url()
+        Settings(postgres=PostgresSettings(url_file=missing)).postgres_url()
     missing.write_text("postgresql://x\n")
     missing.chmod(0o600)
-    assert Settings(postgres={"url_file": missing}).postgres_url() == "postgresql://x"
+    assert Settings(postgres=PostgresSettings(url_file=missing)).postgres_url() == "postgresql://x"
