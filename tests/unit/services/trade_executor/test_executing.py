@@ -314,6 +314,7 @@ def test_once_noted_as_unanswered_nothing_the_socket_says_drops_it() -> None:
     desk.decide()
     disconnected(desk)
     desk.feed(FrameNotSent(connection=RELAY, token=claim.offer.command_id, nothing_left=True, reason="socket_gone"))
+    desk.noted()
     assert desk.states == ["claimed", "unanswered"]
     assert desk.of(DropAttempt) == []
     assert len(desk.open_offers) == 1
