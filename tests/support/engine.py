@@ -1,0 +1,173 @@
+"""A strategy-engine fed with events by hand: no broker, no clock, every effect in a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from support.cases import ACCOUNT, BOTH, NOW, PAIR, a_demand, a_price, a_view, an_inventory
+from unrip.domain.desk import LedgerView
+from unrip.domain.policy import Policy
+from unrip.domain.status import ServiceStatus
+from unrip.messages.envelope import Envelope, Producer
+from unrip.messages.topics import (
+    EXECUTE_TRADE,
+    INTENT_INVENTORY,
+    MARKET_PRICE,
+    SERVICE_STATUS,
+    SWAP_DEMAND,
+    TRADE_DECISION,
+    Topic,
+)
+from unrip.service.contract import (
+    CaughtUp,
+    Control,
+    Effect,
+    Event,
+    Publish,
+    Published,
+    PublishFailed,
+    RecordReceived,
+    Started,
+)
+from unrip.services.strategy_engine.logic import StrategyEngine
+from unrip.venues.near_intents.nonces import encode_nonce
+
+E = TypeVar("E", bound=Effect)
+
+
+def a_record(topic: Topic, payload: Any, *, offset: int = 0, event_id: str = "event", **changes: Any) -> RecordReceived:
+    fields: dict[str, Any] = {
+        "event_id": event_id,
+        "event_type": topic.name,
+        "schema_version": 1,
+        "producer": Producer(service="test", instance="test-1", version="0"),
+        "occurred_at": None,
+        "observed_at": NOW,
+        "published_at": NOW,
+        "venue": "near_intents",
+        "pair": PAIR.name,
+        "correlation_id": getattr(payload, "quote_id", event_id),
+        "causation_id": None,
+        "stages": {},
+        "payload": payload,
+    }
+    return RecordReceived(
+        topic=topic.name, topic_id=f"{topic.name}-1", offset=offset, message=Envelope(**(fields | changes))
+    )
+
+
+def a_beat(service: str, *, view: LedgerView | None = None, **changes: Any) -> ServiceStatus:
+    fields: dict[str, Any] = {
+        "service": service,
+        "instance": f"{service}-1",
+        "active": True,
+        "started_at": NOW,
+        "healthy": True,
+        "ready": True,
+        "not_ready": (),
+        "paused": False,
+        "halted": False,
+        "armed": BOTH if service == "trade-executor" else (),
+        "arm_expires_at": None,
+        "recovering": False,
+        "generation": 1,
+        "database_up": True,
+        "lag": 0,
+        "ledger": view,
+    }
+    return ServiceStatus(**(fields | changes))
+
+
+def a_control(action: str, **arguments: Any) -> Control:
+    return Control(action=action, arguments=arguments, actor="operator", reason="a test")
+
+
+ARM = a_control("arm", directions=list(BOTH), lease_minutes=60)
+
+
+class Engine:
+    """The logic with what it asked for, and a broker that acknowledges when told to."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.logic = StrategyEngine(
+            pair=PAIR,
+            account=ACCOUNT,
+            policy=policy or Policy(),
+            encode_nonce=encode_nonce,
+            configuration_hash="configuration-1",
+        )
+        self.now = NOW
+        self.effects: list[Effect] = []
+        self._offset = 100
+
+    def feed(self, event: Event) -> Sequence[Effect]:
+        effects = list(self.logic.on_event(event, self.now))
+        self.effects += effects
+        return effects
+
+    def start(self, *, generation: int = 1) -> None:
+        self.feed(Started(active=True, generation=generation, start_id="strategy-engine-1"))
+
+    def caught_up(self) -> None:
+        self.feed(CaughtUp(topic=TRADE_DECISION.name, topic_id=f"{TRADE_DECISION.name}-1"))
+        self.feed(CaughtUp(topic=EXECUTE_TRADE.name, topic_id=f"{EXECUTE_TRADE.name}-1"))
+
+    def ready(self) -> Engine:
+        """Started, read back, armed, and with everything in order."""
+        self.start()
+        self.caught_up()
+        self.inputs()
+        self.feed(ARM)
+        self.effects.clear()
+        return self
+
+    def inputs(self, *, view: LedgerView | None = None) -> None:
+        """The newest of everything, as of now."""
+        age = self.now - NOW
+        price = a_price()
+        kraken = price.kraken
+        assert kraken is not None
+        price = a_price(kraken=_later(kraken, age, "observed_at", "source_time"))
+        self.feed(a_record(MARKET_PRICE, price, event_id="price-1"))
+        inventory = _later(an_inventory(), age, "block_time")
+        self.feed(a_record(INTENT_INVENTORY, inventory, event_id="inventory-1", observed_at=self.now))
+        beat = a_beat("trade-executor", view=view or a_view())
+        self.feed(a_record(SERVICE_STATUS, beat, observed_at=self.now))
+        self.feed(a_record(SERVICE_STATUS, a_beat("history-writer"), observed_at=self.now))
+
+    def demand(self, quote_id: str = "quote-1", *, offset: int = 0, **changes: Any) -> Sequence[Effect]:
+        demand = a_demand(quote_id=quote_id, **changes)
+        return self.feed(a_record(SWAP_DEMAND, demand, offset=offset, event_id=demand.demand_id))
+
+    def acknowledge(self, publish: Publish) -> Sequence[Effect]:
+        assert publish.token is not None
+        self._offset += 1
+        return self.feed(Published(token=publish.token, offset=self._offset))
+
+    def fail(self, publish: Publish) -> Sequence[Effect]:
+        assert publish.token is not None
+        return self.feed(PublishFailed(token=publish.token, reason="timed out"))
+
+    def published(self, topic: Topic) -> list[Publish]:
+        return [each for each in self.effects if isinstance(each, Publish) and each.topic == topic]
+
+    @property
+    def decisions(self) -> list[Publish]:
+        return self.published(TRADE_DECISION)
+
+    @property
+    def commands(self) -> list[Publish]:
+        return self.published(EXECUTE_TRADE)
+
+
+def only(kind: type[E], effects: Sequence[Effect]) -> list[E]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def _later(value: Any, age: timedelta, *fields: str) -> Any:
+    moved = {name: getattr(value, name) + age for name in fields if isinstance(getattr(value, name), datetime)}
+    return msgspec.structs.replace(value, **moved)

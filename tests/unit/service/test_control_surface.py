@@ -1,0 +1,192 @@
+"""The control surface: probes for everybody, the rest by token, and the same paths everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from unrip.service.contract import Control
+from unrip.service.control import ControlOutcome
+from unrip.service.http import build_app
+from unrip.service.switching import ARMING_ACTIONS
+from unrip.service.tokens import Tokens
+from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
+
+READ, OPERATOR = "r" * 43, "o" * 43
+PROBES = {"/livez", "/healthz", "/readyz"}
+
+
+class Surface:
+    """A frame of which every answer is chosen."""
+
+    def __init__(self) -> None:
+        self.health: list[str] = []
+        self.readiness: list[str] = []
+        self.controls: list[Control] = []
+        self.refusal: str | None = None
+
+    def health_failures(self) -> list[str]:
+        return self.health
+
+    def not_ready(self) -> list[str]:
+        return self.readiness
+
+    def state(self) -> dict[str, Any]:
+        return {"armed": "none"}
+
+    def metrics(self) -> bytes:
+        return b"unrip_things_total 1.0\n"
+
+    async def act(self, control: Control) -> ControlOutcome:
+        self.controls.append(control)
+        return ControlOutcome(
+            applied=self.refusal is None, before={}, after={"a": "b"}, recorded="published", refusal=self.refusal
+        )
+
+
+@pytest.fixture
+def surface() -> Surface:
+    return Surface()
+
+
+@pytest.fixture
+async def client(surface: Surface) -> AsyncIterator[httpx.AsyncClient]:
+    app = build_app("strategy-engine", surface, Tokens(read=READ, operator=OPERATOR), (*ARMING_ACTIONS, *LIMIT_ACTIONS))
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://desk") as found:
+        yield found
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def routes(client: httpx.AsyncClient) -> list[tuple[str, str]]:
+    document = (await client.get("/openapi.json", headers=bearer(READ))).json()
+    return [(method, path) for path, methods in document["paths"].items() for method in methods]
+
+
+async def test_probes_tell_without_a_token_only_whether(client: httpx.AsyncClient, surface: Surface) -> None:
+    surface.health, surface.readiness = ["postgres_unreachable"], ["standby"]
+    for headers in ({}, bearer("wrong")):
+        for path in ("/healthz", "/readyz"):
+            answer = await client.get(path, headers=headers)
+            assert (answer.status_code, answer.json()) == (503, {"ok": False})
+        live = await client.get("/livez", headers=headers)
+        assert (live.status_code, live.json()) == (200, {"ok": True})
+    for token in (READ, OPERATOR):
+        assert (await client.get("/healthz", headers=bearer(token))).json() == {
+            "ok": False,
+            "reasons": ["postgres_unreachable"],
+        }
+        assert (await client.get("/readyz", headers=bearer(token))).json()["reasons"] == ["standby"]
+    surface.health, surface.readiness = [], []
+    assert (await client.get("/healthz")).json() == {"ok": True}
+    assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_the_document_names_every_path(client: httpx.AsyncClient) -> None:
+    actions = {"pause", "resume", "drain", "arm", "disarm", "halt", "threshold", "limits"}
+    assert set(await routes(client)) == {
+        *(("get", path) for path in (*PROBES, "/state", "/metrics")),
+        *(("post", f"/{name}") for name in actions),
+    }
+    assert (await client.get("/openapi.json")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": f"Bearer {OPERATOR}x"},
+        {"Authorization": f"Basic {OPERATOR}"},
+        {"Authorization": OPERATOR},
+        {"Authorization": "Bearer"},
+        {"X-Token": OPERATOR},
+    ],
+    ids=["missing", "wrong", "longer", "basic", "bare", "empty", "elsewhere"],
+)
+async def test_nothing_but_probes_answers_without_a_right_token(
+    client: httpx.AsyncClient, surface: Surface, headers: dict[str, str]
+) -> None:
+    for method, path in await routes(client):
+        answer = await client.request(method, path, headers=headers, json={"reason": "let me in"})
+        assert answer.status_code == (200 if path in PROBES else 401), (method, path)
+        assert OPERATOR not in answer.text
+    assert surface.controls == []
+
+
+async def test_a_read_token_reads_and_never_acts(client: httpx.AsyncClient, surface: Surface) -> None:
+    for method, path in await routes(client):
+        answer = await client.request(method, path, headers=bearer(READ), json={"reason": "let me act"})
+        assert answer.status_code == (200 if method == "get" else 403), (method, path)
+    assert surface.controls == []
+    assert (await client.get("/state", headers=bearer(READ))).json() == {"armed": "none"}
+    assert "unrip_things_total" in (await client.get("/metrics", headers=bearer(READ))).text
+
+
+async def test_an_action_carries_actor_reason_and_arguments(client: httpx.AsyncClient, surface: Surface) -> None:
+    body = {"reason": "first trades", "directions": ["base_out"], "lease_minutes": 30}
+    answer = await client.post("/arm", headers=bearer(OPERATOR), json=body)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "applied": True,
+        "before": {},
+        "after": {"a": "b"},
+        "recorded": "published",
+        "refusal": None,
+    }
+    (control,) = surface.controls
+    assert (control.action, control.actor, control.reason) == ("arm", "operator", "first trades")
+    assert control.arguments == {"directions": ["base_out"], "lease_minutes": 30}
+
+
+async def test_an_arm_without_more_is_for_both_directions(client: httpx.AsyncClient, surface: Surface) -> None:
+    await client.post("/arm", headers=bearer(OPERATOR), json={"reason": "go on"})
+    assert surface.controls[0].arguments == {"directions": ["base_in", "base_out"], "lease_minutes": 480}
+
+
+async def test_a_refusal_is_a_conflict_with_its_words(client: httpx.AsyncClient, surface: Surface) -> None:
+    surface.refusal = "not ready: recovering"
+    answer = await client.post("/halt", headers=bearer(OPERATOR), json={"reason": "stop it"})
+    assert (answer.status_code, answer.json()["refusal"]) == (409, "not ready: recovering")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/pause", {}),
+        ("/pause", {"reason": ""}),
+        ("/pause", {"reason": "no"}),
+        ("/pause", {"reason": "x" * 501}),
+        ("/pause", {"reason": "fine", "more": 1}),
+        ("/pause", ["reason"]),
+        ("/arm", {"reason": "fine", "directions": []}),
+        ("/arm", {"reason": "fine", "directions": ["sideways"]}),
+        ("/arm", {"reason": "fine", "lease_minutes": 0}),
+        ("/arm", {"reason": "fine", "lease_minutes": 1_441}),
+        ("/arm", {"reason": "fine", "lease_minutes": "long"}),
+        ("/threshold", {"reason": "fine"}),
+        ("/threshold", {"reason": "fine", "edge_threshold": 2}),
+        ("/limits", {"reason": "fine", "notional_cap_eur": 0}),
+        ("/limits", {"reason": "fine", "notional_cap_eur": "NaN"}),
+        ("/limits", {"reason": "fine", "notional_floor_eur": -1}),
+        ("/limits", {"reason": "fine", "edge_threshold": "3 %"}),
+    ],
+)
+async def test_what_cannot_be_read_is_refused_before_it_acts(
+    client: httpx.AsyncClient, surface: Surface, path: str, body: Any
+) -> None:
+    answer = await client.post(path, headers=bearer(OPERATOR), json=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+    assert surface.controls == []
+
+
+async def test_no_documentation_pages_are_served(client: httpx.AsyncClient) -> None:
+    for path in ("/docs", "/redoc", "/"):
+        assert (await client.get(path, headers=bearer(OPERATOR))).status_code == 404

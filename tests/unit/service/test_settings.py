@@ -1,0 +1,135 @@
+"""The configuration: what is wrong with it is said in one line, with the place and the remedy."""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from unrip.service.settings import LimitSettings, PostgresSettings, Settings, SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("UNRIP_"):
+            monkeypatch.delenv(name)
+
+
+def file_of(tmp_path: Path, content: str | bytes) -> Path:
+    path = tmp_path / "unrip.toml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
+    "not TOML": ("[limits\n", "is not TOML"),
+    "not text": (b"\xff\xfe", "is not TOML"),
+    "an unknown section": ("[limit]\nx = 1", "key limit .*is not a setting"),
+    "an unknown key": ("[limits]\nnotional_cap = 1", "key limits.notional_cap .*is not a setting"),
+    "an unknown key at the top": ("nonsense = 1", "key nonsense .*is not a setting"),
+    "two unknown keys": ("[limits]\nx = 1\ny = 2", "and 1 more"),
+    "a bare rate": ("[limits]\nedge_threshold = 2", "edge_threshold .*write '2 %' or '2 bps'"),
+    "a bare fraction": ("[limits]\nedge_threshold = 0.02", "edge_threshold .*needs its unit"),
+    "a bare rate in quotes": ('[limits]\nedge_threshold = "0.02"', "edge_threshold .*needs its unit"),
+    "a negative rate": ('[limits]\nedge_per_sqrt_minute = "-1 %"', "edge_per_sqrt_minute .*greater than or equal to 0"),
+    "a rate that is none": ('[limits]\nedge_base = "NaN %"', "edge_base .*not finite"),
+    "a number out of its bounds": ("[limits]\nnotional_cap_eur = 0", "notional_cap_eur .*greater than 0"),
+    "a cap above the ceiling": ("[limits]\nnotional_cap_eur = 101", "notional_cap_eur 101 is above .*_ceiling_eur 100"),
+    "an edge below the floor": ('[limits]\nedge_base = "0.4 %"', r"edge_base 0.4 % is below edge_floor 0.5 %"),
+    "a threshold below the floor": ('[limits]\nedge_floor = "3 %"', "edge_threshold 2 % is below edge_floor 3 %"),
+    "an assumption of nothing": ("[pair]\neure_eur_assumption = 0", "eure_eur_assumption .*greater than 0"),
+    "a text for a number": ('[kafka]\nreplication_factor = "three"', "replication_factor .*integer"),
+    "a port that does not exist": ("[ports]\nhistory_writer = 70000", "ports.history_writer .*65535"),
+    "a value for a section": ("limits = 3", "key limits "),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FILES)
+def test_a_wrong_file_is_one_line_that_names_it(tmp_path: Path, name: str) -> None:
+    content, complaint = WRONG_FILES[name]
+    path = file_of(tmp_path, content)
+    with pytest.raises(SettingsError, match=complaint) as refused:
+        load_settings(path)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.toml: No such file"):
+        load_settings(tmp_path / "none.toml")
+    with pytest.raises(SettingsError, match="directory"):
+        load_settings(tmp_path)
+
+
+WRONG_VARIABLES = {
+    "UNRIP_KAFFKA__BOOTSTRAP": ("x", "variable UNRIP_KAFFKA__BOOTSTRAP: there is no setting 'kaffka'; there are: "),
+    "UNRIP_KAFKA__BOOTSTRP": ("x", "kafka.bootstrp in the environment: is not a setting"),
+    "UNRIP_KAFKA": ("x", "kafka"),
+    "UNRIP_LIMITS__EDGE_THRESHOLD": ("30", "rate '30' needs its unit"),
+    "UNRIP_PORTS__TRADE_EXECUTOR": ("-1", "ports.trade_executor"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_VARIABLES)
+def test_a_wrong_variable_is_one_line_that_names_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value, complaint = WRONG_VARIABLES[name]
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=complaint) as refused:
+        load_settings(None)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_environment_stands_above_the_file_and_the_file_above_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = file_of(tmp_path, '[limits]\nedge_base = "3 %"\nedge_threshold = "250 bps"\n[kafka]\nbootstrap = "file:1"')
+    monkeypatch.setenv("UNRIP_KAFKA__BOOTSTRAP", "environment:1")
+    monkeypatch.setenv("UNRIP_LIMITS__EDGE_BASE", "4 %")
+    monkeypatch.setenv("UNRIP_TEST_ANYTHING", "is not ours to judge")
+    settings = load_settings(path)
+    assert settings.kafka.bootstrap == "environment:1"
+    assert (settings.limits.edge_base, settings.limits.edge_threshold) == (Decimal("0.04"), Decimal("0.025"))
+    assert settings.limits.notional_cap_eur == 25
+    assert settings.limits.policy().edge_base == Decimal("0.04")
+
+
+def test_the_defaults_are_those_of_a_first_live_attempt() -> None:
+    settings = load_settings(None)
+    assert settings.limits.edge_threshold == Decimal("0.02")
+    assert settings.limits.notional_cap_eur == 25
+    assert settings.control.bind_host == "127.0.0.1"
+    assert settings.port_of("trade-executor") == 8107
+
+
+def test_every_limit_of_the_policy_is_a_setting() -> None:
+    assert set(LimitSettings.model_fields) == set(LimitSettings().policy().__struct_fields__)
+
+
+def test_the_configuration_is_named_by_a_stable_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = load_settings(None).configuration_hash
+    assert load_settings(None).configuration_hash == plain
+    monkeypatch.setenv("UNRIP_LIMITS__NOTIONAL_CAP_EUR", "26")
+    assert load_settings(None).configuration_hash != plain
+
+
+def test_no_password_is_in_hash_or_representation(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = load_settings(None).configuration_hash
+    monkeypatch.setenv("UNRIP_POSTGRES__URL", "postgresql://desk:hunter2@127.0.0.1/unrip")
+    settings = load_settings(None)
+    assert settings.postgres_url().endswith("/unrip")
+    assert settings.configuration_hash == plain
+    assert "hunter2" not in repr(settings)
+
+
+def test_the_database_url_comes_from_its_file_or_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no database: set \[postgres\] url_file"):
+        Settings().postgres_url()
+    missing = tmp_path / "url"
+    with pytest.raises(SettingsError, match=f"{missing}: No such file"):
+        Settings(postgres=PostgresSettings(url_file=missing)).postgres_url()
+    missing.write_text("postgresql://x\n")
+    missing.chmod(0o600)
+    assert Settings(postgres=PostgresSettings(url_file=missing)).postgres_url() == "postgresql://x"

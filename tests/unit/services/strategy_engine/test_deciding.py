@@ -1,0 +1,497 @@
+"""Every demand is decided once, in order; a decision is acknowledged before its command, and that before anything."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from support.cases import BTC, EURE, NOW, a_decision, a_demand, a_view
+from support.engine import ARM, Engine, a_beat, a_control, a_record, only
+from unrip.domain.command import TradeCommand
+from unrip.domain.decision import Decision, Refusal
+from unrip.domain.desk import CommandPosition
+from unrip.domain.pairs import Direction
+from unrip.domain.policy import Policy
+from unrip.domain.values import Amount
+from unrip.messages.envelope import encode
+from unrip.messages.topics import EXECUTE_TRADE, SERVICE_STATUS, SWAP_DEMAND, TRADE_DECISION
+from unrip.service.contract import (
+    CaughtUp,
+    ControlRefused,
+    Count,
+    CrashPoint,
+    DatabaseChanged,
+    Draining,
+    Log,
+    Publish,
+    Published,
+    RoleChanged,
+    SetTimer,
+    Started,
+    Subscribe,
+    TimerFired,
+)
+from unrip.services.strategy_engine.effects import RememberPolicy
+
+
+def engine() -> Engine:
+    return Engine().ready()
+
+
+def test_a_decision_is_acknowledged_before_its_command_is_produced() -> None:
+    desk = engine()
+    desk.demand()
+    (decision,) = desk.decisions
+    assert decision.payload.accepted
+    assert desk.commands == []
+    effects = desk.acknowledge(decision)
+    (command,) = desk.commands
+    assert only(CrashPoint, effects) == [CrashPoint(name="strategy.decision_acknowledged")]
+    assert list(effects).index(CrashPoint(name="strategy.decision_acknowledged")) < list(effects).index(command)
+    assert command.payload == decision.payload.command
+    assert (command.event_id, command.causation_id) == (command.payload.command_id, decision.event_id)
+    assert command.correlation_id == decision.correlation_id == "quote-1"
+    assert {"decided", "decision_acknowledged"} <= set(command.stages)
+
+
+def test_nothing_else_is_decided_until_decision_and_command_are_acknowledged() -> None:
+    desk = engine()
+    for number in range(3):
+        desk.demand(f"quote-{number}", offset=number)
+    assert len(desk.decisions) == 1
+    desk.acknowledge(desk.decisions[0])
+    assert len(desk.decisions) == 1
+    desk.acknowledge(desk.commands[0])
+    assert [each.payload.quote_id for each in desk.decisions] == ["quote-0", "quote-1"]
+    assert not desk.logic.idle()
+
+
+def test_a_refusal_waits_for_its_acknowledgement_too_and_has_no_command() -> None:
+    desk = engine()
+    desk.demand("refused", amount_in=Amount(1))
+    desk.demand("next", offset=1)
+    assert [each.payload.reason for each in desk.decisions] == [Refusal.BELOW_MINIMUM]
+    desk.acknowledge(desk.decisions[0])
+    assert desk.commands == []
+    assert desk.decisions[1].payload.quote_id == "next"
+
+
+def test_what_was_not_acknowledged_is_produced_again_byte_for_byte_and_nothing_else_meanwhile() -> None:
+    desk = engine()
+    desk.demand("first")
+    desk.demand("second", offset=1)
+    for topic in (TRADE_DECISION, EXECUTE_TRADE):
+        publish = desk.published(topic)[0]
+        (timer,) = only(SetTimer, desk.fail(publish))
+        assert timer.at > desk.now
+        desk.now = timer.at
+        assert list(desk.feed(TimerFired(name=timer.name))) == [publish]
+        desk.acknowledge(publish)
+    assert [each.payload.quote_id for each in desk.decisions] == ["first", "first", "second"]
+    assert len({encode(each.payload) for each in desk.commands}) == 1
+
+
+def test_an_acknowledgement_of_something_else_is_nobodys() -> None:
+    desk = engine()
+    desk.demand()
+    assert not desk.feed(Published(token="other", offset=3))
+    assert desk.commands == []
+
+
+def test_a_quote_is_decided_once_and_another_pair_never() -> None:
+    desk = engine()
+    desk.demand()
+    desk.acknowledge(desk.decisions[0])
+    desk.acknowledge(desk.commands[0])
+    assert list(desk.demand(offset=1)) == [Count(name="demands_skipped", labels={"why": "decided_before"})]
+    assert list(desk.demand("other", offset=2, pair="ETH/EURe")) == [
+        Count(name="demands_skipped", labels={"why": "other_pair"})
+    ]
+    assert len(desk.decisions) == 1
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_the_next_decision_counts_what_the_last_one_promised(direction: Direction) -> None:
+    desk = engine()
+    desk.demand("first", direction=direction)
+    first: Decision = desk.decisions[0].payload
+    desk.acknowledge(desk.decisions[0])
+    desk.acknowledge(desk.commands[0])
+    desk.demand("second", offset=1, direction=direction)
+    second: Decision = desk.decisions[1].payload
+    assert first.spendable is not None
+    assert first.required is not None
+    assert second.spendable == first.spendable - first.required
+
+
+def position(offset: int) -> CommandPosition:
+    return CommandPosition(topic_id=f"{EXECUTE_TRADE.name}-1", next_offset=offset)
+
+
+def test_a_command_is_counted_until_the_ledger_counts_it_whatever_order_the_views_come_in() -> None:
+    """Beats and results are two topics: an older view can follow a newer one."""
+    desk = engine()
+    desk.demand("first")
+    promised = desk.decisions[0].payload.required
+    desk.acknowledge(desk.decisions[0])
+    desk.acknowledge(desk.commands[0])  # stands at offset 102
+    held = a_view(held={EURE.asset_id: promised}, position=position(103))
+    before = a_view(position=position(102))
+    for number, view in enumerate((before, held, before, held, a_view(position=position(103)))):
+        desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", view=view)))
+        desk.demand(f"probe-{number}", offset=number + 1, amount_in=Amount(1))
+        decision: Decision = desk.decisions[-1].payload
+        freed = number == 4
+        assert decision.spendable == 5_000 * 10**18 - (0 if freed else promised)
+        desk.acknowledge(desk.decisions[-1])
+
+
+def restarted(*records: Any, inputs: bool = True) -> Engine:
+    """A new life that has read these records back and is armed again."""
+    desk = Engine()
+    desk.start()
+    for record in records:
+        desk.feed(record)
+    desk.caught_up()
+    if inputs:
+        desk.inputs()
+    return desk
+
+
+def decision_record(quote_id: str = "quote-1", *, offset: int = 7) -> tuple[Any, Decision]:
+    desk = engine()
+    desk.demand(quote_id, offset=offset)
+    publish = desk.decisions[0]
+    record = a_record(TRADE_DECISION, publish.payload, event_id=publish.event_id, correlation_id=quote_id)
+    return record, publish.payload
+
+
+def command_record(command: TradeCommand | None) -> Any:
+    assert command is not None
+    return a_record(EXECUTE_TRADE, command, event_id=command.command_id, offset=3)
+
+
+def test_a_start_reads_back_and_goes_on_after_the_last_decisions_demand() -> None:
+    record, decision = decision_record(offset=7)
+    desk = Engine()
+    desk.start(generation=5)
+    subscribed = {each.topic.name: each for each in only(Subscribe, desk.effects)}
+    assert {name for name, each in subscribed.items() if each.until_end} == {TRADE_DECISION.name, EXECUTE_TRADE.name}
+    assert SWAP_DEMAND.name not in subscribed
+    assert [each.policy for each in only(RememberPolicy, desk.effects)] == [Policy()]
+    assert desk.logic.not_ready(NOW) == ["reading_back"]
+    desk.feed(record)
+    desk.feed(command_record(decision.command))
+    desk.caught_up()
+    (demands,) = [each for each in only(Subscribe, desk.effects) if each.topic == SWAP_DEMAND]
+    assert (demands.topic_id, demands.offset) == (decision.demand_topic_id, 8)
+    assert desk.commands == []
+    assert desk.logic.not_ready(NOW) == []
+
+
+def test_a_first_start_begins_at_the_beginning() -> None:
+    desk = restarted()
+    (demands,) = [each for each in only(Subscribe, desk.effects) if each.topic == SWAP_DEMAND]
+    assert (demands.topic_id, demands.offset, demands.tail) == (None, None, None)
+
+
+def test_a_missing_command_is_commanded_after_a_restart_with_the_same_bytes_also_late() -> None:
+    record, decision = decision_record()
+    desk = Engine()
+    desk.now = NOW + timedelta(hours=2)
+    desk.start()
+    desk.feed(record)
+    desk.caught_up()
+    (command,) = desk.commands
+    assert encode(command.payload) == encode(decision.command)
+    assert (command.event_id, command.causation_id) == (command.payload.command_id, decision.decision_id)
+    desk.inputs()
+    desk.demand("next", offset=8)
+    assert desk.decisions == [], "the command comes first"
+    desk.acknowledge(command)
+    assert len(desk.decisions) == 1
+
+
+def test_a_decision_that_has_its_command_is_not_commanded_again_and_not_decided_again() -> None:
+    record, decision = decision_record()
+    desk = restarted(record, command_record(decision.command))
+    assert desk.commands == []
+    assert only(Count, desk.demand("quote-1", offset=9)) == [
+        Count(name="demands_skipped", labels={"why": "decided_before"})
+    ]
+
+
+def test_a_refusal_at_the_end_needs_no_command() -> None:
+    refused = a_decision()
+    desk = restarted(a_record(TRADE_DECISION, engine_refusal(refused)))
+    assert desk.commands == []
+
+
+def engine_refusal(_accepted: Decision) -> Decision:
+    desk = engine()
+    desk.demand("refused", amount_in=Amount(1))
+    found: Decision = desk.decisions[0].payload
+    return found
+
+
+def test_a_topic_that_is_made_anew_is_no_second_start() -> None:
+    record, _decision = decision_record()
+    desk = restarted(record)
+    desk.acknowledge(desk.commands[0])
+    desk.effects.clear()
+    desk.feed(CaughtUp(topic=TRADE_DECISION.name, topic_id="anew"))
+    desk.feed(CaughtUp(topic=EXECUTE_TRADE.name, topic_id="anew"))
+    assert desk.effects == []
+    desk.feed(ARM)
+    desk.demand("next", offset=9)
+    desk.acknowledge(desk.decisions[-1])
+    desk.acknowledge(desk.commands[-1])
+    promised = desk.decisions[-1].payload.required
+    view = a_view(held={EURE.asset_id: promised}, position=CommandPosition(topic_id="anew", next_offset=104))
+    desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", view=view)))
+    assert desk.logic.state(NOW)["commands_uncounted"] == 1, "the command of the lost topic; the new one is counted"
+
+
+def test_every_start_is_disarmed_and_still_decides() -> None:
+    desk = restarted()
+    desk.demand()
+    assert desk.decisions[0].payload.reason is Refusal.DISARMED
+    assert desk.decisions[0].payload.required is not None, "it records what it would have done"
+
+
+@pytest.mark.parametrize("lost", ["role", "database"])
+def test_without_its_store_it_refuses_and_commands_nothing_and_recovers_by_itself(lost: str) -> None:
+    desk = engine()
+    if lost == "role":
+        desk.feed(RoleChanged(active=False, generation=None))
+    desk.feed(DatabaseChanged(up=False, reason="gone"))
+    desk.demand("while lost")
+    desk.acknowledge(desk.decisions[0])
+    assert desk.decisions[0].payload.reason is Refusal.AUDIT_STORE_UNAVAILABLE
+    assert desk.commands == []
+    desk.feed(DatabaseChanged(up=True, reason=""))
+    if lost == "role":
+        desk.demand("lock not yet back", offset=1)
+        assert desk.decisions[1].payload.reason is Refusal.AUDIT_STORE_UNAVAILABLE
+        desk.acknowledge(desk.decisions[1])
+        desk.feed(RoleChanged(active=True, generation=1))
+    desk.demand("recovered", offset=2)
+    assert desk.decisions[-1].payload.accepted
+
+
+def test_a_paused_engine_reads_and_refuses() -> None:
+    desk = engine()
+    desk.feed(a_control("pause"))
+    desk.demand()
+    assert desk.decisions[0].payload.reason is Refusal.PAUSED
+    desk.acknowledge(desk.decisions[0])
+    desk.feed(a_control("resume"))
+    desk.demand("again", offset=1)
+    assert desk.decisions[1].payload.accepted
+
+
+def test_a_halted_engine_refuses_until_it_is_armed() -> None:
+    desk = engine()
+    desk.feed(a_control("halt"))
+    desk.feed(a_control("resume"))
+    desk.demand()
+    assert desk.decisions[0].payload.reason is Refusal.HALTED
+    desk.acknowledge(desk.decisions[0])
+    desk.feed(ARM)
+    desk.demand("again", offset=1)
+    assert desk.decisions[1].payload.accepted
+
+
+def test_a_lease_ends_by_itself_and_says_so_once() -> None:
+    desk = engine()
+    desk.now = NOW + timedelta(minutes=60)
+    (line,) = desk.feed(TimerFired(name="lease"))
+    assert isinstance(line, Log)
+    assert line.event == "disarmed"
+    assert not desk.feed(TimerFired(name="lease"))
+    desk.inputs()
+    desk.demand(answer_by=desk.now + timedelta(milliseconds=300), received_at=desk.now)
+    assert desk.decisions[0].payload.reason is Refusal.DISARMED
+
+
+def test_a_standby_reads_nothing_and_cannot_be_armed() -> None:
+    desk = Engine()
+    desk.feed(Started(active=False, generation=None, start_id="strategy-engine-1"))
+    assert desk.effects == []
+    assert "standby" in desk.logic.not_ready(NOW)
+    with pytest.raises(ControlRefused, match="standby"):
+        desk.feed(ARM)
+    desk.feed(RoleChanged(active=True, generation=3))
+    assert only(Subscribe, desk.effects)
+    assert desk.logic.vitals(NOW).armed == ()
+
+
+def test_a_draining_engine_takes_nothing_new_and_finishes_what_is_in_flight() -> None:
+    desk = engine()
+    desk.demand("in flight")
+    desk.demand("waiting", offset=1)
+    desk.feed(Draining())
+    assert not desk.logic.idle()
+    desk.acknowledge(desk.decisions[0])
+    desk.acknowledge(desk.commands[0])
+    assert desk.logic.idle()
+    assert len(desk.decisions) == 1
+    assert desk.logic.not_ready(NOW) == ["draining"]
+
+
+def test_beats_of_a_standby_and_records_of_others_change_nothing() -> None:
+    desk = engine()
+    desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", active=False, ready=False)))
+    desk.feed(a_record(SERVICE_STATUS, a_beat("liquidity-manager", ready=False)))
+    desk.demand()
+    assert desk.decisions[0].payload.accepted
+
+
+# --- what is told ---------------------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_quiet_refusals_a_second_are_five_lines_and_one() -> None:
+    desk = engine()
+    desk.feed(a_control("pause"))
+    desk.effects.clear()
+    for number in range(10_000):
+        desk.now = NOW + timedelta(microseconds=number * 99)
+        effects = desk.demand(f"quote-{number}", offset=number)
+        (publish,) = only(Publish, effects)
+        desk.acknowledge(publish)
+    timers = only(SetTimer, desk.effects)
+    assert timers == [SetTimer(name="report", at=NOW + timedelta(seconds=1))]
+    desk.now = timers[0].at
+    desk.feed(TimerFired(name="report"))
+    lines = only(Log, desk.effects)
+    assert [line.event for line in lines] == ["decision_rejected"] * 5 + ["decisions_rejected"]
+    assert lines[-1].body == {"counts": {"paused": 9_995}}
+    assert not desk.feed(TimerFired(name="report"))
+    assert desk.logic.state(desk.now)["decisions_refused"] == {"paused": 10_000}
+
+
+def test_slow_refusals_have_a_line_each_with_reason_and_numbers() -> None:
+    desk = engine()
+    for number in range(12):
+        desk.now = NOW + timedelta(seconds=number)
+        desk.inputs()
+        desk.demand(f"quote-{number}", offset=number, router_leg=True, answer_by=desk.now + timedelta(seconds=1))
+        desk.acknowledge(desk.decisions[-1])
+    lines = only(Log, desk.effects)
+    assert len(lines) == 12
+    assert all(line.body["reason"] == "router_leg" for line in lines)
+    assert lines[0].body["numbers"] == {"router_leg": "true"}
+
+
+def test_an_accepted_decision_has_a_line_with_its_command() -> None:
+    desk = engine()
+    desk.demand()
+    (line,) = only(Log, desk.effects)
+    assert line.event == "decision_accepted"
+    assert line.body["command_id"] == desk.decisions[0].payload.command.command_id
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_threshold_is_remembered_and_used() -> None:
+    desk = engine()
+    (remembered,) = only(RememberPolicy, desk.feed(a_control("threshold", edge_threshold="2.5 %")))
+    assert (remembered.actor, remembered.reason) == ("operator", "a test")
+    desk.demand()
+    decision: Decision = desk.decisions[0].payload
+    assert decision.reason is Refusal.EDGE_BELOW_THRESHOLD
+    assert decision.edge_threshold == Decimal("0.025")
+    assert decision.policy_hash == remembered.policy.hash != Policy().hash
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments", "complaint"),
+    [
+        ("limits", {"notional_cap_eur": Decimal("100.01")}, "above limits.notional_ceiling_eur 100"),
+        ("threshold", {"edge_threshold": "0.49 %"}, "below limits.edge_floor 0.5 %"),
+        ("limits", {"edge_base": "49 bps"}, "below limits.edge_floor 0.5 %"),
+        ("limits", {"edge_per_sqrt_minute": "-1 bps"}, "negative"),
+        ("threshold", {"edge_threshold": "2"}, "needs its unit"),
+        ("threshold", {"edge_threshold": "NaN %"}, "not finite"),
+    ],
+)
+def test_no_change_goes_beyond_the_configurations_bounds(
+    action: str, arguments: dict[str, Any], complaint: str
+) -> None:
+    desk = engine()
+    before = desk.logic.control_state(NOW)
+    with pytest.raises(ControlRefused, match=complaint):
+        desk.feed(a_control(action, **arguments))
+    assert desk.logic.control_state(NOW) == before
+    assert not desk.logic.tightens(a_control(action, **arguments))
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments", "brake"),
+    [
+        ("threshold", {"edge_threshold": "3 %"}, True),
+        ("threshold", {"edge_threshold": "1 %"}, False),
+        ("limits", {"notional_cap_eur": Decimal(10)}, True),
+        ("limits", {"notional_cap_eur": Decimal(50)}, False),
+        ("limits", {"notional_floor_eur": Decimal(2)}, True),
+        ("limits", {"notional_floor_eur": Decimal("0.5")}, False),
+        ("limits", {"notional_cap_eur": Decimal(10), "edge_base": "1 %"}, False),
+        ("limits", {"edge_per_sqrt_minute": "1 %"}, True),
+        ("arm", {"directions": ["base_in"], "lease_minutes": 1}, False),
+    ],
+)
+def test_a_change_that_only_makes_the_desk_do_less_is_a_brake(
+    action: str, arguments: dict[str, Any], brake: bool
+) -> None:
+    assert engine().logic.tightens(a_control(action, **arguments)) is brake
+
+
+# --- trade-ready ----------------------------------------------------------------------------------------------------
+
+
+def test_trade_ready_is_yes_with_what_could_be_quoted() -> None:
+    ready = engine().logic.state(NOW)["trade_ready"]
+    assert ready["base_in"] == {
+        "ready": True,
+        "reasons": [],
+        "spends": "EURe",
+        "spendable": str(5_000 * 10**18),
+        "largest_quotable": "25.00000000",
+    }
+    assert ready["base_out"]["ready"]
+    assert (ready["base_out"]["spends"], ready["base_out"]["largest_quotable"]) == ("BTC", "0.00041666")
+
+
+def test_trade_ready_names_every_reason_of_each_direction() -> None:
+    desk = Engine()
+    desk.start()
+    ready = desk.logic.state(NOW)["trade_ready"]
+    for direction in Direction:
+        assert not ready[direction.value]["ready"]
+        assert {"disarmed", "price_missing", "inventory_missing", "executor_not_ready"} <= set(
+            ready[direction.value]["reasons"]
+        )
+        assert ready[direction.value]["spendable"] is None
+    desk = engine()
+    desk.feed(a_control("arm", directions=["base_out"], lease_minutes=5))
+    desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", view=a_view(credited={EURE.asset_id: Amount(1)}))))
+    ready = desk.logic.state(NOW)["trade_ready"]
+    assert ready["base_in"]["reasons"] == ["direction_disarmed", "insufficient_inventory", "inventory_held"]
+    assert ready["base_out"]["reasons"] == ["insufficient_inventory", "inventory_held"]
+
+
+def test_trade_ready_says_nothing_about_demands() -> None:
+    reasons = Engine(Policy(deadline_max_ms=1)).ready().logic.state(NOW)["trade_ready"]["base_in"]["reasons"]
+    assert reasons == []
+
+
+def test_a_demand_is_decided_on_the_newest_of_everything() -> None:
+    desk = engine()
+    desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", paused=True)))
+    desk.demand()
+    assert desk.decisions[0].payload.reason is Refusal.EXECUTOR_NOT_READY
+    assert a_demand().asset_in == BTC.asset_id
