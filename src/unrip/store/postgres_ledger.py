@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -27,12 +26,11 @@ from unrip.store.ledger import (
     OutboxRow,
     rejection_of,
 )
+from unrip.store.nul import json_without_nul
 from unrip.store.sql import statements
 
 #: A claim, a note and the outbox may be under way at a time; one more for the check.
 _CONNECTIONS = 4
-#: An escaped NUL that is not itself escaped: JSON can carry it, PostgreSQL's text cannot.
-_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class PostgresLedger:
@@ -125,7 +123,7 @@ class PostgresLedger:
 
 
 def _json(value: object) -> str:
-    return _NUL.sub(r"\1\\ufffd", encode(value).decode())
+    return json_without_nul(encode(value).decode())
 
 
 def _outcome(row: asyncpg.Record) -> ClaimOutcome:

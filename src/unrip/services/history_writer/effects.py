@@ -1,0 +1,88 @@
+"""Effects and events that only the history writer knows."""
+
+from __future__ import annotations
+
+from unrip.bus.ports import Record
+from unrip.domain.values import Value
+from unrip.store.history import Position, TopicBatch, WriteReport
+
+# --- effects ------------------------------------------------------------------------------------------------------
+
+
+class LoadOffsets(Value):
+    """Effect: ask where each topic was left; `OffsetsLoaded` or `OffsetsNotLoaded` follows."""
+
+
+class StartReading(Value):
+    """Effect: read every topic from its offset on. `BatchRead` follows again and again, one at a time."""
+
+    offsets: dict[str, Position]
+
+
+class WriteBatch(Value):
+    """Effect: write rows and offsets in one transaction; `BatchWritten` or `BatchNotWritten` follows."""
+
+    batches: tuple[TopicBatch, ...]
+
+
+class ReadOn(Value):
+    """Effect: the last batch is done with; the next one may come."""
+
+
+# --- events -------------------------------------------------------------------------------------------------------
+
+
+class OffsetsLoaded(Value):
+    """Where each topic was left; topics that were never read are missing."""
+
+    offsets: dict[str, Position]
+
+
+class OffsetsNotLoaded(Value):
+    """PostgreSQL did not say where the topics were left."""
+
+    reason: str
+
+
+class BatchRead(Value):
+    """Records as they stand on their topics. Nothing more is read before `ReadOn`."""
+
+    records: tuple[Record, ...]
+
+
+class BatchWritten(Value):
+    """The batch in flight is committed."""
+
+    report: WriteReport
+
+
+class BatchNotWritten(Value):
+    """The batch in flight is not known to be committed.
+
+    `unknown`: nobody answered, so it may be. Otherwise PostgreSQL refused it as a whole.
+    """
+
+    reason: str
+    unknown: bool
+
+
+class ReadingFrom(Value):
+    """A topic is being read from this offset on; `lost` records before it were deleted unread, by retention."""
+
+    topic: str
+    topic_id: str
+    offset: int
+    lost: int
+
+
+class TopicStopped(Value):
+    """A topic is not what it was and is read no further; the others go on."""
+
+    topic: str
+    reason: str
+
+
+class EndOffsets(Value):
+    """For each topic that is read the offset its next record will get."""
+
+    ends: dict[str, int]

@@ -1,0 +1,170 @@
+"""Reading every topic and writing the history: the I/O of the history writer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from unrip.bus.ports import (
+    Assignment,
+    BusError,
+    BusUnavailable,
+    Consumer,
+    HandlerFailed,
+    OffsetOutOfRange,
+    OnRecords,
+    OnTopicLost,
+    Record,
+    Start,
+    TopicMissing,
+)
+from unrip.service.contract import Emit
+from unrip.services.history_writer.effects import (
+    BatchNotWritten,
+    BatchRead,
+    BatchWritten,
+    EndOffsets,
+    LoadOffsets,
+    OffsetsLoaded,
+    OffsetsNotLoaded,
+    ReadingFrom,
+    ReadOn,
+    StartReading,
+    TopicStopped,
+    WriteBatch,
+)
+from unrip.store.errors import StoreError, StoreUnavailable
+from unrip.store.history import AnotherWriter, HistorySink, Position, TopicReplaced
+from unrip.store.history_tables import TABLES
+
+MakeConsumer = Callable[[OnRecords, OnTopicLost], Consumer]
+
+#: How often the ends of the topics are asked for, and topics that could not be subscribed are tried again.
+_LOOK_S = 1.0
+
+
+class Archivist:
+    """Makes the calls to PostgreSQL, one after the other; `run` is a source for the frame.
+
+    What another writer or another topic's offsets have done cannot be undone by trying again: `run` raises, the service
+    stops, and its next life begins with the offsets as they are.
+    """
+
+    def __init__(self, sink: HistorySink, *, emit: Emit) -> None:
+        self._sink = sink
+        self._emit = emit
+        self._calls: asyncio.Queue[LoadOffsets | WriteBatch] = asyncio.Queue()
+
+    def call(self, effect: LoadOffsets | WriteBatch) -> None:
+        """Handle both effects."""
+        self._calls.put_nowait(effect)
+
+    async def run(self) -> None:
+        """Make the calls until cancelled.
+
+        Raises:
+            AnotherWriter: an offset was moved by somebody else.
+            TopicReplaced: a topic's id is not the one that was loaded.
+
+        """
+        while True:
+            call = await self._calls.get()
+            self._emit(await (self._load() if isinstance(call, LoadOffsets) else self._write(call)))
+
+    async def _load(self) -> OffsetsLoaded | OffsetsNotLoaded:
+        try:
+            return OffsetsLoaded(offsets=await self._sink.offsets())
+        except StoreError as error:
+            return OffsetsNotLoaded(reason=str(error))
+
+    async def _write(self, call: WriteBatch) -> BatchWritten | BatchNotWritten:
+        try:
+            return BatchWritten(report=await self._sink.write(call.batches))
+        except (AnotherWriter, TopicReplaced):
+            raise
+        except StoreError as error:
+            return BatchNotWritten(reason=str(error), unknown=isinstance(error, StoreUnavailable))
+
+
+class TopicReader:
+    """Reads all topics with a consumer of its own; `run` is a source for the frame.
+
+    The consumer waits in our callback until the logic has had the batch written. This is the backpressure.
+    """
+
+    def __init__(self, make_consumer: MakeConsumer, *, emit: Emit) -> None:
+        self._make_consumer = make_consumer
+        self._emit = emit
+        self._started = asyncio.Event()
+        self._taken = asyncio.Event()
+        #: Topic to where reading it goes on, should it have to be subscribed again.
+        self._next: dict[str, Position] = {}
+        self._to_subscribe = list(TABLES)
+        self._fault: BusError | None = None
+
+    def start_reading(self, effect: StartReading) -> None:
+        """Begin."""
+        self._next = dict(effect.offsets)
+        self._started.set()
+
+    def read_on(self, _effect: ReadOn) -> None:
+        """Let the next batch come."""
+        self._taken.set()
+
+    async def run(self) -> None:
+        """Wait for the start, then read until cancelled; an instance that is standby has no consumer at all."""
+        await self._started.wait()
+        consumer = self._make_consumer(self._on_records, self._on_topic_lost)
+        await consumer.start()
+        try:
+            while self._fault is None:
+                await self._subscribe(consumer)
+                await self._look_at_ends(consumer)
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            await consumer.stop()
+        raise self._fault
+
+    async def _subscribe(self, consumer: Consumer) -> None:
+        """Subscribe what is not; what cannot be yet is tried again at the next look."""
+        waiting, self._to_subscribe = self._to_subscribe, []
+        for topic in waiting:
+            left = self._next.get(topic)
+            start = Start() if left is None else Start(topic_id=left.topic_id, offset=left.next_offset)
+            try:
+                assignment = await consumer.subscribe(topic, start)
+            except (BusUnavailable, TopicMissing):
+                self._to_subscribe.append(topic)
+            except OffsetOutOfRange as error:
+                self._emit(TopicStopped(topic=topic, reason=str(error)))
+            else:
+                self._emit(_reading_from(assignment))
+
+    async def _look_at_ends(self, consumer: Consumer) -> None:
+        try:
+            ends = await consumer.end_offsets()
+        except BusUnavailable:
+            return  # the broker's own watch tells; the ends stay as last seen
+        self._emit(EndOffsets(ends=ends))
+
+    async def _on_records(self, records: Sequence[Record]) -> None:
+        self._taken.clear()
+        self._emit(BatchRead(records=tuple(records)))
+        await self._taken.wait()
+        for record in records:
+            self._next[record.topic] = Position(topic_id=record.topic_id, next_offset=record.offset + 1)
+
+    def _on_topic_lost(self, topic: str, why: BusError) -> None:
+        match why:
+            case HandlerFailed():
+                self._fault = why
+            case OffsetOutOfRange():  # retention was faster: go on with the oldest there is, which tells what is lost
+                self._to_subscribe.append(topic)
+            case _:
+                self._emit(TopicStopped(topic=topic, reason=str(why)))
+
+
+def _reading_from(assignment: Assignment) -> ReadingFrom:
+    return ReadingFrom(
+        topic=assignment.topic, topic_id=assignment.topic_id, offset=assignment.offset, lost=assignment.lost
+    )

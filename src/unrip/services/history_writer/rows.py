@@ -1,0 +1,89 @@
+"""Records to rows. What is no event is set aside with a dead letter, and beats are thinned out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from unrip.bus.ports import Record
+from unrip.domain.status import ServiceStatus
+from unrip.messages.codec import decode_event
+from unrip.messages.envelope import Envelope, InvalidMessage
+from unrip.messages.topics import DEAD_LETTER
+from unrip.service.contract import Count, Effect, Log
+from unrip.service.dead_letters import dead_letter_of_record
+from unrip.store.history import InvalidRecord, Position, TopicBatch
+from unrip.store.history_tables import HistoryRow, row_of
+
+#: An unchanged beat of an instance is stored this often (blueprint, section 10).
+BEAT_EVERY = timedelta(minutes=1)
+
+
+class Beats:
+    """Which beats say something new."""
+
+    def __init__(self) -> None:
+        #: Instance to its last stored beat and when that was.
+        self._stored: dict[str, tuple[ServiceStatus, datetime]] = {}
+
+    def worth_storing(self, beat: ServiceStatus, at: datetime) -> bool:
+        """Anything but lag and the height of the ledger's block has changed, or a minute has passed."""
+        told = _without_clockwork(beat)
+        last = self._stored.get(beat.instance)
+        if last is not None and last[0] == told and at - last[1] < BEAT_EVERY:
+            return False
+        # An instance that is silent for longer would be stored anyway, so it need not be remembered.
+        self._stored = {name: kept for name, kept in self._stored.items() if at - kept[1] < BEAT_EVERY}
+        self._stored[beat.instance] = (told, at)
+        return True
+
+
+def _without_clockwork(beat: ServiceStatus) -> ServiceStatus:
+    """The beat without what moves by itself, as stamps do."""
+    ledger = None if beat.ledger is None else msgspec.structs.replace(beat.ledger, height=0)
+    return msgspec.structs.replace(beat, lag=None, ledger=ledger)
+
+
+def batch_of(records: Iterable[Record], position: Position | None, beats: Beats) -> tuple[TopicBatch, list[Effect]]:
+    """One topic's records, at least one, as a batch to write, and what is to be told about those that are no events."""
+    rows: list[HistoryRow] = []
+    invalid: list[InvalidRecord] = []
+    effects: list[Effect] = []
+    for record in records:
+        try:
+            message = decode_event(record.topic, record.value)
+        except InvalidMessage as error:
+            invalid.append(InvalidRecord(offset=record.offset, reason=str(error), data=record.value))
+            effects += _told_about(record, str(error))
+            continue
+        if _worth_storing(message, beats):
+            rows.append(row_of(record.topic, record.offset, message, record.value))
+    batch = TopicBatch(
+        topic=record.topic,
+        topic_id=record.topic_id,
+        expected_offset=None if position is None else position.next_offset,
+        next_offset=record.offset + 1,
+        rows=tuple(rows),
+        invalid=tuple(invalid),
+    )
+    return batch, effects
+
+
+def _worth_storing(message: Envelope[object], beats: Beats) -> bool:
+    payload = message.payload
+    return not isinstance(payload, ServiceStatus) or beats.worth_storing(payload, message.observed_at)
+
+
+def _told_about(record: Record, reason: str) -> list[Effect]:
+    """A dead letter that is itself no event gets none: a letter about it could be the next such one, for ever."""
+    log = Log(
+        event="invalid_message",
+        level="warning",
+        component="history",
+        topic=record.topic,
+        body={"offset": record.offset, "reason": reason},
+    )
+    letters = [] if record.topic == DEAD_LETTER.name else [dead_letter_of_record(record, reason)]
+    return [Count(name="records_invalid", labels={"topic": record.topic}), log, *letters]
