@@ -78,11 +78,13 @@ def as_json(chain: Chain) -> dict[str, Any]:
 
 
 def printed(chain: Chain) -> RenderableType:
-    """The chain as people read it. Amounts are in smallest units."""
-    parts: list[RenderableType] = [f"quote {chain.quote_id}: {chain.outcome}"]
+    """The chain as people read it. Amounts are in smallest units.
+
+    What came from outside is `Text`: it must not be read as markup.
+    """
+    parts: list[RenderableType] = [Text(f"quote {chain.quote_id}: {chain.outcome}")]
     facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for topic, fact in _facts(chain):
-        # Text, since what a taker wrote must not be read as markup.
         facts.add_row(f"  {topic}", Text(fact))
     parts.append(facts)
     if chain.decision is not None:
@@ -203,5 +205,5 @@ def _times(chain: Chain) -> Table:
     """When each stage was reached, and the time since the one before."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for stage in chain.stages:
-        table.add_row(f"    {_clock(stage.at)}", f"+{stage.ms:.1f} ms", stage.stage)
+        table.add_row(f"    {_clock(stage.at)}", f"+{stage.ms:.1f} ms", Text(stage.stage))
     return table

@@ -29,7 +29,18 @@ class Column(Value):
         value = payload
         for step in self.path.split("."):
             value = getattr(value, step, None)
+        if self.type == "numeric" and value is not None:
+            return str(value)
         return without_nul(value) if isinstance(value, str) else value
+
+    @property
+    def cast(self) -> str:
+        """From the parameter's type to an array of the column's.
+
+        A number travels as text and is read by PostgreSQL, which refuses what it cannot hold: the driver's own encoding
+        would make another number of it.
+        """
+        return "::text[]::numeric[]" if self.type == "numeric" else f"::{self.type}[]"
 
 
 class HistoryTable(Value):
@@ -56,13 +67,17 @@ class HistoryRow(Value):
     values: tuple[Any, ...]
 
 
-def _table(name: str, **columns: str) -> HistoryTable:
+def _columns(**columns: str) -> tuple[Column, ...]:
     """A column is `name="type"`, or `name="type path.to.it"` where the field is called otherwise or lies deeper."""
     made = []
-    for column, description in columns.items():
+    for name, description in columns.items():
         kind, _, path = description.partition(" ")
-        made.append(Column(name=column, type=kind, path=path or column))
-    return HistoryTable(name=name, columns=tuple(made))
+        made.append(Column(name=name, type=kind, path=path or name))
+    return tuple(made)
+
+
+def _table(name: str, **columns: str) -> HistoryTable:
+    return HistoryTable(name=name, columns=_columns(**columns))
 
 
 TABLES: dict[str, HistoryTable] = {
@@ -203,16 +218,16 @@ TABLES: dict[str, HistoryTable] = {
 }
 
 #: What every table has, in the order of `HistoryRow`'s fields, before the columns of its own.
-_ENVELOPE = {
-    "event_id": "text",
-    "offset": "bigint",
-    "correlation_id": "text",
-    "causation_id": "text",
-    "observed_at": "timestamptz",
-    "published_at": "timestamptz",
-    "payload_digest": "bytea",
-    "event": "jsonb",
-}
+ENVELOPE = _columns(
+    event_id="text",
+    offset="bigint",
+    correlation_id="text",
+    causation_id="text",
+    observed_at="timestamptz",
+    published_at="timestamptz",
+    payload_digest="bytea",
+    event="jsonb",
+)
 
 
 def row_of(topic: str, offset: int, message: Envelope[Any], data: bytes) -> HistoryRow:
@@ -232,9 +247,9 @@ def row_of(topic: str, offset: int, message: Envelope[Any], data: bytes) -> Hist
 
 def insert_statement(table: HistoryTable) -> str:
     """Insert any number of rows, one array per column after `$1`, the topic's id. The first row of an id stays."""
-    columns = _ENVELOPE | {column.name: column.type for column in table.columns}
-    names = ", ".join(f'"{name}"' for name in columns)
-    arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(columns.values(), start=2))
+    columns = (*ENVELOPE, *table.columns)
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    arrays = ", ".join(f"${number}{column.cast}" for number, column in enumerate(columns, start=2))
     # Every name is one of the constants above.
     return (
         f"INSERT INTO history.{table.name} (topic_id, {names}) "  # noqa: S608
@@ -244,7 +259,7 @@ def insert_statement(table: HistoryTable) -> str:
 
 def insert_arguments(topic_id: str, rows: tuple[HistoryRow, ...]) -> list[Any]:
     """The arguments of `insert_statement`."""
-    fixed = [[getattr(row, name) for row in rows] for name in _ENVELOPE]
+    fixed = [[getattr(row, column.name) for row in rows] for column in ENVELOPE]
     own = [list(column) for column in zip(*(row.values for row in rows), strict=True)]
     return [topic_id, *fixed, *own]
 

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope, InvalidMessage
@@ -98,7 +99,7 @@ class Queries:
             parts[row["part"]].append(_event(_PARTS[row["part"]], row["event"]))
         results = tuple(parts.pop("result"))
         single = {part: found[0] for part, found in parts.items() if found}
-        return Chain(quote_id=quote_id, results=results, **single) if rows else None  # type: ignore[arg-type]
+        return Chain(quote_id=quote_id, results=results, **single) if rows else None
 
     async def until_complete(self, quote_id: str, *, bound_s: float) -> Chain:
         """The chain once it has ended and lacks nothing, or as it is when the bound is over."""
@@ -120,7 +121,7 @@ class Queries:
 
     async def newest_settled(self) -> tuple[str, ...]:
         """The quote that settled last, per direction."""
-        return tuple(row["quote_id"] for row in await self._fetch("newest_settled"))
+        return tuple(row["quote_id"] for row in await self._fetch("newest_settled", list(Direction)))
 
     async def newest_refusal(self) -> dict[str, Any] | None:
         """The event of the decision that refused last."""

@@ -97,6 +97,7 @@ class HistoryWriter(Logic):
                 self._active = event.active
             case DatabaseChanged():
                 self._database_up = event.up
+                return self._go_on() if event.up else []
             case Draining():
                 self._draining = True
             case Control(action="pause" | "resume"):

@@ -26,7 +26,7 @@ SELECT quote_id, to_jsonb(chain) AS row FROM history.trade_chain AS chain WHERE 
 
 -- newest_settled --
 SELECT newest.quote_id
-  FROM (VALUES ('base_in'), ('base_out')) AS side (direction)
+  FROM UNNEST($1::text[]) AS side (direction)
  CROSS JOIN LATERAL (
        SELECT quote_id FROM history.trade_result AS r
         WHERE r.state = 'settled' AND r.direction = side.direction ORDER BY published_at DESC LIMIT 1
