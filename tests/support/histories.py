@@ -93,7 +93,8 @@ class PostgresStore:
         return self._sinks[-1]
 
     async def events(self, topic: str) -> list[tuple[int, dict[str, Any]]]:
-        rows = await self.rows(f'SELECT "offset", event FROM history.{TABLES[topic].name} ORDER BY "offset"')
+        query = 'SELECT "offset", event FROM history.{} ORDER BY "offset"'
+        rows = await self.rows(query.format(TABLES[topic].name))
         return [(row["offset"], msgspec.json.decode(row["event"])) for row in rows]
 
     async def conflicts(self) -> list[tuple[str, str, int, dict[str, Any]]]:

@@ -92,9 +92,9 @@ class Chain(Value):
         """Every stage in the order of time: the stamps that the events carry along, and when each was published."""
         stamps: dict[str, datetime] = {}
         for name, event in self._events():
-            stamps.setdefault(f"{name} published", event.published_at)
             for stage, at in event.stages.items():
                 stamps[stage] = min(at, stamps.get(stage, at))
+            stamps.setdefault(f"{name} published", event.published_at)
         ordered = sorted(stamps.items(), key=lambda stamp: stamp[1])
         before = [at for _, at in ordered[:1] + ordered[:-1]]
         return tuple(

@@ -122,7 +122,7 @@ def test_instances_are_told_apart() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 40)), max_size=60))
 def test_what_is_left_out_could_be_told_from_what_is_stored(steps: list[tuple[int, bool, int]]) -> None:
-    """At any instant the last stored beat of an instance says what its last beat said, and is not older than a minute."""
+    """The last stored beat of an instance says what its last beat said, and is never older than a minute."""
     beats, kept, at = Beats(), dict[str, tuple[ServiceStatus, datetime]](), NOW
     for number, ready, pause_s in steps:
         at += timedelta(seconds=pause_s)

@@ -40,7 +40,7 @@ from unrip.store.history_tables import TABLES
 MakeConsumer = Callable[[OnRecords, OnTopicLost], Consumer]
 
 #: How often the ends of the topics are asked for, and topics that could not be subscribed are tried again.
-_LOOK_S = 1.0
+LOOK_S = 1.0
 
 
 class Archivist:
@@ -92,8 +92,9 @@ class TopicReader:
     The consumer waits in our callback until the logic has had the batch written. This is the backpressure.
     """
 
-    def __init__(self, make_consumer: MakeConsumer, *, emit: Emit) -> None:
+    def __init__(self, make_consumer: MakeConsumer, *, emit: Emit, look_s: float = LOOK_S) -> None:
         self._make_consumer = make_consumer
+        self._look_s = look_s
         self._emit = emit
         self._started = asyncio.Event()
         self._taken = asyncio.Event()
@@ -120,7 +121,7 @@ class TopicReader:
             while self._fault is None:
                 await self._subscribe(consumer)
                 await self._look_at_ends(consumer)
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(self._look_s)
         finally:
             await consumer.stop()
         raise self._fault
