@@ -1,23 +1,35 @@
-"""`unrip explain`: one quote, end to end."""
+"""`unrip explain`: why one quote did or did not become a trade."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from unrip.cli.desk import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
+from unrip.domain.attempt import TradeResult
+from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
+from unrip.domain.demand import SwapDemand
+from unrip.domain.inventory import IntentInventory
+from unrip.domain.market import MarketPrice
+from unrip.domain.values import format_rate
+from unrip.messages.envelope import Envelope
 from unrip.service.jsonable import jsonable
-from unrip.store.queries import Chain, Queries
+from unrip.store.chain import Chain
+from unrip.store.queries import Queries
 
 _console = Console(highlight=False)
+_HINTS = 3
 
 
 def explain(
@@ -25,9 +37,8 @@ def explain(
     config: ConfigOption = None,
     json_output: JsonOption = False,  # noqa: FBT002 - Typer's form
 ) -> None:
-    """Why a quote did or did not become a trade. Exit 1 when it is unknown or its record has a hole."""
-    url = settings_of(config).postgres_url()
-    chain = asyncio.run(_chain(url, quote_id))
+    """Why a quote did or did not become a trade. Exit 0 when its record is complete, 1 when not, or when unknown."""
+    chain = asyncio.run(find_chain(settings_of(config).postgres_url(), quote_id))
     if json_output:
         typer.echo(json.dumps(as_json(chain), indent=2))
     else:
@@ -35,67 +46,164 @@ def explain(
     raise typer.Exit(Exit.NO if chain.missing else Exit.OK)
 
 
-async def _chain(url: str, prefix: str) -> Chain:
+async def find_chain(url: str, prefix: str) -> Chain:
+    """The chain of the one quote whose id begins so.
+
+    Raises:
+        CommandFailed: there is none, or more than one.
+        StoreError: PostgreSQL cannot be used.
+
+    """
     async with Queries.connect(url) as queries:
         found = await queries.find(prefix)
-        if not found:
-            raise CommandFailed(f"PostgreSQL knows no quote {prefix!r}; is the history writer behind?", code=Exit.NO)
-        if len(found) > 1:
-            raise CommandFailed(f"several quotes begin with {prefix!r}: give more of the id", code=Exit.USAGE)
-        return await queries.chain(found[0])
+        quote_id = prefix if prefix in found or len(found) != 1 else found[0]
+        if len(found) > 1 and quote_id not in found:
+            raise CommandFailed(
+                f"several quotes begin with {prefix!r}, such as {', '.join(found[:_HINTS])}: give more of the id",
+                code=Exit.USAGE,
+            )
+        chain = await queries.chain(quote_id)
+        if chain is None:
+            latest = ", ".join(line.quote_id for line in await queries.latest_quotes(_HINTS)) or "none"
+            raise CommandFailed(
+                f"PostgreSQL knows no quote that begins with {prefix!r}; the latest decided are: {latest}", code=Exit.NO
+            )
+        return chain
 
 
 def as_json(chain: Chain) -> dict[str, Any]:
     """The whole chain with what follows from it."""
     told: dict[str, Any] = jsonable(chain)
-    return {**told, "outcome": chain.outcome, "missing": list(chain.missing), "stages_ms": chain.stages_ms}
+    return {**told, "outcome": chain.outcome, "missing": list(chain.missing), "stages": jsonable(chain.stages)}
 
 
 def printed(chain: Chain) -> RenderableType:
-    """The chain as people read it."""
-    parts: list[RenderableType] = [f"quote {chain.quote_id}: {chain.outcome}"]
-    if chain.demand is not None:
-        demand = chain.demand.payload
-        fixed = f"gives {demand.amount_in}" if demand.amount_in is not None else f"wants {demand.amount_out}"
-        parts.append(
-            f"  asked     {demand.received_at:%Y-%m-%d %H:%M:%S.%f} by {demand.partner_id or 'unknown'}: {fixed} "
-            f"({demand.asset_in} → {demand.asset_out}), answer by {demand.answer_by:%H:%M:%S.%f}"
-        )
+    """The chain as people read it. Amounts are in smallest units.
+
+    What came from outside is `Text`: it must not be read as markup.
+    """
+    parts: list[RenderableType] = [Text(f"quote {chain.quote_id}: {chain.outcome}")]
+    facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for topic, fact in _facts(chain):
+        facts.add_row(f"  {topic}", Text(fact))
+    parts.append(facts)
     if chain.decision is not None:
-        parts += _decision(chain.decision.payload)
-    if chain.command is not None:
-        command = chain.command.payload
-        parts.append(
-            f"  command   {command.command_id}: receive {command.amount_in}, spend {command.amount_out}, "
-            f"offer until {command.offer_deadline:%H:%M:%S.%f}"
-        )
-    for result in chain.results:
-        state = result.payload
-        why = f" ({state.reason})" if state.reason else ""
-        evidence = state.evidence
-        proof = (
-            f", block {evidence.height}, nonce used: {evidence.nonce_used}, tx {evidence.tx_hash}" if evidence else ""
-        )
-        parts.append(f"  {state.state:9} {result.published_at:%H:%M:%S.%f}{why}{proof}")
-    if chain.stages_ms:
-        spent = ", ".join(f"{stage} +{milliseconds:.1f} ms" for stage, milliseconds in chain.stages_ms.items())
-        parts.append(f"  time      received, {spent}")
-    parts.append(f"  missing   {', '.join(chain.missing) or 'nothing'}")
+        parts += ["  guards", _guards(chain.decision.payload)]
+    if chain.stages:
+        parts += ["  time", _times(chain)]
+    parts.append(f"  missing  {', '.join(chain.missing) or 'nothing'}")
     return Group(*parts)
 
 
-def _decision(decision: Decision) -> list[RenderableType]:
-    """The verdict, its numbers, and the guards: those that refused first."""
-    lines: list[RenderableType] = [
-        f"  decided   {'accepted' if decision.accepted else f'refused: {decision.reason}'} at "
-        f"{decision.decided_at:%H:%M:%S.%f}; edge {decision.gross_edge}, threshold {decision.edge_threshold}, "
-        f"notional {decision.notional_eur} EUR",
-        f"  price     fair {decision.fair_rate} from {decision.price_source}, {decision.price_age_ms} ms old"
-        f"{', degraded' if decision.price_degraded else ''}; EUR per EURe assumed {decision.eure_eur_assumption}",
-        f"  inventory {decision.inventory_age_ms} ms old; required {decision.required}, spendable {decision.spendable}",
+def _facts(chain: Chain) -> Iterator[tuple[str, str]]:
+    if chain.demand is not None:
+        yield "asked", _asked(chain.demand.payload)
+    if chain.price is not None:
+        yield "price", _price(chain.price)
+    if chain.inventory is not None:
+        yield "inventory", _inventory(chain.inventory)
+    if chain.decision is not None:
+        yield "decided", _decided(chain.decision.payload)
+    if chain.command is not None:
+        yield "command", _commanded(chain.command.payload)
+    for result in chain.results:
+        yield str(result.payload.state), _result(result)
+
+
+def _clock(instant: datetime | None) -> str:
+    return "unknown" if instant is None else f"{instant:%H:%M:%S.%f}"
+
+
+def _or_unknown(value: object) -> str:
+    return "unknown" if value is None else str(value)
+
+
+def _asked(demand: SwapDemand) -> str:
+    fixed = f"gives {demand.amount_in}" if demand.amount_in is not None else f"wants {_or_unknown(demand.amount_out)}"
+    return (
+        f"{demand.received_at:%Y-%m-%d} {_clock(demand.received_at)} by {demand.partner_id or 'somebody'}, "
+        f"{demand.direction}: {fixed} ({demand.asset_in} → {demand.asset_out}), "
+        f"valid {demand.min_deadline_ms} ms, answer by {_clock(demand.answer_by)}"
+    )
+
+
+def _price(event: Envelope[MarketPrice]) -> str:
+    price = event.payload
+    kraken, second = price.kraken, price.coingecko
+    sources = [
+        f"kraken bid {kraken.bid} ask {kraken.ask} ({kraken.transport}, {price.kraken_health})"
+        if kraken is not None
+        else f"kraken {price.kraken_health}",
+        f"coingecko {second.btc_eur} ({price.coingecko_health})"
+        if second is not None
+        else f"coingecko {price.coingecko_health}",
     ]
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    return (
+        f"fair {_or_unknown(price.fair_rate)} {price.pair} at {_clock(event.observed_at)}; {'; '.join(sources)}; "
+        f"EUR per EURe assumed {price.eure_eur_assumption}, observed {_or_unknown(price.eure_eur_observed)}"
+    )
+
+
+def _inventory(event: Envelope[IntentInventory]) -> str:
+    snapshot = event.payload
+    credited = ", ".join(f"{asset} {amount}" for asset, amount in snapshot.credited.items()) or "nothing"
+    pending = "unknown" if snapshot.pending is None else _amounts(snapshot.pending.deposits)
+    return f"block {snapshot.height} at {_clock(snapshot.block_time)}: credited {credited}; pending in: {pending}"
+
+
+def _amounts(amounts: dict[str, Any]) -> str:
+    return ", ".join(f"{asset} {amount}" for asset, amount in amounts.items()) or "nothing"
+
+
+def _decided(decision: Decision) -> str:
+    verdict = "accepted" if decision.accepted else f"refused: {decision.reason}"
+    edge = "unknown" if decision.gross_edge is None else format_rate(decision.gross_edge)
+    return (
+        f"{_clock(decision.decided_at)} {verdict}; edge {edge}, threshold {format_rate(decision.edge_threshold)}; "
+        f"rate {_or_unknown(decision.implied_rate)} against fair {_or_unknown(decision.fair_rate)}; "
+        f"notional {_or_unknown(decision.notional_eur)} EUR; required {_or_unknown(decision.required)}, "
+        f"spendable {_or_unknown(decision.spendable)}; price {_or_unknown(decision.price_age_ms)} ms old"
+        f"{', without a second opinion' if decision.price_degraded else ''}, "
+        f"inventory {_or_unknown(decision.inventory_age_ms)} ms old"
+    )
+
+
+def _commanded(command: TradeCommand) -> str:
+    return (
+        f"{command.command_id}: receive {command.amount_in} {command.asset_in}, "
+        f"spend {command.amount_out} {command.asset_out}, offer until {_clock(command.offer_deadline)}"
+    )
+
+
+def _result(event: Envelope[TradeResult]) -> str:
+    result = event.payload
+    parts = [_clock(event.published_at)]
+    if result.reason is not None:
+        parts.append(", ".join([result.reason, *(f"{name} {value}" for name, value in result.numbers.items())]))
+    if result.response is not None:
+        parts.append(f"the relay said {result.response.text!r} (code {_or_unknown(result.response.code)})")
+    if (evidence := result.evidence) is not None:
+        used = "used" if evidence.nonce_used else "unused"
+        parts.append(f"block {evidence.height} at {_clock(evidence.block_time)}: nonce {used}")
+        if evidence.tx_hash is not None:
+            parts.append(f"transaction {evidence.tx_hash}")
+        if evidence.diff is not None:
+            parts.append(f"moved {_amounts(evidence.diff)}")
+    return "; ".join(parts)
+
+
+def _guards(decision: Decision) -> Table:
+    """All guards with their numbers, those that refused first."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for guard in sorted(decision.guards, key=lambda guard: guard.passed):
         numbers = ", ".join(f"{name} {value}" for name, value in guard.numbers.items())
-        table.add_row("", "passed" if guard.passed else "REFUSED", guard.reason, numbers)
-    return [*lines, table]
+        table.add_row("    passed" if guard.passed else "    REFUSED", str(guard.reason), Text(numbers))
+    return table
+
+
+def _times(chain: Chain) -> Table:
+    """When each stage was reached, and the time since the one before."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for stage in chain.stages:
+        table.add_row(f"    {_clock(stage.at)}", f"+{stage.ms:.1f} ms", Text(stage.stage))
+    return table

@@ -1,9 +1,14 @@
-"""The record of every topic: rows and reading positions in one transaction, first record wins."""
+"""The record of every topic: rows and the reader's offsets in one transaction; the first record of an id stays.
+
+Errors of the history, both of them refusals:
+
+* AnotherWriter     an offset is not where this writer left it: somebody else writes, too
+* TopicReplaced     a topic has another id than the stored one: its offsets mean other records
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol
 
 import asyncpg
@@ -11,59 +16,21 @@ import asyncpg
 from unrip.domain.values import Value
 from unrip.store.connection import give_back, pool
 from unrip.store.errors import StoreRefused, named_errors
+from unrip.store.history_tables import INSERTS, TABLES, HistoryRow, insert_arguments
+from unrip.store.nul import without_nul
 from unrip.store.sql import statements
 
-#: Topic to its table in the schema `history`.
-TABLES = {
-    "raw.near_intents.quote": "raw_quote",
-    "raw.near_intents.quote_status": "raw_quote_status",
-    "norm.swap_demand": "swap_demand",
-    "ref.market_price": "market_price",
-    "state.intent_inventory": "intent_inventory",
-    "state.treasury": "treasury",
-    "ops.liquidity_action": "liquidity_action",
-    "decision.trade_decision": "trade_decision",
-    "cmd.execute_trade": "execute_trade",
-    "exec.trade_result": "trade_result",
-    "ops.control_action": "control_action",
-    "ops.service_status": "service_status",
-    "dlq.invalid_message": "dead_letter",
-}
+#: PostgreSQL cannot hold what a row says: a number, text or index entry beyond its limits. The driver says so by a
+#: `ValueError` where it notices first.
+_UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError)
 
 
-class HistoryRow(Value):
-    """One event on its way into its table."""
-
-    event_id: str
-    offset: int
-    correlation_id: str
-    causation_id: str | None
-    observed_at: datetime
-    published_at: datetime
-    #: SHA-256 of the payload's canonical bytes: equal for a repeat, whatever its stamps.
-    payload_digest: bytes
-    #: The whole event as JSON.
-    event: str
+class AnotherWriter(StoreRefused):
+    """Nothing of the batch was written; the offsets must be loaded again before the next one."""
 
 
-class TopicBatch(Value):
-    """What was read of one topic: some of it becomes rows, all of it moves the position."""
-
-    topic: str
-    topic_id: str
-    #: The offset of the first record that was read, None before the first batch ever.
-    expected_offset: int | None
-    next_offset: int
-    rows: tuple[HistoryRow, ...]
-
-
-class WriteReport(Value):
-    """What a batch became."""
-
-    written: int
-    duplicates: int
-    #: Ids that came again with another payload.
-    conflicts: tuple[str, ...]
+class TopicReplaced(StoreRefused):
+    """Nothing of the batch was written; an operator must decide about the topic."""
 
 
 class Position(Value):
@@ -73,103 +40,174 @@ class Position(Value):
     next_offset: int
 
 
-class HistorySink(Protocol):
-    """What the history writer asks of the store."""
+class InvalidRecord(Value):
+    """A record that is no event of its topic, byte for byte."""
 
-    async def positions(self) -> dict[str, Position]:
-        """Where each topic was left; topics that were never read are missing."""
+    offset: int
+    reason: str
+    data: bytes
+
+
+class TopicBatch(Value):
+    """What was read of one topic. Some of it becomes rows; all of it moves the offset."""
+
+    topic: str
+    topic_id: str
+    #: Where this writer left the topic, None when it never stood in the history.
+    expected_offset: int | None
+    next_offset: int
+    rows: tuple[HistoryRow, ...]
+    invalid: tuple[InvalidRecord, ...] = ()
+
+
+class WriteReport(Value):
+    """What a batch became."""
+
+    written: int = 0
+    #: Ids that had their row already, conflicts among them.
+    duplicates: int = 0
+    #: Ids that came again with another payload; kept aside.
+    conflicts: tuple[str, ...] = ()
+    #: Why PostgreSQL could not hold a row, by its id; kept aside byte for byte.
+    unstorable: dict[str, str] = {}
+
+    def plus(self, other: WriteReport) -> WriteReport:
+        """Both together."""
+        return WriteReport(
+            written=self.written + other.written,
+            duplicates=self.duplicates + other.duplicates,
+            conflicts=self.conflicts + other.conflicts,
+            unstorable=self.unstorable | other.unstorable,
+        )
+
+
+class HistorySink(Protocol):
+    """What the history writer asks of the store. Every call may be made again after an unknown outcome."""
+
+    async def offsets(self) -> dict[str, Position]:
+        """Where each topic was left; topics that were never read are missing.
+
+        Raises:
+            StoreUnavailable: nobody answered.
+
+        """
         ...
 
     async def write(self, batches: Sequence[TopicBatch]) -> WriteReport:
-        """Write rows and positions in one transaction; the same call twice leaves what one call leaves.
+        """Write rows and offsets in one transaction; the same call twice leaves what one call leaves.
 
         Raises:
             StoreUnavailable: the outcome is unknown.
-            StoreRefused: another writer has moved a position.
+            AnotherWriter: an offset was moved by somebody else.
+            TopicReplaced: a topic has another id than the stored one.
 
         """
         ...
 
 
 class PostgresHistory:
-    """The history in PostgreSQL; see `HistorySink`."""
+    """The history in PostgreSQL; see `HistorySink`. `writer` names the instance."""
 
-    def __init__(self, url: str) -> None:
-        self._pool = pool(url, application="history writer", size=2, statement_timeout_ms=10_000)
+    def __init__(self, url: str, *, writer: str, statement_timeout_ms: int = 5_000) -> None:
+        self._pool = pool(url, application="history writer", size=1, statement_timeout_ms=statement_timeout_ms)
+        self._writer = writer
 
-    async def positions(self) -> dict[str, Position]:
+    async def offsets(self) -> dict[str, Position]:
         """Where each topic was left."""
-        with named_errors("reading positions"):
+        with named_errors("loading offsets"):
             await self._pool
             rows = await self._pool.fetch(statements("history")["offsets"])
         return {row["topic"]: Position(topic_id=row["topic_id"], next_offset=row["next_offset"]) for row in rows}
 
     async def write(self, batches: Sequence[TopicBatch]) -> WriteReport:
-        """Write rows and positions in one transaction."""
+        """Write rows and offsets in one transaction.
+
+        A row that PostgreSQL cannot hold would keep every other from being written for ever. So the batch is then
+        written row by row, and that row goes where invalid records go.
+        """
         with named_errors("writing history"):
             await self._pool
-            async with self._pool.acquire() as connection, connection.transaction():
-                reports = [await self._write(connection, batch) for batch in batches]
-        return WriteReport(
-            written=sum(report.written for report in reports),
-            duplicates=sum(report.duplicates for report in reports),
-            conflicts=tuple(conflict for report in reports for conflict in report.conflicts),
-        )
+            try:
+                return await self._write(batches, one_by_one=False)
+            except _UNSTORABLE:
+                return await self._write(batches, one_by_one=True)
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Give the connection back."""
         give_back(self._pool)
 
-    async def _write(self, connection: asyncpg.Connection, batch: TopicBatch) -> WriteReport:
-        await self._advance(connection, batch)
-        if not batch.rows:
-            return WriteReport(written=0, duplicates=0, conflicts=())
-        named, table = statements("history"), TABLES[batch.topic]
-        ids = [row.event_id for row in batch.rows]
-        offsets = [row.offset for row in batch.rows]
-        digests = [row.payload_digest for row in batch.rows]
-        events = [row.event for row in batch.rows]
-        written = await connection.fetch(
-            named["insert"].format(table=table),
-            ids,
+    async def _write(self, batches: Sequence[TopicBatch], *, one_by_one: bool) -> WriteReport:
+        report = WriteReport()
+        async with self._pool.acquire() as connection, connection.transaction():
+            for batch in batches:
+                await self._advance(connection, batch)
+                await _set_aside(connection, batch, batch.invalid)
+                insert = _insert_one_by_one if one_by_one else _insert
+                report = report.plus(await insert(connection, batch, batch.rows))
+        return report
+
+    async def _advance(self, connection: asyncpg.Connection, batch: TopicBatch) -> None:
+        """Compare and set. Ours already, exactly as asked: the same write was committed without our hearing of it."""
+        arguments = (batch.topic, batch.topic_id, batch.expected_offset, batch.next_offset, self._writer)
+        if await connection.fetchval(statements("history")["advance"], *arguments):
+            return
+        stored = await connection.fetchrow(statements("history")["offset_of"], batch.topic)
+        found = (stored["topic_id"], stored["next_offset"], stored["writer"]) if stored else None
+        if found != (batch.topic_id, batch.next_offset, self._writer):
+            raise not_as_left(batch, found)
+
+
+def not_as_left(batch: TopicBatch, found: tuple[str, int, str] | None) -> StoreRefused:
+    """Name what is wrong with the stored topic id, offset and writer."""
+    if found is not None and found[0] != batch.topic_id:
+        return TopicReplaced(f"{batch.topic} has the id {batch.topic_id}, the history was written from {found[0]}")
+    where = "nowhere" if found is None else f"at offset {found[1]}, moved by {found[2]}"
+    return AnotherWriter(f"{batch.topic} was left at offset {batch.expected_offset}, it stands {where}")
+
+
+async def _insert(connection: asyncpg.Connection, batch: TopicBatch, rows: tuple[HistoryRow, ...]) -> WriteReport:
+    if not rows:
+        return WriteReport()
+    done: str = await connection.execute(INSERTS[batch.topic], *insert_arguments(batch.topic_id, rows))
+    written = int(done.rpartition(" ")[2])
+    conflicts: tuple[str, ...] = ()
+    if written < len(rows):
+        found = await connection.fetch(
+            statements("history")["keep_conflicts"].format(table=TABLES[batch.topic].name),
+            batch.topic,
             batch.topic_id,
-            offsets,
-            [row.correlation_id for row in batch.rows],
-            [row.causation_id for row in batch.rows],
-            [row.observed_at for row in batch.rows],
-            [row.published_at for row in batch.rows],
-            digests,
-            events,
+            [row.event_id for row in rows],
+            [row.offset for row in rows],
+            [row.payload_digest for row in rows],
+            [row.event for row in rows],
         )
-        if len(written) == len(batch.rows):
-            return WriteReport(written=len(written), duplicates=0, conflicts=())
-        conflicts = await connection.fetch(
-            named["insert_conflicts"].format(table=table), batch.topic, batch.topic_id, ids, offsets, digests, events
-        )
-        return WriteReport(
-            written=len(written),
-            duplicates=len(batch.rows) - len(written),
-            conflicts=tuple(row["event_id"] for row in conflicts),
-        )
+        conflicts = tuple(row["event_id"] for row in found)
+    return WriteReport(written=written, duplicates=len(rows) - written, conflicts=conflicts)
 
-    @staticmethod
-    async def _advance(connection: asyncpg.Connection, batch: TopicBatch) -> None:
-        """Compare and set: a second writer finds another position than it expects, and nothing of it is written."""
-        named = statements("history")
-        if batch.expected_offset is None:
-            moved = await connection.fetchval(named["begin_topic"], batch.topic, batch.topic_id, batch.next_offset)
-        else:
-            moved = await connection.fetchval(
-                named["advance_topic"], batch.topic, batch.topic_id, batch.expected_offset, batch.next_offset
-            )
-        if moved is None and not await PostgresHistory._stands_at(connection, batch):
-            raise StoreRefused(
-                f"the position of {batch.topic} is not {batch.expected_offset} of topic {batch.topic_id} any more: "
-                "another history writer has moved it"
-            )
 
-    @staticmethod
-    async def _stands_at(connection: asyncpg.Connection, batch: TopicBatch) -> bool:
-        """The position is already behind this batch: the same write was committed without our hearing of it."""
-        row = await connection.fetchrow(statements("history")["position"], batch.topic)
-        return row is not None and (row["topic_id"], row["next_offset"]) == (batch.topic_id, batch.next_offset)
+async def _insert_one_by_one(
+    connection: asyncpg.Connection, batch: TopicBatch, rows: tuple[HistoryRow, ...]
+) -> WriteReport:
+    report = WriteReport()
+    for row in rows:
+        try:
+            async with connection.transaction():
+                report = report.plus(await _insert(connection, batch, (row,)))
+        except _UNSTORABLE as error:
+            reason = f"PostgreSQL cannot hold it: {error}"
+            record = InvalidRecord(offset=row.offset, reason=reason, data=row.event.encode())
+            await _set_aside(connection, batch, (record,))
+            report = report.plus(WriteReport(unstorable={row.event_id: reason}))
+    return report
+
+
+async def _set_aside(connection: asyncpg.Connection, batch: TopicBatch, records: tuple[InvalidRecord, ...]) -> None:
+    if records:
+        await connection.execute(
+            statements("history")["set_aside"],
+            batch.topic,
+            batch.topic_id,
+            [record.offset for record in records],
+            [without_nul(record.reason) for record in records],
+            [record.data for record in records],
+        )

@@ -16,7 +16,6 @@ from unrip.domain.values import Amount
 from unrip.messages.envelope import decode, encode
 from unrip.store.connection import give_back, pool
 from unrip.store.errors import named_errors
-from unrip.store.jsonb import storable
 from unrip.store.ledger import (
     ClaimKind,
     ClaimOutcome,
@@ -27,6 +26,7 @@ from unrip.store.ledger import (
     OutboxRow,
     rejection_of,
 )
+from unrip.store.nul import json_without_nul
 from unrip.store.sql import statements
 
 #: A claim, a note and the outbox may be under way at a time; one more for the check.
@@ -123,7 +123,7 @@ class PostgresLedger:
 
 
 def _json(value: object) -> str:
-    return storable(encode(value).decode())
+    return json_without_nul(encode(value).decode())
 
 
 def _outcome(row: asyncpg.Record) -> ClaimOutcome:

@@ -1,27 +1,21 @@
-"""Questions that operators ask of the record; nothing here writes."""
+"""Questions that operators ask of the record. Nothing here can write."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import pairwise
+from datetime import datetime
 from typing import Any
 
 import asyncpg
+import msgspec
 
-from unrip.domain.attempt import TradeResult
-from unrip.domain.command import TradeCommand
-from unrip.domain.decision import Decision
-from unrip.domain.demand import SwapDemand
-from unrip.domain.inventory import IntentInventory
-from unrip.domain.market import MarketPrice
+from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
 from unrip.messages.codec import decode_event
-from unrip.messages.envelope import Envelope
-from unrip.messages.payloads import RawQuote
+from unrip.messages.envelope import Envelope, InvalidMessage
 from unrip.messages.topics import (
     EXECUTE_TRADE,
     INTENT_INVENTORY,
@@ -30,12 +24,14 @@ from unrip.messages.topics import (
     SWAP_DEMAND,
     TRADE_DECISION,
     TRADE_RESULT,
+    Topic,
 )
+from unrip.store.chain import Chain
 from unrip.store.connection import connect
-from unrip.store.errors import named_errors
+from unrip.store.errors import StoreRefused, named_errors
 from unrip.store.sql import statements
 
-_TOPIC_OF = {
+_PARTS: dict[str, Topic] = {
     "quote": RAW_QUOTE,
     "demand": SWAP_DEMAND,
     "price": MARKET_PRICE,
@@ -44,66 +40,25 @@ _TOPIC_OF = {
     "command": EXECUTE_TRADE,
     "result": TRADE_RESULT,
 }
+#: `find` tells no more of them: a prefix that fits more is of no use.
+FOUND_MAX = 10
+_STATEMENT_TIMEOUT_MS = 30_000
 _POLL_S = 0.2
 
 
-class Chain(Value):
-    """Everything PostgreSQL has of one quote, in the order of its causes."""
+class QuoteLine(Value):
+    """One decided quote and what became of it; see the view `history.loss_ledger`."""
 
     quote_id: str
-    quote: Envelope[RawQuote] | None
-    demand: Envelope[SwapDemand] | None
-    price: Envelope[MarketPrice] | None
-    inventory: Envelope[IntentInventory] | None
-    decision: Envelope[Decision] | None
-    command: Envelope[TradeCommand] | None
-    results: tuple[Envelope[TradeResult], ...]
-
-    @property
-    def outcome(self) -> str:
-        """How it ended, or `open`."""
-        if self.decision is None:
-            return "not decided"
-        if not self.decision.payload.accepted:
-            return f"refused: {self.decision.payload.reason}"
-        for result in self.results:
-            if result.payload.state.terminal:
-                reason = f": {result.payload.reason}" if result.payload.reason else ""
-                return f"{result.payload.state}{reason}"
-        return "open"
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Records that must exist, given those that do. An open attempt lacks nothing."""
-        missing = [part for part in ("quote", "demand", "decision") if getattr(self, part) is None]
-        if self.decision is None:
-            return tuple(missing)
-        decision = self.decision.payload
-        if decision.price_id is not None and self.price is None:
-            missing.append("price")
-        if decision.inventory_id is not None and self.inventory is None:
-            missing.append("inventory")
-        if decision.accepted and self.command is None:
-            missing.append("command")
-        if self.command is not None and not self.results:
-            missing.append("result")
-        return tuple(missing)
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more will come."""
-        return self.outcome not in {"open", "not decided"}
-
-    @property
-    def stages_ms(self) -> dict[str, float]:
-        """Stage to the milliseconds since the one before it, from the stamps that every event carries."""
-        stamps = dict(self.results[-1].stages if self.results else self.decision.stages if self.decision else {})
-        ordered = sorted(stamps.items(), key=lambda item: item[1])
-        return {name: (at - before).total_seconds() * 1_000 for (_, before), (name, at) in pairwise(ordered)}
+    direction: str
+    decided_at: datetime
+    outcome: str
+    refused_by: str | None
+    reason: str | None
 
 
 class Queries:
-    """One read-only connection."""
+    """One read-only connection; `async with Queries.connect(url) as queries`."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
@@ -115,59 +70,79 @@ class Queries:
 
         Raises:
             StoreUnavailable: nobody answers.
+            StoreRefused: we are not let in.
 
         """
-        connection = await connect(url, application="queries", statement_timeout_ms=30_000)
+        connection = await connect(url, application="queries", statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
         try:
-            await connection.execute("SET default_transaction_read_only = on")
+            with named_errors("connecting"):
+                await connection.execute("SET default_transaction_read_only = on")
             yield cls(connection)
         finally:
-            await connection.close()
+            connection.terminate()
 
-    async def find(self, prefix: str) -> list[str]:
-        """Ids of quotes that begin with a prefix: none, the one, or two as a sign of many."""
+    async def find(self, prefix: str) -> tuple[str, ...]:
+        """Ids of quotes that begin with a prefix, at most `FOUND_MAX`."""
         escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return [row["quote_id"] for row in await self._fetch("find_quotes", escaped)]
+        return tuple(row["quote_id"] for row in await self._fetch("find_quotes", escaped, FOUND_MAX))
 
-    async def chain(self, quote_id: str) -> Chain:
-        """Everything of one quote; empty where nothing is known of it."""
-        parts: dict[str, list[Envelope[Any]]] = {name: [] for name in _TOPIC_OF}
-        for row in await self._fetch("chain_of", quote_id):
-            parts[row["part"]].append(decode_event(_TOPIC_OF[row["part"]].name, row["event"].encode()))
-        single = {name: (found[0] if found else None) for name, found in parts.items() if name != "result"}
-        return Chain(quote_id=quote_id, results=tuple(parts["result"]), **single)
+    async def chain(self, quote_id: str) -> Chain | None:
+        """Everything of one quote as of one instant, None when there is nothing.
+
+        Raises:
+            StoreRefused: a stored event cannot be read by this version.
+
+        """
+        parts: dict[str, list[Envelope[Any]]] = {part: [] for part in _PARTS}
+        rows = await self._fetch("chain_of", quote_id)
+        for row in rows:
+            parts[row["part"]].append(_event(_PARTS[row["part"]], row["event"]))
+        results = tuple(parts.pop("result"))
+        single = {part: found[0] for part, found in parts.items() if found}
+        return Chain(quote_id=quote_id, results=results, **single) if rows else None
 
     async def until_complete(self, quote_id: str, *, bound_s: float) -> Chain:
         """The chain once it has ended and lacks nothing, or as it is when the bound is over."""
         deadline = time.monotonic() + bound_s
         while True:
-            chain = await self.chain(quote_id)
-            if (chain.ended and not chain.missing) or time.monotonic() > deadline:
+            chain = await self.chain(quote_id) or Chain(quote_id=quote_id)
+            if (chain.ended and not chain.missing) or time.monotonic() >= deadline:
                 return chain
             await asyncio.sleep(_POLL_S)
 
-    async def policy(self, policy_hash: str) -> dict[str, Any] | None:
-        """The limits that a decision was made under."""
-        rows = await self._fetch("policy_of", policy_hash)
-        return json.loads(rows[0]["body"]) if rows else None
+    async def latest_quotes(self, limit: int) -> tuple[QuoteLine, ...]:
+        """The quotes that were decided last, newest first."""
+        return tuple(QuoteLine(**dict(row)) for row in await self._fetch("latest_quotes", limit))
 
     async def trade_rows(self, quote_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The joined rows of `history.trade_chain`."""
-        return [json.loads(row["row"]) for row in await self._fetch("trade_rows", list(quote_ids))]
+        """The joined rows of the view `history.trade_chain`, in the order asked for."""
+        rows = {row["quote_id"]: _json(row["row"]) for row in await self._fetch("trade_rows", list(quote_ids))}
+        return [rows[quote_id] for quote_id in quote_ids if quote_id in rows]
 
-    async def newest_settled(self) -> list[str]:
+    async def newest_settled(self) -> tuple[str, ...]:
         """The quote that settled last, per direction."""
-        return [row["quote_id"] for row in await self._fetch("newest_settled")]
+        return tuple(row["quote_id"] for row in await self._fetch("newest_settled", list(Direction)))
 
     async def newest_refusal(self) -> dict[str, Any] | None:
-        """The decision event that refused last."""
+        """The event of the decision that refused last."""
         rows = await self._fetch("newest_refusal")
-        return json.loads(rows[0]["event"]) if rows else None
+        return _json(rows[0]["event"]) if rows else None
 
-    async def newest_prices(self, limit: int) -> list[dict[str, Any]]:
-        """The newest price events."""
-        return [json.loads(row["event"]) for row in await self._fetch("newest_prices", limit)]
+    async def newest_prices(self, pair: str, limit: int) -> list[dict[str, Any]]:
+        """The newest price events of a pair, newest first."""
+        return [_json(row["event"]) for row in await self._fetch("newest_prices", pair, limit)]
 
     async def _fetch(self, name: str, *arguments: object) -> list[Any]:
         with named_errors(name.replace("_", " ")):
             return list(await self._connection.fetch(statements("queries")[name], *arguments))
+
+
+def _event(topic: Topic, event: str) -> Envelope[Any]:
+    try:
+        return decode_event(topic.name, event.encode())
+    except InvalidMessage as error:
+        raise StoreRefused(f"an event of {topic.name} in PostgreSQL cannot be read by this version: {error}") from None
+
+
+def _json(document: str) -> dict[str, Any]:
+    return msgspec.json.decode(document, type=dict[str, Any])

@@ -1,1 +1,1 @@
-"""history-writer: every topic into append-only PostgreSQL. No message bus, no decisions."""
+"""history-writer: every topic into append-only PostgreSQL. It is no message bus and decides nothing."""

@@ -6,31 +6,46 @@ from unrip.bus.ports import Record
 from unrip.domain.values import Value
 from unrip.store.history import Position, TopicBatch, WriteReport
 
+# --- effects ------------------------------------------------------------------------------------------------------
 
-class LoadPositions(Value):
-    """Effect: ask where each topic was left; `PositionsLoaded` or `StoreAway("load")` follows."""
+
+class LoadOffsets(Value):
+    """Effect: ask where each topic was left; `OffsetsLoaded` or `OffsetsNotLoaded` follows."""
 
 
 class StartReading(Value):
-    """Effect: read every topic from its position on; `BatchRead` follows again and again, one at a time."""
+    """Effect: read every topic from its offset on. `BatchRead` follows again and again, one at a time."""
 
-    positions: dict[str, Position]
+    offsets: dict[str, Position]
 
 
 class WriteBatch(Value):
-    """Effect: write rows and positions; `BatchWritten` or `StoreAway("write")` follows. Then the next batch is read."""
+    """Effect: write rows and offsets in one transaction; `BatchWritten` or `BatchNotWritten` follows."""
 
     batches: tuple[TopicBatch, ...]
 
 
-class PositionsLoaded(Value):
-    """Where each topic was left."""
+class ReadOn(Value):
+    """Effect: the last batch is done with; the next one may come."""
 
-    positions: dict[str, Position]
+
+# --- events -------------------------------------------------------------------------------------------------------
+
+
+class OffsetsLoaded(Value):
+    """Where each topic was left; topics that were never read are missing."""
+
+    offsets: dict[str, Position]
+
+
+class OffsetsNotLoaded(Value):
+    """PostgreSQL did not say where the topics were left."""
+
+    reason: str
 
 
 class BatchRead(Value):
-    """Records as read; nothing more is read until what became of them is committed."""
+    """Records as they stand on their topics. Nothing more is read before `ReadOn`."""
 
     records: tuple[Record, ...]
 
@@ -41,28 +56,33 @@ class BatchWritten(Value):
     report: WriteReport
 
 
-class StoreAway(Value):
-    """PostgreSQL did not answer: the same is asked again."""
+class BatchNotWritten(Value):
+    """The batch in flight is not known to be committed.
 
-    what: str
+    `unknown`: nobody answered, so it may be. Otherwise PostgreSQL refused it as a whole.
+    """
+
     reason: str
+    unknown: bool
+
+
+class ReadingFrom(Value):
+    """A topic is being read from this offset on; `lost` records before it were deleted unread, by retention."""
+
+    topic: str
+    topic_id: str
+    offset: int
+    lost: int
 
 
 class TopicStopped(Value):
-    """A topic can no longer be read; the others go on."""
+    """A topic is not what it was and is read no further; the others go on."""
 
     topic: str
     reason: str
 
 
-class RecordsLost(Value):
-    """Retention has deleted records before they were read."""
-
-    topic: str
-    count: int
-
-
-class EndsSeen(Value):
-    """The offset that each topic's next record will get."""
+class EndOffsets(Value):
+    """For each topic that is read the offset its next record will get."""
 
     ends: dict[str, int]

@@ -3,121 +3,169 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from unrip.bus.kafka_consumer import KafkaConsumer
-from unrip.bus.ports import BusError, BusUnavailable, OffsetOutOfRange, Record, Start, TopicMissing
-from unrip.net.tasks import Tasks
+from unrip.bus.ports import (
+    Assignment,
+    BusError,
+    BusUnavailable,
+    Consumer,
+    HandlerFailed,
+    OffsetOutOfRange,
+    OnRecords,
+    OnTopicLost,
+    Record,
+    Start,
+    TopicMissing,
+)
 from unrip.service.contract import Emit
 from unrip.services.history_writer.effects import (
+    BatchNotWritten,
     BatchRead,
     BatchWritten,
-    EndsSeen,
-    LoadPositions,
-    PositionsLoaded,
-    RecordsLost,
+    EndOffsets,
+    LoadOffsets,
+    OffsetsLoaded,
+    OffsetsNotLoaded,
+    ReadingFrom,
+    ReadOn,
     StartReading,
-    StoreAway,
     TopicStopped,
     WriteBatch,
 )
-from unrip.store.errors import StoreUnavailable
-from unrip.store.history import TABLES, HistorySink, Position
+from unrip.store.errors import StoreError, StoreUnavailable
+from unrip.store.history import AnotherWriter, HistorySink, Position, TopicReplaced
+from unrip.store.history_tables import TABLES
 
-#: How often the ends of the topics are asked for, for the lag.
-_ENDS_EVERY_S = 1.0
-_AGAIN_S = 0.5
-_RECREATED = (
-    "the topic was made anew since its stored position: check what is missing, then delete its row of "
-    "history.consumer_offset and restart the history writer to read it from its beginning"
-)
+MakeConsumer = Callable[[OnRecords, OnTopicLost], Consumer]
+
+#: How often the ends of the topics are asked for, and topics that could not be subscribed are tried again.
+LOOK_S = 1.0
 
 
-class Archive:
-    """Turns the writer's effects into calls; the next batch is read only after the last one is committed."""
+class Archivist:
+    """Makes the calls to PostgreSQL, one after the other; `run` is a source for the frame.
 
-    def __init__(self, sink: HistorySink, bootstrap: str, *, emit: Emit) -> None:
+    What another writer or another topic's offsets have done cannot be undone by trying again: `run` raises, the service
+    stops, and its next life begins with the offsets as they are.
+    """
+
+    def __init__(self, sink: HistorySink, *, emit: Emit) -> None:
         self._sink = sink
         self._emit = emit
-        self._tasks = Tasks()
-        self._committed = asyncio.Event()
-        #: Topics whose offsets mean other records than those that were stored.
-        self._stopped: set[str] = set()
-        self._consumer = KafkaConsumer(bootstrap, on_records=self._on_records, on_topic_lost=self._on_topic_lost)
+        self._calls: asyncio.Queue[LoadOffsets | WriteBatch] = asyncio.Queue()
 
-    def load(self, _effect: LoadPositions) -> None:
-        """Ask for the positions."""
-        self._tasks.start(self._load())
+    def call(self, effect: LoadOffsets | WriteBatch) -> None:
+        """Handle both effects."""
+        self._calls.put_nowait(effect)
+
+    async def run(self) -> None:
+        """Make the calls until cancelled.
+
+        Raises:
+            AnotherWriter: an offset was moved by somebody else.
+            TopicReplaced: a topic's id is not the one that was loaded.
+
+        """
+        while True:
+            call = await self._calls.get()
+            self._emit(await (self._load() if isinstance(call, LoadOffsets) else self._write(call)))
+
+    async def _load(self) -> OffsetsLoaded | OffsetsNotLoaded:
+        try:
+            return OffsetsLoaded(offsets=await self._sink.offsets())
+        except StoreError as error:
+            return OffsetsNotLoaded(reason=str(error))
+
+    async def _write(self, call: WriteBatch) -> BatchWritten | BatchNotWritten:
+        try:
+            return BatchWritten(report=await self._sink.write(call.batches))
+        except (AnotherWriter, TopicReplaced):
+            raise
+        except StoreError as error:
+            return BatchNotWritten(reason=str(error), unknown=isinstance(error, StoreUnavailable))
+
+
+class TopicReader:
+    """Reads all topics with a consumer of its own; `run` is a source for the frame.
+
+    The consumer waits in our callback until the logic has had the batch written. This is the backpressure.
+    """
+
+    def __init__(self, make_consumer: MakeConsumer, *, emit: Emit, look_s: float = LOOK_S) -> None:
+        self._make_consumer = make_consumer
+        self._look_s = look_s
+        self._emit = emit
+        self._started = asyncio.Event()
+        self._taken = asyncio.Event()
+        #: Topic to where reading it goes on, should it have to be subscribed again.
+        self._next: dict[str, Position] = {}
+        self._to_subscribe = list(TABLES)
+        self._fault: BusError | None = None
 
     def start_reading(self, effect: StartReading) -> None:
-        """Read every topic from its position on."""
-        self._tasks.start(self._read(effect.positions))
+        """Begin."""
+        self._next = dict(effect.offsets)
+        self._started.set()
 
-    def write(self, effect: WriteBatch) -> None:
-        """Write one batch."""
-        self._tasks.start(self._write(effect))
+    def read_on(self, _effect: ReadOn) -> None:
+        """Let the next batch come."""
+        self._taken.set()
 
-    async def watch(self) -> None:
-        """A source for the frame: another writer, or a broken promise of ours, stops the service."""
-        await self._tasks.watch()
-
-    async def aclose(self) -> None:
-        """Read and write nothing more."""
-        self._committed.set()
-        await self._tasks.aclose()
-        await self._consumer.stop()
-
-    async def _load(self) -> None:
+    async def run(self) -> None:
+        """Wait for the start, then read until cancelled; an instance that is standby has no consumer at all."""
+        await self._started.wait()
+        consumer = self._make_consumer(self._on_records, self._on_topic_lost)
+        await consumer.start()
         try:
-            positions = await self._sink.positions()
-        except StoreUnavailable as error:
-            self._emit(StoreAway(what="load", reason=str(error)))
-        else:
-            self._emit(PositionsLoaded(positions=positions))
+            while self._fault is None:
+                await self._subscribe(consumer)
+                await self._look_at_ends(consumer)
+                await asyncio.sleep(self._look_s)
+        finally:
+            await consumer.stop()
+        raise self._fault
 
-    async def _write(self, effect: WriteBatch) -> None:
-        try:
-            report = await self._sink.write(effect.batches)
-        except StoreUnavailable as error:
-            self._emit(StoreAway(what="write", reason=str(error)))
-        else:
-            self._emit(BatchWritten(report=report))
-            self._committed.set()
-
-    async def _read(self, positions: dict[str, Position]) -> None:
-        await self._consumer.start()
-        for topic in TABLES:
-            await self._subscribe(topic, positions.get(topic))
-        while True:
-            with contextlib.suppress(BusUnavailable):  # told by its own watch; the lag stays as last known
-                self._emit(EndsSeen(ends=await self._consumer.end_offsets()))
-            await asyncio.sleep(_ENDS_EVERY_S)
-
-    async def _subscribe(self, topic: str, position: Position | None) -> None:
-        start = Start() if position is None else Start(topic_id=position.topic_id, offset=position.next_offset)
-        while True:
+    async def _subscribe(self, consumer: Consumer) -> None:
+        """Subscribe what is not; what cannot be yet is tried again at the next look."""
+        waiting, self._to_subscribe = self._to_subscribe, []
+        for topic in waiting:
+            left = self._next.get(topic)
+            start = Start() if left is None else Start(topic_id=left.topic_id, offset=left.next_offset)
             try:
-                assignment = await self._consumer.subscribe(topic, start)
+                assignment = await consumer.subscribe(topic, start)
             except (BusUnavailable, TopicMissing):
-                await asyncio.sleep(_AGAIN_S)
+                self._to_subscribe.append(topic)
             except OffsetOutOfRange as error:
                 self._emit(TopicStopped(topic=topic, reason=str(error)))
-                return
             else:
-                break
-        if assignment.other_topic:
-            self._stopped.add(topic)
-            self._emit(TopicStopped(topic=topic, reason=_RECREATED))
-        elif assignment.lost:
-            self._emit(RecordsLost(topic=topic, count=assignment.lost))
+                self._emit(_reading_from(assignment))
+
+    async def _look_at_ends(self, consumer: Consumer) -> None:
+        try:
+            ends = await consumer.end_offsets()
+        except BusUnavailable:
+            return  # the broker's own watch tells; the ends stay as last seen
+        self._emit(EndOffsets(ends=ends))
 
     async def _on_records(self, records: Sequence[Record]) -> None:
-        readable = tuple(record for record in records if record.topic not in self._stopped)
-        if readable:
-            self._committed.clear()
-            self._emit(BatchRead(records=readable))
-            await self._committed.wait()
+        self._taken.clear()
+        self._emit(BatchRead(records=tuple(records)))
+        await self._taken.wait()
+        for record in records:
+            self._next[record.topic] = Position(topic_id=record.topic_id, next_offset=record.offset + 1)
 
     def _on_topic_lost(self, topic: str, why: BusError) -> None:
-        self._emit(TopicStopped(topic=topic, reason=str(why)))
+        match why:
+            case HandlerFailed():
+                self._fault = why
+            case OffsetOutOfRange():  # retention was faster: go on with the oldest there is, which tells what is lost
+                self._to_subscribe.append(topic)
+            case _:
+                self._emit(TopicStopped(topic=topic, reason=str(why)))
+
+
+def _reading_from(assignment: Assignment) -> ReadingFrom:
+    return ReadingFrom(
+        topic=assignment.topic, topic_id=assignment.topic_id, offset=assignment.offset, lost=assignment.lost
+    )

@@ -1,6 +1,7 @@
-"""The history writer: one batch at a time, rows and positions in one transaction.
+"""The history writer: one batch at a time, rows and offsets in one transaction.
 
-Nothing is read ahead of what is committed, so that a crash loses nothing and repeats at most one batch.
+The next batch is read once the last one is committed, so a crash loses nothing and repeats one batch at most. A batch
+of which nobody knows whether it was committed is written again as it is; the store makes that harmless.
 """
 
 from __future__ import annotations
@@ -25,167 +26,196 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.services.history_writer.effects import (
+    BatchNotWritten,
     BatchRead,
     BatchWritten,
-    EndsSeen,
-    LoadPositions,
-    PositionsLoaded,
-    RecordsLost,
+    EndOffsets,
+    LoadOffsets,
+    OffsetsLoaded,
+    OffsetsNotLoaded,
+    ReadingFrom,
+    ReadOn,
     StartReading,
-    StoreAway,
     TopicStopped,
     WriteBatch,
 )
-from unrip.services.history_writer.rows import Rows
-from unrip.store.history import Position, WriteReport
+from unrip.services.history_writer.places import Places
+from unrip.services.history_writer.rows import Beats, batch_of
+from unrip.store.history import TopicBatch, WriteReport
 
-_RETRY = timedelta(milliseconds=500)
+#: After a call that failed, the next one; sooner when the database comes back.
+RETRY = timedelta(milliseconds=500)
 
 
 class HistoryWriter(Logic):
-    """Pure logic of history-writer."""
+    """Pure logic of history-writer. `lag_max` is the lag, in records, above which it is not ready."""
 
     def __init__(self, *, lag_max: int) -> None:
         self._lag_max = lag_max
-        self._rows = Rows()
+        self._places = Places()
+        self._beats = Beats()
         self._active = False
         self._paused = False
         self._draining = False
         self._database_up = False
-        self._positions: dict[str, Position] | None = None
-        self._ends: dict[str, int] = {}
-        self._stopped: dict[str, str] = {}
-        #: The batch whose fate is not known yet, and what was read while paused.
-        self._in_flight: WriteBatch | None = None
-        self._waiting: BatchRead | None = None
+        #: What was read and is not committed yet.
+        self._batch: WriteBatch | None = None
+        #: A call to the database is under way; there is never a second one.
+        self._calling = False
         self._failing = False
         self._last_error: str | None = None
+        self._last_error_at: datetime | None = None
         self._last_write_at: datetime | None = None
-        self._written = self._duplicates = self._conflicts = 0
+        #: Records since the start, by what became of them.
+        self._counts = {"written": 0, "duplicates": 0, "conflicts": 0, "invalid": 0}
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `service/contract.py`."""
         match event:
             case BatchRead():
-                self._waiting = event
-                return self._write_waiting()
+                return self._on_read(event)
             case BatchWritten():
                 return self._on_written(event.report, now)
-            case StoreAway():
-                return self._on_store_away(event, now)
-            case TimerFired():
-                return self._on_timer(event)
-            case PositionsLoaded():
-                self._positions = dict(event.positions)
-                return [StartReading(positions=event.positions)]
-            case EndsSeen():
-                self._ends = event.ends
-            case Control():
-                return self._on_control(event)
+            case BatchNotWritten() | OffsetsNotLoaded():
+                return self._on_failure(event, now)
+            case OffsetsLoaded():
+                return self._on_loaded(event)
+            case EndOffsets():
+                self._places.ends = event.ends
+            case ReadingFrom():
+                return self._on_reading_from(event)
+            case TopicStopped():
+                return self._stop(event.topic, event.reason)
             case _:
                 return self._on_surroundings(event)
         return []
 
     def _on_surroundings(self, event: Event) -> list[Effect]:
+        """Whatever holds the writing up or lets it go on."""
         match event:
             case Started() | RoleChanged():
-                first = event.active and not self._active
-                self._active = self._active or event.active
-                return [LoadPositions()] if first else []
+                self._active = event.active
             case DatabaseChanged():
                 self._database_up = event.up
-            case TopicStopped():
-                self._stopped[event.topic] = event.reason
-                body = {"reason": event.reason}
-                return [Log(event="topic_recreated", level="error", component="history", topic=event.topic, body=body)]
-            case RecordsLost():
-                lost = {"count": event.count}
-                return [Log(event="records_lost", level="error", component="history", topic=event.topic, body=lost)]
+                return self._go_on() if event.up else []
             case Draining():
                 self._draining = True
-        return []
+            case Control(action="pause" | "resume"):
+                self._paused = event.action == "pause"
+            case TimerFired():
+                pass  # it is time to try again
+            case _:
+                return []
+        return self._go_on()
+
+    def _go_on(self) -> list[Effect]:
+        """Make the next call to the database, if there is one to make and nothing stands in its way."""
+        if self._calling or not self._active or self._draining:
+            return []
+        if not self._places.loaded:
+            self._calling = True
+            return [LoadOffsets()]
+        if self._batch is None or self._paused:
+            return []
+        self._calling = True
+        return [self._batch]
+
+    def _on_loaded(self, event: OffsetsLoaded) -> list[Effect]:
+        self._calling, self._failing = False, False
+        self._places.load(event.offsets)
+        return [] if self._draining else [StartReading(offsets=event.offsets)]
 
     # --- one batch -------------------------------------------------------------------------------------------------
 
-    def _write_waiting(self) -> list[Effect]:
-        if self._waiting is None or self._paused or self._draining or self._positions is None:
-            return []
-        batches, told = self._rows.of(self._waiting.records, self._positions)
-        self._waiting = None
-        self._in_flight = WriteBatch(batches=batches)
-        return [*told, self._in_flight]
+    def _on_read(self, event: BatchRead) -> list[Effect]:
+        batches: list[TopicBatch] = []
+        effects: list[Effect] = []
+        for topic in dict.fromkeys(record.topic for record in event.records):
+            records = [record for record in event.records if record.topic == topic]
+            if (why := self._places.why_not(topic, records[0].topic_id)) is not None:
+                effects += self._stop(topic, why)
+                continue
+            batch, told = batch_of(records, self._places.offsets.get(topic), self._beats)
+            self._counts["invalid"] += len(batch.invalid)
+            batches.append(batch)
+            effects += told
+        if not batches:
+            return [*effects, ReadOn()]
+        self._batch = WriteBatch(batches=tuple(batches))
+        return [*effects, *self._go_on()]
 
     def _on_written(self, report: WriteReport, now: datetime) -> list[Effect]:
-        written, self._in_flight = self._in_flight, None
-        if written is None or self._positions is None:
+        if self._batch is None:
             raise AssertionError("a write was reported, but none was in flight")
-        for batch in written.batches:
-            self._positions[batch.topic] = Position(topic_id=batch.topic_id, next_offset=batch.next_offset)
-        self._failing, self._last_write_at = False, now
-        self._written += report.written
-        self._duplicates += report.duplicates
-        self._conflicts += len(report.conflicts)
-        return [
-            Count(name="history_batches", labels={"outcome": "written"}),
-            *(
-                Log(event="record_conflict", level="error", component="history", body={"event_id": event_id})
-                for event_id in report.conflicts
-            ),
+        for batch in self._batch.batches:
+            self._places.wrote(batch)
+        self._batch, self._calling, self._failing = None, False, False
+        self._last_write_at = now
+        self._counts["written"] += report.written
+        self._counts["duplicates"] += report.duplicates
+        self._counts["conflicts"] += len(report.conflicts)
+        self._counts["invalid"] += len(report.unstorable)
+        return [Count(name="history_batches", labels={"outcome": "written"}), *_told_about(report), ReadOn()]
+
+    def _on_failure(self, event: BatchNotWritten | OffsetsNotLoaded, now: datetime) -> list[Effect]:
+        """The same call again, later: it is idempotent, and even a refusal ends when its cause does."""
+        outcome = "refused" if isinstance(event, BatchNotWritten) and not event.unknown else "unknown"
+        calls = "history_batches" if isinstance(event, BatchNotWritten) else "history_loads"
+        first, self._failing, self._calling = not self._failing, True, False
+        self._last_error, self._last_error_at = event.reason, now
+        told: list[Effect] = [
+            Count(name=calls, labels={"outcome": outcome}),
+            SetTimer(name="again", at=now + RETRY),
         ]
+        if first:
+            body = {"reason": event.reason, "outcome": outcome}
+            told.append(Log(event="write_failed", level="error", component="history", body=body))
+        return told
 
-    def _on_store_away(self, event: StoreAway, now: datetime) -> list[Effect]:
-        self._last_error = event.reason
-        effects: list[Effect] = [
-            Count(name="history_batches", labels={"outcome": "unknown"}),
-            SetTimer(name=event.what, at=now + _RETRY),
-        ]
-        if self._failing:
-            return effects
-        self._failing = True
-        body = {"what": event.what, "reason": event.reason}
-        return [*effects, Log(event="write_failed", level="error", component="history", body=body)]
+    # --- topics ----------------------------------------------------------------------------------------------------
 
-    def _on_timer(self, timer: TimerFired) -> list[Effect]:
-        if timer.name == "load":
-            return [LoadPositions()]
-        return [self._in_flight] if timer.name == "write" and self._in_flight is not None else []
+    def _on_reading_from(self, event: ReadingFrom) -> list[Effect]:
+        if (why := self._places.why_not(event.topic, event.topic_id)) is not None:
+            return self._stop(event.topic, why)
+        self._places.reading_from[event.topic] = event.offset
+        if not event.lost:
+            return []
+        body = {"count": event.lost, "reading_from": event.offset}
+        return [Log(event="records_lost", level="error", component="history", topic=event.topic, body=body)]
 
-    def _on_control(self, control: Control) -> list[Effect]:
-        match control.action:
-            case "pause":
-                self._paused = True
-            case "resume":
-                self._paused = False
-                return self._write_waiting()
-        return []
+    def _stop(self, topic: str, reason: str) -> list[Effect]:
+        if not self._places.stop(topic, reason):
+            return []
+        body = {"reason": reason}
+        return [Log(event="topic_recreated", level="error", component="history", topic=topic, body=body)]
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
-
-    def _lags(self) -> dict[str, int]:
-        positions = self._positions or {}
-        return {
-            topic: max(0, end - (positions[topic].next_offset if topic in positions else 0))
-            for topic, end in self._ends.items()
-        }
 
     def not_ready(self, now: datetime) -> list[str]:
         """Why what happens now would not be in the record soon."""
         del now
-        reasons = []
-        if not self._active:
-            reasons.append("standby")
-        if self._positions is None:
-            reasons.append("positions_not_loaded")
-        if self._paused:
-            reasons.append("paused")
-        if sum(self._lags().values()) > self._lag_max:
-            reasons.append("lag_above_limit")
-        return [*reasons, *(f"topic_stopped: {topic}" for topic in sorted(self._stopped))]
+        lag = self._places.total_lag()
+        reasons = {
+            "offsets_not_loaded": not self._places.loaded,
+            "lag_unknown": self._places.loaded and lag is None,
+            "lag_above_limit": lag is not None and lag > self._lag_max,
+            "writes_fail": self._failing,
+            "paused": self._paused,
+        }
+        stopped = [f"topic_stopped: {topic}" for topic in sorted(self._places.stopped)]
+        return [*(reason for reason, holds in reasons.items() if holds), *stopped]
 
     def vitals(self, now: datetime) -> Vitals:
-        """Paused, and how far behind; unknown while a topic is stopped, for then the record has a hole."""
+        """Paused, and how far behind.
+
+        A lag that is not known, or a topic that is not recorded any more, counts as too far behind: the strategy
+        refuses by this number, and unknown is not no.
+        """
         del now
-        return Vitals(paused=self._paused, lag=None if self._stopped else sum(self._lags().values()))
+        lag = self._places.total_lag()
+        if lag is None or self._places.stopped:
+            lag = max(lag or 0, self._lag_max + 1)
+        return Vitals(paused=self._paused, lag=lag)
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """Pause."""
@@ -193,21 +223,37 @@ class HistoryWriter(Logic):
         return {"paused": str(self._paused).lower()}
 
     def idle(self) -> bool:
-        """No write is in flight."""
-        return self._in_flight is None
+        """No write is under way. What was read and not written is read again at the next start."""
+        return not self._calling
 
     def state(self, now: datetime) -> dict[str, Any]:
-        """Last persisted offset and lag by topic, last write, errors, connectivity."""
+        """Last persisted offset and lag by topic, last write, errors, counts since the start, connectivity."""
         del now
         return {
             "paused": self._paused,
-            "positions": self._positions,
-            "lag": self._lags(),
+            "offsets": self._places.offsets,
+            "lag": self._places.lags(),
+            "lag_total": self._places.total_lag(),
+            "topics_stopped": self._places.stopped,
             "last_write_at": self._last_write_at,
             "last_error": self._last_error,
+            "last_error_at": self._last_error_at,
             "database_up": self._database_up,
-            "written": self._written,
-            "duplicates": self._duplicates,
-            "conflicts": self._conflicts,
-            "topics_stopped": self._stopped,
+            **self._counts,
         }
+
+
+def _told_about(report: WriteReport) -> list[Effect]:
+    effects: list[Effect] = []
+    for event_id in report.conflicts:
+        effects += [
+            Count(name="record_conflicts"),
+            Log(event="record_conflict", level="error", component="history", body={"event_id": event_id}),
+        ]
+    for event_id, reason in report.unstorable.items():
+        body = {"event_id": event_id, "reason": reason}
+        effects += [
+            Count(name="records_unstorable"),
+            Log(event="invalid_message", level="error", component="history", body=body),
+        ]
+    return effects

@@ -1,0 +1,102 @@
+"""What `unrip explain` says about a whole chain, and about each kind that is not whole."""
+
+import io
+import json
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from support.chains import PARTS, chain_of, chain_of_a_trade
+from support.samples import NOW, PRICE, SETTLED, decision, demand, event, result
+from unrip.cli.explain import as_json, printed
+from unrip.domain.attempt import AttemptState
+from unrip.store.chain import Chain
+
+WHOLE = chain_of_a_trade("quote-1")
+
+
+def text_of(chain: Chain) -> str:
+    console = Console(file=io.StringIO(), width=4_000)
+    console.print(printed(chain), soft_wrap=True)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def line_of(chain: Chain, start: str) -> str:
+    (line,) = [line for line in text_of(chain).splitlines() if line.strip().startswith(start)]
+    return line
+
+
+def test_a_settled_trade_is_told_from_question_to_evidence() -> None:
+    assert "quote quote-1: settled" in text_of(WHOLE)
+    command = decision("quote-1").command
+    assert command is not None
+    for start, said in {
+        "asked": ("gives 20000", "partner-1", "base_in", "answer by 09:00:00.545"),
+        "price": ("fair 80001", "bid 80000.1 ask 80001.9", "websocket", "coingecko 80100", "EUR per EURe assumed 1"),
+        "inventory": ("block 200000000", "credited", "pending in"),
+        "decided": ("accepted", "threshold 2 %", "notional"),
+        "command": (command.command_id, f"spend {command.amount_out}"),
+        "accepted": ("the relay said 'OK'",),
+        "settled": ("nonce used", str(SETTLED.tx_hash), "moved nep141:btc.omft.near 20000"),
+        "missing": ("nothing",),
+    }.items():
+        line = line_of(WHOLE, start)
+        assert [each for each in said if each not in line] == []
+
+
+def test_every_guard_is_shown_with_its_numbers_and_the_refusing_ones_first() -> None:
+    refused = decision("quote-1", price=None)
+    told = event("decision.trade_decision", refused.decision_id, refused, chain="quote-1")
+    chain = chain_of("quote-1", quote=WHOLE.quote, demand=WHOLE.demand, decision=told, inventory=WHOLE.inventory)
+    assert f"quote quote-1: refused: {refused.reason}" in text_of(chain)
+    shown = [line.split()[:2] for line in text_of(chain).splitlines() if line.strip().startswith(("REFUSED", "passed"))]
+    wanted = [["REFUSED", guard.reason] for guard in refused.guards if not guard.passed]
+    wanted += [["passed", guard.reason] for guard in refused.guards if guard.passed]
+    assert shown == wanted
+    assert "price_age_ms unknown, limit 10000" in line_of(chain, "REFUSED  price_stale")
+
+
+def test_the_time_spent_in_each_stage_is_shown() -> None:
+    shown = [line.split() for line in text_of(WHOLE).splitlines() if " ms  " in line]
+    assert shown[:2] == [["09:00:00.245000", "+0.0", "ms", "received"], ["09:00:00.250000", "+5.0", "ms", "decided"]]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_is_missing_is_said_and_the_rest_is_still_told(part: str) -> None:
+    chain = msgspec.structs.replace(WHOLE, **{part: None})
+    assert line_of(chain, "missing").split(maxsplit=1) == ["missing", part]
+    assert "settled" in text_of(chain)
+
+
+def test_a_rejection_is_told_with_its_numbers() -> None:
+    rejected = result(
+        decision("quote-1"), AttemptState.REJECTED, reason="inventory_drift", numbers={"own": "5", "decided_on": "9"}
+    )
+    chain = msgspec.structs.replace(WHOLE, results=(event("exec.trade_result", "result-1", rejected, chain="quote-1"),))
+    assert "inventory_drift, own 5, decided_on 9" in line_of(chain, "rejected")
+
+
+def test_unknown_inputs_are_told_as_unknown() -> None:
+    blind = msgspec.structs.replace(PRICE, kraken=None, coingecko=None, fair_rate=None, eure_eur_observed=None)
+    chain = chain_of("quote-1", price=event("ref.market_price", "price-1", blind, chain="price-1"))
+    assert "fair unknown" in line_of(chain, "price")
+    assert "observed unknown" in line_of(chain, "price")
+
+
+def test_what_a_taker_wrote_is_not_read_as_markup() -> None:
+    asked = msgspec.structs.replace(demand("[bold]quote[/bold]"), partner_id="[red]me[/red]")
+    told = event("norm.swap_demand", "demand-1", asked, chain="c")
+    shown = text_of(chain_of("[bold]quote[/bold]", demand=told))
+    assert "quote [bold]quote[/bold]" in shown
+    assert "by [red]me[/red]" in shown
+
+
+def test_json_holds_every_event_whole_and_what_follows() -> None:
+    told = json.loads(json.dumps(as_json(WHOLE)))
+    assert (told["outcome"], told["missing"], told["quote_id"]) == ("settled", [], "quote-1")
+    assert told["command"]["payload"]["amount_in"] == "20000"
+    assert [each["payload"]["state"] for each in told["results"]] == ["claimed", "sent", "accepted", "settled"]
+    assert told["stages"][0] == {"stage": "received", "at": "2026-11-24T09:00:00.245000Z", "ms": 0.0}
+    assert NOW.isoformat().replace("+00:00", "Z") in {stage["at"] for stage in told["stages"]}
