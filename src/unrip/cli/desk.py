@@ -13,7 +13,8 @@ from unrip.service.settings import Settings, load_settings
 from unrip.service.tokens import read_secret_file
 from unrip.services.registry import SERVICES
 
-_TIMEOUT = httpx.Timeout(10.0, connect=2.0)
+#: An action may wait for its record as long as the producer tries (`[kafka] delivery_timeout_ms`).
+_TIMEOUT = httpx.Timeout(20.0, connect=2.0)
 
 
 def settings_path(given: Path | None) -> Path | None:

@@ -32,8 +32,6 @@ _LOG_EVENTS = {
     "limits": "limits_changed",
     "threshold": "limits_changed",
 }
-#: An acknowledgement later than this counts as none, and the action is not followed.
-RECORD_BOUND_S = 5.0
 
 
 class ControlOutcome(Value):
@@ -61,6 +59,7 @@ class ControlDesk:
         clock: Callable[[], datetime],
         bus_up: Callable[[], bool],
         log: Callable[[Log], None],
+        record_bound_s: float,
     ) -> None:
         self._runner = runner
         self._publisher = publisher
@@ -70,6 +69,7 @@ class ControlDesk:
         self._clock = clock
         self._bus_up = bus_up
         self._log = log
+        self._record_bound_s = record_bound_s
         self._sequence = 0
         self._brakes_pulled = 0
         self._emptying = asyncio.Lock()
@@ -171,7 +171,7 @@ class ControlDesk:
 
         self._publisher.produce(record, delivered)
         try:
-            return await asyncio.wait_for(acknowledged, RECORD_BOUND_S)
+            return await asyncio.wait_for(acknowledged, self._record_bound_s)
         except TimeoutError:
             return False
 

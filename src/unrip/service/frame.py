@@ -119,6 +119,8 @@ class Frame:
             clock=wall_clock,
             bus_up=lambda: bool(self._dependencies.bus_up),
             log=write_log,
+            # Beyond the producer's own bound: a refused action must not arrive on the topic as applied after all.
+            record_bound_s=settings.kafka.delivery_timeout_ms / 1_000 + 2,
         )
         self._beat = Beat(service=service, start_id=self._start_id, started_at=self._started_at)
         self._runner.handle(

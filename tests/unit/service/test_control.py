@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import unrip.service.control as control_module
 from support.buses import eventually
 from support.cases import NOW
 from unrip.domain.arming import Switches
@@ -108,6 +107,7 @@ class Bench:
             clock=lambda: NOW,
             bus_up=lambda: self.broker.up,
             log=self.logs.append,
+            record_bound_s=0.05,
         )
 
     def armed(self) -> bool:
@@ -138,10 +138,7 @@ async def test_an_arm_is_recorded_before_it_acts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["down", "refused", "silent"])
-async def test_an_arm_that_cannot_be_recorded_is_not_followed(
-    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(control_module, "RECORD_BOUND_S", 0.05)
+async def test_an_arm_that_cannot_be_recorded_is_not_followed(tmp_path: Path, how: str) -> None:
     bench = Bench(tmp_path, Broker(up=how != "down", answers=False))
     acting = asyncio.create_task(bench.desk.act(ARM))
     if how == "refused":

@@ -18,6 +18,8 @@ from unrip.domain.pairs import Direction, Pair
 from unrip.domain.pricing import fair_in_per_out
 from unrip.domain.values import Amount, decimal_of
 
+#: Where the policy knows no floor, readiness is still asked about an amount that means something.
+_SMALLEST_EUR = Fraction(1)
 #: Guards about a demand's own shape say nothing about the desk.
 _ABOUT_THE_DEMAND = frozenset(
     {
@@ -74,7 +76,7 @@ def _smallest_demand(
     if case.fair_rate is None or case.fair_rate <= 0:
         return demand
     one_eur = 10**pair.quote.decimals
-    floor_quote_units = Fraction(case.policy.notional_floor_eur) * one_eur
+    floor_quote_units = max(Fraction(case.policy.notional_floor_eur), _SMALLEST_EUR) * one_eur
     floor_units = (
         floor_quote_units * fair_in_per_out(pair, Direction.BASE_IN, case.fair_rate)
         if direction is Direction.BASE_IN
