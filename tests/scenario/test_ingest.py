@@ -51,8 +51,10 @@ def test_an_invalid_record_becomes_a_dead_letter_and_stops_nobody(armed: Desk) -
 
 def test_the_pair_filter_is_set_disabled_and_reset_at_run_time(armed: Desk) -> None:
     armed.act("near-intents-ingest", "pair-filter", mode="disable")
+    armed.until(lambda: armed.client.is_ready("near-intents-ingest"), what="the new subscription")
     before = frames(armed)
     armed.world.demand(asset_in="nep141:wrap.near", asset_out="nep141:btc.omft.near", amount_in="10", raw=True)
     armed.until(lambda: frames(armed)["quotes_filtered"] == before["quotes_filtered"] + 1, what="filtered, not decided")
     armed.act("near-intents-ingest", "pair-filter", mode="reset")
+    armed.until(lambda: armed.client.is_ready("near-intents-ingest"), what="the new subscription")
     armed.result(armed.world.demand(**BTC_IN), "settled")
