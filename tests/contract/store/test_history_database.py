@@ -13,6 +13,7 @@ import pytest
 
 from support.histories import PostgresStore, a_batch, batches_of
 from support.samples import (
+    DESK,
     NOW,
     PAIR,
     PRICE,
@@ -222,6 +223,7 @@ def told(of: Decision, state: AttemptState, **changes: Any) -> Envelope[Any]:
     return event("exec.trade_result", f"{of.quote_id} {state}", payload, chain=of.quote_id)
 
 
+PAUSED = msgspec.structs.replace(DESK, paused=True)
 REFUSED: dict[str, dict[str, Any]] = {"claimed": {}, "refused": {}}
 STORIES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[str, str | None, str | None]]] = {
     "late at the strategy": (
@@ -229,7 +231,7 @@ STORIES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[str, s
         {},
         ("late", "strategy", "window_closed"),
     ),
-    "refused by the strategy": ({"price": None}, {}, ("refused_by_us", "strategy", "below_minimum")),
+    "refused by the strategy": ({"desk": PAUSED}, {}, ("refused_by_us", "strategy", "paused")),
     "no result yet": ({}, {}, ("open", None, None)),
     "underway": ({}, {"claimed": {}, "sent": {}}, ("open", None, None)),
     "rejected": ({}, {"rejected": {"reason": "disarmed"}}, ("refused_by_us", "executor", "disarmed")),
