@@ -84,7 +84,7 @@ def test_a_refused_quote_is_whole_with_its_decision_and_names_what_it_never_had(
     refused = decision("quote-1", price=None, inventory=None)
     told = event("decision.trade_decision", refused.decision_id, refused, chain="quote-1")
     chain = msgspec.structs.replace(without("price", "inventory", "command"), decision=told, results=())
-    assert (chain.outcome, chain.ended, chain.missing) == (f"refused: {refused.reason}", True, ())
+    assert (chain.outcome, chain.ended, chain.missing) == ("refused: below_minimum", True, ())
 
 
 def test_an_undecided_quote_waits_for_its_decision() -> None:
