@@ -13,6 +13,7 @@ import pytest
 
 from support.histories import PostgresStore, a_batch, batches_of
 from support.samples import (
+    DESK,
     NOW,
     PAIR,
     PRICE,
@@ -120,33 +121,33 @@ async def test_columns_say_what_the_event_says(store: PostgresStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "unstorable",
+    ("column", "value"),
     [
-        pytest.param(quote(2, quote_id=ENDLESS), id="an id beyond what an index can hold"),
-        pytest.param(
-            event(
-                "ref.market_price", "price-2", msgspec.structs.replace(PRICE, fair_rate=Decimal("1E+200000")), chain="c"
-            ),
-            id="a number beyond numeric",
-        ),
+        pytest.param("quote_id", ENDLESS, id="an id beyond what an index can hold"),
+        pytest.param("amount_in", "1E+200000", id="a number beyond numeric"),
+        pytest.param("direction", 7, id="what the driver cannot even send"),
     ],
 )
 async def test_a_row_that_cannot_be_held_is_set_aside_and_the_others_are_written(
-    store: PostgresStore, unstorable: Envelope[Any]
+    store: PostgresStore, column: str, value: object
 ) -> None:
-    topic = unstorable.event_type
-    good = one_of_each_topic()[topic]
-    after = msgspec.structs.replace(good, event_id="after")
-    batch = a_batch(good, unstorable, after, at=0, after=None)
+    topic = "norm.swap_demand"
+    event_of = one_of_each_topic()[topic]
+    good = [msgspec.structs.replace(event_of, event_id=f"event-{number}") for number in range(3)]
+    batch = a_batch(*good, at=0, after=None)
+    place = [each.name for each in TABLES[topic].columns].index(column)
+    values = (*batch.rows[1].values[:place], value, *batch.rows[1].values[place + 1 :])
+    unstorable = msgspec.structs.replace(batch.rows[1], values=values)
+    batch = msgspec.structs.replace(batch, rows=(batch.rows[0], unstorable, batch.rows[2]))
     report = await store.sink().write([batch])
-    assert (report.written, list(report.unstorable)) == (2, [unstorable.event_id])
+    assert (report.written, list(report.unstorable)) == (2, ["event-1"])
     assert [offset for offset, _ in await store.events(topic)] == [0, 2]
     ((where, topic_id, offset, reason, data),) = await store.invalid()
     assert (where, topic_id, offset) == (topic, "topic-1", 1)
     assert "PostgreSQL cannot hold it" in reason
-    assert data == batch.rows[1].event.encode()
+    assert data == unstorable.event.encode()
     assert (await store.sink().offsets())[topic].next_offset == 3
-    assert list((await store.sink().write([batch])).unstorable) == [unstorable.event_id]
+    assert list((await store.sink().write([batch])).unstorable) == ["event-1"]
 
 
 async def test_a_nul_is_replaced_and_an_escaped_backslash_is_not_mistaken_for_one(store: PostgresStore) -> None:
@@ -222,6 +223,7 @@ def told(of: Decision, state: AttemptState, **changes: Any) -> Envelope[Any]:
     return event("exec.trade_result", f"{of.quote_id} {state}", payload, chain=of.quote_id)
 
 
+PAUSED = msgspec.structs.replace(DESK, paused=True)
 REFUSED: dict[str, dict[str, Any]] = {"claimed": {}, "refused": {}}
 STORIES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[str, str | None, str | None]]] = {
     "late at the strategy": (
@@ -229,7 +231,7 @@ STORIES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[str, s
         {},
         ("late", "strategy", "window_closed"),
     ),
-    "refused by the strategy": ({"price": None}, {}, ("refused_by_us", "strategy", "below_minimum")),
+    "refused by the strategy": ({"desk": PAUSED}, {}, ("refused_by_us", "strategy", "paused")),
     "no result yet": ({}, {}, ("open", None, None)),
     "underway": ({}, {"claimed": {}, "sent": {}}, ("open", None, None)),
     "rejected": ({}, {"rejected": {"reason": "disarmed"}}, ("refused_by_us", "executor", "disarmed")),

@@ -12,7 +12,7 @@ import pytest
 
 from support.chains import chain_of_a_trade
 from support.histories import PostgresStore, batches_of
-from support.samples import PAIR, PRICE, ago, decision, event, events_of_a_trade
+from support.samples import DESK, PAIR, PRICE, ago, decision, event, events_of_a_trade
 from support.servers import Servers
 from unrip.cli import evidence as evidence_command
 from unrip.cli.evidence import collect
@@ -25,6 +25,7 @@ from unrip.store.migrate import apply
 from unrip.store.queries import FOUND_MAX, Queries
 
 pytestmark = pytest.mark.servers
+PAUSED = msgspec.structs.replace(DESK, paused=True)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ async def queries(url: str) -> AsyncIterator[Queries]:
 
 
 def refused(quote_id: str, age_ms: int) -> Envelope[Any]:
-    decided = msgspec.structs.replace(decision(quote_id, price=None), decided_at=ago(age_ms))
+    decided = msgspec.structs.replace(decision(quote_id, desk=PAUSED), decided_at=ago(age_ms))
     return event("decision.trade_decision", decided.decision_id, decided, chain=quote_id)
 
 
@@ -128,7 +129,7 @@ async def test_the_latest_quotes_with_what_became_of_them(store: PostgresStore, 
         ("newer", "refused_by_us"),
         ("older", "refused_by_us"),
     ]
-    assert (lines[1].refused_by, lines[1].reason) == ("strategy", "below_minimum")
+    assert (lines[1].refused_by, lines[1].reason) == ("strategy", "paused")
     refusal = await queries.newest_refusal()
     assert refusal is not None
     assert refusal["payload"]["quote_id"] == "newer"

@@ -18,11 +18,16 @@ SELECT 'quote' AS part, published_at, "offset", event FROM history.raw_quote WHE
  ORDER BY part, published_at, "offset";
 
 -- latest_quotes --
-SELECT quote_id, direction, decided_at, class AS outcome, refused_by, reason
-  FROM history.loss_ledger ORDER BY decided_at DESC LIMIT $1;
+SELECT ended.quote_id, ended.direction, ended.decided_at, ended.class AS outcome, ended.refused_by, ended.reason
+  FROM (SELECT quote_id FROM history.trade_decision ORDER BY decided_at DESC LIMIT $1) AS latest
+ CROSS JOIN LATERAL (SELECT * FROM history.loss_ledger AS l WHERE l.quote_id = latest.quote_id OFFSET 0) AS ended
+ ORDER BY ended.decided_at DESC;
 
 -- trade_rows --
-SELECT quote_id, to_jsonb(chain) AS row FROM history.trade_chain AS chain WHERE quote_id = ANY ($1::text[]);
+-- OFFSET 0 keeps the planner at one quote after the other, each by the indexes, instead of joining whole tables.
+SELECT asked.quote_id, to_jsonb(chain) AS row
+  FROM UNNEST($1::text[]) AS asked (quote_id)
+ CROSS JOIN LATERAL (SELECT * FROM history.trade_chain AS c WHERE c.quote_id = asked.quote_id OFFSET 0) AS chain;
 
 -- newest_settled --
 SELECT newest.quote_id
