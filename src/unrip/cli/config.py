@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -41,11 +40,6 @@ def masked(settings: Settings) -> dict[str, Any]:
 def to_toml(values: dict[str, Any]) -> str:
     """TOML has no null: what is unset is left out."""
     return tomli_w.dumps(_without_none(values))
-
-
-def write_settings(settings: Settings, path: Path) -> None:
-    """Write the settings as a file that `load_settings` reads back; a database URL must be in a file of its own."""
-    path.write_text(to_toml(settings.model_dump(mode="json", exclude={"postgres": {"url"}})))
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

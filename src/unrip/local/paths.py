@@ -58,11 +58,6 @@ class Home:
         return self.log / f"{program}.log"
 
 
-def default_home(working_directory: Path) -> Home:
-    """Return the home that is used when nobody names one."""
-    return Home(working_directory.absolute() / "var")
-
-
 def user_data_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder for what is installed once per user, as the XDG base directory specification says."""
     base = environ.get("XDG_DATA_HOME", "")

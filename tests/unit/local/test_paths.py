@@ -1,7 +1,7 @@
 import stat
 from pathlib import Path
 
-from unrip.local.paths import Home, default_home, user_data_folder, write_private
+from unrip.local.paths import Home, user_data_folder, write_private
 
 
 def test_secrets_and_the_control_socket_are_for_the_owner_only(tmp_path: Path) -> None:
@@ -20,10 +20,6 @@ def test_a_private_file_is_never_readable_by_others(tmp_path: Path) -> None:
     assert path.read_text() == "new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_the_default_home_is_var_of_the_working_directory(tmp_path: Path) -> None:
-    assert default_home(tmp_path).root == tmp_path / "var"
 
 
 def test_the_user_data_folder_follows_the_xdg_specification() -> None:

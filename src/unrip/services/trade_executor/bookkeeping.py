@@ -13,9 +13,11 @@ from unrip.service.contract import Emit
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     Chain,
+    CheckHeld,
     ClaimDecided,
     ClaimOffer,
     DropAttempt,
+    HeldChecked,
     LedgerLoaded,
     LedgerNoted,
     LedgerUnknown,
@@ -80,6 +82,13 @@ class Bookkeeper:
             effect.account, height=effect.height, credited=effect.credited, endings=endings
         )
         self._start("note", self._noted(reading))
+
+    def check(self, _effect: CheckHeld) -> None:
+        """Compare counters and open holds."""
+        self._start("check", self._check())
+
+    async def _check(self) -> None:
+        self._emit(HeldChecked(differences=tuple(await self._ledger.check_held())))
 
     async def _load(self) -> None:
         state = await self._ledger.load(self._account)

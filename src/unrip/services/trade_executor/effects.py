@@ -9,6 +9,7 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.values import Amount, Value
 from unrip.domain.verifier import VerifierFill, VerifierReading
+from unrip.store.ledger import HeldDifference
 
 
 class Chain(Value):
@@ -76,6 +77,10 @@ class ApplyReading(Value):
     endings: tuple[Ending, ...]
 
 
+class CheckHeld(Value):
+    """Effect: compare the counters with the open holds; `HeldChecked` or `LedgerUnknown("check")` follows."""
+
+
 #: Writes that need no answer but their success; they are made one after another.
 LedgerWrite = NoteAttempt | DropAttempt | ApplyReading
 
@@ -137,6 +142,12 @@ class LedgerNoted(Value):
     """A write of the note lane is committed."""
 
     view: LedgerView
+
+
+class HeldChecked(Value):
+    """Where counter and open holds do not add up; the check alarms and never writes."""
+
+    differences: tuple[HeldDifference, ...]
 
 
 class OfferSigned(Value):

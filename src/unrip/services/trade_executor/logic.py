@@ -43,9 +43,11 @@ from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     Chain,
+    CheckHeld,
     ClaimDecided,
     ClaimOffer,
     FillsRead,
+    HeldChecked,
     LedgerLoaded,
     LedgerNoted,
     LedgerUnknown,
@@ -63,6 +65,8 @@ from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import rejected, result_of_offer
 
 _PROVE_AGAIN = timedelta(seconds=5)
+#: How often the ledger's counters are compared with its open holds.
+_CHECK_HELD_EVERY = timedelta(minutes=1)
 
 
 class TradeExecutor(Logic):
@@ -119,6 +123,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_noted(event, now)
             case LedgerLoaded() | LedgerUnknown():
                 return self._on_ledger(event, now)
+            case HeldChecked():
+                return self._report.held_differs(event.differences)
             case AuthorityJudged():
                 self._proof = event
                 return [] if event.proven else [SetTimer(name="prove_again", at=now + _PROVE_AGAIN)]
@@ -142,7 +148,7 @@ class TradeExecutor(Logic):
         if self._loading:
             return self._handle_next(now)
         self._loading = True
-        return [LoadLedger(), SetTimer(name="read", at=now)]
+        return [LoadLedger(), SetTimer(name="read", at=now), SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY)]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 
@@ -154,6 +160,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.notes.unknown(now)
             case "claim":
                 return [SetTimer(name="claim_again", at=now + lane.RETRY)]
+            case "check":
+                return []  # asked again in its own time
             case _:
                 return [SetTimer(name="load_again", at=now + lane.RETRY)]
 
@@ -267,6 +275,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.notes.again()
             case "claim_again":
                 return [self._claim] if self._claim is not None else []
+            case "check_held":
+                return [CheckHeld(), SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY)]
             case "load_again":
                 return [LoadLedger()]
             case "prove_again":

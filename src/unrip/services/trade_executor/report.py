@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from unrip.domain.attempt import AttemptState, Offer, TradeResult, VenueReply
 from unrip.domain.command import TradeCommand
 from unrip.net.events import SocketClosed
 from unrip.service.contract import Count, Effect, Log
+from unrip.store.ledger import HeldDifference
 
 ATTEMPTS_KEPT = 50
 
@@ -25,6 +27,7 @@ class ExecutionReport:
         self._attempts: deque[dict[str, Any]] = deque(maxlen=ATTEMPTS_KEPT)
         self._connection: bool | None = None
         self._verifier_read = True
+        self._differences: tuple[HeldDifference, ...] = ()
 
     def commanded(self, command: TradeCommand) -> None:
         """A command is being handled."""
@@ -64,6 +67,19 @@ class ExecutionReport:
     def recovered(self, open_offers: int) -> list[Effect]:
         """Every open offer of an earlier life was asked about."""
         return [Log(event="execution_recovered", component="recovery", body={"open_offers": open_offers})]
+
+    def held_differs(self, differences: Sequence[HeldDifference]) -> list[Effect]:
+        """Counter and open holds do not add up: told once per state of things, and never repaired by itself."""
+        new, self._differences = [each for each in differences if each not in self._differences], tuple(differences)
+        return [
+            Log(
+                event="ledger_differs",
+                level="error",
+                component="ledger",
+                body={"asset": each.asset, "held": str(int(each.held)), "open_holds": str(int(each.open_holds))},
+            )
+            for each in new
+        ]
 
     def connected(self) -> list[Effect]:
         """The relay's socket is open."""

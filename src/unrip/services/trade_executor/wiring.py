@@ -16,6 +16,7 @@ from unrip.services.trade_executor.bookkeeping import Bookkeeper
 from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
+    CheckHeld,
     ClaimOffer,
     DropAttempt,
     LoadLedger,
@@ -76,6 +77,7 @@ def wire(context: Context) -> Wiring:
         ),
         handlers={
             LoadLedger: books.load,
+            CheckHeld: books.check,
             ClaimOffer: books.claim,
             RejectCommand: books.reject,
             NoteAttempt: books.note,

@@ -38,9 +38,11 @@ from unrip.services.trade_executor.conversation import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     AuthorityJudged,
+    CheckHeld,
     ClaimOffer,
     DropAttempt,
     FillsRead,
+    HeldChecked,
     LedgerLoaded,
     LedgerNoted,
     LedgerUnknown,
@@ -54,6 +56,7 @@ from unrip.services.trade_executor.effects import (
     VerifierRead,
     VerifierUnread,
 )
+from unrip.store.ledger import HeldDifference
 from unrip.venues.near_intents.nonces import encode_nonce
 
 
@@ -744,3 +747,16 @@ def test_the_nonce_is_the_commands_own() -> None:
     own = encode_nonce(command.salt, epoch_ms(command.nonce_deadline), nonce_free_bytes(command_id_of("q")))
     assert command.nonce == own
     assert json.loads(executor().send(command).offer.signed_payload) == [{"quote_id": "q"}]
+
+
+def test_counters_that_do_not_add_up_are_told_once_and_never_repaired() -> None:
+    executor = Executor().ready()
+    assert executor.feed(TimerFired(name="check_held"))[0] == CheckHeld()
+    difference = HeldDifference(account="a", asset="x", held=Amount(5), open_holds=Amount(3))
+    (line,) = executor.feed(HeldChecked(differences=(difference,)))
+    assert isinstance(line, Log)
+    assert (line.event, line.level, line.body["held"], line.body["open_holds"]) == ("ledger_differs", "error", "5", "3")
+    assert executor.feed(HeldChecked(differences=(difference,))) == []
+    assert executor.feed(HeldChecked(differences=())) == []
+    assert len(executor.feed(HeldChecked(differences=(difference,)))) == 1
+    assert executor.feed(LedgerUnknown(lane="check", reason="away")) == []
