@@ -149,6 +149,8 @@ def test_ten_thousand_quiet_quotes_add_no_lines_but_decisions(desk: Desk) -> Non
     quote_ids = put_demands_on_topic(desk, 10_000)
     desk.until(lambda: desk.sql(DECIDED, quote_ids[-1]), what="the last decision in PostgreSQL", timeout_s=180)
     new = [line for service in services for line in desk.log_lines(service)[before[service] :]]
+    # Ten thousand decisions keep a small machine busy enough for a socket to blink, which is no line about a quote.
+    new = [line for line in new if not line["event"].startswith("connection_")]
     assert [line for line in new if line["event"] not in {"decision_rejected", "decisions_rejected"}] == []
     told = sum(1 if line["event"] == "decision_rejected" else sum(line["counts"].values()) for line in new)
     print(f"{len(new)} lines for {len(quote_ids)} quotes, of which they tell {told}")
