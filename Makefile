@@ -11,7 +11,7 @@ help: ## show the targets
 
 install: $(installed) ## make .venv from the lock, unless that was done
 
-$(installed): requirements.lock requirements-jdk.lock pyproject.toml scripts/install
+$(installed): requirements.lock requirements-jdk.lock requirements-postgres.lock pyproject.toml scripts/install
 	@echo "installing into .venv (done once)"
 	@scripts/install
 	@touch $@

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKS = ["requirements.lock", "requirements-jdk.lock"]
+LOCKS = ["requirements.lock", "requirements-jdk.lock", "requirements-postgres.lock"]
 
 
 def locked(name: str) -> dict[str, Version]:
@@ -47,9 +47,10 @@ def test_the_lock_fits_what_the_project_asks_for(requirement: str) -> None:
     assert locked("requirements.lock")[asked.name] in asked.specifier
 
 
-def test_the_java_wheel_is_locked_apart() -> None:
-    (asked,) = map(Requirement, PROJECT["dependency-groups"]["jdk"])
-    assert locked("requirements-jdk.lock")[asked.name] in asked.specifier
+@pytest.mark.parametrize("group", ["jdk", "postgres"])
+def test_what_not_every_machine_needs_is_locked_apart(group: str) -> None:
+    (asked,) = map(Requirement, PROJECT["dependency-groups"][group])
+    assert locked(f"requirements-{group}.lock")[asked.name] in asked.specifier
     assert asked.name not in locked("requirements.lock")
 
 

