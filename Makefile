@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 installed := .venv/.installed
 
-.PHONY: help install up demo down test test-long bench lint fmt clean
+.PHONY: help install up demo down test test-long bench versus lint fmt clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -40,6 +40,9 @@ test-long: install ## the tests that take minutes of load or faults
 
 bench: install ## latency, memory and CPU of a desk under ten quotes a second
 	@python bench/latency.py
+
+versus: install ## our desk and the venue's example solver on one world; SOLVER names its installed checkout
+	@python bench/versus.py $(SOLVER)
 
 clean: ## remove .venv, caches and the local desk's data
 	@if [ -L var/postgres ]; then rm -rf "$$(readlink -f var/postgres)"; fi

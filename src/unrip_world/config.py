@@ -34,7 +34,8 @@ class Ports(Section, frozen=True):
 class RelaySettings(Section, frozen=True):
     """Behaviour of the message bus where the real one is undocumented or changeable."""
 
-    auth: Literal["none", "token"] = "none"
+    #: `optional`: a known token names its solver, and who has none may trade, too.
+    auth: Literal["none", "token", "optional"] = "none"
     #: Solver name -> bearer token. The name identifies the solver in every report.
     tokens: dict[str, str] = {}
     #: TOML file with the same mapping, so that tokens need not stand in this one.
@@ -165,8 +166,8 @@ def load_settings(path: Path | None) -> WorldSettings:
         tokens = relay.tokens | _read(path.parent / relay.tokens_file, dict[str, str])
         relay = msgspec.structs.replace(relay, tokens=tokens)
         settings = msgspec.structs.replace(settings, relay=relay)
-    if relay.auth == "token" and not relay.tokens:
-        raise ConfigError(f"{path}: relay.auth is 'token' but relay.tokens and relay.tokens_file name none")
+    if relay.auth != "none" and not relay.tokens:
+        raise ConfigError(f"{path}: relay.auth is {relay.auth!r} but relay.tokens and relay.tokens_file name none")
     return settings
 
 

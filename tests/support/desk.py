@@ -281,7 +281,10 @@ SHORT_LIVES: dict[str, Any] = {
 
 @contextmanager
 def running_desk(
-    world: dict[str, Any] | None = None, settings: dict[str, Any] | None = None, base: Path | None = None
+    world: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+    base: Path | None = None,
+    inventory: dict[str, str] | None = None,
 ) -> Iterator[Desk]:
     """Start a desk on free ports in a home of its own, and stop it at the end; no process is left."""
     with temporary_home() as home:
@@ -292,6 +295,7 @@ def running_desk(
             base=base,
             progress=lambda _: None,
             ports=free_server_ports(),
+            inventory=inventory,
             world_overrides={"takers": [], **(world or {})},
             settings_overrides={**SHORT_LIVES, **(settings or {}), "ports": ports},
             tied_to_caller=True,

@@ -40,6 +40,7 @@ class LocalDesk:
         base: Path | None,
         progress: Callable[[str], None],
         ports: ServerPorts | None = None,
+        inventory: dict[str, str] | None = None,
         world_overrides: dict[str, Any] | None = None,
         settings_overrides: dict[str, Any] | None = None,
         tied_to_caller: bool = False,
@@ -47,6 +48,8 @@ class LocalDesk:
         self.home = home
         self._given = load_settings(base)
         self._progress = progress
+        pair = self._given.pair.pair()
+        self._inventory = inventory or default_inventory(pair.base.asset_id, pair.quote.asset_id)
         self._world_overrides = world_overrides
         self._settings_overrides = settings_overrides or {}
         self.world = None if _names_a_venue(self._given) else SimulatedWorld(home)
@@ -83,10 +86,7 @@ class LocalDesk:
                 TOPICS.values(), replication_factor=self._given.kafka.replication_factor
             )
             if self.world is not None:
-                pair = self._given.pair.pair()
-                self.world.prepare(
-                    assets=default_inventory(pair.base.asset_id, pair.quote.asset_id), overrides=self._world_overrides
-                )
+                self.world.prepare(assets=self._inventory, overrides=self._world_overrides)
                 await self.stack.bring_up([self.world.program()])
             settings = self._write_settings(endpoints.kafka_bootstrap, url_file)
             require_free(_port_needs(settings))

@@ -34,19 +34,24 @@ class SimulatedWorld:
         self._ready_file = home.run / "world-ready.json"
 
     def prepare(self, *, assets: dict[str, str], overrides: dict[str, Any] | None = None) -> None:
-        """Write the configuration: our account with its inventory, our tokens, two takers."""
+        """Write the configuration: our account with its inventory, our tokens, two takers; overrides add accounts."""
         secrets = self._home.secrets
         account = ensure_signing_key(secrets / "desk.key")
+        more = dict(overrides or {})
         tokens = {"desk-ingest": ensure_token(secrets / "relay-ingest.token")}
         tokens["desk-executor"] = ensure_token(secrets / "relay-executor.token")
         write_private(secrets / "world-tokens.toml", tomli_w.dumps(tokens))
         self._ready_file.unlink(missing_ok=True)
         config: dict[str, Any] = {
             "ready_file": str(self._ready_file),
-            "relay": {"auth": "token", "tokens_file": str(secrets / "world-tokens.toml")},
-            "accounts": [{"account_id": account, "balances": assets}],
+            "relay": {
+                "auth": "token",
+                "tokens_file": str(secrets / "world-tokens.toml"),
+                **more.pop("relay", {}),
+            },
+            "accounts": [{"account_id": account, "balances": assets}, *more.pop("accounts", [])],
             "takers": [taker | _TAKER_HABITS for taker in _TAKERS],
-            **(overrides or {}),
+            **more,
         }
         self._config.write_text(tomli_w.dumps(config))
 

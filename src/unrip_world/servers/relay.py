@@ -31,7 +31,8 @@ def _identify(runtime: Runtime, given: str | None) -> str | None:
     for name, token in tokens.items():
         if hmac.compare_digest(token.encode(), str(given).encode()):
             return name
-    return ANONYMOUS if settings.auth == "none" else None
+    anonymous = settings.auth == "none" or (settings.auth == "optional" and given is None)
+    return ANONYMOUS if anonymous else None
 
 
 def _bearer(request: web.Request) -> str | None:
