@@ -81,7 +81,7 @@ class Judge:
 def _signed_diffs(outcome: Outcome) -> Iterator[tuple[str, dict[str, int]]]:
     for signed in outcome.transaction.arguments["signed"]:
         try:
-            message = decode_message(decode_payload(signed).message)
+            message = decode_message(decode_payload(signed))
         except PanicError:
             continue
         yield from ((message.signer_id, intent.diff) for intent in message.intents if isinstance(intent, TokenDiff))
