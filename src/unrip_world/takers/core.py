@@ -22,6 +22,8 @@ from unrip_world.verifier.preimages import nep413_digest
 
 #: The built-in taker behind `POST /demands`.
 CONTROL_TAKER = "control"
+#: Who executes what leaks; no taker, but with a wallet like one.
+STRANGER = "stranger"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
