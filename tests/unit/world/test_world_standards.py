@@ -1,5 +1,6 @@
 """The signing standards beside NEP-413: the vectors through the whole contract, and everything that must be refused."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -11,12 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
+from support.solver import token_diff
 from support.vectors import cases, label
-from unrip_world.codec import rfc3339_to_ns
+from support.virtual_world import DESK, SALT, Driver, fair_answer, world
+from unrip_world.assets import BTC, EURE
+from unrip_world.codec import ns_to_rfc3339, rfc3339_to_ns
+from unrip_world.config import AccountSettings
 from unrip_world.verifier.contract import Genesis, Verifier
 from unrip_world.verifier.errors import PanicError
 from unrip_world.verifier.keys import PublicKey, is_account_id, parse_public_key
-from unrip_world.verifier.nonces import decode_nonce_text, decode_versioned
+from unrip_world.verifier.nonces import VersionedNonce, decode_nonce_text, decode_versioned, nonce_text
 from unrip_world.verifier.payload import decode_payload
 
 Case = dict[str, Any]
@@ -174,3 +179,39 @@ def test_a_p256_key_has_an_account_of_its_own() -> None:
     account = PublicKey(curve="p256", raw=raw).implicit_account
     assert account != PublicKey(curve="secp256k1", raw=raw).implicit_account
     assert account == "0x" + keccak.new(digest_bits=256, data=b"p256" + raw).hexdigest()[24:]
+
+
+def test_an_asker_with_an_ethereum_wallet_trades_without_registering_a_key() -> None:
+    key = coincurve.PrivateKey(hashlib.sha256(b"asker").digest())
+    account = PublicKey(curve="secp256k1", raw=key.public_key.format(compressed=False)[1:]).implicit_account
+    accounts = [
+        AccountSettings(account_id=account, balances={BTC: str(10**8)}),
+        AccountSettings(account_id=DESK.account_id, public_keys=[DESK.public_key], balances={EURE: str(10**23)}),
+    ]
+    driver = Driver(world(accounts=accounts), respond=fair_answer)
+    wanted = {"defuse_asset_identifier_in": BTC, "defuse_asset_identifier_out": EURE, "exact_amount_in": "100000"}
+    driver.take(driver.world.askers.quote(wanted, ticket=1, now_ns=driver.now_ns))
+    driver.run(1)
+    ((quote,),) = driver.replies
+    deadline_ns = driver.now_ns + 60 * 10**9
+    body = {
+        "signer_id": account,
+        "verifying_contract": "intents.near",
+        "deadline": ns_to_rfc3339(deadline_ns, digits=3),
+        "nonce": nonce_text(VersionedNonce(salt=SALT, deadline_ns=deadline_ns, random=bytes(15)).encode()),
+        "intents": [token_diff({BTC: -100_000, EURE: int(quote["amount_out"])})],
+    }
+    payload = json.dumps(body)
+    told = f"\x19Ethereum Signed Message:\n{len(payload)}{payload}".encode()
+    signature = key.sign_recoverable(keccak.new(digest_bits=256, data=told).digest(), hasher=None)
+    signed = {
+        "standard": "erc191",
+        "payload": payload,
+        "signature": "secp256k1:" + base58.b58encode(signature).decode(),
+    }
+    published = driver.world.askers.publish(quote_hashes=[quote["quote_hash"]], signed=[signed], now_ns=driver.now_ns)
+    assert published["status"] == "OK"
+    driver.run(1)
+    assert driver.world.askers.get_status(published["intent_hashes"][0])["status"] == "SETTLED"
+    held = driver.world.balances(account, height=driver.world.chain.head.height)
+    assert held == {BTC: str(10**8 - 100_000), EURE: quote["amount_out"]}
