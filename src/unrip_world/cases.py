@@ -9,7 +9,7 @@ from unrip_world.codec import decode_json, rfc3339_to_ns
 from unrip_world.verifier.contract import Genesis, Verifier
 from unrip_world.verifier.engine import authorise
 from unrip_world.verifier.errors import PanicError
-from unrip_world.verifier.keys import parse_public_key
+from unrip_world.verifier.keys import is_implicit_account, parse_public_key
 from unrip_world.verifier.message import check_token_id, decode_message
 from unrip_world.verifier.nonces import decode_nonce_text, decode_versioned, nonce_text
 from unrip_world.verifier.payload import SignedPayload, decode_payload
@@ -146,7 +146,8 @@ def judge_signed(signed: object, state: State, *, simulated: bool) -> dict[str, 
     """Judge one signed object as a batch of its own: valid or why not, who signed what, the state after."""
     if simulated:
         said, error = _simulated(state, [signed])
-        return {**describe(signed), "valid": error is None, "error": error, "simulation": said or None}
+        verdict = {**describe(signed), "valid": error is None, "error": error}
+        return {**verdict, "state_after": None, "simulation": said or None}
     verifier, error = _executed(state, [signed])
     after = state_after(state, verifier)
     return {**describe(signed), "valid": error is None, "error": error, "state_after": msgspec.to_builtins(after)}
@@ -155,7 +156,8 @@ def judge_signed(signed: object, state: State, *, simulated: bool) -> dict[str, 
 def judge_alone(signed: object, *, now_ns: int) -> dict[str, object]:
     """Judge one signed object where no state is known: everything that only the object and the time decide.
 
-    That the key is registered, the salt valid, the nonce unused and the balance there is assumed, and said so.
+    What a state would have to say is assumed, and said so. Only an account named after a key must have signed with that
+    key: a recovered key is always some key, so that assuming it registered would believe any text.
     """
     error = None
     try:
@@ -168,7 +170,7 @@ def judge_alone(signed: object, *, now_ns: int) -> dict[str, object]:
 
 
 def _willing(payload: SignedPayload) -> Reader:
-    """Give a state that has this signer's key and salt, and nothing else against it."""
+    """Give a state that has this signer's key, if its account has a name, and this salt, and nothing against it."""
     keys, salt = [], bytes(4)
     try:
         key, message = payload.signer_key(), decode_message(payload)
@@ -178,7 +180,8 @@ def _willing(payload: SignedPayload) -> Reader:
     if key is not None:
         nonce = decode_versioned(message.nonce)
         salt = salt if nonce is None else nonce.salt
-        keys.append((message.signer_id, key.text))
+        if not is_implicit_account(message.signer_id):
+            keys.append((message.signer_id, key.text))
     genesis = Genesis(fee_pips=0, fee_collector="", salt=salt, public_keys=tuple(keys))
     return Verifier(contract_id=_CONTRACT_ID, genesis=genesis, height=_BEFORE, keep_blocks=1).storage.at(_BEFORE)
 

@@ -11,6 +11,8 @@ from unrip_world.verifier.preimages import keccak256
 _KEY_BYTES = {"ed25519": 32, "secp256k1": 64, "p256": 64}
 _ACCOUNT_ID = re.compile(r"(?:[a-z\d]+[-_])*[a-z\d]+(?:\.(?:[a-z\d]+[-_])*[a-z\d]+)*", re.ASCII)
 
+_IMPLICIT = re.compile(r"[\da-f]{64}|0x[\da-f]{40}", re.ASCII)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublicKey:
@@ -50,6 +52,11 @@ def parse_public_key(text: str) -> PublicKey:
     """Read a public key. Raises ValueError."""
     curve, raw = decode_prefixed(text, lengths=_KEY_BYTES)
     return PublicKey(curve=curve, raw=raw)
+
+
+def is_implicit_account(text: str) -> bool:
+    """Whether the account is named after a key, which signs for it from the start."""
+    return _IMPLICIT.fullmatch(text) is not None
 
 
 def is_account_id(text: object) -> bool:

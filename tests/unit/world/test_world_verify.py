@@ -120,6 +120,13 @@ def test_one_side_of_a_trade_is_simulated(tmp_path: Path) -> None:
     assert json.loads(late.stdout)["error"] == "deadline has expired"
 
 
+@pytest.mark.parametrize("case", cases("other_standards"), ids=lambda case: case["id"])
+def test_a_forged_text_of_an_implicit_account_is_never_valid(case: Case) -> None:
+    forged = json.loads(json.dumps(case["signed_data"]).replace("2030-", "2031-"))
+    assert judge_alone(case["signed_data"], now_ns=0)["valid"]
+    assert not judge_alone(forged, now_ns=0)["valid"]
+
+
 def changed(**state: Any) -> Case:
     return {**MODEL[0], "state": {**MODEL[0]["state"], **state}}
 
