@@ -1,11 +1,13 @@
-"""`python -m unrip_world`: the simulated venue as one process."""
+"""`python -m unrip_world`: the simulated venue as one process, or its contract's opinion by `verify`."""
 
 import argparse
 import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
+from unrip_world import verify
 from unrip_world.config import ConfigError, load_script, load_settings
 from unrip_world.servers.run import serve, write_ready_file
 from unrip_world.world import World
@@ -16,13 +18,33 @@ CoinGecko, and takers who trade. Without --config it uses free ports, no authent
 It prints one line with the control URL when ready, and runs until SIGINT or SIGTERM. See docs/world.md."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Errors are one line, as everywhere in this project."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help shows what there is\n")
+
+
 def main() -> int:
-    """Run the world; gives the process's exit code."""
-    parser = argparse.ArgumentParser(
-        prog="unrip_world", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Run the world, or verify; gives the process's exit code."""
+    parser = _Parser(prog="unrip_world", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file; every key has a default")
-    path: Path | None = parser.parse_args().config
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands instead of running a world")
+    verify.add_arguments(
+        commands.add_parser(
+            "verify",
+            help="judge signed intents as the contract does",
+            description=verify.DESCRIPTION,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    arguments = parser.parse_args()
+    if arguments.command == "verify":
+        return verify.run(arguments, now_ns=time.time_ns)
+    return _run_world(arguments.config)
+
+
+def _run_world(path: Path | None) -> int:
     base = Path.cwd() if path is None else path.parent
     try:
         settings = load_settings(path)

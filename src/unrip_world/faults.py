@@ -3,13 +3,14 @@
 A lasting fault stays until it is cleared (or `for_s` is over) and the cores look it up; a momentary one acts once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from unrip_world.codec import NS_PER_S
 from unrip_world.verifier.keys import parse_public_key
+from unrip_world.verifier.message import check_token_id
 
 SERVICES = ("relay", "rpc", "bridge", "kraken", "coingecko")
 
@@ -49,6 +50,11 @@ _OWN: dict[str, dict[str, Spec]] = {
         "drop_status": _lasting(),
         "delay_status_ms": _lasting(ms=(int, None)),
         "malformed_frame": _momentary(text=(str, None)),
+        "wrong_status_tx": _lasting(tx_hash=(str, ""), also_right=(bool, False)),
+        "false_status": _momentary(quote_hash=(str, "")),
+        "withhold_settlement": _lasting(),
+        "stranger": _lasting(after_ms=(int, 0)),
+        "leak": _momentary(quote_hash=(str, "")),
     },
     "rpc": {"lag_blocks": _lasting(blocks=(int, None))},
     "bridge": {},
@@ -65,6 +71,7 @@ _OWN: dict[str, dict[str, Spec]] = {
         "price_factor": _lasting(factor=(Decimal, None)),
         "eure_price": _lasting(price=(Decimal, None)),
     },
+    "chain": {"reorg": _momentary(blocks=(int, None), requeue=(bool, False))},
     "verifier": {
         "pause": _lasting(),
         "lock": _lasting(account_id=(str, None)),
@@ -73,6 +80,7 @@ _OWN: dict[str, dict[str, Spec]] = {
         "add_key": _momentary(account_id=(str, None), public_key=(str, None)),
         "remove_key": _momentary(account_id=(str, None), public_key=(str, None)),
         "cleanup_nonces": _momentary(account_id=(str, None), nonces=(list, None)),
+        "gift": _momentary(account_id=(str, None), token_id=(str, None), amount=(int, 1)),
     },
 }
 KINDS: dict[str, dict[str, Spec]] = {
@@ -126,18 +134,31 @@ def _parameter(name: str, value: object, of: type) -> Any:
             return Decimal(str(value))
         except ArithmeticError as error:
             raise FaultError(f"parameter {name} must be a decimal number") from error
-    if name == "public_key":
-        _check_public_key(value)
+    if name in _CHECKS:
+        _check(name, value)
     if not isinstance(value, of) or (of is int and isinstance(value, bool)):
         raise FaultError(f"parameter {name} must be of type {of.__name__}")
     return value
 
 
-def _check_public_key(value: object) -> None:
+def _check(name: str, value: object) -> None:
     try:
-        parse_public_key(str(value))
+        _CHECKS[name](str(value))
     except ValueError as error:
-        raise FaultError(f"parameter public_key: {error}") from error
+        raise FaultError(f"parameter {name}: {error}") from error
+
+
+def _check_positive(text: str) -> None:
+    if int(text) <= 0:
+        raise ValueError("must be positive")
+
+
+#: Parameters whose values are more than their type, by name.
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "public_key": parse_public_key,
+    "token_id": check_token_id,
+    "amount": _check_positive,
+}
 
 
 class Faults:

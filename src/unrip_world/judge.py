@@ -34,31 +34,38 @@ class Judge:
 
     def on_block(self, block: Block) -> None:
         """Take in the batches of a block."""
+        self._count(block, by=1)
+
+    def on_revert(self, block: Block) -> None:
+        """Take back a block, while the storage still knows what was before it."""
+        self._count(block, by=-1)
+
+    def _count(self, block: Block, *, by: int) -> None:
         for outcome in block.outcomes:
             if outcome.transaction.method != "execute_intents":
                 continue
             if outcome.error is None:
-                self._settled(outcome)
+                self._settled(outcome, by)
             else:
-                self._failed(outcome)
+                self._failed(outcome, by)
 
-    def _settled(self, outcome: Outcome) -> None:
+    def _settled(self, outcome: Outcome, by: int) -> None:
         for line in outcome.receipts[0].logs:
             event = json.loads(line.removeprefix("EVENT_JSON:"))
             if event["event"] == "token_diff":
                 for entry in event["data"]:
                     record = self._records[entry["account_id"]]
-                    record.settlements += 1
-                    record.flows.update({token: int(delta) for token, delta in entry["diff"].items()})
+                    record.settlements += by
+                    record.flows.update({token: by * int(delta) for token, delta in entry["diff"].items()})
 
-    def _failed(self, outcome: Outcome) -> None:
+    def _failed(self, outcome: Outcome, by: int) -> None:
         before = self._verifier.storage.at(outcome.height - 1)
         for account, diff in _signed_diffs(outcome):
             record = self._records[account]
-            record.failed[str(outcome.error)] += 1
+            record.failed[str(outcome.error)] += by
             short = any(before.get(BALANCES, (account, token), 0) < -delta for token, delta in diff.items())
             if outcome.error == INSUFFICIENT and short:
-                record.insufficient_balance += 1
+                record.insufficient_balance += by
 
     def verdict(self, account: str, *, height: int) -> dict[str, Any]:
         """Give the verdict on one account at a height."""
@@ -66,7 +73,7 @@ class Judge:
         nonces = self._verifier.storage.at(height).items(NONCES)
         return {
             "settlements": record.settlements,
-            "failed": dict(record.failed),
+            "failed": dict(+record.failed),
             "insufficient_balance": record.insufficient_balance,
             "nonces_used": sum(used for (who, _), used in nonces if who == account),
             "flows": {token: str(amount) for token, amount in record.flows.items()},
@@ -81,7 +88,7 @@ class Judge:
 def _signed_diffs(outcome: Outcome) -> Iterator[tuple[str, dict[str, int]]]:
     for signed in outcome.transaction.arguments["signed"]:
         try:
-            message = decode_message(decode_payload(signed).message)
+            message = decode_message(decode_payload(signed))
         except PanicError:
             continue
         yield from ((message.signer_id, intent.diff) for intent in message.intents if isinstance(intent, TokenDiff))

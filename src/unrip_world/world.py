@@ -8,22 +8,22 @@ from typing import Any
 from unrip_world.bridge.core import Bridge
 from unrip_world.chain.core import Chain
 from unrip_world.codec import NS_PER_S
-from unrip_world.config import TAKER_ENDOWMENT, AccountSettings, ConfigError, WorldSettings
+from unrip_world.config import ConfigError, WorldSettings
 from unrip_world.demands import Demand
 from unrip_world.effects import Disconnect, Effect
 from unrip_world.exchange.coingecko import CoinGecko
 from unrip_world.exchange.kraken import Kraken
 from unrip_world.exchange.walk import Walk
 from unrip_world.faults import Fault, FaultError, Faults, read_fault
+from unrip_world.genesis import genesis_of
 from unrip_world.judge import Judge
 from unrip_world.relay.auction import Auction
 from unrip_world.relay.core import Relay
 from unrip_world.relay.rpc import AskerDesk
+from unrip_world.relay.stranger import Stranger
 from unrip_world.rpc.core import NearRpc
-from unrip_world.takers.core import CONTROL_TAKER, Ask, Taker, Wallet, decide, sign_diff, wallet
-from unrip_world.verifier.contract import Genesis, Verifier
-from unrip_world.verifier.keys import parse_public_key
-from unrip_world.verifier.message import check_token_id
+from unrip_world.takers.core import CONTROL_TAKER, STRANGER, Ask, Taker, decide, sign_diff, wallet
+from unrip_world.verifier.contract import Verifier
 from unrip_world.verifier.state import BALANCES, SETTINGS
 
 ADMIN_ACCOUNT = "admin.world.near"
@@ -43,10 +43,10 @@ class World:
         self._ids = Random(f"{seed}/ids/{now_ns}")  # noqa: S311  (a simulation must repeat)
         self.faults = Faults()
         self.fault_log: deque[tuple[int, Fault]] = deque(maxlen=_FAULTS_KEPT)
-        self.control_wallet = wallet(CONTROL_TAKER, seed=seed)
+        self.control_wallet, stranger = wallet(CONTROL_TAKER, seed=seed), wallet(STRANGER, seed=seed)
         self.verifier = Verifier(
             contract_id=settings.verifier.contract_id,
-            genesis=_genesis(settings, self.control_wallet),
+            genesis=genesis_of(settings, [self.control_wallet, stranger]),
             height=chain.genesis_height,
             keep_blocks=chain.keep_blocks,
         )
@@ -67,8 +67,14 @@ class World:
             rng=Random(f"{seed}/coingecko"),  # noqa: S311
             now_ns=now_ns,
         )
+        self.stranger = Stranger(wallet=stranger, verifier=self.verifier, chain=self.chain, ids=self._ids)
         self.relay = Relay(
-            settings=settings.relay, verifier=self.verifier, chain=self.chain, faults=self.faults, ids=self._ids
+            settings=settings.relay,
+            verifier=self.verifier,
+            chain=self.chain,
+            faults=self.faults,
+            stranger=self.stranger,
+            ids=self._ids,
         )
         self.askers = AskerDesk(relay=self.relay, verifier=self.verifier, chain=self.chain)
         self.near_rpc = NearRpc(
@@ -98,7 +104,7 @@ class World:
         yield self.chain.next_block_at_ns
         yield self.walk.next_at_ns
         yield self.coingecko.next_at_ns
-        for moment in (self.relay.next_at_ns(), self.faults.next_expiry_ns()):
+        for moment in (self.relay.next_at_ns(), self.stranger.next_at_ns(), self.faults.next_expiry_ns()):
             if moment is not None:
                 yield moment
         if not self.takers_paused:
@@ -123,6 +129,7 @@ class World:
             effects += self.kraken.on_tick(self.walk.advance(now_ns), now_ns)
         if self.coingecko.next_at_ns <= now_ns:
             self.coingecko.advance(now_ns)
+        self.stranger.advance(now_ns)
         if self.chain.next_block_at_ns <= now_ns:
             self._produce_block(now_ns)
         for taker in self.takers:
@@ -138,6 +145,15 @@ class World:
         self.bridge.on_block(block)
         self.bridge.advance(now_ns)
         self.judge.on_block(block)
+
+    def _reorganise(self, blocks: int, *, requeue: bool) -> None:
+        """Let the last blocks vanish, as far as they are not final, for everybody who acted on them."""
+        gone = self.chain.unfinal(blocks)
+        for block in gone:
+            self.relay.on_revert(block, lost=not requeue)
+            self.bridge.on_revert(block, lost=not requeue)
+            self.judge.on_revert(block)
+        self.chain.reorganise(gone, requeue=requeue)
 
     # -- demands
 
@@ -205,6 +221,8 @@ class World:
                 self.submit("set_paused", paused=begins)
             case "verifier", "lock":
                 self.submit("set_locked", account_id=fault.parameters["account_id"], locked=begins)
+            case "relay", "withhold_settlement" if not begins:
+                self.relay.settlements.release()
             case "kraken", "system_status":
                 return self.kraken.on_status_changed()
             case service, "down" if begins:
@@ -216,55 +234,32 @@ class World:
         match fault.service, fault.kind:
             case service, "disconnect":
                 return [Disconnect(service=service)]
+            case "relay", "leak":
+                self.relay.leak(parameters["quote_hash"], now_ns)
+            case "relay", "false_status":
+                return self.relay.tell_falsely(parameters["quote_hash"], now_ns)
             case "relay", _:
                 return self.relay.broadcast(parameters["text"])
+            case "chain", _:
+                self._reorganise(parameters["blocks"], requeue=parameters["requeue"])
             case "kraken", _:
                 return self.kraken.on_tick(self.walk.jump(parameters["mid"], now_ns), now_ns)
-            case "verifier", "rotate_salt":
-                self.submit("rotate_salt", salt=self._ids.randbytes(4).hex(), invalidate=parameters["invalidate"])
-            case "verifier", "set_fee":
-                self.submit("set_fee", fee_pips=parameters["pips"])
-            case "verifier", "cleanup_nonces":
-                self.submit("cleanup_nonces", **parameters)
-            case _:
-                method = {"add_key": "add_public_key", "remove_key": "remove_public_key"}[fault.kind]
-                self.submit(method, **parameters)
+            case "verifier", kind:
+                self._call_verifier(kind, parameters)
         return []
 
-
-def _genesis(settings: WorldSettings, control: Wallet) -> Genesis:
-    endowed = [control, *(wallet(taker.name, seed=settings.seed) for taker in settings.takers)]
-    balances = [(who.account_id, token, amount) for who in endowed for token, amount in TAKER_ENDOWMENT.items()]
-    keys = [(who.account_id, who.public_key) for who in endowed]
-    for account in settings.accounts:
-        keys += [(account.account_id, _checked_key(account, key)) for key in account.public_keys]
-        balances += _checked_balances(account)
-    verifier = settings.verifier
-    try:
-        salt = bytes.fromhex(verifier.salt)
-    except ValueError as error:
-        raise ConfigError(f"verifier.salt {verifier.salt!r} is not hex") from error
-    return Genesis(
-        fee_pips=verifier.fee_pips,
-        fee_collector=verifier.fee_collector,
-        salt=salt,
-        public_keys=tuple(keys),
-        balances=tuple(balances),
-    )
-
-
-def _checked_key(account: AccountSettings, key: str) -> str:
-    try:
-        return parse_public_key(key).text
-    except ValueError as error:
-        raise ConfigError(f"accounts[{account.account_id}].public_keys: {key!r}: {error}") from error
-
-
-def _checked_balances(account: AccountSettings) -> list[tuple[str, str, int]]:
-    try:
-        return [(account.account_id, check_token_id(token), int(text)) for token, text in account.balances.items()]
-    except ValueError as error:
-        raise ConfigError(f"accounts[{account.account_id}].balances: {error}") from error
+    def _call_verifier(self, kind: str, parameters: Mapping[str, Any]) -> None:
+        """Do in the next block what an administrator, an owner or a giver would."""
+        match kind:
+            case "rotate_salt":
+                self.submit("rotate_salt", salt=self._ids.randbytes(4).hex(), invalidate=parameters["invalidate"])
+            case "set_fee":
+                self.submit("set_fee", fee_pips=parameters["pips"])
+            case "gift":
+                self.submit("mt_mint", **{**parameters, "amount": str(parameters["amount"])})
+            case _:
+                methods = {"add_key": "add_public_key", "remove_key": "remove_public_key"}
+                self.submit(methods.get(kind, kind), **parameters)
 
 
 def _read_script(script: Sequence[Mapping[str, Any]], now_ns: int) -> list[tuple[int, Fault]]:

@@ -12,7 +12,7 @@ from unrip.cli.exits import CommandFailed, Exit
 
 
 def world(context: typer.Context) -> None:
-    """Run the simulated venue alone; `unrip world --help` shows its own options."""
-    if find_spec("unrip_world") is None or find_spec("aiohttp") is None:
+    """Run the simulated venue alone, or ask its contract by `verify`; `unrip world --help` shows its own options."""
+    if any(find_spec(module) is None for module in ("unrip_world", "aiohttp", "coincurve", "Crypto")):
         raise CommandFailed("the simulated world is not installed: pip install 'unrip[world]'", code=Exit.USAGE)
     os.execv(sys.executable, [sys.executable, "-m", "unrip_world", *context.args])  # noqa: S606 - our own module

@@ -222,6 +222,18 @@ class Bridge:
             for burn in _burns(outcome):
                 self._on_burn(outcome.transaction.tx_hash, burn, block.timestamp_ns)
 
+    def on_revert(self, block: Block, *, lost: bool) -> None:
+        """Take back the mints and burns of a block; a lost mint has to be made again."""
+        gone = {outcome.transaction.tx_hash for outcome in block.outcomes}
+        for deposit in self.deposits.values():
+            if deposit.mint_tx_hash in gone:
+                deposit.status = "PENDING"
+                deposit.credit_asked = not lost
+                if not lost:
+                    self._minting[deposit.mint_tx_hash] = deposit
+        for tx_hash in gone & self.withdrawals.keys():
+            del self.withdrawals[tx_hash]
+
     def _on_burn(self, tx_hash: str, burn: Mapping[str, Any], now_ns: int) -> None:
         self.withdrawals[tx_hash] = Withdrawal(
             tx_hash=tx_hash,

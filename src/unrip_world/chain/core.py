@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,17 +73,27 @@ class Chain:
         )
         self._blocks: OrderedDict[int, Block] = OrderedDict({genesis.height: genesis})
         self._by_hash = {genesis.hash: genesis}
-        self._genesis_height = genesis_height
+        #: Finality is for ever: a reorganised head does not take it back.
+        self._final_height = genesis_height
         self.head = genesis
         self.next_block_at_ns = now_ns + self._interval_ns
 
     def submit(self, *, signer_id: str, method: str, arguments: Mapping[str, Any]) -> str:
         """Queue a call for the next block and return its transaction hash."""
+        transaction = self.prepare(signer_id=signer_id, method=method, arguments=arguments)
+        self.send(transaction)
+        return transaction.tx_hash
+
+    def prepare(self, *, signer_id: str, method: str, arguments: Mapping[str, Any]) -> Transaction:
+        """Make a call that has its hash already and is nowhere until it is sent."""
         self._submitted += 1
         seed = f"{self.head.hash}/{self._submitted}/{signer_id}/{method}"
         tx_hash = base58_text(hashlib.sha256(seed.encode()).digest())
-        self._pending.append(Transaction(tx_hash=tx_hash, signer_id=signer_id, method=method, arguments=arguments))
-        return tx_hash
+        return Transaction(tx_hash=tx_hash, signer_id=signer_id, method=method, arguments=arguments)
+
+    def send(self, transaction: Transaction) -> None:
+        """Queue a prepared call for the next block."""
+        self._pending.append(transaction)
 
     def produce(self, now_ns: int) -> Block:
         """Run what is pending in a new block of this time."""
@@ -107,8 +117,25 @@ class Chain:
             receipts = (Receipt(executor_id=self._verifier.contract_id, logs=()),)
         return Outcome(transaction=tx, height=height, block_hash=block_hash, error=error, receipts=receipts)
 
+    def unfinal(self, blocks: int) -> list[Block]:
+        """Give the last blocks, newest first, as many of them as are not final."""
+        lowest = max(self.final.height, self.head.height - blocks)
+        return [self._blocks[height] for height in range(self.head.height, lowest, -1)]
+
+    def reorganise(self, gone: Sequence[Block], *, requeue: bool) -> None:
+        """Take back these blocks as `unfinal` gave them; their calls run again in the next block, or are lost."""
+        for block in gone:
+            del self._blocks[block.height], self._by_hash[block.hash]
+            for outcome in block.outcomes:
+                self._outcomes.pop(outcome.transaction.tx_hash, None)
+            if requeue:
+                self._pending[:0] = [outcome.transaction for outcome in block.outcomes]
+            self.head = self._blocks[block.height - 1]
+        self._verifier.storage.revert(self.head.height)
+
     def _remember(self, block: Block) -> None:
         self.head = block
+        self._final_height = max(self._final_height, block.height - self._final_lag)
         self._blocks[block.height] = block
         self._by_hash[block.hash] = block
         if len(self._blocks) > self._keep:
@@ -122,7 +149,7 @@ class Chain:
     @property
     def final(self) -> Block:
         """The newest final block."""
-        return self._blocks[max(self._genesis_height, self.head.height - self._final_lag, next(iter(self._blocks)))]
+        return self._blocks[max(self._final_height, next(iter(self._blocks)))]
 
     def block(self, block_id: int | str) -> Block | None:
         """Find a kept block by height or hash."""

@@ -24,6 +24,7 @@ from unrip_world.relay.checks import (
 from unrip_world.relay.delivery import GuaranteedQueue, Subscription, read_filters
 from unrip_world.relay.journal import Journal, Submission
 from unrip_world.relay.settlement import Settlement, Settlements
+from unrip_world.relay.stranger import Stranger
 from unrip_world.relay.wire import Wire
 from unrip_world.verifier.contract import Verifier
 from unrip_world.verifier.errors import PanicError
@@ -57,9 +58,17 @@ class Relay:
     """See the module. Frames come in by `on_frame`, time by `advance`; both return what to send."""
 
     def __init__(
-        self, *, settings: RelaySettings, verifier: Verifier, chain: Chain, faults: Faults, ids: Random
+        self,
+        *,
+        settings: RelaySettings,
+        verifier: Verifier,
+        chain: Chain,
+        faults: Faults,
+        stranger: Stranger,
+        ids: Random,
     ) -> None:
         self._settings, self._verifier, self._chain, self._faults, self._ids = settings, verifier, chain, faults, ids
+        self._stranger = stranger
         self._rules = AnswerRules(contract_id=verifier.contract_id, check_balance=settings.check_balance)
         self._wire = Wire(envelope=settings.envelope, error_form=settings.error_form)
         self._sessions: dict[int, Session] = {}
@@ -167,10 +176,13 @@ class Relay:
 
     def _quote_response(self, session: Session, request: dict[str, Any], text: str, now_ns: int) -> list[Effect]:
         solver, offer = session.solver, None
-        quote_id = _quote_id_of(request.get("params"))
+        quote_id, signed = _quote_id_of(request.get("params")), _signed_in(request)
         self.journal.submissions.append(
-            Submission(solver=solver, quote_id=quote_id, quote_hash=_hash_of(request), received_ns=now_ns, raw=text)
+            Submission(solver=solver, quote_id=quote_id, quote_hash=_hash_of(signed), received_ns=now_ns, raw=text)
         )
+        # A signed offer is executable by whoever holds it, whatever the relay is about to say.
+        if (leaking := self._faults.get("relay", "stranger")) is not None:
+            self._stranger.overhear(signed, due_ns=now_ns + leaking["after_ms"] * NS_PER_MS)
         try:
             offer = self._judge(session, request, now_ns)
             reply = self._wire.reply(session.connection, request.get("id"), result="OK")
@@ -276,6 +288,30 @@ class Relay:
             if auction is not None:
                 auction.status, auction.error = settlement.status, settlement.error
 
+    def on_revert(self, block: Block, *, lost: bool) -> None:
+        """Take back what ended in this block."""
+        for was, settlement in self.settlements.on_revert(block, lost=lost):
+            for offer in settlement.offers:
+                self.journal.count(offer.solver, "settlements" if was == "settled" else "failures", by=-1)
+                self.journal.count(offer.solver, "failures", by=int(lost))
+            auction = self.auctions.get(settlement.quote_id or "")
+            if auction is not None:
+                auction.status, auction.error = settlement.status, settlement.error
+
+    def leak(self, quote_hash: str, now_ns: int) -> None:
+        """Let the stranger have this answer, or the newest one for an empty hash, if there is such."""
+        for submission in reversed(self.journal.submissions):
+            if submission.quote_hash is not None and quote_hash in ("", submission.quote_hash):
+                self._stranger.overhear(_signed_in(decode_json(submission.raw)), due_ns=now_ns)
+                return
+
+    def tell_falsely(self, quote_hash: str, now_ns: int) -> list[Effect]:
+        """Tell that this offer settled, or the newest that did not for an empty hash, if there is such."""
+        unsettled = (known for known in reversed(self.offers) if not self.settlements.is_settled(known))
+        if told := quote_hash or next(unsettled, None):
+            self.settlements.tell_falsely(told, now_ns)
+        return self.advance(now_ns)
+
     def advance(self, now_ns: int) -> list[Effect]:
         """Send the notices that are due, first deliveries and repeats."""
         effects: list[Effect] = []
@@ -336,11 +372,15 @@ def _quote_id_of(parameters: object) -> str | None:
     return None
 
 
-def _hash_of(request: Mapping[str, Any]) -> str | None:
+def _signed_in(request: Mapping[str, Any]) -> object:
     match request.get("params"):
         case [{"signed_data": signed}, *_]:
-            try:
-                return decode_payload(signed).intent_hash
-            except PanicError:
-                return None
+            return signed
     return None
+
+
+def _hash_of(signed: object) -> str | None:
+    try:
+        return decode_payload(signed).intent_hash
+    except PanicError:
+        return None

@@ -48,9 +48,9 @@ class Journal:
     submissions: deque[Submission] = field(default_factory=lambda: deque(maxlen=SUBMISSIONS_KEPT))
     scores: dict[str, SolverScore] = field(default_factory=dict)
 
-    def count(self, solver: str, what: str) -> None:
-        """Raise one count of a solver."""
-        self.scores.setdefault(solver, SolverScore()).counts[what] += 1
+    def count(self, solver: str, what: str, *, by: int = 1) -> None:
+        """Change one count of a solver."""
+        self.scores.setdefault(solver, SolverScore()).counts[what] += by
 
     def timed(self, solver: str, latency_ms: float) -> None:
         """Record how long an answer took."""

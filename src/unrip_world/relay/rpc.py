@@ -131,7 +131,7 @@ class AskerDesk:
         try:
             for payload in payloads:
                 message = authorise(state, payload, contract_id=self._verifier.contract_id, now_ns=now_ns)
-                if state.get(NONCES, (message.signer_id, payload.nonce), default=False):
+                if state.get(NONCES, (message.signer_id, message.nonce), default=False):
                     return "nonce was already used"
         except PanicError as panic:
             return panic.text

@@ -1,16 +1,19 @@
 """From accepted offers to the chain and back: who is told what, and when."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unrip_world.chain.core import Block, Chain, Outcome
-from unrip_world.codec import NS_PER_MS
+from unrip_world.chain.core import Block, Chain, Outcome, Transaction
+from unrip_world.codec import NS_PER_MS, base58_text
 from unrip_world.faults import Faults
 from unrip_world.relay.auction import Offer
 
 RELAY_ACCOUNT = "relay.world.near"
+#: Why a batch failed that no block holds any more.
+LOST = "lost in a reorganisation"
 _KEPT = 10_000
 
 
@@ -35,6 +38,7 @@ class Settlements:
         self._by_intent: OrderedDict[str, Settlement] = OrderedDict()
         #: Included batches that wait for finality before they are told.
         self._awaiting_final: list[tuple[int, Settlement]] = []
+        self._withheld: list[Transaction] = []
         self._notices: list[tuple[int, Mapping[str, Any]]] = []
 
     def publish(
@@ -47,7 +51,12 @@ class Settlements:
     ) -> Settlement:
         """Send solvers' and asker's intents to the chain as one atomic batch."""
         signed = [*(offer.signed for offer in offers), *asker]
-        tx_hash = self._chain.submit(signer_id=RELAY_ACCOUNT, method="execute_intents", arguments={"signed": signed})
+        call = self._chain.prepare(signer_id=RELAY_ACCOUNT, method="execute_intents", arguments={"signed": signed})
+        if self._faults.get("relay", "withhold_settlement") is None:
+            self._chain.send(call)
+        else:
+            self._withheld.append(call)
+        tx_hash = call.tx_hash
         settlement = Settlement(
             tx_hash=tx_hash, quote_id=quote_id, offers=tuple(offers), intent_hashes=tuple(intent_hashes)
         )
@@ -58,6 +67,12 @@ class Settlements:
         while len(self._by_intent) > _KEPT:
             self._by_intent.popitem(last=False)
         return settlement
+
+    def release(self) -> None:
+        """Send what was withheld; by now deadlines may have passed."""
+        for call in self._withheld:
+            self._chain.send(call)
+        self._withheld.clear()
 
     def find(self, intent_hash: str) -> Settlement | None:
         """Find the batch that carries an asker's intent."""
@@ -75,6 +90,17 @@ class Settlements:
         self._awaiting_final = [item for item in self._awaiting_final if item[0] > visible]
         return settlements
 
+    def on_revert(self, block: Block, *, lost: bool) -> list[tuple[str, Settlement]]:
+        """Take back a block; gives its batches with the status that is no longer true. Notices stay told."""
+        self._awaiting_final = [item for item in self._awaiting_final if item[0] != block.height]
+        reverted: list[tuple[str, Settlement]] = []
+        for outcome in block.outcomes:
+            settlement = self._by_tx.get(outcome.transaction.tx_hash)
+            if settlement is not None:
+                reverted.append((settlement.status, settlement))
+                settlement.status, settlement.error = ("failed", LOST) if lost else ("broadcast", None)
+        return reverted
+
     def _conclude(self, outcome: Outcome) -> Settlement | None:
         settlement = self._by_tx.get(outcome.transaction.tx_hash)
         if settlement is not None:
@@ -89,12 +115,35 @@ class Settlements:
         due_ns = now_ns + (0 if delay is None else delay["ms"] * NS_PER_MS)
         copies = 1 if self._faults.get("relay", "duplicate_status") is None else 2
         for offer in settlement.offers:
-            notice = {
-                "quote_hash": offer.quote_hash,
-                "intent_hash": settlement.intent_hashes[0],
-                "tx_hash": settlement.tx_hash,
-            }
-            self._notices += [(due_ns, notice)] * copies
+            for tx_hash in self._told_hashes(settlement):
+                notice = {
+                    "quote_hash": offer.quote_hash,
+                    "intent_hash": settlement.intent_hashes[0],
+                    "tx_hash": tx_hash,
+                }
+                self._notices += [(due_ns, notice)] * copies
+
+    def _told_hashes(self, settlement: Settlement) -> list[str]:
+        """Give the transactions that notices name: the right one, unless a fault contradicts it."""
+        wrong = self._faults.get("relay", "wrong_status_tx")
+        if wrong is None:
+            return [settlement.tx_hash]
+        right = [settlement.tx_hash] if wrong["also_right"] else []
+        return [wrong["tx_hash"] or _made_up(settlement.tx_hash), *right]
+
+    def tell_falsely(self, quote_hash: str, now_ns: int) -> None:
+        """Tell a settlement that never was."""
+        notice = {
+            "quote_hash": quote_hash,
+            "intent_hash": _made_up(f"intent/{quote_hash}"),
+            "tx_hash": _made_up(f"tx/{quote_hash}"),
+        }
+        self._notices.append((now_ns, notice))
+
+    def is_settled(self, quote_hash: str) -> bool:
+        """Whether a batch with this offer is in a block."""
+        settled = (item for item in self._by_tx.values() if item.status == "settled")
+        return any(offer.quote_hash == quote_hash for item in settled for offer in item.offers)
 
     def due_notices(self, now_ns: int) -> list[Mapping[str, Any]]:
         """Take the notices whose time has come."""
@@ -105,3 +154,8 @@ class Settlements:
     def next_notice_ns(self) -> int | None:
         """When the next notice is due."""
         return min((due_ns for due_ns, _ in self._notices), default=None)
+
+
+def _made_up(seed: str) -> str:
+    """Make a hash that nothing on the chain has, always the same one for a seed."""
+    return base58_text(hashlib.sha256(f"made up/{seed}".encode()).digest())

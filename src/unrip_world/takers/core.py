@@ -18,10 +18,12 @@ from unrip_world.config import TakerSettings
 from unrip_world.relay.auction import DEFAULT_MIN_DEADLINE_MS, Auction, Offer, QuoteRequest
 from unrip_world.verifier.fees import gross_for, net_of
 from unrip_world.verifier.nonces import VersionedNonce
-from unrip_world.verifier.payload import nep413_digest
+from unrip_world.verifier.preimages import nep413_digest
 
 #: The built-in taker behind `POST /demands`.
 CONTROL_TAKER = "control"
+#: Who executes what leaks; no taker, but with a wallet like one.
+STRANGER = "stranger"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,16 +34,17 @@ def has_key(state: Reader, account: str, key: PublicKey) -> bool:
 
 def authorise(state: Reader, signed: SignedPayload, *, contract_id: str, now_ns: int) -> Message:
     """Make checks 1 to 8, all that is judged before the account is touched; raises PanicError."""
-    if not signed.is_signed():
+    key = signed.signer_key()
+    if key is None:
         raise PanicError("invalid signature")
-    message = decode_message(signed.message)
-    if signed.recipient != contract_id:
+    message = decode_message(signed)
+    if message.verifying_contract != contract_id:
         raise PanicError("wrong verifying_contract")
     if message.deadline_ns < now_ns:
         raise PanicError("deadline has expired")
-    if not has_key(state, message.signer_id, signed.public_key):
-        raise PanicError(f"public key '{signed.public_key.text}' doesn't exist for account '{message.signer_id}'")
-    nonce = decode_versioned(signed.nonce)
+    if not has_key(state, message.signer_id, key):
+        raise PanicError(f"public key '{key.text}' doesn't exist for account '{message.signer_id}'")
+    nonce = decode_versioned(message.nonce)
     if nonce is not None:
         if not state.get(SALTS, nonce.salt, default=False):
             raise PanicError("invalid salt")
@@ -75,7 +76,7 @@ class Batch:
         """Apply all intents in order; raises PanicError at the first that fails. Sums are judged later."""
         for signed in batch:
             message = authorise(self.draft, signed, contract_id=self.contract_id, now_ns=self.now_ns)
-            self._spend_nonce(message.signer_id, signed.nonce)
+            self._spend_nonce(message.signer_id, message.nonce)
             self.deadlines.append((message.deadline_ns, message.deadline))
             for intent in message.intents:
                 self._execute(intent, signer=message.signer_id, intent_hash=signed.intent_hash)
@@ -83,7 +84,7 @@ class Batch:
                 {
                     "intent_hash": signed.intent_hash,
                     "account_id": message.signer_id,
-                    "nonce": nonce_text(signed.nonce),
+                    "nonce": nonce_text(message.nonce),
                 }
             )
         if transfers := events.match_transfers(self._moves):

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 import base58
 
+from unrip_world.verifier.preimages import keccak256
+
 #: Raw key length by curve prefix.
 _KEY_BYTES = {"ed25519": 32, "secp256k1": 64, "p256": 64}
 _ACCOUNT_ID = re.compile(r"(?:[a-z\d]+[-_])*[a-z\d]+(?:\.(?:[a-z\d]+[-_])*[a-z\d]+)*", re.ASCII)
+
+_IMPLICIT = re.compile(r"[\da-f]{64}|0x[\da-f]{40}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,9 +27,13 @@ class PublicKey:
         return f"{self.curve}:{base58.b58encode(self.raw).decode()}"
 
     @property
-    def implicit_account(self) -> str | None:
-        """The account that this key owns without registration; only the ed25519 form is modelled."""
-        return self.raw.hex() if self.curve == "ed25519" else None
+    def implicit_account(self) -> str:
+        """The account that this key owns without registration."""
+        if self.curve == "ed25519":
+            return self.raw.hex()
+        # Ethereum's own rule for secp256k1; p256 gets a tag, so that no two curves share an account.
+        tag = b"p256" if self.curve == "p256" else b""
+        return "0x" + keccak256(tag + self.raw)[12:].hex()
 
 
 def decode_prefixed(text: str, *, lengths: dict[str, int]) -> tuple[str, bytes]:
@@ -44,6 +52,11 @@ def parse_public_key(text: str) -> PublicKey:
     """Read a public key. Raises ValueError."""
     curve, raw = decode_prefixed(text, lengths=_KEY_BYTES)
     return PublicKey(curve=curve, raw=raw)
+
+
+def is_implicit_account(text: str) -> bool:
+    """Whether the account is named after a key, which signs for it from the start."""
+    return _IMPLICIT.fullmatch(text) is not None
 
 
 def is_account_id(text: object) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 from unrip_world.codec import decode_json, rfc3339_to_ns
 from unrip_world.verifier.errors import PanicError
 from unrip_world.verifier.keys import PublicKey, is_account_id, parse_public_key
+from unrip_world.verifier.nonces import decode_nonce_text
+from unrip_world.verifier.payload import Envelope, SignedPayload
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _I128 = range(-(2**127), 2**127)
@@ -78,31 +80,41 @@ Intent = TokenDiff | Transfer | FtWithdraw | AddPublicKey | RemovePublicKey
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """What was signed."""
+    """What was signed, with nonce and contract from wherever the standard puts them."""
 
     signer_id: str
+    verifying_contract: str
+    nonce: bytes
     deadline_ns: int
     deadline: str
     intents: tuple[Intent, ...]
 
 
-def decode_message(text: str) -> Message:
+def decode_message(signed: SignedPayload) -> Message:
     """Read the signed text; raises PanicError with a `JSON: ` text, or naming an intent not modelled."""
     try:
-        return _decode(text)
+        return _decode(signed)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise PanicError(f"JSON: {error}") from error
 
 
-def _decode(text: str) -> Message:
-    body = _object(decode_json(text), "message")
+def _decode(signed: SignedPayload) -> Message:
+    body = _object(decode_json(signed.message), "message")
+    envelope = signed.envelope or Envelope(
+        nonce=decode_nonce_text(_string(body, "nonce")), recipient=_account(body, "verifying_contract")
+    )
     intents = body.get("intents", [])
     if not isinstance(intents, list):
         raise TypeError("intents is not a list")
     deadline = _string(body, "deadline")
+    deadline_ns = rfc3339_to_ns(deadline)
+    if signed.timestamp_ns is not None and deadline_ns < signed.timestamp_ns:
+        raise ValueError("deadline < timestamp")
     return Message(
         signer_id=_account(body, "signer_id"),
-        deadline_ns=rfc3339_to_ns(deadline),
+        verifying_contract=envelope.recipient,
+        nonce=envelope.nonce,
+        deadline_ns=deadline_ns,
         deadline=deadline,
         intents=tuple(_intent(_object(item, "intent")) for item in intents),
     )

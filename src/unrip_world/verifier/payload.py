@@ -1,57 +1,55 @@
-"""The signed object (`MultiPayload`) and its NEP-413 hash."""
+"""The signed object (`MultiPayload`) in the standards that this world verifies."""
 
-import hashlib
-import struct
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import base58
-from nacl.exceptions import CryptoError
-from nacl.signing import VerifyKey
-
-from unrip_world.codec import base58_text
+from unrip_world.codec import NS_PER_S, base58_text, rfc3339_to_ns
 from unrip_world.verifier.errors import PanicError
 from unrip_world.verifier.keys import PublicKey, decode_prefixed, parse_public_key
 from unrip_world.verifier.nonces import decode_nonce_text
+from unrip_world.verifier.preimages import (
+    erc191_digest,
+    nep413_digest,
+    sep53_digest,
+    sha256,
+    tip191_digest,
+    ton_connect_digest,
+)
+from unrip_world.verifier.signatures import Ed25519Proof, Proof, Secp256k1Proof
 
-#: NEP-413: 2^31 + 413 marks the bytes as an off-chain message.
-_TAG = 2**31 + 413
-_OTHER_STANDARDS = frozenset({"raw_ed25519", "erc191", "tip191", "sep53", "ton_connect", "webauthn"})
+_TON_ADDRESS = re.compile(r"(-?\d{1,10}):([\da-fA-F]{64})", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """What NEP-413 keeps outside the message; every other standard has it inside."""
+
+    nonce: bytes
+    recipient: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignedPayload:
     """One signed intent, decoded but not yet believed."""
 
+    standard: str
     message: str
-    nonce: bytes
-    recipient: str
-    public_key: PublicKey
-    signature: bytes
     digest: bytes
+    proof: Proof
+    envelope: Envelope | None = None
+    #: When a TON wallet says that it signed; the deadline must not be earlier.
+    timestamp_ns: int | None = None
 
     @property
     def intent_hash(self) -> str:
-        """Base58 of the signed hash; for a solver's offer this is the quote hash."""
+        """Base58 of the hash; for a solver's offer this is the quote hash."""
         return base58_text(self.digest)
 
-    def is_signed(self) -> bool:
-        """Whether the signature is the key's over the hash."""
-        try:
-            VerifyKey(self.public_key.raw).verify(self.digest, self.signature)
-        except (CryptoError, ValueError):
-            return False
-        return True
-
-
-def _borsh(text: str) -> bytes:
-    raw = text.encode()
-    return struct.pack("<I", len(raw)) + raw
-
-
-def nep413_digest(*, message: str, nonce: bytes, recipient: str, callback_url: str | None) -> bytes:
-    """Hash that an NEP-413 signature covers."""
-    tail = b"\x00" if callback_url is None else b"\x01" + _borsh(callback_url)
-    return hashlib.sha256(struct.pack("<I", _TAG) + _borsh(message) + nonce + _borsh(recipient) + tail).digest()
+    def signer_key(self) -> PublicKey | None:
+        """Give the key that signed, or None if the signature is false."""
+        return self.proof.signer_key()
 
 
 def decode_payload(signed: object) -> SignedPayload:
@@ -66,28 +64,106 @@ def _decode(signed: object) -> SignedPayload:
     if not isinstance(signed, dict):
         raise TypeError("a signed intent is an object")
     standard = signed.get("standard")
-    if standard in _OTHER_STANDARDS:
-        raise PanicError(f"unsupported standard '{standard}': this world checks nep413 only")
-    if standard != "nep413":
-        raise ValueError(f"unknown variant `{standard}`, expected `nep413`")
+    if standard == "webauthn":
+        raise PanicError(f"unsupported standard 'webauthn': this world verifies {', '.join(_DECODERS)}")
+    if not isinstance(standard, str) or standard not in _DECODERS:
+        raise ValueError(f"unknown variant `{standard}`, expected one of {', '.join(_DECODERS)}")
+    return _DECODERS[standard](signed)
+
+
+def _nep413(signed: Mapping[str, Any]) -> SignedPayload:
     payload = signed["payload"]
     message, recipient = _text(payload, "message"), _text(payload, "recipient")
     nonce = decode_nonce_text(_text(payload, "nonce"))
     callback_url = payload.get("callbackUrl")
     if callback_url is not None and not isinstance(callback_url, str):
         raise TypeError("callbackUrl is not a string")
+    digest = nep413_digest(message=message, nonce=nonce, recipient=recipient, callback_url=callback_url)
+    return SignedPayload(
+        standard="nep413",
+        message=message,
+        digest=digest,
+        proof=_ed25519(signed, over=digest),
+        envelope=Envelope(nonce=nonce, recipient=recipient),
+    )
+
+
+def _raw_ed25519(signed: Mapping[str, Any]) -> SignedPayload:
+    """Here the payload itself is signed, not its hash."""
+    payload = _text(signed, "payload")
+    raw = payload.encode()
+    proof = _ed25519(signed, over=raw)
+    return SignedPayload(standard="raw_ed25519", message=payload, digest=sha256(raw), proof=proof)
+
+
+def _sep53(signed: Mapping[str, Any]) -> SignedPayload:
+    payload = _text(signed, "payload")
+    digest = sep53_digest(payload)
+    return SignedPayload(standard="sep53", message=payload, digest=digest, proof=_ed25519(signed, over=digest))
+
+
+def _erc191(signed: Mapping[str, Any]) -> SignedPayload:
+    payload = _text(signed, "payload")
+    digest = erc191_digest(payload)
+    return SignedPayload(standard="erc191", message=payload, digest=digest, proof=_secp256k1(signed, over=digest))
+
+
+def _tip191(signed: Mapping[str, Any]) -> SignedPayload:
+    payload = _text(signed, "payload")
+    digest = tip191_digest(payload)
+    return SignedPayload(standard="tip191", message=payload, digest=digest, proof=_secp256k1(signed, over=digest))
+
+
+def _ton_connect(signed: Mapping[str, Any]) -> SignedPayload:
+    payload = signed["payload"]
+    if _text(payload, "type") != "text":
+        raise PanicError("JSON: only text payload supported")
+    text = _text(payload, "text")
+    address = _TON_ADDRESS.fullmatch(_text(signed, "address"))
+    if address is None:
+        raise ValueError("address is not `workchain:64 hex digits`")
+    timestamp_ns = _timestamp_ns(signed.get("timestamp"))
+    digest = ton_connect_digest(
+        workchain=int(address[1]),
+        address=bytes.fromhex(address[2]),
+        domain=_text(signed, "domain"),
+        timestamp_s=timestamp_ns // NS_PER_S,
+        text=text,
+    )
+    proof = _ed25519(signed, over=digest)
+    return SignedPayload(standard="ton_connect", message=text, digest=digest, proof=proof, timestamp_ns=timestamp_ns)
+
+
+_DECODERS: dict[str, Callable[[Mapping[str, Any]], SignedPayload]] = {
+    "nep413": _nep413,
+    "raw_ed25519": _raw_ed25519,
+    "erc191": _erc191,
+    "tip191": _tip191,
+    "sep53": _sep53,
+    "ton_connect": _ton_connect,
+}
+
+
+def _ed25519(signed: Mapping[str, Any], *, over: bytes) -> Ed25519Proof:
     public_key = parse_public_key(_text(signed, "public_key"))
     if public_key.curve != "ed25519":
-        raise ValueError("nep413 takes ed25519 keys only")
+        raise ValueError(f"{signed['standard']} takes ed25519 keys only")
     _, signature = decode_prefixed(_text(signed, "signature"), lengths={"ed25519": 64})
-    return SignedPayload(
-        message=message,
-        nonce=nonce,
-        recipient=recipient,
-        public_key=public_key,
-        signature=signature,
-        digest=nep413_digest(message=message, nonce=nonce, recipient=recipient, callback_url=callback_url),
-    )
+    return Ed25519Proof(public_key=public_key, signature=signature, signed=over)
+
+
+def _secp256k1(signed: Mapping[str, Any], *, over: bytes) -> Secp256k1Proof:
+    _, signature = decode_prefixed(_text(signed, "signature"), lengths={"secp256k1": 65})
+    return Secp256k1Proof(signature=signature, digest=over)
+
+
+def _timestamp_ns(value: object) -> int:
+    """Read seconds as a number or as decimal text, or an RFC 3339 text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value * NS_PER_S
+    if not isinstance(value, str):
+        raise TypeError("field `timestamp` is missing or neither text nor a number of seconds")
+    return int(value) * NS_PER_S if value.isdecimal() else rfc3339_to_ns(value)
 
 
 def _text(holder: object, field: str) -> str:
@@ -95,11 +171,3 @@ def _text(holder: object, field: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"field `{field}` is missing or not a string")
     return value
-
-
-def is_hash(text: object) -> bool:
-    """Whether the text is a base58 hash of 32 bytes."""
-    try:
-        return isinstance(text, str) and len(base58.b58decode(text)) == 32
-    except ValueError:
-        return False

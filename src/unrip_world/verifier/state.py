@@ -43,6 +43,14 @@ class Storage:
         while len(versions) > 1 and versions[1][0] <= oldest:
             versions.pop(0)
 
+    def revert(self, height: int) -> None:
+        """Forget everything that was set after this height."""
+        for table in self._versions.values():
+            for key, versions in list(table.items()):
+                table[key] = [version for version in versions if version[0] <= height]
+                if not table[key]:
+                    del table[key]
+
     def at(self, height: int) -> "View":
         """Give the storage as it was after the block of this height."""
         return View(storage=self, height=height)

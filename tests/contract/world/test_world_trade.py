@@ -309,3 +309,23 @@ def test_a_withdrawal_is_burned_and_paid(start_world: StartWorld, desk: Signer) 
     paid = world.until(withdrawal)
     assert (paid["amount"], paid["withdraw_amount"], paid["address"]) == (21_500, "20000", "bc1qexample")
     assert world.balance(desk.account_id, BTC) == 10**8 - 21_500
+
+
+def test_a_refused_offer_executed_by_a_stranger_and_a_gift_that_vanishes(start_world: StartWorld, desk: Signer) -> None:
+    world = start_world(chain={"block_ms": 200, "final_lag_blocks": 500})
+    world.fault("relay", "refuse_answers", message="not today")
+    world.fault("relay", "stranger", after_ms=100)
+    with relay_socket(world.urls["relay_ws"]) as relay:
+        relay.ask("subscribe", "quote")
+        quote_id = world.demand(direction="btc_to_eure", amount_in="100000", min_wait_ms=300)
+        answer, _ = signed_offer(desk, relay.event("quote_id")["data"], amount_out=70 * 10**18)
+        assert relay.ask("quote_response", answer)["error"]["message"] == "not today"
+    world.until(lambda: world.balance(desk.account_id, BTC) == 10**8 + 99_999)
+    assert world.until(lambda: world.get(f"/demands/{quote_id}")["status"] != "open")
+    assert world.get(f"/demands/{quote_id}")["status"] == "no_answer"
+    world.fault("verifier", "gift", account_id=desk.account_id, token_id=BTC)
+    world.until(lambda: world.balance(desk.account_id, BTC) == 10**8 + 100_000)
+    world.fault("chain", "reorg", blocks=500)
+    assert world.balance(desk.account_id, BTC) == world.balance(desk.account_id, BTC, at="final") == 10**8
+    refused = world.http.post("/faults", json={"service": "chain", "kind": "reorg"})
+    assert (refused.status_code, refused.json()["error"]) == (400, "parameter blocks is required")

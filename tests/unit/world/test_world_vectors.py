@@ -1,4 +1,4 @@
-"""The conformance vectors that use only NEP-413 and the modelled intents, run through the world's own verifier."""
+"""The conformance vectors, run through the world's own verifier."""
 
 import base64
 import json
@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import coincurve
 import pytest
 from nacl.signing import SigningKey
 
 from support.solver import BTC, Signer, token_diff
+from unrip_world.cases import balances_at, read_cases, verifier_in
 from unrip_world.codec import rfc3339_to_ns
 from unrip_world.verifier.contract import Genesis, Receipt, Verifier
 from unrip_world.verifier.errors import PanicError
@@ -18,7 +20,6 @@ from unrip_world.verifier.fees import closure_delta, fee_on, gross_for, net_of, 
 from unrip_world.verifier.keys import PublicKey, parse_public_key
 from unrip_world.verifier.nonces import VersionedNonce, decode_nonce_text, decode_versioned, nonce_text
 from unrip_world.verifier.payload import decode_payload
-from unrip_world.verifier.state import BALANCES
 
 Case = dict[str, Any]
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -32,32 +33,6 @@ def named(cases: Iterable[Case]) -> list[Any]:
     return [pytest.param(case, id=case["id"]) for case in cases]
 
 
-def verifier_in(state: Case) -> Verifier:
-    genesis = Genesis(
-        fee_pips=state["fee_pips"],
-        fee_collector=state["fee_collector"],
-        salt=bytes.fromhex(state["current_salt"]),
-        old_salts=tuple(bytes.fromhex(salt) for salt in state["valid_salts"]),
-        public_keys=tuple((who, key) for who, keys in state["public_keys"].items() for key in keys),
-        balances=tuple(
-            (who, token, int(amount)) for who, held in state["balances"].items() for token, amount in held.items()
-        ),
-        locked=tuple(state["locked_accounts"]),
-        used_nonces=tuple(
-            (who, decode_nonce_text(text)) for who, nonces in state["used_nonces"].items() for text in nonces
-        ),
-    )
-    return Verifier(contract_id=state["contract_id"], genesis=genesis, height=1, keep_blocks=10)
-
-
-def balances_of(verifier: Verifier, height: int) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for (who, token), amount in verifier.storage.at(height).items(BALANCES):
-        if amount:
-            found.setdefault(who, {})[token] = str(amount)
-    return found
-
-
 def events_in(receipts: list[Receipt], name: str) -> list[Any]:
     lines = [json.loads(line.removeprefix("EVENT_JSON:")) for receipt in receipts for line in receipt.logs]
     return [entry for line in lines if line["event"] == name for entry in line["data"]]
@@ -66,10 +41,18 @@ def events_in(receipts: list[Receipt], name: str) -> list[Any]:
 BATCHES = load("verifier_model")["cases"] + load("contract_verdicts")["cases"]
 
 
+def contract_of(case: Case) -> tuple[Verifier, int]:
+    (read,) = read_cases(case)
+    return verifier_in(read.state), rfc3339_to_ns(read.state.now)
+
+
+def balances_of(verifier: Verifier, height: int) -> dict[str, dict[str, str]]:
+    return balances_at(verifier.storage.at(height))
+
+
 @pytest.mark.parametrize("case", named(BATCHES))
 def test_a_batch_ends_as_on_the_contract(case: Case) -> None:
-    verifier, expected = verifier_in(case["state"]), case["expected"]
-    now_ns = rfc3339_to_ns(case["state"]["now"])
+    (verifier, now_ns), expected = contract_of(case), case["expected"]
     before = balances_of(verifier, 1)
     if not expected["ok"]:
         with pytest.raises(PanicError) as panic:
@@ -87,8 +70,7 @@ def test_a_batch_ends_as_on_the_contract(case: Case) -> None:
 
 @pytest.mark.parametrize("case", named(case for case in BATCHES if "signed" in case))
 def test_simulation_decides_as_the_contract(case: Case) -> None:
-    verifier = verifier_in(case["state"])
-    now_ns = rfc3339_to_ns(case["state"]["now"])
+    verifier, now_ns = contract_of(case)
     expected = case.get("expected_simulation")
     if expected is None:
         error = case["expected"].get("error", case["expected"].get("error_prefix", ""))
@@ -108,9 +90,9 @@ def test_nep413_hash_and_signature(case: Case) -> None:
     signed = decode_payload(case["signed_data"])
     assert signed.digest.hex() == case["nep413_hash_hex"]
     assert signed.intent_hash == case["intent_hash"]
-    assert signed.is_signed()
+    assert signed.signer_key() == parse_public_key(case["signed_data"]["public_key"])
     forged = {**case["signed_data"], "payload": {**case["signed_data"]["payload"], "recipient": "other.near"}}
-    assert not decode_payload(forged).is_signed()
+    assert decode_payload(forged).signer_key() is None
 
 
 @pytest.mark.parametrize("case", named(load("versioned_nonce")["cases"]))
@@ -128,11 +110,15 @@ def test_versioned_nonce(case: Case) -> None:
     assert rfc3339_to_ns(case["deadline_iso"]) == parts.deadline_ns
 
 
-@pytest.mark.parametrize("case", [case for case in load("keys")["cases"] if case["curve"] == "ed25519"])
-def test_ed25519_keys(case: Case) -> None:
-    raw = bytes(SigningKey(bytes.fromhex(case["seed_hex"])).verify_key)
+@pytest.mark.parametrize("case", load("keys")["cases"])
+def test_keys_and_their_implicit_accounts(case: Case) -> None:
+    seed = bytes.fromhex(case["seed_hex"])
+    if case["curve"] == "ed25519":
+        raw = bytes(SigningKey(seed).verify_key)
+    else:
+        raw = coincurve.PrivateKey(seed).public_key.format(compressed=False)[1:]
     key = parse_public_key(case["public_key"])
-    assert key == PublicKey(curve="ed25519", raw=raw)
+    assert key == PublicKey(curve=case["curve"], raw=raw)
     assert key.text == case["public_key"]
     assert key.implicit_account == case["implicit_account_id"]
 
