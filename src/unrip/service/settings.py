@@ -129,6 +129,9 @@ class NearIntentsSettings(_Section):
     executor_token_file: Path | None = None
     #: The executor's socket subscribes quotes too, for a relay that takes answers only from a subscribing socket.
     executor_subscribes_quotes: bool = True
+    #: The name of the executor's queue of guaranteed settlement notices; keep it for ever, a new name is a new, empty
+    #: queue. Unset: the plain stream, whose notices are lost while disconnected.
+    instance_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
     #: A NEAR JSON-RPC node; it must track all shards for a fill's transaction to be read.
     rpc_url: str = "https://free.rpc.fastnear.com"
     #: The contract that keeps the ledger and settles offers.

@@ -30,6 +30,8 @@ from unrip.service.contract import (
     Effect,
     Event,
     Logic,
+    Published,
+    PublishFailed,
     RecordReceived,
     RoleChanged,
     SetTimer,
@@ -117,6 +119,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_chain(event, now)
             case LedgerNoted():
                 return self._pursuit.on_noted(event, now)
+            case Published() | PublishFailed():
+                return self._pursuit.on_record(event)
             case LedgerLoaded() | LedgerUnknown():
                 return self._on_ledger(event, now)
             case AuthorityJudged():

@@ -33,7 +33,7 @@ from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.signing import SigningDesk
 from unrip.services.venue import account_of, public_key_of, verifier_of
 from unrip.store.postgres_ledger import PostgresLedger
-from unrip.venues.near_intents.access import bearer_headers
+from unrip.venues.near_intents.access import bearer_headers, relay_url
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
 from unrip.venues.near_intents.signer import Signer
@@ -53,7 +53,7 @@ def wire(context: Context) -> Wiring:
     desk = SigningDesk(signer, verifier, pair=context.pair, account=account, emit=context.emit, clock=context.clock)
     socket = Socket(
         name=RELAY,
-        url=venue.relay_ws_url,
+        url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
         headers=bearer_headers(venue.executor_token_file),
         emit=context.emit,
         clock=context.clock,
@@ -118,7 +118,7 @@ def _signer(context: Context) -> Signer:
 
 def _streams(context: Context, assets: list[str]) -> tuple[Stream, ...]:
     """Whether only a subscribing socket may answer is unknown (blueprint, section 3), so ours can be one."""
-    status = Stream(name=QUOTE_STATUS)
+    status = Stream(name=QUOTE_STATUS, guaranteed=context.settings.near_intents.instance_id is not None)
     if not context.settings.near_intents.executor_subscribes_quotes:
         return (status,)
     return (status, Stream(name=QUOTE, tokens=tuple(assets)))
