@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.net.http import HttpClient
 from unrip.net.reconnect import ReconnectPolicy
 from unrip.net.secret_file import SecretFileError
 from unrip.net.websocket import Socket
@@ -31,7 +30,7 @@ from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.signing import SigningDesk
-from unrip.services.venue import account_of, public_key_of, verifier_of
+from unrip.services.venue import account_of, public_key_of, rpc_client_of, verifier_of
 from unrip.store.postgres_ledger import PostgresLedger
 from unrip.venues.near_intents.access import bearer_headers, relay_url
 from unrip.venues.near_intents.nonces import encode_nonce
@@ -44,7 +43,7 @@ def wire(context: Context) -> Wiring:
     settings, venue = context.settings, context.settings.near_intents
     account, signer = account_of(context), _signer(context)
     assets = [asset.asset_id for asset in context.pair.assets()]
-    http = HttpClient(name="near_rpc", count=context.metrics.count)
+    http = rpc_client_of(context)
     verifier = verifier_of(context, http, public_key=signer.public_key)
     ledger = PostgresLedger(settings.postgres_url(), statement_timeout_ms=settings.postgres.statement_timeout_ms)
     outbox = OutboxPublisher(ledger, context.produce)
