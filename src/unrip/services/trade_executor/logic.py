@@ -124,8 +124,7 @@ class TradeExecutor(Logic):
             case LedgerLoaded() | LedgerUnknown():
                 return self._on_ledger(event, now)
             case AuthorityJudged():
-                self._proof = event
-                return [] if event.proven else [SetTimer(name="prove_again", at=now + _PROVE_AGAIN)]
+                return self._on_judged(event, now)
             case TimerFired():
                 return self._on_timer(event, now)
             case Control():
@@ -147,6 +146,12 @@ class TradeExecutor(Logic):
             return self._handle_next(now)
         self._loading = True
         return [LoadLedger(), SetTimer(name="read", at=now)]
+
+    def _on_judged(self, event: AuthorityJudged, now: datetime) -> list[Effect]:
+        self._proof = event
+        if event.proven:
+            return []
+        return [SetTimer(name="prove_again", at=now + _PROVE_AGAIN), *self._pursuit.on_refusal(event.reason, now)]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 

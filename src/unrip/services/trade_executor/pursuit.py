@@ -45,6 +45,9 @@ from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.venues.near_intents.relay import Reply, StatusNotice
 
+#: In the relay's refusals and in the contract's (protocol/message-bus section 12.2, intents-and-signing section 8).
+_INVALID_SALT = "invalid salt"
+
 
 class Pursuit:
     """Everything between the claim of an offer and its end."""
@@ -68,6 +71,8 @@ class Pursuit:
         self.view: LedgerView | None = None
         self._loaded = False
         self._asking = False
+        #: Something became known that the reading under way may be too old for.
+        self._ask_again = False
 
     # --- recovery --------------------------------------------------------------------------------------------------
 
@@ -181,6 +186,7 @@ class Pursuit:
         effects = self._note(followed, state, now, response=response, reason=None if reply.ok else reply.text)
         if not reply.ok:
             effects += self._report.failed(followed.offer, state, reply.text)
+            effects += self.on_refusal(reply.text, now)
         return [Count(name="relay_replies", labels={"outcome": state}), *effects]
 
     def _unanswered(self, followed: Followed, reason: str, now: datetime) -> list[Effect]:
@@ -247,16 +253,30 @@ class Pursuit:
         salts = tuple(dict.fromkeys(followed.offer.salt for followed in due))
         return [ReadVerifier(nonces=nonces, salts=salts)]
 
+    def on_refusal(self, text: str, now: datetime) -> list[Effect]:
+        """Relay or contract refused an offer of ours. A refused salt is looked up at once, never chosen here."""
+        if _INVALID_SALT not in text.lower():
+            return []
+        count = Count(name="salts_refused")
+        if self._asking:
+            self._ask_again = True
+            return [count]
+        return [count, *self.ask(now)]
+
     def on_chain(self, event: VerifierRead | VerifierUnread | FillsRead, now: datetime) -> list[Effect]:
         """A final block, no answer, or the fills of a transaction."""
-        match event:
-            case VerifierUnread():
-                self._asking = False
-                return [Count(name="verifier_reads", labels={"outcome": "unread"}), *self._report.unread(event.reason)]
-            case FillsRead():
-                self.offers.note_fills(event.tx_hash, event.fills)
-                return []
+        if isinstance(event, FillsRead):
+            self.offers.note_fills(event.tx_hash, event.fills)
+            return []
         self._asking = False
+        effects = self._on_read(event, now) if isinstance(event, VerifierRead) else self._on_unread(event)
+        again, self._ask_again = self._ask_again, False
+        return [*effects, *self.ask(now)] if again else effects
+
+    def _on_unread(self, event: VerifierUnread) -> list[Effect]:
+        return [Count(name="verifier_reads", labels={"outcome": "unread"}), *self._report.unread(event.reason)]
+
+    def _on_read(self, event: VerifierRead, now: datetime) -> list[Effect]:
         return [
             Count(name="verifier_reads", labels={"outcome": "read"}),
             *self._report.read_again(),
