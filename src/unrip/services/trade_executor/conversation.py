@@ -14,10 +14,12 @@ from unrip.service.dead_letters import dead_letter_of_frame
 from unrip.venues.near_intents.relay import (
     ACKNOWLEDGE,
     Malformed,
+    RelayEvent,
     RelaySession,
     Reply,
     StatusNotice,
     SubscriptionRefused,
+    Unknown,
 )
 
 #: The name of the executor's connection.
@@ -52,15 +54,20 @@ class Conversation:
             case Reply() | StatusNotice():
                 return said, []
             case Malformed():
-                return None, _unreadable(frame, said.reason)
+                return None, [*_unreadable(frame, said.reason), *self._not_again(frame.text)]
             case SubscriptionRefused():
                 return None, self._refused(said)
-        return None, [Count(name="relay_frames", labels={"kind": type(said).__name__})]
+            case Unknown():
+                return None, [_counted(said), *self._not_again(frame.text)]
+        return None, [_counted(said)]
 
     def acknowledge(self, notice: StatusNotice) -> list[Effect]:
         """Everything that a notice caused is committed; nothing to do for one that is not repeated."""
-        frame = self._session.acknowledge(notice)
-        return [] if frame is None else [SendFrame(connection=RELAY, text=frame)]
+        return _sent(self._session.acknowledge(notice))
+
+    def _not_again(self, frame: str) -> list[Effect]:
+        """What cannot be understood now will not be understood when it is repeated."""
+        return _sent(self._session.acknowledge_unread(frame))
 
     def _refused(self, said: SubscriptionRefused) -> list[Effect]:
         """Without its guarantee a stream is still worth having; the next connection asks for the guarantee again."""
@@ -107,6 +114,14 @@ def _unreadable(frame: FrameReceived, reason: str) -> list[Effect]:
         _line("invalid_message", "warning", {"reason": reason}),
         dead_letter_of_frame(frame, reason),
     ]
+
+
+def _sent(frame: str | None) -> list[Effect]:
+    return [] if frame is None else [SendFrame(connection=RELAY, text=frame)]
+
+
+def _counted(said: RelayEvent) -> Count:
+    return Count(name="relay_frames", labels={"kind": type(said).__name__})
 
 
 def _line(event: str, level: str, body: dict[str, Any]) -> Log:

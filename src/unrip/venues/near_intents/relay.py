@@ -145,10 +145,21 @@ class RelaySession:
 
         The `Reply` to it is named `acknowledge`.
         """
-        subscription = notice.subscription or self.subscriptions.get(QUOTE_STATUS)
-        if notice.seq is None or subscription is None:
+        return self._acknowledgement(notice.subscription, notice.seq)
+
+    def acknowledge_unread(self, frame: str) -> str | None:
+        """The same for an event that is unknown or malformed: repeated for ever, it would block the queue."""
+        try:
+            params = mapping(mapping(decode(frame), "the frame").get("params"), "params")
+            return self._acknowledgement(_hint(params.get("subscription")), integer(params.get("seq")))
+        except NotExact:
             return None
-        return self.request(ACKNOWLEDGE, json.dumps([subscription, notice.seq]), name=ACKNOWLEDGE)
+
+    def _acknowledgement(self, subscription: str | None, seq: int | None) -> str | None:
+        subscription = subscription or self.subscriptions.get(QUOTE_STATUS)
+        if seq is None or subscription is None:
+            return None
+        return self.request(ACKNOWLEDGE, json.dumps([subscription, seq]), name=ACKNOWLEDGE)
 
     def request(self, method: str, params: str, *, name: str) -> str:
         """The frame of a request; `params` is the JSON text of its array and goes out as it is.

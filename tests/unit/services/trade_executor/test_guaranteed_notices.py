@@ -162,6 +162,19 @@ def test_an_unguaranteed_notice_is_not_awaited() -> None:
     assert acknowledged(desk.effects) == []
 
 
+@pytest.mark.parametrize("data", [{"quote_hash": 7}, {"news": "of a kind that is not known"}, []])
+def test_a_frame_that_cannot_be_understood_does_not_come_for_ever(data: Any) -> None:
+    """Left unacknowledged, 256 of them would block the queue for what can be understood."""
+    desk = executor()
+    frame = {"method": "event", "params": {"subscription": "s", "data": data, "seq": 8}}
+    assert acknowledged(desk.hear(frame)) == [["s", 8]]
+
+
+@pytest.mark.parametrize("frame", ["{", "[]", '{"method":"ping"}', '{"method":"event","params":{"seq":"8"}}'])
+def test_a_frame_without_a_number_is_not_acknowledged(frame: str) -> None:
+    assert acknowledged(executor().hear(frame)) == []
+
+
 def test_the_fate_of_another_record_is_nothing_to_it() -> None:
     assert executor().feed(Published(token="another record", offset=1)) == []
 
