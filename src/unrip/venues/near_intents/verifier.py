@@ -67,18 +67,21 @@ class Verifier:
             ContractPanic, RpcRefused: see `rpc`.
 
         """
-        observed_at = self._clock()
 
-        async def read_at(rpc: NearRpc, block: Block) -> VerifierReading:
+        async def read_at(rpc: NearRpc, block: Block, observed_at: datetime) -> VerifierReading:
             return await self._read_at(rpc, block, nonces=nonces, salts=salts, observed_at=observed_at)
 
         async def read_one(rpc: NearRpc) -> VerifierReading:
-            return await read_at(rpc, await rpc.final_block())
+            observed_at = self._clock()
+            return await read_at(rpc, await rpc.final_block(), observed_at)
 
         async def read_both(rpc: NearRpc, witness: NearRpc) -> VerifierReading:
+            observed_at = self._clock()
             block = await self._common_block(rpc, witness)
             reading: VerifierReading
-            reading, witnessed = await self._together(read_at(rpc, block), read_at(witness, block))
+            reading, witnessed = await self._together(
+                read_at(rpc, block, observed_at), read_at(witness, block, observed_at)
+            )
             if reading != witnessed:
                 raise RpcContradicted(f"two endpoints contradict each other about block {block.height}")
             return reading
