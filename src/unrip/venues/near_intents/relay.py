@@ -149,6 +149,8 @@ class RelaySession:
 
     def acknowledge_unread(self, frame: str) -> str | None:
         """The same for an event that is unknown or malformed: repeated for ever, it would block the queue."""
+        if len(frame) > FRAME_CHARACTERS_MAX:
+            return None
         try:
             params = mapping(mapping(decode(frame), "the frame").get("params"), "params")
             return self._acknowledgement(_hint(params.get("subscription")), integer(params.get("seq")))

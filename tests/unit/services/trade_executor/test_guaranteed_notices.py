@@ -14,6 +14,7 @@ from unrip.net.events import SendFrame, SocketClosed
 from unrip.service.contract import Count, Effect, Log, Publish, Published, PublishFailed, Started
 from unrip.services.trade_executor.conversation import RELAY
 from unrip.services.trade_executor.effects import LedgerLoaded, VerifierRead
+from unrip.venues.near_intents.relay import FRAME_CHARACTERS_MAX
 from unrip_world.config import RelaySettings
 
 
@@ -168,6 +169,11 @@ def test_a_frame_that_cannot_be_understood_does_not_come_for_ever(data: Any) -> 
     desk = executor()
     frame = {"method": "event", "params": {"subscription": "s", "data": data, "seq": 8}}
     assert acknowledged(desk.hear(frame)) == [["s", 8]]
+
+
+def test_a_frame_too_large_to_be_read_is_not_read_for_its_number() -> None:
+    padded = {"method": "event", "params": {"subscription": "s", "seq": 8, "padding": "x" * FRAME_CHARACTERS_MAX}}
+    assert acknowledged(executor().hear(padded)) == []
 
 
 @pytest.mark.parametrize("frame", ["{", "[]", '{"method":"ping"}', '{"method":"event","params":{"seq":"8"}}'])
