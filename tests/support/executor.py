@@ -75,10 +75,10 @@ def a_reading(
 class Executor:
     """The logic with what it asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, guaranteed: bool = False) -> None:
         self.logic = TradeExecutor(
             inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=Policy(), encode_nonce=encode_nonce),
-            conversation=Conversation(RelaySession((Stream(name=QUOTE_STATUS),))),
+            conversation=Conversation(RelaySession((Stream(name=QUOTE_STATUS, guaranteed=guaranteed),))),
             read_interval=timedelta(seconds=2),
             reply_bound=timedelta(seconds=5),
             configuration_hash="configuration-1",
@@ -170,9 +170,11 @@ class Executor:
         body = {"result": result} if error is None else {"error": error}
         return self.hear({"jsonrpc": "2.0", "id": request_id, **body})
 
-    def notice(self, quote_hash: str, tx_hash: str = "tx-1") -> list[Effect]:
+    def notice(self, quote_hash: str, tx_hash: str = "tx-1", *, seq: int | None = None) -> list[Effect]:
         data = {"quote_hash": quote_hash, "intent_hash": "intent-1", "tx_hash": tx_hash}
-        return self.hear({"jsonrpc": "2.0", "method": "event", "params": {"subscription": "s", "data": data}})
+        numbered = {} if seq is None else {"seq": seq}
+        params = {"subscription": "s", "data": data, **numbered}
+        return self.hear({"jsonrpc": "2.0", "method": "event", "params": params})
 
     def hear(self, frame: dict[str, Any] | str) -> list[Effect]:
         text = frame if isinstance(frame, str) else json.dumps(frame)

@@ -110,8 +110,9 @@ def done(work: Coroutine[Any, Any, R]) -> R:
 class WholeDesk:
     """Two services, armed, and everything around them."""
 
-    def __init__(self) -> None:
-        self.world = world()
+    def __init__(self, *, instance_id: str | None = None, **world_settings: Any) -> None:
+        self.world = world(**world_settings)
+        self._instance_id = instance_id
         self.now_ns = START_NS
         self.ledger = MemoryLedger(clock=lambda: self.now)
         self.signer = Signer(bytes(DESK.key), verifying_contract=CONTRACT)
@@ -139,15 +140,16 @@ class WholeDesk:
         self._services["strategy-engine"] = StrategyEngine(
             pair=PAIR, account=ACCOUNT, policy=Policy(), encode_nonce=encode_nonce, configuration_hash="c"
         )
+        status = Stream(name=QUOTE_STATUS, guaranteed=self._instance_id is not None)
         self._services["trade-executor"] = TradeExecutor(
             inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=Policy(), encode_nonce=encode_nonce),
-            conversation=Conversation(RelaySession((Stream(name=QUOTE_STATUS),))),
+            conversation=Conversation(RelaySession((status,))),
             read_interval=timedelta(seconds=2),
             reply_bound=timedelta(seconds=5),
             configuration_hash="c",
         )
-        for socket in (_EXECUTORS_SOCKET, _INGESTS_SOCKET):
-            self.world.relay.on_open(socket, solver="desk", instance_id=None)
+        self.world.relay.on_open(_EXECUTORS_SOCKET, solver="desk", instance_id=self._instance_id)
+        self.world.relay.on_open(_INGESTS_SOCKET, solver="desk", instance_id=None)
         for frame in self._ingest.opened():
             self._from_world(self.world.relay.on_frame(_INGESTS_SOCKET, frame, self.now_ns))
         for name in ("history-writer", *self._services):

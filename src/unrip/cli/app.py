@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from unrip import __version__
-from unrip.cli import config, controls, evidence, explain, prepare, run, status, tail, up, world
+from unrip.cli import config, controls, evidence, explain, near, prepare, run, status, tail, up, world
 from unrip.cli.exits import one_line_errors
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ app.command(
     "world", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )(world.world)
 app.add_typer(config.app, name="config")
+app.add_typer(near.app, name="near")
 
 
 @app.callback(invoke_without_command=True)

@@ -75,7 +75,7 @@ class SimulatedWorld:
                 "relay_ws_url": urls["relay_ws"],
                 "ingest_token_file": str(secrets / "relay-ingest.token"),
                 "executor_token_file": str(secrets / "relay-executor.token"),
-                "rpc_url": urls["near_rpc"],
+                "rpc_urls": [urls["near_rpc"]],
                 "bridge_rpc_url": urls["bridge"],
                 "key_file": str(secrets / "desk.key"),
             },

@@ -26,6 +26,7 @@ EVENTS: dict[str, str] = {
     "connection_lost": "a connection to a venue or source ended, or could not be opened",
     "connection_recovered": "a connection is open again",
     "subscription_refused": "the relay will not deliver a stream; see its text",
+    "guarantee_refused": "the relay will not repeat settlement notices until acknowledged; the plain stream is used",
     "source_stale": "a price source is older than its limit",
     "source_fresh": "a price source is fresh again",
     "inventory_stale": "the verifier could not be read for too long",

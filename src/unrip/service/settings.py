@@ -129,14 +129,26 @@ class NearIntentsSettings(_Section):
     executor_token_file: Path | None = None
     #: The executor's socket subscribes quotes too, for a relay that takes answers only from a subscribing socket.
     executor_subscribes_quotes: bool = True
-    #: A NEAR JSON-RPC node; it must track all shards for a fill's transaction to be read.
-    rpc_url: str = "https://free.rpc.fastnear.com"
+    #: The name of the executor's queue of guaranteed settlement notices; keep it for ever, a new name is a new, empty
+    #: queue. Unset: the plain stream, whose notices are lost while disconnected.
+    instance_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    #: NEAR JSON-RPC nodes in the order of preference: one that gives no usable answer is passed over for a minute. They
+    #: must track all shards for a fill's transaction to be read.
+    rpc_urls: tuple[str, ...] = Field(default=("https://free.rpc.fastnear.com",), min_length=1)
+    #: A reading of the verifier counts only if two nodes give the same one of the same block.
+    rpc_cross_check: bool = False
     #: The contract that keeps the ledger and settles offers.
     verifier_contract: str = "intents.near"
     #: The bridge's deposit and withdrawal service.
     bridge_rpc_url: str = "https://bridge.chaindefuser.com/rpc"
     #: The signing key in NEAR's `ed25519:` form, readable by its owner only.
     key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _two_nodes_for_a_cross_check(self) -> Self:
+        if self.rpc_cross_check and len(set(self.rpc_urls)) < 2:
+            raise ValueError("rpc_cross_check needs two different rpc_urls")
+        return self
 
 
 class KrakenSettings(_Section):

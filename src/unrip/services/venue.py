@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from unrip.net.http import HttpClient
+from unrip.net.http import TOTAL_TIMEOUT_S, HttpClient
 from unrip.service.settings import SettingsError
 from unrip.service.wiring import Context
 from unrip.venues.near_intents.bridge import Bridge
+from unrip.venues.near_intents.endpoints import Endpoints
 from unrip.venues.near_intents.keys import ed25519_text
 from unrip.venues.near_intents.rpc import NearRpc
 from unrip.venues.near_intents.verifier import Verifier
@@ -43,16 +44,24 @@ def public_key_of(context: Context) -> str:
     raise SettingsError(f"account {account} is not implicit: set [near_intents] public_key to its registered key")
 
 
+def rpc_client_of(context: Context) -> HttpClient:
+    """The client for the NEAR endpoints: where there are several, a hanging one leaves time for the next."""
+    several = len(context.settings.near_intents.rpc_urls) > 1
+    patience_s = TOTAL_TIMEOUT_S / 2 if several else TOTAL_TIMEOUT_S
+    return HttpClient(name="near_rpc", count=context.metrics.count, total_timeout_s=patience_s)
+
+
 def verifier_of(context: Context, http: HttpClient, *, public_key: str) -> Verifier:
     """The verifier, asked about our account and both assets of the pair."""
     venue = context.settings.near_intents
     return Verifier(
-        NearRpc(http, venue.rpc_url),
+        Endpoints([NearRpc(http, url) for url in venue.rpc_urls], clock=context.clock, count=context.metrics.count),
         contract=venue.verifier_contract,
         account=account_of(context),
         public_key=public_key,
         asset_ids=[asset.asset_id for asset in context.pair.assets()],
         clock=context.clock,
+        cross_check=venue.rpc_cross_check,
     )
 
 

@@ -148,3 +148,11 @@ def test_a_service_without_broker_and_database_stays_up_and_says_so_once(tmp_pat
         assert process.wait(timeout=20) == 0
         if process.stdout is not None:
             process.stdout.close()
+
+
+def test_signing_without_a_usable_key_file(tmp_path: Path) -> None:
+    nonce = "Vij2xgAlKBKzADZykFdbpB8CcBXsE9wRhklzE4/mgS8="
+    message = tmp_path / "message.json"
+    message.write_text("{}")
+    told = run_unrip("near", "sign", str(message), "--key-file", str(tmp_path / "none.key"), "--nonce", nonce)
+    one_line(told, 2, "none.key", "No such file")

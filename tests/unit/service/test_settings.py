@@ -37,6 +37,12 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "a negative rate": ('[limits]\nedge_per_sqrt_minute = "-1 %"', "edge_per_sqrt_minute .*greater than or equal to 0"),
     "a rate that is none": ('[limits]\nedge_base = "NaN %"', "edge_base .*not finite"),
     "a number out of its bounds": ("[limits]\nnotional_cap_eur = 0", "notional_cap_eur .*greater than 0"),
+    "no node": ("[near_intents]\nrpc_urls = []", "rpc_urls .*at least 1"),
+    "a node check with one node": (
+        '[near_intents]\nrpc_cross_check = true\nrpc_urls = ["http://a", "http://a"]',
+        "key near_intents .*needs two different rpc_urls",
+    ),
+    "a queue name that is none": ('[near_intents]\ninstance_id = "a b"', "instance_id .*pattern"),
     "a cap above the ceiling": ("[limits]\nnotional_cap_eur = 101", "notional_cap_eur 101 is above .*_ceiling_eur 100"),
     "an edge below the floor": ('[limits]\nedge_base = "0.4 %"', r"edge_base 0.4 % is below edge_floor 0.5 %"),
     "a threshold below the floor": ('[limits]\nedge_floor = "3 %"', "edge_threshold 2 % is below edge_floor 3 %"),
@@ -94,6 +100,12 @@ def test_the_environment_stands_above_the_file_and_the_file_above_the_default(
     assert (settings.limits.edge_base, settings.limits.edge_threshold) == (Decimal("0.04"), Decimal("0.025"))
     assert settings.limits.notional_cap_eur == 25
     assert settings.limits.policy().edge_base == Decimal("0.04")
+
+
+def test_a_list_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNRIP_NEAR_INTENTS__RPC_URLS", '["http://a", "http://b"]')
+    monkeypatch.setenv("UNRIP_NEAR_INTENTS__RPC_CROSS_CHECK", "true")
+    assert load_settings(None).near_intents.rpc_urls == ("http://a", "http://b")
 
 
 def test_the_defaults_are_those_of_a_first_live_attempt() -> None:

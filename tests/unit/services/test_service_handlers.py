@@ -36,6 +36,7 @@ from unrip.services.market_reference_ingest.effects import (
 )
 from unrip.services.market_reference_ingest.handlers import Polls
 from unrip.venues.near_intents.bridge import Bridge
+from unrip.venues.near_intents.endpoints import Endpoints
 from unrip.venues.near_intents.rpc import NearRpc
 from unrip.venues.near_intents.verifier import Verifier
 
@@ -123,7 +124,7 @@ EMPTY = {"deposits": [], "total": 0, "withdrawals": [], "tokens": [], "address":
 
 def readings(outcomes: Outcomes, *, rpc: Callable[[Any], Any] = node, bridge: Any = None) -> Readings:
     verifier = Verifier(
-        NearRpc(client_of(rpc), URL),
+        Endpoints([NearRpc(client_of(rpc), URL)], clock=clock, count=lambda *_: None),
         contract="intents.near",
         account="desk.near",
         public_key="ed25519:k",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from support.vectors import cases, label
 from unrip.domain.values import Amount
+from unrip.venues.near_intents.access import relay_url
 from unrip.venues.near_intents.relay import (
     QUOTE,
     QUOTE_STATUS,
@@ -254,3 +255,37 @@ def test_any_truncated_or_altered_frame_becomes_exactly_one_event(case_id: str, 
 @given(st.sampled_from(["quote_id", "exact_amount_in", "min_deadline_ms", "protocol_fee_included"]), json_values)
 def test_any_odd_value_in_a_quote_becomes_exactly_one_event(field: str, value: Any) -> None:
     assert isinstance(_seen(quote_frame(**{field: value})), RelayEvent)
+
+
+def test_a_guaranteed_stream_names_its_acknowledgements() -> None:
+    session = RelaySession((Stream(name=QUOTE_STATUS, guaranteed=True),))
+    (frame,) = session.opened()
+    assert json.loads(frame)["params"] == ["quote_status", None, True]
+    session.receive(json.dumps({"id": json.loads(frame)["id"], "result": "sub-1"}))
+    params: dict[str, Any] = {"data": {"quote_hash": "h"}, "seq": 3}
+    for named, expected in ({"subscription": "sub-2"}, "sub-2"), ({}, "sub-1"), ({"subscription": 7}, "sub-1"):
+        notice = session.receive(json.dumps({"method": "event", "params": params | named}))
+        assert isinstance(notice, StatusNotice)
+        request = json.loads(session.acknowledge(notice) or "")
+        assert (request["method"], request["params"]) == ("acknowledge", [expected, 3])
+        reply = session.receive(json.dumps({"id": request["id"], "result": "OK"}))
+        assert isinstance(reply, Reply)
+        assert reply.request == "acknowledge"
+
+
+def test_what_is_not_repeated_needs_no_acknowledgement() -> None:
+    notice = RelaySession(()).receive('{"method":"event","params":{"subscription":"s","data":{"quote_hash":"h"}}}')
+    assert isinstance(notice, StatusNotice)
+    assert RelaySession(()).acknowledge(notice) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "instance_id", "whole"),
+    [
+        ("ws://127.0.0.1:1/ws", None, "ws://127.0.0.1:1/ws"),
+        ("ws://127.0.0.1:1/ws", "desk-1", "ws://127.0.0.1:1/ws?instance_id=desk-1"),
+        ("ws://127.0.0.1:1/ws?a=b", "desk-1", "ws://127.0.0.1:1/ws?a=b&instance_id=desk-1"),
+    ],
+)
+def test_the_url_names_the_queue(url: str, instance_id: str | None, whole: str) -> None:
+    assert relay_url(url, instance_id=instance_id) == whole

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from support.json_service import client_of
 from unrip.domain.values import Amount
-from unrip.venues.near_intents.rpc import ContractPanic, NearRpc, RpcRefused, RpcUnavailable
+from unrip.venues.near_intents.endpoints import BACK_TO_FIRST_AFTER, Endpoints
+from unrip.venues.near_intents.rpc import ContractPanic, NearRpc, RpcContradicted, RpcRefused, RpcUnavailable
 from unrip.venues.near_intents.verifier import Verifier
 
 BTC, EURE = "nep141:btc.omft.near", "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
@@ -17,6 +19,9 @@ NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 HEIGHT = 140_000_123
 NONCE = "Vij2xgAlKBKzADZykFdbpB8CcBXsE9wRhklzE4/mgS8="
 PAUSED = "wasm execution failed: Smart contract panicked: Pausable: Method is paused"
+
+
+Counts = list[tuple[str, str, str]]
 
 
 class Node:
@@ -35,6 +40,9 @@ class Node:
         }
         self.panics: dict[str, str] = {}
         self.height = HEIGHT
+        #: The newest final block as this node sees it.
+        self.final = HEIGHT
+        self.nanoseconds = 1_795_341_600_123_456_789
         self.asked: list[tuple[str, Any]] = []
         self.raw: Any = None
 
@@ -43,8 +51,9 @@ class Node:
         if self.raw is not None:
             return self.raw
         if method == "block":
-            assert params == {"finality": "final"}
-            header = {"height": HEIGHT, "timestamp": 1, "timestamp_nanosec": "1795341600123456789"}
+            height = params.get("block_id", self.final)
+            assert params == ({"finality": "final"} if height == self.final else {"block_id": height})
+            header = {"height": height, "timestamp": 1, "timestamp_nanosec": str(self.nanoseconds)}
             return {"jsonrpc": "2.0", "id": "unrip", "result": {"header": header}}
         if method == "EXPERIMENTAL_tx_status":
             return {"jsonrpc": "2.0", "id": "unrip", "result": self.views["tx"]}
@@ -66,13 +75,27 @@ def node() -> Node:
 
 @pytest.fixture
 def verifier(node: Node) -> Verifier:
+    return verifier_at(endpoints_of(node))
+
+
+def endpoints_of(*nodes: Node, clock: Callable[[], datetime] = lambda: NOW, counts: Counts | None = None) -> Endpoints:
+    counted = [] if counts is None else counts
+    return Endpoints(
+        [NearRpc(client_of(node), "http://127.0.0.1:9/") for node in nodes],
+        clock=clock,
+        count=lambda name, labels: counted.append((name, labels["endpoint"], labels["outcome"])),
+    )
+
+
+def verifier_at(endpoints: Endpoints, *, cross_check: bool = False) -> Verifier:
     return Verifier(
-        NearRpc(client_of(node), "http://127.0.0.1:9/"),
+        endpoints,
         contract="intents.near",
         account="desk.example.near",
         public_key="ed25519:abc",
         asset_ids=[BTC, EURE],
         clock=lambda: NOW,
+        cross_check=cross_check,
     )
 
 
@@ -221,3 +244,136 @@ async def test_a_transaction_that_cannot_be_read_is_unknown(node: Node, verifier
     node.views["tx"] = {"receipts_outcome": None}
     with pytest.raises(RpcUnavailable):
         await verifier.transaction_fills("tx", "desk.example.near")
+
+
+# --- several nodes ---------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def down() -> Node:
+    node = Node()
+    node.raw = _error("HANDLER_ERROR", "NO_SYNCED_BLOCKS")
+    return node
+
+
+def places(counts: Counts) -> list[tuple[str, str]]:
+    assert {name for name, *_ in counts} == {"rpc_questions"}
+    return [(endpoint, outcome) for _name, endpoint, outcome in counts]
+
+
+async def test_the_next_node_is_asked_where_one_is_unavailable_and_stays_for_a_while() -> None:
+    first, second, third, clock, counts = down(), down(), Node(), Clock(), Counts()
+    verifier = verifier_at(endpoints_of(first, second, third, clock=clock, counts=counts))
+    assert (await verifier.read()).height == HEIGHT
+    assert places(counts) == [("1", "unavailable"), ("2", "unavailable"), ("3", "answered")]
+    first.raw = None
+    counts.clear()
+    clock.now += BACK_TO_FIRST_AFTER - timedelta(seconds=1)
+    await verifier.read()
+    assert places(counts) == [("3", "answered")]
+    counts.clear()
+    clock.now += timedelta(seconds=1)
+    await verifier.read()
+    assert places(counts) == [("1", "answered")], "back to the first"
+    counts.clear()
+    clock.now += BACK_TO_FIRST_AFTER * 2
+    await verifier.read()
+    assert places(counts) == [("1", "answered")]
+
+
+async def test_a_first_node_that_is_still_away_is_left_for_another_while() -> None:
+    first, second, clock, counts = down(), Node(), Clock(), Counts()
+    verifier = verifier_at(endpoints_of(first, second, clock=clock, counts=counts))
+    await verifier.read()
+    clock.now += BACK_TO_FIRST_AFTER
+    await verifier.read()
+    counts.clear()
+    await verifier.read()
+    assert places(counts) == [("2", "answered")]
+    second.raw = first.raw
+    first.raw = None
+    counts.clear()
+    await verifier.read()
+    assert places(counts) == [("2", "unavailable"), ("1", "answered")], "any other, when the one that stood in is away"
+
+
+async def test_a_reading_never_comes_from_two_nodes() -> None:
+    first, second = Node(), Node()
+    first.views["is_account_locked"] = None
+    await verifier_at(endpoints_of(first, second)).read()
+    assert len(second.asked) == 6
+
+
+async def test_without_any_node_the_last_reason_stands() -> None:
+    with pytest.raises(RpcUnavailable, match="NO_SYNCED_BLOCKS"):
+        await verifier_at(endpoints_of(down(), down())).read()
+
+
+async def test_a_definite_word_is_not_asked_about_elsewhere() -> None:
+    first, second, counts = Node(), Node(), Counts()
+    first.panics["simulate_intents"] = "wasm execution failed: MethodNotFound"
+    with pytest.raises(ContractPanic):
+        await verifier_at(endpoints_of(first, second, counts=counts)).read()
+    assert places(counts) == [("1", "answered")]
+    assert second.asked == []
+
+
+async def test_simulations_and_transactions_fail_over_too() -> None:
+    node = Node()
+    node.views["tx"] = {"receipts_outcome": []}
+    verifier = verifier_at(endpoints_of(down(), node))
+    assert (await verifier.simulate([{}])).refusal is None
+    assert await verifier.transaction_fills("tx", "desk.example.near") == []
+
+
+@pytest.mark.parametrize("ahead", ["neither", "first", "second"])
+async def test_two_nodes_that_agree_are_believed_at_the_block_that_both_have(ahead: str) -> None:
+    first, second = Node(), Node()
+    if ahead != "neither":
+        (first if ahead == "first" else second).final = HEIGHT + 2
+    reading = await verifier_at(endpoints_of(first, second), cross_check=True).read(nonces=[NONCE], salts=["252812b3"])
+    assert (reading.height, reading.nonces) == (HEIGHT, {NONCE: True})
+    assert sorted(name for name, _ in first.asked) == sorted(name for name, _ in second.asked)
+
+
+CONTRADICTIONS: dict[str, Any] = {
+    "mt_batch_balance_of": ["152000000", "84000000000000000000000"],
+    "is_nonce_used": False,
+    "is_valid_salt": True,
+    "current_salt": "252812b4",
+}
+
+
+@pytest.mark.parametrize("view", CONTRADICTIONS)
+async def test_two_nodes_that_differ_are_both_not_believed(view: str) -> None:
+    first, second, counts = Node(), Node(), Counts()
+    second.views[view] = CONTRADICTIONS[view]
+    with pytest.raises(RpcContradicted, match=f"block {HEIGHT}"):
+        await verifier_at(endpoints_of(first, second, Node(), counts=counts), cross_check=True).read(
+            nonces=[NONCE], salts=["252812b3"]
+        )
+    assert places(counts) == [("1", "contradicted")], "a third node is not asked until somebody agrees"
+
+
+async def test_two_nodes_must_agree_about_the_time_of_a_block() -> None:
+    first, second = Node(), Node()
+    second.nanoseconds += 10**9
+    with pytest.raises(RpcContradicted, match="times"):
+        await verifier_at(endpoints_of(first, second), cross_check=True).read()
+
+
+async def test_what_one_node_says_alone_is_unknown() -> None:
+    with pytest.raises(RpcUnavailable):
+        await verifier_at(endpoints_of(Node(), down()), cross_check=True).read()
+
+
+async def test_a_third_node_stands_in_for_either_of_two() -> None:
+    for nodes in ((down(), Node(), Node()), (Node(), down(), Node()), (Node(), Node(), down())):
+        assert (await verifier_at(endpoints_of(*nodes), cross_check=True).read()).height == HEIGHT

@@ -8,13 +8,13 @@ from unrip.service.wiring import Context, Wiring
 from unrip.services.inventory_sync.effects import ReadBridge, ReadVerifier
 from unrip.services.inventory_sync.handlers import Readings
 from unrip.services.inventory_sync.logic import InventorySync
-from unrip.services.venue import account_of, bridge_of, chains_of, public_key_of, verifier_of
+from unrip.services.venue import account_of, bridge_of, chains_of, public_key_of, rpc_client_of, verifier_of
 
 
 def wire(context: Context) -> Wiring:
     """Verifier and bridge in, inventory out."""
     settings = context.settings
-    rpc_http = HttpClient(name="near_rpc", count=context.metrics.count)
+    rpc_http = rpc_client_of(context)
     bridge_http = HttpClient(name="bridge", count=context.metrics.count)
     readings = Readings(
         verifier_of(context, rpc_http, public_key=public_key_of(context)),

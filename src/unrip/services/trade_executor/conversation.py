@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from unrip.domain.attempt import Offer
 from unrip.domain.values import derived_id
 from unrip.messages.payloads import RawQuoteStatus
@@ -9,7 +11,16 @@ from unrip.messages.topics import RAW_QUOTE_STATUS
 from unrip.net.events import FrameReceived, SendFrame
 from unrip.service.contract import Count, Effect, Log, Publish
 from unrip.service.dead_letters import dead_letter_of_frame
-from unrip.venues.near_intents.relay import Malformed, RelaySession, Reply, StatusNotice, SubscriptionRefused
+from unrip.venues.near_intents.relay import (
+    ACKNOWLEDGE,
+    Malformed,
+    RelayEvent,
+    RelaySession,
+    Reply,
+    StatusNotice,
+    SubscriptionRefused,
+    Unknown,
+)
 
 #: The name of the executor's connection.
 RELAY = "relay"
@@ -37,24 +48,45 @@ class Conversation:
         match said:
             case Reply(request=None):
                 return None, [Count(name="relay_frames", labels={"kind": "unmatched_reply"})]
+            case Reply(request=request) if request == ACKNOWLEDGE:
+                # A refused one is no loss: the notice comes again.
+                return None, [Count(name="acknowledgements", labels={"outcome": "taken" if said.ok else "refused"})]
             case Reply() | StatusNotice():
                 return said, []
             case Malformed():
-                return None, _unreadable(frame, said.reason)
+                return None, [*_unreadable(frame, said.reason), *self._not_again(frame.text)]
             case SubscriptionRefused():
-                body = {"stream": said.stream, "code": said.code, "text": said.text}
-                line = Log(
-                    event="subscription_refused", level="error", component="relay", venue="near_intents", body=body
-                )
-                return None, [line]
-        return None, [Count(name="relay_frames", labels={"kind": type(said).__name__})]
+                return None, self._refused(said)
+            case Unknown():
+                return None, [_counted(said), *self._not_again(frame.text)]
+        return None, [_counted(said)]
+
+    def acknowledge(self, notice: StatusNotice) -> list[Effect]:
+        """Everything that a notice caused is committed; nothing to do for one that is not repeated."""
+        return _sent(self._session.acknowledge(notice))
+
+    def _not_again(self, frame: str) -> list[Effect]:
+        """What cannot be understood now will not be understood when it is repeated."""
+        return _sent(self._session.acknowledge_unread(frame))
+
+    def _refused(self, said: SubscriptionRefused) -> list[Effect]:
+        """Without its guarantee a stream is still worth having; the next connection asks for the guarantee again."""
+        body = {"stream": said.stream, "code": said.code, "text": said.text}
+        if not said.guaranteed:
+            return [_line("subscription_refused", "error", body)]
+        plain = self._session.without_guarantee(said.stream)
+        return [
+            Count(name="guarantees_refused"),
+            _line("guarantee_refused", "warning", body),
+            *(SendFrame(connection=RELAY, text=frame) for frame in plain),
+        ]
 
     @staticmethod
-    def record(notice: StatusNotice, frame: FrameReceived, offer: Offer) -> Effect:
-        """A settlement notice for one of our hashes, as received."""
+    def record(notice: StatusNotice, frame: FrameReceived, offer: Offer) -> Publish:
+        """A settlement notice for one of our hashes, as received; its fate is awaited where the relay waits for it."""
         return Publish(
             topic=RAW_QUOTE_STATUS,
-            event_id=derived_id("quote_status", notice.quote_hash, notice.tx_hash or ""),
+            event_id=notice_id(notice),
             payload=RawQuoteStatus(
                 quote_hash=notice.quote_hash,
                 intent_hash=notice.intent_hash,
@@ -67,12 +99,30 @@ class Conversation:
             causation_id=offer.command_id,
             venue="near_intents",
             pair=offer.pair,
+            token=None if notice.seq is None else notice_id(notice),
         )
+
+
+def notice_id(notice: StatusNotice) -> str:
+    """The id of the record of a notice, the same however often it is told."""
+    return derived_id("quote_status", notice.quote_hash, notice.tx_hash or "")
 
 
 def _unreadable(frame: FrameReceived, reason: str) -> list[Effect]:
     return [
         Count(name="relay_frames", labels={"kind": "malformed"}),
-        Log(event="invalid_message", level="warning", component="relay", venue="near_intents", body={"reason": reason}),
+        _line("invalid_message", "warning", {"reason": reason}),
         dead_letter_of_frame(frame, reason),
     ]
+
+
+def _sent(frame: str | None) -> list[Effect]:
+    return [] if frame is None else [SendFrame(connection=RELAY, text=frame)]
+
+
+def _counted(said: RelayEvent) -> Count:
+    return Count(name="relay_frames", labels={"kind": type(said).__name__})
+
+
+def _line(event: str, level: str, body: dict[str, Any]) -> Log:
+    return Log(event=event, level=level, component="relay", venue="near_intents", body=body)

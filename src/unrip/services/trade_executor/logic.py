@@ -30,6 +30,8 @@ from unrip.service.contract import (
     Effect,
     Event,
     Logic,
+    Published,
+    PublishFailed,
     RecordReceived,
     RoleChanged,
     SetTimer,
@@ -121,13 +123,14 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_chain(event, now)
             case LedgerNoted():
                 return self._pursuit.on_noted(event, now)
+            case Published() | PublishFailed():
+                return self._pursuit.on_record(event)
             case LedgerLoaded() | LedgerUnknown():
                 return self._on_ledger(event, now)
             case HeldChecked():
                 return self._report.held_differs(event.differences)
             case AuthorityJudged():
-                self._proof = event
-                return [] if event.proven else [SetTimer(name="prove_again", at=now + _PROVE_AGAIN)]
+                return self._on_judged(event, now)
             case TimerFired():
                 return self._on_timer(event, now)
             case Control():
@@ -149,6 +152,12 @@ class TradeExecutor(Logic):
             return self._handle_next(now)
         self._loading = True
         return [LoadLedger(), SetTimer(name="read", at=now), SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY)]
+
+    def _on_judged(self, event: AuthorityJudged, now: datetime) -> list[Effect]:
+        self._proof = event
+        if event.proven:
+            return []
+        return [SetTimer(name="prove_again", at=now + _PROVE_AGAIN), *self._pursuit.on_refusal(event.reason, now)]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,19 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, Drop, Offer, VenueReply
+from unrip.domain.attempt import AttemptState, Drop, Offer, TradeResult, VenueReply
 from unrip.domain.desk import LedgerView
 from unrip.domain.verifier import VerifierReading
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
-from unrip.service.contract import Count, CrashPoint, Effect, Observe, SetTimer
+from unrip.service.contract import (
+    Count,
+    CrashPoint,
+    Effect,
+    Observe,
+    Published,
+    PublishFailed,
+    SetTimer,
+)
 from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -32,9 +40,13 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.following import Followed, OpenOffers
 from unrip.services.trade_executor.lane import NoteLane
+from unrip.services.trade_executor.receipts import Receipts
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.venues.near_intents.relay import Reply, StatusNotice
+
+#: In the relay's refusals and in the contract's (protocol/message-bus section 12.2, intents-and-signing section 8).
+_INVALID_SALT = "invalid salt"
 
 
 class Pursuit:
@@ -45,6 +57,7 @@ class Pursuit:
     ) -> None:
         self._account = account
         self._conversation = conversation
+        self._receipts = Receipts(conversation)
         self._reply_bound = reply_bound
         self._report = report
         self.offers = OpenOffers()
@@ -58,6 +71,8 @@ class Pursuit:
         self.view: LedgerView | None = None
         self._loaded = False
         self._asking = False
+        #: Something became known that the reading under way may be too old for.
+        self._ask_again = False
 
     # --- recovery --------------------------------------------------------------------------------------------------
 
@@ -135,6 +150,7 @@ class Pursuit:
         if isinstance(event, SocketOpened):
             self.connected = True
             self.offers.ask_about_all()
+            self._receipts.reconnected()
             return [*self._report.connected(), *self._conversation.opened()]
         if isinstance(event, SocketClosed):
             return self._on_closed(event, now)
@@ -170,6 +186,7 @@ class Pursuit:
         effects = self._note(followed, state, now, response=response, reason=None if reply.ok else reply.text)
         if not reply.ok:
             effects += self._report.failed(followed.offer, state, reply.text)
+            effects += self.on_refusal(reply.text, now)
         return [Count(name="relay_replies", labels={"outcome": state}), *effects]
 
     def _unanswered(self, followed: Followed, reason: str, now: datetime) -> list[Effect]:
@@ -182,18 +199,26 @@ class Pursuit:
 
     def _on_notice(self, notice: StatusNotice, frame: FrameReceived, now: datetime) -> list[Effect]:
         """A settlement notice: a reason to ask the chain at once, never an end by itself."""
+        if not self._loaded:  # whose it is cannot be said yet, so a guaranteed one must come again
+            return [Count(name="status_notices", labels={"whose": "unknown_yet"})]
+        if (again := self._receipts.again(notice)) is not None:
+            return [Count(name="status_notices", labels={"whose": "ours_again"}), *again]
         followed = self.offers.by_quote_hash(notice.quote_hash)
         if followed is None:
-            return [Count(name="status_notices", labels={"whose": "others_or_ended"})]
+            count = Count(name="status_notices", labels={"whose": "others_or_ended"})
+            return [count, *self._conversation.acknowledge(notice)]
         followed.noticed = True
-        effects: list[Effect] = [
-            Count(name="status_notices", labels={"whose": "ours"}),
-            self._conversation.record(notice, frame, followed.offer),
-        ]
+        record = self._conversation.record(notice, frame, followed.offer)
+        self._receipts.keep(notice, record)
+        effects: list[Effect] = [Count(name="status_notices", labels={"whose": "ours"}), record]
         if notice.tx_hash is not None and followed.tx_hash is None:
             followed.tx_hash = notice.tx_hash
             effects.append(ReadFills(tx_hash=notice.tx_hash))
         return [*effects, *self.ask(now)]
+
+    def on_record(self, event: Published | PublishFailed) -> list[Effect]:
+        """What became of the record of a guaranteed notice."""
+        return self._receipts.on_record(event)
 
     def _note(
         self,
@@ -228,16 +253,30 @@ class Pursuit:
         salts = tuple(dict.fromkeys(followed.offer.salt for followed in due))
         return [ReadVerifier(nonces=nonces, salts=salts)]
 
+    def on_refusal(self, text: str, now: datetime) -> list[Effect]:
+        """Relay or contract refused an offer of ours. A refused salt is looked up at once, never chosen here."""
+        if _INVALID_SALT not in text.lower():
+            return []
+        count = Count(name="salts_refused")
+        if self._asking:
+            self._ask_again = True
+            return [count]
+        return [count, *self.ask(now)]
+
     def on_chain(self, event: VerifierRead | VerifierUnread | FillsRead, now: datetime) -> list[Effect]:
         """A final block, no answer, or the fills of a transaction."""
-        match event:
-            case VerifierUnread():
-                self._asking = False
-                return [Count(name="verifier_reads", labels={"outcome": "unread"}), *self._report.unread(event.reason)]
-            case FillsRead():
-                self.offers.note_fills(event.tx_hash, event.fills)
-                return []
+        if isinstance(event, FillsRead):
+            self.offers.note_fills(event.tx_hash, event.fills)
+            return []
         self._asking = False
+        effects = self._on_read(event, now) if isinstance(event, VerifierRead) else self._on_unread(event)
+        again, self._ask_again = self._ask_again, False
+        return [*effects, *self.ask(now)] if again else effects
+
+    def _on_unread(self, event: VerifierUnread) -> list[Effect]:
+        return [Count(name="verifier_reads", labels={"outcome": "unread"}), *self._report.unread(event.reason)]
+
+    def _on_read(self, event: VerifierRead, now: datetime) -> list[Effect]:
         return [
             Count(name="verifier_reads", labels={"outcome": "read"}),
             *self._report.read_again(),
@@ -267,13 +306,17 @@ class Pursuit:
             return []
         if isinstance(write, DropAttempt):
             self.offers.by_command.pop(write.result.command_id, None)
-            return self._report.ended(write.result, now)
+            return self._ended(write.result, now)
         effects: list[Effect] = []
         for ending in write.endings:
             self.offers.ended(ending, write.height)
             for result, _chain in ending.results:
-                effects += self._report.ended(result, now)
+                effects += self._ended(result, now)
         return effects
+
+    def _ended(self, result: TradeResult, now: datetime) -> list[Effect]:
+        """The end of an offer is committed."""
+        return [*self._report.ended(result, now), *self._receipts.ended(result.quote_hash or "")]
 
 
 def _stamped(chain: Chain, stage: str, at: datetime) -> Chain:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.net.http import HttpClient
 from unrip.net.reconnect import ReconnectPolicy
 from unrip.net.secret_file import SecretFileError
 from unrip.net.websocket import Socket
@@ -32,9 +31,9 @@ from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.signing import SigningDesk
-from unrip.services.venue import account_of, public_key_of, verifier_of
+from unrip.services.venue import account_of, public_key_of, rpc_client_of, verifier_of
 from unrip.store.postgres_ledger import PostgresLedger
-from unrip.venues.near_intents.access import bearer_headers
+from unrip.venues.near_intents.access import bearer_headers, relay_url
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
 from unrip.venues.near_intents.signer import Signer
@@ -45,7 +44,7 @@ def wire(context: Context) -> Wiring:
     settings, venue = context.settings, context.settings.near_intents
     account, signer = account_of(context), _signer(context)
     assets = [asset.asset_id for asset in context.pair.assets()]
-    http = HttpClient(name="near_rpc", count=context.metrics.count)
+    http = rpc_client_of(context)
     verifier = verifier_of(context, http, public_key=signer.public_key)
     ledger = PostgresLedger(settings.postgres_url(), statement_timeout_ms=settings.postgres.statement_timeout_ms)
     outbox = OutboxPublisher(ledger, context.produce)
@@ -54,7 +53,7 @@ def wire(context: Context) -> Wiring:
     desk = SigningDesk(signer, verifier, pair=context.pair, account=account, emit=context.emit, clock=context.clock)
     socket = Socket(
         name=RELAY,
-        url=venue.relay_ws_url,
+        url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
         headers=bearer_headers(venue.executor_token_file),
         emit=context.emit,
         clock=context.clock,
@@ -120,7 +119,7 @@ def _signer(context: Context) -> Signer:
 
 def _streams(context: Context, assets: list[str]) -> tuple[Stream, ...]:
     """Whether only a subscribing socket may answer is unknown (blueprint, section 3), so ours can be one."""
-    status = Stream(name=QUOTE_STATUS)
+    status = Stream(name=QUOTE_STATUS, guaranteed=context.settings.near_intents.instance_id is not None)
     if not context.settings.near_intents.executor_subscribes_quotes:
         return (status,)
     return (status, Stream(name=QUOTE, tokens=tuple(assets)))

@@ -1,9 +1,10 @@
-"""The relay's bearer token, read again before each attempt to connect."""
+"""How the relay is reached: the bearer token, read again before each attempt, and the name of a notice queue."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 from unrip.net.secret_file import read_secret
 
@@ -15,3 +16,10 @@ def bearer_headers(token_file: Path | None) -> Callable[[], dict[str, str]]:
         return {} if token_file is None else {"Authorization": f"Bearer {read_secret(token_file)}"}
 
     return headers
+
+
+def relay_url(url: str, *, instance_id: str | None) -> str:
+    """The socket's URL; with an instance id it names the queue of guaranteed notices (message-bus section 8.1)."""
+    if instance_id is None:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'instance_id': instance_id})}"

@@ -13,11 +13,11 @@ import struct
 from unrip.domain.values import Value
 
 NONCE_BYTES = 32
+FREE_BYTES = 15
 _MAGIC = bytes.fromhex("5628f6c6")
 _VERSION = 0
 _LAYOUT = struct.Struct("<4sB4sq15s")
 _SALT_BYTES = 4
-_FREE_BYTES = 15
 _NANOSECONDS_PER_MS = 1_000_000
 
 
@@ -42,8 +42,8 @@ def encode_nonce(salt_hex: str, deadline_ms: int, free: bytes) -> str:
     salt = bytes.fromhex(salt_hex)
     if len(salt) != _SALT_BYTES:
         raise ValueError(f"a salt has {_SALT_BYTES} bytes, not {len(salt)}")
-    if len(free) != _FREE_BYTES:
-        raise ValueError(f"a nonce has {_FREE_BYTES} free bytes, not {len(free)}")
+    if len(free) != FREE_BYTES:
+        raise ValueError(f"a nonce has {FREE_BYTES} free bytes, not {len(free)}")
     deadline_ns = deadline_ms * _NANOSECONDS_PER_MS
     if not 0 <= deadline_ns < 2**63:
         raise ValueError(f"deadline_ms={deadline_ms} does not fit into 64 bits of nanoseconds")

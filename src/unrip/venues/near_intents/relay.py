@@ -26,6 +26,7 @@ _TEXT_SHOWN_MAX = 500
 
 QUOTE = "quote"
 QUOTE_STATUS = "quote_status"
+ACKNOWLEDGE = "acknowledge"
 
 
 class Stream(Value):
@@ -33,6 +34,8 @@ class Stream(Value):
 
     name: str
     tokens: tuple[str, ...] = ()
+    #: Told again until acknowledged (section 8.1); needs an instance id in the URL, and takes no tokens.
+    guaranteed: bool = False
 
 
 class QuoteRequested(Value):
@@ -59,8 +62,10 @@ class StatusNotice(Value):
     tx_hash: str | None
     #: Only on the extended stream.
     event_type: str | None
-    #: Only with guaranteed delivery.
+    #: Only with guaranteed delivery, to be named in the acknowledgement.
     seq: int | None
+    #: The subscription that delivered it, where the relay names it.
+    subscription: str | None = None
 
 
 class Subscribed(Value):
@@ -71,9 +76,10 @@ class Subscribed(Value):
 
 
 class SubscriptionRefused(Value):
-    """A stream will not be delivered."""
+    """A stream will not be delivered, or not in the way that was asked for."""
 
     stream: str
+    guaranteed: bool
     code: int | None
     text: str
 
@@ -113,7 +119,7 @@ class RelaySession:
         self.subscriptions: dict[str, str] = {}
         self._next_id = 1
         self._awaited: dict[int, str] = {}
-        self._subscribing: dict[int, str] = {}
+        self._subscribing: dict[int, Stream] = {}
 
     def opened(self) -> list[str]:
         """A new connection knows nothing of the earlier one: forget it, and subscribe to every stream."""
@@ -129,6 +135,33 @@ class RelaySession:
         given_up = [self.subscriptions.pop(name) for name in sorted(changed & self.subscriptions.keys())]
         frames = [self.request("unsubscribe", json.dumps([name]), name="unsubscribe") for name in given_up]
         return frames + [self._subscribe(stream) for stream in streams]
+
+    def without_guarantee(self, name: str) -> list[str]:
+        """Subscribe to a stream plainly for the life of this connection, after its guaranteed form was refused."""
+        return [self._subscribe(Stream(name=name))]
+
+    def acknowledge(self, notice: StatusNotice) -> str | None:
+        """The frame that ends the repetition of a guaranteed notice, None for a notice that is not repeated.
+
+        The `Reply` to it is named `acknowledge`.
+        """
+        return self._acknowledgement(notice.subscription, notice.seq)
+
+    def acknowledge_unread(self, frame: str) -> str | None:
+        """The same for an event that is unknown or malformed: repeated for ever, it would block the queue."""
+        if len(frame) > FRAME_CHARACTERS_MAX:
+            return None
+        try:
+            params = mapping(mapping(decode(frame), "the frame").get("params"), "params")
+            return self._acknowledgement(_hint(params.get("subscription")), integer(params.get("seq")))
+        except NotExact:
+            return None
+
+    def _acknowledgement(self, subscription: str | None, seq: int | None) -> str | None:
+        subscription = subscription or self.subscriptions.get(QUOTE_STATUS)
+        if seq is None or subscription is None:
+            return None
+        return self.request(ACKNOWLEDGE, json.dumps([subscription, seq]), name=ACKNOWLEDGE)
 
     def request(self, method: str, params: str, *, name: str) -> str:
         """The frame of a request; `params` is the JSON text of its array and goes out as it is.
@@ -165,11 +198,13 @@ class RelaySession:
 
     def _subscribe(self, stream: Stream) -> str:
         tokens = list(stream.tokens)
-        filters = [{"tokens_in": tokens, "tokens_out": tokens}] if tokens else []
+        form: list[Any] = [{"tokens_in": tokens, "tokens_out": tokens}] if tokens else []
+        if stream.guaranteed:
+            form = [None, True]
         request_id = self._take_id()
-        self._subscribing[request_id] = stream.name
+        self._subscribing[request_id] = stream
         return json.dumps(
-            {"jsonrpc": "2.0", "id": request_id, "method": "subscribe", "params": [stream.name, *filters]},
+            {"jsonrpc": "2.0", "id": request_id, "method": "subscribe", "params": [stream.name, *form]},
             separators=(",", ":"),
         )
 
@@ -181,9 +216,9 @@ class RelaySession:
             request = self._awaited.pop(request_id, None) if request_id is not None else None
             return Reply(id=request_id, request=request, ok=ok, code=code, text=said)
         if not ok or not isinstance(document["result"], str):
-            return SubscriptionRefused(stream=stream, code=code, text=said)
-        self.subscriptions[stream] = said
-        return Subscribed(stream=stream, subscription_id=said)
+            return SubscriptionRefused(stream=stream.name, guaranteed=stream.guaranteed, code=code, text=said)
+        self.subscriptions[stream.name] = said
+        return Subscribed(stream=stream.name, subscription_id=said)
 
 
 def _outcome(document: dict[str, Any]) -> tuple[bool, int | None, str]:
@@ -240,6 +275,7 @@ def _status(data: dict[str, Any], params: dict[str, Any]) -> StatusNotice:
         tx_hash=_optional_id(data, "tx_hash"),
         event_type=_optional_id(data, "event_type"),
         seq=None if seq is None else integer(seq),
+        subscription=_hint(params.get("subscription")),
     )
 
 
@@ -278,6 +314,10 @@ def _duration_ms(data: dict[str, Any], field: str) -> int | None:
 
 
 def _partner(metadata: object) -> str | None:
-    """A hint of the relay that nobody signs: taken where it is a text, never a reason to refuse a frame."""
-    partner = metadata.get("partner_id") if isinstance(metadata, dict) else None
-    return partner[:_ID_CHARACTERS_MAX] if isinstance(partner, str) else None
+    """A hint of the relay that nobody signs."""
+    return _hint(metadata.get("partner_id")) if isinstance(metadata, dict) else None
+
+
+def _hint(value: object) -> str | None:
+    """What is taken where it is a text, and is never a reason to refuse a frame."""
+    return value[:_ID_CHARACTERS_MAX] if isinstance(value, str) else None

@@ -5,6 +5,7 @@ Errors of this client:
 * RpcError
   x RpcUnavailable   no usable answer; the same question may be asked again
   x RpcRefused       the node understood and says that the question is wrong: ours to fix
+  x RpcContradicted  two nodes say different things about one block; neither is believed
   x ContractPanic    the contract itself said no, at the block that was asked about
 """
 
@@ -39,6 +40,10 @@ class RpcRefused(RpcError):  # noqa: N818 - an outcome; the base class says that
     """The node says that the question is wrong: account, contract or parameters."""
 
 
+class RpcContradicted(RpcError):  # noqa: N818 - an outcome; the base class says that it is an error
+    """Two nodes say different things about the same final block; the chain's state is unknown."""
+
+
 class ContractPanic(RpcError):  # noqa: N818 - the contract's own word for it
     """The contract refused; `text` holds its message inside the node's wrapping."""
 
@@ -68,7 +73,19 @@ class NearRpc:
             RpcUnavailable, RpcRefused: see the module.
 
         """
-        result = await self._call("block", {"finality": "final"})
+        return await self._block({"finality": "final"})
+
+    async def block_at(self, height: int) -> Block:
+        """The block of a height that is final already.
+
+        Raises:
+            RpcUnavailable, RpcRefused: see the module.
+
+        """
+        return await self._block({"block_id": height})
+
+    async def _block(self, which: dict[str, Any]) -> Block:
+        result = await self._call("block", which)
         try:
             header = mapping(mapping(result, "the block").get("header"), "the block's header")
             nanoseconds = int(text(header.get("timestamp_nanosec"), "timestamp_nanosec"))

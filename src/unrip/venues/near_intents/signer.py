@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nacl.signing import SigningKey
 
 from unrip.domain.command import TradeCommand
+from unrip.domain.values import Value
 from unrip.net.secret_file import SecretFileError, read_secret
 from unrip.venues.near_intents.keys import ed25519_bytes, ed25519_text, implicit_account_id
+from unrip.venues.near_intents.nep413 import intent_hash, message_hash, signed_object
 from unrip.venues.near_intents.offers import SignedOffer, complete_offer, draft_offer
 
 _SEED_BYTES = 32
 _PRIVATE_KEY_BYTES = 64
+
+
+class SignedMessage(Value):
+    """Any message with our signature."""
+
+    intent_hash: str
+    signed_data: dict[str, Any]
 
 
 class Signer:
@@ -51,6 +61,26 @@ class Signer:
     def sign(self, digest: bytes) -> str:
         """The signature of a NEP-413 hash, as text."""
         return ed25519_text(self._key.sign(digest).signature)
+
+    def sign_message(self, message: str, *, nonce: str, callback_url: str | None = None) -> SignedMessage:
+        """Sign the very text of a message for our contract.
+
+        Raises:
+            ValueError: the nonce is not base64 of 32 bytes.
+
+        """
+        digest = message_hash(message, nonce=nonce, recipient=self.verifying_contract, callback_url=callback_url)
+        return SignedMessage(
+            intent_hash=intent_hash(digest),
+            signed_data=signed_object(
+                message,
+                nonce=nonce,
+                recipient=self.verifying_contract,
+                public_key=self.public_key,
+                signature=self.sign(digest),
+                callback_url=callback_url,
+            ),
+        )
 
     def sign_offer(self, command: TradeCommand) -> SignedOffer:
         """The signed offer of a command; the same command always gives the same bytes.

@@ -12,7 +12,8 @@ from unrip.domain.values import Amount, Delta, Value
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.net.exact import NotExact, integer, mapping
 from unrip.venues.near_intents.contract_events import read_events, successful_logs
-from unrip.venues.near_intents.rpc import ContractPanic, NearRpc, RpcUnavailable
+from unrip.venues.near_intents.endpoints import Endpoints
+from unrip.venues.near_intents.rpc import Block, ContractPanic, NearRpc, RpcContradicted, RpcUnavailable
 
 #: Views of one reading that may be under way together: the request rate at a node is bounded by this.
 VIEWS_AT_ONCE = 8
@@ -32,20 +33,25 @@ class Simulation(Value):
 
 
 class Verifier:
-    """Ask the contract about one account and its key. Every method may raise the errors of `rpc`."""
+    """Ask the contract about one account and its key. Every method may raise the errors of `rpc`.
+
+    With `cross_check`, a reading counts only if two endpoints give the same one.
+    """
 
     def __init__(
         self,
-        rpc: NearRpc,
+        endpoints: Endpoints,
         *,
         contract: str,
         account: str,
         public_key: str,
         asset_ids: Sequence[str],
         clock: Callable[[], datetime],
+        cross_check: bool = False,
     ) -> None:
         self.account = account
-        self._rpc = rpc
+        self._endpoints = endpoints
+        self._cross_check = cross_check
         self._contract = contract
         self._public_key = public_key
         self._asset_ids = list(asset_ids)
@@ -57,21 +63,56 @@ class Verifier:
 
         Raises:
             RpcUnavailable: also for a value that is not of its documented type: unknown, never assumed.
+            RpcContradicted: two endpoints were to say the same and did not.
             ContractPanic, RpcRefused: see `rpc`.
 
         """
-        observed_at = self._clock()
-        block = await self._rpc.final_block()
+
+        async def read_at(rpc: NearRpc, block: Block, observed_at: datetime) -> VerifierReading:
+            return await self._read_at(rpc, block, nonces=nonces, salts=salts, observed_at=observed_at)
+
+        async def read_one(rpc: NearRpc) -> VerifierReading:
+            observed_at = self._clock()
+            return await read_at(rpc, await rpc.final_block(), observed_at)
+
+        async def read_both(rpc: NearRpc, witness: NearRpc) -> VerifierReading:
+            observed_at = self._clock()
+            block = await self._common_block(rpc, witness)
+            reading: VerifierReading
+            reading, witnessed = await self._together(
+                read_at(rpc, block, observed_at), read_at(witness, block, observed_at)
+            )
+            if reading != witnessed:
+                raise RpcContradicted(f"two endpoints contradict each other about block {block.height}")
+            return reading
+
+        return await (self._endpoints.ask_two(read_both) if self._cross_check else self._endpoints.ask(read_one))
+
+    @staticmethod
+    async def _common_block(rpc: NearRpc, witness: NearRpc) -> Block:
+        """The newest block that is final for both nodes, of which one is always a little behind the other."""
+        mine, theirs = await rpc.final_block(), await witness.final_block()
+        if mine.height > theirs.height:
+            mine = await rpc.block_at(theirs.height)
+        elif theirs.height > mine.height:
+            theirs = await witness.block_at(mine.height)
+        if mine != theirs:
+            raise RpcContradicted(f"two endpoints give different times to block {mine.height}")
+        return mine
+
+    async def _read_at(
+        self, rpc: NearRpc, block: Block, *, nonces: Collection[str], salts: Collection[str], observed_at: datetime
+    ) -> VerifierReading:
         account, key = {"account_id": self.account}, {"public_key": self._public_key}
         balances, salt, fee, registered, locked, paused, *answers = await self._together(
-            self._view("mt_batch_balance_of", {**account, "token_ids": self._asset_ids}, height=block.height),
-            self._view("current_salt", {}, height=block.height),
-            self._view("fee", {}, height=block.height),
-            self._view("has_public_key", {**account, **key}, height=block.height),
-            self._view("is_account_locked", account, height=block.height),
-            self._paused(height=block.height),
-            *(self._view("is_nonce_used", {**account, "nonce": nonce}, height=block.height) for nonce in nonces),
-            *(self._view("is_valid_salt", {"salt": known}, height=block.height) for known in salts),
+            self._view(rpc, "mt_batch_balance_of", {**account, "token_ids": self._asset_ids}, height=block.height),
+            self._view(rpc, "current_salt", {}, height=block.height),
+            self._view(rpc, "fee", {}, height=block.height),
+            self._view(rpc, "has_public_key", {**account, **key}, height=block.height),
+            self._view(rpc, "is_account_locked", account, height=block.height),
+            self._paused(rpc, height=block.height),
+            *(self._view(rpc, "is_nonce_used", {**account, "nonce": nonce}, height=block.height) for nonce in nonces),
+            *(self._view(rpc, "is_valid_salt", {"salt": known}, height=block.height) for known in salts),
         )
         flags = [_flag(answer) for answer in answers]
         return VerifierReading(
@@ -90,9 +131,12 @@ class Verifier:
 
     async def simulate(self, signed: Sequence[dict[str, Any]]) -> Simulation:
         """What the contract would say now; its refusal is an outcome, not an error."""
-        block = await self._rpc.final_block()
+        return await self._endpoints.ask(lambda rpc: self._simulate(rpc, signed))
+
+    async def _simulate(self, rpc: NearRpc, signed: Sequence[dict[str, Any]]) -> Simulation:
+        block = await rpc.final_block()
         try:
-            answer = await self._view("simulate_intents", {"signed": list(signed)}, height=block.height)
+            answer = await self._view(rpc, "simulate_intents", {"signed": list(signed)}, height=block.height)
         except ContractPanic as panic:
             return Simulation(refusal=panic.text, unmatched={}, current_salt=None, fee_pips=None)
         try:
@@ -111,7 +155,7 @@ class Verifier:
 
     async def transaction_fills(self, tx_hash: str, account: str) -> list[VerifierFill]:
         """The account's fills in a final transaction, from the contract's own successful receipts only."""
-        transaction = await self._rpc.transaction(tx_hash, sender=account)
+        transaction = await self._endpoints.ask(lambda rpc: rpc.transaction(tx_hash, sender=account))
         try:
             logs = successful_logs(transaction, contract=self._contract)
         except NotExact as error:
@@ -121,18 +165,18 @@ class Verifier:
             for fill in read_events(logs, account=account).fills
         ]
 
-    async def _view(self, method: str, arguments: dict[str, Any], *, height: int) -> Any:
+    async def _view(self, rpc: NearRpc, method: str, arguments: dict[str, Any], *, height: int) -> Any:
         async with self._slots:
-            return await self._rpc.view(self._contract, method, arguments, height=height)
+            return await rpc.view(self._contract, method, arguments, height=height)
 
-    async def _paused(self, *, height: int) -> bool:
+    async def _paused(self, rpc: NearRpc, *, height: int) -> bool:
         """Whether execution is paused, which no view says.
 
         The same switch stops `simulate_intents` (verifier-contract section 1): asked to simulate nothing, it can only
         refuse for that, and its panic names the pause.
         """
         try:
-            await self._view("simulate_intents", {"signed": []}, height=height)
+            await self._view(rpc, "simulate_intents", {"signed": []}, height=height)
         except ContractPanic as panic:
             if "paused" in panic.text.lower():
                 return True

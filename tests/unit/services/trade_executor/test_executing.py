@@ -665,6 +665,44 @@ def test_an_unproven_executor_is_not_ready_and_tries_again() -> None:
     assert desk.feed(TimerFired(name=timer.name)) == [ProveAuthority()]
 
 
+SALT_REFUSED = "Smart contract panicked: invalid salt"
+
+
+@pytest.mark.parametrize("who", ["relay", "contract"])
+def test_a_refused_salt_is_looked_up_at_once(who: str) -> None:
+    desk = executor()
+    if who == "relay":
+        desk.send()
+        effects = desk.reply(error={"code": -32000, "message": SALT_REFUSED})
+    else:
+        effects = desk.feed(AuthorityJudged(proven=False, reason=f"the verifier refuses our offers: {SALT_REFUSED}"))
+    assert Count(name="salts_refused") in effects
+    assert len([effect for effect in effects if isinstance(effect, ReadVerifier)]) == 1
+
+
+def test_a_salt_that_is_refused_during_a_reading_is_looked_up_after_it_once() -> None:
+    """The block of the reading under way may be older than the new salt."""
+    desk = executor()
+    desk.feed(TimerFired(name="read"))
+    desk.effects.clear()
+    for _ in range(2):
+        desk.feed(AuthorityJudged(proven=False, reason=SALT_REFUSED))
+    assert desk.of(ReadVerifier) == []
+    desk.feed(VerifierUnread(reason="no node"))
+    assert len(desk.of(ReadVerifier)) == 1
+    desk.read()
+    assert len(desk.of(ReadVerifier)) == 1
+
+
+def test_another_refusal_reads_nothing() -> None:
+    desk = executor()
+    desk.send()
+    desk.reply(error={"code": -32000, "message": "quote not found or already finished"})
+    desk.feed(AuthorityJudged(proven=False, reason="the account is locked on the verifier"))
+    assert desk.of(ReadVerifier) == []
+    assert Count(name="salts_refused") not in desk.effects
+
+
 def test_the_chain_is_read_on_a_timer_one_question_at_a_time() -> None:
     desk = executor()
     effects = desk.feed(TimerFired(name="read"))

@@ -1,0 +1,90 @@
+"""Guaranteed notices about our offers: acknowledged once everything that they caused is committed.
+
+The relay tells a notice again until it is acknowledged (protocol/message-bus section 8.1), so what is not committed
+yet is simply not acknowledged yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from unrip.service.contract import Effect, Publish, Published, PublishFailed
+from unrip.services.trade_executor.conversation import Conversation, notice_id
+from unrip.venues.near_intents.relay import StatusNotice
+
+
+@dataclass
+class _Kept:
+    """A notice that may not be acknowledged yet."""
+
+    quote_hash: str
+    #: The record of it, to be published again where the broker did not take it.
+    record: Publish
+    #: Deliveries on the present connection, by their number.
+    deliveries: dict[int, StatusNotice] = field(default_factory=dict)
+    recorded: bool = False
+    unrecorded: bool = False
+    #: The ledger has committed the end of the offer.
+    ended: bool = False
+
+
+class Receipts:
+    """The notices that wait for a commit, at most a few per open offer."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        #: By the id of the record, which is the same for every delivery.
+        self._kept: dict[str, _Kept] = {}
+
+    def again(self, notice: StatusNotice) -> list[Effect] | None:
+        """What a repeated delivery asks for, None where the notice is not waiting."""
+        kept = self._kept.get(notice_id(notice))
+        if kept is None:
+            return None
+        self._delivered(kept, notice)
+        if not kept.unrecorded:
+            return []
+        kept.unrecorded = False
+        return [kept.record]
+
+    def keep(self, notice: StatusNotice, record: Publish) -> None:
+        """Acknowledge this notice when its record and the end of its offer are committed."""
+        if record.token is not None:
+            kept = self._kept.setdefault(record.token, _Kept(quote_hash=notice.quote_hash, record=record))
+            self._delivered(kept, notice)
+
+    def on_record(self, event: Published | PublishFailed) -> list[Effect]:
+        """The broker has the record of a notice, or may not have it: then the next delivery publishes it again."""
+        kept = self._kept.get(event.token)
+        if kept is None:
+            return []
+        if isinstance(event, PublishFailed):
+            kept.unrecorded = True
+            return []
+        kept.recorded = True
+        return self._acknowledge(event.token, kept)
+
+    def ended(self, quote_hash: str) -> list[Effect]:
+        """The end of an offer is committed."""
+        effects: list[Effect] = []
+        for token, kept in list(self._kept.items()):
+            if kept.quote_hash == quote_hash:
+                kept.ended = True
+                effects += self._acknowledge(token, kept)
+        return effects
+
+    def reconnected(self) -> None:
+        """Numbers of an earlier connection's subscription are void; the relay tells everything again."""
+        for kept in self._kept.values():
+            kept.deliveries.clear()
+
+    @staticmethod
+    def _delivered(kept: _Kept, notice: StatusNotice) -> None:
+        if notice.seq is not None:
+            kept.deliveries[notice.seq] = notice
+
+    def _acknowledge(self, token: str, kept: _Kept) -> list[Effect]:
+        if not (kept.recorded and kept.ended):
+            return []
+        del self._kept[token]
+        return [effect for notice in kept.deliveries.values() for effect in self._conversation.acknowledge(notice)]
