@@ -97,7 +97,7 @@ class NearRpc:
         result = await self._call("query", query)
         if isinstance(result, dict) and isinstance(result.get("error"), str):
             # By the node's compatibility rule a panic arrives inside the result, with HTTP 200.
-            raise ContractPanic(result["error"])
+            raise ContractPanic(result["error"][:_TEXT_SHOWN_MAX])
         try:
             answer = mapping(result, "the answer")
             answered_height = integer(answer.get("block_height"))
