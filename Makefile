@@ -4,7 +4,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 installed := .venv/.installed
 
-.PHONY: help install up demo down test test-long bench lint fmt clean
+SECONDS := 15
+
+.PHONY: help install up demo down test test-long bench bench-parsers fuzz lint fmt clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -40,6 +42,12 @@ test-long: install ## the tests that take minutes of load or faults
 
 bench: install ## latency, memory and CPU of a desk under ten quotes a second
 	@python bench/latency.py
+
+bench-parsers: install ## time per frame of every parser, up to the worst of 4 MiB
+	@PYTHONPATH=src python bench/parsers.py
+
+fuzz: install ## fuzz every parser for SECONDS=15 each, from the kept corpus
+	@PYTHONPATH=src python -m fuzz --seconds $(SECONDS)
 
 clean: ## remove .venv, caches and the local desk's data
 	@if [ -L var/postgres ]; then rm -rf "$$(readlink -f var/postgres)"; fi

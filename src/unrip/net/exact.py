@@ -21,9 +21,15 @@ DECIMALS_MAX = 1_000
 DECIMAL_CHARACTERS_MAX = 200
 #: Below this size a text may be as dense as it likes: all its values fit into a megabyte.
 DENSE_BYTES_MAX = 32 * 1024
+#: Up to this size marks inside of texts are told from those that make values.
+EXACT_BYTES_MAX = 1024 * 1024
 #: What each mark can add to the memory on CPython: a list, an object, an element, a key that occurs once.
-_COSTS_BYTES = ((b"[", 100), (b"{", 80), (b",", 64), (b'":', 110))
+_COSTS_BYTES = ((b"[", 100), (b"{", 80), (b",", 73), (b'":', 100))
 
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_TEXTS = re.compile(rb'(?:[^"]*+"(?:[^"\\]++|\\.)*+"){1,256}+', re.DOTALL)
+_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * DECIMAL_CHARACTERS_MAX
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
@@ -43,8 +49,7 @@ def decode(data: str | bytes) -> Any:
     """
     try:
         encoded = data.encode() if isinstance(data, str) else data
-        if len(encoded) > DENSE_BYTES_MAX and _is_dense(encoded):
-            raise NotExact("too many values for its size")
+        _refuse_dense(encoded)
         return msgspec.json.Decoder(float_hook=_Decimals()).decode(encoded)
     except NotExact:
         raise
@@ -69,16 +74,37 @@ class _Decimals:
         return Decimal(number)
 
 
-def _is_dense(encoded: bytes) -> bool:
-    """Whether the values of a document could take more than eight times its size.
+def _refuse_dense(encoded: bytes) -> None:
+    if len(encoded) > DENSE_BYTES_MAX and _is_dense(encoded):
+        raise NotExact("too many values or digits for its size")
 
-    `[],` is three bytes of text and 73 of memory. Counting over-estimates, since strings may hold these characters too;
-    what venues send stays well below.
+
+def _is_dense(encoded: bytes) -> bool:
+    """Whether the values of a document could take more than eight times its size, or long to compute.
+
+    `[],` is three bytes of text and 73 of memory. What venues send stays well below, but a stranger may write anything
+    into a memo, and must not hide a trade from us by that: only marks outside of texts count in the end.
     """
-    values = sum(cost * encoded.count(mark) for mark, cost in _COSTS_BYTES)
-    # One character beyond ASCII makes four bytes of each in its string.
+    # One character beyond ASCII makes four bytes of each in its text.
     wide = not encoded.isascii() or b"\\u" in encoded
-    return values > (5 if wide else 8) * len(encoded)
+    budget_bytes = (5 if wide else 8) * len(encoded)
+    if len(encoded) > EXACT_BYTES_MAX:
+        # No answer to a question of ours is that long: a rough count does. A number of 4,000 digits takes 80 us.
+        return _cost_bytes(encoded) > budget_bytes or _LONG_NUMBER in encoded.translate(_TO_ZERO)
+    return _cost_bytes(encoded) > budget_bytes and _cost_outside_texts_bytes(encoded) > budget_bytes
+
+
+def _cost_bytes(encoded: bytes) -> int:
+    return sum(cost * encoded.count(mark) for mark, cost in _COSTS_BYTES)
+
+
+def _cost_outside_texts_bytes(encoded: bytes) -> int:
+    """The same without what texts hold; in blocks, since the pieces take memory too."""
+    cost, start = 0, 0
+    while block := _TEXTS.match(encoded, start):
+        cost += _cost_bytes(_TEXT.sub(b'""', block[0]))
+        start = block.end()
+    return cost + _cost_bytes(encoded[start:])
 
 
 def integer(value: object) -> int:
@@ -88,7 +114,7 @@ def integer(value: object) -> int:
         NotExact: it is something else, has a fraction or is absurdly large.
 
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10 ** (EXPONENT_MAX + 1):
         return value
     if isinstance(value, Decimal) and abs(value.adjusted()) <= EXPONENT_MAX and value == value.to_integral_value():
         return int(value)

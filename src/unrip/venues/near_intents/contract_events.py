@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from unrip.domain.values import Amount, Delta, Value
-from unrip.net.exact import NotExact, decode, mapping, text
+from unrip.net.exact import NotExact, decode, integer, mapping, text
 
 _PREFIX = "EVENT_JSON:"
 #: Where an entry of an event's list says whose it is.
@@ -69,13 +69,20 @@ def read_events(logs: Iterable[str], *, account: str) -> AccountEvents:
         debits=tuple(move for gained, move in moves if not gained),
         new_salt=_text_or_none(rotation.get("current")),
         invalidated_salts=_texts(rotation.get("invalidated")),
-        new_fee_pips=change.get("new_fee") if isinstance(change.get("new_fee"), int) else None,
+        new_fee_pips=_whole_or_none(change.get("new_fee")),
         keys_added=tuple(key for key in added if isinstance(key, str)),
     )
 
 
 def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _whole_or_none(value: object) -> int | None:
+    try:
+        return integer(value)
+    except NotExact:
+        return None
 
 
 def _texts(value: object) -> tuple[str, ...]:

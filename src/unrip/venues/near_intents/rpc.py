@@ -140,7 +140,8 @@ class NearRpc:
 
 
 def _bytes(value: object) -> bytes:
-    """The bytes that the node wrote as a list of numbers. (`bytes` of a number would be that many zeros.)"""
+    """The bytes that the node wrote as a list of numbers."""
+    # `bytes` of a number would be that many zeros.
     if not isinstance(value, list):
         raise NotExact("the result is not a list")
     try:
