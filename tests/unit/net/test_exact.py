@@ -91,7 +91,9 @@ def test_large_answers_of_the_venue_are_read() -> None:
     costs = [f'{{"cost":"{name}","cost_category":"WASM_HOST_COST","gas_used":"35468931522"}}' for name in names]
     receipt = f'{{"id":"{"h" * 44}","outcome":{{"logs":[],"metadata":{{"gas_profile":[{",".join(costs * 3)}]}}}}}}'
     deposit = (
-        '{"tx_hash":"","chain":"btc:mainnet","amount":150000,"status":"PENDING","created_at":"2026-11-22T10:00:00Z"}'
+        '{"tx_hash":"","chain":"btc:mainnet","defuse_asset_identifier":"btc:mainnet:native","decimals":8,"amount":150000,'
+        '"near_token_id":"btc.omft.near","account_id":"desk.near","address":"bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",'
+        '"status":"PENDING","created_at":"2026-11-22T10:00:00.000Z"}'
     )
     for entry in (receipt, deposit):
         count = 2 * exact.DENSE_BYTES_MAX // len(entry)
