@@ -4,7 +4,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 installed := .venv/.installed
 
-.PHONY: help install up demo down test test-long bench versus lint fmt clean
+SECONDS := 15
+
+.PHONY: help install up demo down test test-long bench bench-parsers versus fuzz lint fmt clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -43,6 +45,12 @@ bench: install ## latency, memory and CPU of a desk under ten quotes a second
 
 versus: install ## our desk and the venue's example solver on one world; SOLVER names its installed checkout
 	@python bench/versus.py $(SOLVER)
+
+bench-parsers: install ## time per frame of every parser, up to the worst of 4 MiB
+	@PYTHONPATH=src python bench/parsers.py
+
+fuzz: install ## fuzz every parser for SECONDS=15 each, from the kept corpus
+	@PYTHONPATH=src python -m fuzz --seconds $(SECONDS)
 
 clean: ## remove .venv, caches and the local desk's data
 	@if [ -L var/postgres ]; then rm -rf "$$(readlink -f var/postgres)"; fi

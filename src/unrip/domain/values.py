@@ -44,6 +44,13 @@ class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=Tru
                 raise ValueError(f"{name} has no time zone: {value.isoformat()}")
 
 
+def shown(value: object) -> str:
+    """A foreign value for an error text: short, and without walking through what may be nested deeply."""
+    if isinstance(value, str):
+        return repr(value[:40])[:40]
+    return repr(value)[:40] if isinstance(value, int | Decimal | None) else type(value).__name__
+
+
 #: The verifier counts in signed 128-bit integers; no demand and no offer can be larger.
 AMOUNT_MAX = 2**127 - 1
 
@@ -60,7 +67,7 @@ class Amount(int):
     def parse(cls, text: object) -> Self:
         """Read a plain decimal integer; raise `ValueError` for anything else (float, exponent, blank, sign)."""
         if not isinstance(text, str) or not text.isascii() or not text.isdigit():
-            raise ValueError(f"not an integer amount in smallest units: {text!r}")
+            raise ValueError(f"not an integer amount in smallest units: {shown(text)}")
         return cls(text)
 
 
@@ -73,7 +80,7 @@ class Delta(int):
     def parse(cls, text: object) -> Self:
         """Read a decimal integer with an optional sign; raise `ValueError` for anything else."""
         if not isinstance(text, str) or not text.isascii() or not text.removeprefix("-").isdigit():
-            raise ValueError(f"not an integer change in smallest units: {text!r}")
+            raise ValueError(f"not an integer change in smallest units: {shown(text)}")
         return cls(text)
 
 

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
+
+import msgspec
+
+from unrip.domain.values import shown
 
 #: No amount, price or count of this trade has a power of ten beyond this; larger exponents are attacks on memory.
 EXPONENT_MAX = 60
 #: With nanoseconds and an offset an instant has 35.
 INSTANT_CHARACTERS_MAX = 40
+#: A ticker has ten.
+DECIMALS_MAX = 1_000
+#: Room for `EXPONENT_MAX` digits on both sides of the point.
+DECIMAL_CHARACTERS_MAX = 200
+#: Below this size a text may be as dense as it likes: all its values fit into a megabyte.
+DENSE_BYTES_MAX = 32 * 1024
+#: Up to this size marks inside of texts are told from those that make values.
+EXACT_BYTES_MAX = 1024 * 1024
+#: What each mark can add to the memory on CPython: a list, an object, an element, a key that occurs once.
+_COSTS_BYTES = ((b"[", 100), (b"{", 80), (b",", 73), (b'":', 100))
 
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_TEXTS = re.compile(rb'(?:[^"]*+"(?:[^"\\]++|\\.)*+"){1,256}+', re.DOTALL)
+_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * DECIMAL_CHARACTERS_MAX
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
@@ -23,25 +40,71 @@ class NotExact(ValueError):  # noqa: N818 - it says what the document is
 def decode(data: str | bytes) -> Any:
     """Decode JSON with decimal numbers as `Decimal` and integers exact.
 
+    What it makes in memory stays below eight times the size of the text, or below a megabyte for a small one.
+
     Raises:
-        NotExact: it is not JSON, is nested too deeply, or holds NaN or an infinity.
+        NotExact: it is not JSON in UTF-8, is nested too deeply, holds NaN, an infinity or a lone surrogate, or consists
+            of so many tiny values that it would fill the memory.
 
     """
     try:
-        return json.loads(data, parse_float=Decimal, parse_constant=_refuse_constant)
+        encoded = data.encode() if isinstance(data, str) else data
+        _refuse_dense(encoded)
+        return msgspec.json.Decoder(float_hook=_Decimals()).decode(encoded)
+    except NotExact:
+        raise
     except RecursionError:
         raise NotExact("nested too deeply") from None
-    except (ValueError, ArithmeticError) as error:
+    except (msgspec.MsgspecError, ValueError, ArithmeticError) as error:
         raise NotExact(f"not JSON: {str(error)[:120]}") from None
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise NotExact(f"{name} is not a number")
+class _Decimals:
+    """Makes the decimals of one document, up to a bound: four characters of text become 112 bytes."""
+
+    def __init__(self) -> None:
+        self._left = DECIMALS_MAX
+
+    def __call__(self, number: str) -> Decimal:
+        self._left -= 1
+        if self._left < 0:
+            raise NotExact(f"more than {DECIMALS_MAX} decimal numbers")
+        if len(number) > DECIMAL_CHARACTERS_MAX:
+            raise NotExact(f"a number of {len(number)} characters")
+        return Decimal(number)
 
 
-def shown(value: object) -> str:
-    """A foreign value for an error text: short, and without walking through what may be nested deeply."""
-    return repr(value)[:40] if isinstance(value, str | int | Decimal | None) else type(value).__name__
+def _refuse_dense(encoded: bytes) -> None:
+    if len(encoded) > DENSE_BYTES_MAX and _is_dense(encoded):
+        raise NotExact("too many values or digits for its size")
+
+
+def _is_dense(encoded: bytes) -> bool:
+    """Whether the values of a document could take more than eight times its size, or long to compute.
+
+    `[],` is three bytes of text and 73 of memory. What venues send stays well below, but a stranger may write anything
+    into a memo, and must not hide a trade from us by that: only marks outside of texts count in the end.
+    """
+    # One character beyond ASCII makes four bytes of each in its text.
+    wide = not encoded.isascii() or b"\\u" in encoded
+    budget_bytes = (5 if wide else 8) * len(encoded)
+    if len(encoded) > EXACT_BYTES_MAX:
+        # No answer to a question of ours is that long: a rough count does. A number of 4,000 digits takes 80 us.
+        return _cost_bytes(encoded) > budget_bytes or _LONG_NUMBER in encoded.translate(_TO_ZERO)
+    return _cost_bytes(encoded) > budget_bytes and _cost_outside_texts_bytes(encoded) > budget_bytes
+
+
+def _cost_bytes(encoded: bytes) -> int:
+    return sum(cost * encoded.count(mark) for mark, cost in _COSTS_BYTES)
+
+
+def _cost_outside_texts_bytes(encoded: bytes) -> int:
+    """The same without what texts hold; in blocks, since the pieces take memory too."""
+    cost, start = 0, 0
+    while block := _TEXTS.match(encoded, start):
+        cost += _cost_bytes(_TEXT.sub(b'""', block[0]))
+        start = block.end()
+    return cost + _cost_bytes(encoded[start:])
 
 
 def integer(value: object) -> int:
@@ -51,7 +114,7 @@ def integer(value: object) -> int:
         NotExact: it is something else, has a fraction or is absurdly large.
 
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10 ** (EXPONENT_MAX + 1):
         return value
     if isinstance(value, Decimal) and abs(value.adjusted()) <= EXPONENT_MAX and value == value.to_integral_value():
         return int(value)

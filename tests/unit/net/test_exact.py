@@ -67,3 +67,51 @@ def test_seconds_since_1970_may_have_a_fraction() -> None:
 def test_any_input_is_a_document_or_the_one_error(data: bytes | str) -> None:
     with contextlib.suppress(exact.NotExact):
         exact.decode(data)
+
+
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.mark.parametrize("unit", ["[],", "{},", "[1],", "12,", "1.5,", '"ab",', '[{"":1}],'])
+@pytest.mark.parametrize("size", [exact.DENSE_BYTES_MAX + 100, MEBIBYTE - 100, 4 * MEBIBYTE])
+def test_values_that_would_fill_the_memory_are_refused_before_they_are_made(unit: str, size: int) -> None:
+    with pytest.raises(exact.NotExact, match="too many values"):
+        exact.decode("[" + unit * (size // len(unit)) + "1]")
+
+
+@pytest.mark.parametrize("memo", ["[" * 9_000, '{,\\":' * 3_000, '\\"[],[],' * 2_000, "\\\\", "7" * 9_000])
+def test_what_a_stranger_writes_into_a_text_hides_nothing(memo: str) -> None:
+    entry = '{"memo":"' + memo + '","amounts":["150000"]}'
+    document = exact.decode("[" + ",".join([entry] * 10) + ',"' + "x" * exact.DENSE_BYTES_MAX + '"]')
+    assert [entry["amounts"] for entry in document[:10]] == [["150000"]] * 10
+
+
+def test_large_answers_of_the_venue_are_read() -> None:
+    names = ("BASE", "CONTRACT_LOADING_BYTES", "READ_CACHED_TRIE_NODE", "STORAGE_READ_KEY_BYTE", "WASM_INSTRUCTION")
+    costs = [f'{{"cost":"{name}","cost_category":"WASM_HOST_COST","gas_used":"35468931522"}}' for name in names]
+    receipt = f'{{"id":"{"h" * 44}","outcome":{{"logs":[],"metadata":{{"gas_profile":[{",".join(costs * 3)}]}}}}}}'
+    deposit = (
+        '{"tx_hash":"","chain":"btc:mainnet","defuse_asset_identifier":"btc:mainnet:native","decimals":8,"amount":150000,'
+        '"near_token_id":"btc.omft.near","account_id":"desk.near","address":"bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",'
+        '"status":"PENDING","created_at":"2026-11-22T10:00:00.000Z"}'
+    )
+    for entry in (receipt, deposit):
+        count = 2 * exact.DENSE_BYTES_MAX // len(entry)
+        assert len(exact.decode("[" + ",".join([entry] * count) + "]")) == count
+
+
+def test_a_text_that_cannot_be_stored_is_refused() -> None:
+    for text in ('"\\ud800"', b'"\xed\xa0\x80"', '"\ud800"'):
+        with pytest.raises(exact.NotExact):
+            exact.decode(text)
+    assert exact.decode('"\\ud83d\\ude00"') == "\N{GRINNING FACE}"
+
+
+def test_more_decimals_than_any_message_has_are_refused() -> None:
+    with pytest.raises(exact.NotExact, match="decimal numbers"):
+        exact.decode("[" + "1.5," * exact.DECIMALS_MAX + "1.5]")
+
+
+def test_an_absurd_integer_is_refused() -> None:
+    with pytest.raises(exact.NotExact):
+        exact.integer(10**100)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from unrip.domain.values import Amount, Delta, Value
-from unrip.net.exact import NotExact, decode, mapping, text
+from unrip.net.exact import NotExact, decode, integer, mapping, text
 
 _PREFIX = "EVENT_JSON:"
+#: Where an entry of an event's list says whose it is.
+_OWNER_FIELDS = ("account_id", "owner_id", "old_owner_id", "new_owner_id")
 
 
 class IntentFill(Value):
@@ -55,7 +57,7 @@ def read_events(logs: Iterable[str], *, account: str) -> AccountEvents:
     Anybody can print such a line, so the caller passes no other receipt's logs. A line that is no event, or an event of
     another shape, is skipped: newer builds add some.
     """
-    events = tuple(_events(logs))
+    events = tuple(_events(logs, account))
     fills = tuple(_fills(events, account))
     moves = tuple(_moves(events, account, traded=bool(fills)))
     rotation = next(_entries(events, "dip4", "salt_rotation"), {})
@@ -67,7 +69,7 @@ def read_events(logs: Iterable[str], *, account: str) -> AccountEvents:
         debits=tuple(move for gained, move in moves if not gained),
         new_salt=_text_or_none(rotation.get("current")),
         invalidated_salts=_texts(rotation.get("invalidated")),
-        new_fee_pips=change.get("new_fee") if isinstance(change.get("new_fee"), int) else None,
+        new_fee_pips=_whole_or_none(change.get("new_fee")),
         keys_added=tuple(key for key in added if isinstance(key, str)),
     )
 
@@ -76,18 +78,26 @@ def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _whole_or_none(value: object) -> int | None:
+    try:
+        return integer(value)
+    except NotExact:
+        return None
+
+
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(entry for entry in value if isinstance(entry, str)) if isinstance(value, list) else ()
 
 
-def _events(logs: Iterable[str]) -> Iterator[_Event]:
+def _events(logs: Iterable[str], account: str) -> Iterator[_Event]:
     for line in logs:
         if not line.startswith(_PREFIX):
             continue
         try:
             document = mapping(decode(line.removeprefix(_PREFIX)), "the event")
             data = document.get("data")
-            entries = data if isinstance(data, list) else [data]
+            # Of a list only the account's own entries are kept: a batch can hold thousands of other people's.
+            entries = [entry for entry in data if _names(entry, account)] if isinstance(data, list) else [data]
             yield _Event(
                 standard=text(document.get("standard"), "standard"),
                 name=text(document.get("event"), "event"),
@@ -97,12 +107,16 @@ def _events(logs: Iterable[str]) -> Iterator[_Event]:
             continue
 
 
+def _names(entry: object, account: str) -> bool:
+    return isinstance(entry, dict) and any(entry.get(field) == account for field in _OWNER_FIELDS)
+
+
 def _entries(
     events: Iterable[_Event], standard: str, name: str, account: str | None = None
 ) -> Iterator[dict[str, Any]]:
     for event in events:
         if (event.standard, event.name) == (standard, name):
-            yield from (entry for entry in event.entries if account in {None, entry.get("account_id")})
+            yield from (entry for entry in event.entries if account is None or entry.get("account_id") == account)
 
 
 def _fills(events: Iterable[_Event], account: str) -> Iterator[IntentFill]:

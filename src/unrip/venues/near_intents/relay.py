@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from unrip.domain.values import AMOUNT_MAX, Amount, Value
-from unrip.net.exact import NotExact, decode, integer, mapping, shown, text
+from unrip.domain.values import AMOUNT_MAX, Amount, Value, shown
+from unrip.net.exact import NotExact, decode, integer, mapping, text
 
 #: The relay's frames stay below 4 KiB; a much larger one is refused before it is parsed.
 FRAME_CHARACTERS_MAX = 256 * 1024

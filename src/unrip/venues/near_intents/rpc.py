@@ -114,12 +114,12 @@ class NearRpc:
         result = await self._call("query", query)
         if isinstance(result, dict) and isinstance(result.get("error"), str):
             # By the node's compatibility rule a panic arrives inside the result, with HTTP 200.
-            raise ContractPanic(result["error"])
+            raise ContractPanic(result["error"][:_TEXT_SHOWN_MAX])
         try:
             answer = mapping(result, "the answer")
             answered_height = integer(answer.get("block_height"))
-            returned = decode(bytes(answer["result"]))
-        except (ValueError, TypeError, KeyError) as error:
+            returned = decode(_bytes(answer.get("result")))
+        except ValueError as error:
             raise RpcUnavailable(f"{method}: the answer is not readable: {error}") from None
         if answered_height != height:
             raise RpcUnavailable(f"{method}: the node answered for block {answered_height} instead of {height}")
@@ -156,16 +156,27 @@ class NearRpc:
         return reply.get("result")
 
 
+def _bytes(value: object) -> bytes:
+    """The bytes that the node wrote as a list of numbers."""
+    # `bytes` of a number would be that many zeros.
+    if not isinstance(value, list):
+        raise NotExact("the result is not a list")
+    try:
+        return bytes(value)
+    except (ValueError, TypeError, OverflowError):
+        raise NotExact("the result is not a list of bytes") from None
+
+
 def _error_of(error: object) -> RpcError:
     """The exception that a top-level error means; its `code` and `message` count as legacy."""
     if not isinstance(error, dict):
         return RpcUnavailable("the node reports an error without a name")
     cause = _object(error, "cause")
-    name, info = cause.get("name"), _object(cause, "info")
+    kind, name, info = _text(error, "name"), _text(cause, "name"), _object(cause, "info")
     if name == "CONTRACT_EXECUTION_ERROR":
-        return ContractPanic(str(info.get("vm_error", info.get("error_message", "")))[:_TEXT_SHOWN_MAX])
-    said = f"{error.get('name')}: {name}"[:_TEXT_SHOWN_MAX]
-    if error.get("name") == "REQUEST_VALIDATION_ERROR" or name in _WRONG_QUESTIONS:
+        return ContractPanic(_text(info, "vm_error") or _text(info, "error_message"))
+    said = f"{kind}: {name}"
+    if kind == "REQUEST_VALIDATION_ERROR" or name in _WRONG_QUESTIONS:
         return RpcRefused(said)
     return RpcUnavailable(said)
 
@@ -173,3 +184,9 @@ def _error_of(error: object) -> RpcError:
 def _object(document: dict[str, Any], field: str) -> dict[str, Any]:
     value = document.get(field)
     return value if isinstance(value, dict) else {}
+
+
+def _text(document: dict[str, Any], field: str) -> str:
+    """A text of an error, cut; what is no text says nothing."""
+    value = document.get(field)
+    return value[:_TEXT_SHOWN_MAX] if isinstance(value, str) else ""
