@@ -22,6 +22,7 @@ from unrip.messages.envelope import InvalidMessage, encode
 from unrip.messages.topics import TOPICS
 from unrip.net.http import HttpClient
 from unrip.venues.near_intents.bridge import Bridge, BridgeError
+from unrip.venues.near_intents.endpoints import Endpoints
 from unrip.venues.near_intents.relay import Malformed, RelaySession, Stream, Unknown
 from unrip.venues.near_intents.rpc import NearRpc, RpcError
 from unrip.venues.near_intents.verifier import Verifier
@@ -174,7 +175,12 @@ async def _contract(data: bytes) -> bool:
 def _verifier(node: NearRpc) -> Verifier:
     assets = ("nep141:btc.omft.near", "nep141:eure.omft.near")
     return Verifier(
-        node, contract=CONTRACT, account=ACCOUNT, public_key="ed25519:k", asset_ids=assets, clock=lambda: NOW
+        Endpoints([node], clock=lambda: NOW, count=lambda _name, _labels: None),
+        contract=CONTRACT,
+        account=ACCOUNT,
+        public_key="ed25519:k",
+        asset_ids=assets,
+        clock=lambda: NOW,
     )
 
 

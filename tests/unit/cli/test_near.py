@@ -136,7 +136,7 @@ WRONG: dict[str, tuple[list[str], str | bytes, str]] = {
     "no message": (["--deadline", "1"], "7", "not an object"),
     "no UTF-8": (["--deadline", "1"], b"\xff", "UTF-8"),
     "far too much": (["--deadline", "1"], b" " * (1024 * 1024 + 1), "bytes"),
-    "nested": (["--deadline", "1"], "[" * 100_000, "nested"),
+    "nested": (["--deadline", "1"], "[" * 100_000, "too many values"),
     "no deadline": ([], INTENTS, "--deadline"),
     "no intents": (["--deadline", "1"], "[7]", "intent"),
     "a fraction": (["--deadline", "1"], '[{"intent":"transfer","amount":1.5}]', "fraction"),
