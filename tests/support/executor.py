@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from support.cases import ACCOUNT, BTC, EURE, NOW, PAIR, a_case, a_decision, a_demand
-from support.engine import ARM, a_record
+from support.engine import ARM, a_control, a_record
 from unrip.domain.attempt import Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
@@ -19,8 +19,8 @@ from unrip.domain.policy import Policy
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
 from unrip.messages.topics import EXECUTE_TRADE
-from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketOpened
-from unrip.service.contract import Effect, Event, Started
+from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
+from unrip.service.contract import Effect, Event, Log, Started
 from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -208,3 +208,19 @@ class Executor:
     def open_offers(self) -> list[Offer]:
         found: list[Offer] = self.logic.state(self.now)["open_offers"]
         return found
+
+
+def executor() -> Executor:
+    return Executor().ready()
+
+
+def events_of(executor: Executor) -> list[str]:
+    return [line.event for line in executor.of(Log)]
+
+
+def a_halted(desk: Executor) -> None:
+    desk.feed(a_control("halt"))
+
+
+def disconnected(desk: Executor) -> None:
+    desk.feed(SocketClosed(connection=RELAY, reason="gone", http_status=None, was_open=True))
