@@ -9,7 +9,7 @@ SECONDS := 15
 .PHONY: help install up demo down test test-long bench bench-parsers versus fuzz lint fmt clean
 
 help: ## show the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 
 install: $(installed) ## make .venv from the lock, unless that was done
 

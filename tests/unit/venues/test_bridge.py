@@ -188,3 +188,12 @@ async def test_the_deposit_address_is_asked_for_the_account() -> None:
     assert asked == [{"method": "deposit_address", "account_id": "desk.example.near", "chain": "btc:mainnet"}]
     with pytest.raises(BridgeUnavailable):
         await bridge_of(lambda _: {"address": ""}).deposit_address("btc:mainnet")
+
+
+async def test_an_amount_that_is_nested_deeply_is_refused_like_any_other() -> None:
+    fee: list[Any] = []
+    for _ in range(900):
+        fee = [fee]
+    token = {"intents_token_id": "nep141:t", "min_deposit_amount": fee}
+    with pytest.raises(BridgeUnavailable, match="list"):
+        await bridge_of(lambda _: {"tokens": [token]}).supported_tokens("btc:mainnet")

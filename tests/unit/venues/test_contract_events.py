@@ -79,3 +79,12 @@ lines = [line for case in cases("events") for line in case["logs"]]
 @given(st.sampled_from(lines), st.integers(0, 900), st.text(max_size=4))
 def test_no_line_can_hurt(line: str, at: int, put: str) -> None:
     assert isinstance(read_events([line[:at] + put + line[at + len(put) :]], account="mm.example.near"), AccountEvents)
+
+
+@pytest.mark.parametrize("account", ["[]", "{}", "7", "null"])
+def test_an_entry_with_an_odd_account_hides_no_other(account: str) -> None:
+    odd = f'{{"account_id":{account},"diff":{{}}}}'
+    ours = '{"account_id":"a.near","intent_hash":"h","diff":{"t":"-1"}}'
+    line = f'EVENT_JSON:{{"standard":"dip4","event":"token_diff","data":[{odd},{ours}]}}'
+    (fill,) = read_events([line], account="a.near").fills
+    assert fill.diff == {"t": -1}

@@ -20,6 +20,10 @@ HEIGHT = 140_000_123
 NONCE = "Vij2xgAlKBKzADZykFdbpB8CcBXsE9wRhklzE4/mgS8="
 PAUSED = "wasm execution failed: Smart contract panicked: Pausable: Method is paused"
 
+NESTED: list[Any] = []
+for _ in range(900):
+    NESTED = [NESTED]
+
 
 Counts = list[tuple[str, str, str]]
 
@@ -180,7 +184,13 @@ def _error(name: str, cause: str, **info: str) -> dict[str, Any]:
         ([], RpcUnavailable),
         ({"result": {"header": {}}}, RpcUnavailable),
         ({"result": {"header": {"height": 1, "timestamp_nanosec": "9" * 40}}}, RpcUnavailable),
+        ({"result": {"header": {"height": 2**63, "timestamp_nanosec": "1"}}}, RpcUnavailable),
+        ({"result": {"header": {"height": -1, "timestamp_nanosec": "1"}}}, RpcUnavailable),
         ({"result": 7}, RpcUnavailable),
+        (_error("HANDLER_ERROR", []), RpcUnavailable),
+        (_error([], {}), RpcUnavailable),
+        (_error(NESTED, NESTED), RpcUnavailable),
+        (_error("HANDLER_ERROR", "CONTRACT_EXECUTION_ERROR", vm_error=NESTED), ContractPanic),
     ],
 )
 async def test_panics_refusals_and_unknown_are_told_apart(
@@ -196,6 +206,14 @@ async def test_an_error_counts_whatever_the_http_status(status: int) -> None:
     rpc = NearRpc(client_of(lambda _: _error("HANDLER_ERROR", "UNKNOWN_ACCOUNT"), status=status), "http://127.0.0.1:9/")
     with pytest.raises(RpcRefused):
         await rpc.final_block()
+
+
+@pytest.mark.parametrize("returned", [10**12, 10**30, True, "[]", None, {}, [256], [-1], [[]], [10**30], [1.5]])
+async def test_what_is_no_list_of_bytes_is_unknown(returned: Any) -> None:
+    """`bytes` of a number would be that many zeros."""
+    reply = {"result": {"block_height": HEIGHT, "result": returned}}
+    with pytest.raises(RpcUnavailable, match="not readable"):
+        await NearRpc(client_of(lambda _: reply), "http://127.0.0.1:9/").view("c", "fee", {}, height=HEIGHT)
 
 
 async def test_a_gateway_page_is_unknown() -> None:

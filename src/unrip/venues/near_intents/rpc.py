@@ -90,7 +90,7 @@ class NearRpc:
             header = mapping(mapping(result, "the block").get("header"), "the block's header")
             nanoseconds = int(text(header.get("timestamp_nanosec"), "timestamp_nanosec"))
             return Block(
-                height=integer(header.get("height")), time=_EPOCH + timedelta(microseconds=nanoseconds // 1_000)
+                height=_height(header.get("height")), time=_EPOCH + timedelta(microseconds=nanoseconds // 1_000)
             )
         except (ValueError, OverflowError) as error:
             raise RpcUnavailable(f"the block is not readable: {error}") from None
@@ -154,6 +154,14 @@ class NearRpc:
         if reply.get("error") is not None:
             raise _error_of(reply["error"])
         return reply.get("result")
+
+
+def _height(value: object) -> int:
+    """A block's height; one beyond the ledger's column could be published but never be recorded."""
+    height = integer(value)
+    if 0 <= height < 2**63:
+        return height
+    raise NotExact("the height is out of range")
 
 
 def _bytes(value: object) -> bytes:
