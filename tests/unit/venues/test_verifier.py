@@ -137,7 +137,7 @@ async def test_a_value_of_another_type_is_unknown(node: Node, verifier: Verifier
         await verifier.read(nonces=[NONCE])
 
 
-def _error(name: str, cause: str, **info: str) -> dict[str, Any]:
+def _error(name: Any, cause: Any, **info: Any) -> dict[str, Any]:
     return {
         "jsonrpc": "2.0",
         "id": "unrip",
