@@ -43,12 +43,18 @@ ODD_VALUES = (
     "[" * 5_000,
     "NaN",
 )
+_LOG_PREFIX = b"EVENT_JSON:"
 _MARK = "\N{WHITE SQUARE}"
 _STAND_IN = re.compile(rf'"(?:{_MARK}|\\u25a1)(\d+)"', re.ASCII)
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:
-    """The text with one to four changes."""
+    """The text with one to four changes; of the lines of a log, one line."""
+    if data.startswith(_LOG_PREFIX):
+        lines = data.split(b"\n")
+        number = chance.randrange(len(lines))
+        lines[number] = _LOG_PREFIX + mutated(lines[number].removeprefix(_LOG_PREFIX), chance)
+        return b"\n".join(lines)
     try:
         document = json.loads(data)
         for _ in range(chance.choice((1, 1, 1, 2, 4))):
