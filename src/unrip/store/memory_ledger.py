@@ -267,6 +267,8 @@ class MemoryLedger:
         if not _proves(ending.state, evidence, hold):
             raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
         told = {event.result.command_id for event in ending.events}
+        if foreign := told - {key for key, a in book.attempts.items() if a.offer and a.offer.nonce == ending.nonce}:
+            raise StoreRefused(f"nonce {ending.nonce} carried no offer of command {min(foreign)}")
         if any(a.offer is not None and a.offer.command_id not in told for a in book.open_on(ending.nonce)):
             raise StoreRefused(f"nonce {ending.nonce} has open offers whose end is not told")
 

@@ -335,6 +335,18 @@ async def test_one_of_several_offers_settles_and_all_end(ledger: Ledger) -> None
     assert (await published_states(ledger))[2:] == [("two", "settled"), ("one", "lapsed")]
 
 
+async def test_an_end_tells_only_of_offers_that_carried_the_nonce(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer, other = an_offer("one"), an_offer("two")
+    await claim(ledger, offer, 0)
+    await claim(ledger, other, 1)
+    for foreign in (other, an_offer("never claimed")):
+        ending = an_ending(evidence_at(11, used=True), offer, foreign)
+        with pytest.raises(StoreRefused):
+            await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[ending])
+    assert (await ledger.load(ACCOUNT)).view.held == {EURE: 60}
+
+
 async def test_a_used_nonce_is_never_held_again(ledger: Ledger) -> None:
     await credit(ledger, 100)
     offer = an_offer("one")

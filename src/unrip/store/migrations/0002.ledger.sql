@@ -306,6 +306,11 @@ BEGIN
             END IF;
     END CASE;
     FOR v_event IN SELECT * FROM jsonb_array_elements(p_ending->'events') LOOP
+        IF NOT EXISTS (
+            SELECT FROM ledger.attempt WHERE command_id = v_event->'result'->>'command_id' AND nonce = v_nonce
+        ) THEN
+            RAISE EXCEPTION 'nonce % carried no offer of command %', v_nonce, v_event->'result'->>'command_id';
+        END IF;
         UPDATE ledger.attempt SET state = v_event->'result'->>'state', ended_at = clock_timestamp()
          WHERE command_id = v_event->'result'->>'command_id' AND nonce = v_nonce AND ended_at IS NULL;
     END LOOP;
