@@ -29,9 +29,11 @@ class StoreRefused(StoreError):
 
 
 #: Server-side ends of a session, out of resources, read-only after a fail-over, cancelled by the statement timeout.
+#: The client's own "another operation is in progress" is a session whose end it has read but not yet seen closed.
 _UNKNOWN_CLASSES = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
