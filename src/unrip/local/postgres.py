@@ -24,6 +24,7 @@ from unrip.local.paths import Home, write_private
 from unrip.local.ports import LOOPBACK, PortNeed
 from unrip.local.program import Program
 from unrip.local.tool import run_tool
+from unrip.store.errors import StoreError, named_errors
 
 DATABASE = "unrip"
 #: Where root keeps what the unprivileged account must reach.
@@ -185,15 +186,14 @@ class PostgresServer:
 async def answers_query(url: str) -> bool:
     """Say whether a database answers a query; takes at most about two seconds."""
     try:
-        connection = await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with named_errors("probing"):
+            connection = await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S)
+            try:
+                return bool(await connection.fetchval("SELECT true", timeout=_CONNECT_TIMEOUT_S))
+            finally:
+                connection.terminate()
+    except StoreError:
         return False
-    try:
-        return bool(await connection.fetchval("SELECT true", timeout=_CONNECT_TIMEOUT_S))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return False
-    finally:
-        connection.terminate()
 
 
 def _wheel_folder() -> Path:
