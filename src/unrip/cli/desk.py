@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 
 from unrip.cli.exits import CommandFailed, Exit
-from unrip.service.settings import Settings, load_settings
-from unrip.service.tokens import read_secret_file
+from unrip.service.settings import Settings, load_settings, read_secret_file
 from unrip.services.registry import SERVICES
 
 #: An action may wait for its record as long as the producer tries (`[kafka] delivery_timeout_ms`).

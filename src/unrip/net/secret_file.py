@@ -31,7 +31,7 @@ def read_secret(path: Path) -> str:
         raise SecretFileError(f"secret file {path}: {error.strerror}") from None
     secret = content.strip()
     if not secret:
-        raise SecretFileError(f"secret file {path} is empty")
+        raise SecretFileError(f"secret file {path} is empty: write it, or delete it where it is made at start")
     if len(content) > SECRET_BYTES_MAX or not secret.isascii() or len(secret.split()) != 1:
         raise SecretFileError(f"secret file {path} must hold exactly one line without blanks")
     return secret.decode("ascii")
@@ -43,4 +43,6 @@ def _refuse_open_permissions(path: Path, descriptor: int) -> None:
     if not stat.S_ISREG(mode):
         raise SecretFileError(f"secret file {path} is not a regular file")
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SecretFileError(f"secret file {path} is open to group or others: run chmod 600 {path}")
+        raise SecretFileError(
+            f"secret file {path} is open to others (mode {stat.S_IMODE(mode):04o}): run chmod 600 {path}"
+        )

@@ -28,6 +28,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.values import format_rate, parse_rate
+from unrip.net.secret_file import SecretFileError, read_secret
 
 #: Variables with our prefix that are not settings.
 _NOT_SETTINGS = frozenset({"UNRIP_CONFIG", "UNRIP_HOME", "UNRIP_LOG_LEVEL"})
@@ -320,17 +321,27 @@ class Settings(BaseSettings):
         """The database URL.
 
         Raises:
-            SettingsError: there is none, or its file cannot be read.
+            SettingsError: there is none, or its file cannot be read or is open to others.
 
         """
         if self.postgres.url is not None:
             return self.postgres.url
         if self.postgres.url_file is None:
             raise SettingsError("no database: set [postgres] url_file, or UNRIP_POSTGRES__URL in the environment")
-        try:
-            return self.postgres.url_file.read_text().strip()
-        except OSError as error:
-            raise SettingsError(f"[postgres] url_file {self.postgres.url_file}: {error.strerror}") from None
+        return read_secret_file(self.postgres.url_file, "[postgres] url_file")
+
+
+def read_secret_file(path: Path, what: str) -> str:
+    """The one line of a secret file that the settings name.
+
+    Raises:
+        SettingsError: it is missing, empty, open to others, or not one line.
+
+    """
+    try:
+        return read_secret(path)
+    except SecretFileError as error:
+        raise SettingsError(f"{what}: {error}") from None
 
 
 def load_settings(path: Path | None) -> Settings:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-import stat
 from enum import StrEnum
 from pathlib import Path
 
-from unrip.service.settings import SettingsError
+from unrip.service.settings import SettingsError, read_secret_file
 
 
 class Access(StrEnum):
@@ -47,29 +46,6 @@ def load_tokens(*, read_file: Path, operator_file: Path) -> Tokens:
 
     """
     return Tokens(read=_load(read_file), operator=_load(operator_file))
-
-
-def read_secret_file(path: Path, what: str) -> str:
-    """The text of a file that must be readable by its owner only.
-
-    Raises:
-        SettingsError: it is missing, empty, or its mode is open to others.
-
-    """
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text().strip()
-    except OSError as error:
-        raise SettingsError(f"{what} {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(
-            f"{what} {path} is no text: write it anew, or delete it where it is made at start"
-        ) from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise SettingsError(f"{what} {path} is open to others (mode {stat.S_IMODE(mode):04o}): run chmod 600 {path}")
-    if not text:
-        raise SettingsError(f"{what} {path} is empty: write it, or delete it where it is made at start")
-    return text
 
 
 def _load(path: Path) -> str:

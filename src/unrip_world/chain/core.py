@@ -159,10 +159,6 @@ class Chain:
         """How a transaction ended, if it is in a kept block."""
         return self._outcomes.get(tx_hash)
 
-    def is_pending(self, tx_hash: str) -> bool:
-        """Whether the transaction waits for the next block."""
-        return any(tx.tx_hash == tx_hash for tx in self._pending)
-
 
 def _block_hash(prev_hash: str, height: int, now_ns: int) -> str:
     return base58_text(hashlib.sha256(f"{prev_hash}/{height}/{now_ns}".encode()).digest())

@@ -143,5 +143,8 @@ def test_the_database_url_comes_from_its_file_or_is_asked_for(tmp_path: Path) ->
     with pytest.raises(SettingsError, match=f"{missing}: No such file"):
         Settings(postgres=PostgresSettings(url_file=missing)).postgres_url()
     missing.write_text("postgresql://x\n")
+    missing.chmod(0o640)
+    with pytest.raises(SettingsError, match=f"run chmod 600 {missing}"):
+        Settings(postgres=PostgresSettings(url_file=missing)).postgres_url()
     missing.chmod(0o600)
     assert Settings(postgres=PostgresSettings(url_file=missing)).postgres_url() == "postgresql://x"

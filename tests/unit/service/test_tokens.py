@@ -55,7 +55,7 @@ def test_a_file_open_to_others_is_refused_with_the_remedy(tmp_path: Path, mode: 
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"), [(b"", "is empty"), (b" \n\n", "is empty"), (b"\xff\xfe", "is no text")]
+    ("content", "complaint"), [(b"", "is empty"), (b" \n\n", "is empty"), (b"\xff\xfe", "exactly one line")]
 )
 def test_a_file_without_a_token_is_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
     load_tokens(**files(tmp_path))
