@@ -17,11 +17,10 @@ from support.cases import a_coingecko, a_kraken, a_price
 from support.engine import ARM
 from support.virtual_world import DESK, START_NS, world
 from unrip.domain.attempt import TradeResult, result_id
-from unrip.domain.demand import SwapDemand, answer_by
 from unrip.domain.inventory import IntentInventory, Reconciliation
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
-from unrip.domain.values import Amount, Value, derived_id
+from unrip.domain.values import Amount, Value
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope, Producer
@@ -48,6 +47,7 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
+from unrip.services.near_intents_ingest.records import demand_record
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import (
@@ -218,27 +218,9 @@ class WholeDesk:
             return
         direction = PAIR.direction_of(quote.asset_in, quote.asset_out)
         assert direction is not None
-        demand = SwapDemand(
-            demand_id=derived_id("demand", quote.quote_id),
-            quote_id=quote.quote_id,
-            pair=PAIR.name,
-            direction=direction,
-            asset_in=quote.asset_in,
-            asset_out=quote.asset_out,
-            amount_in=quote.amount_in,
-            amount_out=quote.amount_out,
-            min_deadline_ms=quote.min_deadline_ms,
-            router_leg=quote.router_leg,
-            partner_id=quote.partner_id,
-            received_at=self.now,
-            answer_by=answer_by(
-                received_at=self.now,
-                min_wait_ms=quote.min_wait_ms,
-                max_wait_ms=quote.max_wait_ms,
-                router_leg=quote.router_leg,
-            ),
-        )
-        self._produce(SWAP_DEMAND, demand.demand_id, demand, correlation_id=quote.quote_id)
+        frame = FrameReceived(connection=RELAY, text=text, size_bytes=len(text), received_at=self.now)
+        record = demand_record(quote, PAIR, direction, frame, "demand")
+        self._produce(SWAP_DEMAND, record.event_id, record.payload, correlation_id=quote.quote_id)
 
     def _observe(self) -> None:
         """What market-reference-ingest, inventory-sync and the beats say once a second."""

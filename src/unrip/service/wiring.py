@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from unrip.domain.pairs import Pair
+from unrip.net.reconnect import ReconnectPolicy
+from unrip.net.websocket import Socket
 from unrip.service.contract import Effect, Emit, Logic, Publish
 from unrip.service.http import Action
 from unrip.service.metrics import Metrics
@@ -30,6 +32,19 @@ class Context:
     metrics: Metrics
     #: For an outbox: produce one event and learn what came of it.
     produce: Callable[[Publish, Delivery], None]
+
+    def socket(self, *, name: str, url: str, headers: Callable[[], dict[str, str]]) -> Socket:
+        """A connection that is kept up; the headers are asked for anew before each attempt."""
+        return Socket(
+            name=name,
+            url=url,
+            headers=headers,
+            emit=self.emit,
+            clock=self.clock,
+            random=self.random,
+            reconnect=ReconnectPolicy(),
+            count=self.metrics.count,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

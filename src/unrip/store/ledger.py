@@ -160,20 +160,12 @@ def rejection_of(claimed: OutboxEvent) -> OutboxEvent:
     return msgspec.structs.replace(
         claimed,
         event_id=result_id(result.command_id, AttemptState.REJECTED),
-        result=TradeResult(
-            command_id=result.command_id,
-            quote_id=result.quote_id,
-            account=result.account,
-            pair=result.pair,
-            direction=result.direction,
+        result=msgspec.structs.replace(
+            result,
             state=AttemptState.REJECTED,
             reason=Rejection.INSUFFICIENT_INVENTORY,
             numbers={},
             quote_hash=None,
             request=None,
-            response=None,
-            evidence=None,
-            next_check_at=None,
-            ledger=None,
         ),
     )

@@ -13,7 +13,8 @@ from unrip_world.verifier.payload import decode_payload
 from unrip_world.verifier.state import BALANCES, Reader
 
 LATE = "quote not found or already finished"
-_AMOUNT = re.compile(r"[1-9]\d{0,38}", re.ASCII)
+#: A positive u128 in decimal, as answers and askers write it.
+AMOUNT = re.compile(r"[1-9]\d{0,38}", re.ASCII)
 
 
 class AnswerRefusedError(Exception):
@@ -76,7 +77,7 @@ def check_answer(
 def _fixed_amount(request: QuoteRequest) -> int:
     text = request.exact_amount_in if request.is_exact_in else request.exact_amount_out
     # A raw demand of a test may name anything, also nothing.
-    if text is None or _AMOUNT.fullmatch(text) is None:
+    if text is None or AMOUNT.fullmatch(text) is None:
         raise AnswerRefusedError("the request fixes no valid amount")
     return int(text)
 
@@ -90,7 +91,7 @@ def _proposed_amount(output: object, request: QuoteRequest) -> int:
     if output.get(fixed_side, fixed) != fixed:
         raise AnswerRefusedError(f"quote_output.{fixed_side} differs from the request")
     proposed = output.get(side)
-    if not isinstance(proposed, str) or _AMOUNT.fullmatch(proposed) is None:
+    if not isinstance(proposed, str) or AMOUNT.fullmatch(proposed) is None:
         raise AnswerRefusedError(f"quote_output.{side} must be a positive integer as text")
     return int(proposed)
 

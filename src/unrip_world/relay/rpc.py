@@ -1,6 +1,5 @@
 """The relay's HTTP JSON-RPC for askers: quote, publish_intent(s), get_status."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from unrip_world.chain.core import Chain
 from unrip_world.codec import ns_to_rfc3339
 from unrip_world.effects import Effect, Reply
 from unrip_world.relay.auction import DEFAULT_MIN_DEADLINE_MS, Auction, Offer, QuoteRequest
+from unrip_world.relay.checks import AMOUNT
 from unrip_world.relay.core import Relay
 from unrip_world.verifier.contract import Verifier
 from unrip_world.verifier.engine import authorise
@@ -20,9 +20,6 @@ from unrip_world.verifier.state import NONCES, SETTINGS
 #: Longest window and longest life of an offer that an asker may demand.
 _MAX_WAIT_MS = 60_000
 _MAX_DEADLINE_MS = 3_600_000
-
-
-_AMOUNT = re.compile(r"[1-9]\d{0,38}", re.ASCII)
 
 
 class RpcRefusedError(Exception):
@@ -166,6 +163,6 @@ def _milliseconds(parameters: Mapping[str, Any], name: str, *, at_most: int) -> 
 
 
 def _positive(text: object) -> int:
-    if not isinstance(text, str) or _AMOUNT.fullmatch(text) is None:
+    if not isinstance(text, str) or AMOUNT.fullmatch(text) is None:
         raise RpcRefusedError("amounts are positive integers as text")
     return int(text)

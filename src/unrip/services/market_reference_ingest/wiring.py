@@ -6,8 +6,6 @@ from unrip.feeds.coingecko import CoinGecko
 from unrip.feeds.kraken import KrakenRest
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.http import HttpClient
-from unrip.net.reconnect import ReconnectPolicy
-from unrip.net.websocket import Socket
 from unrip.service.http import Action
 from unrip.service.wiring import Context, Wiring
 from unrip.services.market_reference_ingest.effects import PollCoinGecko, PollKrakenRest
@@ -32,15 +30,10 @@ def wire(context: Context) -> Wiring:
         ),
         emit=context.emit,
     )
-    socket = Socket(
+    socket = context.socket(
         name=KRAKEN,
         url=settings.kraken.ws_url,
         headers=dict,
-        emit=context.emit,
-        clock=context.clock,
-        random=context.random,
-        reconnect=ReconnectPolicy(),
-        count=context.metrics.count,
     )
     return Wiring(
         logic=MarketReferenceIngest(

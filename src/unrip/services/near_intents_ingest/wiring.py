@@ -5,8 +5,6 @@ from __future__ import annotations
 from pydantic import Field
 
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.net.reconnect import ReconnectPolicy
-from unrip.net.websocket import Socket
 from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
 from unrip.services.near_intents_ingest.logic import RELAY, NearIntentsIngest
@@ -23,15 +21,10 @@ class PairFilterBody(ReasonBody):
 def wire(context: Context) -> Wiring:
     """Frames of the relay in, raw quotes and demands out."""
     settings = context.settings
-    socket = Socket(
+    socket = context.socket(
         name=RELAY,
         url=settings.near_intents.relay_ws_url,
         headers=bearer_headers(settings.near_intents.ingest_token_file),
-        emit=context.emit,
-        clock=context.clock,
-        random=context.random,
-        reconnect=ReconnectPolicy(),
-        count=context.metrics.count,
     )
     return Wiring(
         logic=NearIntentsIngest(

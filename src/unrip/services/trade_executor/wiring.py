@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.net.reconnect import ReconnectPolicy
 from unrip.net.secret_file import SecretFileError
-from unrip.net.websocket import Socket
 from unrip.service.settings import SettingsError
 from unrip.service.switching import ARMING_ACTIONS
 from unrip.service.wiring import Context, Wiring
@@ -51,15 +49,10 @@ def wire(context: Context) -> Wiring:
     books = Bookkeeper(ledger, account=account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
     chain = ChainReader(verifier, account=account, emit=context.emit)
     desk = SigningDesk(signer, verifier, pair=context.pair, account=account, emit=context.emit, clock=context.clock)
-    socket = Socket(
+    socket = context.socket(
         name=RELAY,
         url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
         headers=bearer_headers(venue.executor_token_file),
-        emit=context.emit,
-        clock=context.clock,
-        random=context.random,
-        reconnect=ReconnectPolicy(),
-        count=context.metrics.count,
     )
     return Wiring(
         logic=TradeExecutor(
