@@ -120,7 +120,7 @@ def an_event(
             request=offer.signed_payload if state is AttemptState.SENT else None,
             response=response,
             evidence=evidence,
-            next_check_at=None,
+            next_check_at=offer.offer_deadline if state is AttemptState.CLAIMED else None,
             ledger=None,
         ),
     )

@@ -167,5 +167,6 @@ def rejection_of(claimed: OutboxEvent) -> OutboxEvent:
             numbers={},
             quote_hash=None,
             request=None,
+            next_check_at=None,
         ),
     )

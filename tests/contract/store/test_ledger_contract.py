@@ -128,6 +128,7 @@ async def test_more_than_is_free_is_rejected_with_the_numbers(ledger: Ledger) ->
     assert (result.state, result.reason) == (AttemptState.REJECTED, Rejection.INSUFFICIENT_INVENTORY)
     assert result.numbers == {"credited": "100", "held": "80", "required": "30"}
     assert (result.quote_hash, result.request, result.ledger) == (None, None, outcome.view)
+    assert result.next_check_at is None, "nothing is asked about what was never sent"
     assert [offer.quote_id for offer in (await ledger.load(ACCOUNT)).open_offers] == ["one"]
 
 
