@@ -1,10 +1,15 @@
 """Fixtures for every test."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from support.servers import Servers, running_servers
+
+# A shell starts what runs in its background with SIGINT ignored, which all our processes would inherit, and Ctrl-C with
+# them would be nothing; a handler of our own is the default again in what we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -239,9 +239,8 @@ class Desk:
             yield iter(process.stdout.readline, "")
         finally:
             process.send_signal(signal.SIGINT)
-            # Read on: a full pipe would keep it in `write`, which goes on after a signal that only cancels (PEP 475).
-            process.communicate(timeout=15)
-            assert process.returncode == 0
+            assert process.wait(timeout=15) == 0
+            process.stdout.close()
 
     def stop(self, program: str) -> None:
         self.local.stack.supervisor.stop(program)
