@@ -1,6 +1,7 @@
 """The command line as an operator uses it against a running desk."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 from support.cli import unrip
@@ -55,7 +56,7 @@ def test_evidence_is_files(armed: Desk, tmp_path: Path) -> None:
     venue = json.loads((tmp_path / "venue.json").read_text())
     assert venue[0]["request"] == armed.submissions(quote_id)[0]["raw"]
     assert venue[0]["response"]["accepted"] is True
-    assert float(json.loads((tmp_path / "commands.json").read_text())[0]["gross_edge"]) > 0.02
+    assert Decimal(json.loads((tmp_path / "commands.json").read_text())[0]["gross_edge"]) > Decimal("0.02")
 
 
 def test_config_show_masks_secrets(desk: Desk) -> None:

@@ -1,6 +1,7 @@
 """Every refusal, reached through the real processes: a decision with the reason and its numbers, no submission."""
 
 import time
+from decimal import Decimal
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_price_missing_while_the_exchange_does_not_match(armed: Desk) -> None:
 def test_sources_disagree(armed: Desk) -> None:
     with armed.fault("coingecko", "price_factor", factor="1.1"):
         armed.until(lambda: "price_sources_disagree" in armed.trade_ready()["base_in"]["reasons"], what="disagreement")
-        assert float(refused(armed, Refusal.PRICE_SOURCES_DISAGREE)["disagreement"]) > 0.03
+        assert Decimal(refused(armed, Refusal.PRICE_SOURCES_DISAGREE)["disagreement"]) > Decimal("0.03")
 
 
 def test_clock_skewed(armed: Desk) -> None:
@@ -201,7 +202,7 @@ def test_edge_below_threshold(armed: Desk) -> None:
 
 def test_notional_above_cap(armed: Desk) -> None:
     numbers = refused(armed, Refusal.NOTIONAL_ABOVE_CAP, direction="btc_to_eure", amount_in="60000")
-    assert float(numbers["notional_eur"]) > float(numbers["limit"])
+    assert Decimal(numbers["notional_eur"]) > Decimal(numbers["limit"])
 
 
 def test_executor_paused_is_not_ready_for_the_strategy(armed: Desk) -> None:

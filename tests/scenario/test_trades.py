@@ -1,6 +1,7 @@
 """The loop runs: demand to settlement in both directions, explained from PostgreSQL."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_the_chain_is_one_row_and_is_explained(armed: Desk) -> None:
 def test_edge_of_the_integers_is_above_two_percent(armed: Desk) -> None:
     quote_id = armed.world.demand(**DEMANDS["base_out"])
     command = armed.decision(quote_id)["command"]
-    assert float(command["gross_edge"]) > 0.02
+    assert Decimal(command["gross_edge"]) > Decimal("0.02")
 
 
 def test_an_offer_nobody_takes_lapses_by_evidence_and_frees_its_hold(armed: Desk) -> None:
