@@ -92,7 +92,6 @@ class Station:
             self.tell(TimerFired(name=name))
         self.now = end
 
-    @property
     def armed(self) -> tuple[Direction, ...]:
         return self.board.switches.armed_directions(self.now)
 

@@ -27,10 +27,10 @@ def station(tmp_path: Path) -> Station:
 
 def test_an_ordinary_lease_ends_with_its_process(station: Station) -> None:
     station.arm(survive=False)
-    assert station.armed == BOTH
+    assert station.armed() == BOTH
     station.restart()
     station.wait(600)
-    assert station.armed == ()
+    assert station.armed() == ()
     assert not station.path.exists()
 
 
@@ -38,11 +38,11 @@ def test_a_surviving_lease_arms_again_after_thirty_green_seconds_and_says_so_fir
     station.arm(survive=True, directions=(Direction.BASE_IN,))
     assert station.path.stat().st_mode & 0o077 == 0
     station.restart()
-    assert station.armed == ()
+    assert station.armed() == ()
     station.wait(30)
-    assert (station.armed, station.published) == ((), [])
+    assert (station.armed(), station.published) == ((), [])
     station.wait(2)
-    assert station.armed == (Direction.BASE_IN,)
+    assert station.armed() == (Direction.BASE_IN,)
     (record,) = station.published
     assert (record.topic, record.token) == (CONTROL_ACTION, REARM)
     assert record.payload.actor == "surviving lease"
@@ -59,9 +59,9 @@ def test_the_green_seconds_must_be_without_a_break(station: Station) -> None:
     station.wait(3)
     station.green = True
     station.wait(25)
-    assert station.armed == ()
+    assert station.armed() == ()
     station.wait(10)
-    assert station.armed == BOTH
+    assert station.armed() == BOTH
 
 
 def test_it_arms_only_once_its_record_is_acknowledged(station: Station) -> None:
@@ -69,11 +69,11 @@ def test_it_arms_only_once_its_record_is_acknowledged(station: Station) -> None:
     station.restart()
     station.brokers_up = False
     station.wait(40)
-    assert station.armed == ()
+    assert station.armed() == ()
     station.tell(PublishFailed(token=REARM, reason="no broker"))
     station.brokers_up = True
     station.wait(2)
-    assert station.armed == BOTH
+    assert station.armed() == BOTH
     assert len({record.event_id for record in station.published}) == 1
 
 
@@ -95,11 +95,11 @@ def test_a_brake_ends_what_would_survive(station: Station, brake: str, life: str
         station.brokers_up = True
         station.tell(PublishFailed(token=REARM, reason="no broker"))
     station.wait(600)
-    assert station.armed == ()
+    assert station.armed() == ()
     assert not station.path.exists()
     station.restart()
     station.wait(600)
-    assert station.armed == ()
+    assert station.armed() == ()
 
 
 def test_a_file_deleted_by_hand_is_a_brake(station: Station) -> None:
@@ -108,14 +108,14 @@ def test_a_file_deleted_by_hand_is_a_brake(station: Station) -> None:
     station.wait(10)
     station.path.unlink()
     station.wait(600)
-    assert station.armed == ()
+    assert station.armed() == ()
 
 
 def test_a_file_alone_is_worth_nothing(station: Station, tmp_path: Path) -> None:
     station.arm(survive=True)
     other_database = Station(tmp_path / "strategy-engine.lease")
     other_database.wait(600)
-    assert other_database.armed == ()
+    assert other_database.armed() == ()
 
 
 def test_another_configuration_needs_another_lease(station: Station) -> None:
@@ -123,7 +123,7 @@ def test_another_configuration_needs_another_lease(station: Station) -> None:
     station.configuration_hash = "configuration-2"
     station.restart()
     station.wait(600)
-    assert station.armed == ()
+    assert station.armed() == ()
     assert "another build or configuration" in station.logs[-1].body["reason"]
     assert not station.path.exists()
 
@@ -132,12 +132,12 @@ def test_a_lease_ends_at_its_instant_whatever_restarts(station: Station) -> None
     station.arm(survive=True, minutes=1)
     station.restart()
     station.wait(40)
-    assert station.armed == BOTH
+    assert station.armed() == BOTH
     station.wait(30)
-    assert station.armed == ()
+    assert station.armed() == ()
     station.restart()
     station.wait(600)
-    assert station.armed == ()
+    assert station.armed() == ()
 
 
 def test_not_more_often_than_three_times_an_hour(station: Station) -> None:
@@ -145,10 +145,10 @@ def test_not_more_often_than_three_times_an_hour(station: Station) -> None:
     for _ in range(USES_PER_HOUR):
         station.restart()
         station.wait(60)
-        assert station.armed == BOTH
+        assert station.armed() == BOTH
     station.restart()
     station.wait(600)
-    assert station.armed == ()
+    assert station.armed() == ()
     assert "too often" in station.logs[-1].body["reason"]
 
 
@@ -202,7 +202,7 @@ class Operators(RuleBasedStateMachine):
 
     @invariant()
     def nothing_else_arms(self) -> None:
-        acting = self.station.armed if not self.station.board.switches.halted else ()
+        acting = self.station.armed() if not self.station.board.switches.halted else ()
         if acting:
             assert self.lease is not None, "armed without a lease"
             assert acting == self.lease[0]

@@ -118,11 +118,11 @@ class StrategyEngine(Logic):
         self._active = True
         self._generation = event.generation or 0
         return [
-            *self._switchboard.begin(),
             RememberPolicy(policy=self._policy, actor="start", reason="configuration"),
             Subscribe(topic=TRADE_DECISION, tail=DECIDED_MAX, until_end=True),
             Subscribe(topic=EXECUTE_TRADE, tail=DECIDED_MAX, until_end=True),
             *(Subscribe(topic=topic, tail=tail) for topic, tail in INPUT_TOPICS.items()),
+            *self._switchboard.begin(),
         ]
 
     def _on_record(self, record: RecordReceived, now: datetime) -> list[Effect]:
