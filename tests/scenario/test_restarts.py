@@ -39,6 +39,8 @@ def test_a_surviving_lease_arms_again_and_a_brake_ends_it(desk: Desk) -> None:
     desk.until(lambda: all(file.exists() for file in files), what="both leases kept")
     for service in services:
         desk.kill(service)
+    desk.until(lambda: not desk.client.is_ready("strategy-engine"), what="the kill")
+    desk.until(desk.all_ready, what="every service ready again")
     desk.until(lambda: desk.state("strategy-engine")["armed"] == "base_in,base_out", what="armed again")
     desk.result(desk.world.demand(**BTC_IN), "settled")
     records = desk.until(
@@ -51,7 +53,8 @@ def test_a_surviving_lease_arms_again_and_a_brake_ends_it(desk: Desk) -> None:
     assert [record["p"]["service"] for record in records] == list(services)
     desk.act("strategy-engine", "halt")
     assert not files[1].exists()
-    desk.kill("strategy-engine")
+    pid = desk.kill("strategy-engine")
+    desk.until(lambda: desk.pids()["strategy-engine"] not in {None, pid}, what="a new process")
     desk.until(lambda: desk.client.is_ready("strategy-engine"), what="ready again")
     time.sleep(3)  # three times what a surviving lease waits for
     assert desk.state("strategy-engine")["armed"] == "none"

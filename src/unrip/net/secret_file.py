@@ -39,7 +39,7 @@ def read_secret(path: Path) -> str:
 
 def write_secret(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all, and on the disk when this returns."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.draft")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

@@ -104,6 +104,7 @@ class LeaseKeeper:
         if word != self._word:
             return
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             write_secret(self._path, token + "\n")
         except OSError as error:
             self._say("lease_not_kept", f"{self._path}: {error.strerror}; the lease ends with this process")

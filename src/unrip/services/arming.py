@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,7 +36,7 @@ def arming_of(context: Context, service: str) -> Arming:
         service=service,
         emit=context.emit,
         clock=context.clock,
-        new_token=lambda: secrets.token_urlsafe(32),
+        new_token=context.new_token,
         start=tasks.start,
         log=write_log,
     )
