@@ -2,8 +2,9 @@
 
 Errors of building a withdrawal:
 
-* WithdrawalRefused     the bridge's terms do not allow it, or not within the owner's own limit
-  + DestinationError    of `destinations`: the order itself is wrong
+* ValueError
+  x DestinationError    of `destinations`: nothing may be sent there
+  x WithdrawalRefused   the bridge's terms do not allow it, or not within the owner's own limit
 """
 
 from __future__ import annotations
