@@ -102,7 +102,8 @@ async def _serve(runtime: Runtime, method: object, parameters: Mapping[str, Any]
         case "publish_intent":
             signed = [parameters.get("signed_data")]
             result = askers.publish(quote_hashes=parameters.get("quote_hashes"), signed=signed, now_ns=now_ns)
-            return {**result, "intent_hash": result.pop("intent_hashes")[0]}
+            (intent_hash,) = result.pop("intent_hashes")
+            return {**result, "intent_hash": intent_hash}
         case "get_status":
             return askers.get_status(parameters.get("intent_hash"))
     raise RpcRefusedError(f"Method not found: {method}")
