@@ -85,9 +85,12 @@ class Bridge:
             for deposit in self.deposits.values():
                 if now_ns - deposit.created_ns >= self._credit_after_ns:
                     self.credit(deposit)
-        for found in self.withdrawals.values():
-            if found[0].status == "PENDING" and now_ns - found[0].created_ns >= self._withdraw_after_ns:
-                for withdrawal in found:
+        final = self._chain.final.height
+        for burn, *others in self.withdrawals.values():
+            due = now_ns - burn.created_ns >= self._withdraw_after_ns
+            # A payment cannot be taken back, so it waits until the burn cannot vanish.
+            if due and burn.status == "PENDING" and burn.height <= final:
+                for withdrawal in (burn, *others):
                     withdrawal.end()
 
     def on_block(self, block: Block) -> None:
@@ -97,7 +100,7 @@ class Bridge:
             if deposit is not None and outcome.error is None:
                 deposit.status = "COMPLETED"
             if burns := _burns(outcome):
-                self._on_burns(outcome.transaction.tx_hash, burns, block.timestamp_ns)
+                self._on_burns(outcome.transaction.tx_hash, burns, block)
 
     def on_revert(self, block: Block, *, lost: bool) -> None:
         """Take back the mints and burns of a block; a lost mint has to be made again."""
@@ -111,16 +114,17 @@ class Bridge:
         for tx_hash in gone & self.withdrawals.keys():
             del self.withdrawals[tx_hash]
 
-    def _on_burns(self, tx_hash: str, burns: Sequence[Mapping[str, Any]], now_ns: int) -> None:
+    def _on_burns(self, tx_hash: str, burns: Sequence[Mapping[str, Any]], block: Block) -> None:
         self.withdrawals[tx_hash] = [
             Withdrawal(
                 tx_hash=tx_hash,
+                height=block.height,
                 index=index,
                 account_id=burn["account_id"],
                 token=BY_NEAR_TOKEN[burn["token"]],
                 amount=int(burn["amount"]),
                 address=burn["memo"].removeprefix(WITHDRAW_TO),
-                created_ns=now_ns,
+                created_ns=block.timestamp_ns,
             )
             for index, burn in enumerate(burns)
         ]

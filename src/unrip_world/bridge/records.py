@@ -112,6 +112,8 @@ class Withdrawal:
     """A burn on the ledger that is paid out on the other chain."""
 
     tx_hash: str
+    #: Of the burn's block.
+    height: int
     #: Place among the withdrawals of its transaction.
     index: int
     account_id: str

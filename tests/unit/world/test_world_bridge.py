@@ -39,6 +39,11 @@ def told(driver: Driver, tx_hash: str) -> dict[str, dict[str, Any]]:
     return {entry["data"]["address"]: {"status": entry["status"], **entry["data"]} for entry in listed}
 
 
+def strike(driver: Driver, kind: str, **parameters: Any) -> None:
+    fault = read_fault({"service": "chain", "kind": kind, **parameters}, now_ns=driver.now_ns)
+    driver.take(driver.world.set_fault(fault, driver.now_ns))
+
+
 def test_every_withdrawal_of_a_transaction_is_told_and_paid() -> None:
     driver = Driver(world())
     tx_hash = withdraw(driver, to_bridge(BTC, 201_500, BITCOIN), to_bridge(EURE, 502 * 10**16, GNOSIS))
@@ -91,8 +96,17 @@ def test_a_vanished_burn_is_no_withdrawal() -> None:
     tx_hash = withdraw(driver, to_bridge(BTC, 201_500, BITCOIN), to_bridge(EURE, 502 * 10**16, GNOSIS))
     driver.run(0.7)
     assert len(told(driver, tx_hash)) == 2
-    fault = read_fault({"service": "chain", "kind": "reorg", "blocks": 1}, now_ns=driver.now_ns)
-    driver.take(driver.world.set_fault(fault, driver.now_ns))
+    strike(driver, "reorg", blocks=1)
     driver.run(10)
     with pytest.raises(BridgeRefusedError, match=r"^Withdrawals not found$"):
         told(driver, tx_hash)
+
+
+def test_a_payment_waits_until_the_burn_is_final() -> None:
+    driver = Driver(world())
+    strike(driver, "final_lag", blocks=50, for_s=12)
+    tx_hash = withdraw(driver, to_bridge(BTC, 201_500, BITCOIN))
+    driver.run(11)
+    assert told(driver, tx_hash)[BITCOIN]["status"] == "PENDING"
+    driver.run(4)
+    assert told(driver, tx_hash)[BITCOIN]["status"] == "COMPLETED"
