@@ -54,6 +54,7 @@ from unrip.services.trade_executor.effects import (
     LedgerNoted,
     LedgerUnknown,
     LoadLedger,
+    OfferFound,
     OfferSigned,
     ProveAuthority,
     RejectCommand,
@@ -125,6 +126,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_noted(event, now)
             case Published() | PublishFailed():
                 return self._pursuit.on_record(event)
+            case OfferFound():
+                return self._pursuit.on_found(event)
             case LedgerLoaded() | LedgerUnknown():
                 return self._on_ledger(event, now)
             case HeldChecked():
@@ -169,6 +172,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.notes.unknown(now)
             case "claim":
                 return [SetTimer(name="claim_again", at=now + lane.RETRY)]
+            case "find":
+                return self._pursuit.on_not_found()
             case "check":
                 return []  # asked again in its own time
             case _:
@@ -202,7 +207,7 @@ class TradeExecutor(Logic):
         found = self._inspector.rejection(
             command,
             switches=self._switches,
-            connected=self._pursuit.connected and self._proof.proven and not self._pursuit.recovering,
+            connected=self._proof.proven and not self._pursuit.not_ready(),
             reading=self._pursuit.reading,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             now=now,
@@ -275,6 +280,8 @@ class TradeExecutor(Logic):
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
         name, _, command_id = timer.name.partition(":")
+        if name in self._pursuit.timers:
+            return self._pursuit.on_timer(name, now)
         match name:
             case "read":
                 return [*self._pursuit.ask(now), SetTimer(name="read", at=now + self._read_interval)]
@@ -315,8 +322,7 @@ class TradeExecutor(Logic):
             "draining": self._draining,
             "database_away": not self._database_up,
             "ledger_not_loaded": not self._loaded,
-            "recovering": self._pursuit.recovering,
-            "relay_disconnected": not self._pursuit.connected,
+            **dict.fromkeys(self._pursuit.not_ready(), True),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
         }
@@ -348,6 +354,7 @@ class TradeExecutor(Logic):
         return {
             **self.control_state(now),
             "connected": self._pursuit.connected,
+            "connection": self._pursuit.connection(),
             "recovering": self._pursuit.recovering,
             "authority": self._proof,
             "ledger": self._pursuit.view,

@@ -16,6 +16,7 @@ from unrip.services.trade_executor.effects import (
     CheckHeld,
     ClaimOffer,
     DropAttempt,
+    FindOffer,
     LoadLedger,
     NoteAttempt,
     ProveAuthority,
@@ -29,9 +30,9 @@ from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.signing import SigningDesk
-from unrip.services.venue import account_of, public_key_of, rpc_client_of, verifier_of
+from unrip.services.venue import account_of, public_key_of, relay_headers_of, rpc_client_of, verifier_of
 from unrip.store.postgres_ledger import PostgresLedger
-from unrip.venues.near_intents.access import bearer_headers, relay_url
+from unrip.venues.near_intents.access import relay_url
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
 from unrip.venues.near_intents.signer import Signer
@@ -52,7 +53,7 @@ def wire(context: Context) -> Wiring:
     socket = context.socket(
         name=RELAY,
         url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
-        headers=bearer_headers(venue.executor_token_file),
+        headers=relay_headers_of(context, venue.executor_token_file),
     )
     return Wiring(
         logic=TradeExecutor(
@@ -62,7 +63,9 @@ def wire(context: Context) -> Wiring:
                 policy=settings.limits.policy(),
                 encode_nonce=encode_nonce,
             ),
-            conversation=Conversation(RelaySession(_streams(context, assets))),
+            conversation=Conversation(
+                RelaySession(_streams(context, assets)), mute_after_ms=settings.intervals.mute_after_ms
+            ),
             read_interval=timedelta(milliseconds=settings.intervals.executor_read_ms),
             reply_bound=timedelta(milliseconds=settings.intervals.relay_reply_ms),
             configuration_hash=settings.configuration_hash,
@@ -70,6 +73,7 @@ def wire(context: Context) -> Wiring:
         handlers={
             LoadLedger: books.load,
             CheckHeld: books.check,
+            FindOffer: books.find,
             ClaimOffer: books.claim,
             RejectCommand: books.reject,
             NoteAttempt: books.note,
