@@ -278,6 +278,10 @@ class Relay:
 
     # -- settlements
 
+    def unacknowledged(self) -> dict[str, int]:
+        """Notices that wait for an acknowledgement, by solver and instance."""
+        return {f"{solver}/{instance}": queue.waiting for (solver, instance), queue in self._queues.items()}
+
     def on_block(self, block: Block, now_ns: int) -> None:
         """Note which batches ended in this block; notices follow by `advance`."""
         for settlement in self.settlements.on_block(block, now_ns=now_ns):

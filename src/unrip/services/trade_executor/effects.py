@@ -94,6 +94,14 @@ LedgerWrite = NoteAttempt | DropAttempt | ApplyReading
 # --- effects: signer and chain ------------------------------------------------------------------------------------
 
 
+class OpenRelay(Value):
+    """Effect: begin to keep the connection to the relay up.
+
+    A standby has none: it would take the token's only connection, or its part of the notices, from the instance that
+    works.
+    """
+
+
 class SignOffer(Value):
     """Effect: build and sign the one offer of a command; `OfferSigned` follows."""
 

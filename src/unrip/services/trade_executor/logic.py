@@ -56,6 +56,7 @@ from unrip.services.trade_executor.effects import (
     LoadLedger,
     OfferFound,
     OfferSigned,
+    OpenRelay,
     ProveAuthority,
     RejectCommand,
     SignOffer,
@@ -154,7 +155,12 @@ class TradeExecutor(Logic):
         if self._loading:
             return self._handle_next(now)
         self._loading = True
-        return [LoadLedger(), SetTimer(name="read", at=now), SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY)]
+        return [
+            LoadLedger(),
+            OpenRelay(),
+            SetTimer(name="read", at=now),
+            SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY),
+        ]
 
     def _on_judged(self, event: AuthorityJudged, now: datetime) -> list[Effect]:
         self._proof = event

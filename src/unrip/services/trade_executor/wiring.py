@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from unrip.net.events import CloseSocket, SendFrame
@@ -19,6 +20,7 @@ from unrip.services.trade_executor.effects import (
     FindOffer,
     LoadLedger,
     NoteAttempt,
+    OpenRelay,
     ProveAuthority,
     ReadFills,
     ReadVerifier,
@@ -55,6 +57,12 @@ def wire(context: Context) -> Wiring:
         url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
         headers=relay_headers_of(context, venue.executor_token_file),
     )
+    works = asyncio.Event()
+
+    async def keep_connected() -> None:
+        await works.wait()
+        await socket.run()
+
     return Wiring(
         logic=TradeExecutor(
             inspector=Inspector(
@@ -83,10 +91,11 @@ def wire(context: Context) -> Wiring:
             ProveAuthority: desk.prove,
             ReadVerifier: chain.read,
             ReadFills: chain.read_fills,
+            OpenRelay: lambda _: works.set(),
             SendFrame: socket.send,
             CloseSocket: socket.close,
         },
-        sources=(socket.run, outbox.run, desk.watch, chain.watch, books.watch),
+        sources=(keep_connected, outbox.run, desk.watch, chain.watch, books.watch),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose),
         actions=ARMING_ACTIONS,
