@@ -9,8 +9,8 @@ import pytest
 
 from support.cli import SOURCE, run_unrip
 from unrip.local.keys import ensure_signing_key
-from unrip.local.paths import write_private
 from unrip.local.ports import free_ports
+from unrip.net.secret_file import write_secret
 
 ACCOUNT = "0" * 64
 
@@ -101,7 +101,7 @@ def test_one_token_where_the_relay_allows_one_connection_per_token(tmp_path: Pat
     key = tmp_path / "desk.key"
     account = ensure_signing_key(key)
     for name in ("ingest.token", "executor.token"):
-        write_private(tmp_path / name, "same-secret\n")
+        write_secret(tmp_path / name, "same-secret\n")
     text = (
         f'[postgres]\nurl = "postgresql://x@127.0.0.1:1/x"\n'
         f'[near_intents]\naccount = "{account}"\nkey_file = "{key}"\none_connection_per_token = true\n'
