@@ -9,7 +9,7 @@ from typing import Any
 
 from unrip.domain.case import Case, Observed
 from unrip.domain.decide import DemandPlace, decide
-from unrip.domain.decision import Decision
+from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import CommandPosition, Desk, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import IntentInventory, Reconciliation
@@ -209,6 +209,11 @@ def a_case(**changes: Any) -> Case:
 
 def a_decision(case: Case | None = None) -> Decision:
     return decide(case or a_case(), PLACE, account=ACCOUNT, encode_nonce=encode_nonce)
+
+
+def numbers_by_reason(decision: Decision) -> dict[Refusal, dict[str, str]]:
+    """The numbers of every guard."""
+    return {guard.reason: guard.numbers for guard in decision.guards}
 
 
 def numbers_of(decision: Decision) -> Mapping[str, str]:

@@ -125,7 +125,7 @@ def _coingecko(at: datetime, **changes: object) -> CoinGeckoReading:
 def test_the_peg_is_measured_against_what_is_assumed() -> None:
     market = Market(assumption="0.97")
     market.coingecko(eure="0.97")
-    assert (peg_of(market).broken, peg_of(market).deviation) == (False, 0)
+    assert (peg_of(market).broken, peg_of(market).deviation) == (False, Decimal(0))
     market.coingecko(eure="1")
     assert peg_of(market).broken
 
