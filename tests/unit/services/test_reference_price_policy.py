@@ -198,7 +198,7 @@ def test_a_level_that_held_for_a_window_is_confirmed_and_told() -> None:
     ticks(market, "70000", seconds=5)
     ticks(market, "72000", seconds=59)
     assert jump_of(market).jumped
-    ticks(market, "72000", seconds=2)
+    ticks(market, "72000", seconds=1)
     assert not jump_of(market).jumped
     assert [line for line in lines(market.effects) if line.startswith("price")] == ["price_jumped", "price_settled"]
 
@@ -209,7 +209,7 @@ def test_a_spike_that_returns_blocks_until_it_is_a_window_ago() -> None:
     ticks(market, "77000", seconds=1)
     ticks(market, "70000", seconds=59)
     assert jump_of(market).jumped
-    ticks(market, "70000", seconds=2)
+    ticks(market, "70000", seconds=1)
     assert not jump_of(market).jumped
 
 
@@ -309,6 +309,9 @@ def test_what_came_before_the_memory_is_judged_once_more() -> None:
     assert (jump_of(again).jumped, peg_of(again).eure_eur) == (False, Decimal("0.985"))
     again.emit(a_record(MARKET_PRICE, last_words(before), published_at=after(seconds=6)))
     assert (jump_of(again).jumped, peg_of(again).broken, peg_of(again).eure_eur) == (True, True, Decimal("0.985"))
+    again.now = after(seconds=10, milliseconds=900)
+    again.tick(bid="72000", ask="72000")
+    assert jump_of(again).readings == 3, "an extreme of 70 000, the last word, and the second of the two ticks"
 
 
 def test_a_jump_is_not_forgotten_by_a_restart_and_needs_its_own_readings() -> None:

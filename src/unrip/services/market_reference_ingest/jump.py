@@ -42,7 +42,7 @@ class JumpGuard:
 
     def take(self, reading: KrakenReading, coingecko: CoinGeckoReading | None) -> None:
         """Judge a reading that is no older than the one before, beside what CoinGecko last said."""
-        self._enter(reading.mid, reading.observed_at)
+        self._enter(_at_once(reading.mid, reading.observed_at))
         self._seconds = self._within(reading.observed_at)
         move = _move(self._seconds)
         if move is not None and move > self._limit:
@@ -62,12 +62,10 @@ class JumpGuard:
         remembered = [(told.lowest, told.lowest_at), (told.highest, told.highest_at)]
         if kraken is not None:
             remembered.append((kraken.mid, kraken.observed_at))
-        earlier = [
-            _Second(begins_at=at, lowest=mid, highest=mid)
-            for mid, at in remembered
-            if mid is not None and at is not None
-        ]
-        self._seconds = sorted([*earlier, *self._seconds], key=lambda second: second.begins_at)
+        earlier = [_at_once(mid, at) for mid, at in remembered if mid is not None and at is not None]
+        known, self._seconds = [*earlier, *self._seconds], []
+        for second in sorted(known, key=lambda each: each.begins_at):
+            self._enter(second)
 
     def state(self, now: datetime) -> Jump:
         """The judgement with the numbers of the window that ends now."""
@@ -95,18 +93,23 @@ class JumpGuard:
         body = {"lowest": state.lowest, "highest": state.highest, "move": state.move, "limit": state.limit}
         return self._told.changes(holds=state.jumped, venue="kraken", body=body)
 
-    def _enter(self, mid: Decimal, at: datetime) -> None:
+    def _enter(self, second: _Second) -> None:
+        """Put a second behind the others, or into the last of them where it belongs there."""
         last = self._seconds[-1] if self._seconds else None
-        if last is None or at - last.begins_at >= _SECOND:
-            self._seconds.append(_Second(begins_at=at, lowest=mid, highest=mid))
+        if last is None or second.begins_at - last.begins_at >= _SECOND:
+            self._seconds.append(second)
         else:
             self._seconds[-1] = msgspec.structs.replace(
-                last, lowest=min(last.lowest, mid), highest=max(last.highest, mid)
+                last, lowest=min(last.lowest, second.lowest), highest=max(last.highest, second.highest)
             )
 
     def _within(self, now: datetime) -> list[_Second]:
         begin = now - timedelta(seconds=self._window_s)
         return [second for second in self._seconds if second.begins_at > begin]
+
+
+def _at_once(mid: Decimal, at: datetime) -> _Second:
+    return _Second(begins_at=at, lowest=mid, highest=mid)
 
 
 def _move(seconds: Sequence[_Second]) -> Decimal | None:
