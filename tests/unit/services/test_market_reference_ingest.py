@@ -199,6 +199,18 @@ def test_coingecko_is_asked_at_its_interval() -> None:
     assert len(of(PollCoinGecko, market.run(seconds=2))) == 1
 
 
+def test_coingecko_is_asked_again_sooner_while_it_was_never_read() -> None:
+    market = Market()
+    market.emit(CoinGeckoUnread(reason="HTTP 503", retry_after_s=None))
+    assert len(of(PollCoinGecko, market.run(seconds=61))) == 1
+    market.emit(CoinGeckoUnread(reason="HTTP 429", retry_after_s=90))
+    assert not of(PollCoinGecko, market.run(seconds=89))
+    assert len(of(PollCoinGecko, market.run(seconds=2))) == 1
+    market.coingecko()
+    market.emit(CoinGeckoUnread(reason="HTTP 503", retry_after_s=None))
+    assert not of(PollCoinGecko, market.run(seconds=100))
+
+
 def test_a_rate_limit_is_obeyed_also_by_a_refresh() -> None:
     market = Market()
     market.emit(CoinGeckoUnread(reason="429", retry_after_s=300))

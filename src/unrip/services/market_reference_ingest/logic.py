@@ -62,6 +62,9 @@ GAP_MIN = timedelta(milliseconds=100)
 GAP_MAX = timedelta(seconds=1)
 #: Two calls each time, price and state: together the one call a second that Kraken allows (sources/kraken section 9).
 REST_INTERVAL = timedelta(seconds=2)
+#: CoinGecko is asked again this soon while it was never read: without its word on the peg nothing is quoted. Its own
+#: cache is as old (sources/coingecko section 6).
+COINGECKO_AGAIN = timedelta(seconds=60)
 #: A tick older than this is a reason to ask REST: half of what would make the price stale.
 _REST_AFTER_PART = 2
 
@@ -218,6 +221,9 @@ class MarketReferenceIngest(Logic):
                 self._coingecko.failure = answer.reason
                 if answer.retry_after_s is not None:
                     self._coingecko_not_before = now + timedelta(seconds=answer.retry_after_s)
+                if self._coingecko.reading is None:
+                    again_at = now + COINGECKO_AGAIN
+                    return [SetTimer(name="coingecko", at=max(again_at, self._coingecko_not_before or again_at))]
         return []
 
     def _read_kraken(self, reading: KrakenReading) -> bool:
