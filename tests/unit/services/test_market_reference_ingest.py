@@ -199,7 +199,7 @@ def test_coingecko_is_asked_at_its_interval() -> None:
     assert len(of(PollCoinGecko, market.run(seconds=2))) == 1
 
 
-def test_coingecko_is_asked_again_sooner_while_it_was_never_read() -> None:
+def test_coingecko_is_asked_again_sooner_until_it_has_answered_once() -> None:
     market = Market()
     market.emit(CoinGeckoUnread(reason="HTTP 503", retry_after_s=None))
     assert len(of(PollCoinGecko, market.run(seconds=61))) == 1

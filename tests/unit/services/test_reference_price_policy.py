@@ -291,6 +291,15 @@ def test_a_broken_peg_is_still_broken_after_a_restart_and_as_old_as_it_was() -> 
     assert not peg_of(again).broken
 
 
+def test_a_restart_with_another_assumption_measures_against_that_one() -> None:
+    before = Market()
+    before.coingecko(eure="0.97")
+    again = Market(at=after(hours=1), remembers=last_words(before), assumption="0.97")
+    assert (peg_of(again).broken, peg_of(again).deviation) == (True, Decimal(0))
+    again.coingecko(eure="0.97")
+    assert not peg_of(again).broken
+
+
 def test_a_whole_peg_is_still_whole_between_the_bounds_after_a_restart() -> None:
     before = Market()
     before.coingecko(eure="1", age_s=60)

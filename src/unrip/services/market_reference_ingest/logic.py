@@ -62,8 +62,8 @@ GAP_MIN = timedelta(milliseconds=100)
 GAP_MAX = timedelta(seconds=1)
 #: Two calls each time, price and state: together the one call a second that Kraken allows (sources/kraken section 9).
 REST_INTERVAL = timedelta(seconds=2)
-#: CoinGecko is asked again this soon while it was never read: without its word on the peg nothing is quoted. Its own
-#: cache is as old (sources/coingecko section 6).
+#: CoinGecko is asked again this soon until it has answered once: without its word on the peg nothing is quoted. Its
+#: own cache is as old (sources/coingecko section 6).
 COINGECKO_AGAIN = timedelta(seconds=60)
 #: A tick older than this is a reason to ask REST: half of what would make the price stale.
 _REST_AFTER_PART = 2
@@ -99,6 +99,7 @@ class MarketReferenceIngest(Logic):
         self._rest_after_ms = kraken_age_max_ms // _REST_AFTER_PART
         self._coingecko_interval = timedelta(seconds=coingecko_interval_s)
         self._coingecko_not_before: datetime | None = None
+        self._coingecko_answered = False
         self._outlet = Newest()
         self._asking: set[type[Effect]] = set()
         self._start_id = ""
@@ -213,6 +214,7 @@ class MarketReferenceIngest(Logic):
                 self._kraken.failure = answer.reason
             case CoinGeckoRead():
                 self._asking.discard(PollCoinGecko)
+                self._coingecko_answered = True
                 self._coingecko.read(answer.reading)
                 self._peg.take(answer.reading)
                 return self._on_change(now)
@@ -221,7 +223,7 @@ class MarketReferenceIngest(Logic):
                 self._coingecko.failure = answer.reason
                 if answer.retry_after_s is not None:
                     self._coingecko_not_before = now + timedelta(seconds=answer.retry_after_s)
-                if self._coingecko.reading is None:
+                if not self._coingecko_answered:
                     again_at = now + COINGECKO_AGAIN
                     return [SetTimer(name="coingecko", at=max(again_at, self._coingecko_not_before or again_at))]
         return []

@@ -55,9 +55,13 @@ class PegGuard:
         )
 
     def restore(self, told: Peg) -> None:
-        """Go on from what an earlier start last said; the bounds are those of the present configuration."""
-        bounds = {"breaks_beyond": self.state.breaks_beyond, "heals_within": self.state.heals_within}
-        self.state = msgspec.structs.replace(told, **bounds)
+        """Go on from what an earlier start last said; bounds and assumption are those of the present configuration."""
+        self.state = msgspec.structs.replace(
+            told,
+            deviation=None if told.eure_eur is None else disagreement_of(self._assumed, told.eure_eur),
+            breaks_beyond=self.state.breaks_beyond,
+            heals_within=self.state.heals_within,
+        )
 
     def changes(self) -> list[Log]:
         """The line for a change."""
