@@ -376,8 +376,10 @@ def test_nothing_is_published_before_the_memory_is_read() -> None:
     assert (asked.topic, asked.tail, asked.until_end) == (MARKET_PRICE, 1, True)
     market.tick()
     assert not published(market.run(seconds=5), MARKET_PRICE.name)
+    assert market.logic.not_ready(market.now) == ["reading_back"]
     market.emit(CaughtUp(topic=MARKET_PRICE.name, topic_id="prices-1"))
     assert published(market.run(seconds=1), MARKET_PRICE.name)
+    assert market.logic.not_ready(market.now) == []
 
 
 # --- every way a feed can go wrong -------------------------------------------------------------------------------

@@ -369,6 +369,8 @@ class MarketReferenceIngest(Logic):
             reasons.append("kraken_unknown" if health is SourceHealth.UNKNOWN else "kraken_stale")
         elif self._kraken.mid(now) is None:
             reasons.append("kraken_not_online")
+        if not self._remembers:
+            reasons.append("reading_back")
         if self._paused:
             reasons.append("paused")
         return reasons
