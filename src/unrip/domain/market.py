@@ -10,7 +10,7 @@ from unrip.domain.values import MONEY, Value
 
 
 class SourceHealth(StrEnum):
-    """Unknown is not no: `unknown` means never read since the start, and counts as not good."""
+    """Unknown is not no: `unknown` means never read, nor known from the topic, and counts as not good."""
 
     FRESH = "fresh"
     STALE = "stale"
