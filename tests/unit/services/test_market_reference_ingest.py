@@ -9,6 +9,7 @@ from support.logic import T0, act, after, lines, of, published
 from support.market import ONLINE, Market
 from unrip.domain.market import KrakenReading, MarketPrice, SourceHealth
 from unrip.net.events import CloseSocket, SendFrame, SocketClosed
+from unrip.net.reconnect import Cause
 from unrip.service.contract import BusChanged, ControlRefused, Effect, Published
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoUnread,
@@ -106,7 +107,7 @@ def test_rest_asks_at_most_every_other_second() -> None:
 def test_a_rest_price_carries_on_without_the_socket() -> None:
     market = Market()
     market.tick()
-    market.emit(SocketClosed(connection=KRAKEN, reason="gone", http_status=None, was_open=True))
+    market.emit(SocketClosed(connection=KRAKEN, cause=Cause.CLOSED, reason="gone"))
     market.run(seconds=6)
     price = market.prices(market.rest("69000"))[-1]
     assert price.kraken is not None
@@ -126,7 +127,7 @@ def test_an_older_rest_answer_does_not_replace_a_newer_tick() -> None:
 def test_both_sources_gone_makes_the_price_old_not_absent() -> None:
     market = Market()
     market.tick()
-    market.emit(SocketClosed(connection=KRAKEN, reason="gone", http_status=None, was_open=True))
+    market.emit(SocketClosed(connection=KRAKEN, cause=Cause.CLOSED, reason="gone"))
     market.run(seconds=9)
     assert market.prices()[-1].fair_rate is not None
     market.run(seconds=5)

@@ -24,6 +24,7 @@ from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPri
 from unrip.domain.policy import Policy
 from unrip.messages.topics import MARKET_PRICE
 from unrip.net.events import SocketClosed
+from unrip.net.reconnect import Cause
 from unrip.service.contract import CaughtUp, Subscribe
 from unrip.services.market_reference_ingest.effects import CoinGeckoUnread, KrakenRestUnread
 from unrip.services.market_reference_ingest.jump import JumpGuard
@@ -392,7 +393,7 @@ def in_order(market: Market) -> None:
 
 
 def kraken_gone(market: Market) -> None:
-    market.emit(SocketClosed(connection=KRAKEN, reason="gone", http_status=None, was_open=True))
+    market.emit(SocketClosed(connection=KRAKEN, cause=Cause.CLOSED, reason="gone"))
     market.emit(KrakenRestUnread(reason="HTTP 503"))
 
 
