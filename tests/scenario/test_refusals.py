@@ -118,6 +118,7 @@ def test_one_source_stale_goes_on_degraded_until_the_peg_is_unknown(armed: Desk)
         armed.kill("market-reference-ingest")
         armed.until(lambda: armed.client.is_ready("market-reference-ingest"), what="back again")
         armed.until(lambda: price(armed)["coingecko_health"] == "stale", what="stale")
+        armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="its price arrived")
         quote_id = armed.world.demand(**BTC_IN)
         armed.result(quote_id, "settled")
         assert armed.decision(quote_id)["price_degraded"] is True

@@ -43,6 +43,7 @@ class Market:
         remembers: MarketPrice | None = None,
         published_at: datetime | None = None,
         caught_up: bool = True,
+        coingecko_interval_s: int = 260,
     ) -> None:
         """At this instant, with the record that its topic ends with, if there is one."""
         self.acknowledging = acknowledging
@@ -52,7 +53,7 @@ class Market:
             eure_eur_assumption=Decimal(assumption),
             kraken_age_max_ms=10_000,
             coingecko_age_max_ms=600_000,
-            coingecko_interval_s=260,
+            coingecko_interval_s=coingecko_interval_s,
             peg=PegGuard(assumed=Decimal(assumption), breaks_beyond=Decimal("0.02"), heals_within=Decimal("0.01")),
             jump=JumpGuard(limit=Decimal("0.01"), window_s=60, readings_min=10),
         )

@@ -210,6 +210,9 @@ def test_coingecko_is_asked_again_sooner_until_it_has_answered_once() -> None:
     market.coingecko()
     market.emit(CoinGeckoUnread(reason="HTTP 503", retry_after_s=None))
     assert not of(PollCoinGecko, market.run(seconds=100))
+    eager = Market(coingecko_interval_s=5)
+    eager.emit(CoinGeckoUnread(reason="HTTP 503", retry_after_s=None))
+    assert len(of(PollCoinGecko, eager.run(seconds=6))) == 1
 
 
 def test_a_rate_limit_is_obeyed_also_by_a_refresh() -> None:

@@ -224,7 +224,7 @@ class MarketReferenceIngest(Logic):
                 if answer.retry_after_s is not None:
                     self._coingecko_not_before = now + timedelta(seconds=answer.retry_after_s)
                 if not self._coingecko_answered:
-                    again_at = now + COINGECKO_AGAIN
+                    again_at = now + min(COINGECKO_AGAIN, self._coingecko_interval)
                     return [SetTimer(name="coingecko", at=max(again_at, self._coingecko_not_before or again_at))]
         return []
 
