@@ -265,7 +265,7 @@ SHORT_LIVES: dict[str, Any] = {
         "deadline_margin_ms": 1_000,
         "kraken_age_max_ms": 3_000,
         "coingecko_age_max_ms": 6_000,
-        "peg_age_max_ms": 14_000,
+        "peg_age_max_ms": 18_000,
         "inventory_age_max_ms": 4_000,
     },
     "intervals": {
