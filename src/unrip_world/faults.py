@@ -64,6 +64,8 @@ _OWN: dict[str, dict[str, Spec]] = {
         "system_status": _lasting(status=(str, "maintenance")),
         "timestamp_skew_ms": _lasting(ms=(int, None)),
         "crossed": _lasting(),
+        "zero": _lasting(side=(str, "bid")),
+        "one_sided": _lasting(side=(str, "bid")),
         "price": _momentary(mid=(Decimal, None)),
     },
     "coingecko": {
@@ -152,6 +154,11 @@ def _check(name: str, value: object) -> None:
         raise FaultError(f"parameter {name}: {error}") from error
 
 
+def _check_side(text: str) -> None:
+    if text not in ("bid", "ask"):
+        raise ValueError("must be bid or ask")
+
+
 def _check_positive(text: str) -> None:
     if int(text) <= 0:
         raise ValueError("must be positive")
@@ -167,6 +174,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "public_key": parse_public_key,
     "token_id": check_token_id,
     "amount": _check_positive,
+    "side": _check_side,
     "blocks": _check_not_negative,
 }
 

@@ -2,6 +2,7 @@
 
 import time
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -106,14 +107,58 @@ def test_window_closed_is_named_when_the_engine_was_only_slow(armed: Desk) -> No
 # --- prices ---------------------------------------------------------------------------------------------------------
 
 
-def test_one_source_stale_goes_on_degraded(armed: Desk) -> None:
+def price(desk: Desk) -> dict[str, Any]:
+    now: dict[str, Any] = desk.state("market-reference-ingest")["price"]
+    return now
+
+
+def test_one_source_stale_goes_on_degraded_until_the_peg_is_unknown(armed: Desk) -> None:
+    """Killed meanwhile, market-reference-ingest knows CoinGecko's last words from its topic, as old as they are."""
     with armed.fault("coingecko", "down"):
-        armed.until(
-            lambda: armed.state("market-reference-ingest")["price"]["coingecko_health"] == "stale", what="stale"
-        )
+        armed.kill("market-reference-ingest")
+        armed.until(lambda: armed.client.is_ready("market-reference-ingest"), what="back again")
+        armed.until(lambda: price(armed)["coingecko_health"] == "stale", what="stale")
+        armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="its price arrived")
         quote_id = armed.world.demand(**BTC_IN)
         armed.result(quote_id, "settled")
         assert armed.decision(quote_id)["price_degraded"] is True
+        armed.until(lambda: "peg_unknown" in armed.trade_ready()["base_in"]["reasons"], what="old peg")
+        numbers = refused(armed, Refusal.PEG_UNKNOWN)
+        assert int(numbers["peg_age_ms"]) > int(numbers["limit"])
+    armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
+
+
+def test_peg_broken_until_it_is_within_the_inner_bound(armed: Desk) -> None:
+    with armed.fault("coingecko", "eure_price", price="0.97"):
+        armed.until(lambda: "peg_broken" in armed.trade_ready()["base_in"]["reasons"], what="broken peg")
+        assert Decimal(refused(armed, Refusal.PEG_BROKEN)["deviation"]) == Decimal("0.03")
+        armed.world.fault("coingecko", "eure_price", price="0.985")
+        armed.until(lambda: Decimal(price(armed)["peg"]["eure_eur"]) == Decimal("0.985"), what="half-way back")
+        assert price(armed)["peg"]["broken"] is True
+    armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
+
+
+def test_price_jump_until_the_new_level_is_confirmed(armed: Desk) -> None:
+    armed.world.fault("kraken", "price", mid=str(Decimal(price(armed)["fair_rate"]) * Decimal("1.02")))
+    armed.until(lambda: "price_jump" in armed.trade_ready()["base_in"]["reasons"], what="jump")
+    numbers = refused(armed, Refusal.PRICE_JUMP)
+    assert Decimal(numbers["move"]) > Decimal(numbers["limit"])
+    armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
+
+
+def test_coingecko_stands_in_for_kraken_where_the_policy_says_so(desk: Desk) -> None:
+    desk.restart("strategy-engine", {"UNRIP_LIMITS__COINGECKO_FALLBACK": "true"})
+    try:
+        desk.arm()
+        with desk.fault("kraken", "down"):
+            desk.until(lambda: price(desk)["kraken_health"] == "stale", what="stale")
+            quote_id = desk.world.demand(**BTC_IN)
+            desk.result(quote_id, "settled")
+        decision = desk.decision(quote_id)
+        assert (decision["price_source"], decision["price_degraded"]) == ("coingecko", True)
+        assert Decimal(decision["gross_edge"]) >= Decimal(decision["edge_threshold"]) == Decimal("0.03")
+    finally:
+        desk.restart("strategy-engine")
 
 
 def test_both_sources_stale(armed: Desk) -> None:

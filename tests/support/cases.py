@@ -9,11 +9,11 @@ from typing import Any
 
 from unrip.domain.case import Case, Observed
 from unrip.domain.decide import DemandPlace, decide
-from unrip.domain.decision import Decision
+from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import CommandPosition, Desk, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import IntentInventory, Reconciliation
-from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice, SourceHealth
+from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.values import Amount
@@ -80,6 +80,37 @@ def a_coingecko(**changes: Any) -> CoinGeckoReading:
     return CoinGeckoReading(**(fields | changes))
 
 
+def a_peg(**changes: Any) -> Peg:
+    fields: dict[str, Any] = {
+        "broken": False,
+        "eure_eur": Decimal("0.999"),
+        "updated_at": ago(60_000),
+        "observed_at": ago(2_000),
+        "deviation": Decimal("0.001"),
+        "breaks_beyond": Decimal("0.02"),
+        "heals_within": Decimal("0.01"),
+    }
+    return Peg(**(fields | changes))
+
+
+def a_jump(**changes: Any) -> Jump:
+    fields: dict[str, Any] = {
+        "jumped": False,
+        "since": None,
+        "lowest": FAIR - 30,
+        "lowest_at": ago(50_000),
+        "highest": FAIR,
+        "highest_at": ago(400),
+        "move": Decimal("0.0005"),
+        "limit": Decimal("0.01"),
+        "window_s": 60,
+        "readings": 60,
+        "readings_min": 10,
+        "contradicted": False,
+    }
+    return Jump(**(fields | changes))
+
+
 def a_price(**changes: Any) -> MarketPrice:
     fields: dict[str, Any] = {
         "pair": PAIR.name,
@@ -89,8 +120,11 @@ def a_price(**changes: Any) -> MarketPrice:
         "coingecko": a_coingecko(),
         "coingecko_health": SourceHealth.FRESH,
         "fair_rate": FAIR,
+        "coingecko_rate": FAIR + 60,
         "eure_eur_assumption": Decimal(1),
         "eure_eur_observed": Decimal("0.999"),
+        "peg": a_peg(),
+        "jump": a_jump(),
         "disagreement": Decimal("0.001"),
     }
     return MarketPrice(**(fields | changes))
@@ -175,6 +209,11 @@ def a_case(**changes: Any) -> Case:
 
 def a_decision(case: Case | None = None) -> Decision:
     return decide(case or a_case(), PLACE, account=ACCOUNT, encode_nonce=encode_nonce)
+
+
+def numbers_by_reason(decision: Decision) -> dict[Refusal, dict[str, str]]:
+    """The numbers of every guard."""
+    return {guard.reason: guard.numbers for guard in decision.guards}
 
 
 def numbers_of(decision: Decision) -> Mapping[str, str]:

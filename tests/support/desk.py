@@ -264,7 +264,8 @@ SHORT_LIVES: dict[str, Any] = {
     "limits": {
         "deadline_margin_ms": 1_000,
         "kraken_age_max_ms": 3_000,
-        "coingecko_age_max_ms": 15_000,
+        "coingecko_age_max_ms": 6_000,
+        "peg_age_max_ms": 18_000,
         "inventory_age_max_ms": 4_000,
     },
     "intervals": {
@@ -276,6 +277,7 @@ SHORT_LIVES: dict[str, Any] = {
         "relay_reply_ms": 1_000,
     },
     "coingecko": {"poll_interval_s": 1},
+    "price": {"jump_window_s": 4, "jump_readings_min": 2},
     "control": {"rearm_after_s": 1},
 }
 
@@ -297,7 +299,7 @@ def running_desk(
             progress=lambda _: None,
             ports=free_server_ports(),
             inventory=inventory,
-            world_overrides={"takers": [], **(world or {})},
+            world_overrides={"takers": [], "market": {"coingecko_every_s": 2}, **(world or {})},
             settings_overrides={**SHORT_LIVES, **(settings or {}), "ports": ports},
             tied_to_caller=True,
         )

@@ -17,7 +17,7 @@ from unrip.domain.decision import Decision
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import CommandPosition, Desk, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import IntentInventory, PendingMovements, Reconciliation
-from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice, SourceHealth
+from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.status import ControlRecord, ServiceStatus
@@ -101,8 +101,32 @@ PRICE = MarketPrice(
     ),
     coingecko_health=SourceHealth.FRESH,
     fair_rate=Decimal(80_001),
+    coingecko_rate=Decimal(80_100),
     eure_eur_assumption=Decimal(1),
     eure_eur_observed=Decimal("0.9998"),
+    peg=Peg(
+        broken=False,
+        eure_eur=Decimal("0.9998"),
+        updated_at=ago(45_000),
+        observed_at=ago(2_000),
+        deviation=Decimal("0.0002"),
+        breaks_beyond=Decimal("0.02"),
+        heals_within=Decimal("0.01"),
+    ),
+    jump=Jump(
+        jumped=False,
+        since=None,
+        lowest=Decimal(79_990),
+        lowest_at=ago(40_000),
+        highest=Decimal("80010.5"),
+        highest_at=ago(9_000),
+        move=Decimal("0.0002562820352544068008501062632829103637954744343042880360"),
+        limit=Decimal("0.01"),
+        window_s=60,
+        readings=58,
+        readings_min=10,
+        contradicted=False,
+    ),
     disagreement=Decimal("0.001237484531443356958038024524693441332"),
 )
 INVENTORY = IntentInventory(

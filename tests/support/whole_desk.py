@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from support.cases import a_coingecko, a_kraken, a_price
+from support.cases import a_coingecko, a_kraken, a_peg, a_price
 from support.engine import ARM
 from support.switches import a_switchboard
 from support.virtual_world import DESK, START_NS, world
@@ -234,8 +234,9 @@ class WholeDesk:
         """What market-reference-ingest, inventory-sync and the beats say once a second."""
         tick = self.world.walk.tick
         kraken = a_kraken(bid=tick.bid, ask=tick.ask, observed_at=self.now, source_time=self.now)
+        stamps = {"updated_at": self.now, "observed_at": self.now}
         coingecko = a_coingecko(btc_eur=tick.mid, btc_updated_at=self.now, eure_updated_at=self.now)
-        price = a_price(kraken=kraken, coingecko=coingecko, fair_rate=kraken.mid)
+        price = a_price(kraken=kraken, coingecko=coingecko, fair_rate=kraken.mid, peg=a_peg(**stamps))
         self._produce(MARKET_PRICE, f"price-{self.now_ns}", price)
         reading = self._read((), ())
         inventory = IntentInventory(

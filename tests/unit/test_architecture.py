@@ -154,3 +154,31 @@ def test_no_logic_does_io(service: str) -> None:
             text = path.read_text()
             assert "import asyncio" not in text, path
             assert "async def" not in text, path
+
+
+#: Where money is read, reckoned with and written.
+WITH_MONEY = (
+    "unrip/domain/",
+    "unrip/feeds/",
+    "unrip/messages/",
+    "unrip/venues/",
+    "unrip/net/exact.py",
+    "unrip/services/market_reference_ingest/",
+    "unrip/services/inventory_sync/",
+)
+
+
+def floats_in(tree: ast.Module) -> list[int]:
+    """Lines with the word float or a literal of one."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id == "float")
+        or (isinstance(node, ast.Constant) and isinstance(node.value, float))
+    ]
+
+
+def test_no_float_is_named_or_written_where_money_is() -> None:
+    found = {name_of(path): floats_in(ast.parse(path.read_text())) for path in modules()}
+    assert {name: lines for name, lines in found.items() if lines and name.startswith(WITH_MONEY)} == {}
+    assert floats_in(ast.parse("x = 0.1 + float(y)")) == [1, 1]

@@ -141,6 +141,8 @@ def _price(event: Envelope[MarketPrice]) -> str:
     return (
         f"fair {_or_unknown(price.fair_rate)} {price.pair} at {_clock(event.observed_at)}; {'; '.join(sources)}; "
         f"EUR per EURe assumed {price.eure_eur_assumption}, observed {_or_unknown(price.eure_eur_observed)}"
+        f"{', broken' if price.peg and price.peg.broken else ''}"
+        f"{'; jumped' if price.jump and price.jump.jumped else ''}"
     )
 
 
@@ -163,9 +165,15 @@ def _decided(decision: Decision) -> str:
         f"rate {_or_unknown(decision.implied_rate)} against fair {_or_unknown(decision.fair_rate)}; "
         f"notional {_or_unknown(decision.notional_eur)} EUR; required {_or_unknown(decision.required)}, "
         f"spendable {_or_unknown(decision.spendable)}; price {_or_unknown(decision.price_age_ms)} ms old"
-        f"{', without a second opinion' if decision.price_degraded else ''}, "
+        f"{_price_flaw(decision)}, "
         f"inventory {_or_unknown(decision.inventory_age_ms)} ms old"
     )
+
+
+def _price_flaw(decision: Decision) -> str:
+    if decision.price_fallback:
+        return ", by CoinGecko alone"
+    return ", without a second opinion" if decision.price_degraded else ""
 
 
 def _commanded(command: TradeCommand) -> str:

@@ -16,7 +16,7 @@ from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.policy import Policy
 from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge
-from unrip.domain.values import AMOUNT_MAX, Value, age_ms, epoch_ms, from_epoch_ms
+from unrip.domain.values import AMOUNT_MAX, MONEY, Value, age_ms, epoch_ms, from_epoch_ms
 
 T = TypeVar("T")
 
@@ -44,10 +44,50 @@ class Case:
     @cached_property
     def fair_rate(self) -> Decimal | None:
         """Quote per base."""
-        return self.price.value.fair_rate if self.price else None
+        if self.price is None:
+            return None
+        return self.price.value.coingecko_rate if self.price_fallback else self.price.value.fair_rate
+
+    @cached_property
+    def price_fallback(self) -> bool:
+        """Kraken gives no usable price, and the policy lets a recent CoinGecko stand in for it."""
+        return (
+            self.policy.coingecko_fallback
+            and not self._kraken_usable
+            and self.coingecko_age_ms is not None
+            and self.coingecko_age_ms <= self.policy.fallback_age_max_ms
+        )
+
+    @cached_property
+    def _kraken_usable(self) -> bool:
+        """Its matching engine is online, and the reading not too old."""
+        return (
+            self.price is not None
+            and self.price.value.fair_rate is not None
+            and self.kraken_age_ms is not None
+            and self.kraken_age_ms <= self.policy.kraken_age_max_ms
+        )
+
+    @cached_property
+    def price_source(self) -> str | None:
+        """Which reading the fair rate is from."""
+        if self.price_fallback:
+            return "coingecko"
+        kraken = self.price.value.kraken if self.price else None
+        return f"kraken.{kraken.transport}" if kraken else None
 
     @cached_property
     def price_age_ms(self) -> int | None:
+        """Age of the reading that the fair rate is from."""
+        return self.coingecko_age_ms if self.price_fallback else self.kraken_age_ms
+
+    @cached_property
+    def price_age_max_ms(self) -> int:
+        """How old that reading may be."""
+        return self.policy.fallback_age_max_ms if self.price_fallback else self.policy.kraken_age_max_ms
+
+    @cached_property
+    def kraken_age_ms(self) -> int | None:
         """Age of Kraken's reading by its own time or ours, whichever is older."""
         if self.price is None or self.price.value.kraken is None:
             return None
@@ -56,15 +96,34 @@ class Case:
 
     @cached_property
     def coingecko_age_ms(self) -> int | None:
-        """Age of CoinGecko's reading by its own time stamp, never by the time of the answer."""
+        """Age of CoinGecko's reading by its own time or ours, whichever is older."""
         if self.price is None or self.price.value.coingecko is None:
             return None
-        return age_ms(self.now, self.price.value.coingecko.btc_updated_at)
+        reading = self.price.value.coingecko
+        return age_ms(self.now, reading.observed_at, reading.btc_updated_at)
+
+    @cached_property
+    def peg_age_ms(self) -> int | None:
+        """Age of the last good reading of EURe's price, by its own time or ours, whichever is older."""
+        peg = self.price.value.peg if self.price else None
+        if peg is None or peg.updated_at is None:
+            return None
+        return age_ms(self.now, peg.observed_at, peg.updated_at)
 
     @cached_property
     def price_degraded(self) -> bool:
-        """There is no usable second opinion."""
-        return self.coingecko_age_ms is None or self.coingecko_age_ms > self.policy.coingecko_age_max_ms
+        """The price rests on one source."""
+        age = self.coingecko_age_ms
+        return self.price_fallback or age is None or age > self.policy.coingecko_age_max_ms
+
+    @cached_property
+    def edge_threshold(self) -> Decimal:
+        """The least gross edge, wider where CoinGecko stands in for Kraken."""
+        return MONEY.add(self.policy.edge_threshold, self._edge_added)
+
+    @cached_property
+    def _edge_added(self) -> Decimal:
+        return self.policy.fallback_edge if self.price_fallback else Decimal(0)
 
     @cached_property
     def inventory_age_ms(self) -> int | None:
@@ -100,7 +159,7 @@ class Case:
         if not self.demand_is_valid or self.fair_rate is None or self.fair_rate <= 0:
             return None
         edge = required_edge(
-            base=self.policy.edge_base,
+            base=MONEY.add(self.policy.edge_base, self._edge_added),
             per_sqrt_minute=self.policy.edge_per_sqrt_minute,
             lifetime_ms=self.demand.min_deadline_ms + self.policy.deadline_margin_ms,
         )

@@ -66,7 +66,7 @@ def decide(case: Case, place: DemandPlace, *, account: str, encode_nonce: NonceE
         inventory_id=case.inventory.event_id if case.inventory else None,
         policy_hash=case.policy.hash,
         desk=case.desk,
-        price_source=f"kraken.{price.kraken.transport}" if price and price.kraken else None,
+        price_source=case.price_source,
         price_age_ms=case.price_age_ms,
         price_degraded=case.price_degraded,
         inventory_age_ms=case.inventory_age_ms,
@@ -74,11 +74,12 @@ def decide(case: Case, place: DemandPlace, *, account: str, encode_nonce: NonceE
         fair_rate=case.fair_rate,
         implied_rate=_rate(case),
         gross_edge=None if case.gross_edge is None else decimal_of(case.gross_edge),
-        edge_threshold=case.policy.edge_threshold,
+        edge_threshold=case.edge_threshold,
         notional_eur=None if case.notional_eur is None else decimal_of(case.notional_eur),
         required=case.proposal.amount_out if case.proposal else None,
         spendable=None if case.spendable is None else Delta(case.spendable),
         command=_command(case, decision_id, account, encode_nonce) if reason is None else None,
+        price_fallback=case.price_fallback,
     )
 
 
@@ -115,7 +116,7 @@ def _command(case: Case, decision_id: str, account: str, encode_nonce: NonceEnco
         nonce_deadline=nonce_deadline,
         fair_rate=fair_rate,
         gross_edge=decimal_of(case.gross_edge or Fraction(0)),
-        edge_threshold=case.policy.edge_threshold,
+        edge_threshold=case.edge_threshold,
         notional_eur=decimal_of(case.notional_eur or Fraction(0)),
         inventory_id=snapshot.event_id,
         inventory_height=snapshot.value.height,

@@ -30,6 +30,12 @@ class Refusal(StrEnum):
     PRICE_MISSING = "price_missing"
     PRICE_STALE = "price_stale"
     PRICE_SOURCES_DISAGREE = "price_sources_disagree"
+    PRICE_JUMP = "price_jump"
+    """Kraken's mid moved too far too fast, and the new level is not confirmed."""
+    PEG_BROKEN = "peg_broken"
+    """EURe is not worth what we assume."""
+    PEG_UNKNOWN = "peg_unknown"
+    """The last good reading of EURe's price is too old, or there never was one."""
     INVENTORY_MISSING = "inventory_missing"
     INVENTORY_STALE = "inventory_stale"
     INSUFFICIENT_INVENTORY = "insufficient_inventory"
@@ -74,16 +80,17 @@ class Decision(Value):
     inventory_id: str | None
     policy_hash: str
     desk: Desk
-    #: `kraken.websocket` or `kraken.rest`.
+    #: `kraken.websocket`, `kraken.rest`, or `coingecko` where the policy lets it stand in for Kraken.
     price_source: str | None
     price_age_ms: int | None
-    #: CoinGecko could not be used as the second opinion.
+    #: The price rests on one source: there is no second opinion, or CoinGecko stands in for Kraken.
     price_degraded: bool
     inventory_age_ms: int | None
     eure_eur_assumption: Decimal | None
     fair_rate: Decimal | None
     implied_rate: Decimal | None
     gross_edge: Decimal | None
+    #: Wider than the policy's own by its `fallback_edge` where CoinGecko stands in for Kraken.
     edge_threshold: Decimal
     notional_eur: Decimal | None
     #: What the offer would spend, and what could be spent.
@@ -91,3 +98,5 @@ class Decision(Value):
     spendable: Delta | None
     #: The command, whole, when accepted.
     command: TradeCommand | None
+    #: CoinGecko stands in for Kraken.
+    price_fallback: bool = False

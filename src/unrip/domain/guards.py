@@ -118,14 +118,50 @@ def price_known(case: Case) -> Verdict:
 
 
 def price_fresh(case: Case) -> Verdict:
-    return _at_most("price_age_ms", case.price_age_ms, case.policy.kraken_age_max_ms)
+    return _at_most("price_age_ms", case.price_age_ms, case.price_age_max_ms)
 
 
 def price_sources_agree(case: Case) -> Verdict:
-    """CoinGecko missing alone is degraded, not refused (blueprint, section 6)."""
-    if case.fair_rate is not None and case.price_degraded:
+    """CoinGecko missing alone is degraded, not refused (blueprint, section 6).
+
+    Where it stands in for Kraken it must still agree with Kraken's last word: nothing else contradicts it there.
+    """
+    if case.fair_rate is not None and case.price_degraded and not case.price_fallback:
         return True, {"disagreement": "no second opinion", "coingecko_age_ms": _text(case.coingecko_age_ms)}
     return _at_most("disagreement", case.price.value.disagreement if case.price else None, case.policy.disagreement_max)
+
+
+def price_steady(case: Case) -> Verdict:
+    """Settled in the price event, by its own numbers."""
+    jump = case.price.value.jump if case.price else None
+    if jump is None:
+        return False, {"move": "unknown"}
+    return not jump.jumped, {
+        "move": _text(jump.move),
+        "limit": _text(jump.limit),
+        "window_s": str(jump.window_s),
+        "readings": str(jump.readings),
+        "readings_needed": str(jump.readings_min),
+        "contradicted": str(jump.contradicted).lower(),
+    }
+
+
+def peg_holds(case: Case) -> Verdict:
+    """Settled in the price event, by its own numbers. Without any reading it is for `peg_unknown` to refuse."""
+    peg = case.price.value.peg if case.price else None
+    if peg is None:
+        return False, {"eure_eur": "unknown"}
+    return peg.broken is not True, {
+        "eure_eur": _text(peg.eure_eur),
+        "assumed": _text(case.price.value.eure_eur_assumption if case.price else None),
+        "deviation": _text(peg.deviation),
+        "breaks_beyond": _text(peg.breaks_beyond),
+        "heals_within": _text(peg.heals_within),
+    }
+
+
+def peg_known(case: Case) -> Verdict:
+    return _at_most("peg_age_ms", case.peg_age_ms, case.policy.peg_age_max_ms)
 
 
 def inventory_known(case: Case) -> Verdict:
@@ -148,7 +184,7 @@ def inventory_free(case: Case) -> Verdict:
 
 
 def edge_sufficient(case: Case) -> Verdict:
-    return _at_least("gross_edge", case.gross_edge, case.policy.edge_threshold)
+    return _at_least("gross_edge", case.gross_edge, case.edge_threshold)
 
 
 def notional_below_cap(case: Case) -> Verdict:
@@ -233,6 +269,9 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.PRICE_MISSING: price_known,
     Refusal.PRICE_STALE: price_fresh,
     Refusal.PRICE_SOURCES_DISAGREE: price_sources_agree,
+    Refusal.PRICE_JUMP: price_steady,
+    Refusal.PEG_BROKEN: peg_holds,
+    Refusal.PEG_UNKNOWN: peg_known,
     Refusal.INVENTORY_MISSING: inventory_known,
     Refusal.INVENTORY_STALE: inventory_fresh,
     Refusal.INSUFFICIENT_INVENTORY: inventory_sufficient,

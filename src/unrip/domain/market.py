@@ -10,7 +10,7 @@ from unrip.domain.values import MONEY, Value
 
 
 class SourceHealth(StrEnum):
-    """Unknown is not no: `unknown` means never read since the start, and counts as not good."""
+    """Unknown is not no: `unknown` means never read, nor known from the topic, and counts as not good."""
 
     FRESH = "fresh"
     STALE = "stale"
@@ -46,6 +46,53 @@ class CoinGeckoReading(Value):
     observed_at: datetime
 
 
+class Peg(Value):
+    """Whether EUR per EURe is still what we assume, by CoinGecko's last good reading, with the numbers that say so.
+
+    It breaks beyond the outer bound and heals only within the inner one, so that a reading between them changes
+    nothing. Whether the reading is too old to count is for the decision to judge.
+    """
+
+    #: None while no good reading was ever seen.
+    broken: bool | None
+    #: EUR per EURe.
+    eure_eur: Decimal | None
+    #: CoinGecko's own time of the reading, and when we read it.
+    updated_at: datetime | None
+    observed_at: datetime | None
+    #: |reading / assumption - 1|.
+    deviation: Decimal | None
+    breaks_beyond: Decimal
+    heals_within: Decimal
+
+
+class Jump(Value):
+    """Whether Kraken's mid has moved too far too fast, with the numbers that say so.
+
+    It jumps when the mids of the window lie further apart than the limit. The new level is confirmed once those of a
+    whole window lie within it, enough seconds of the window have a reading, and CoinGecko, where it was updated after
+    the jump, is no further away than the limit either.
+    """
+
+    jumped: bool
+    #: When the move was first seen, None while there is none to confirm.
+    since: datetime | None
+    #: The extremes of the window, each with the second in which it was read; None without a reading.
+    lowest: Decimal | None
+    lowest_at: datetime | None
+    highest: Decimal | None
+    highest_at: datetime | None
+    #: highest / lowest - 1.
+    move: Decimal | None
+    limit: Decimal
+    window_s: int
+    #: Seconds of the window in which Kraken was read, and how many of them confirm a level.
+    readings: int
+    readings_min: int
+    #: CoinGecko was updated after the jump and says otherwise.
+    contradicted: bool
+
+
 class MarketPrice(Value):
     """Everything known about the price of the pair at one moment. A missing reading is None, never zero."""
 
@@ -60,10 +107,15 @@ class MarketPrice(Value):
     fair_rate: Decimal | None
     #: The explicit assumption of R5: EUR per EURe. It is recorded in every decision.
     eure_eur_assumption: Decimal
-    #: CoinGecko's reading of the same thing, None when unknown.
+    #: CoinGecko's reading of the same thing, None when unknown or too old to mean anything.
     eure_eur_observed: Decimal | None
-    #: |CoinGecko / Kraken - 1|, None unless both are known.
+    #: |CoinGecko / Kraken - 1| by the last reading of either, None unless both were ever read.
     disagreement: Decimal | None
+    #: `fair_rate` as CoinGecko's average has it; a decision uses it only where Kraken fails and its policy allows it.
+    coingecko_rate: Decimal | None = None
+    #: What is held of the assumption, and of the last minute's mids. Records of the first schema have neither.
+    peg: Peg | None = None
+    jump: Jump | None = None
 
 
 def disagreement_of(kraken_mid: Decimal, coingecko: Decimal) -> Decimal:

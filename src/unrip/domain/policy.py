@@ -32,6 +32,14 @@ class Policy(Value):
     coingecko_age_max_ms: int = 600_000
     #: Above this the two sources contradict each other and nothing is quoted.
     disagreement_max: Decimal = Decimal("0.03")
+    #: Whether CoinGecko may stand in for Kraken while Kraken gives no usable price.
+    coingecko_fallback: bool = False
+    #: It may then be this old, by its own time or ours, whichever is older: one poll of the free service and its cache.
+    fallback_age_max_ms: int = 320_000
+    #: It is then dearer by this: added to the edge that is offered and to the threshold.
+    fallback_edge: Decimal = Decimal("0.01")
+    #: The last good reading of EURe's price counts for this long: 6 h.
+    peg_age_max_ms: int = 21_600_000
     #: A snapshot of the verifier may be this old.
     inventory_age_max_ms: int = 10_000
     #: An instant further ahead of our clock than this means that a clock is wrong.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ _PAID_HEADER = "x-cg-pro-api-key"
 #: How long to wait after a rate limit that names no time.
 RATE_LIMIT_PAUSE_S = 60
 _RATE_LIMITED = 429
+#: Clocks may differ by seconds; a time further ahead of ours is no time of a price (section 6).
+_AHEAD_MAX = timedelta(seconds=60)
 
 
 class CoinGeckoUnavailable(Exception):  # noqa: N818 - an outcome: there is no reading
@@ -93,7 +95,7 @@ def parse_simple_price(document: object, *, base_id: str, quote_id: str, observe
         raise CoinGeckoUnavailable(f"coingecko: {said}")
     try:
         prices = mapping(document, "the answer")
-        base, quote = _coin(prices, base_id), _coin(prices, quote_id)
+        base, quote = _coin(prices, base_id, observed_at), _coin(prices, quote_id, observed_at)
     except NotExact as error:
         raise CoinGeckoUnavailable(f"coingecko: {error}") from None
     if base is None:
@@ -107,11 +109,16 @@ def parse_simple_price(document: object, *, base_id: str, quote_id: str, observe
     )
 
 
-def _coin(prices: dict[str, Any], coin_id: str) -> tuple[Decimal, datetime] | None:
+def _coin(prices: dict[str, Any], coin_id: str, observed_at: datetime) -> tuple[Decimal, datetime] | None:
     """Price and its own time; None where one of them is missing, since a price without an age is no price."""
     coin = mapping(prices.get(coin_id, {}), coin_id)
-    price, updated_at = coin.get("eur"), coin.get("last_updated_at")
-    return None if price is None or updated_at is None else (positive(price), epoch_seconds(updated_at))
+    price, stamp = coin.get("eur"), coin.get("last_updated_at")
+    if price is None or stamp is None:
+        return None
+    updated_at = epoch_seconds(stamp)
+    if updated_at - observed_at > _AHEAD_MAX:
+        raise NotExact(f"{coin_id} was updated at {updated_at.isoformat()}, which is yet to come")
+    return positive(price), updated_at
 
 
 def error_text(document: object) -> str | None:

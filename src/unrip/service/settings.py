@@ -195,6 +195,33 @@ class CoinGeckoSettings(_Section):
     quote_id: str = "monerium-eur-money-2"
 
 
+class PriceSettings(_Section):
+    """When market-reference-ingest distrusts what it reads. Its verdict stands in every price, with these numbers."""
+
+    #: EURe further from what is assumed than this is a broken peg.
+    peg_breaks_beyond: Rate = Decimal("0.02")
+    #: A broken peg heals within this only: CoinGecko's number of a thinly traded token is off by 1 % on a normal day
+    #: (sources/coingecko section 7).
+    peg_heals_within: Rate = Decimal("0.01")
+    #: Mids of one window further apart than this are a jump. Half of the default edge: less is paid for by the edge.
+    jump_limit: Rate = Decimal("0.01")
+    #: For so long the mids must then have stayed within the limit.
+    jump_window_s: int = Field(default=60, ge=2)
+    #: In so many seconds of the window Kraken must have been read: REST alone gives one every two seconds.
+    jump_readings_min: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _can_heal_and_settle(self) -> Self:
+        if self.peg_heals_within > self.peg_breaks_beyond:
+            raise ValueError("peg_heals_within is above peg_breaks_beyond: a peg would be broken and whole at once")
+        if 2 * self.jump_readings_min > self.jump_window_s:
+            raise ValueError(
+                f"jump_readings_min {self.jump_readings_min} is more than REST alone gives in jump_window_s "
+                f"{self.jump_window_s}: a jump would never end"
+            )
+        return self
+
+
 class LimitSettings(_Section):
     """The limits every start begins with; an operator may change them at run time."""
 
@@ -206,6 +233,10 @@ class LimitSettings(_Section):
     kraken_age_max_ms: int = Field(default=10_000, gt=0)
     coingecko_age_max_ms: int = Field(default=600_000, gt=0)
     disagreement_max: Rate = Decimal("0.03")
+    coingecko_fallback: bool = False
+    fallback_age_max_ms: int = Field(default=320_000, gt=0)
+    fallback_edge: Rate = Decimal("0.01")
+    peg_age_max_ms: int = Field(default=21_600_000, gt=0)
     inventory_age_max_ms: int = Field(default=10_000, gt=0)
     clock_ahead_max_ms: int = Field(default=250, ge=0)
     beat_age_max_ms: int = Field(default=5_000, gt=0)
@@ -306,6 +337,7 @@ class Settings(BaseSettings):
     near_intents: NearIntentsSettings = NearIntentsSettings()
     kraken: KrakenSettings = KrakenSettings()
     coingecko: CoinGeckoSettings = CoinGeckoSettings()
+    price: PriceSettings = PriceSettings()
     limits: LimitSettings = LimitSettings()
     control: ControlSettings = ControlSettings()
     ports: PortSettings = PortSettings()

@@ -115,6 +115,8 @@ TABLES: dict[str, HistoryTable] = {
         coingecko_health="text",
         eure_eur_observed="numeric",
         disagreement="numeric",
+        peg_broken="boolean peg.broken",
+        price_jumped="boolean jump.jumped",
     ),
     topics.INTENT_INVENTORY.name: _table(
         "intent_inventory",

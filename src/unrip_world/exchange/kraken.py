@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from email.utils import formatdate
 from random import Random
 from typing import Any
@@ -143,9 +144,15 @@ class Kraken:
         }
         return {"channel": "ticker", "type": kind, "data": [entry]}
 
-    def _sides(self, tick: Tick) -> tuple[Any, Any]:
-        crossed = self._faults.get("kraken", "crossed") is not None
-        return (tick.ask, tick.bid) if crossed else (tick.bid, tick.ask)
+    def _sides(self, tick: Tick) -> tuple[Decimal | None, Decimal | None]:
+        """Bid and ask as they are told, faults included; None is a side that the book does not have."""
+        told: dict[str, Decimal | None] = {"bid": tick.bid, "ask": tick.ask}
+        if self._faults.get("kraken", "crossed") is not None:
+            told = {"bid": tick.ask, "ask": tick.bid}
+        for kind, price in (("zero", Decimal(0)), ("one_sided", None)):
+            if (fault := self._faults.get("kraken", kind)) is not None:
+                told[fault["side"]] = price
+        return told["bid"], told["ask"]
 
     def _skew_ns(self) -> int:
         fault = self._faults.get("kraken", "timestamp_skew_ms")
@@ -183,8 +190,8 @@ class Kraken:
             return f"{value:.5f}"
 
         return {
-            "a": [price(ask), "1", f"{tick.ask_qty:.3f}"],
-            "b": [price(bid), "1", f"{tick.bid_qty:.3f}"],
+            "a": [] if ask is None else [price(ask), "1", f"{tick.ask_qty:.3f}"],
+            "b": [] if bid is None else [price(bid), "1", f"{tick.bid_qty:.3f}"],
             "c": [price(tick.last), f"{tick.last_qty:.8f}"],
             "v": [f"{tick.volume:.8f}"] * 2,
             "p": [price(tick.vwap)] * 2,

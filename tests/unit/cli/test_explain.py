@@ -85,6 +85,25 @@ def test_unknown_inputs_are_told_as_unknown() -> None:
     assert "observed unknown" in line_of(chain, "price")
 
 
+def test_a_flaw_of_the_price_is_told() -> None:
+    assert PRICE.peg is not None
+    assert PRICE.jump is not None
+    flawed = msgspec.structs.replace(
+        PRICE,
+        peg=msgspec.structs.replace(PRICE.peg, broken=True),
+        jump=msgspec.structs.replace(PRICE.jump, jumped=True),
+    )
+    chain = chain_of("quote-1", price=event("ref.market_price", "price-1", flawed, chain="price-1"))
+    assert "observed 0.9998, broken; jumped" in line_of(chain, "price")
+    for changes, said in (
+        ({"price_degraded": True}, "without a second opinion"),
+        ({"price_degraded": True, "price_fallback": True}, "by CoinGecko alone"),
+    ):
+        told = msgspec.structs.replace(decision("quote-1"), **changes)
+        chain = chain_of("quote-1", decision=event("decision.trade_decision", "d", told, chain="quote-1"))
+        assert said in line_of(chain, "decided")
+
+
 def test_what_a_taker_wrote_is_not_read_as_markup() -> None:
     asked = msgspec.structs.replace(demand("[bold]quote[/bold]"), partner_id="[red]me[/red]")
     told = event("norm.swap_demand", "demand-1", asked, chain="c")

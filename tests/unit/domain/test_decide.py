@@ -23,18 +23,23 @@ from support.cases import (
     PLACE,
     SALT,
     a_case,
+    a_coingecko,
     a_decision,
     a_demand,
     a_desk,
+    a_jump,
     a_kraken,
+    a_peg,
     a_price,
     a_view,
+    ago,
     an_inventory,
+    numbers_by_reason,
     seen,
 )
 from unrip.domain.case import Case, Observed
 from unrip.domain.decide import DemandPlace, command_id_of, decide, nonce_free_bytes
-from unrip.domain.decision import Decision
+from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
@@ -65,7 +70,15 @@ def cases(draw: st.DrawFn) -> Case:
         answer_by=NOW + timedelta(microseconds=draw(st.integers(min_value=-1_000, max_value=3_000_000))),
     )
     rate = draw(st.decimals(min_value=Decimal(20_000), max_value=Decimal(200_000), places=1))
-    price = a_price(fair_rate=rate, kraken=a_kraken(bid=rate - 1, ask=rate + 1))
+    price = a_price(
+        fair_rate=draw(st.sampled_from([rate, None])),
+        coingecko_rate=rate + 7,
+        kraken=a_kraken(bid=rate - 1, ask=rate + 1, observed_at=ago(draw(st.sampled_from([400, 90_000])))),
+        coingecko=draw(st.sampled_from([None, a_coingecko(btc_eur=rate + 7)])),
+        disagreement=draw(st.sampled_from([Decimal("0.001"), Decimal("0.04")])),
+        peg=draw(st.sampled_from([a_peg(), a_peg(broken=True), a_peg(updated_at=ago(10**8)), None])),
+        jump=draw(st.sampled_from([a_jump(), a_jump(jumped=True, since=ago(5_000)), None])),
+    )
     desk = a_desk(
         armed=draw(st.sampled_from([BOTH, (Direction.BASE_IN,), ()])),
         paused=draw(st.booleans()),
@@ -76,7 +89,10 @@ def cases(draw: st.DrawFn) -> Case:
         price=draw(st.sampled_from([None, seen("price-7", price)])),
         inventory=draw(st.sampled_from([None, seen("inventory-7", an_inventory(), 900)])),
         desk=desk,
-        policy=Policy(edge_threshold=draw(st.decimals(min_value=0, max_value=Decimal("0.05"), places=4))),
+        policy=Policy(
+            edge_threshold=draw(st.decimals(min_value=0, max_value=Decimal("0.05"), places=4)),
+            coingecko_fallback=draw(st.booleans()),
+        ),
     )
 
 
@@ -143,7 +159,7 @@ def test_an_accepted_decision_is_worth_its_threshold_and_within_what_is_spendabl
     command = decision.command
     proposal = Proposal(amount_in=command.amount_in, amount_out=command.amount_out)
     edge = gross_edge(PAIR, command.direction, fair_rate=decision.fair_rate, proposal=proposal)
-    assert edge >= case.policy.edge_threshold
+    assert edge >= decision.edge_threshold >= case.policy.edge_threshold
     assert command.gross_edge == decision.gross_edge == decimal_of(edge)
     assert command.amount_out == decision.required
     assert command.amount_out <= decision.spendable
@@ -184,6 +200,53 @@ def test_the_record_names_where_the_demand_stands_and_what_it_was_decided_on() -
     assert decision.eure_eur_assumption == 1
     rest = a_decision(a_case(price=seen("p", a_price(kraken=a_kraken(transport="rest", source_time=None)))))
     assert (rest.price_source, rest.price_age_ms) == ("kraken.rest", 400)
+
+
+KRAKEN_OLD = {"kraken": a_kraken(observed_at=ago(60_000), source_time=None)}
+KRAKEN_SILENT = {"fair_rate": None, "kraken_system": "maintenance"}
+
+
+@pytest.mark.parametrize("flaw", [KRAKEN_OLD, KRAKEN_SILENT], ids=["too old", "not matching"])
+@pytest.mark.parametrize("direction", BOTH)
+def test_coingecko_stands_in_for_kraken_at_a_wider_edge_and_says_so(flaw: dict[str, Any], direction: Direction) -> None:
+    policy = Policy(coingecko_fallback=True)
+    price = seen("price-1", a_price(**flaw, coingecko_rate=Decimal(60_100)))
+    decision = a_decision(a_case(demand=a_demand(direction), price=price, policy=policy))
+    assert decision.accepted
+    assert (decision.price_source, decision.price_fallback, decision.price_degraded) == ("coingecko", True, True)
+    assert (decision.fair_rate, decision.price_age_ms) == (Decimal(60_100), 60_000)
+    assert decision.edge_threshold == policy.edge_threshold + policy.fallback_edge
+    assert decision.gross_edge is not None
+    assert decision.gross_edge >= decision.edge_threshold
+    assert decision.command is not None
+    assert (decision.command.fair_rate, decision.command.edge_threshold) == (Decimal(60_100), Decimal("0.03"))
+
+
+def test_kraken_is_used_as_long_as_it_can_be() -> None:
+    decision = a_decision(a_case(policy=Policy(coingecko_fallback=True)))
+    assert decision.accepted
+    assert (decision.price_source, decision.price_fallback, decision.price_degraded) == (
+        "kraken.websocket",
+        False,
+        False,
+    )
+    assert (decision.fair_rate, decision.edge_threshold) == (Decimal(60_000), Decimal("0.02"))
+
+
+def test_what_was_held_of_peg_and_mids_stands_in_the_record_of_an_accepted_decision_too() -> None:
+    decision = a_decision()
+    assert decision.accepted
+    numbers = numbers_by_reason(decision)
+    assert numbers[Refusal.PEG_BROKEN] == {
+        "eure_eur": "0.999",
+        "assumed": "1",
+        "deviation": "0.001",
+        "breaks_beyond": "0.02",
+        "heals_within": "0.01",
+    }
+    assert numbers[Refusal.PEG_UNKNOWN] == {"peg_age_ms": "60000", "limit": "21600000"}
+    assert numbers[Refusal.PRICE_JUMP]["move"] == "0.0005"
+    assert decision.eure_eur_assumption == 1
 
 
 @given(st.text(min_size=1))

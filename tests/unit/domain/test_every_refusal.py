@@ -23,7 +23,9 @@ from support.cases import (
     a_demand,
     a_desk,
     a_history,
+    a_jump,
     a_kraken,
+    a_peg,
     a_price,
     a_view,
     ago,
@@ -84,17 +86,42 @@ STORE_FINE = {
     "history_lag": "3",
     "lag_limit": "5000",
 }
+JUMP_FINE = {
+    "move": "0.0005",
+    "limit": "0.01",
+    "window_s": "60",
+    "readings": "60",
+    "readings_needed": "10",
+    "contradicted": "false",
+}
+PEG_FINE = {
+    "eure_eur": "0.999",
+    "assumed": "1",
+    "deviation": "0.001",
+    "breaks_beyond": "0.02",
+    "heals_within": "0.01",
+}
 #: What cannot be worked out without a price, after the price itself.
 WITHOUT_PRICE = {
     Refusal.PRICE_MISSING,
     Refusal.PRICE_STALE,
     Refusal.PRICE_SOURCES_DISAGREE,
+    Refusal.PRICE_JUMP,
+    Refusal.PEG_BROKEN,
+    Refusal.PEG_UNKNOWN,
     Refusal.INSUFFICIENT_INVENTORY,
     Refusal.INVENTORY_HELD,
     Refusal.EDGE_BELOW_THRESHOLD,
     Refusal.NOTIONAL_ABOVE_CAP,
 }
-ABOUT_PRICE = {Refusal.PRICE_MISSING, Refusal.PRICE_STALE, Refusal.PRICE_SOURCES_DISAGREE}
+ABOUT_PRICE = {
+    Refusal.PRICE_MISSING,
+    Refusal.PRICE_STALE,
+    Refusal.PRICE_SOURCES_DISAGREE,
+    Refusal.PRICE_JUMP,
+    Refusal.PEG_BROKEN,
+    Refusal.PEG_UNKNOWN,
+}
 WITHOUT_PROPOSAL = WITHOUT_PRICE - ABOUT_PRICE | {Refusal.BELOW_MINIMUM}
 WITHOUT_SNAPSHOT = {
     Refusal.INVENTORY_STALE,
@@ -232,6 +259,33 @@ CASES = [
         name="old by our time",
     ),
     Refused(
+        Refusal.PRICE_STALE,
+        price(kraken=a_kraken(source_time=ago(10_001)))
+        | {"policy": Policy(coingecko_fallback=True, fallback_age_max_ms=59_999)},
+        {"price_age_ms": "10001", "limit": "10000"},
+        name="CoinGecko too old to stand in",
+    ),
+    Refused(
+        Refusal.PRICE_SOURCES_DISAGREE,
+        price(kraken=a_kraken(source_time=ago(10_001)), disagreement=Decimal("0.031"))
+        | {"policy": Policy(coingecko_fallback=True)},
+        {"disagreement": "0.031", "limit": "0.03"},
+        name="a fallback far from Kraken's last word",
+    ),
+    Refused(
+        Refusal.PRICE_SOURCES_DISAGREE,
+        price(kraken=None, fair_rate=None, disagreement=None) | {"policy": Policy(coingecko_fallback=True)},
+        {"disagreement": "unknown", "limit": "0.03"},
+        name="a fallback without any word of Kraken",
+    ),
+    Refused(
+        Refusal.EDGE_BELOW_THRESHOLD,
+        price(kraken=a_kraken(source_time=ago(10_001)))
+        | {"policy": Policy(coingecko_fallback=True, edge_threshold=Decimal("0.025"))},
+        {"gross_edge": "0.032160246899469286", "limit": "0.035"},
+        name="a fallback at the edge that was enough for Kraken",
+    ),
+    Refused(
         Refusal.PRICE_SOURCES_DISAGREE,
         price(disagreement=Decimal("0.0301")),
         {"disagreement": "0.0301", "limit": "0.03"},
@@ -241,6 +295,48 @@ CASES = [
         price(disagreement=None),
         {"disagreement": "unknown", "limit": "0.03"},
         name="a second opinion that was not compared",
+    ),
+    Refused(
+        Refusal.PRICE_JUMP,
+        price(jump=a_jump(jumped=True, since=ago(9_000), move=Decimal("0.02"), readings=7)),
+        JUMP_FINE | {"move": "0.02", "readings": "7"},
+    ),
+    Refused(
+        Refusal.PRICE_JUMP,
+        price(jump=a_jump(jumped=True, since=ago(99_000), contradicted=True)),
+        JUMP_FINE | {"contradicted": "true"},
+        name="a level that CoinGecko contradicts",
+    ),
+    Refused(Refusal.PRICE_JUMP, price(jump=None), {"move": "unknown"}, name="a price that nobody judged"),
+    Refused(
+        Refusal.PEG_BROKEN,
+        price(peg=a_peg(broken=True, eure_eur=Decimal("0.97"), deviation=Decimal("0.03"))),
+        PEG_FINE | {"eure_eur": "0.97", "deviation": "0.03"},
+    ),
+    Refused(
+        Refusal.PEG_BROKEN,
+        price(peg=None),
+        {"eure_eur": "unknown"},
+        {Refusal.PEG_UNKNOWN},
+        name="a peg that nobody judged",
+    ),
+    Refused(
+        Refusal.PEG_UNKNOWN,
+        price(peg=a_peg(updated_at=ago(21_600_001))),
+        {"peg_age_ms": "21600001", "limit": "21600000"},
+        name="a reading of six hours ago by CoinGecko's time",
+    ),
+    Refused(
+        Refusal.PEG_UNKNOWN,
+        price(peg=a_peg(observed_at=ago(21_600_001))),
+        {"peg_age_ms": "21600001", "limit": "21600000"},
+        name="a reading of six hours ago by our time",
+    ),
+    Refused(
+        Refusal.PEG_UNKNOWN,
+        price(peg=a_peg(broken=None, eure_eur=None, updated_at=None, observed_at=None, deviation=None)),
+        {"peg_age_ms": "unknown", "limit": "21600000"},
+        name="no reading ever",
     ),
     Refused(
         Refusal.INVENTORY_MISSING,
@@ -446,7 +542,8 @@ def test_a_guard_that_cannot_be_evaluated_refuses_and_says_unknown(missing: str)
 
 
 def test_a_missing_second_opinion_is_degraded_not_refused() -> None:
-    for coingecko in (None, a_coingecko(btc_updated_at=ago(600_001))):
+    old = (a_coingecko(btc_updated_at=ago(600_001)), a_coingecko(observed_at=ago(600_001)))
+    for coingecko in (None, *old):
         decision = a_decision(a_case(**price(coingecko=coingecko, disagreement=None)))
         assert decision.accepted
         assert decision.price_degraded

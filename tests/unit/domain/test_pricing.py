@@ -15,92 +15,108 @@ from support.cases import BOTH, BTC, EURE, PAIR
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.pricing import Proposal, fair_in_per_out, gross_edge, implied_rate, notional_eur, propose
 from unrip.domain.pricing import required_edge as edge_for
-from unrip.domain.values import Amount
+from unrip.domain.values import AMOUNT_MAX, MONEY, Amount
 
 directions = st.sampled_from(BOTH)
 rates = st.decimals(min_value=Decimal("0.01"), max_value=Decimal(10_000_000), places=5)
 edges = st.decimals(min_value=Decimal(0), max_value=Decimal("0.5"), places=6)
-amounts = st.integers(min_value=1, max_value=2**100).map(Amount)
+amounts = st.integers(min_value=1, max_value=AMOUNT_MAX).map(Amount)
+#: The shipped pair, and pairs of any decimals: a token may have none, and the mirrored pair has them the other way.
+pairs = st.just(PAIR) | st.builds(
+    lambda base, quote: Pair(
+        base=msgspec.structs.replace(BTC, decimals=base), quote=msgspec.structs.replace(EURE, decimals=quote)
+    ),
+    st.integers(min_value=0, max_value=24),
+    st.integers(min_value=0, max_value=24),
+)
 
 
-def exact_in(direction: Direction, rate: Decimal, edge: Decimal, amount: int) -> Proposal:
-    return propose(PAIR, direction, fair_rate=rate, edge=edge, amount_in=Amount(amount))
+def exact_in(direction: Direction, rate: Decimal, edge: Decimal, amount: int, pair: Pair = PAIR) -> Proposal:
+    return propose(pair, direction, fair_rate=rate, edge=edge, amount_in=Amount(amount))
 
 
-def exact_out(direction: Direction, rate: Decimal, edge: Decimal, amount: int) -> Proposal:
-    return propose(PAIR, direction, fair_rate=rate, edge=edge, amount_out=Amount(amount))
+def exact_out(direction: Direction, rate: Decimal, edge: Decimal, amount: int, pair: Pair = PAIR) -> Proposal:
+    return propose(pair, direction, fair_rate=rate, edge=edge, amount_out=Amount(amount))
 
 
-@given(directions, rates, edges, amounts, st.integers(min_value=0, max_value=2**90))
+@given(pairs, directions, rates, edges, amounts, amounts)
 def test_who_puts_in_more_gets_no_less_and_who_takes_more_pays_no_less(
-    direction: Direction, rate: Decimal, edge: Decimal, amount: Amount, more: int
+    pair: Pair, direction: Direction, rate: Decimal, edge: Decimal, one: Amount, other: Amount
 ) -> None:
-    assert (
-        exact_in(direction, rate, edge, amount).amount_out <= exact_in(direction, rate, edge, amount + more).amount_out
-    )
-    assert (
-        exact_out(direction, rate, edge, amount).amount_in <= exact_out(direction, rate, edge, amount + more).amount_in
-    )
+    less, more = sorted((one, other))
+    given_out = exact_in(direction, rate, edge, less, pair).amount_out
+    assert given_out <= exact_in(direction, rate, edge, more, pair).amount_out
+    asked_in = exact_out(direction, rate, edge, less, pair).amount_in
+    assert asked_in <= exact_out(direction, rate, edge, more, pair).amount_in
 
 
-@given(directions, rates, edges, edges, amounts)
+@given(pairs, directions, rates, edges, edges, amounts)
 def test_a_wider_edge_gives_no_more_and_asks_no_less(
-    direction: Direction, rate: Decimal, one: Decimal, other: Decimal, amount: Amount
+    pair: Pair, direction: Direction, rate: Decimal, one: Decimal, other: Decimal, amount: Amount
 ) -> None:
     narrow, wide = sorted((one, other))
-    assert exact_in(direction, rate, wide, amount).amount_out <= exact_in(direction, rate, narrow, amount).amount_out
-    assert exact_out(direction, rate, wide, amount).amount_in >= exact_out(direction, rate, narrow, amount).amount_in
+    given_out = exact_in(direction, rate, wide, amount, pair).amount_out
+    assert given_out <= exact_in(direction, rate, narrow, amount, pair).amount_out
+    asked_in = exact_out(direction, rate, wide, amount, pair).amount_in
+    assert asked_in >= exact_out(direction, rate, narrow, amount, pair).amount_in
 
 
-@given(directions, rates, edges, amounts)
-def test_asking_for_what_exact_in_gives_never_costs_more_and_that_price_buys_the_same_again(
-    direction: Direction, rate: Decimal, edge: Decimal, amount: Amount
+@given(pairs, rates, rates, edges, amounts)
+def test_a_dearer_base_buys_no_less_of_the_quote_and_costs_no_less_of_it(
+    pair: Pair, one: Decimal, other: Decimal, edge: Decimal, amount: Amount
 ) -> None:
-    given_out = exact_in(direction, rate, edge, amount).amount_out
+    cheap, dear = sorted((one, other))
+    given_out = exact_in(Direction.BASE_IN, cheap, edge, amount, pair).amount_out
+    assert given_out <= exact_in(Direction.BASE_IN, dear, edge, amount, pair).amount_out
+    asked_in = exact_out(Direction.BASE_OUT, cheap, edge, amount, pair).amount_in
+    assert asked_in <= exact_out(Direction.BASE_OUT, dear, edge, amount, pair).amount_in
+
+
+@given(pairs, directions, rates, edges, amounts)
+def test_asking_for_what_exact_in_gives_never_costs_more_and_that_price_buys_the_same_again(
+    pair: Pair, direction: Direction, rate: Decimal, edge: Decimal, amount: Amount
+) -> None:
+    given_out = exact_in(direction, rate, edge, amount, pair).amount_out
     if given_out == 0:
         return
-    asked_in = exact_out(direction, rate, edge, given_out).amount_in
+    asked_in = exact_out(direction, rate, edge, given_out, pair).amount_in
     assert asked_in <= amount
-    assert exact_in(direction, rate, edge, asked_in).amount_out == given_out
+    assert exact_in(direction, rate, edge, asked_in, pair).amount_out == given_out
 
 
-@given(directions, rates, edges, amounts)
+@given(pairs, directions, rates, edges, amounts)
 def test_rounding_is_never_in_the_takers_favour_and_costs_less_than_one_unit(
-    direction: Direction, rate: Decimal, edge: Decimal, amount: Amount
+    pair: Pair, direction: Direction, rate: Decimal, edge: Decimal, amount: Amount
 ) -> None:
-    in_per_out = fair_in_per_out(PAIR, direction, rate) * (1 + Fraction(edge))
+    in_per_out = fair_in_per_out(pair, direction, rate) * (1 + Fraction(edge))
     exact = amount / in_per_out
-    assert 0 <= exact - exact_in(direction, rate, edge, amount).amount_out < 1
+    assert 0 <= exact - exact_in(direction, rate, edge, amount, pair).amount_out < 1
     exact = amount * in_per_out
-    assert 0 <= exact_out(direction, rate, edge, amount).amount_in - exact < 1
+    assert 0 <= exact_out(direction, rate, edge, amount, pair).amount_in - exact < 1
 
 
-@given(directions, rates, edges, amounts, st.booleans())
+@given(pairs, directions, rates, edges, amounts, st.booleans())
 def test_the_gross_edge_of_the_integers_is_never_below_the_edge(
-    direction: Direction, rate: Decimal, edge: Decimal, amount: Amount, fixed_in: bool
+    pair: Pair, direction: Direction, rate: Decimal, edge: Decimal, amount: Amount, fixed_in: bool
 ) -> None:
-    proposal = (exact_in if fixed_in else exact_out)(direction, rate, edge, amount)
+    proposal = (exact_in if fixed_in else exact_out)(direction, rate, edge, amount, pair)
     if proposal.amount_out == 0:
         return
-    assert gross_edge(PAIR, direction, fair_rate=rate, proposal=proposal) >= edge
+    assert gross_edge(pair, direction, fair_rate=rate, proposal=proposal) >= edge
 
 
-@given(st.integers(min_value=1, max_value=10**6), st.integers(min_value=1, max_value=10**6), edges, amounts)
+@given(pairs, rates, edges, st.integers(min_value=1, max_value=2**80).map(Amount))
 def test_swapping_the_assets_and_inverting_the_price_mirrors_the_amounts(
-    numerator: int, denominator: int, edge: Decimal, amount: Amount
+    pair: Pair, rate: Decimal, edge: Decimal, amount: Amount
 ) -> None:
-    """A rate whose inverse is finite: a ratio of powers of two and five."""
-    rate = Decimal(2 ** (numerator % 20)) / Decimal(5 ** (denominator % 12))
-    inverse = 1 / Fraction(rate)
-    inverted = Decimal(inverse.numerator) / Decimal(inverse.denominator)
-    assert Fraction(inverted) == inverse
-    mirror = Pair(base=PAIR.quote, quote=PAIR.base)
+    """Most rates have no finite inverse; what the sixtieth digit leaves out is below one unit of these amounts."""
+    inverted = MONEY.divide(Decimal(1), rate)
+    mirror = Pair(base=pair.quote, quote=pair.base)
     for direction, opposite in (BOTH, BOTH[::-1]):
-        ours = exact_in(direction, rate, edge, amount)
-        theirs = propose(mirror, opposite, fair_rate=inverted, edge=edge, amount_in=amount)
+        ours, theirs = exact_in(direction, rate, edge, amount, pair), exact_in(opposite, inverted, edge, amount, mirror)
         assert abs(ours.amount_out - theirs.amount_out) <= 1
-        ours = exact_out(direction, rate, edge, amount)
-        theirs = propose(mirror, opposite, fair_rate=inverted, edge=edge, amount_out=amount)
+        ours = exact_out(direction, rate, edge, amount, pair)
+        theirs = exact_out(opposite, inverted, edge, amount, mirror)
         assert abs(ours.amount_in - theirs.amount_in) <= 1
 
 

@@ -64,6 +64,15 @@ def test_without_a_price_and_its_time_there_is_no_reading(document: str) -> None
         parse(decode(document))
 
 
+@pytest.mark.parametrize("coin", ["bitcoin", EURE])
+def test_a_time_that_is_yet_to_come_is_none_but_for_a_difference_of_clocks(coin: str) -> None:
+    ahead = int(NOW.timestamp()) + 60
+    prices = {"bitcoin": {"eur": 7, "last_updated_at": 1}, EURE: {"eur": 1, "last_updated_at": 1}}
+    assert parse(prices | {coin: {"eur": 7, "last_updated_at": ahead}}).btc_eur == 7
+    with pytest.raises(CoinGeckoUnavailable, match=f"{coin} was updated at .* yet to come"):
+        parse(prices | {coin: {"eur": 7, "last_updated_at": ahead + 1}})
+
+
 @pytest.mark.parametrize(
     "body",
     [

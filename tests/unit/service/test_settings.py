@@ -54,6 +54,11 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "a cap above the ceiling": ("[limits]\nnotional_cap_eur = 101", "notional_cap_eur 101 is above .*_ceiling_eur 100"),
     "an edge below the floor": ('[limits]\nedge_base = "0.4 %"', r"edge_base 0.4 % is below edge_floor 0.5 %"),
     "a threshold below the floor": ('[limits]\nedge_floor = "3 %"', "edge_threshold 2 % is below edge_floor 3 %"),
+    "a peg that heals before it breaks": (
+        '[price]\npeg_heals_within = "3 %"',
+        "key price .*peg_heals_within is above peg_breaks_beyond",
+    ),
+    "a jump that never ends": ("[price]\njump_window_s = 19", "key price .*jump_readings_min 10 .*jump_window_s 19"),
     "an assumption of nothing": ("[pair]\neure_eur_assumption = 0", "eure_eur_assumption .*greater than 0"),
     "a text for a number": ('[kafka]\nreplication_factor = "three"', "replication_factor .*integer"),
     "a port that does not exist": ("[ports]\nhistory_writer = 70000", "ports.history_writer .*65535"),

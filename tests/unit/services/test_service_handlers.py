@@ -97,7 +97,7 @@ async def test_what_a_source_does_not_say_is_an_outcome_too() -> None:
 
 async def test_coingecko_is_read() -> None:
     outcomes = Outcomes()
-    handler = polls(lambda _: {"bitcoin": {"eur": 7, "last_updated_at": 1_795_342_498}}, outcomes)
+    handler = polls(lambda _: {"bitcoin": {"eur": 7, "last_updated_at": int(T0.timestamp())}}, outcomes)
     handler.poll_coingecko(PollCoinGecko())
     event = await outcomes.next()
     assert isinstance(event, CoinGeckoRead)

@@ -363,7 +363,13 @@ def test_the_same_seed_and_script_give_the_same_run() -> None:
 def test_every_fault_is_in_the_docs_and_can_be_scripted() -> None:
     page = (ROOT / "docs" / "world.md").read_text().partition("## Faults")[2].partition("\n## ")[0]
     assert [kind for kinds in KINDS.values() for kind in kinds if f"`{kind}`" not in page] == []
-    examples: dict[str, object] = {"public_key": DESK.public_key, "token_id": BTC, "mid": "1", "factor": "1"}
+    examples: dict[str, object] = {
+        "public_key": DESK.public_key,
+        "token_id": BTC,
+        "mid": "1",
+        "factor": "1",
+        "side": "ask",
+    }
     by_type = {int: 1, str: "text", bool: True, list: []}
     for service, kinds in KINDS.items():
         for kind, spec in kinds.items():

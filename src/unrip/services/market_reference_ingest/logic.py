@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from unrip.domain.market import MarketPrice, SourceHealth, disagreement_of
+from unrip.domain.market import KrakenReading, MarketPrice, SourceHealth, disagreement_of
 from unrip.domain.pairs import Pair
 from unrip.domain.values import MONEY, age_ms
 from unrip.feeds.kraken import (
@@ -23,6 +23,7 @@ from unrip.messages.topics import MARKET_PRICE
 from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
 from unrip.service.contract import (
     BusChanged,
+    CaughtUp,
     Control,
     ControlRefused,
     Count,
@@ -33,8 +34,10 @@ from unrip.service.contract import (
     Publish,
     Published,
     PublishFailed,
+    RecordReceived,
     SetTimer,
     Started,
+    Subscribe,
     TimerFired,
     Vitals,
 )
@@ -47,6 +50,8 @@ from unrip.services.market_reference_ingest.effects import (
     PollCoinGecko,
     PollKrakenRest,
 )
+from unrip.services.market_reference_ingest.jump import JumpGuard
+from unrip.services.market_reference_ingest.peg import PegGuard
 from unrip.services.market_reference_ingest.sources import CoinGecko, Kraken
 from unrip.services.newest import Newest
 
@@ -57,6 +62,9 @@ GAP_MIN = timedelta(milliseconds=100)
 GAP_MAX = timedelta(seconds=1)
 #: Two calls each time, price and state: together the one call a second that Kraken allows (sources/kraken section 9).
 REST_INTERVAL = timedelta(seconds=2)
+#: CoinGecko is asked again this soon until it has answered once: without its word on the peg nothing is quoted. Its
+#: own cache is as old (sources/coingecko section 6).
+COINGECKO_AGAIN = timedelta(seconds=60)
 #: A tick older than this is a reason to ask REST: half of what would make the price stale.
 _REST_AFTER_PART = 2
 
@@ -75,6 +83,8 @@ class MarketReferenceIngest(Logic):
         kraken_age_max_ms: int,
         coingecko_age_max_ms: int,
         coingecko_interval_s: int,
+        peg: PegGuard,
+        jump: JumpGuard,
     ) -> None:
         self._pair = pair
         self._eure_eur = eure_eur_assumption
@@ -82,9 +92,14 @@ class MarketReferenceIngest(Logic):
         self._link = Link(KRAKEN, venue=KRAKEN, mute_after_ms=kraken_age_max_ms, resubscribe=self._session.opened)
         self._kraken = Kraken(age_max_ms=kraken_age_max_ms)
         self._coingecko = CoinGecko(age_max_ms=coingecko_age_max_ms)
+        self._peg = peg
+        self._jump = jump
+        #: What an earlier start last published is read back; before that nothing is published.
+        self._remembers = False
         self._rest_after_ms = kraken_age_max_ms // _REST_AFTER_PART
         self._coingecko_interval = timedelta(seconds=coingecko_interval_s)
         self._coingecko_not_before: datetime | None = None
+        self._coingecko_answered = False
         self._outlet = Newest()
         self._asking: set[type[Effect]] = set()
         self._start_id = ""
@@ -107,13 +122,12 @@ class MarketReferenceIngest(Logic):
                 return self._on_timer(event, now)
             case KrakenRestRead() | KrakenRestUnread() | CoinGeckoRead() | CoinGeckoUnread():
                 return self._on_answer(event, now)
-            case SocketOpened():
-                return self._link.opened(event, now, self._session.opened())
-            case SocketClosed():
-                self._kraken.socket_closed(now)
-                return self._link.closed(event, now)
+            case SocketOpened() | SocketClosed():
+                return self._on_socket(event, now)
             case BusChanged() | Published() | PublishFailed():
                 return self._outlet.on_event(event)
+            case RecordReceived() | CaughtUp():
+                self._on_memory(event, now)
             case Control():
                 return self._on_control(event, now)
             case Started():
@@ -127,11 +141,41 @@ class MarketReferenceIngest(Logic):
         self._kraken.health.started(now)
         self._coingecko.health.started(now)
         return [
+            Subscribe(topic=MARKET_PRICE, tail=1, until_end=True),
             SetTimer(name="publish", at=now + GAP_MAX),
             SetTimer(name="rest", at=now + REST_INTERVAL),
             *self._ask(PollCoinGecko()),
             SetTimer(name="coingecko", at=now + self._coingecko_interval),
         ]
+
+    def _on_socket(self, event: SocketOpened | SocketClosed, now: datetime) -> list[Effect]:
+        if isinstance(event, SocketOpened):
+            return self._link.opened(event, now, self._session.opened())
+        self._kraken.socket_closed(now)
+        return self._link.closed(event, now)
+
+    def _on_memory(self, event: RecordReceived | CaughtUp, now: datetime) -> None:
+        """Remember what was last published. It is as old as it is: every age counts from its own times.
+
+        What was read since this start comes after it, and is judged once more. A record of the future comes from
+        another clock; what is kept by such times would outlive everything that is read now.
+        """
+        if isinstance(event, CaughtUp):
+            self._remembers = True
+            return
+        told = event.message.payload
+        if not isinstance(told, MarketPrice) or told.pair != self._pair.name or event.message.published_at > now:
+            return
+        kraken, coingecko = self._kraken.reading, self._coingecko.reading
+        self._kraken.reading, self._coingecko.reading = kraken or told.kraken, coingecko or told.coingecko
+        if told.peg is not None:
+            self._peg.restore(told.peg)
+        if coingecko is not None:
+            self._peg.take(coingecko)
+        if told.jump is not None:
+            self._jump.restore(told.jump, told.kraken)
+        if kraken is not None:
+            self._jump.take(kraken, self._coingecko.reading)
 
     def _on_frame(self, frame: FrameReceived, now: datetime) -> list[Effect]:
         said: KrakenEvent = (
@@ -144,7 +188,7 @@ class MarketReferenceIngest(Logic):
             case KrakenTick():
                 self._link.sign(now)
                 self._last_tick_at = now
-                changed = self._kraken.read(said.reading)
+                changed = self._read_kraken(said.reading)
                 return [count, *(self._on_change(now) if changed else [])]
             case KrakenStatus():
                 self._kraken.system_pushed(said.system)
@@ -163,21 +207,35 @@ class MarketReferenceIngest(Logic):
                 self._asking.discard(PollKrakenRest)
                 if answer.system is not None:
                     self._kraken.system_asked(answer.system, now)
-                self._kraken.read(answer.reading)
+                self._read_kraken(answer.reading)
                 return self._on_change(now)
             case KrakenRestUnread():
                 self._asking.discard(PollKrakenRest)
                 self._kraken.failure = answer.reason
             case CoinGeckoRead():
                 self._asking.discard(PollCoinGecko)
-                self._coingecko.reading = answer.reading
+                self._coingecko_answered = True
+                self._coingecko.read(answer.reading)
+                self._peg.take(answer.reading)
                 return self._on_change(now)
             case CoinGeckoUnread():
                 self._asking.discard(PollCoinGecko)
                 self._coingecko.failure = answer.reason
                 if answer.retry_after_s is not None:
                     self._coingecko_not_before = now + timedelta(seconds=answer.retry_after_s)
+                if not self._coingecko_answered:
+                    again_at = now + min(COINGECKO_AGAIN, self._coingecko_interval)
+                    return [SetTimer(name="coingecko", at=max(again_at, self._coingecko_not_before or again_at))]
         return []
+
+    def _read_kraken(self, reading: KrakenReading) -> bool:
+        """Take a reading; False when it is older than the one we have, or says the same."""
+        before = self._kraken.reading
+        if not self._kraken.read(reading):
+            return False
+        self._jump.take(reading, self._coingecko.reading)
+        said = (reading.bid, reading.ask, reading.transport)
+        return before is None or (before.bid, before.ask, before.transport) != said
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
         match timer.name:
@@ -238,9 +296,11 @@ class MarketReferenceIngest(Logic):
         effects: list[Effect] = [
             *self._kraken.health.changes(self._kraken.age_ms(now), self._kraken.failure, now),
             *self._coingecko.health.changes(self._coingecko.age_ms(now), self._coingecko.failure, now),
+            *self._peg.changes(),
+            *self._jump.changes(now),
             SetTimer(name="publish", at=now + GAP_MAX),
         ]
-        if self._silent or not self._start_id:
+        if self._silent or not self._remembers:
             return effects
         self._published_at = now
         self._latest = price = self._price(now)
@@ -260,19 +320,24 @@ class MarketReferenceIngest(Logic):
 
     def _price(self, now: datetime) -> MarketPrice:
         """Everything known at this moment; every age stays that of its reading."""
-        mid, coingecko = self._kraken.mid(now), self._coingecko.reading
+        mid, kraken, coingecko = self._kraken.mid(now), self._kraken.reading, self._coingecko.reading
         return MarketPrice(
             pair=self._pair.name,
-            kraken=self._kraken.reading,
+            kraken=kraken,
             kraken_health=self._kraken.health.of(self._kraken.age_ms(now)),
             kraken_system=self._kraken.system(now),
             coingecko=coingecko,
             coingecko_health=self._coingecko.health.of(self._coingecko.age_ms(now)),
             # EUR per BTC over EUR per EURe is EURe per BTC (R5: the assumption is explicit).
             fair_rate=None if mid is None else MONEY.divide(mid, self._eure_eur),
+            coingecko_rate=None if coingecko is None else MONEY.divide(coingecko.btc_eur, self._eure_eur),
             eure_eur_assumption=self._eure_eur,
-            eure_eur_observed=self._coingecko.peg(now),
-            disagreement=None if mid is None or coingecko is None else disagreement_of(mid, coingecko.btc_eur),
+            eure_eur_observed=self._coingecko.eure_eur(now),
+            disagreement=None
+            if kraken is None or coingecko is None
+            else disagreement_of(kraken.mid, coingecko.btc_eur),
+            peg=self._peg.state,
+            jump=self._jump.state(now),
         )
 
     # --- answers ---------------------------------------------------------------------------------------------------
@@ -304,6 +369,8 @@ class MarketReferenceIngest(Logic):
             reasons.append("kraken_unknown" if health is SourceHealth.UNKNOWN else "kraken_stale")
         elif self._kraken.mid(now) is None:
             reasons.append("kraken_not_online")
+        if not self._remembers:
+            reasons.append("reading_back")
         if self._paused:
             reasons.append("paused")
         return reasons

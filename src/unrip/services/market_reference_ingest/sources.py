@@ -9,11 +9,11 @@ from typing import Any
 from unrip.domain.market import CoinGeckoReading, KrakenReading, SourceHealth
 from unrip.domain.values import age_ms
 from unrip.service.contract import Log
+from unrip.services.market_reference_ingest.peg import GOOD_AGE_MAX_MS
+from unrip.services.market_reference_ingest.told import Told
 
 #: Prices are discovered in this state of Kraken's matching engine only (sources/kraken section 4.1).
 ONLINE = "online"
-#: The wrapper trades rarely; an older reading of its peg says nothing (sources/coingecko section 6).
-PEG_AGE_MAX_MS = 30 * 60_000
 
 
 class Health:
@@ -23,7 +23,7 @@ class Health:
         self.name = name
         self._age_max_ms = age_max_ms
         self._since: datetime | None = None
-        self._stale_said = False
+        self._told = Told(begun="source_stale", ended="source_fresh")
 
     def started(self, now: datetime) -> None:
         """From now on a reading is expected."""
@@ -39,14 +39,10 @@ class Health:
         """The line for a change; a source that has never answered counts as stale once its time is over."""
         silent_ms = age if age is not None else age_ms(now, self._since or now)
         stale = silent_ms > self._age_max_ms
-        if stale == self._stale_said:
-            return []
-        self._stale_said = stale
-        event, level = ("source_stale", "warning") if stale else ("source_fresh", "info")
         body: dict[str, Any] = {"age_ms": age, "limit_ms": self._age_max_ms}
         if stale:
             body["last_failure"] = reason
-        return [Log(event=event, level=level, component="sources", venue=self.name, body=body)]
+        return self._told.changes(holds=stale, venue=self.name, body=body)
 
 
 class Kraken:
@@ -62,12 +58,11 @@ class Kraken:
         self._system_seen_at: datetime | None = None
 
     def read(self, reading: KrakenReading) -> bool:
-        """Take a reading; False when it is older than the one we have, or says the same."""
-        held = self.reading
-        if held is not None and reading.observed_at < held.observed_at:
+        """Take a reading; False when it is older than the one we have."""
+        if self.reading is not None and reading.observed_at < self.reading.observed_at:
             return False
         self.reading = reading
-        return held is None or (held.bid, held.ask, held.transport) != (reading.bid, reading.ask, reading.transport)
+        return True
 
     def system_pushed(self, system: str) -> None:
         """The socket told the state; it tells every change."""
@@ -114,13 +109,20 @@ class CoinGecko:
         self.reading: CoinGeckoReading | None = None
         self.failure: str | None = None
 
-    def age_ms(self, now: datetime) -> int | None:
-        """The age by CoinGecko's own time stamp, never by the time of the answer."""
-        return None if self.reading is None else age_ms(now, self.reading.btc_updated_at)
+    def read(self, reading: CoinGeckoReading) -> None:
+        """Take a reading, unless a cache answered with one that is older than the one we have."""
+        if self.reading is None or reading.btc_updated_at >= self.reading.btc_updated_at:
+            self.reading = reading
 
-    def peg(self, now: datetime) -> Decimal | None:
+    def eure_eur(self, now: datetime) -> Decimal | None:
         """EUR per EURe, None when unknown or too old to mean anything."""
         reading = self.reading
-        if reading is None or reading.eure_updated_at is None or age_ms(now, reading.eure_updated_at) > PEG_AGE_MAX_MS:
+        if reading is None or reading.eure_updated_at is None or age_ms(now, reading.eure_updated_at) > GOOD_AGE_MAX_MS:
             return None
         return reading.eure_eur
+
+    def age_ms(self, now: datetime) -> int | None:
+        """The age by CoinGecko's own time or ours, whichever is older."""
+        if self.reading is None:
+            return None
+        return age_ms(now, self.reading.observed_at, self.reading.btc_updated_at)

@@ -10,7 +10,9 @@ from unrip.service.http import Action
 from unrip.service.wiring import Context, Wiring
 from unrip.services.market_reference_ingest.effects import PollCoinGecko, PollKrakenRest
 from unrip.services.market_reference_ingest.handlers import Polls
+from unrip.services.market_reference_ingest.jump import JumpGuard
 from unrip.services.market_reference_ingest.logic import KRAKEN, MarketReferenceIngest
+from unrip.services.market_reference_ingest.peg import PegGuard
 
 
 def wire(context: Context) -> Wiring:
@@ -43,6 +45,16 @@ def wire(context: Context) -> Wiring:
             kraken_age_max_ms=settings.limits.kraken_age_max_ms,
             coingecko_age_max_ms=settings.limits.coingecko_age_max_ms,
             coingecko_interval_s=settings.coingecko.poll_interval_s,
+            peg=PegGuard(
+                assumed=settings.pair.eure_eur_assumption,
+                breaks_beyond=settings.price.peg_breaks_beyond,
+                heals_within=settings.price.peg_heals_within,
+            ),
+            jump=JumpGuard(
+                limit=settings.price.jump_limit,
+                window_s=settings.price.jump_window_s,
+                readings_min=settings.price.jump_readings_min,
+            ),
         ),
         handlers={
             SendFrame: socket.send,

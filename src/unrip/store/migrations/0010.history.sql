@@ -54,7 +54,9 @@ CREATE TABLE history.market_price (
     coingecko_btc_eur numeric,
     coingecko_health text NOT NULL,
     eure_eur_observed numeric,
-    disagreement numeric
+    disagreement numeric,
+    peg_broken boolean,
+    price_jumped boolean
 );
 CREATE TABLE history.intent_inventory (
     LIKE history.event INCLUDING ALL,

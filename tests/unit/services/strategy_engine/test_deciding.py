@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.cases import BTC, EURE, NOW, a_decision, a_demand, a_view
+from support.cases import BTC, EURE, NOW, a_decision, a_demand, a_price, a_view, an_inventory
 from support.engine import ARM, Engine, a_beat, a_control, a_record, only
 from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision, Refusal
@@ -17,7 +17,14 @@ from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
 from unrip.domain.values import Amount
 from unrip.messages.envelope import encode
-from unrip.messages.topics import EXECUTE_TRADE, SERVICE_STATUS, SWAP_DEMAND, TRADE_DECISION
+from unrip.messages.topics import (
+    EXECUTE_TRADE,
+    INTENT_INVENTORY,
+    MARKET_PRICE,
+    SERVICE_STATUS,
+    SWAP_DEMAND,
+    TRADE_DECISION,
+)
 from unrip.service.contract import (
     CaughtUp,
     ControlRefused,
@@ -67,6 +74,27 @@ def test_nothing_else_is_decided_until_decision_and_command_are_acknowledged() -
     desk.acknowledge(desk.commands[0])
     assert [each.payload.quote_id for each in desk.decisions] == ["quote-0", "quote-1"]
     assert not desk.logic.idle()
+
+
+def test_records_read_after_a_restart_are_as_old_as_they_are() -> None:
+    """The tail of a topic is what was true when it was observed, not when it is read."""
+    desk = Engine()
+    desk.now = NOW + timedelta(hours=1)
+    desk.start()
+    desk.caught_up()
+    desk.feed(a_record(MARKET_PRICE, a_price()))
+    desk.feed(a_record(INTENT_INVENTORY, an_inventory()))
+    for service in ("trade-executor", "history-writer"):
+        desk.feed(a_record(SERVICE_STATUS, a_beat(service, view=a_view() if service == "trade-executor" else None)))
+    desk.feed(ARM)
+    desk.demand(received_at=desk.now, answer_by=desk.now + timedelta(seconds=1))
+    (decision,) = desk.decisions
+    numbers = {guard.reason: guard.numbers for guard in decision.payload.guards if not guard.passed}
+    assert decision.payload.reason is Refusal.PRICE_STALE
+    assert numbers[Refusal.PRICE_STALE]["price_age_ms"] == "3600450"
+    assert numbers[Refusal.INVENTORY_STALE]["inventory_age_ms"] == "3601500"
+    assert numbers[Refusal.EXECUTOR_NOT_READY]["executor_age_ms"] == "3600000"
+    assert numbers[Refusal.AUDIT_STORE_UNAVAILABLE]["history_age_ms"] == "3600000"
 
 
 def test_a_refusal_waits_for_its_acknowledgement_too_and_has_no_command() -> None:

@@ -1,0 +1,69 @@
+"""The peg guard: is EURe worth what we assume, by CoinGecko's readings of it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from unrip.domain.market import CoinGeckoReading, Peg, disagreement_of
+from unrip.domain.values import age_ms
+from unrip.service.contract import Log
+from unrip.services.market_reference_ingest.told import Told
+
+#: EURe trades rarely. A price that was older than this when we read it says nothing (sources/coingecko section 6).
+GOOD_AGE_MAX_MS = 30 * 60_000
+
+
+class PegGuard:
+    """Hysteresis over good readings: one beyond the outer bound breaks the peg, one within the inner bound heals it.
+
+    One reading is enough to break it. It may be a mere lack of trades, but then not quoting costs a trade; quoting at a
+    broken peg costs money.
+    """
+
+    def __init__(self, *, assumed: Decimal, breaks_beyond: Decimal, heals_within: Decimal) -> None:
+        self._assumed = assumed
+        self.state = Peg(
+            broken=None,
+            eure_eur=None,
+            updated_at=None,
+            observed_at=None,
+            deviation=None,
+            breaks_beyond=breaks_beyond,
+            heals_within=heals_within,
+        )
+        self._told = Told(begun="peg_broken", ended="peg_healed")
+
+    def take(self, reading: CoinGeckoReading) -> None:
+        """Judge a reading, unless it is too old to be good, or older than the last good one by its own time."""
+        price, updated_at = reading.eure_eur, reading.eure_updated_at
+        if price is None or updated_at is None or age_ms(reading.observed_at, updated_at) > GOOD_AGE_MAX_MS:
+            return
+        if self.state.updated_at is not None and updated_at < self.state.updated_at:
+            return
+        deviation = disagreement_of(self._assumed, price)
+        # Without an earlier judgement only the inner bound counts: unknown is not whole.
+        bound = self.state.breaks_beyond if self.state.broken is False else self.state.heals_within
+        self.state = msgspec.structs.replace(
+            self.state,
+            broken=deviation > bound,
+            eure_eur=price,
+            updated_at=updated_at,
+            observed_at=reading.observed_at,
+            deviation=deviation,
+        )
+
+    def restore(self, told: Peg) -> None:
+        """Go on from what an earlier start last said; bounds and assumption are those of the present configuration."""
+        self.state = msgspec.structs.replace(
+            told,
+            deviation=None if told.eure_eur is None else disagreement_of(self._assumed, told.eure_eur),
+            breaks_beyond=self.state.breaks_beyond,
+            heals_within=self.state.heals_within,
+        )
+
+    def changes(self) -> list[Log]:
+        """The line for a change."""
+        numbers = {"eure_eur": self.state.eure_eur, "deviation": self.state.deviation}
+        return self._told.changes(holds=self.state.broken is True, venue="coingecko", body=numbers)

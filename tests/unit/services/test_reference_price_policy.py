@@ -1,0 +1,559 @@
+"""When a price is not believed: the peg, the jump, what a restart remembers, and every way a feed can go wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.cases import a_case
+from support.engine import a_record
+from support.logic import T0, after, lines, of, published
+from support.market import Market
+from unrip.domain.case import Case, Observed
+from unrip.domain.decision import Refusal
+from unrip.domain.guards import GUARDS
+from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth, disagreement_of
+from unrip.domain.policy import Policy
+from unrip.messages.topics import MARKET_PRICE
+from unrip.net.events import SocketClosed
+from unrip.net.reconnect import Cause
+from unrip.service.contract import CaughtUp, Subscribe
+from unrip.services.market_reference_ingest.effects import CoinGeckoUnread, KrakenRestUnread
+from unrip.services.market_reference_ingest.jump import JumpGuard
+from unrip.services.market_reference_ingest.logic import KRAKEN
+from unrip.services.market_reference_ingest.peg import PegGuard
+
+ABOUT_PRICE = (
+    Refusal.PRICE_MISSING,
+    Refusal.PRICE_STALE,
+    Refusal.PRICE_SOURCES_DISAGREE,
+    Refusal.PRICE_JUMP,
+    Refusal.PEG_BROKEN,
+    Refusal.PEG_UNKNOWN,
+)
+
+
+def price_of(market: Market) -> MarketPrice:
+    """The price of this moment, as `/state` shows it."""
+    price: MarketPrice = market.logic.state(market.now)["price"]
+    return price
+
+
+def peg_of(market: Market) -> Peg:
+    peg = price_of(market).peg
+    assert peg is not None
+    return peg
+
+
+def jump_of(market: Market) -> Jump:
+    jump = price_of(market).jump
+    assert jump is not None
+    return jump
+
+
+def case_of(market: Market, policy: Policy | None = None) -> Case:
+    """A decision about the newest price that was published."""
+    record = published(market.effects, MARKET_PRICE.name)[-1]
+    price = Observed(event_id=record.event_id, observed_at=record.observed_at, value=record.payload)
+    return a_case(price=price, now=market.now, policy=policy or Policy())
+
+
+def refused(case: Case) -> Refusal | None:
+    """The first guard of the price that refuses."""
+    return next((reason for reason in ABOUT_PRICE if not GUARDS[reason](case)[0]), None)
+
+
+# --- the peg -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("readings", "broken"),
+    [
+        (["1.000"], False),
+        (["0.9799"], True),
+        (["0.985"], True),  # never judged before: what lies between the bounds is not whole
+        (["0.990"], False),
+        (["1.000", "0.985"], False),
+        (["1.000", "0.980"], False),
+        (["1.000", "0.9799"], True),
+        (["1.000", "1.0201"], True),
+        (["1.000", "0.970", "0.985"], True),
+        (["1.000", "0.970", "0.9899"], True),
+        (["1.000", "0.970", "0.990"], False),
+        (["1.000", "0.970", "1.010"], False),
+        (["1.000", "0.970", "1.000", "0.985"], False),
+    ],
+)
+def test_the_peg_breaks_beyond_the_outer_bound_and_heals_within_the_inner(readings: list[str], *, broken: bool) -> None:
+    market = Market()
+    for reading in readings:
+        market.run(seconds=60)
+        market.coingecko(eure=reading)
+    peg = peg_of(market)
+    assert peg.broken is broken
+    assert peg.eure_eur == Decimal(readings[-1])
+    assert peg.deviation == abs(Decimal(readings[-1]) - 1)
+    assert (peg.breaks_beyond, peg.heals_within) == (Decimal("0.02"), Decimal("0.01"))
+
+
+@given(st.lists(st.decimals(min_value=Decimal("0.95"), max_value=Decimal("1.05"), places=4), min_size=1))
+def test_a_reading_between_the_bounds_changes_nothing(readings: list[Decimal]) -> None:
+    guard = PegGuard(assumed=Decimal(1), breaks_beyond=Decimal("0.02"), heals_within=Decimal("0.01"))
+    expected = True
+    for number, reading in enumerate(readings):
+        at = after(seconds=number)
+        guard.take(_coingecko(at, eure_eur=reading, eure_updated_at=at))
+        deviation = abs(reading - 1)
+        expected = deviation > Decimal("0.02") or (expected and deviation > Decimal("0.01"))
+        assert guard.state.broken is expected
+
+
+def _coingecko(at: datetime, **changes: object) -> CoinGeckoReading:
+    reading = CoinGeckoReading(
+        btc_eur=Decimal(70_000), btc_updated_at=at, eure_eur=None, eure_updated_at=None, observed_at=at
+    )
+    return msgspec.structs.replace(reading, **changes)
+
+
+def test_the_peg_is_measured_against_what_is_assumed() -> None:
+    market = Market(assumption="0.97")
+    market.coingecko(eure="0.97")
+    assert (peg_of(market).broken, peg_of(market).deviation) == (False, Decimal(0))
+    market.coingecko(eure="1")
+    assert peg_of(market).broken
+
+
+def test_without_a_new_reading_the_last_good_one_keeps_its_time() -> None:
+    market = Market()
+    market.coingecko(eure="0.999", age_s=60)
+    then = peg_of(market)
+    market.run(hours=1)
+    market.coingecko(eure=None)
+    market.coingecko(eure="0.9", age_s=31 * 60)  # older than half an hour when it was read
+    market.coingecko(eure="0.9", age_s=2 * 3_600)
+    assert peg_of(market) == then
+    assert then.updated_at == after(seconds=-60)
+
+
+def test_an_answer_of_a_cache_that_went_back_in_time_is_not_believed() -> None:
+    market = Market()
+    market.coingecko("70000", eure="0.97", age_s=30)
+    market.coingecko("60000", eure="1", age_s=40)
+    price = price_of(market)
+    assert price.peg is not None
+    assert price.peg.broken
+    assert price.coingecko is not None
+    assert price.coingecko.btc_eur == 70_000
+
+
+def test_the_peg_is_told_once_per_change() -> None:
+    market = Market()
+    for reading in ("1", "0.97", "0.96", "0.985", "1", "1"):
+        market.coingecko(eure=reading)
+        market.run(seconds=2)
+    assert [line for line in lines(market.effects) if line.startswith("peg")] == ["peg_broken", "peg_healed"]
+
+
+# --- the jump ----------------------------------------------------------------------------------------------------
+
+
+def ticks(market: Market, mid: str | Decimal, *, seconds: int) -> None:
+    """One tick a second at a mid."""
+    for _ in range(seconds):
+        market.tick(bid=str(mid), ask=str(mid))
+        market.run(seconds=1)
+
+
+@pytest.mark.parametrize(("mid", "jumped"), [("70700", False), ("70701", True), ("69307", False), ("69306", True)])
+def test_a_move_beyond_the_limit_within_the_window_is_a_jump(mid: str, *, jumped: bool) -> None:
+    market = Market()
+    ticks(market, "70000", seconds=30)
+    ticks(market, mid, seconds=1)
+    jump = jump_of(market)
+    assert jump.jumped is jumped
+    assert {jump.lowest, jump.highest} == {Decimal(70_000), Decimal(mid)}
+    assert jump.move == disagreement_of(*sorted([Decimal(70_000), Decimal(mid)]))
+    assert (jump.limit, jump.window_s, jump.readings, jump.readings_min) == (Decimal("0.01"), 60, 31, 10)
+    assert jump.since == (after(seconds=30) if jumped else None)
+
+
+def test_many_small_steps_are_a_jump_and_a_slow_drift_is_none() -> None:
+    fast, slow = Market(), Market()
+    for step in range(40):
+        ticks(fast, Decimal(70_000 + 20 * step), seconds=1)
+        ticks(slow, Decimal(70_000 + 20 * step), seconds=3)
+    assert jump_of(fast).jumped
+    assert not jump_of(slow).jumped
+
+
+def test_a_level_that_held_for_a_window_is_confirmed_and_told() -> None:
+    market = Market()
+    ticks(market, "70000", seconds=5)
+    ticks(market, "72000", seconds=59)
+    assert jump_of(market).jumped
+    ticks(market, "72000", seconds=1)
+    assert not jump_of(market).jumped
+    assert [line for line in lines(market.effects) if line.startswith("price")] == ["price_jumped", "price_settled"]
+
+
+def test_a_spike_that_returns_blocks_until_it_is_a_window_ago() -> None:
+    market = Market()
+    ticks(market, "70000", seconds=5)
+    ticks(market, "77000", seconds=1)
+    ticks(market, "70000", seconds=59)
+    assert jump_of(market).jumped
+    ticks(market, "70000", seconds=1)
+    assert not jump_of(market).jumped
+
+
+def test_a_spike_within_a_second_is_seen() -> None:
+    market = Market()
+    for mid in ("70000", "77000", "70000"):
+        market.tick(bid=mid, ask=mid)
+    assert jump_of(market).jumped
+
+
+def test_silence_confirms_nothing() -> None:
+    market = Market()
+    ticks(market, "70000", seconds=5)
+    ticks(market, "72000", seconds=1)
+    market.run(seconds=300)
+    ticks(market, "72000", seconds=9)
+    assert (jump_of(market).jumped, jump_of(market).readings) == (True, 9)
+    ticks(market, "72000", seconds=1)
+    assert not jump_of(market).jumped
+
+
+def test_coingecko_contradicts_only_by_what_it_learned_after_the_jump() -> None:
+    market = Market()
+    market.coingecko("70000", age_s=0)
+    ticks(market, "70000", seconds=5)
+    ticks(market, "72000", seconds=61)
+    assert not jump_of(market).jumped, "an average from before the jump says nothing about it"
+    ticks(market, "74000", seconds=1)
+    market.run(seconds=1)
+    market.coingecko("72000", age_s=0)
+    ticks(market, "74000", seconds=90)
+    assert (jump_of(market).jumped, jump_of(market).contradicted) == (True, True)
+    market.coingecko("73900", age_s=0)
+    ticks(market, "74000", seconds=1)
+    assert (jump_of(market).jumped, jump_of(market).contradicted) == (False, False)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(min_value=1, max_value=70), st.sampled_from([70_000, 70_300, 70_699, 70_800, 72_000])),
+        max_size=60,
+    )
+)
+def test_the_rule_by_brute_force(steps: list[tuple[int, int]]) -> None:
+    guard = JumpGuard(limit=Decimal("0.01"), window_s=60, readings_min=10)
+    history: list[tuple[int, int]] = []
+    now, jumped = 0, False
+    for gap, mid in steps:
+        now += gap
+        history.append((now, mid))
+        at = after(seconds=now)
+        guard.take(_kraken(at, mid), None)
+        window = [value for then, value in history if now - then < 60]
+        calm = max(window) * 100 <= min(window) * 101
+        jumped = not calm or (jumped and len(window) < 10)
+        assert guard.state(at).jumped is jumped
+
+
+def _kraken(at: datetime, mid: int) -> KrakenReading:
+    return KrakenReading(bid=Decimal(mid), ask=Decimal(mid), observed_at=at, source_time=None, transport="websocket")
+
+
+# --- what a restart remembers ------------------------------------------------------------------------------------
+
+
+def last_words(market: Market) -> MarketPrice:
+    market.run(seconds=2)
+    return market.prices()[-1]
+
+
+def test_a_broken_peg_is_still_broken_after_a_restart_and_as_old_as_it_was() -> None:
+    before = Market()
+    before.coingecko(eure="0.97", age_s=60)
+    again = Market(at=after(hours=5), remembers=last_words(before))
+    assert (peg_of(again).broken, peg_of(again).updated_at) == (True, after(seconds=-60))
+    again.coingecko(eure="0.985")
+    assert peg_of(again).broken
+    again.coingecko(eure="0.995")
+    assert not peg_of(again).broken
+
+
+def test_a_restart_with_another_assumption_measures_against_that_one() -> None:
+    before = Market()
+    before.coingecko(eure="0.97")
+    again = Market(at=after(hours=1), remembers=last_words(before), assumption="0.97")
+    assert (peg_of(again).broken, peg_of(again).deviation) == (True, Decimal(0))
+    again.coingecko(eure="0.97")
+    assert not peg_of(again).broken
+
+
+def test_a_whole_peg_is_still_whole_between_the_bounds_after_a_restart() -> None:
+    before = Market()
+    before.coingecko(eure="1", age_s=60)
+    again = Market(at=after(hours=5), remembers=last_words(before))
+    again.coingecko(eure="0.985")
+    assert peg_of(again).broken is False
+
+
+def test_what_came_before_the_memory_is_judged_once_more() -> None:
+    before = Market()
+    before.coingecko(eure="0.97", age_s=60)
+    ticks(before, "70000", seconds=3)
+    again = Market(at=after(seconds=10))
+    ticks(again, "72000", seconds=1)
+    again.coingecko(eure="0.985")
+    assert (jump_of(again).jumped, peg_of(again).eure_eur) == (False, Decimal("0.985"))
+    again.emit(a_record(MARKET_PRICE, last_words(before), published_at=after(seconds=6)))
+    assert (jump_of(again).jumped, peg_of(again).broken, peg_of(again).eure_eur) == (True, True, Decimal("0.985"))
+    again.now = after(seconds=10, milliseconds=900)
+    again.tick(bid="72000", ask="72000")
+    assert jump_of(again).readings == 3, "an extreme of 70 000, the last word, and the second of the two ticks"
+
+
+def test_a_jump_is_not_forgotten_by_a_restart_and_needs_its_own_readings() -> None:
+    before = Market()
+    ticks(before, "70000", seconds=5)
+    ticks(before, "72000", seconds=5)
+    again = Market(at=after(seconds=300), remembers=last_words(before))
+    ticks(again, "72000", seconds=9)
+    assert (jump_of(again).jumped, jump_of(again).since) == (True, after(seconds=5))
+    ticks(again, "72000", seconds=1)
+    assert not jump_of(again).jumped
+
+
+def test_a_move_while_the_service_was_down_for_seconds_is_a_jump() -> None:
+    before = Market()
+    ticks(before, "70000", seconds=5)
+    again = Market(at=after(seconds=20), remembers=last_words(before))
+    ticks(again, "72000", seconds=1)
+    assert jump_of(again).jumped
+    later = Market(at=after(seconds=120), remembers=last_words(before))
+    ticks(later, "72000", seconds=1)
+    assert not jump_of(later).jumped, "what is older than the window is no recent reading"
+
+
+def test_readings_of_before_are_as_old_as_they_are() -> None:
+    before = Market()
+    before.coingecko(age_s=60)
+    before.tick()
+    again = Market(at=after(hours=1), remembers=last_words(before), connected=False)
+    again.run(seconds=2)
+    price = again.prices()[-1]
+    assert (price.kraken_health, price.coingecko_health) == (SourceHealth.STALE, SourceHealth.STALE)
+    assert price.kraken is not None
+    assert price.kraken.observed_at == T0
+    case = case_of(again)
+    assert (case.price_age_ms, case.peg_age_ms) == (3_602_000, 3_662_000)
+    assert refused(case) is Refusal.PRICE_STALE
+
+
+def test_a_record_of_another_pair_or_of_the_future_is_not_remembered() -> None:
+    before = Market()
+    before.coingecko(eure="0.97")
+    price = last_words(before)
+    other = Market(remembers=msgspec.structs.replace(price, pair="X/Y"))
+    ahead = Market(remembers=price, published_at=after(milliseconds=1))
+    for market in (other, ahead):
+        assert (peg_of(market).broken, price_of(market).coingecko) == (None, None)
+
+
+def test_nothing_is_published_before_the_memory_is_read() -> None:
+    market = Market(caught_up=False)
+    (asked,) = of(Subscribe, market.effects)
+    assert (asked.topic, asked.tail, asked.until_end) == (MARKET_PRICE, 1, True)
+    market.tick()
+    assert not published(market.run(seconds=5), MARKET_PRICE.name)
+    assert market.logic.not_ready(market.now) == ["reading_back"]
+    market.emit(CaughtUp(topic=MARKET_PRICE.name, topic_id="prices-1"))
+    assert published(market.run(seconds=1), MARKET_PRICE.name)
+    assert market.logic.not_ready(market.now) == []
+
+
+# --- every way a feed can go wrong -------------------------------------------------------------------------------
+
+
+def in_order(market: Market) -> None:
+    """Both sources agree and have done so for a while."""
+    market.coingecko("70000", age_s=0)
+    ticks(market, "70000", seconds=20)
+
+
+def kraken_gone(market: Market) -> None:
+    market.emit(SocketClosed(connection=KRAKEN, cause=Cause.CLOSED, reason="gone"))
+    market.emit(KrakenRestUnread(reason="HTTP 503"))
+
+
+def frozen(market: Market) -> None:
+    in_order(market)
+    market.run(seconds=11)
+
+
+def frozen_in_its_own_time(market: Market) -> None:
+    in_order(market)
+    stamp = market.now.isoformat()
+    for _ in range(11):
+        market.tick(bid="70000", ask="70000", timestamp=stamp)
+        market.run(seconds=1)
+
+
+def frozen_with_fresh_stamps(market: Market) -> None:
+    in_order(market)
+    market.coingecko("72500", age_s=0)
+    ticks(market, "70000", seconds=2)
+
+
+def jumping(market: Market) -> None:
+    in_order(market)
+    ticks(market, "71000", seconds=2)
+
+
+def bad_ticks(bid: object, ask: object) -> Callable[[Market], None]:
+    def script(market: Market) -> None:
+        for _ in range(12):
+            market.tick(bid=json.dumps(bid), ask=json.dumps(ask))
+            market.run(seconds=1)
+
+    return script
+
+
+def after_good_ones(script: Callable[[Market], None]) -> Callable[[Market], None]:
+    def whole(market: Market) -> None:
+        in_order(market)
+        script(market)
+
+    return whole
+
+
+def late_returning(market: Market) -> None:
+    in_order(market)
+    stamp = market.now.isoformat()
+    market.run(seconds=30)
+    market.tick(bid="70000", ask="70000", timestamp=stamp)
+    market.run(seconds=1)
+
+
+def late_rest_answer(market: Market) -> None:
+    in_order(market)
+    asked_at = market.now
+    ticks(market, "70001", seconds=5)
+    late = KrakenReading(
+        bid=Decimal(1), ask=Decimal(2), observed_at=asked_at - timedelta(seconds=5), source_time=None, transport="rest"
+    )
+    market.read_rest(late)
+    market.run(seconds=1)
+
+
+def not_matching(market: Market) -> None:
+    in_order(market)
+    market.hear(json.dumps({"channel": "status", "data": [{"system": "cancel_only"}]}))
+    market.run(seconds=1)
+
+
+def kraken_down(market: Market) -> None:
+    in_order(market)
+    kraken_gone(market)
+    market.run(seconds=60)
+
+
+def coingecko_down(market: Market) -> None:
+    in_order(market)
+    market.run(hours=5)
+    market.emit(CoinGeckoUnread(reason="HTTP 503", retry_after_s=None))
+    ticks(market, "70000", seconds=2)
+
+
+def coingecko_down_for_long(market: Market) -> None:
+    in_order(market)
+    market.run(hours=6)
+    ticks(market, "70000", seconds=2)
+
+
+def coingecko_never_there(market: Market) -> None:
+    ticks(market, "70000", seconds=5)
+
+
+def both_down(market: Market) -> None:
+    in_order(market)
+    kraken_gone(market)
+    market.run(seconds=700)
+
+
+def depegged(market: Market) -> None:
+    in_order(market)
+    market.coingecko("70000", age_s=0, eure="0.97")
+    ticks(market, "70000", seconds=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """What happens to a feed, and the reason that names it; None where a price stands."""
+
+    script: Callable[[Market], None]
+    reason: Refusal | None
+    #: The same where the policy lets CoinGecko stand in for Kraken.
+    with_fallback: Refusal | None
+    source: str | None = "kraken.websocket"
+    connected: bool = True
+
+
+FEEDS = {
+    "everything in order": Feed(script=in_order, reason=None, with_fallback=None),
+    "frozen": Feed(script=frozen, reason=Refusal.PRICE_STALE, with_fallback=None),
+    "frozen in its own time": Feed(script=frozen_in_its_own_time, reason=Refusal.PRICE_STALE, with_fallback=None),
+    "frozen with fresh stamps": Feed(
+        script=frozen_with_fresh_stamps,
+        reason=Refusal.PRICE_SOURCES_DISAGREE,
+        with_fallback=Refusal.PRICE_SOURCES_DISAGREE,
+    ),
+    "jumping": Feed(script=jumping, reason=Refusal.PRICE_JUMP, with_fallback=Refusal.PRICE_JUMP),
+    "inverted": Feed(script=after_good_ones(bad_ticks(70_001, 70_000)), reason=Refusal.PRICE_STALE, with_fallback=None),
+    "zero": Feed(script=after_good_ones(bad_ticks(0, 70_000)), reason=Refusal.PRICE_STALE, with_fallback=None),
+    "one-sided": Feed(script=after_good_ones(bad_ticks(70_000, None)), reason=Refusal.PRICE_STALE, with_fallback=None),
+    "never anything but inverted": Feed(
+        script=bad_ticks(70_001, 70_000),
+        reason=Refusal.PRICE_MISSING,
+        with_fallback=Refusal.PRICE_MISSING,
+        source=None,
+    ),
+    "late-returning": Feed(script=late_returning, reason=Refusal.PRICE_STALE, with_fallback=None),
+    "an answer of REST that comes late": Feed(script=late_rest_answer, reason=None, with_fallback=None),
+    "an exchange that does not match": Feed(script=not_matching, reason=Refusal.PRICE_MISSING, with_fallback=None),
+    "Kraken down": Feed(script=kraken_down, reason=Refusal.PRICE_STALE, with_fallback=None),
+    "CoinGecko down": Feed(script=coingecko_down, reason=None, with_fallback=None),
+    "CoinGecko down for six hours": Feed(
+        script=coingecko_down_for_long, reason=Refusal.PEG_UNKNOWN, with_fallback=Refusal.PEG_UNKNOWN
+    ),
+    "CoinGecko never there": Feed(
+        script=coingecko_never_there, reason=Refusal.PEG_UNKNOWN, with_fallback=Refusal.PEG_UNKNOWN
+    ),
+    "both down": Feed(script=both_down, reason=Refusal.PRICE_STALE, with_fallback=Refusal.PRICE_STALE),
+    "EURe off its peg": Feed(script=depegged, reason=Refusal.PEG_BROKEN, with_fallback=Refusal.PEG_BROKEN),
+}
+
+
+@pytest.mark.parametrize("name", FEEDS)
+def test_a_feed_that_goes_wrong_is_refused_by_the_right_reason(name: str) -> None:
+    feed = FEEDS[name]
+    market = Market()
+    feed.script(market)
+    case = case_of(market)
+    assert (refused(case), case.price_source) == (feed.reason, feed.source)
+    fallback = case_of(market, Policy(coingecko_fallback=True))
+    assert refused(fallback) is feed.with_fallback
+    stands_in = feed.reason in {Refusal.PRICE_STALE, Refusal.PRICE_MISSING} and feed.with_fallback is None
+    assert fallback.price_fallback is stands_in
+    assert (fallback.price_source == "coingecko") is stands_in
