@@ -15,10 +15,10 @@ from unrip.domain.attempt import (
 )
 from unrip.domain.command import TradeCommand
 from unrip.domain.decide import command_id_of
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
-from unrip.store.ledger import NonceEnding, OutboxEvent
+from unrip.store.ledger import ClaimOutcome, Ledger, NonceEnding, OutboxEvent
 
 ACCOUNT = "desk.near"
 EURE, BTC = "nep141:eure", "nep141:btc"
@@ -145,9 +145,24 @@ def evidence_at(
 def an_ending(evidence: ChainEvidence, *offers: Offer, state: AttemptState | None = None) -> NonceEnding:
     """The end of the nonce that these offers share: the first one took it, if it is used."""
     ended_as = state or (AttemptState.SETTLED if evidence.nonce_used else AttemptState.LAPSED)
-    states = [ended_as, *[AttemptState.LAPSED] * (len(offers) - 1)]
+    rest = AttemptState.SPENT if ended_as is AttemptState.SPENT else AttemptState.LAPSED
+    states = [ended_as, *[rest] * (len(offers) - 1)]
     return NonceEnding(
         nonce=offers[0].nonce,
         state=ended_as,
         events=tuple(an_event(offer, each, evidence=evidence) for offer, each in zip(offers, states, strict=True)),
     )
+
+
+async def credit(ledger: Ledger, amount: int, *, height: int = 10, asset: str = EURE) -> LedgerView:
+    return await ledger.apply_reading(ACCOUNT, height=height, credited={asset: Amount(amount)}, endings=[])
+
+
+async def claim(ledger: Ledger, offer: Offer, offset: int, *, generation: int = 1) -> ClaimOutcome:
+    return await ledger.claim(
+        offer, position=at(offset), generation=generation, event=an_event(offer, AttemptState.CLAIMED)
+    )
+
+
+async def published_states(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(row.event.result.quote_id, row.event.result.state.value) for row in await ledger.unpublished(100)]

@@ -195,9 +195,7 @@ class MemoryLedger:
                 asset.credited, asset.height = amount, height
         for ending in fresh:
             for event in ending.events:
-                attempt = book.attempts[event.result.command_id]
-                if attempt.open:
-                    attempt.state = event.result.state
+                book.attempts[event.result.command_id].state = event.result.state
             book.release(ending.nonce, ending.state)
             for event in ending.events:
                 self._write(event)
@@ -250,9 +248,8 @@ class MemoryLedger:
 
     def _require_usable(self, book: _Account, offer: Offer) -> None:
         hold = book.holds.get(offer.nonce)
-        spent = hold is not None and hold.ended_as not in {None, AttemptState.DROPPED}
-        if hold is not None and (spent or hold.asset != offer.asset_out):
-            raise StoreRefused(f"nonce {offer.nonce} of command {offer.command_id} has ended or holds another asset")
+        if hold is not None and hold.asset != offer.asset_out:
+            raise StoreRefused(f"nonce {offer.nonce} of command {offer.command_id} holds another asset")
         offers = (a.offer for other in self._accounts.values() for a in other.attempts.values() if a.offer is not None)
         if any(other.quote_hash == offer.quote_hash for other in offers):
             raise StoreRefused(f"the offer of command {offer.command_id} is another command's")
@@ -266,17 +263,19 @@ class MemoryLedger:
             raise StoreRefused(f"the ledger is older than the evidence that nonce {ending.nonce} has ended")
         if not _proves(ending.state, evidence, hold):
             raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
-        told = {event.result.command_id for event in ending.events}
-        if foreign := told - {key for key, a in book.attempts.items() if a.offer and a.offer.nonce == ending.nonce}:
-            raise StoreRefused(f"nonce {ending.nonce} carried no offer of command {min(foreign)}")
-        if any(a.offer is not None and a.offer.command_id not in told for a in book.open_on(ending.nonce)):
-            raise StoreRefused(f"nonce {ending.nonce} has open offers whose end is not told")
+        if not _fit(ending):
+            raise StoreRefused(f"the offers of nonce {ending.nonce} cannot end like this")
+        told = sorted(event.result.command_id for event in ending.events)
+        if told != sorted(a.offer.command_id for a in book.open_on(ending.nonce) if a.offer is not None):
+            raise StoreRefused(f"nonce {ending.nonce} has other open offers than those whose end is told")
 
 
 def _refusal(book: _Account, offer: Offer, generation: int) -> tuple[ClaimKind, dict[str, str]] | None:
     newest = book.newest_generation()
     if generation < newest:
         return ClaimKind.SUPERSEDED, {"generation": str(generation), "newest_generation": str(newest)}
+    if (hold := book.holds.get(offer.nonce)) and hold.ended_as not in {None, AttemptState.DROPPED}:
+        return ClaimKind.NONCE_ENDED, {}
     asset = book.assets.get(offer.asset_out, _Asset(credited=0, height=0))
     required = _growth(book, offer)
     if offer.asset_out not in book.assets or asset.credited - asset.held < required:
@@ -314,11 +313,18 @@ def _still_open(book: _Account, ending: NonceEnding) -> bool:
 
 
 def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold) -> bool:
-    """Settled: the nonce is used. Lapsed: unused and the salt valid, after the offers' life, before the nonce's end."""
-    if state is AttemptState.SETTLED:
+    """Settled or spent: the nonce is used. Lapsed: unused, the salt valid, after the offers' life, before its end."""
+    if state in {AttemptState.SETTLED, AttemptState.SPENT}:
         return evidence.nonce_used
     in_time = hold.last_deadline < evidence.block_time <= hold.nonce_deadline
     return state is AttemptState.LAPSED and not evidence.nonce_used and evidence.salt_valid and in_time
+
+
+def _fit(ending: NonceEnding) -> bool:
+    """A nonce is used once: of the offers of a settled one, one settled and the others can do so no more."""
+    rest = AttemptState.LAPSED if ending.state is AttemptState.SETTLED else ending.state
+    states = sorted(event.result.state for event in ending.events)
+    return states == sorted([ending.state, *[rest] * (len(states) - 1)])
 
 
 def _with_reason(claimed: OutboxEvent, kind: ClaimKind, numbers: dict[str, str]) -> OutboxEvent:
