@@ -129,7 +129,9 @@ class Offer(Value):
     account: str
     pair: str
     direction: Direction
+    asset_in: str
     asset_out: str
+    amount_in: Amount
     amount_out: Amount
     quote_hash: str
     nonce: str

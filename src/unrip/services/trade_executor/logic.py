@@ -205,6 +205,7 @@ class TradeExecutor(Logic):
             connected=self._pursuit.connected and self._proof.proven and not self._pursuit.recovering,
             reading=self._pursuit.reading,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
+            live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
             now=now,
         )
         if found is None:
@@ -229,7 +230,9 @@ class TradeExecutor(Logic):
             account=command.account,
             pair=command.pair,
             direction=command.direction,
+            asset_in=command.asset_in,
             asset_out=command.asset_out,
+            amount_in=command.amount_in,
             amount_out=command.amount_out,
             quote_hash=event.quote_hash,
             nonce=command.nonce,
@@ -262,7 +265,7 @@ class TradeExecutor(Logic):
                 effects += self._pursuit.send(claim, now)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
-            case "insufficient_inventory" | "superseded" if isinstance(claim, ClaimOffer):
+            case "insufficient_inventory" | "superseded" | "nonce_ended" if isinstance(claim, ClaimOffer):
                 numbers = {"amount_out": str(int(claim.offer.amount_out))}
                 command: TradeCommand = record.message.payload
                 result = rejected(command, Rejection(event.kind), numbers, account=self._inspector.account)

@@ -94,7 +94,7 @@ class Pursuit:
 
     def send(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
         """The claim is committed: the bytes may go, if there is still time and a socket."""
-        followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now))
+        followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
         self.offers.add(followed)
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
         if now >= claim.offer.answer_by:
