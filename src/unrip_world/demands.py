@@ -19,7 +19,8 @@ class DemandError(ValueError):
 class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /demands`. Amounts are the taker's own, before the fee; raw ones are published as given.
 
-    `limit_pct` is how much worse than fair value the trade may be; `accept = "never"` only asks.
+    `limit_pct` is how much worse than fair value the trade may be; `accept = "never"` only asks, and
+    `dry` says so to the solvers.
     """
 
     direction: Literal["btc_to_eure", "eure_to_btc"] | None = None
@@ -34,6 +35,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limit_pct: Decimal = Decimal(5)
     accept: Literal["best", "never"] = "best"
     partner_id: str | None = "1click"
+    dry: bool = False
     raw: bool = False
 
     def assets(self) -> tuple[str, str]:
@@ -66,6 +68,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_wait_ms=self.max_wait_ms,
             protocol_fee_included=self.protocol_fee_included,
             partner_id=self.partner_id,
+            dry=self.dry,
         )
 
     def request(self, quote_id: str) -> QuoteRequest:
@@ -81,6 +84,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             min_wait_ms=self.min_wait_ms,
             max_wait_ms=self.max_wait_ms,
             protocol_fee_included=self.protocol_fee_included,
+            dry=self.dry,
             metadata={} if self.partner_id is None else {"partner_id": self.partner_id},
         )
 

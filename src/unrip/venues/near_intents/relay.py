@@ -265,7 +265,7 @@ def _quote(data: dict[str, Any], params: dict[str, Any]) -> QuoteRequested:
         min_wait_ms=_duration_ms(data, "min_wait_ms"),
         max_wait_ms=_duration_ms(data, "max_wait_ms"),
         router_leg=bool(router_leg),
-        dry=_dry(data.get("trusted_metadata")),
+        dry=_dry(params.get("trusted_metadata")) or _dry(data.get("trusted_metadata")),
         partner_id=_partner(params.get("metadata")) or _partner(data.get("metadata")),
     )
 
