@@ -41,6 +41,7 @@ def an_offer(
     nonce: str | None = None,
     quote_hash: str | None = None,
     deadline: datetime = DEADLINE,
+    nonce_deadline: datetime = NONCE_DEADLINE,
     account: str = ACCOUNT,
 ) -> Offer:
     """The signed offer for a quote of this name; its nonce is its own unless given."""
@@ -59,7 +60,7 @@ def an_offer(
         salt="252812b3",
         answer_by=T0 + timedelta(milliseconds=300),
         offer_deadline=deadline,
-        nonce_deadline=NONCE_DEADLINE,
+        nonce_deadline=nonce_deadline,
         signed_payload=f'{{"quote_id":"{name}"}}',
         correlation_id=name,
         state=AttemptState.CLAIMED,

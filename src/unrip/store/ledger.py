@@ -124,7 +124,7 @@ class Ledger(Protocol):
         ...
 
     async def drop(self, event: OutboxEvent) -> LedgerView:
-        """End an attempt of which no byte has left, its hold with it unless other open offers share the nonce.
+        """End an attempt of which no byte has left, and its part of the hold with it.
 
         Only the process that claimed it may say so, and only before it noted `sent`.
         """

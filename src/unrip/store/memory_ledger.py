@@ -90,6 +90,12 @@ class _Account:
         if here is None or here.topic_id != to.topic_id or here.next_offset < to.next_offset:
             self.position = to
 
+    def shrink(self, nonce: str, rest: Sequence[Offer]) -> None:
+        """Hold no more than the offers that are left."""
+        hold, largest = self.holds[nonce], max(offer.amount_out for offer in rest)
+        self.assets[hold.asset].held -= hold.amount - largest
+        hold.amount, hold.last_deadline = largest, max(offer.offer_deadline for offer in rest)
+
     def release(self, nonce: str, ended_as: AttemptState) -> None:
         hold = self.holds[nonce]
         hold.ended_as = ended_as
@@ -172,10 +178,8 @@ class MemoryLedger:
         if attempt.state is not AttemptState.CLAIMED:
             raise StoreRefused(f"command {result.command_id} was sent: only the chain may end it")
         attempt.state = AttemptState.DROPPED
-        if sharing := book.open_on(attempt.offer.nonce):
-            book.holds[attempt.offer.nonce].last_deadline = max(
-                each.offer.offer_deadline for each in sharing if each.offer is not None
-            )
+        if rest := [each.offer for each in book.open_on(attempt.offer.nonce) if each.offer is not None]:
+            book.shrink(attempt.offer.nonce, rest)
         else:
             book.release(attempt.offer.nonce, AttemptState.DROPPED)
         self._write(event)

@@ -49,9 +49,11 @@ async def test_offers_of_one_nonce_share_the_largest_hold(ledger: Ledger) -> Non
 async def test_dropping_one_of_several_offers_keeps_their_hold(ledger: Ledger) -> None:
     await credit(ledger, 100)
     one, two = an_offer("one", nonce="shared"), an_offer("two", nonce="shared")
-    await claim(ledger, one, 0)
-    await claim(ledger, two, 1)
-    assert (await ledger.drop(an_event(one, AttemptState.DROPPED))).held == {EURE: 30}
+    large = an_offer("large", amount=80, nonce="shared")
+    for offset, offer in enumerate((one, two, large)):
+        await claim(ledger, offer, offset)
+    assert (await ledger.drop(an_event(one, AttemptState.DROPPED))).held == {EURE: 80}
+    assert (await ledger.drop(an_event(large, AttemptState.DROPPED))).held == {EURE: 30}, "their largest"
     assert (await ledger.drop(an_event(two, AttemptState.DROPPED))).held == {EURE: 0}
 
 

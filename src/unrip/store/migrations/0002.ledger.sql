@@ -246,25 +246,31 @@ BEGIN
     RETURN ledger.view(v_account);
 END $$;
 
--- The end of an attempt of which no byte has left; its hold goes in the same commit, unless other offers share it.
+-- The end of an attempt of which no byte has left; in the same commit its hold goes, or shrinks to
+-- the largest offer of those that share it.
 CREATE FUNCTION ledger.drop_attempt(p_event jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_account text := p_event->'result'->>'account';
     v_command_id text := p_event->'result'->>'command_id';
     v_nonce text;
+    v_last_deadline timestamptz;
+    v_largest numeric;
 BEGIN
     PERFORM ledger.enter(v_account);
     UPDATE ledger.attempt SET state = 'dropped', ended_at = clock_timestamp()
      WHERE command_id = v_command_id AND state = 'claimed'
     RETURNING nonce INTO v_nonce;
     IF FOUND THEN
-        -- An offer that nobody saw sets no deadline for the death of those that share its nonce.
-        UPDATE ledger.hold SET last_deadline = rest.last_deadline
-          FROM (SELECT max((offer->>'offer_deadline')::timestamptz) AS last_deadline
-                  FROM ledger.attempt WHERE nonce = v_nonce AND ended_at IS NULL) AS rest
-         WHERE nonce = v_nonce AND rest.last_deadline IS NOT NULL;
-        IF NOT FOUND THEN
+        SELECT max((offer->>'offer_deadline')::timestamptz), max((offer->>'amount_out')::numeric)
+          INTO v_last_deadline, v_largest
+          FROM ledger.attempt WHERE nonce = v_nonce AND ended_at IS NULL;
+        IF v_largest IS NULL THEN
             PERFORM ledger.release(v_nonce, jsonb_build_object('state', 'dropped', 'command_id', v_command_id));
+        ELSE
+            -- An offer that nobody saw holds nothing, and sets no deadline for the death of those that share its nonce.
+            UPDATE ledger.inventory AS i SET held = held - (h.amount - v_largest)
+              FROM ledger.hold AS h WHERE h.nonce = v_nonce AND i.account = h.account AND i.asset = h.asset;
+            UPDATE ledger.hold SET last_deadline = v_last_deadline, amount = v_largest WHERE nonce = v_nonce;
         END IF;
         PERFORM ledger.write_result(p_event);
     ELSIF EXISTS (SELECT FROM ledger.attempt WHERE command_id = v_command_id AND ended_at IS NULL) THEN
