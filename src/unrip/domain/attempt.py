@@ -65,6 +65,8 @@ class Rejection(StrEnum):
     """Commanded by an older strategy than the newest seen."""
     NONCE_ENDED = "nonce_ended"
     """The offers whose nonce it would share have ended, or there never were any."""
+    SAME_OFFER = "same_offer"
+    """On a shared nonce it would be, to the last byte, the offer of another command."""
 
 
 class Drop(StrEnum):

@@ -51,6 +51,8 @@ class ClaimKind(StrEnum):
     """An older strategy commanded it than an earlier claim: recorded as rejected instead."""
     NONCE_ENDED = "nonce_ended"
     """The nonce that it would share was used or is dead: recorded as rejected instead."""
+    SAME_OFFER = "same_offer"
+    """Its signed offer is another command's already: recorded as rejected instead."""
 
 
 class ClaimOutcome(Value):

@@ -133,12 +133,14 @@ class MemoryLedger:
         if offer.command_id in book.attempts:
             book.advance(position)
             return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())
-        refusal = _refusal(book, offer, generation)
+        refusal = _refusal(book, offer, generation, self._quote_hashes())
         if refusal is not None:
             kind, numbers = refusal
             self._reject(book, offer.command_id, generation, position, _with_reason(event, kind, numbers))
             return ClaimOutcome(kind=kind, view=book.view())
-        self._require_usable(book, offer)
+        hold = book.holds.get(offer.nonce)
+        if hold is not None and hold.asset != offer.asset_out:
+            raise StoreRefused(f"nonce {offer.nonce} of command {offer.command_id} holds another asset")
         _grow_hold(book, offer)
         book.attempts[offer.command_id] = _Attempt(
             state=AttemptState.CLAIMED, generation=generation, claimed_at=self._clock(), offer=offer
@@ -250,13 +252,9 @@ class MemoryLedger:
         result = msgspec.structs.replace(event.result, ledger=view)
         self._outbox.append(OutboxRow(seq=len(self._outbox) + 1, event=msgspec.structs.replace(event, result=result)))
 
-    def _require_usable(self, book: _Account, offer: Offer) -> None:
-        hold = book.holds.get(offer.nonce)
-        if hold is not None and hold.asset != offer.asset_out:
-            raise StoreRefused(f"nonce {offer.nonce} of command {offer.command_id} holds another asset")
-        offers = (a.offer for other in self._accounts.values() for a in other.attempts.values() if a.offer is not None)
-        if any(other.quote_hash == offer.quote_hash for other in offers):
-            raise StoreRefused(f"the offer of command {offer.command_id} is another command's")
+    def _quote_hashes(self) -> set[str]:
+        attempts = (attempt for book in self._accounts.values() for attempt in book.attempts.values())
+        return {attempt.offer.quote_hash for attempt in attempts if attempt.offer is not None}
 
     @staticmethod
     def _require_proof(book: _Account, ending: NonceEnding, height: int, credited: dict[str, Amount]) -> None:
@@ -274,12 +272,16 @@ class MemoryLedger:
             raise StoreRefused(f"nonce {ending.nonce} has other open offers than those whose end is told")
 
 
-def _refusal(book: _Account, offer: Offer, generation: int) -> tuple[ClaimKind, dict[str, str]] | None:
+def _refusal(
+    book: _Account, offer: Offer, generation: int, quote_hashes: set[str]
+) -> tuple[ClaimKind, dict[str, str]] | None:
     newest = book.newest_generation()
     if generation < newest:
         return ClaimKind.SUPERSEDED, {"generation": str(generation), "newest_generation": str(newest)}
     if (hold := book.holds.get(offer.nonce)) and hold.ended_as not in {None, AttemptState.DROPPED}:
         return ClaimKind.NONCE_ENDED, {}
+    if offer.quote_hash in quote_hashes:
+        return ClaimKind.SAME_OFFER, {}
     asset = book.assets.get(offer.asset_out, _Asset(credited=0, height=0))
     required = _growth(book, offer)
     if offer.asset_out not in book.assets or asset.credited - asset.held < required:

@@ -236,8 +236,9 @@ async def test_a_settlement_takes_the_balance_and_frees_the_hold_at_once(ledger:
 async def test_one_signed_offer_belongs_to_one_command(ledger: Ledger) -> None:
     await credit(ledger, 100)
     await claim(ledger, an_offer("one", quote_hash="same"), 0)
-    with pytest.raises(StoreRefused):
-        await claim(ledger, an_offer("two", quote_hash="same"), 1)
+    assert (await claim(ledger, an_offer("two", quote_hash="same"), 1)).kind is ClaimKind.SAME_OFFER
+    result = (await ledger.unpublished(10))[-1].event.result
+    assert (result.state, result.reason, result.numbers) == (AttemptState.REJECTED, Rejection.SAME_OFFER, {})
 
 
 @pytest.mark.parametrize(

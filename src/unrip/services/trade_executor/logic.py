@@ -71,6 +71,15 @@ _PROVE_AGAIN = timedelta(seconds=5)
 _CHECK_HELD_EVERY = timedelta(minutes=1)
 
 
+#: What the ledger rejects by itself, though a claim was asked for.
+_REFUSED_BY_THE_LEDGER = {
+    Rejection.INSUFFICIENT_INVENTORY,
+    Rejection.SUPERSEDED,
+    Rejection.NONCE_ENDED,
+    Rejection.SAME_OFFER,
+}
+
+
 class TradeExecutor(Logic):
     """Pure logic of trade-executor."""
 
@@ -265,10 +274,10 @@ class TradeExecutor(Logic):
                 effects += self._pursuit.send(claim, now)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
-            case "insufficient_inventory" | "superseded" | "nonce_ended" if isinstance(claim, ClaimOffer):
+            case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
                 numbers = {"amount_out": str(int(claim.offer.amount_out))}
                 command: TradeCommand = record.message.payload
-                result = rejected(command, Rejection(event.kind), numbers, account=self._inspector.account)
+                result = rejected(command, Rejection(kind), numbers, account=self._inspector.account)
                 effects += self._report.ended(result, now)
             case _:
                 effects += self._report.ended(claim.result, now)

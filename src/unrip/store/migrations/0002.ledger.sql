@@ -185,6 +185,9 @@ BEGIN
     ELSIF EXISTS (SELECT FROM ledger.hold WHERE nonce = v_nonce AND release_evidence->>'state' <> 'dropped') THEN
         kind := 'nonce_ended';
         v_numbers := '{}';
+    ELSIF EXISTS (SELECT FROM ledger.attempt WHERE quote_hash = p_offer->>'quote_hash') THEN
+        kind := 'same_offer';
+        v_numbers := '{}';
     ELSE
         UPDATE ledger.inventory SET held = held + v_growth
          WHERE account = v_account AND asset = p_offer->>'asset_out' AND credited - held >= v_growth;
