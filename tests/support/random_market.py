@@ -42,9 +42,10 @@ class RandomMarket:
 
     def __init__(self, seed: int) -> None:
         rng = self._rng = Random(f"random market {seed}")  # noqa: S311 - it must repeat
-        balances = {BTC: str(rng.randint(SATS // 2, SATS * 6)), EURE: str(rng.randint(WEI // 2, WEI * 6))}
+        balances = {BTC: str(rng.randint(SATS // 2, SATS * 4)), EURE: str(rng.randint(WEI // 2, WEI * 4))}
         account = AccountSettings(account_id=DESK.account_id, public_keys=[DESK.public_key], balances=balances)
-        share, margin_ms = Decimal(rng.choice(["0", "0.5", "1"])), rng.choice([1_000, 10_000])
+        # A share of nine times the asset is no limit: then nothing but the holds keeps offers apart.
+        share, margin_ms = Decimal(rng.choice(["0", "0.5", "9", "9"])), rng.choice([1_000, 10_000])
         policy = Policy(held_share=share, deadline_margin_ms=margin_ms)
         self.desk = WholeDesk(policy=policy, accounts=[account], seed=seed)
 
@@ -54,7 +55,7 @@ class RandomMarket:
             self._ask()
             if self._rng.random() < 0.3:
                 self._fault()
-            self.desk.run(self._rng.choice([0, 0.05, 0.3, 1, 3, 8]))
+            self.desk.run(self._rng.choice([0, 0, 0.05, 0.3, 1, 6]))
         self.desk.run(30)
         return self._counted()
 
@@ -62,7 +63,7 @@ class RandomMarket:
         rng = self._rng
         direction = rng.choice(["btc_to_eure", "eure_to_btc"])
         given, wanted = (SATS, WEI) if direction == "btc_to_eure" else (WEI, SATS)
-        share = rng.choice([25, 50, 50, 100, 115])
+        share = rng.choice([25, 50, 100, 110, 115])
         side = rng.choice(["amount_in", "amount_in", "amount_out"])
         self.desk.demand(
             direction=direction,

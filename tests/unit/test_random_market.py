@@ -17,7 +17,8 @@ def judged(seed: int) -> Counter[str]:
     """One run, held to the chain's own word."""
     market = RandomMarket(seed)
     counted = market.run()
-    assert counted["short_of_balance"] == 0, f"seed {seed}: a taker found less than we promised"
+    short = counted["short_of_balance"] or counted["failed: insufficient balance or overflow"]
+    assert not short, f"seed {seed}: a taker found less than we promised"
     executed, ends = market.executed(), market.ends()
     by_state = {state: {end.quote_hash for end in ends if end.state is state} for state in AttemptState}
     assert by_state[AttemptState.SETTLED] <= executed, f"seed {seed}: settled without evidence"
