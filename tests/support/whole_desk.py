@@ -475,6 +475,10 @@ class WholeDesk:
         """The records of a quote's chain on a topic."""
         return [event for event in self.topics[topic.name] if event.correlation_id == quote_id]
 
+    def state(self, name: str) -> dict[str, Any]:
+        """What a service shows of itself."""
+        return dict(self._services[name].state(self.now))
+
     def balances(self) -> dict[str, int]:
         """Ours, by the world's own ledger."""
         held = self.world.balances(ACCOUNT, height=self.world.chain.head.height)
