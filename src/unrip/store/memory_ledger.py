@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 import msgspec
 
@@ -108,8 +109,11 @@ class MemoryLedger:
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
-        self._outbox: list[OutboxRow] = []
-        self._published: set[int] = set()
+        #: Results that wait to be published, by their number.
+        self._outbox: dict[int, OutboxRow] = {}
+        #: Ids of all results ever written, and hashes of all offers ever claimed.
+        self._written: set[str] = set()
+        self._signed: set[str] = set()
 
     async def load(self, account: str) -> LedgerState:
         """Everything a start needs."""
@@ -133,7 +137,7 @@ class MemoryLedger:
         if offer.command_id in book.attempts:
             book.advance(position)
             return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())
-        refusal = _refusal(book, offer, generation, self._quote_hashes())
+        refusal = _refusal(book, offer, generation, self._signed)
         if refusal is not None:
             kind, numbers = refusal
             self._reject(book, offer.command_id, generation, position, _with_reason(event, kind, numbers))
@@ -142,6 +146,7 @@ class MemoryLedger:
         if hold is not None and hold.asset != offer.asset_out:
             raise StoreRefused(f"nonce {offer.nonce} of command {offer.command_id} holds another asset")
         _grow_hold(book, offer)
+        self._signed.add(offer.quote_hash)
         book.attempts[offer.command_id] = _Attempt(
             state=AttemptState.CLAIMED, generation=generation, claimed_at=self._clock(), offer=offer
         )
@@ -209,11 +214,12 @@ class MemoryLedger:
 
     async def unpublished(self, limit: int) -> list[OutboxRow]:
         """Results that wait to be published, oldest first."""
-        return [row for row in self._outbox if row.seq not in self._published][:limit]
+        return list(islice(self._outbox.values(), limit))
 
     async def mark_published(self, seqs: Sequence[int]) -> None:
         """These have reached Kafka."""
-        self._published.update(seqs)
+        for seq in seqs:
+            self._outbox.pop(seq, None)
 
     async def check_held(self) -> list[HeldDifference]:
         """Recompute what is held from the open holds."""
@@ -246,15 +252,13 @@ class MemoryLedger:
 
     def _write(self, event: OutboxEvent) -> None:
         """The same state again is the same row."""
-        if any(row.event.event_id == event.event_id for row in self._outbox):
+        if event.event_id in self._written:
             return
+        self._written.add(event.event_id)
         view = self._book(event.result.account).view()
         result = msgspec.structs.replace(event.result, ledger=view)
-        self._outbox.append(OutboxRow(seq=len(self._outbox) + 1, event=msgspec.structs.replace(event, result=result)))
-
-    def _quote_hashes(self) -> set[str]:
-        attempts = (attempt for book in self._accounts.values() for attempt in book.attempts.values())
-        return {attempt.offer.quote_hash for attempt in attempts if attempt.offer is not None}
+        seq = len(self._written)
+        self._outbox[seq] = OutboxRow(seq=seq, event=msgspec.structs.replace(event, result=result))
 
     @staticmethod
     def _require_proof(book: _Account, ending: NonceEnding, height: int, credited: dict[str, Amount]) -> None:
@@ -273,14 +277,14 @@ class MemoryLedger:
 
 
 def _refusal(
-    book: _Account, offer: Offer, generation: int, quote_hashes: set[str]
+    book: _Account, offer: Offer, generation: int, signed: set[str]
 ) -> tuple[ClaimKind, dict[str, str]] | None:
     newest = book.newest_generation()
     if generation < newest:
         return ClaimKind.SUPERSEDED, {"generation": str(generation), "newest_generation": str(newest)}
     if (hold := book.holds.get(offer.nonce)) and hold.ended_as not in {None, AttemptState.DROPPED}:
         return ClaimKind.NONCE_ENDED, {}
-    if offer.quote_hash in quote_hashes:
+    if offer.quote_hash in signed:
         return ClaimKind.SAME_OFFER, {}
     asset = book.assets.get(offer.asset_out, _Asset(credited=0, height=0))
     required = _growth(book, offer)
