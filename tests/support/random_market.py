@@ -14,7 +14,7 @@ from unrip.domain.attempt import TradeResult
 from unrip.domain.policy import Policy
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip_world.assets import BTC, EURE
-from unrip_world.config import AccountSettings
+from unrip_world.config import AccountSettings, MarketSettings
 from unrip_world.faults import read_fault
 
 #: What may go wrong, and how often: lasting faults end by themselves.
@@ -38,7 +38,7 @@ SATS, WEI = 28_000, 20 * 10**18
 
 
 class RandomMarket:
-    """Ten to twenty requests within a minute, several accepted at a time, and a few faults."""
+    """Six to twelve requests within half a minute, several accepted at a time, and a few faults."""
 
     def __init__(self, seed: int) -> None:
         rng = self._rng = Random(f"random market {seed}")  # noqa: S311 - it must repeat
@@ -47,16 +47,16 @@ class RandomMarket:
         # A share of nine times the asset is no limit: then nothing but the holds keeps offers apart.
         share, margin_ms = Decimal(rng.choice(["0", "0.5", "9", "9"])), rng.choice([1_000, 10_000])
         policy = Policy(held_share=share, deadline_margin_ms=margin_ms)
-        self.desk = WholeDesk(policy=policy, accounts=[account], seed=seed)
+        self.desk = WholeDesk(policy=policy, accounts=[account], seed=seed, market=MarketSettings(tick_ms=1_000))
 
     def run(self) -> Counter[str]:
         """What came of it, counted."""
-        for _ in range(self._rng.randint(10, 20)):
+        for _ in range(self._rng.randint(6, 12)):
             self._ask()
             if self._rng.random() < 0.3:
                 self._fault()
             self.desk.run(self._rng.choice([0, 0, 0.05, 0.3, 1, 6]))
-        self.desk.run(30)
+        self.desk.run(12)
         return self._counted()
 
     def _ask(self) -> None:

@@ -46,5 +46,6 @@ def test_no_taker_finds_too_little() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(0)
 def test_no_taker_finds_too_little_in_ten_thousand_runs() -> None:
     judge_all(RUNS_LONG)

@@ -334,6 +334,10 @@ class TradeExecutor(Logic):
         }
         return [reason for reason, holds in stands_in_the_way.items() if holds]
 
+    def health_failures(self) -> list[str]:
+        """A ledger whose counters and open holds do not add up."""
+        return self._report.health_failures()
+
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted, recovering, and the ledger."""
         return Vitals(
