@@ -18,7 +18,7 @@ from unrip.services.trade_executor.taking import taker, taker_by_balances
 #: The first question about an offer comes this long after its deadline: a final block lags by a few seconds.
 FINALITY_ALLOWANCE = timedelta(seconds=3)
 #: So long after the last deadline of its offers the taker of a used nonce is still looked for.
-TAKER_ALLOWANCE = timedelta(seconds=10)
+TAKER_ALLOWANCE = timedelta(seconds=5)
 #: Settlements remembered to explain a fall of the balance since a snapshot.
 SETTLED_KEPT = 1_000
 

@@ -180,7 +180,7 @@ def test_a_late_word_still_names_the_taker() -> None:
 
 def test_after_the_last_deadline_the_taker_of_a_used_nonce_stays_unknown() -> None:
     desk, claim = two_of_a_kind()
-    for seconds, over in ((10, False), (11, True)):
+    for seconds, over in ((5, False), (6, True)):
         at = claim.offer.offer_deadline + timedelta(seconds=seconds)
         desk.now = at
         desk.read(used=[claim.offer.nonce], block_time=at, credited=moved(claim))
