@@ -31,7 +31,7 @@ class Followed:
     chain: Chain
     #: Ask about it at the next read, whatever its deadline: after a start or a reconnect.
     ask_now: bool = False
-    #: A notice says that it settled: ask at every read until a final block shows it.
+    #: A notice says that it settled, or a block that its nonce is used: ask at every read until its end is known.
     noticed: bool = False
     #: It was open before this start and no final block was asked about it yet.
     unrecovered: bool = False
@@ -42,8 +42,6 @@ class Followed:
     diff: dict[str, Delta] | None = None
     #: Our reading when it was claimed; its nonce was unused then, if it was the first to carry it.
     before: VerifierReading | None = None
-    #: A final block shows its nonce used, and its taker is still looked for.
-    used: bool = False
     #: Its ending is being written.
     ending: bool = False
 
@@ -93,9 +91,9 @@ class OpenOffers:
         return promised + taken
 
     def live_nonces(self, asset_id: str) -> set[str]:
-        """The nonces that open offers of this asset carry and that no block has ended or shown used."""
+        """The nonces that open offers of this asset carry and that nothing speaks against: no block, and no notice."""
         live = [each for each in self.by_command.values() if not each.ending and each.offer.asset_out == asset_id]
-        return {each.offer.nonce for each in live} - {each.offer.nonce for each in live if each.used}
+        return {each.offer.nonce for each in live} - {each.offer.nonce for each in live if each.noticed}
 
     def note_fills(self, tx_hash: str, fills: tuple[VerifierFill, ...]) -> None:
         """Keep what a transaction moved for the offers it settled."""
@@ -144,7 +142,7 @@ class OpenOffers:
             took = self._taker(nonce, offers, reading)
             if took is None and reading.block_time <= last_deadline + TAKER_ALLOWANCE:
                 for followed in offers:  # asked about at every read until its taker is known
-                    followed.used = followed.noticed = True
+                    followed.noticed = True
                 return None
             state = AttemptState.SPENT if took is None else AttemptState.SETTLED
         elif evidence.salt_valid and last_deadline < reading.block_time <= offers[0].offer.nonce_deadline:

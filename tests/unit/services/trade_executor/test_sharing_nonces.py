@@ -169,6 +169,14 @@ def test_while_two_explanations_remain_the_hold_stays_and_nobody_joins_any_more(
     assert desk.rejection.reason == Rejection.NONCE_ENDED
 
 
+def test_nobody_joins_a_nonce_of_which_a_notice_says_that_it_was_taken() -> None:
+    """True or not, an offer on a nonce of its own is the better answer."""
+    desk, small, _larger = two_offers()
+    desk.notice(small.offer.quote_hash)
+    desk.command(joining(opening(), "third"))
+    assert desk.rejection.reason == Rejection.NONCE_ENDED
+
+
 def test_a_late_word_still_names_the_taker() -> None:
     desk, claim = two_of_a_kind()
     desk.read(used=[claim.offer.nonce], credited=moved(claim))
