@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from support.cases import a_coingecko, a_kraken, a_price
 from support.engine import ARM
+from support.switches import a_switchboard
 from support.virtual_world import DESK, START_NS, world
 from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.inventory import IntentInventory, Reconciliation
@@ -58,11 +59,14 @@ from unrip.services.trade_executor.effects import (
     ClaimOffer,
     DropAttempt,
     FillsRead,
+    FindOffer,
     LedgerLoaded,
     LedgerNoted,
     LoadLedger,
     NoteAttempt,
+    OfferFound,
     OfferSigned,
+    OpenRelay,
     ProveAuthority,
     ReadFills,
     ReadVerifier,
@@ -144,15 +148,19 @@ class WholeDesk:
 
     def _start(self) -> None:
         self._services["strategy-engine"] = StrategyEngine(
-            pair=PAIR, account=ACCOUNT, policy=self.policy, encode_nonce=encode_nonce, configuration_hash="c"
+            pair=PAIR,
+            account=ACCOUNT,
+            policy=self.policy,
+            encode_nonce=encode_nonce,
+            switchboard=a_switchboard("strategy-engine"),
         )
         status = Stream(name=QUOTE_STATUS, guaranteed=self._instance_id is not None)
         self._services["trade-executor"] = TradeExecutor(
             inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=self.policy, encode_nonce=encode_nonce),
-            conversation=Conversation(RelaySession((status,))),
+            conversation=Conversation(RelaySession((status,)), mute_after_ms=60_000),
             read_interval=timedelta(seconds=2),
             reply_bound=timedelta(seconds=5),
-            configuration_hash="c",
+            switchboard=a_switchboard("trade-executor"),
         )
         self.world.relay.on_open(_EXECUTORS_SOCKET, solver="desk", instance_id=self._instance_id)
         self.world.relay.on_open(_INGESTS_SOCKET, solver="desk", instance_id=None)
@@ -362,6 +370,8 @@ class WholeDesk:
             ReadVerifier: self._read_verifier,
             ReadFills: self._read_fills,
             LoadLedger: self._load,
+            OpenRelay: lambda _who, _effect: None,
+            FindOffer: self._find,
             ClaimOffer: self._claim,
             RejectCommand: self._reject,
             NoteAttempt: self._note,
@@ -406,6 +416,10 @@ class WholeDesk:
     def _load(self, who: str, _effect: LoadLedger) -> None:
         state = done(self.ledger.load(ACCOUNT))
         self.tell(who, LedgerLoaded(position=state.position, open_offers=state.open_offers, view=state.view))
+
+    def _find(self, who: str, effect: FindOffer) -> None:
+        offer = done(self.ledger.find(ACCOUNT, effect.quote_hash))
+        self.tell(who, OfferFound(quote_hash=effect.quote_hash, offer=offer))
 
     def _claim(self, who: str, effect: ClaimOffer) -> None:
         event = self._outbox_event(effect.result, effect.chain)
