@@ -109,11 +109,18 @@ class OpenOffers:
             if followed is not None:
                 followed.tx_hash, followed.diff = tx_hash, fill.diff
 
-    def endings(self, reading: VerifierReading, now: datetime) -> tuple[Ending, ...]:
-        """The nonces that this block ends, marked as being written."""
+    def endings(self, reading: VerifierReading, now: datetime, *, claiming: Collection[str]) -> tuple[Ending, ...]:
+        """The nonces that this block ends, marked as being written.
+
+        One that is just being claimed once more is asked about again: its end must tell of all its offers.
+        """
         by_nonce: dict[str, list[Followed]] = {}
         for followed in self.by_command.values():
-            if followed.offer.nonce in reading.nonces and not followed.ending:
+            if followed.offer.nonce not in reading.nonces or followed.ending:
+                continue
+            if followed.offer.nonce in claiming:
+                followed.ask_now = True
+            else:
                 by_nonce.setdefault(followed.offer.nonce, []).append(followed)
         found = (self._ending(nonce, offers, reading, now) for nonce, offers in by_nonce.items())
         return tuple(ending for ending in found if ending is not None)

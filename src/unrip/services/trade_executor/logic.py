@@ -198,6 +198,7 @@ class TradeExecutor(Logic):
     def _on_loaded(self, event: LedgerLoaded) -> list[Effect]:
         """Follow what is open. At start the commands are then read from right after the ledger's position."""
         self._pursuit.load(event.open_offers, event.view)
+        self._pursuit.claiming &= {self._current.message.payload.nonce} if self._current else set()
         if self._loaded:
             return []
         self._loaded = True
@@ -236,6 +237,7 @@ class TradeExecutor(Logic):
             now=now,
         )
         if found is None:
+            self._pursuit.claiming.add(command.nonce)
             return [SignOffer(command=command)]
         reason, numbers = found
         self._claim = RejectCommand(
@@ -285,6 +287,8 @@ class TradeExecutor(Logic):
         if claim is None or record is None:
             raise AssertionError("the ledger decided a claim that nobody made")
         self._claim = self._current = None
+        if event.kind != "duplicate":  # else the ledger's own offers are read first
+            self._pursuit.claiming.discard(record.message.payload.nonce)
         self._pursuit.view = event.view
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
         match event.kind:
