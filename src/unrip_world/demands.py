@@ -20,7 +20,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The body of `POST /demands`, and a table of a script.
 
     Amounts are the taker's own, before the fee; raw ones are published as given. `limit_pct` is how much worse than
-    fair value the trade may be; `accept = "never"` only asks.
+    fair value the trade may be; `accept = "never"` only asks, and
+    `dry` says so to the solvers.
     """
 
     direction: Literal["btc_to_eure", "eure_to_btc"] | None = None
@@ -35,6 +36,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limit_pct: Decimal = Decimal(5)
     accept: Literal["best", "never"] = "best"
     partner_id: str | None = "1click"
+    dry: bool = False
     raw: bool = False
 
     def assets(self) -> tuple[str, str]:
@@ -79,6 +81,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             max_wait_ms=self.max_wait_ms,
             protocol_fee_included=self.protocol_fee_included,
             partner_id=self.partner_id,
+            dry=self.dry,
         )
 
     def request(self, quote_id: str) -> QuoteRequest:
@@ -94,6 +97,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             min_wait_ms=self.min_wait_ms,
             max_wait_ms=self.max_wait_ms,
             protocol_fee_included=self.protocol_fee_included,
+            dry=self.dry,
             metadata={} if self.partner_id is None else {"partner_id": self.partner_id},
         )
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from unrip.domain.case import Case, Observed
-from unrip.domain.decide import DemandPlace, decide
+from unrip.domain.decide import DemandPlace, command_id_of, decide
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import CommandPosition, Desk, ExecutorView, HistoryView, LedgerView
@@ -16,6 +16,7 @@ from unrip.domain.inventory import IntentInventory, Reconciliation
 from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
+from unrip.domain.sharing import SharedNonce, Sharing, group_deadline
 from unrip.domain.values import Amount
 from unrip.venues.near_intents.nonces import encode_nonce
 
@@ -51,6 +52,7 @@ def a_demand(direction: Direction = Direction.BASE_IN, *, quote_id: str = "quote
         "amount_out": None,
         "min_deadline_ms": 60_000,
         "router_leg": False,
+        "dry": False,
         "partner_id": None,
         "received_at": ago(5),
         "answer_by": NOW + timedelta(milliseconds=295),
@@ -185,8 +187,23 @@ def a_desk(**changes: Any) -> Desk:
         "history": a_history(),
         "ledger": a_view(),
         "uncounted": {},
+        "sharing": Sharing(),
     }
     return Desk(**(fields | changes))
+
+
+def a_shared_nonce(**changes: Any) -> SharedNonce:
+    """A nonce of this bucket and salt, whose offers live for another minute and hold about what a demand here asks."""
+    fields: dict[str, Any] = {
+        "group": "a group",
+        "opener": command_id_of("the first"),
+        "nonce": "the first one's nonce",
+        "salt": SALT,
+        "nonce_deadline": group_deadline(NOW, Policy()),
+        "amount": WEI,
+        "last_deadline": NOW + timedelta(minutes=1),
+    }
+    return SharedNonce(**(fields | changes))
 
 
 def seen(event_id: str, value: Any, milliseconds_ago: int = 400) -> Observed[Any]:

@@ -26,6 +26,7 @@ def a_command(
     edge: str = "0.03",
     amount_in_btc: str = "0.00015",
     nonce_of: str | None = None,
+    joins: str | None = None,
     life_s: int = 5,
     window_s: int = 5,
     snapshot_surplus: int = 0,
@@ -59,8 +60,11 @@ def a_command(
         answer_by=now + timedelta(seconds=window_s),
         offer_deadline=deadline,
         salt=salt,
-        nonce=encode_nonce(salt, epoch_ms(nonce_deadline), nonce_free_bytes(command_id_of(nonce_of or quote_id))),
+        nonce=encode_nonce(
+            salt, epoch_ms(nonce_deadline), nonce_free_bytes(command_id_of(nonce_of or joins or quote_id))
+        ),
         nonce_deadline=nonce_deadline,
+        nonce_opener=None if joins is None else command_id_of(joins),
         fair_rate=fair_rate,
         gross_edge=Decimal(edge),
         edge_threshold=Decimal("0.02"),
@@ -90,6 +94,7 @@ def put_demands_on_topic(desk: Desk, count: int) -> list[str]:
             amount_out=None,
             min_deadline_ms=60_000,
             router_leg=False,
+            dry=False,
             partner_id=None,
             received_at=now,
             answer_by=now,

@@ -15,10 +15,10 @@ from unrip.domain.attempt import (
 )
 from unrip.domain.command import TradeCommand
 from unrip.domain.decide import command_id_of
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
-from unrip.store.ledger import NonceEnding, OutboxEvent
+from unrip.store.ledger import ClaimOutcome, Ledger, NonceEnding, OutboxEvent
 
 ACCOUNT = "desk.near"
 EURE, BTC = "nep141:eure", "nep141:btc"
@@ -41,6 +41,7 @@ def an_offer(
     nonce: str | None = None,
     quote_hash: str | None = None,
     deadline: datetime = DEADLINE,
+    nonce_deadline: datetime = NONCE_DEADLINE,
     account: str = ACCOUNT,
 ) -> Offer:
     """The signed offer for a quote of this name; its nonce is its own unless given."""
@@ -50,14 +51,16 @@ def an_offer(
         account=account,
         pair="BTC/EURe",
         direction=Direction.BASE_IN,
+        asset_in=BTC if asset == EURE else EURE,
         asset_out=asset,
+        amount_in=Amount(1),
         amount_out=Amount(amount),
         quote_hash=quote_hash or f"hash of {name}",
         nonce=nonce or f"nonce of {name}",
         salt="252812b3",
         answer_by=T0 + timedelta(milliseconds=300),
         offer_deadline=deadline,
-        nonce_deadline=NONCE_DEADLINE,
+        nonce_deadline=nonce_deadline,
         signed_payload=f'{{"quote_id":"{name}"}}',
         correlation_id=name,
         state=AttemptState.CLAIMED,
@@ -145,9 +148,24 @@ def evidence_at(
 def an_ending(evidence: ChainEvidence, *offers: Offer, state: AttemptState | None = None) -> NonceEnding:
     """The end of the nonce that these offers share: the first one took it, if it is used."""
     ended_as = state or (AttemptState.SETTLED if evidence.nonce_used else AttemptState.LAPSED)
-    states = [ended_as, *[AttemptState.LAPSED] * (len(offers) - 1)]
+    rest = AttemptState.SPENT if ended_as is AttemptState.SPENT else AttemptState.LAPSED
+    states = [ended_as, *[rest] * (len(offers) - 1)]
     return NonceEnding(
         nonce=offers[0].nonce,
         state=ended_as,
         events=tuple(an_event(offer, each, evidence=evidence) for offer, each in zip(offers, states, strict=True)),
     )
+
+
+async def credit(ledger: Ledger, amount: int, *, height: int = 10, asset: str = EURE) -> LedgerView:
+    return await ledger.apply_reading(ACCOUNT, height=height, credited={asset: Amount(amount)}, endings=[])
+
+
+async def claim(ledger: Ledger, offer: Offer, offset: int, *, generation: int = 1) -> ClaimOutcome:
+    return await ledger.claim(
+        offer, position=at(offset), generation=generation, event=an_event(offer, AttemptState.CLAIMED)
+    )
+
+
+async def published_states(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(row.event.result.quote_id, row.event.result.state.value) for row in await ledger.unpublished(100)]

@@ -20,6 +20,7 @@ from unrip.domain.inventory import IntentInventory, PendingMovements, Reconcilia
 from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
+from unrip.domain.sharing import Sharing
 from unrip.domain.status import ControlRecord, ServiceStatus
 from unrip.domain.treasury import (
     BridgeDeposit,
@@ -75,6 +76,7 @@ def demand(quote_id: str) -> SwapDemand:
         amount_out=None,
         min_deadline_ms=30_000,
         router_leg=False,
+        dry=False,
         partner_id="partner-1",
         received_at=ago(5),
         answer_by=ago(5) + timedelta(milliseconds=300),
@@ -159,6 +161,7 @@ DESK = Desk(
     history=HistoryView(observed_at=ago(600), database_up=True, lag=2),
     ledger=LEDGER,
     uncounted={},
+    sharing=Sharing(),
 )
 
 

@@ -29,14 +29,16 @@ class AttemptState(StrEnum):
     """The relay's reply never came: unknown, which is not no."""
     SETTLED = "settled"
     LAPSED = "lapsed"
-    """Provably dead: nonce unused and salt valid at a final block after the deadline."""
+    """Provably dead: nonce unused and salt valid at a final block after the deadline, or taken by another offer."""
+    SPENT = "spent"
+    """Its nonce was used by one of the offers that shared it; which one, no evidence says."""
     DROPPED = "dropped"
     """Given up by the claiming process before the first byte; the hold went with it in the same commit."""
 
     @property
     def terminal(self) -> bool:
         """Exactly one of these ends every command."""
-        return self in {self.REJECTED, self.SETTLED, self.LAPSED, self.DROPPED}
+        return self in {self.REJECTED, self.SETTLED, self.LAPSED, self.SPENT, self.DROPPED}
 
 
 def result_id(command_id: str, state: AttemptState) -> str:
@@ -61,6 +63,10 @@ class Rejection(StrEnum):
     """The ledger cannot hold that much."""
     SUPERSEDED = "superseded"
     """Commanded by an older strategy than the newest seen."""
+    NONCE_ENDED = "nonce_ended"
+    """The offers whose nonce it would share have ended, or there never were any."""
+    SAME_OFFER = "same_offer"
+    """On a shared nonce it would be, to the last byte, the offer of another command."""
 
 
 class Drop(StrEnum):
@@ -125,7 +131,9 @@ class Offer(Value):
     account: str
     pair: str
     direction: Direction
+    asset_in: str
     asset_out: str
+    amount_in: Amount
     amount_out: Amount
     quote_hash: str
     nonce: str

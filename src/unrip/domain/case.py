@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,8 @@ from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.policy import Policy
-from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge
+from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge, spent_units
+from unrip.domain.sharing import POOLS_MAX, NonceChoice, choose_nonce
 from unrip.domain.values import AMOUNT_MAX, MONEY, Value, age_ms, epoch_ms, from_epoch_ms
 
 T = TypeVar("T")
@@ -208,3 +210,37 @@ class Case:
             return None
         asset = self.demand.asset_out
         return self.desk.spendable(asset, self.inventory.value.credited.get(asset, 0))
+
+    @cached_property
+    def own_room(self) -> int | None:
+        """What holds may still grow by before further offers share one: the asset's share, less room for the pools.
+
+        A pool holds at most an offer at the notional cap, so with room for them all holds together keep to the share.
+        """
+        asset = self.demand.asset_out
+        promised = self.desk.promised(asset)
+        if self.credited is None or promised is None or self.price is None or not self.fair_rate:
+            return None
+        largest = spent_units(
+            self.pair,
+            self.demand.direction,
+            eur=self.policy.notional_cap_eur,
+            eur_per_quote=self.price.value.eure_eur_assumption,
+            fair_rate=self.fair_rate,
+        )
+        return math.floor(self.credited * Fraction(self.policy.held_share) - POOLS_MAX * largest) - promised
+
+    @cached_property
+    def nonce(self) -> NonceChoice | None:
+        """The nonce of the offer we would make, None without one or without knowing what is held."""
+        if self.proposal is None or self.own_room is None or self.inventory is None:
+            return None
+        return choose_nonce(
+            self.demand,
+            self.desk.sharing,
+            amount_out=self.proposal.amount_out,
+            own_room=self.own_room,
+            salt=self.inventory.value.salt,
+            policy=self.policy,
+            now=self.now,
+        )

@@ -49,3 +49,12 @@ class TradeCommand(Value):
     #: The deciding strategy's take-over number.
     generation: int
     policy_hash: str
+    #: The first of the commands that share the nonce, whose id made it; None where that is this one.
+    nonce_opener: str | None = None
+    #: Who may share the nonce; None for nobody.
+    nonce_group: str | None = None
+
+    @property
+    def nonce_made_by(self) -> str:
+        """The command whose id gave the nonce its free bytes."""
+        return self.nonce_opener or self.command_id

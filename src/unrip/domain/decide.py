@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -17,6 +17,7 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
 from unrip.domain.guards import ask_all
 from unrip.domain.pricing import implied_rate
+from unrip.domain.sharing import NonceChoice, group_deadline
 from unrip.domain.values import Amount, Delta, Value, decimal_of, derived_id, epoch_ms
 
 #: Writes the venue's nonce from salt (8 hex digits), deadline (milliseconds since 1970) and its 15 free bytes.
@@ -36,7 +37,7 @@ def command_id_of(quote_id: str) -> str:
 
 
 def nonce_free_bytes(command_id: str) -> bytes:
-    """The 15 free bytes of a command's nonce: a pure function of its id.
+    """The 15 free bytes of a nonce: a pure function of the id of the command that opens it.
 
     So a second executor, even on another database, signs with the same nonce, and the chain itself refuses a second
     use (blueprint, section 5).
@@ -91,11 +92,12 @@ def _rate(case: Case) -> Decimal | None:
 
 def _command(case: Case, decision_id: str, account: str, encode_nonce: NonceEncoder) -> TradeCommand:
     """The command of an accepted case: every part is known there, or a guard would have refused."""
-    proposal, snapshot, fair_rate = case.proposal, case.inventory, case.fair_rate
-    if proposal is None or snapshot is None or fair_rate is None:
-        raise AssertionError("an accepted case has a proposal, a snapshot and a fair rate")
+    proposal, snapshot, fair_rate, choice = case.proposal, case.inventory, case.fair_rate, case.nonce
+    if proposal is None or snapshot is None or fair_rate is None or choice is None:
+        raise AssertionError("an accepted case has a proposal, a snapshot, a fair rate and a nonce")
     command_id = command_id_of(case.demand.quote_id)
-    nonce_deadline = case.offer_deadline + timedelta(milliseconds=case.policy.nonce_life_ms)
+    opener = choice.joined.opener if choice.joined else None
+    nonce_deadline = _nonce_deadline(case, choice)
     salt = snapshot.value.salt
     return TradeCommand(
         command_id=command_id,
@@ -112,8 +114,10 @@ def _command(case: Case, decision_id: str, account: str, encode_nonce: NonceEnco
         answer_by=case.demand.answer_by,
         offer_deadline=case.offer_deadline,
         salt=salt,
-        nonce=encode_nonce(salt, epoch_ms(nonce_deadline), nonce_free_bytes(command_id)),
+        nonce=encode_nonce(salt, epoch_ms(nonce_deadline), nonce_free_bytes(opener or command_id)),
         nonce_deadline=nonce_deadline,
+        nonce_opener=opener,
+        nonce_group=choice.group,
         fair_rate=fair_rate,
         gross_edge=decimal_of(case.gross_edge or Fraction(0)),
         edge_threshold=case.edge_threshold,
@@ -124,3 +128,10 @@ def _command(case: Case, decision_id: str, account: str, encode_nonce: NonceEnco
         generation=case.desk.generation,
         policy_hash=case.policy.hash,
     )
+
+
+def _nonce_deadline(case: Case, choice: NonceChoice) -> datetime:
+    """A nonce that others may join is made whole for all of them (blueprint, section 5)."""
+    if choice.group is not None:
+        return group_deadline(case.now, case.policy)
+    return case.offer_deadline + timedelta(milliseconds=case.policy.nonce_life_ms)

@@ -37,6 +37,8 @@ class SwapDemand(Value):
     received_at: datetime
     #: The last instant at which an answer is sure to be in time.
     answer_by: datetime
+    #: Only the price is asked for, says the relay; an answer binds us all the same.
+    dry: bool = False
 
 
 def answer_by(*, received_at: datetime, min_wait_ms: int | None, max_wait_ms: int | None, router_leg: bool) -> datetime:

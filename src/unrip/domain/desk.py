@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from unrip.domain.pairs import Direction
+from unrip.domain.sharing import Sharing
 from unrip.domain.values import Amount, Value
 
 
@@ -63,13 +64,21 @@ class Desk(Value):
     ledger: LedgerView | None
     #: Spent by own commands that the ledger has not handled yet, per asset.
     uncounted: dict[str, Amount]
+    #: The live nonces that the offer decided about could join.
+    sharing: Sharing = Sharing()
+
+    def promised(self, asset_id: str) -> int | None:
+        """Held by live offers and by own commands that the ledger has not handled yet; None while it is unknown."""
+        if self.ledger is None:
+            return None
+        return self.ledger.held.get(asset_id, 0) + self.uncounted.get(asset_id, 0)
 
     def spendable(self, asset_id: str, snapshot_credited: int) -> int | None:
         """Credited minus promised, None while the ledger is unknown.
 
         The smaller of the two credited readings counts: whichever is older errs on the safe side (section 7).
         """
-        if self.ledger is None:
+        promised = self.promised(asset_id)
+        if self.ledger is None or promised is None:
             return None
-        credited = min(snapshot_credited, self.ledger.credited.get(asset_id, Amount(0)))
-        return credited - self.ledger.held.get(asset_id, 0) - self.uncounted.get(asset_id, 0)
+        return min(snapshot_credited, self.ledger.credited.get(asset_id, Amount(0))) - promised

@@ -180,7 +180,9 @@ def inventory_sufficient(case: Case) -> Verdict:
 
 
 def inventory_free(case: Case) -> Verdict:
-    return _at_least("spendable", case.spendable, case.proposal.amount_out if case.proposal else case.demand.amount_out)
+    """What is not held covers what the offer would add to the hold of its nonce: nothing more than that is promised."""
+    required = case.nonce.growth if case.nonce else case.demand.amount_out
+    return _at_least("spendable", case.spendable, required)
 
 
 def edge_sufficient(case: Case) -> Verdict:

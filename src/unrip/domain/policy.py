@@ -54,6 +54,10 @@ class Policy(Value):
     deadline_max_ms: int = 60_000
     #: A nonce outlives its offer by this, so that "unused" can still be read from the chain.
     nonce_life_ms: int = 86_400_000
+    #: Once live offers hold this share of an asset, all further ones that spend it share one nonce and hold.
+    held_share: Decimal = Decimal("0.5")
+    #: A nonce that offers share is joined for at most this long.
+    sharing_bucket_ms: int = 600_000
     #: Router legs need the machine beside the relay; they are refused by name unless this is set.
     answer_router_legs: bool = False
     #: What no run-time change may exceed or undercut; the executor checks every command against them.

@@ -68,6 +68,16 @@ def implied_rate(pair: Pair, direction: Direction, proposal: Proposal) -> Fracti
     return Fraction(quote, base) / Fraction(10) ** (pair.quote.decimals - pair.base.decimals)
 
 
+def spent_units(
+    pair: Pair, direction: Direction, *, eur: Decimal, eur_per_quote: Decimal, fair_rate: Decimal
+) -> Fraction:
+    """How many smallest units of what we spend are worth so many EUR at the fair rate."""
+    quote_units: Fraction = Fraction(eur) / Fraction(eur_per_quote) * 10**pair.quote.decimals
+    if direction is Direction.BASE_IN:
+        return quote_units
+    return quote_units * fair_in_per_out(pair, Direction.BASE_IN, fair_rate)
+
+
 def notional_eur(
     pair: Pair, direction: Direction, *, fair_rate: Decimal, eur_per_quote: Decimal, proposal: Proposal
 ) -> Fraction:

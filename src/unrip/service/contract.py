@@ -57,6 +57,10 @@ class Logic(Protocol):
         """Named reasons why the service cannot do its job now; empty when it can."""
         ...
 
+    def health_failures(self) -> list[str]:
+        """Named faults of what the service keeps, beside the dependencies that the frame knows of."""
+        return []
+
     def vitals(self, now: datetime) -> Vitals:
         """What the next beat says."""
         del now

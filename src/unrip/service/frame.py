@@ -268,8 +268,8 @@ class Frame:
     # --- the control surface ---------------------------------------------------------------------------------------
 
     def health_failures(self) -> list[str]:
-        """Hard dependencies that are away."""
-        return self._dependencies.health_failures()
+        """Hard dependencies that are away, and faults that the logic has found."""
+        return [*self._dependencies.health_failures(), *self._wiring.logic.health_failures()]
 
     def not_ready(self) -> list[str]:
         """Named reasons why the service cannot do its job."""

@@ -49,6 +49,10 @@ class ClaimKind(StrEnum):
     """Credited less held does not cover it: recorded as rejected instead."""
     SUPERSEDED = "superseded"
     """An older strategy commanded it than an earlier claim: recorded as rejected instead."""
+    NONCE_ENDED = "nonce_ended"
+    """The nonce that it would share was used or is dead: recorded as rejected instead."""
+    SAME_OFFER = "same_offer"
+    """Its signed offer is another command's already: recorded as rejected instead."""
 
 
 class ClaimOutcome(Value):
@@ -61,7 +65,8 @@ class ClaimOutcome(Value):
 class NonceEnding(Value):
     """A nonce that a final block has ended, with one result for each of its open offers.
 
-    Each result carries the evidence. `settled`: one of its offers took it. `lapsed`: provably dead.
+    Each result carries the evidence. `settled`: one of its offers took it, and the others end as `lapsed`. `spent`: one
+    of them took it, nobody knows which. `lapsed`: provably dead.
     """
 
     nonce: str
@@ -121,7 +126,7 @@ class Ledger(Protocol):
         ...
 
     async def drop(self, event: OutboxEvent) -> LedgerView:
-        """End an attempt of which no byte has left, its hold with it unless other open offers share the nonce.
+        """End an attempt of which no byte has left, and its part of the hold with it.
 
         Only the process that claimed it may say so, and only before it noted `sent`.
         """
@@ -132,8 +137,8 @@ class Ledger(Protocol):
     ) -> LedgerView:
         """Take over the balances of a final block, if it is a newer one, and release what it justifies.
 
-        Refused whole: an ending whose evidence is newer than the ledger or does not prove it, or that leaves an open
-        offer of its nonce without a result.
+        Refused whole: an ending whose evidence is newer than the ledger or does not prove it, or whose results are not
+        one for each open offer of its nonce.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 import msgspec
 
@@ -90,6 +91,12 @@ class _Account:
         if here is None or here.topic_id != to.topic_id or here.next_offset < to.next_offset:
             self.position = to
 
+    def shrink(self, nonce: str, rest: Sequence[Offer]) -> None:
+        """Hold no more than the offers that are left."""
+        hold, largest = self.holds[nonce], max(offer.amount_out for offer in rest)
+        self.assets[hold.asset].held -= hold.amount - largest
+        hold.amount, hold.last_deadline = largest, max(offer.offer_deadline for offer in rest)
+
     def release(self, nonce: str, ended_as: AttemptState) -> None:
         hold = self.holds[nonce]
         hold.ended_as = ended_as
@@ -102,8 +109,11 @@ class MemoryLedger:
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
-        self._outbox: list[OutboxRow] = []
-        self._published: set[int] = set()
+        #: Results that wait to be published, by their number.
+        self._outbox: dict[int, OutboxRow] = {}
+        #: Ids of all results ever written, and hashes of all offers ever claimed.
+        self._written: set[str] = set()
+        self._signed: set[str] = set()
 
     async def load(self, account: str) -> LedgerState:
         """Everything a start needs."""
@@ -127,13 +137,16 @@ class MemoryLedger:
         if offer.command_id in book.attempts:
             book.advance(position)
             return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())
-        refusal = _refusal(book, offer, generation)
+        refusal = _refusal(book, offer, generation, self._signed)
         if refusal is not None:
             kind, numbers = refusal
             self._reject(book, offer.command_id, generation, position, _with_reason(event, kind, numbers))
             return ClaimOutcome(kind=kind, view=book.view())
-        self._require_usable(book, offer)
+        hold = book.holds.get(offer.nonce)
+        if hold is not None and hold.asset != offer.asset_out:
+            raise StoreRefused(f"nonce {offer.nonce} of command {offer.command_id} holds another asset")
         _grow_hold(book, offer)
+        self._signed.add(offer.quote_hash)
         book.attempts[offer.command_id] = _Attempt(
             state=AttemptState.CLAIMED, generation=generation, claimed_at=self._clock(), offer=offer
         )
@@ -172,10 +185,8 @@ class MemoryLedger:
         if attempt.state is not AttemptState.CLAIMED:
             raise StoreRefused(f"command {result.command_id} was sent: only the chain may end it")
         attempt.state = AttemptState.DROPPED
-        if sharing := book.open_on(attempt.offer.nonce):
-            book.holds[attempt.offer.nonce].last_deadline = max(
-                each.offer.offer_deadline for each in sharing if each.offer is not None
-            )
+        if rest := [each.offer for each in book.open_on(attempt.offer.nonce) if each.offer is not None]:
+            book.shrink(attempt.offer.nonce, rest)
         else:
             book.release(attempt.offer.nonce, AttemptState.DROPPED)
         self._write(event)
@@ -195,9 +206,7 @@ class MemoryLedger:
                 asset.credited, asset.height = amount, height
         for ending in fresh:
             for event in ending.events:
-                attempt = book.attempts[event.result.command_id]
-                if attempt.open:
-                    attempt.state = event.result.state
+                book.attempts[event.result.command_id].state = event.result.state
             book.release(ending.nonce, ending.state)
             for event in ending.events:
                 self._write(event)
@@ -210,11 +219,12 @@ class MemoryLedger:
 
     async def unpublished(self, limit: int) -> list[OutboxRow]:
         """Results that wait to be published, oldest first."""
-        return [row for row in self._outbox if row.seq not in self._published][:limit]
+        return list(islice(self._outbox.values(), limit))
 
     async def mark_published(self, seqs: Sequence[int]) -> None:
         """These have reached Kafka."""
-        self._published.update(seqs)
+        for seq in seqs:
+            self._outbox.pop(seq, None)
 
     async def check_held(self) -> list[HeldDifference]:
         """Recompute what is held from the open holds."""
@@ -247,20 +257,13 @@ class MemoryLedger:
 
     def _write(self, event: OutboxEvent) -> None:
         """The same state again is the same row."""
-        if any(row.event.event_id == event.event_id for row in self._outbox):
+        if event.event_id in self._written:
             return
+        self._written.add(event.event_id)
         view = self._book(event.result.account).view()
         result = msgspec.structs.replace(event.result, ledger=view)
-        self._outbox.append(OutboxRow(seq=len(self._outbox) + 1, event=msgspec.structs.replace(event, result=result)))
-
-    def _require_usable(self, book: _Account, offer: Offer) -> None:
-        hold = book.holds.get(offer.nonce)
-        spent = hold is not None and hold.ended_as not in {None, AttemptState.DROPPED}
-        if hold is not None and (spent or hold.asset != offer.asset_out):
-            raise StoreRefused(f"nonce {offer.nonce} of command {offer.command_id} has ended or holds another asset")
-        offers = (a.offer for other in self._accounts.values() for a in other.attempts.values() if a.offer is not None)
-        if any(other.quote_hash == offer.quote_hash for other in offers):
-            raise StoreRefused(f"the offer of command {offer.command_id} is another command's")
+        seq = len(self._written)
+        self._outbox[seq] = OutboxRow(seq=seq, event=msgspec.structs.replace(event, result=result))
 
     @staticmethod
     def _require_proof(book: _Account, ending: NonceEnding, height: int, credited: dict[str, Amount]) -> None:
@@ -271,17 +274,23 @@ class MemoryLedger:
             raise StoreRefused(f"the ledger is older than the evidence that nonce {ending.nonce} has ended")
         if not _proves(ending.state, evidence, hold):
             raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
-        told = {event.result.command_id for event in ending.events}
-        if foreign := told - {key for key, a in book.attempts.items() if a.offer and a.offer.nonce == ending.nonce}:
-            raise StoreRefused(f"nonce {ending.nonce} carried no offer of command {min(foreign)}")
-        if any(a.offer is not None and a.offer.command_id not in told for a in book.open_on(ending.nonce)):
-            raise StoreRefused(f"nonce {ending.nonce} has open offers whose end is not told")
+        if not _fit(ending):
+            raise StoreRefused(f"the offers of nonce {ending.nonce} cannot end like this")
+        told = sorted(event.result.command_id for event in ending.events)
+        if told != sorted(a.offer.command_id for a in book.open_on(ending.nonce) if a.offer is not None):
+            raise StoreRefused(f"nonce {ending.nonce} has other open offers than those whose end is told")
 
 
-def _refusal(book: _Account, offer: Offer, generation: int) -> tuple[ClaimKind, dict[str, str]] | None:
+def _refusal(
+    book: _Account, offer: Offer, generation: int, signed: set[str]
+) -> tuple[ClaimKind, dict[str, str]] | None:
     newest = book.newest_generation()
     if generation < newest:
         return ClaimKind.SUPERSEDED, {"generation": str(generation), "newest_generation": str(newest)}
+    if (hold := book.holds.get(offer.nonce)) and hold.ended_as not in {None, AttemptState.DROPPED}:
+        return ClaimKind.NONCE_ENDED, {}
+    if offer.quote_hash in signed:
+        return ClaimKind.SAME_OFFER, {}
     asset = book.assets.get(offer.asset_out, _Asset(credited=0, height=0))
     required = _growth(book, offer)
     if offer.asset_out not in book.assets or asset.credited - asset.held < required:
@@ -319,11 +328,18 @@ def _still_open(book: _Account, ending: NonceEnding) -> bool:
 
 
 def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold) -> bool:
-    """Settled: the nonce is used. Lapsed: unused and the salt valid, after the offers' life, before the nonce's end."""
-    if state is AttemptState.SETTLED:
+    """Settled or spent: the nonce is used. Lapsed: unused, the salt valid, after the offers' life, before its end."""
+    if state in {AttemptState.SETTLED, AttemptState.SPENT}:
         return evidence.nonce_used
     in_time = hold.last_deadline < evidence.block_time <= hold.nonce_deadline
     return state is AttemptState.LAPSED and not evidence.nonce_used and evidence.salt_valid and in_time
+
+
+def _fit(ending: NonceEnding) -> bool:
+    """A nonce is used once: of the offers of a settled one, one settled and the others can do so no more."""
+    rest = AttemptState.LAPSED if ending.state is AttemptState.SETTLED else ending.state
+    states = sorted(event.result.state for event in ending.events)
+    return states == sorted([ending.state, *[rest] * (len(states) - 1)])
 
 
 def _with_reason(claimed: OutboxEvent, kind: ClaimKind, numbers: dict[str, str]) -> OutboxEvent:

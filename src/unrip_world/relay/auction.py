@@ -28,6 +28,8 @@ class QuoteRequest:
     min_wait_ms: int | None = None
     max_wait_ms: int | None = None
     protocol_fee_included: bool | None = None
+    #: Only the price is asked for (protocol: message bus, section 5).
+    dry: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def event(self) -> dict[str, Any]:
@@ -42,6 +44,7 @@ class QuoteRequest:
             "min_wait_ms": self.min_wait_ms,
             "max_wait_ms": self.max_wait_ms,
             "protocol_fee_included": self.protocol_fee_included,
+            "trusted_metadata": {"quote_request_data": {"dry": True}} if self.dry else None,
         }
         return {name: value for name, value in fields.items() if value is not None}
 

@@ -61,6 +61,7 @@ class Ask:
     max_wait_ms: int | None = None
     protocol_fee_included: bool | None = None
     partner_id: str | None = None
+    dry: bool = False
 
     def request(self, *, quote_id: str, fee_pips: int) -> QuoteRequest:
         """Give the published form: the fixed amount as the solver must sign it, after or before the fee."""
@@ -75,6 +76,7 @@ class Ask:
             min_wait_ms=self.min_wait_ms,
             max_wait_ms=self.max_wait_ms,
             protocol_fee_included=self.protocol_fee_included,
+            dry=self.dry,
             metadata={} if self.partner_id is None else {"partner_id": self.partner_id},
         )
 

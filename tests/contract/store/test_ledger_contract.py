@@ -1,10 +1,7 @@
 """What every ledger promises; run against PostgreSQL and against its twin."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -21,64 +18,18 @@ from support.ledgers import (
     an_event,
     an_offer,
     at,
+    claim,
+    credit,
     evidence_at,
+    published_states,
 )
-from support.servers import Servers
-from unrip.domain.attempt import AttemptState, Offer, Rejection, VenueReply
+from unrip.domain.attempt import AttemptState, Rejection, VenueReply
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
-from unrip.store.ledger import ClaimKind, ClaimOutcome, Ledger
-from unrip.store.memory_ledger import MemoryLedger
-from unrip.store.migrate import apply
-from unrip.store.postgres_ledger import PostgresLedger
+from unrip.store.ledger import ClaimKind, Ledger
 
 U128_MAX = 2**128 - 1
-
-
-@pytest.fixture(scope="module")
-def database(servers: Servers) -> str:
-    url = servers.create_database("ledger_contract")
-    asyncio.run(apply(url))
-    return url
-
-
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.servers)])
-def url(request: pytest.FixtureRequest) -> str | None:
-    """Of the database; None for the twin."""
-    return request.getfixturevalue("database") if request.param == "postgres" else None
-
-
-@pytest.fixture
-async def ledger(url: str | None) -> AsyncIterator[Ledger]:
-    if url is None:
-        yield MemoryLedger(clock=lambda: datetime.now(UTC))
-        return
-    await empty(url)
-    ledger = PostgresLedger(url)
-    yield ledger
-    assert await ledger.check_held() == []
-    await ledger.close()
-
-
-async def empty(url: str) -> None:
-    connection = await asyncpg.connect(url, timeout=5)
-    await connection.execute("TRUNCATE ledger.inventory, ledger.hold, ledger.attempt, ledger.outbox, ledger.position")
-    await connection.close()
-
-
-async def credit(ledger: Ledger, amount: int, *, height: int = 10, asset: str = EURE) -> LedgerView:
-    return await ledger.apply_reading(ACCOUNT, height=height, credited={asset: Amount(amount)}, endings=[])
-
-
-async def claim(ledger: Ledger, offer: Offer, offset: int, *, generation: int = 1) -> ClaimOutcome:
-    return await ledger.claim(
-        offer, position=at(offset), generation=generation, event=an_event(offer, AttemptState.CLAIMED)
-    )
-
-
-async def published_states(ledger: Ledger) -> list[tuple[str, str]]:
-    return [(row.event.result.quote_id, row.event.result.state.value) for row in await ledger.unpublished(100)]
 
 
 async def test_an_empty_ledger_says_so(ledger: Ledger) -> None:
@@ -189,28 +140,6 @@ async def test_the_position_never_goes_back_but_follows_a_new_topic(ledger: Ledg
     assert outcome.view.position == other
 
 
-async def test_offers_of_one_nonce_share_the_largest_hold(ledger: Ledger) -> None:
-    await credit(ledger, 100)
-    small, large, between = (
-        an_offer("small", amount=30, nonce="shared"),
-        an_offer("large", amount=80, nonce="shared", deadline=DEADLINE + timedelta(minutes=1)),
-        an_offer("between", amount=50, nonce="shared"),
-    )
-    held = [(await claim(ledger, offer, n)).view.held[EURE] for n, offer in enumerate((small, large, between))]
-    assert held == [30, 80, 80]
-    assert (await claim(ledger, an_offer("other", amount=21), 3)).kind is ClaimKind.INSUFFICIENT_INVENTORY
-    # Unused after the first deadline proves nothing while another offer of the nonce still lives.
-    too_early = an_ending(evidence_at(11, used=False), large, small, between)
-    with pytest.raises(StoreRefused):
-        await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(100)}, endings=[too_early])
-    late = evidence_at(12, used=False, block_time=DEADLINE + timedelta(minutes=2))
-    view = await ledger.apply_reading(
-        ACCOUNT, height=12, credited={EURE: Amount(100)}, endings=[an_ending(late, large, small, between)]
-    )
-    assert view.held == {EURE: 0}
-    assert (await ledger.load(ACCOUNT)).open_offers == ()
-
-
 async def test_states_move_forward_and_each_is_told_once(ledger: Ledger) -> None:
     await credit(ledger, 100)
     offer = an_offer("one")
@@ -252,7 +181,7 @@ async def test_an_end_is_no_note(ledger: Ledger) -> None:
     await credit(ledger, 100)
     offer = an_offer("one")
     await claim(ledger, offer, 0)
-    for state in (AttemptState.SETTLED, AttemptState.LAPSED, AttemptState.DROPPED, AttemptState.REJECTED):
+    for state in (state for state in AttemptState if state.terminal):
         with pytest.raises(StoreRefused):
             await ledger.note(an_event(offer, state))
 
@@ -289,23 +218,6 @@ async def test_what_was_sent_cannot_be_dropped(ledger: Ledger) -> None:
     assert (await ledger.load(ACCOUNT)).view.held == {EURE: 30}
 
 
-async def test_dropping_one_of_several_offers_keeps_their_hold(ledger: Ledger) -> None:
-    await credit(ledger, 100)
-    one, two = an_offer("one", nonce="shared"), an_offer("two", nonce="shared")
-    await claim(ledger, one, 0)
-    await claim(ledger, two, 1)
-    assert (await ledger.drop(an_event(one, AttemptState.DROPPED))).held == {EURE: 30}
-    assert (await ledger.drop(an_event(two, AttemptState.DROPPED))).held == {EURE: 0}
-
-
-async def test_a_dropped_nonce_was_seen_by_nobody_and_may_be_held_again(ledger: Ledger) -> None:
-    await credit(ledger, 100)
-    one, two = an_offer("one", amount=90, nonce="shared"), an_offer("two", amount=20, nonce="shared")
-    await claim(ledger, one, 0)
-    await ledger.drop(an_event(one, AttemptState.DROPPED))
-    assert (await claim(ledger, two, 1)).view.held == {EURE: 20}
-
-
 async def test_a_settlement_takes_the_balance_and_frees_the_hold_at_once(ledger: Ledger) -> None:
     await credit(ledger, 100)
     offer = an_offer("one")
@@ -322,57 +234,12 @@ async def test_a_settlement_takes_the_balance_and_frees_the_hold_at_once(ledger:
     assert (result.ledger, result.evidence) == (view, evidence_at(11, used=True))
 
 
-async def test_one_of_several_offers_settles_and_all_end(ledger: Ledger) -> None:
-    await credit(ledger, 100)
-    one, two = an_offer("one", nonce="shared"), an_offer("two", nonce="shared")
-    await claim(ledger, one, 0)
-    await claim(ledger, two, 1)
-    partial = an_ending(evidence_at(11, used=True), two)
-    with pytest.raises(StoreRefused):
-        await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[partial])
-    assert (await ledger.load(ACCOUNT)).view.credited == {EURE: 100}, "a refused reading changes nothing"
-    whole = an_ending(evidence_at(11, used=True), two, one)
-    view = await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[whole])
-    assert (view.credited, view.held) == ({EURE: 70}, {EURE: 0})
-    assert (await published_states(ledger))[2:] == [("two", "settled"), ("one", "lapsed")]
-
-
-async def test_an_end_tells_only_of_offers_that_carried_the_nonce(ledger: Ledger) -> None:
-    await credit(ledger, 100)
-    offer, other = an_offer("one"), an_offer("two")
-    await claim(ledger, offer, 0)
-    await claim(ledger, other, 1)
-    for foreign in (other, an_offer("never claimed")):
-        ending = an_ending(evidence_at(11, used=True), offer, foreign)
-        with pytest.raises(StoreRefused):
-            await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[ending])
-    assert (await ledger.load(ACCOUNT)).view.held == {EURE: 60}
-
-
-async def test_a_used_nonce_is_never_held_again(ledger: Ledger) -> None:
-    await credit(ledger, 100)
-    offer = an_offer("one")
-    await claim(ledger, offer, 0)
-    await ledger.apply_reading(
-        ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[an_ending(evidence_at(11, used=True), offer)]
-    )
-    with pytest.raises(StoreRefused):
-        await claim(ledger, an_offer("two", nonce=offer.nonce), 1)
-
-
-async def test_a_nonce_holds_one_asset(ledger: Ledger) -> None:
-    await credit(ledger, 100)
-    await credit(ledger, 100, asset=BTC)
-    await claim(ledger, an_offer("one", nonce="shared"), 0)
-    with pytest.raises(StoreRefused):
-        await claim(ledger, an_offer("two", nonce="shared", asset=BTC), 1)
-
-
 async def test_one_signed_offer_belongs_to_one_command(ledger: Ledger) -> None:
     await credit(ledger, 100)
     await claim(ledger, an_offer("one", quote_hash="same"), 0)
-    with pytest.raises(StoreRefused):
-        await claim(ledger, an_offer("two", quote_hash="same"), 1)
+    assert (await claim(ledger, an_offer("two", quote_hash="same"), 1)).kind is ClaimKind.SAME_OFFER
+    result = (await ledger.unpublished(10))[-1].event.result
+    assert (result.state, result.reason, result.numbers) == (AttemptState.REJECTED, Rejection.SAME_OFFER, {})
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -75,13 +76,14 @@ def dropping(name: str) -> Call:
     return lambda ledger: ledger.drop(an_event(an_offer(name), AttemptState.DROPPED))
 
 
-def reading(height: int, eure: int, btc: int | None, ends: list[tuple[object, list[Offer]]]) -> Call:
+def reading(height: int, eure: int, btc: int | None, ends: list[Any]) -> Call:
     credited = {EURE: Amount(eure)} | ({} if btc is None else {BTC: Amount(btc)})
-    endings = [an_ending(evidence, *offers) for evidence, offers in ends]  # type: ignore[arg-type]
+    endings = [an_ending(evidence, *offers, state=state) for evidence, offers, state in ends]
     return lambda ledger: ledger.apply_reading(ACCOUNT, height=height, credited=credited, endings=endings)
 
 
-ENDS = st.lists(st.tuples(EVIDENCE, st.lists(OFFERS, min_size=1, max_size=2)), max_size=1)
+ENDED_AS = st.sampled_from([None, None, None, AttemptState.SPENT])
+ENDS = st.lists(st.tuples(EVIDENCE, st.lists(OFFERS, min_size=1, max_size=2), ENDED_AS), max_size=1)
 CALLS = st.one_of(
     st.builds(claiming, OFFERS, st.integers(0, 9), st.integers(1, 2)),
     st.builds(claiming, OFFERS, st.integers(0, 9), st.just(2)),

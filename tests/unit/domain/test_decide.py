@@ -31,6 +31,7 @@ from support.cases import (
     a_kraken,
     a_peg,
     a_price,
+    a_shared_nonce,
     a_view,
     ago,
     an_inventory,
@@ -46,6 +47,7 @@ from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
 from unrip.domain.pricing import Proposal, gross_edge
+from unrip.domain.sharing import Sharing
 from unrip.domain.values import Amount, decimal_of
 from unrip.messages.envelope import decode, encode
 from unrip.venues.near_intents.nonces import decode_nonce, encode_nonce
@@ -68,7 +70,11 @@ def cases(draw: st.DrawFn) -> Case:
         amount_out=None if exact_in else amount,
         min_deadline_ms=draw(st.integers(min_value=1, max_value=70_000)),
         answer_by=NOW + timedelta(microseconds=draw(st.integers(min_value=-1_000, max_value=3_000_000))),
+        partner_id=draw(st.sampled_from([None, "partner"])),
+        dry=draw(st.booleans()),
     )
+    live = [a_shared_nonce(), a_shared_nonce(amount=Amount(1)), a_shared_nonce(salt="00000000")]
+    shared = st.sampled_from([None, *live])
     rate = draw(st.decimals(min_value=Decimal(20_000), max_value=Decimal(200_000), places=1))
     price = a_price(
         fair_rate=draw(st.sampled_from([rate, None])),
@@ -83,6 +89,7 @@ def cases(draw: st.DrawFn) -> Case:
         armed=draw(st.sampled_from([BOTH, (Direction.BASE_IN,), ()])),
         paused=draw(st.booleans()),
         ledger=draw(st.sampled_from([None, a_view(), a_view(held={EURE.asset_id: Amount(4_990 * 10**18)})])),
+        sharing=Sharing(alike=draw(shared), pool=draw(shared)),
     )
     return a_case(
         demand=demand,

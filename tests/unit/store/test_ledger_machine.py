@@ -23,6 +23,8 @@ from unrip.store.ledger import ClaimKind, NonceEnding
 from unrip.store.memory_ledger import MemoryLedger
 
 T = TypeVar("T")
+#: All nonces end then, and the contract forgets which of them were used.
+NONCES_END = T0 + timedelta(seconds=90)
 OPEN_STATES = [AttemptState.SENT, AttemptState.UNANSWERED, AttemptState.ACCEPTED, AttemptState.REFUSED]
 
 
@@ -50,12 +52,16 @@ class Chain:
     blocks: list[Block] = field(default_factory=list)
     balance: int = 0
     used: set[str] = field(default_factory=set)
+    #: Also those that the contract has forgotten.
+    ever_used: set[str] = field(default_factory=set)
     now: datetime = T0
 
     def final(self) -> Block:
         return self.blocks[-1]
 
     def make_block(self) -> None:
+        if self.now > NONCES_END:
+            self.used.clear()
         self.blocks.append(Block(len(self.blocks) + 1, self.now, self.balance, frozenset(self.used)))
 
 
@@ -68,6 +74,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.open: dict[str, Offer] = {}
         self.outside: dict[str, Offer] = {}
         self.sent: set[str] = set()
+        #: Nonces that carried an offer, and those that a block has ended.
+        self.nonces: set[str] = set()
+        self.ended: set[str] = set()
         self.handled = 0
         self.newest_read: Block | None = None
 
@@ -79,16 +88,30 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # --- the executor ---
 
-    @rule(amount=st.integers(1, 90), share=st.booleans(), life_s=st.integers(1, 40), deliver_twice=st.booleans())
-    def claim(self, amount: int, share: bool, life_s: int, deliver_twice: bool) -> None:
+    @precondition(lambda self: self.chain.now + timedelta(seconds=40) < NONCES_END)
+    @rule(
+        data=st.data(),
+        amount=st.integers(1, 90),
+        share=st.booleans(),
+        life_s=st.integers(1, 40),
+        deliver_twice=st.booleans(),
+    )
+    def claim(self, data: st.DataObject, amount: int, share: bool, life_s: int, deliver_twice: bool) -> None:
+        """A new offer, perhaps on a nonce that carries others, or that has ended already."""
         self.handled += 1
         name = f"quote {self.handled}"
-        nonce = next((offer.nonce for offer in self.open.values()), None) if share else None
-        offer = an_offer(name, amount=amount, nonce=nonce, deadline=self.chain.now + timedelta(seconds=life_s))
+        nonce = data.draw(st.sampled_from(sorted(self.nonces))) if share and self.nonces else None
+        deadline = self.chain.now + timedelta(seconds=life_s)
+        offer = an_offer(name, amount=amount, nonce=nonce, deadline=deadline, nonce_deadline=NONCES_END)
         event = an_event(offer, AttemptState.CLAIMED)
+        before = done(self.ledger.load(ACCOUNT)).view.held.get(EURE, 0)
         outcome = done(self.ledger.claim(offer, position=at(self.handled), generation=1, event=event))
+        assert (outcome.kind is ClaimKind.NONCE_ENDED) == (offer.nonce in self.ended)
         if outcome.kind is ClaimKind.CLAIMED:
+            largest = max((o.amount_out for o in self.open.values() if o.nonce == offer.nonce), default=0)
+            assert outcome.view.held[EURE] == before + max(0, amount - largest), "only what the hold grows by"
             self.open[offer.command_id] = self.outside[offer.command_id] = offer
+            self.nonces.add(offer.nonce)
         if deliver_twice:
             again = done(self.ledger.claim(offer, position=at(self.handled), generation=1, event=event))
             assert (again.kind, again.view.held) == (ClaimKind.DUPLICATE, outcome.view.held)
@@ -112,7 +135,7 @@ class LedgerMachine(RuleBasedStateMachine):
             except StoreRefused:
                 return
             raise AssertionError("an offer that was sent was dropped")
-        if offer.nonce in self.chain.used:
+        if offer.nonce in self.chain.ever_used:
             return  # somebody has the bytes, so the process that claimed it knows that they left
         done(self.ledger.drop(event))
         del self.open[offer.command_id], self.outside[offer.command_id]
@@ -124,6 +147,22 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def read_an_older_block(self, data: st.DataObject) -> None:
         self.apply(data.draw(st.sampled_from(self.chain.blocks)), data)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def a_careless_reading(self, data: st.DataObject) -> None:
+        """Any block, and its word about a nonce taken for an end: the ledger ends only what is truly over."""
+        block = data.draw(st.sampled_from(self.chain.blocks))
+        nonce = data.draw(st.sampled_from(sorted({offer.nonce for offer in self.open.values()})))
+        offers = [offer for offer in self.open.values() if offer.nonce == nonce]
+        ending = an_ending(self.evidence(nonce, block), *offers)
+        try:
+            self.write(block, [ending])
+        except StoreRefused:
+            return
+        used = nonce in self.chain.ever_used
+        assert used or self.chain.now > max(offer.offer_deadline for offer in offers), "it could still be taken"
+        assert (ending.state is AttemptState.SETTLED) == used
 
     @rule()
     def restart(self) -> None:
@@ -138,11 +177,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_taker_settles(self, data: st.DataObject) -> None:
         """Whoever has the bytes may use them, also after the relay refused them."""
         offer = self.pick(data, self.outside)
-        if offer.nonce in self.chain.used or self.chain.now > offer.offer_deadline:
+        if offer.nonce in self.chain.ever_used or self.chain.now > offer.offer_deadline:
             return
         assert self.chain.balance >= offer.amount_out, "a taker found less than we promised"
         self.chain.balance -= offer.amount_out
         self.chain.used.add(offer.nonce)
+        self.chain.ever_used.add(offer.nonce)
 
     @rule(amount=st.integers(1, 50))
     def a_gift(self, amount: int) -> None:
@@ -151,6 +191,12 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(seconds=st.integers(0, 30))
     def time_passes(self, seconds: int) -> None:
         self.chain.now += timedelta(seconds=seconds)
+
+    @rule()
+    def a_block_after_everything(self) -> None:
+        """By its time no offer can be taken any more, and the contract has forgotten what was used."""
+        self.chain.now = max(self.chain.now, NONCES_END + timedelta(seconds=1))
+        self.chain.make_block()
 
     @rule()
     def a_block(self) -> None:
@@ -165,8 +211,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for offer in self.open.values():
             by_nonce[offer.nonce] = max(offer.amount_out, by_nonce.get(offer.nonce, 0))
         held = done(self.ledger.load(ACCOUNT)).view.held.get(EURE, 0)
-        assert held >= sum(by_nonce.values())
-        assert held == 0 or self.open
+        assert held == sum(by_nonce.values())
 
     @invariant()
     def every_attempt_is_told_once_per_state(self) -> None:
@@ -180,10 +225,14 @@ class LedgerMachine(RuleBasedStateMachine):
         return offers[data.draw(st.sampled_from(sorted(offers)))]
 
     def apply(self, block: Block, data: st.DataObject | None) -> None:
-        """Read a block, ask about some nonces, and release exactly what it proves."""
+        """Read a block, ask about some nonces, and release exactly what it proves, perhaps told twice."""
         nonces = sorted({offer.nonce for offer in self.open.values()})
         asked = data.draw(st.sets(st.sampled_from(nonces))) if data is not None and nonces else set()
-        endings = [ending for nonce in sorted(asked) if (ending := self.ending(nonce, block)) is not None]
+        endings = [ending for nonce in sorted(asked) if (ending := self.ending(nonce, block, data)) is not None]
+        for _ in range(2):
+            self.write(block, endings)
+
+    def write(self, block: Block, endings: list[NonceEnding]) -> None:
         view = done(
             self.ledger.apply_reading(
                 ACCOUNT, height=block.height, credited={EURE: Amount(block.balance)}, endings=endings
@@ -193,20 +242,28 @@ class LedgerMachine(RuleBasedStateMachine):
             self.newest_read = block
         assert (view.height, view.credited[EURE]) == (self.newest_read.height, self.newest_read.balance)
         for ending in endings:
+            self.ended.add(ending.nonce)
             for event in ending.events:
-                del self.open[event.result.command_id]
-                self.outside.pop(event.result.command_id)
+                self.open.pop(event.result.command_id, None)
+                self.outside.pop(event.result.command_id, None)
 
-    def ending(self, nonce: str, block: Block) -> NonceEnding | None:
+    @staticmethod
+    def evidence(nonce: str, block: Block) -> ChainEvidence:
+        return ChainEvidence(
+            height=block.height, block_time=block.time, nonce_used=nonce in block.used, salt_valid=True
+        )
+
+    def ending(self, nonce: str, block: Block, data: st.DataObject | None) -> NonceEnding | None:
         offers = [offer for offer in self.open.values() if offer.nonce == nonce]
-        used = nonce in block.used
-        evidence = ChainEvidence(height=block.height, block_time=block.time, nonce_used=used, salt_valid=True)
-        if used or block.time > max(offer.offer_deadline for offer in offers):
-            return an_ending(evidence, *offers)
-        return None
+        evidence = self.evidence(nonce, block)
+        if evidence.nonce_used:
+            unknown = data is not None and len(offers) > 1 and data.draw(st.booleans())
+            return an_ending(evidence, *offers, state=AttemptState.SPENT if unknown else None)
+        dead = max(offer.offer_deadline for offer in offers) < block.time <= NONCES_END
+        return an_ending(evidence, *offers) if dead else None
 
 
 LedgerMachine.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestLedger = LedgerMachine.TestCase

@@ -77,6 +77,26 @@ def test_frames_of_the_vectors(case: dict[str, Any]) -> None:
             assert (event.amount_in is None) == (event.amount_out is None)
 
 
+@pytest.mark.parametrize(
+    ("trusted", "dry"),
+    [
+        ({"source": "1click", "quote_request_data": {"dry": True, "slippageTolerance": 100}}, True),
+        ({"source": "1click", "quote_request_data": {"dry": False}}, False),
+        ({"quote_request_data": {"dry": "true"}}, False),
+        ({"quote_request_data": [True]}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_a_dry_request_is_one_that_the_relay_calls_so(trusted: object, dry: bool) -> None:
+    beside = json.loads(quote_frame())
+    beside["params"]["trusted_metadata"] = trusted
+    for frame in (quote_frame(trusted_metadata=trusted), json.dumps(beside)):
+        event = RelaySession(()).receive(frame)
+        assert isinstance(event, QuoteRequested)
+        assert event.dry is dry
+
+
 def test_it_subscribes_to_its_streams_and_learns_their_ids() -> None:
     session = RelaySession((Stream(name=QUOTE, tokens=(BTC, EURE)), Stream(name=QUOTE_STATUS)))
     quote, status = (json.loads(frame) for frame in session.opened())

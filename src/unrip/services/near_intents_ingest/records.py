@@ -29,6 +29,7 @@ def demand_record(quote: QuoteRequested, pair: Pair, direction: Direction, frame
         amount_out=quote.amount_out,
         min_deadline_ms=quote.min_deadline_ms,
         router_leg=quote.router_leg,
+        dry=quote.dry,
         partner_id=quote.partner_id,
         received_at=frame.received_at,
         answer_by=answer_by(

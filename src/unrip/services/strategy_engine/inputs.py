@@ -8,17 +8,23 @@ from datetime import datetime
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import TradeResult
 from unrip.domain.case import Observed
+from unrip.domain.command import TradeCommand
+from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import Desk, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
+from unrip.domain.sharing import Sharing
 from unrip.domain.status import ServiceStatus
-from unrip.messages.topics import INTENT_INVENTORY, MARKET_PRICE, SERVICE_STATUS, TRADE_RESULT, Topic
+from unrip.messages.topics import INTENT_INVENTORY, MARKET_PRICE, SERVICE_STATUS, Topic
 from unrip.service.contract import RecordReceived
 from unrip.services.strategy_engine.book import CommandBook
+from unrip.services.strategy_engine.nonces import SharedNonces
 
 #: The topics whose newest record is the strategy's knowledge, and how far back to read at start. Beats of all
 #: services share one topic: thirty seconds of nine services.
-INPUT_TOPICS: dict[Topic, int] = {MARKET_PRICE: 1, INTENT_INVENTORY: 1, SERVICE_STATUS: 300, TRADE_RESULT: 1}
+INPUT_TOPICS: dict[Topic, int] = {MARKET_PRICE: 1, INTENT_INVENTORY: 1, SERVICE_STATUS: 300}
+#: Results are read back after the commands that they end: a few of each that may still be alive.
+RESULTS_READ_BACK = 2_000
 
 
 @dataclass
@@ -33,6 +39,7 @@ class Inputs:
     history: HistoryView | None = None
     ledger: LedgerView | None = None
     book: CommandBook = field(default_factory=CommandBook)
+    nonces: SharedNonces = field(default_factory=SharedNonces)
 
     def take(self, record: RecordReceived) -> None:
         """Keep a record of an input topic."""
@@ -44,6 +51,7 @@ class Inputs:
             self.inventory = Observed(event_id=message.event_id, observed_at=message.observed_at, value=payload)
         elif isinstance(payload, TradeResult) and payload.account == self.account:
             self._take_ledger(payload.ledger)
+            self.nonces.ended(payload)
         elif isinstance(payload, ServiceStatus) and payload.active:
             self._take_beat(payload, message.observed_at)
 
@@ -70,8 +78,20 @@ class Inputs:
             self.ledger = ledger
             self.book.use(ledger.position)
 
-    def desk(self, switches: Switches, now: datetime, *, store_up: bool, generation: int) -> Desk:
-        """The desk as of now, frozen for one decision."""
+    def commanded(self, command: TradeCommand) -> None:
+        """A command was decided; what it would spend is promised from now on."""
+        self.book.add(command)
+        self.nonces.add(command)
+
+    def command_placed(self, command: TradeCommand, topic_id: str, offset: int) -> None:
+        """An own command stands in the topic, now or since an earlier life."""
+        self.book.placed(command, topic_id, offset)
+        self.nonces.add(command)
+
+    def desk(
+        self, switches: Switches, now: datetime, *, store_up: bool, generation: int, demand: SwapDemand | None = None
+    ) -> Desk:
+        """The desk as of now, frozen for one decision about this demand."""
         return Desk(
             armed=switches.armed_directions(now),
             paused=switches.paused,
@@ -82,4 +102,5 @@ class Inputs:
             history=self.history,
             ledger=self.ledger,
             uncounted=self.book.uncounted(),
+            sharing=Sharing() if demand is None else self.nonces.sharing(demand, now),
         )

@@ -19,7 +19,7 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import Desk
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
-from unrip.messages.topics import EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION
+from unrip.messages.topics import EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
 from unrip.service.contract import (
     CaughtUp,
     Control,
@@ -45,7 +45,7 @@ from unrip.service.contract import (
 )
 from unrip.service.switchboard import Switchboard
 from unrip.services.strategy_engine.effects import RememberPolicy
-from unrip.services.strategy_engine.inputs import INPUT_TOPICS, Inputs
+from unrip.services.strategy_engine.inputs import INPUT_TOPICS, RESULTS_READ_BACK, Inputs
 from unrip.services.strategy_engine.limits import changed_policy, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
 from unrip.services.strategy_engine.trade_ready import trade_ready
@@ -135,7 +135,7 @@ class StrategyEngine(Logic):
             self._last_decision, self._last_decision_record = payload, record
         elif isinstance(payload, TradeCommand):
             self._last_command_id = payload.command_id
-            self._inputs.book.placed(payload, record.topic_id, record.offset)
+            self._inputs.command_placed(payload, record.topic_id, record.offset)
         else:
             self._inputs.take(record)
         return []
@@ -155,7 +155,8 @@ class StrategyEngine(Logic):
         last = self._last_decision
         after = (last.demand_topic_id, last.demand_offset + 1) if last else (None, None)
         demands = Subscribe(topic=SWAP_DEMAND, topic_id=after[0], offset=after[1])
-        return [*self._make_up_for_missing_command(now), demands]
+        results = Subscribe(topic=TRADE_RESULT, tail=RESULTS_READ_BACK)
+        return [results, *self._make_up_for_missing_command(now), demands]
 
     def _make_up_for_missing_command(self, now: datetime) -> list[Effect]:
         decision, record = self._last_decision, self._last_decision_record
@@ -163,7 +164,7 @@ class StrategyEngine(Logic):
             return []
         if decision.command.command_id == self._last_command_id:
             return []
-        self._inputs.book.add(decision.command)
+        self._inputs.commanded(decision.command)
         return self._command(record.message.event_id, decision.command, record.message.correlation_id, {}, now)
 
     # --- deciding --------------------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ class StrategyEngine(Logic):
             encode_nonce=self._encode_nonce,
         )
         if decision.command is not None:
-            self._inputs.book.add(decision.command)
+            self._inputs.commanded(decision.command)
         self._in_flight = Publish(
             topic=TRADE_DECISION,
             event_id=decision.decision_id,
@@ -209,10 +210,11 @@ class StrategyEngine(Logic):
             *self._report.decided(decision, now),
         ]
 
-    def _desk(self, now: datetime) -> Desk:
+    def _desk(self, now: datetime, demand: SwapDemand | None = None) -> Desk:
         """A database that answers is not enough: until the lock is held again, another strategy may be at work."""
         store_up = self._database_up and self._holds_role
-        return self._inputs.desk(self._switchboard.switches, now, store_up=store_up, generation=self._generation)
+        switches = self._switchboard.switches
+        return self._inputs.desk(switches, now, store_up=store_up, generation=self._generation, demand=demand)
 
     def _case(self, demand: SwapDemand, now: datetime) -> Case:
         return Case(
@@ -220,7 +222,7 @@ class StrategyEngine(Logic):
             pair=self._pair,
             price=self._inputs.price,
             inventory=self._inputs.inventory,
-            desk=self._desk(now),
+            desk=self._desk(now, demand),
             policy=self._policy,
             now=now,
         )
@@ -233,7 +235,7 @@ class StrategyEngine(Logic):
             return [SetTimer(name="publish_again", at=now + _RETRY)]
         self._in_flight = None
         if event.token == _COMMAND:
-            self._inputs.book.placed(waiting.payload, self._command_topic_id, event.offset)
+            self._inputs.command_placed(waiting.payload, self._command_topic_id, event.offset)
         elif waiting.payload.command is not None:
             decision: Decision = waiting.payload
             stages = {**waiting.stages, "decision_acknowledged": now}

@@ -15,7 +15,7 @@ from unrip.domain.decision import Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.guards import ask_all
 from unrip.domain.pairs import Direction, Pair
-from unrip.domain.pricing import fair_in_per_out
+from unrip.domain.pricing import fair_in_per_out, spent_units
 from unrip.domain.values import Amount, decimal_of
 
 #: Where the policy knows no floor, readiness is still asked about an amount that means something.
@@ -68,6 +68,7 @@ def _smallest_demand(
         amount_out=None,
         min_deadline_ms=60_000,
         router_leg=False,
+        dry=False,
         partner_id=None,
         received_at=now,
         answer_by=now + timedelta(seconds=1),
@@ -87,13 +88,16 @@ def _smallest_demand(
 
 def _largest_quotable(case: Case, pair: Pair, direction: Direction) -> str | None:
     """The most we could spend in one offer now: what is spendable, within the notional cap, in whole tokens."""
-    if case.spendable is None or case.fair_rate is None or case.fair_rate <= 0 or case.spendable <= 0:
+    if case.price is None or case.fair_rate is None or case.spendable is None:
         return None
-    cap_quote_units = Fraction(case.policy.notional_cap_eur) * 10**pair.quote.decimals
-    cap = (
-        cap_quote_units
-        if direction is Direction.BASE_IN
-        else cap_quote_units * fair_in_per_out(pair, Direction.BASE_IN, case.fair_rate)
+    if case.fair_rate <= 0 or case.spendable <= 0:
+        return None
+    cap = spent_units(
+        pair,
+        direction,
+        eur=case.policy.notional_cap_eur,
+        eur_per_quote=case.price.value.eure_eur_assumption,
+        fair_rate=case.fair_rate,
     )
     units = min(Fraction(case.spendable), cap)
     return str(decimal_of(units / 10 ** pair.spent(direction).decimals, digits=8))

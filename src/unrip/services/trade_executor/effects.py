@@ -147,7 +147,7 @@ class ClaimDecided(Value):
     """What the ledger made of a command: claimed, rejected, or known from before."""
 
     command_id: str
-    #: `claimed`, `duplicate`, `rejected`, `insufficient_inventory` or `superseded`.
+    #: A `ClaimKind`.
     kind: str
     view: LedgerView
 

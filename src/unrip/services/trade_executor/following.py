@@ -14,9 +14,12 @@ from unrip.domain.values import Delta
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.services.trade_executor.effects import Chain, Ending
 from unrip.services.trade_executor.results import result_of_offer
+from unrip.services.trade_executor.taking import taker, taker_by_balances
 
 #: The first question about an offer comes this long after its deadline: a final block lags by a few seconds.
 FINALITY_ALLOWANCE = timedelta(seconds=3)
+#: So long after the last deadline of its offers the taker of a used nonce is still looked for.
+TAKER_ALLOWANCE = timedelta(seconds=5)
 #: Settlements remembered to explain a fall of the balance since a snapshot.
 SETTLED_KEPT = 1_000
 
@@ -29,7 +32,7 @@ class Followed:
     chain: Chain
     #: Ask about it at the next read, whatever its deadline: after a start or a reconnect.
     ask_now: bool = False
-    #: A notice says that it settled: ask at every read until a final block shows it.
+    #: A notice says that it settled, or a block that its nonce is used: ask at every read until its end is known.
     noticed: bool = False
     #: It was open before this start or this connection, and no final block was asked about it since.
     unrecovered: bool = False
@@ -38,6 +41,8 @@ class Followed:
     awaits_reply: bool = False
     tx_hash: str | None = None
     diff: dict[str, Delta] | None = None
+    #: Our reading when it was claimed; its nonce was unused then, if it was the first to carry it.
+    before: VerifierReading | None = None
     #: Its ending is being written.
     ending: bool = False
 
@@ -84,11 +89,18 @@ class OpenOffers:
 
     def explained_fall(self, asset_id: str, since_height: int) -> int:
         """What open offers and settlements after a height may have taken of an asset."""
-        promised = sum(
-            followed.offer.amount_out for followed in self.by_command.values() if followed.offer.asset_out == asset_id
-        )
+        largest: dict[str, int] = {}
+        for offer in (followed.offer for followed in self.by_command.values()):
+            if offer.asset_out == asset_id:
+                largest[offer.nonce] = max(offer.amount_out, largest.get(offer.nonce, 0))
+        promised = sum(largest.values())
         taken = sum(amount for height, asset, amount in self.settled if asset == asset_id and height > since_height)
         return promised + taken
+
+    def live_nonces(self, asset_id: str) -> set[str]:
+        """The nonces that open offers of this asset carry and that nothing speaks against: no block, and no notice."""
+        live = [each for each in self.by_command.values() if not each.ending and each.offer.asset_out == asset_id]
+        return {each.offer.nonce for each in live} - {each.offer.nonce for each in live if each.noticed}
 
     def note_fills(self, tx_hash: str, fills: tuple[VerifierFill, ...]) -> None:
         """Keep what a transaction moved for the offers it settled."""
@@ -97,46 +109,84 @@ class OpenOffers:
             if followed is not None:
                 followed.tx_hash, followed.diff = tx_hash, fill.diff
 
-    def endings(self, reading: VerifierReading, now: datetime) -> tuple[Ending, ...]:
-        """The nonces that this block ends, marked as being written."""
+    def endings(self, reading: VerifierReading, now: datetime, *, claiming: Collection[str]) -> tuple[Ending, ...]:
+        """The nonces that this block ends, marked as being written.
+
+        One that is just being claimed once more is asked about again: its end must tell of all its offers.
+        """
         by_nonce: dict[str, list[Followed]] = {}
         for followed in self.by_command.values():
-            if followed.offer.nonce in reading.nonces and not followed.ending:
+            if followed.offer.nonce not in reading.nonces or followed.ending:
+                continue
+            if followed.offer.nonce in claiming:
+                followed.ask_now = True
+            else:
                 by_nonce.setdefault(followed.offer.nonce, []).append(followed)
-        found = (_ending(nonce, offers, reading, now) for nonce, offers in by_nonce.items())
+        found = (self._ending(nonce, offers, reading, now) for nonce, offers in by_nonce.items())
         return tuple(ending for ending in found if ending is not None)
 
     def ended(self, ending: Ending, height: int) -> list[Followed]:
-        """Forget the offers of an ending that is committed."""
+        """Forget the offers of an ending that is committed, and remember what it took."""
         gone = [self.by_command.pop(result.command_id) for result, _chain in ending.results]
-        if ending.state is AttemptState.SETTLED:
-            self.settled.extend((height, followed.offer.asset_out, followed.offer.amount_out) for followed in gone)
+        took = [
+            followed.offer
+            for followed, (result, _chain) in zip(gone, ending.results, strict=True)
+            if result.state in {AttemptState.SETTLED, AttemptState.SPENT}
+        ]
+        if took:
+            largest = max(took, key=lambda offer: offer.amount_out)
+            self.settled.append((height, largest.asset_out, largest.amount_out))
         return gone
 
+    def _ending(self, nonce: str, offers: list[Followed], reading: VerifierReading, now: datetime) -> Ending | None:
+        """What the block says about one nonce, None when it leaves the offers open.
 
-def _ending(nonce: str, offers: list[Followed], reading: VerifierReading, now: datetime) -> Ending | None:
-    """What the block says about one nonce, None when it leaves the offers open.
+        Dead is: unused, salt valid, at a final block after the last deadline of its offers and not after the nonce's
+        own deadline, since the contract erases used nonces after that (blueprint, principle 3).
+        """
+        evidence = ChainEvidence(
+            height=reading.height,
+            block_time=reading.block_time,
+            nonce_used=reading.nonces[nonce],
+            salt_valid=reading.salts.get(offers[0].offer.salt, False),
+        )
+        last_deadline = max(followed.offer.offer_deadline for followed in offers)
+        if evidence.nonce_used:
+            took = self._taker(nonce, offers, reading)
+            if took is None and reading.block_time <= last_deadline + TAKER_ALLOWANCE:
+                for followed in offers:  # asked about at every read until its taker is known
+                    followed.noticed = True
+                return None
+            state = AttemptState.SPENT if took is None else AttemptState.SETTLED
+        elif evidence.salt_valid and last_deadline < reading.block_time <= offers[0].offer.nonce_deadline:
+            took, state = None, AttemptState.LAPSED
+        else:
+            return None
+        results = tuple(
+            _result(followed, state if took in {None, followed.offer} else AttemptState.LAPSED, evidence, now)
+            for followed in offers
+        )
+        return Ending(nonce=nonce, state=state, results=results)
 
-    Dead is: unused, salt valid, at a final block after the last deadline of its offers and not after the nonce's own
-    deadline, since the contract erases used nonces after that (blueprint, principle 3).
-    """
-    evidence = ChainEvidence(
-        height=reading.height,
-        block_time=reading.block_time,
-        nonce_used=reading.nonces[nonce],
-        salt_valid=reading.salts.get(offers[0].offer.salt, False),
-    )
-    last_deadline = max(followed.offer.offer_deadline for followed in offers)
-    if evidence.nonce_used:
-        state = AttemptState.SETTLED
-    elif evidence.salt_valid and last_deadline < reading.block_time <= offers[0].offer.nonce_deadline:
-        state = AttemptState.LAPSED
-    else:
-        return None
-    results: list[tuple[TradeResult, Chain]] = []
-    for followed in offers:
-        followed.ending = True
-        own = msgspec.structs.replace(evidence, tx_hash=followed.tx_hash, diff=followed.diff)
-        chain = msgspec.structs.replace(followed.chain, stages={**followed.chain.stages, state.value: now})
-        results.append((result_of_offer(followed.offer, state, evidence=own), chain))
-    return Ending(nonce=nonce, state=state, results=tuple(results))
+    def _taker(self, nonce: str, offers: list[Followed], reading: VerifierReading) -> Offer | None:
+        """Which of the offers took their nonce; None while more than one may have."""
+        candidates = [followed.offer for followed in offers]
+        found = taker(candidates, [followed.offer for followed in offers if followed.diff is not None])
+        earliest = offers[0].before
+        if found is not None or earliest is None or self._anything_else(nonce, since_height=earliest.height):
+            return found
+        return taker_by_balances(candidates, earliest, reading)
+
+    def _anything_else(self, nonce: str, *, since_height: int) -> bool:
+        """Whether another offer may have moved a balance since a height."""
+        others = any(followed.offer.nonce != nonce for followed in self.by_command.values())
+        return others or any(height > since_height for height, _asset, _amount in self.settled)
+
+
+def _result(
+    followed: Followed, state: AttemptState, evidence: ChainEvidence, now: datetime
+) -> tuple[TradeResult, Chain]:
+    followed.ending = True
+    own = msgspec.structs.replace(evidence, tx_hash=followed.tx_hash, diff=followed.diff)
+    chain = msgspec.structs.replace(followed.chain, stages={**followed.chain.stages, state.value: now})
+    return result_of_offer(followed.offer, state, evidence=own), chain

@@ -5,7 +5,7 @@ Who can write the topic must not be able to trade freely, so nothing here trusts
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -41,16 +41,19 @@ class Inspector:
         connected: bool,
         reading: VerifierReading | None,
         explained_fall: int,
+        live_nonces: Container[str],
         now: datetime,
     ) -> tuple[Rejection, Numbers] | None:
         """The first reason to reject the command, None when it may be signed.
 
         `explained_fall` is what open holds and recent settlements of the spent asset may have taken since the snapshot.
+        `live_nonces` are those of our open offers: no others can be shared.
         """
         checks: tuple[Callable[[], tuple[Rejection, Numbers] | None], ...] = (
             lambda: _switched_off(command, switches, now),
             lambda: self._invalid(command, now),
             lambda: _closed(command, now),
+            lambda: _shares_nothing(command, live_nonces),
             lambda: None if connected else (Rejection.NOT_CONNECTED, {}),
             lambda: self._stale(reading, now),
             lambda: _drifted(command, reading, explained_fall),
@@ -82,7 +85,7 @@ class Inspector:
             return {"fault": "nonce ends before the offer"}
         try:
             nonce = self.encode_nonce(
-                command.salt, epoch_ms(command.nonce_deadline), nonce_free_bytes(command.command_id)
+                command.salt, epoch_ms(command.nonce_deadline), nonce_free_bytes(command.nonce_made_by)
             )
         except ValueError as error:
             return {"fault": f"nonce cannot be made: {error}"}
@@ -135,6 +138,13 @@ def _switched_off(command: TradeCommand, switches: Switches, now: datetime) -> t
 def _closed(command: TradeCommand, now: datetime) -> tuple[Rejection, Numbers] | None:
     left_ms = (command.answer_by - now) // timedelta(milliseconds=1)
     return (Rejection.WINDOW_CLOSED, {"window_left_ms": str(left_ms)}) if left_ms <= 0 else None
+
+
+def _shares_nothing(command: TradeCommand, live_nonces: Container[str]) -> tuple[Rejection, Numbers] | None:
+    """A command's nonce is its own, or that of offers of ours which are alive: nobody can make us sign another."""
+    if command.nonce_opener in {None, command.command_id} or command.nonce in live_nonces:
+        return None
+    return Rejection.NONCE_ENDED, {"nonce_opener": command.nonce_made_by}
 
 
 def _drifted(

@@ -72,6 +72,15 @@ _PROVE_AGAIN = timedelta(seconds=5)
 _CHECK_HELD_EVERY = timedelta(minutes=1)
 
 
+#: What the ledger rejects by itself, though a claim was asked for.
+_REFUSED_BY_THE_LEDGER = {
+    Rejection.INSUFFICIENT_INVENTORY,
+    Rejection.SUPERSEDED,
+    Rejection.NONCE_ENDED,
+    Rejection.SAME_OFFER,
+}
+
+
 class TradeExecutor(Logic):
     """Pure logic of trade-executor."""
 
@@ -189,6 +198,7 @@ class TradeExecutor(Logic):
     def _on_loaded(self, event: LedgerLoaded) -> list[Effect]:
         """Follow what is open. At start the commands are then read from right after the ledger's position."""
         self._pursuit.load(event.open_offers, event.view)
+        self._pursuit.claiming &= {self._current.message.payload.nonce} if self._current else set()
         if self._loaded:
             return []
         self._loaded = True
@@ -223,9 +233,11 @@ class TradeExecutor(Logic):
             connected=self._proof.proven and not self._pursuit.not_ready(),
             reading=self._pursuit.reading,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
+            live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
             now=now,
         )
         if found is None:
+            self._pursuit.claiming.add(command.nonce)
             return [SignOffer(command=command)]
         reason, numbers = found
         self._claim = RejectCommand(
@@ -247,7 +259,9 @@ class TradeExecutor(Logic):
             account=command.account,
             pair=command.pair,
             direction=command.direction,
+            asset_in=command.asset_in,
             asset_out=command.asset_out,
+            amount_in=command.amount_in,
             amount_out=command.amount_out,
             quote_hash=event.quote_hash,
             nonce=command.nonce,
@@ -273,6 +287,8 @@ class TradeExecutor(Logic):
         if claim is None or record is None:
             raise AssertionError("the ledger decided a claim that nobody made")
         self._claim = self._current = None
+        if event.kind != "duplicate":  # else the ledger's own offers are read first
+            self._pursuit.claiming.discard(record.message.payload.nonce)
         self._pursuit.view = event.view
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
         match event.kind:
@@ -280,10 +296,10 @@ class TradeExecutor(Logic):
                 effects += self._pursuit.send(claim, now)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
-            case "insufficient_inventory" | "superseded" if isinstance(claim, ClaimOffer):
+            case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
                 numbers = {"amount_out": str(int(claim.offer.amount_out))}
                 command: TradeCommand = record.message.payload
-                result = rejected(command, Rejection(event.kind), numbers, account=self._inspector.account)
+                result = rejected(command, Rejection(kind), numbers, account=self._inspector.account)
                 effects += self._report.ended(result, now)
             case _:
                 effects += self._report.ended(claim.result, now)
@@ -334,6 +350,10 @@ class TradeExecutor(Logic):
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
         }
         return [reason for reason, holds in stands_in_the_way.items() if holds]
+
+    def health_failures(self) -> list[str]:
+        """A ledger whose counters and open holds do not add up."""
+        return self._report.health_failures()
 
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted, recovering, and the ledger."""

@@ -69,6 +69,8 @@ class Pursuit:
         self.recovering = True
         #: The newest final block that was read.
         self.reading: VerifierReading | None = None
+        #: Nonces that the ledger may have one more offer of than we know.
+        self.claiming: set[str] = set()
         #: The ledger as of the last commit that was heard of.
         self.view: LedgerView | None = None
         self._loaded = False
@@ -114,7 +116,7 @@ class Pursuit:
 
     def send(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
         """The claim is committed: the bytes may go, if there is still time and a socket."""
-        followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now))
+        followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
         self.offers.add(followed)
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
         if now >= claim.offer.answer_by:
@@ -334,7 +336,7 @@ class Pursuit:
         if not self._loaded:
             return []
         self.offers.asked_about(self._asked & reading.nonces.keys())
-        endings = self.offers.endings(reading, now)
+        endings = self.offers.endings(reading, now, claiming=self.claiming)
         write = ApplyReading(account=self._account, height=reading.height, credited=reading.credited, endings=endings)
         return [*self.notes.push(write), *self._recovered()]
 

@@ -70,14 +70,13 @@ class ExecutionReport:
         """Counter and open holds do not add up: told once per state of things, and never repaired by itself."""
         new, self._differences = [each for each in differences if each not in self._differences], tuple(differences)
         return [
-            Log(
-                event="ledger_differs",
-                level="error",
-                component="ledger",
-                body={"asset": each.asset, "held": str(int(each.held)), "open_holds": str(int(each.open_holds))},
-            )
-            for each in new
+            Count(name="held_checks", labels={"outcome": "differs" if differences else "agrees"}),
+            *(_differs(each) for each in new),
         ]
+
+    def health_failures(self) -> list[str]:
+        """What the last check of the ledger found."""
+        return ["ledger_differs"] if self._differences else []
 
     def unread(self, reason: str) -> list[Effect]:
         """The verifier could not be read; said once until it can."""
@@ -109,3 +108,9 @@ def _ids(offer: Offer) -> dict[str, Any]:
 
 def _line(event: str, pair: str, body: dict[str, Any], level: str = "info") -> Log:
     return Log(event=event, level=level, component="execution", venue="near_intents", pair=pair, body=body)
+
+
+def _differs(difference: HeldDifference) -> Log:
+    held, open_holds = str(int(difference.held)), str(int(difference.open_holds))
+    body = {"asset": difference.asset, "held": held, "open_holds": open_holds}
+    return Log(event="ledger_differs", level="error", component="ledger", body=body)

@@ -47,7 +47,7 @@ CREATE TABLE ledger.attempt (
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at timestamptz,
     CHECK ((nonce IS NULL) = (offer IS NULL)),
-    CHECK ((ended_at IS NOT NULL) = (state IN ('rejected', 'settled', 'lapsed', 'dropped')))
+    CHECK ((ended_at IS NOT NULL) = (state IN ('rejected', 'settled', 'lapsed', 'spent', 'dropped')))
 );
 CREATE INDEX open_attempt ON ledger.attempt (nonce) WHERE ended_at IS NULL;
 -- The newest generation counts claims only: a rejected command may be anybody's.
@@ -181,6 +181,13 @@ BEGIN
     IF p_generation < v_newest THEN
         kind := 'superseded';
         v_numbers := jsonb_build_object('generation', p_generation::text, 'newest_generation', v_newest::text);
+    -- A nonce that a fill or a death has ended is never used again; one that was dropped was seen by nobody.
+    ELSIF EXISTS (SELECT FROM ledger.hold WHERE nonce = v_nonce AND release_evidence->>'state' <> 'dropped') THEN
+        kind := 'nonce_ended';
+        v_numbers := '{}';
+    ELSIF EXISTS (SELECT FROM ledger.attempt WHERE quote_hash = p_offer->>'quote_hash') THEN
+        kind := 'same_offer';
+        v_numbers := '{}';
     ELSE
         UPDATE ledger.inventory SET held = held + v_growth
          WHERE account = v_account AND asset = p_offer->>'asset_out' AND credited - held >= v_growth;
@@ -202,7 +209,6 @@ BEGIN
         RETURN;
     END IF;
 
-    -- A nonce that a fill or a death has ended is never used again; one that was dropped was seen by nobody.
     INSERT INTO ledger.hold AS h (nonce, account, asset, amount, last_deadline, nonce_deadline, salt)
     VALUES (v_nonce, v_account, p_offer->>'asset_out', v_amount, (p_offer->>'offer_deadline')::timestamptz,
             (p_offer->>'nonce_deadline')::timestamptz, p_offer->>'salt')
@@ -211,10 +217,9 @@ BEGIN
         last_deadline = greatest(h.last_deadline, excluded.last_deadline),
         released_at = NULL,
         release_evidence = NULL
-     WHERE h.account = excluded.account AND h.asset = excluded.asset
-       AND (h.released_at IS NULL OR h.release_evidence->>'state' = 'dropped');
+     WHERE h.account = excluded.account AND h.asset = excluded.asset;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'nonce % of command % has ended or holds another asset', v_nonce, v_command_id;
+        RAISE EXCEPTION 'nonce % of command % holds another asset', v_nonce, v_command_id;
     END IF;
     INSERT INTO ledger.attempt (command_id, quote_id, account, nonce, quote_hash, offer, state, generation)
     VALUES (v_command_id, p_offer->>'quote_id', v_account, v_nonce, p_offer->>'quote_hash', p_offer, 'claimed',
@@ -244,25 +249,31 @@ BEGIN
     RETURN ledger.view(v_account);
 END $$;
 
--- The end of an attempt of which no byte has left; its hold goes in the same commit, unless other offers share it.
+-- The end of an attempt of which no byte has left; in the same commit its hold goes, or shrinks to
+-- the largest offer of those that share it.
 CREATE FUNCTION ledger.drop_attempt(p_event jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_account text := p_event->'result'->>'account';
     v_command_id text := p_event->'result'->>'command_id';
     v_nonce text;
+    v_last_deadline timestamptz;
+    v_largest numeric;
 BEGIN
     PERFORM ledger.enter(v_account);
     UPDATE ledger.attempt SET state = 'dropped', ended_at = clock_timestamp()
      WHERE command_id = v_command_id AND state = 'claimed'
     RETURNING nonce INTO v_nonce;
     IF FOUND THEN
-        -- An offer that nobody saw sets no deadline for the death of those that share its nonce.
-        UPDATE ledger.hold SET last_deadline = rest.last_deadline
-          FROM (SELECT max((offer->>'offer_deadline')::timestamptz) AS last_deadline
-                  FROM ledger.attempt WHERE nonce = v_nonce AND ended_at IS NULL) AS rest
-         WHERE nonce = v_nonce AND rest.last_deadline IS NOT NULL;
-        IF NOT FOUND THEN
+        SELECT max((offer->>'offer_deadline')::timestamptz), max((offer->>'amount_out')::numeric)
+          INTO v_last_deadline, v_largest
+          FROM ledger.attempt WHERE nonce = v_nonce AND ended_at IS NULL;
+        IF v_largest IS NULL THEN
             PERFORM ledger.release(v_nonce, jsonb_build_object('state', 'dropped', 'command_id', v_command_id));
+        ELSE
+            -- An offer that nobody saw holds nothing, and sets no deadline for the death of those that share its nonce.
+            UPDATE ledger.inventory AS i SET held = held - (h.amount - v_largest)
+              FROM ledger.hold AS h WHERE h.nonce = v_nonce AND i.account = h.account AND i.asset = h.asset;
+            UPDATE ledger.hold SET last_deadline = v_last_deadline, amount = v_largest WHERE nonce = v_nonce;
         END IF;
         PERFORM ledger.write_result(p_event);
     ELSIF EXISTS (SELECT FROM ledger.attempt WHERE command_id = v_command_id AND ended_at IS NULL) THEN
@@ -294,7 +305,7 @@ BEGIN
         RAISE EXCEPTION 'the ledger is older than the evidence that nonce % has ended', v_nonce;
     END IF;
     CASE p_ending->>'state'
-        WHEN 'settled' THEN
+        WHEN 'settled', 'spent' THEN
             IF NOT (v_evidence->>'nonce_used')::boolean THEN
                 RAISE EXCEPTION 'nonce % is unused: nothing settled', v_nonce;
             END IF;
@@ -305,14 +316,20 @@ BEGIN
                 RAISE EXCEPTION 'nonce % is not provably dead', v_nonce;
             END IF;
     END CASE;
+    -- A nonce is used once: of the offers of a settled one, one settled and the others can do so no more.
+    IF (SELECT array_agg(event->'result'->>'state' ORDER BY event->'result'->>'state' DESC)
+          FROM jsonb_array_elements(p_ending->'events') AS event)
+       <> ARRAY[p_ending->>'state'] || array_fill(
+              CASE p_ending->>'state' WHEN 'settled' THEN 'lapsed' ELSE p_ending->>'state' END,
+              ARRAY[jsonb_array_length(p_ending->'events') - 1]) THEN
+        RAISE EXCEPTION 'the offers of nonce % cannot end like this', v_nonce;
+    END IF;
     FOR v_event IN SELECT * FROM jsonb_array_elements(p_ending->'events') LOOP
-        IF NOT EXISTS (
-            SELECT FROM ledger.attempt WHERE command_id = v_event->'result'->>'command_id' AND nonce = v_nonce
-        ) THEN
-            RAISE EXCEPTION 'nonce % carried no offer of command %', v_nonce, v_event->'result'->>'command_id';
-        END IF;
         UPDATE ledger.attempt SET state = v_event->'result'->>'state', ended_at = clock_timestamp()
          WHERE command_id = v_event->'result'->>'command_id' AND nonce = v_nonce AND ended_at IS NULL;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'nonce % carried no open offer of command %', v_nonce, v_event->'result'->>'command_id';
+        END IF;
     END LOOP;
     IF EXISTS (SELECT FROM ledger.attempt WHERE nonce = v_nonce AND ended_at IS NULL) THEN
         RAISE EXCEPTION 'nonce % has open offers whose end is not told', v_nonce;

@@ -51,6 +51,8 @@ class QuoteRequested(Value):
     min_wait_ms: int | None
     max_wait_ms: int | None
     router_leg: bool
+    #: Only the price is asked for, says the relay.
+    dry: bool
     partner_id: str | None
 
 
@@ -263,6 +265,7 @@ def _quote(data: dict[str, Any], params: dict[str, Any]) -> QuoteRequested:
         min_wait_ms=_duration_ms(data, "min_wait_ms"),
         max_wait_ms=_duration_ms(data, "max_wait_ms"),
         router_leg=bool(router_leg),
+        dry=_dry(params.get("trusted_metadata")) or _dry(data.get("trusted_metadata")),
         partner_id=_partner(params.get("metadata")) or _partner(data.get("metadata")),
     )
 
@@ -316,6 +319,12 @@ def _duration_ms(data: dict[str, Any], field: str) -> int | None:
 def _partner(metadata: object) -> str | None:
     """A hint of the relay that nobody signs."""
     return _hint(metadata.get("partner_id")) if isinstance(metadata, dict) else None
+
+
+def _dry(metadata: object) -> bool:
+    """Whether the relay says that only the price is asked for (protocol/message-bus section 5)."""
+    asked = metadata.get("quote_request_data") if isinstance(metadata, dict) else None
+    return isinstance(asked, dict) and asked.get("dry") is True
 
 
 def _hint(value: object) -> str | None:

@@ -172,7 +172,7 @@ def test_a_rejection_is_named_with_its_numbers_and_nothing_is_signed(
     assert desk.logic.idle()
 
 
-@pytest.mark.parametrize("kind", ["insufficient_inventory", "superseded"])
+@pytest.mark.parametrize("kind", ["insufficient_inventory", "superseded", "nonce_ended", "same_offer"])
 def test_what_the_ledger_refuses_is_rejected_and_not_sent(kind: str) -> None:
     desk = executor()
     desk.command()
@@ -185,8 +185,18 @@ def test_what_the_ledger_refuses_is_rejected_and_not_sent(kind: str) -> None:
 
 
 def test_every_rejection_is_reached_in_this_file() -> None:
-    here = {"insufficient_inventory", "superseded", "command_invalid", "disarmed", "halted", "window_closed"}
-    assert here | {"not_connected", "inventory_stale", "inventory_drift"} == {str(reason) for reason in Rejection}
+    here = {
+        "insufficient_inventory",
+        "superseded",
+        "nonce_ended",
+        "same_offer",
+        "command_invalid",
+        "disarmed",
+        "halted",
+    }
+    assert here | {"window_closed", "not_connected", "inventory_stale", "inventory_drift"} == {
+        str(reason) for reason in Rejection
+    }
 
 
 def test_a_duplicate_sends_nothing_and_is_followed_from_the_ledger() -> None:

@@ -457,10 +457,15 @@ def test_counters_that_do_not_add_up_are_told_once_and_never_repaired() -> None:
     executor = Executor().ready()
     assert executor.feed(TimerFired(name="check_held"))[0] == CheckHeld()
     difference = HeldDifference(account="a", asset="x", held=Amount(5), open_holds=Amount(3))
-    (line,) = executor.feed(HeldChecked(differences=(difference,)))
+    differs = Count(name="held_checks", labels={"outcome": "differs"})
+    count, line = executor.feed(HeldChecked(differences=(difference,)))
     assert isinstance(line, Log)
     assert (line.event, line.level, line.body["held"], line.body["open_holds"]) == ("ledger_differs", "error", "5", "3")
-    assert executor.feed(HeldChecked(differences=(difference,))) == []
-    assert executor.feed(HeldChecked(differences=())) == []
-    assert len(executor.feed(HeldChecked(differences=(difference,)))) == 1
+    assert count == differs
+    assert executor.logic.health_failures() == ["ledger_differs"]
+    assert executor.feed(HeldChecked(differences=(difference,))) == [differs]
     assert executor.feed(LedgerUnknown(lane="check", reason="away")) == []
+    assert executor.logic.health_failures() == ["ledger_differs"], "not knowing is not agreeing"
+    assert executor.feed(HeldChecked(differences=())) == [Count(name="held_checks", labels={"outcome": "agrees"})]
+    assert executor.logic.health_failures() == []
+    assert len(executor.feed(HeldChecked(differences=(difference,)))) == 2
