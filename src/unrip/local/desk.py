@@ -136,6 +136,7 @@ def every_venue_is_loopback(settings: Settings) -> bool:
     """Whether no URL of venue or sources leaves this machine: only then may `unrip up` arm by itself."""
     urls = (
         settings.near_intents.relay_ws_url,
+        settings.near_intents.relay_rpc_url,
         *settings.near_intents.rpc_urls,
         settings.near_intents.bridge_rpc_url,
         settings.kraken.ws_url,

@@ -73,6 +73,7 @@ class SimulatedWorld:
             "near_intents": {
                 "account": ensure_signing_key(secrets / "desk.key"),
                 "relay_ws_url": urls["relay_ws"],
+                "relay_rpc_url": urls["relay_rpc"],
                 "ingest_token_file": str(secrets / "relay-ingest.token"),
                 "executor_token_file": str(secrets / "relay-executor.token"),
                 "rpc_urls": [urls["near_rpc"]],

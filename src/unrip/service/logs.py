@@ -54,6 +54,8 @@ EVENTS: dict[str, str] = {
     "execution_failed": "a relay refused or did not reply, or an attempt was dropped before its first byte",
     "execution_recovered": "open offers of an earlier life were all asked about",
     "execution_completed": "chain evidence ended an offer",
+    "revocation_published": "the relay took an intent that spends the nonce of a live offer",
+    "revocation_failed": "the relay refused such an intent or did not answer; the offer is followed like any other",
     "ledger_differs": "held and the open holds do not add up",
     "postgres_lost": "the database does not answer",
     "postgres_recovered": "the database answers again",

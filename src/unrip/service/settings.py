@@ -124,6 +124,8 @@ class NearIntentsSettings(_Section):
     public_key: str | None = None
     #: The solver relay, where quotes come from and answers go to.
     relay_ws_url: str = "wss://solver-relay-v2.chaindefuser.com/ws"
+    #: The relay's JSON-RPC over HTTP, where revocations of live offers go; the executor's token opens it.
+    relay_rpc_url: str = "https://solver-relay-v2.chaindefuser.com/rpc"
     #: One bearer token each, since the relay may allow one connection per token. Empty: no credentials.
     ingest_token_file: Path | None = None
     #: As above, for the executor's connection.

@@ -61,7 +61,8 @@ class ClaimOutcome(Value):
 class NonceEnding(Value):
     """A nonce that a final block has ended, with one result for each of its open offers.
 
-    Each result carries the evidence. `settled`: one of its offers took it. `lapsed`: provably dead.
+    Each result carries the evidence. `settled`: one of its offers took it. `revoked`: our own revocation
+    did, as the contract's logs show. `lapsed`: provably dead.
     """
 
     nonce: str
@@ -77,6 +78,8 @@ class LedgerState(Value):
     newest_generation: int
     #: In the order of their claims, each with the state it has come to.
     open_offers: tuple[Offer, ...]
+    #: By nonce, for those with open offers: the signed intent that was published to spend it.
+    revocations: dict[str, str]
     #: PostgreSQL's time of the newest attempt: a ledger older than Kafka's last command is a restored one.
     last_claimed_at: datetime | None
 
@@ -125,6 +128,10 @@ class Ledger(Protocol):
 
         Only the process that claimed it may say so, and only before it noted `sent`.
         """
+        ...
+
+    async def note_revocation(self, account: str, *, nonce: str, revocation: str) -> LedgerView:
+        """Keep what was published to spend a nonce of ours."""
         ...
 
     async def apply_reading(

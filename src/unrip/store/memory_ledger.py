@@ -49,6 +49,8 @@ class _Hold:
     nonce_deadline: datetime
     #: None while it is open.
     ended_as: AttemptState | None = None
+    #: What was published to spend the nonce.
+    revocation: str | None = None
 
 
 @dataclass
@@ -116,6 +118,11 @@ class MemoryLedger:
                 for a in book.attempts.values()
                 if a.open and a.offer is not None
             ),
+            revocations={
+                nonce: hold.revocation
+                for nonce, hold in book.holds.items()
+                if hold.ended_as is None and hold.revocation is not None
+            },
             last_claimed_at=max((a.claimed_at for a in book.attempts.values()), default=None),
         )
 
@@ -179,6 +186,14 @@ class MemoryLedger:
         else:
             book.release(attempt.offer.nonce, AttemptState.DROPPED)
         self._write(event)
+        return book.view()
+
+    async def note_revocation(self, account: str, *, nonce: str, revocation: str) -> LedgerView:
+        """Keep what was published to spend a nonce of ours."""
+        book = self._book(account)
+        if nonce not in book.holds:
+            raise StoreRefused(f"nonce {nonce} has no hold")
+        book.holds[nonce].revocation = revocation
         return book.view()
 
     async def apply_reading(
@@ -264,7 +279,8 @@ class MemoryLedger:
         newest = max(book.assets[hold.asset].height, height if hold.asset in credited else 0)
         if evidence is None or evidence.height > newest:
             raise StoreRefused(f"the ledger is older than the evidence that nonce {ending.nonce} has ended")
-        if not _proves(ending.state, evidence, hold):
+        own = {a.offer.quote_hash for a in book.attempts.values() if a.offer and a.offer.nonce == ending.nonce}
+        if not _proves(ending.state, evidence, hold, own):
             raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
         told = {event.result.command_id for event in ending.events}
         if foreign := told - {key for key, a in book.attempts.items() if a.offer and a.offer.nonce == ending.nonce}:
@@ -313,10 +329,16 @@ def _still_open(book: _Account, ending: NonceEnding) -> bool:
     return hold.ended_as is None
 
 
-def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold) -> bool:
-    """Settled: the nonce is used. Lapsed: unused and the salt valid, after the offers' life, before the nonce's end."""
+def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold, own: set[str]) -> bool:
+    """Whether the evidence shows this state.
+
+    Settled: the nonce is used. Revoked: used by an intent that is none of the nonce's `own` offers. Lapsed: unused and
+    the salt valid, after the offers' life, before the nonce's end.
+    """
     if state is AttemptState.SETTLED:
         return evidence.nonce_used
+    if state is AttemptState.REVOKED:
+        return evidence.nonce_used and evidence.executed is not None and evidence.executed not in own
     in_time = hold.last_deadline < evidence.block_time <= hold.nonce_deadline
     return state is AttemptState.LAPSED and not evidence.nonce_used and evidence.salt_valid and in_time
 

@@ -80,6 +80,10 @@ class PostgresLedger:
         """End an attempt of which no byte has left, its hold with it."""
         return decode((await self._row("drop", _json(event)))[0], LedgerView)
 
+    async def note_revocation(self, account: str, *, nonce: str, revocation: str) -> LedgerView:
+        """Keep what was published to spend a nonce of ours."""
+        return decode((await self._row("note_revocation", account, nonce, revocation))[0], LedgerView)
+
     async def apply_reading(
         self, account: str, *, height: int, credited: dict[str, Amount], endings: Sequence[NonceEnding]
     ) -> LedgerView:

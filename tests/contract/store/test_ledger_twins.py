@@ -26,7 +26,7 @@ from support.ledgers import (
     evidence_at,
 )
 from support.servers import Servers
-from unrip.domain.attempt import AttemptState, Offer
+from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import Ledger
@@ -55,6 +55,7 @@ EVIDENCE = st.builds(
     used=st.booleans(),
     block_time=st.sampled_from([DEADLINE, DEADLINE + timedelta(seconds=5), DEADLINE + timedelta(days=3)]),
     salt_valid=st.sampled_from([True, True, False]),
+    executed=st.sampled_from([None, "our revocation", "hash of one"]),
 )
 
 
@@ -75,19 +76,29 @@ def dropping(name: str) -> Call:
     return lambda ledger: ledger.drop(an_event(an_offer(name), AttemptState.DROPPED))
 
 
-def reading(height: int, eure: int, btc: int | None, ends: list[tuple[object, list[Offer]]]) -> Call:
+def revoking(name: str, nonce: str | None) -> Call:
+    nonce = an_offer(name, nonce=nonce).nonce
+    return lambda ledger: ledger.note_revocation(ACCOUNT, nonce=nonce, revocation=f"signed for {name}")
+
+
+Ends = list[tuple[ChainEvidence, list[Offer], AttemptState | None]]
+
+
+def reading(height: int, eure: int, btc: int | None, ends: Ends) -> Call:
     credited = {EURE: Amount(eure)} | ({} if btc is None else {BTC: Amount(btc)})
-    endings = [an_ending(evidence, *offers) for evidence, offers in ends]  # type: ignore[arg-type]
+    endings = [an_ending(evidence, *offers, state=state) for evidence, offers, state in ends]
     return lambda ledger: ledger.apply_reading(ACCOUNT, height=height, credited=credited, endings=endings)
 
 
-ENDS = st.lists(st.tuples(EVIDENCE, st.lists(OFFERS, min_size=1, max_size=2)), max_size=1)
+ENDED_AS = st.sampled_from([None, None, AttemptState.REVOKED])
+ENDS = st.lists(st.tuples(EVIDENCE, st.lists(OFFERS, min_size=1, max_size=2), ENDED_AS), max_size=1)
 CALLS = st.one_of(
     st.builds(claiming, OFFERS, st.integers(0, 9), st.integers(1, 2)),
     st.builds(claiming, OFFERS, st.integers(0, 9), st.just(2)),
     st.builds(rejecting, NAMES, st.integers(0, 9)),
     st.builds(noting, NAMES, STATES),
     st.builds(dropping, NAMES),
+    st.builds(revoking, NAMES, st.sampled_from(["shared", None])),
     st.builds(reading, st.integers(1, 4), st.integers(0, 120), st.none() | st.integers(0, 60), ENDS),
 )
 

@@ -23,6 +23,7 @@ from unrip.services.trade_executor.effects import (
     LedgerUnknown,
     LoadLedger,
     NoteAttempt,
+    NoteRevocation,
     RejectCommand,
 )
 from unrip.store.errors import StoreUnavailable
@@ -83,6 +84,11 @@ class Bookkeeper:
         )
         self._start("note", self._noted(reading))
 
+    def note_revocation(self, effect: NoteRevocation) -> None:
+        """What was published to spend a nonce."""
+        write = self._ledger.note_revocation(effect.account, nonce=effect.nonce, revocation=effect.payload)
+        self._start("note", self._noted(write))
+
     def check(self, _effect: CheckHeld) -> None:
         """Compare counters and open holds."""
         self._start("check", self._check())
@@ -92,7 +98,14 @@ class Bookkeeper:
 
     async def _load(self) -> None:
         state = await self._ledger.load(self._account)
-        self._emit(LedgerLoaded(position=state.position, open_offers=tuple(state.open_offers), view=state.view))
+        self._emit(
+            LedgerLoaded(
+                position=state.position,
+                open_offers=tuple(state.open_offers),
+                view=state.view,
+                revocations=state.revocations,
+            )
+        )
 
     async def _claim(self, effect: ClaimOffer) -> None:
         outcome = await self._ledger.claim(

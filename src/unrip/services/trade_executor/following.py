@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +14,7 @@ from unrip.domain.values import Delta
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.services.trade_executor.effects import Chain, Ending
 from unrip.services.trade_executor.results import result_of_offer
+from unrip.services.trade_executor.revoking import Revocation
 
 #: The first question about an offer comes this long after its deadline: a final block lags by a few seconds.
 FINALITY_ALLOWANCE = timedelta(seconds=3)
@@ -28,7 +30,7 @@ class Followed:
     chain: Chain
     #: Ask about it at the next read, whatever its deadline: after a start or a reconnect.
     ask_now: bool = False
-    #: A notice says that it settled: ask at every read until a final block shows it.
+    #: A notice says that it settled, or we revoke it: ask at every read until a final block shows it.
     noticed: bool = False
     #: It was open before this start and no final block was asked about it yet.
     unrecovered: bool = False
@@ -90,15 +92,28 @@ class OpenOffers:
             if followed is not None:
                 followed.tx_hash, followed.diff = tx_hash, fill.diff
 
-    def endings(self, reading: VerifierReading, now: datetime) -> tuple[Ending, ...]:
-        """The nonces that this block ends, marked as being written."""
+    def endings(
+        self, reading: VerifierReading, now: datetime, revocations: Mapping[str, Revocation]
+    ) -> tuple[Ending, ...]:
+        """The nonces that this block ends, marked as being written; `revocations` are those that may exist."""
         by_nonce: dict[str, list[Followed]] = {}
         for followed in self.by_command.values():
             if followed.offer.nonce in reading.nonces and not followed.ending:
                 followed.ask_now = followed.unrecovered = False
                 by_nonce.setdefault(followed.offer.nonce, []).append(followed)
-        found = (_ending(nonce, offers, reading, now) for nonce, offers in by_nonce.items())
+        found = (_ending(nonce, offers, reading, now, revocations.get(nonce)) for nonce, offers in by_nonce.items())
         return tuple(ending for ending in found if ending is not None)
+
+    def used_by_whom(self, reading: VerifierReading) -> list[Offer]:
+        """Offers whose nonce is used while nobody has said yet by which intent; they are asked about at every read."""
+        found = [
+            followed
+            for followed in self.by_command.values()
+            if reading.nonces.get(followed.offer.nonce, False) and not followed.ending
+        ]
+        for followed in found:
+            followed.noticed = True
+        return [followed.offer for followed in found]
 
     def ended(self, ending: Ending, height: int) -> list[Followed]:
         """Forget the offers of an ending that is committed."""
@@ -108,9 +123,12 @@ class OpenOffers:
         return gone
 
 
-def _ending(nonce: str, offers: list[Followed], reading: VerifierReading, now: datetime) -> Ending | None:
+def _ending(
+    nonce: str, offers: list[Followed], reading: VerifierReading, now: datetime, revocation: Revocation | None
+) -> Ending | None:
     """What the block says about one nonce, None when it leaves the offers open.
 
+    A used nonce was used by a fill unless a revocation of ours may exist; then only the transaction's logs say which.
     Dead is: unused, salt valid, at a final block after the last deadline of its offers and not after the nonce's own
     deadline, since the contract erases used nonces after that (blueprint, principle 3).
     """
@@ -121,8 +139,11 @@ def _ending(nonce: str, offers: list[Followed], reading: VerifierReading, now: d
         salt_valid=reading.salts.get(offers[0].offer.salt, False),
     )
     last_deadline = max(followed.offer.offer_deadline for followed in offers)
-    if evidence.nonce_used:
-        state = AttemptState.SETTLED
+    used = _use(offers, revocation) if evidence.nonce_used else None
+    if used is not None:
+        state = used
+    elif evidence.nonce_used:
+        return None
     elif evidence.salt_valid and last_deadline < reading.block_time <= offers[0].offer.nonce_deadline:
         state = AttemptState.LAPSED
     else:
@@ -130,7 +151,26 @@ def _ending(nonce: str, offers: list[Followed], reading: VerifierReading, now: d
     results: list[tuple[TradeResult, Chain]] = []
     for followed in offers:
         followed.ending = True
-        own = msgspec.structs.replace(evidence, tx_hash=followed.tx_hash, diff=followed.diff)
+        own = _own_evidence(evidence, followed, revocation)
+        request = revocation.executed.payload if revocation is not None and revocation.executed is not None else None
         chain = msgspec.structs.replace(followed.chain, stages={**followed.chain.stages, state.value: now})
-        results.append((result_of_offer(followed.offer, state, evidence=own), chain))
+        results.append((result_of_offer(followed.offer, state, evidence=own, request=request), chain))
     return Ending(nonce=nonce, state=state, results=tuple(results))
+
+
+def _use(offers: Sequence[Followed], revocation: Revocation | None) -> AttemptState | None:
+    """How a used nonce was used, None while that is unknown."""
+    if revocation is not None and revocation.executed is not None:
+        return AttemptState.REVOKED
+    filled = any(followed.diff is not None for followed in offers)
+    if filled or revocation is None or revocation.traced is not None:
+        return AttemptState.SETTLED
+    return None
+
+
+def _own_evidence(evidence: ChainEvidence, followed: Followed, revocation: Revocation | None) -> ChainEvidence:
+    """The block's evidence with the transaction and the intent that used the nonce, where they are known."""
+    if revocation is not None and (executed := revocation.executed) is not None:
+        return msgspec.structs.replace(evidence, tx_hash=executed.tx_hash, executed=executed.intent_hash)
+    executed_hash = followed.offer.quote_hash if followed.diff is not None else None
+    return msgspec.structs.replace(evidence, tx_hash=followed.tx_hash, diff=followed.diff, executed=executed_hash)

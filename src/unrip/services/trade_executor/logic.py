@@ -57,6 +57,9 @@ from unrip.services.trade_executor.effects import (
     OfferSigned,
     ProveAuthority,
     RejectCommand,
+    RevocationPublished,
+    RevocationSigned,
+    RevocationTraced,
     SignOffer,
     VerifierRead,
     VerifierUnread,
@@ -121,6 +124,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_relay(event, now)
             case VerifierRead() | VerifierUnread() | FillsRead():
                 return self._pursuit.on_chain(event, now)
+            case RevocationSigned() | RevocationPublished() | RevocationTraced():
+                return self._pursuit.on_revocation(event, now)
             case LedgerNoted():
                 return self._pursuit.on_noted(event, now)
             case Published() | PublishFailed():
@@ -163,7 +168,7 @@ class TradeExecutor(Logic):
 
     def _on_ledger(self, event: LedgerLoaded | LedgerUnknown, now: datetime) -> list[Effect]:
         if isinstance(event, LedgerLoaded):
-            return self._on_loaded(event)
+            return self._on_loaded(event, now)
         match event.lane:
             case "note":
                 return self._pursuit.notes.unknown(now)
@@ -174,14 +179,15 @@ class TradeExecutor(Logic):
             case _:
                 return [SetTimer(name="load_again", at=now + lane.RETRY)]
 
-    def _on_loaded(self, event: LedgerLoaded) -> list[Effect]:
+    def _on_loaded(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what is open. At start the commands are then read from right after the ledger's position."""
-        self._pursuit.load(event.open_offers, event.view)
+        revocations = self._pursuit.load(event, now)
         if self._loaded:
-            return []
+            return revocations
         self._loaded = True
         position = event.position
         return [
+            *revocations,
             Subscribe(
                 topic=EXECUTE_TRADE,
                 topic_id=position.topic_id if position else None,
@@ -259,7 +265,7 @@ class TradeExecutor(Logic):
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
         match event.kind:
             case "claimed" if isinstance(claim, ClaimOffer):
-                effects += self._pursuit.send(claim, now)
+                effects += self._pursuit.send(claim, now, halted=self._switches.halted)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
             case "insufficient_inventory" | "superseded" if isinstance(claim, ClaimOffer):
@@ -302,7 +308,8 @@ class TradeExecutor(Logic):
         if switches is None:
             return []
         self._switches = switches
-        return [*switching.lease_timer(switches), *self._handle_next(now)]
+        revocations = self._pursuit.revoke(now) if control.arguments.get("revoke") else []
+        return [*switching.lease_timer(switches), *revocations, *self._handle_next(now)]
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -335,8 +342,8 @@ class TradeExecutor(Logic):
         )
 
     def control_state(self, now: datetime) -> dict[str, str]:
-        """The switches."""
-        return switching.switch_state(self._switches, now)
+        """The switches, and how many offers are being revoked."""
+        return {**switching.switch_state(self._switches, now), "revoking": str(self._pursuit.revocations.unknown)}
 
     def idle(self) -> bool:
         """No command is before its claim, no sent answer without its reply or its end, and every note is committed."""
@@ -355,6 +362,7 @@ class TradeExecutor(Logic):
             "in_flight": int(self._current is not None),
             "commands_waiting": len(self._commands),
             "open_offers": [followed.offer for followed in self._pursuit.offers.by_command.values()],
+            "revocation": self._pursuit.revocations.state(),
             **self._report.state(),
         }
 

@@ -5,12 +5,11 @@ The relay's replies and notices are notes on an open offer; only `following.py` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, Drop, Offer, TradeResult, VenueReply
+from unrip.domain.attempt import AttemptState, Drop, TradeResult, VenueReply
 from unrip.domain.desk import LedgerView
 from unrip.domain.verifier import VerifierReading
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
@@ -30,11 +29,16 @@ from unrip.services.trade_executor.effects import (
     ClaimOffer,
     DropAttempt,
     FillsRead,
+    LedgerLoaded,
     LedgerNoted,
     LedgerWrite,
     NoteAttempt,
+    NoteRevocation,
     ReadFills,
     ReadVerifier,
+    RevocationPublished,
+    RevocationSigned,
+    RevocationTraced,
     VerifierRead,
     VerifierUnread,
 )
@@ -43,6 +47,7 @@ from unrip.services.trade_executor.lane import NoteLane
 from unrip.services.trade_executor.receipts import Receipts
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer
+from unrip.services.trade_executor.revoking import Revocations
 from unrip.venues.near_intents.relay import Reply, StatusNotice
 
 #: In the relay's refusals and in the contract's (protocol/message-bus section 12.2, intents-and-signing section 8).
@@ -62,6 +67,7 @@ class Pursuit:
         self._report = report
         self.offers = OpenOffers()
         self.notes = NoteLane()
+        self.revocations = Revocations()
         self.connected = False
         #: Until every offer of an earlier life was asked about once at a final block.
         self.recovering = True
@@ -76,13 +82,15 @@ class Pursuit:
 
     # --- recovery --------------------------------------------------------------------------------------------------
 
-    def load(self, offers: Sequence[Offer], view: LedgerView) -> None:
+    def load(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what the ledger has open; at the first load these are offers of an earlier life."""
-        self.view = view
-        for offer in offers:
+        self.view = event.view
+        for offer in event.open_offers:
             chain = Chain(correlation_id=offer.correlation_id, causation_id=offer.command_id, stages={})
             self.offers.add(Followed(offer=offer, chain=chain, ask_now=True, unrecovered=not self._loaded))
+        self.revocations.may_exist([offer.nonce for offer in event.open_offers], event.revocations)
         self._loaded = True
+        return self.revoke(now) if self.revocations.waits_for_ledger else []
 
     def _recovered(self) -> list[Effect]:
         if not self.recovering or not self._loaded or self.reading is None or self.offers.unrecovered():
@@ -92,11 +100,13 @@ class Pursuit:
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
-    def send(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
-        """The claim is committed: the bytes may go, if there is still time and a socket."""
+    def send(self, claim: ClaimOffer, now: datetime, *, halted: bool) -> list[Effect]:
+        """The claim is committed: the bytes may go, if nobody halted meanwhile and there is still time and a socket."""
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now))
         self.offers.add(followed)
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
+        if halted:
+            return [*effects, *self._drop(followed, Drop.HALTED, now)]
         if now >= claim.offer.answer_by:
             return [*effects, *self._drop(followed, Drop.WINDOW_CLOSED, now)]
         if not self.connected:
@@ -142,6 +152,26 @@ class Pursuit:
     def idle(self) -> bool:
         """No sent answer is without its reply or its end, and every note is committed."""
         return self.notes.empty() and not any(followed.awaits_reply for followed in self.offers.by_command.values())
+
+    # --- revoking ------------------------------------------------------------------------------------------------
+
+    def revoke(self, now: datetime) -> list[Effect]:
+        """Spend the nonce of every offer that may still be taken."""
+        live = [each for each in self.offers.by_command.values() if not each.ending]
+        for followed in live:
+            followed.noticed = True
+        return self.revocations.request((each.offer for each in live), now, loaded=self._loaded)
+
+    def on_revocation(
+        self, event: RevocationSigned | RevocationPublished | RevocationTraced, now: datetime
+    ) -> list[Effect]:
+        """A revocation goes out first and is recorded after; what used its nonce is looked up once it is used."""
+        if isinstance(event, RevocationSigned):
+            note = NoteRevocation(account=self._account, nonce=event.nonce, payload=event.payload)
+            return [*self.revocations.signed(event), *self.notes.push(note)]
+        if isinstance(event, RevocationPublished):
+            return [CrashPoint(name="executor.revoked"), *self.revocations.published(event), *self._ask_soon(now)]
+        return self._ask_soon(now) if self.revocations.traced(event) else []
 
     # --- the relay -------------------------------------------------------------------------------------------------
 
@@ -257,11 +287,12 @@ class Pursuit:
         """Relay or contract refused an offer of ours. A refused salt is looked up at once, never chosen here."""
         if _INVALID_SALT not in text.lower():
             return []
-        count = Count(name="salts_refused")
-        if self._asking:
-            self._ask_again = True
-            return [count]
-        return [count, *self.ask(now)]
+        return [Count(name="salts_refused"), *self._ask_soon(now)]
+
+    def _ask_soon(self, now: datetime) -> list[Effect]:
+        """A read that begins after this instant: at once, or after the one under way."""
+        self._ask_again = self._asking
+        return self.ask(now)
 
     def on_chain(self, event: VerifierRead | VerifierUnread | FillsRead, now: datetime) -> list[Effect]:
         """A final block, no answer, or the fills of a transaction."""
@@ -289,9 +320,12 @@ class Pursuit:
         self.reading = reading
         if not self._loaded:
             return []
-        endings = self.offers.endings(reading, now)
+        endings = self.offers.endings(reading, now, self.revocations.by_nonce)
+        for ending in endings:
+            self.revocations.ended((result for result, _chain in ending.results), recorded=False)
+        questions = self.revocations.questions(self.offers.used_by_whom(reading))
         write = ApplyReading(account=self._account, height=reading.height, credited=reading.credited, endings=endings)
-        return [*self.notes.push(write), *self._recovered()]
+        return [*self.notes.push(write), *questions, *self._recovered()]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 
@@ -302,7 +336,7 @@ class Pursuit:
         return [*self._on_written(write, now), *effects]
 
     def _on_written(self, write: LedgerWrite, now: datetime) -> list[Effect]:
-        if isinstance(write, NoteAttempt):
+        if isinstance(write, NoteAttempt | NoteRevocation):
             return []
         if isinstance(write, DropAttempt):
             self.offers.by_command.pop(write.result.command_id, None)
@@ -310,12 +344,14 @@ class Pursuit:
         effects: list[Effect] = []
         for ending in write.endings:
             self.offers.ended(ending, write.height)
+            self.revocations.forget(ending.nonce)
             for result, _chain in ending.results:
                 effects += self._ended(result, now)
         return effects
 
     def _ended(self, result: TradeResult, now: datetime) -> list[Effect]:
         """The end of an offer is committed."""
+        self.revocations.ended([result], recorded=True)
         return [*self._report.ended(result, now), *self._receipts.ended(result.quote_hash or "")]
 
 

@@ -26,6 +26,8 @@ CREATE TABLE ledger.hold (
     last_deadline timestamptz NOT NULL,
     nonce_deadline timestamptz NOT NULL,
     salt text NOT NULL,
+    -- The signed intent that was published to spend the nonce, once one was.
+    revocation text,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     released_at timestamptz,
     release_evidence jsonb,
@@ -47,7 +49,7 @@ CREATE TABLE ledger.attempt (
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at timestamptz,
     CHECK ((nonce IS NULL) = (offer IS NULL)),
-    CHECK ((ended_at IS NOT NULL) = (state IN ('rejected', 'settled', 'lapsed', 'dropped')))
+    CHECK ((ended_at IS NOT NULL) = (state IN ('rejected', 'settled', 'lapsed', 'revoked', 'dropped')))
 );
 CREATE INDEX open_attempt ON ledger.attempt (nonce) WHERE ended_at IS NULL;
 -- The newest generation counts claims only: a rejected command may be anybody's.
@@ -271,6 +273,18 @@ BEGIN
     RETURN ledger.view(v_account);
 END $$;
 
+-- What was published to spend a nonce; written after it has left, since a brake waits for nothing.
+CREATE FUNCTION ledger.note_revocation(p_account text, p_nonce text, p_revocation text) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM ledger.enter(p_account);
+    UPDATE ledger.hold SET revocation = p_revocation WHERE nonce = p_nonce AND account = p_account;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'nonce % has no hold', p_nonce;
+    END IF;
+    RETURN ledger.view(p_account);
+END $$;
+
 -- The end of a nonce and all its offers, by the evidence in their results. A nonce that has ended stays as it is.
 CREATE FUNCTION ledger.end_nonce(p_account text, p_ending jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -297,6 +311,11 @@ BEGIN
         WHEN 'settled' THEN
             IF NOT (v_evidence->>'nonce_used')::boolean THEN
                 RAISE EXCEPTION 'nonce % is unused: nothing settled', v_nonce;
+            END IF;
+        WHEN 'revoked' THEN
+            IF NOT (v_evidence->>'nonce_used')::boolean OR v_evidence->>'executed' IS NULL
+               OR EXISTS (SELECT FROM ledger.attempt WHERE nonce = v_nonce AND quote_hash = v_evidence->>'executed') THEN
+                RAISE EXCEPTION 'nonce % was not shown to be used by another intent than its offers', v_nonce;
             END IF;
         WHEN 'lapsed' THEN
             IF (v_evidence->>'nonce_used')::boolean OR NOT (v_evidence->>'salt_valid')::boolean
@@ -342,6 +361,10 @@ CREATE FUNCTION ledger.load(p_account text) RETURNS jsonb LANGUAGE sql STABLE AS
         'open_offers', (
             SELECT coalesce(jsonb_agg(offer || jsonb_build_object('state', state) ORDER BY claimed_at, command_id), '[]')
               FROM ledger.attempt WHERE account = p_account AND ended_at IS NULL
+        ),
+        'revocations', (
+            SELECT coalesce(jsonb_object_agg(nonce, revocation), '{}')
+              FROM ledger.hold WHERE account = p_account AND released_at IS NULL AND revocation IS NOT NULL
         ),
         'last_claimed_at', (SELECT max(claimed_at) FROM ledger.attempt WHERE account = p_account)
     )

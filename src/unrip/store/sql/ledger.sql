@@ -13,6 +13,9 @@ SELECT ledger.note($1::jsonb);
 -- drop --
 SELECT ledger.drop_attempt($1::jsonb);
 
+-- note_revocation --
+SELECT ledger.note_revocation($1, $2, $3);
+
 -- apply_reading --
 SELECT ledger.apply_reading($1, $2, $3::jsonb, $4::jsonb);
 

@@ -38,6 +38,7 @@ from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     CheckHeld,
     FillsRead,
+    Finding,
     HeldChecked,
     LedgerNoted,
     LedgerUnknown,
@@ -47,6 +48,7 @@ from unrip.services.trade_executor.effects import (
     ReadFills,
     ReadVerifier,
     RejectCommand,
+    RevocationTraced,
     SignOffer,
     VerifierRead,
     VerifierUnread,
@@ -306,6 +308,8 @@ def test_open_offers_of_an_earlier_life_are_asked_about_before_it_is_ready() -> 
     desk.read(used=[offers[0].nonce], asked=[offers[1].nonce])
     assert desk.logic.not_ready(NOW) == []
     assert events_of(desk).count("execution_recovered") == 1
+    desk.feed(RevocationTraced(nonce=offers[0].nonce, finding=Finding.NOT_REVOKED))
+    desk.read(used=[offers[0].nonce])
     assert [offer.command_id for offer in desk.open_offers] == [offers[1].command_id], "it need not have ended"
     assert desk.of(SendFrame)[1:] == [], "nothing is sent again"
 
