@@ -312,6 +312,8 @@ class TradeExecutor(Logic):
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
+        if control.action == "halt" and not self._switchboard.switches.halted:
+            self._pursuit.revocations.begin()
         effects = self._switchboard.follow(control, now)
         if effects is None:
             return []

@@ -72,7 +72,7 @@ class RevokedOffer(Value):
 
 @dataclass
 class Revocations:
-    """Revocations by nonce, and the report on the last request."""
+    """Revocations by nonce, and the report on what was asked for since the desk was halted."""
 
     by_nonce: dict[str, Revocation] = field(default_factory=dict)
     #: Revoking was asked for before the ledger said what is open.
@@ -83,11 +83,14 @@ class Revocations:
 
     # --- revoking --------------------------------------------------------------------------------------------------
 
+    def begin(self) -> None:
+        """A new halt: the report begins anew. Until then it keeps what ended between two requests."""
+        self._offers = {}
+
     def request(self, offers: Iterable[Offer], now: datetime, *, loaded: bool) -> list[Effect]:
-        """Take back every offer that is still live; the report begins anew."""
+        """Take back every offer that is still live."""
         self._requested_at, self.waits_for_ledger = now, not loaded
         live: dict[str, datetime] = {}
-        self._offers = {}
         for offer in offers:
             if offer.offer_deadline > now:
                 live[offer.nonce] = max(offer.offer_deadline, live.get(offer.nonce, now))
@@ -172,11 +175,11 @@ class Revocations:
 
     @property
     def unknown(self) -> int:
-        """Offers of the last request whose end is not known."""
+        """Offers whose end is not known."""
         return sum(each.outcome == UNKNOWN for each in self._offers.values())
 
     def state(self) -> dict[str, Any] | None:
-        """For `GET /state`: the last request; None without one."""
+        """For `GET /state`; None before the first request."""
         if self._requested_at is None:
             return None
         return {
@@ -187,7 +190,7 @@ class Revocations:
         }
 
     def offers(self) -> Sequence[RevokedOffer]:
-        """Every offer that the last request found open."""
+        """Every offer that was found open since the halt."""
         return list(self._offers.values())
 
     def _told(self, nonce: str, **changes: Any) -> None:

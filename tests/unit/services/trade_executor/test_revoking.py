@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.engine import a_control
+from support.engine import ARM, a_control
 from support.executor import VIEW, Executor, a_command, executor
 from unrip.domain.attempt import AttemptState, Drop, Offer
 from unrip.domain.values import Delta
@@ -165,7 +165,10 @@ def test_halting_again_sends_the_same_again_for_what_is_still_open() -> None:
     desk.read(used=[first.nonce], asked=[second.nonce])
     effects = desk.feed(HALT)
     assert [e.nonce for e in effects if isinstance(e, SignRevocation)] == [second.nonce]
-    assert [each.quote_id for each in told(desk)] == ["quote-2"]
+    assert {each.quote_id: each.outcome for each in told(desk)} == {"quote-1": "revoked", "quote-2": "unknown"}
+    desk.feed(ARM)
+    desk.feed(HALT)
+    assert [each.quote_id for each in told(desk)] == ["quote-2"], "a new halt, a new report"
 
 
 @pytest.mark.parametrize("known", [True, False])
