@@ -58,7 +58,6 @@ def test_live_offers_are_revoked_and_what_was_taken_first_is_told(armed: Desk) -
     code, told, left = halt(armed)
     assert (code, "not known yet" in left, "not revoked" in left) == (0, False, False), left
     assert (told[ours]["outcome"], told[taken]["outcome"]) == ("revoked", "settled")
-    assert told[taken]["publication"] == "refused"
     evidence = told[ours]["evidence"]
     assert evidence["executed"] == told[ours]["revocation_hash"]
     assert evidence["executed"] in executed_in(armed, evidence["tx_hash"])

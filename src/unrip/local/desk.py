@@ -21,6 +21,7 @@ from unrip.messages.topics import TOPICS
 from unrip.net.secret_file import write_secret
 from unrip.service.settings import Settings, load_settings
 from unrip.services.registry import SERVICES
+from unrip.store.first_start import declare_first_start
 from unrip.store.migrate import apply
 
 _SERVICE_PRIORITY = 300
@@ -90,6 +91,8 @@ class LocalDesk:
                 self.world.prepare(assets=self._inventory, overrides=self._world_overrides)
                 await self.stack.bring_up([self.world.program()])
             settings = self._write_settings(endpoints.kafka_bootstrap, url_file)
+            if self.world is not None and every_venue_is_loopback(settings):
+                await declare_first_start(endpoints.postgres_url, settings.near_intents.account)
             require_free(_port_needs(settings))
             await self.stack.bring_up([self.service_program(name, settings) for name in SERVICES])
         except BaseException:

@@ -58,6 +58,8 @@ EVENTS: dict[str, str] = {
     "execution_completed": "chain evidence ended an offer",
     "revocation_published": "the relay took an intent that spends the nonce of a live offer",
     "revocation_failed": "the relay refused such an intent or did not answer; the offer is followed like any other",
+    "quarantined": "the ledger may not be the newest one: nothing is armed until every offer it may not know is dead",
+    "quarantine_over": "the quarantine has ended; arming is possible again",
     "ledger_differs": "held and the open holds do not add up",
     "postgres_lost": "the database does not answer",
     "postgres_recovered": "the database answers again",

@@ -70,6 +70,22 @@ class NonceEnding(Value):
     events: tuple[OutboxEvent, ...]
 
 
+class DatabaseIdentity(Value):
+    """Which database this is: another cluster has another identifier, one that was recovered another timeline."""
+
+    system_identifier: str
+    timeline: int
+
+
+class Surroundings(Value):
+    """What the ledger recorded about where it lives."""
+
+    #: None while a quarantine has not ended and none was recorded before.
+    database: DatabaseIdentity | None
+    quarantined_until: datetime | None
+    reason: str
+
+
 class LedgerState(Value):
     """The ledger as a start finds it."""
 
@@ -80,6 +96,9 @@ class LedgerState(Value):
     open_offers: tuple[Offer, ...]
     #: By nonce, for those with open offers: the signed intent that was published to spend it.
     revocations: dict[str, str]
+    #: Where it is now, and where it was when it was last known to be the newest; None if that was never said.
+    database: DatabaseIdentity
+    surroundings: Surroundings | None
     #: PostgreSQL's time of the newest attempt: a ledger older than Kafka's last command is a restored one.
     last_claimed_at: datetime | None
 
@@ -87,6 +106,15 @@ class LedgerState(Value):
     def position(self) -> CommandPosition | None:
         """Where commands are read from; None while none was ever handled."""
         return self.view.position
+
+    @property
+    def doubt(self) -> str:
+        """Why this may not be the newest ledger of its account, empty without a doubt."""
+        if self.surroundings is None:
+            return "first_start_not_declared" if self.position is None else "database_is_another"
+        if self.surroundings.quarantined_until is not None:
+            return self.surroundings.reason
+        return "" if self.surroundings.database == self.database else "database_is_another"
 
 
 class HeldDifference(Value):
@@ -110,9 +138,18 @@ class Ledger(Protocol):
         ...
 
     async def claim(
-        self, offer: Offer, *, position: CommandPosition, generation: int, event: OutboxEvent
+        self,
+        offer: Offer,
+        *,
+        position: CommandPosition,
+        generation: int,
+        event: OutboxEvent,
+        perhaps_sent: bool = False,
     ) -> ClaimOutcome:
-        """Claim, hold, signed payload, result row and position in one commit; or a rejection in their place."""
+        """Claim, hold, signed payload, result row and position in one commit; or a rejection in their place.
+
+        One that was perhaps sent is held even where it is not covered or an older strategy commanded it.
+        """
         ...
 
     async def reject(self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent) -> ClaimOutcome:
@@ -132,6 +169,10 @@ class Ledger(Protocol):
 
     async def note_revocation(self, account: str, *, nonce: str, revocation: str) -> LedgerView:
         """Keep what was published to spend a nonce of ours."""
+        ...
+
+    async def note_surroundings(self, account: str, *, reason: str, quarantined_until: datetime | None) -> LedgerView:
+        """Record a quarantine; or, without an end, that this database has the newest ledger of the account."""
         ...
 
     async def apply_reading(

@@ -16,11 +16,13 @@ from unrip.store.errors import StoreRefused
 from unrip.store.ledger import (
     ClaimKind,
     ClaimOutcome,
+    DatabaseIdentity,
     HeldDifference,
     LedgerState,
     NonceEnding,
     OutboxEvent,
     OutboxRow,
+    Surroundings,
     rejection_of,
 )
 
@@ -72,6 +74,7 @@ class _Account:
     holds: dict[str, _Hold] = field(default_factory=dict)
     attempts: dict[str, _Attempt] = field(default_factory=dict)
     position: CommandPosition | None = None
+    surroundings: Surroundings | None = None
 
     def open_on(self, nonce: str) -> list[_Attempt]:
         return [a for a in self.attempts.values() if a.open and a.offer is not None and a.offer.nonce == nonce]
@@ -103,6 +106,8 @@ class MemoryLedger:
 
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
         self._clock = clock
+        #: Of the process: a test may move the ledger elsewhere.
+        self.database = DatabaseIdentity(system_identifier="memory", timeline=1)
         self._accounts: dict[str, _Account] = {}
         self._outbox: list[OutboxRow] = []
         self._published: set[int] = set()
@@ -123,18 +128,26 @@ class MemoryLedger:
                 for nonce, hold in book.holds.items()
                 if hold.ended_as is None and hold.revocation is not None
             },
+            database=self.database,
+            surroundings=book.surroundings,
             last_claimed_at=max((a.claimed_at for a in book.attempts.values()), default=None),
         )
 
     async def claim(
-        self, offer: Offer, *, position: CommandPosition, generation: int, event: OutboxEvent
+        self,
+        offer: Offer,
+        *,
+        position: CommandPosition,
+        generation: int,
+        event: OutboxEvent,
+        perhaps_sent: bool = False,
     ) -> ClaimOutcome:
         """Claim, hold, signed payload, result and position; or a rejection in their place."""
         book = self._book(offer.account)
         if offer.command_id in book.attempts:
             book.advance(position)
             return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())
-        refusal = _refusal(book, offer, generation)
+        refusal = _refusal(book, offer, generation, perhaps_sent=perhaps_sent)
         if refusal is not None:
             kind, numbers = refusal
             self._reject(book, offer.command_id, generation, position, _with_reason(event, kind, numbers))
@@ -194,6 +207,17 @@ class MemoryLedger:
         if nonce not in book.holds:
             raise StoreRefused(f"nonce {nonce} has no hold")
         book.holds[nonce].revocation = revocation
+        return book.view()
+
+    async def note_surroundings(self, account: str, *, reason: str, quarantined_until: datetime | None) -> LedgerView:
+        """Record a quarantine; or, without an end, that this database has the newest ledger."""
+        book = self._book(account)
+        known = book.surroundings.database if book.surroundings is not None else None
+        book.surroundings = Surroundings(
+            database=self.database if quarantined_until is None else known,
+            quarantined_until=quarantined_until,
+            reason=reason,
+        )
         return book.view()
 
     async def apply_reading(
@@ -289,13 +313,16 @@ class MemoryLedger:
             raise StoreRefused(f"nonce {ending.nonce} has open offers whose end is not told")
 
 
-def _refusal(book: _Account, offer: Offer, generation: int) -> tuple[ClaimKind, dict[str, str]] | None:
+def _refusal(
+    book: _Account, offer: Offer, generation: int, *, perhaps_sent: bool
+) -> tuple[ClaimKind, dict[str, str]] | None:
     newest = book.newest_generation()
-    if generation < newest:
+    if generation < newest and not perhaps_sent:
         return ClaimKind.SUPERSEDED, {"generation": str(generation), "newest_generation": str(newest)}
     asset = book.assets.get(offer.asset_out, _Asset(credited=0, height=0))
     required = _growth(book, offer)
-    if offer.asset_out not in book.assets or asset.credited - asset.held < required:
+    covered = perhaps_sent or asset.credited - asset.held >= required
+    if offer.asset_out not in book.assets or not covered:
         numbers = {"credited": str(asset.credited), "held": str(asset.held), "required": str(required)}
         return ClaimKind.INSUFFICIENT_INVENTORY, numbers
     return None

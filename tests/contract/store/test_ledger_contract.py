@@ -62,7 +62,9 @@ async def ledger(url: str | None) -> AsyncIterator[Ledger]:
 
 async def empty(url: str) -> None:
     connection = await asyncpg.connect(url, timeout=5)
-    await connection.execute("TRUNCATE ledger.inventory, ledger.hold, ledger.attempt, ledger.outbox, ledger.position")
+    await connection.execute(
+        "TRUNCATE ledger.inventory, ledger.hold, ledger.attempt, ledger.outbox, ledger.position, ledger.surroundings"
+    )
     await connection.close()
 
 
@@ -449,6 +451,41 @@ async def test_what_does_not_prove_a_revocation_ends_nothing(ledger: Ledger, evi
 async def test_only_a_nonce_of_ours_is_revoked(ledger: Ledger) -> None:
     with pytest.raises(StoreRefused):
         await ledger.note_revocation(ACCOUNT, nonce="foreign", revocation="signed")
+
+
+async def test_an_empty_ledger_is_in_doubt_until_somebody_says_where_it_lives(ledger: Ledger) -> None:
+    assert (await ledger.load(ACCOUNT)).doubt == "first_start_not_declared"
+    until = T0 + timedelta(minutes=1)
+    for _ in range(2):  # the same again after an unknown outcome
+        await ledger.note_surroundings(ACCOUNT, reason="first_start_not_declared", quarantined_until=until)
+    state = await ledger.load(ACCOUNT)
+    assert state.surroundings is not None
+    assert (state.surroundings.database, state.surroundings.quarantined_until) == (None, until)
+    assert state.doubt == "first_start_not_declared"
+    await ledger.note_surroundings(ACCOUNT, reason="", quarantined_until=None)
+    state = await ledger.load(ACCOUNT)
+    assert state.doubt == ""
+    assert state.surroundings is not None
+    assert state.surroundings.database == state.database
+
+
+async def test_a_quarantine_keeps_what_was_recorded_before(ledger: Ledger) -> None:
+    await ledger.note_surroundings(ACCOUNT, reason="", quarantined_until=None)
+    await ledger.note_surroundings(ACCOUNT, reason="ledger_older_than_its_results", quarantined_until=T0)
+    state = await ledger.load(ACCOUNT)
+    assert state.surroundings is not None
+    assert (state.surroundings.database, state.doubt) == (state.database, "ledger_older_than_its_results")
+
+
+async def test_what_was_perhaps_sent_is_held_whatever_is_credited_and_whoever_commanded_it(ledger: Ledger) -> None:
+    await credit(ledger, 20)
+    newest = an_offer("newest", amount=20)
+    await claim(ledger, newest, 0, generation=2)
+    offer = an_offer("one", amount=30)
+    outcome = await ledger.claim(
+        offer, position=at(1), generation=1, event=an_event(offer, AttemptState.CLAIMED), perhaps_sent=True
+    )
+    assert (outcome.kind, outcome.view.held) == (ClaimKind.CLAIMED, {EURE: 50})
 
 
 async def test_no_end_without_evidence(ledger: Ledger) -> None:

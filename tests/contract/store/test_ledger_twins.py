@@ -29,7 +29,7 @@ from support.servers import Servers
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
-from unrip.store.ledger import Ledger
+from unrip.store.ledger import DatabaseIdentity, Ledger
 from unrip.store.memory_ledger import MemoryLedger
 from unrip.store.migrate import apply
 from unrip.store.postgres_ledger import PostgresLedger
@@ -59,9 +59,11 @@ EVIDENCE = st.builds(
 )
 
 
-def claiming(offer: Offer, offset: int, generation: int) -> Call:
+def claiming(offer: Offer, offset: int, generation: int, *, perhaps_sent: bool = False) -> Call:
     event = an_event(offer, AttemptState.CLAIMED)
-    return lambda ledger: ledger.claim(offer, position=at(offset), generation=generation, event=event)
+    return lambda ledger: ledger.claim(
+        offer, position=at(offset), generation=generation, event=event, perhaps_sent=perhaps_sent
+    )
 
 
 def rejecting(name: str, offset: int) -> Call:
@@ -95,6 +97,7 @@ ENDS = st.lists(st.tuples(EVIDENCE, st.lists(OFFERS, min_size=1, max_size=2), EN
 CALLS = st.one_of(
     st.builds(claiming, OFFERS, st.integers(0, 9), st.integers(1, 2)),
     st.builds(claiming, OFFERS, st.integers(0, 9), st.just(2)),
+    st.builds(claiming, OFFERS, st.integers(0, 9), st.integers(1, 2), perhaps_sent=st.just(True)),
     st.builds(rejecting, NAMES, st.integers(0, 9)),
     st.builds(noting, NAMES, STATES),
     st.builds(dropping, NAMES),
@@ -118,14 +121,17 @@ async def outcome(ledger: Ledger, call: Call) -> object:
 
 
 async def state(ledger: Ledger) -> tuple[object, ...]:
-    loaded = msgspec.structs.replace(await ledger.load(ACCOUNT), last_claimed_at=None)
+    here = DatabaseIdentity(system_identifier="either", timeline=1)
+    loaded = msgspec.structs.replace(await ledger.load(ACCOUNT), last_claimed_at=None, database=here)
     told = [row.event for row in await ledger.unpublished(1_000)]
     return loaded, told, await ledger.check_held()
 
 
 async def run_both(url: str, calls: list[Call]) -> None:
     connection = await asyncpg.connect(url, timeout=5)
-    await connection.execute("TRUNCATE ledger.inventory, ledger.hold, ledger.attempt, ledger.outbox, ledger.position")
+    await connection.execute(
+        "TRUNCATE ledger.inventory, ledger.hold, ledger.attempt, ledger.outbox, ledger.position, ledger.surroundings"
+    )
     await connection.close()
     twin, original = MemoryLedger(clock=lambda: datetime.now(UTC)), PostgresLedger(url)
     try:

@@ -24,6 +24,7 @@ from unrip.services.trade_executor.effects import (
     LoadLedger,
     NoteAttempt,
     NoteRevocation,
+    NoteSurroundings,
     RejectCommand,
 )
 from unrip.store.errors import StoreUnavailable
@@ -89,6 +90,13 @@ class Bookkeeper:
         write = self._ledger.note_revocation(effect.account, nonce=effect.nonce, revocation=effect.payload)
         self._start("note", self._noted(write))
 
+    def note_surroundings(self, effect: NoteSurroundings) -> None:
+        """Which database the ledger is in, or a quarantine."""
+        write = self._ledger.note_surroundings(
+            effect.account, reason=effect.reason, quarantined_until=effect.quarantined_until
+        )
+        self._start("note", self._noted(write))
+
     def check(self, _effect: CheckHeld) -> None:
         """Compare counters and open holds."""
         self._start("check", self._check())
@@ -104,6 +112,8 @@ class Bookkeeper:
                 open_offers=tuple(state.open_offers),
                 view=state.view,
                 revocations=state.revocations,
+                doubt=state.doubt,
+                quarantined_until=state.surroundings.quarantined_until if state.surroundings else None,
             )
         )
 
@@ -113,6 +123,7 @@ class Bookkeeper:
             position=effect.position,
             generation=effect.generation,
             event=self._event(effect.result, effect.chain),
+            perhaps_sent=effect.perhaps_sent,
         )
         self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view))
         self._on_outbox()

@@ -36,6 +36,8 @@ class ClaimOffer(Value):
     generation: int
     result: TradeResult
     chain: Chain
+    #: An earlier life that the ledger has forgotten may have sent it: held whatever is credited, and not sent.
+    perhaps_sent: bool = False
 
 
 class RejectCommand(Value):
@@ -86,12 +88,20 @@ class NoteRevocation(Value):
     payload: str
 
 
+class NoteSurroundings(Value):
+    """Effect: record this database as ours, or a quarantine that ends at an instant; as `NoteAttempt`."""
+
+    account: str
+    reason: str
+    quarantined_until: datetime | None
+
+
 class CheckHeld(Value):
     """Effect: compare the counters with the open holds; `HeldChecked` or `LedgerUnknown("check")` follows."""
 
 
 #: Writes that need no answer but their success; they are made one after another.
-LedgerWrite = NoteAttempt | DropAttempt | NoteRevocation | ApplyReading
+LedgerWrite = NoteAttempt | DropAttempt | NoteRevocation | NoteSurroundings | ApplyReading
 
 
 # --- effects: signer and chain ------------------------------------------------------------------------------------
@@ -156,6 +166,10 @@ class LedgerLoaded(Value):
     view: LedgerView
     #: By nonce: the revocations that are known to have been published.
     revocations: dict[str, str] = {}
+    #: Why this may not be the newest ledger, by its own account; empty without a doubt.
+    doubt: str = ""
+    #: An earlier life began a quarantine that has not ended.
+    quarantined_until: datetime | None = None
 
 
 class LedgerUnknown(Value):

@@ -34,6 +34,7 @@ from unrip.services.trade_executor.effects import (
     LedgerWrite,
     NoteAttempt,
     NoteRevocation,
+    NoteSurroundings,
     ReadFills,
     ReadVerifier,
     RevocationPublished,
@@ -118,6 +119,12 @@ class Pursuit:
             SendFrame(connection=RELAY, text=followed.frame, token=command_id, not_after=claim.offer.answer_by),
             SetTimer(name=f"reply:{command_id}", at=now + self._reply_bound),
         ]
+
+    def adopt(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
+        """An offer that an earlier life may have sent, and perhaps revoked: only the chain ends it."""
+        self.offers.add(Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), ask_now=True))
+        self.revocations.may_exist([claim.offer.nonce], {})
+        return self._ask_soon(now)
 
     def on_frame_fate(self, event: FrameSent | FrameNotSent, now: datetime) -> list[Effect]:
         """The bytes left, did not leave, or nobody knows."""
@@ -336,7 +343,7 @@ class Pursuit:
         return [*self._on_written(write, now), *effects]
 
     def _on_written(self, write: LedgerWrite, now: datetime) -> list[Effect]:
-        if isinstance(write, NoteAttempt | NoteRevocation):
+        if isinstance(write, NoteAttempt | NoteRevocation | NoteSurroundings):
             return []
         if isinstance(write, DropAttempt):
             self.offers.by_command.pop(write.result.command_id, None)

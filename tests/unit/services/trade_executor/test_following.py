@@ -18,7 +18,7 @@ from unrip.domain.desk import CommandPosition
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount, Delta, epoch_ms
 from unrip.domain.verifier import VerifierFill
-from unrip.messages.topics import EXECUTE_TRADE, RAW_QUOTE_STATUS
+from unrip.messages.topics import EXECUTE_TRADE, RAW_QUOTE_STATUS, TRADE_RESULT
 from unrip.net.events import FrameSent, SendFrame
 from unrip.service.contract import (
     ControlRefused,
@@ -277,7 +277,8 @@ def test_a_commit_that_nobody_waits_for_is_a_fault() -> None:
 def test_every_start_is_disarmed_reads_on_after_its_position_and_proves_itself() -> None:
     desk = Executor()
     effects = desk.start(position=CommandPosition(topic_id="commands-1", next_offset=42))
-    (subscribe,) = [each for each in effects if isinstance(each, Subscribe)]
+    results, subscribe = [each for each in effects if isinstance(each, Subscribe)]
+    assert (results.topic, results.until_end) == (TRADE_RESULT, True)
     assert (subscribe.topic, subscribe.topic_id, subscribe.offset) == (EXECUTE_TRADE, "commands-1", 42)
     assert ProveAuthority() in effects
     assert desk.logic.vitals(NOW).armed == ()

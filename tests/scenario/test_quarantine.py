@@ -1,0 +1,98 @@
+"""A restored ledger through the real processes: no double submission, and the hold of what it forgot is back."""
+
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from support.desk import Desk
+
+ASKED_ONLY = {"direction": "btc_to_eure", "amount_in": "15000", "min_deadline_ms": 6_000, "accept": "never"}
+SHORT = {"UNRIP_LIMITS__DEADLINE_MAX_MS": "8000"}
+LEDGER = ("inventory", "hold", "attempt", "outbox", "position", "surroundings")
+
+Dump = dict[str, list[tuple[Any, ...]]]
+
+
+def dump(connection: psycopg.Connection) -> Dump:
+    """Every row of the ledger, each as the text of a row."""
+    return {
+        table: connection.execute(
+            sql.SQL("SELECT t::text FROM ledger.{} AS t").format(sql.Identifier(table))
+        ).fetchall()
+        for table in LEDGER
+    }
+
+
+def restore(connection: psycopg.Connection, dumped: Dump) -> None:
+    tables = sql.SQL(", ").join(sql.Identifier("ledger", table) for table in LEDGER)
+    connection.execute(sql.SQL("TRUNCATE {}").format(tables))
+    for table in LEDGER:
+        name = sql.Identifier("ledger", table)
+        for (row,) in dumped[table]:
+            connection.execute(sql.SQL("INSERT INTO {} SELECT (%s::{}).*").format(name, name), (row,))
+
+
+def quarantine(desk: Desk) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = desk.state("trade-executor")["quarantine"]
+    return found
+
+
+def states(desk: Desk, *quote_ids: str) -> dict[str, str]:
+    query = "SELECT quote_id, state FROM ledger.attempt WHERE quote_id = ANY (%s)"
+    return {row["quote_id"]: row["state"] for row in desk.sql(query, list(quote_ids))}
+
+
+def test_a_restored_older_ledger_forgets_nothing_and_sends_nothing_twice(desk: Desk) -> None:
+    desk.restart("trade-executor", SHORT)
+    desk.arm()
+    with psycopg.connect(desk.settings.postgres_url(), autocommit=True) as connection:
+        before = dump(connection)
+        settled = desk.world.demand(direction="btc_to_eure", amount_in="15000", min_deadline_ms=6_000)
+        desk.result(settled, "settled")
+        live = desk.world.demand(**ASKED_ONLY)
+        desk.result(live, "accepted")
+        desk.stop("trade-executor")
+        restore(connection, before)
+    desk.start("trade-executor")
+    found = desk.until(lambda: quarantine(desk), what="quarantine")
+    assert found["reason"] == "ledger_older_than_its_results"
+    refused = desk.client.act("trade-executor", "arm", reason="scenario")
+    assert not refused["applied"]
+    assert "quarantine: ledger_older_than_its_results, until" in refused["refusal"]
+    asset = desk.decision(live)["command"]["asset_out"]
+    promised = int(desk.decision(live)["command"]["amount_out"])
+    held = desk.until(lambda: int(desk.state("trade-executor")["ledger"]["held"].get(asset, "0")), what="a hold")
+    assert held >= promised
+    assert any("quarantine" in each for each in desk.state("trade-executor")["not_ready"])
+    desk.until(lambda: desk.client.is_ready("trade-executor"), what="the end of the quarantine", timeout_s=30)
+    ends = {settled: "settled", live: "lapsed"}
+    desk.until(lambda: states(desk, *ends) == ends, what="both ends")
+    assert [len(desk.submissions(quote_id)) for quote_id in ends] == [1, 1]
+    assert desk.state("trade-executor")["ledger"]["held"][asset] == "0"
+    for event in ("quarantined", "quarantine_over"):
+        assert desk.log_lines("trade-executor", event)
+    desk.restart("trade-executor", {})
+    desk.arm()
+    desk.result(desk.world.demand(direction="btc_to_eure", amount_in="15000"), "settled")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("UPDATE ledger.surroundings SET database = jsonb_set(database, '{timeline}', '99')", "database_is_another"),
+        ("DELETE FROM ledger.position; DELETE FROM ledger.surroundings", "first_start_not_declared"),
+    ],
+)
+def test_another_database_or_an_empty_ledger_waits_for_the_longest_life(desk: Desk, change: str, reason: str) -> None:
+    desk.restart("trade-executor", SHORT)
+    desk.stop("trade-executor")
+    with psycopg.connect(desk.settings.postgres_url(), autocommit=True) as connection:
+        connection.execute(change)
+    desk.start("trade-executor")
+    found = desk.until(lambda: quarantine(desk), what="quarantine")
+    assert found["reason"] == reason
+    desk.until(lambda: desk.client.is_ready("trade-executor"), what="the end of the quarantine", timeout_s=30)
+    desk.restart("trade-executor", {})
+    assert quarantine(desk) is None
