@@ -35,12 +35,22 @@ _NONCE_USED = "nonce was already used"
 class Revoker:
     """Needs neither Kafka nor PostgreSQL."""
 
-    def __init__(self, signer: Signer, relay: RelayRpc, verifier: Verifier, *, account: str, emit: Emit) -> None:
+    def __init__(
+        self,
+        signer: Signer,
+        relay: RelayRpc,
+        verifier: Verifier,
+        *,
+        account: str,
+        emit: Emit,
+        pause_s: float = PAUSE_S,
+    ) -> None:
         self._signer = signer
         self._relay = relay
         self._verifier = verifier
         self._account = account
         self._emit = emit
+        self._pause_s = pause_s
         self._tasks = Tasks()
 
     def sign(self, effect: SignRevocation) -> None:
@@ -67,7 +77,7 @@ class Revoker:
                 answer = await self._relay.publish(json.loads(effect.payload))
             except RelayRpcUnavailable as error:
                 reason = str(error)
-                await asyncio.sleep(PAUSE_S if attempt + 1 < ATTEMPTS_MAX else 0)
+                await asyncio.sleep(self._pause_s if attempt + 1 < ATTEMPTS_MAX else 0)
             except RelayRpcError as error:
                 publication, reason = Publication.REFUSED, str(error)
                 break
