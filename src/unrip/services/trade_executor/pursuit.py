@@ -124,7 +124,7 @@ class Pursuit:
         """An offer that an earlier life may have sent, and perhaps revoked: only the chain ends it."""
         self.offers.add(Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), ask_now=True))
         self.revocations.may_exist([claim.offer.nonce], {})
-        return self._ask_soon(now)
+        return self._ask_anew(now)
 
     def on_frame_fate(self, event: FrameSent | FrameNotSent, now: datetime) -> list[Effect]:
         """The bytes left, did not leave, or nobody knows."""
@@ -177,8 +177,8 @@ class Pursuit:
             note = NoteRevocation(account=self._account, nonce=event.nonce, payload=event.payload)
             return [*self.revocations.signed(event), *self.notes.push(note)]
         if isinstance(event, RevocationPublished):
-            return [CrashPoint(name="executor.revoked"), *self.revocations.published(event), *self._ask_soon(now)]
-        return self._ask_soon(now) if self.revocations.traced(event) else []
+            return [CrashPoint(name="executor.revoked"), *self.revocations.published(event), *self._ask_anew(now)]
+        return self._ask_anew(now) if self.revocations.traced(event) else []
 
     # --- the relay -------------------------------------------------------------------------------------------------
 
@@ -294,10 +294,10 @@ class Pursuit:
         """Relay or contract refused an offer of ours. A refused salt is looked up at once, never chosen here."""
         if _INVALID_SALT not in text.lower():
             return []
-        return [Count(name="salts_refused"), *self._ask_soon(now)]
+        return [Count(name="salts_refused"), *self._ask_anew(now)]
 
-    def _ask_soon(self, now: datetime) -> list[Effect]:
-        """A read that begins after this instant: at once, or after the one under way."""
+    def _ask_anew(self, now: datetime) -> list[Effect]:
+        """Ask at once, or as soon as the reading under way is there, which may be of an earlier block."""
         self._ask_again = self._asking
         return self.ask(now)
 
