@@ -1,16 +1,17 @@
 """The kill switch through the real processes: live offers are taken back, and the chain says which were taken first."""
 
 import json
-import subprocess
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from support.cli import unrip
 from support.desk import Desk
+from unrip.cli.controls import brake
 from unrip.cli.exits import CommandFailed
 
 ASKED_ONLY = {"direction": "btc_to_eure", "amount_in": "15000", "accept": "never"}
@@ -78,19 +79,20 @@ def test_the_kill_switch_works_without_kafka_and_postgres(armed: Desk) -> None:
     armed.stop("postgres")
     armed.stop("kafka")
     try:
-        began = time.monotonic()
-        command = [sys.executable, "-m", "unrip", "halt", "--revoke", "-r", "without anything", "--json"]
-        command += ["--config", str(armed.local.settings_file)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        with ThreadPoolExecutor() as threads:
+            began = time.monotonic()
+            order = threads.submit(brake, armed.client, "halt", Console(), reason="without anything")
             armed.until(lambda: halted(armed), what="strategy and executor halted")
             took_s = time.monotonic() - began
-            print(f"no new offer {took_s:.2f} s after the command was typed")
-            stdout, _ = process.communicate(timeout=60)
+            order.result(timeout=30)
+        print(f"no new offer {took_s:.2f} s after the order")
         assert took_s < 3 * HALTED_WITHIN_S
-        assert process.returncode == 0
-        print(f"revoked, with the chain's evidence, after {time.monotonic() - began:.2f} s")
-        (told,) = json.loads(stdout)["offers"]
-        assert (told["quote_id"], told["outcome"], told["recorded"]) == (quote_id, "revoked", False)
+        began = time.monotonic()
+        code, offers, left = halt(armed)
+        print(f"revoked and proven {time.monotonic() - began:.2f} s after the command was typed")
+        assert code == 0, left
+        told = offers[quote_id]
+        assert (told["outcome"], told["recorded"]) == ("revoked", False)
         assert told["evidence"]["executed"] == told["revocation_hash"]
     finally:
         armed.start("postgres")
