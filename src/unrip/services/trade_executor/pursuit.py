@@ -178,7 +178,8 @@ class Pursuit:
             return [*self.revocations.signed(event), *self.notes.push(note)]
         if isinstance(event, RevocationPublished):
             return [CrashPoint(name="executor.revoked"), *self.revocations.published(event), *self._ask_anew(now)]
-        return self._ask_anew(now) if self.revocations.traced(event) else []
+        count = Count(name="revocation_traces", labels={"finding": event.finding})
+        return [count, *(self._ask_anew(now) if self.revocations.traced(event) else [])]
 
     # --- the relay -------------------------------------------------------------------------------------------------
 
