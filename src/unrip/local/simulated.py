@@ -76,6 +76,7 @@ class SimulatedWorld:
                 "relay_ws_url": urls["relay_ws"],
                 "relay_rpc_url": urls["relay_rpc"],
                 "ingest_token_file": str(secrets / "relay-ingest.token"),
+                "instance_id": "unrip-up",
                 "executor_token_file": str(secrets / "relay-executor.token"),
                 "rpc_urls": [urls["near_rpc"]],
                 "bridge_rpc_url": urls["bridge"],

@@ -17,6 +17,7 @@ CRASH_POINTS = frozenset(
         "executor.claimed",
         "executor.sent",
         "executor.revoked",
+        "executor.notice_received",
     }
 )
 

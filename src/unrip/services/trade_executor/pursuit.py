@@ -6,6 +6,7 @@ The relay's replies and notices are notes on an open offer; only `following.py` 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -35,6 +36,7 @@ from unrip.services.trade_executor.effects import (
     NoteAttempt,
     NoteRevocation,
     NoteSurroundings,
+    OfferFound,
     ReadFills,
     ReadVerifier,
     RevocationPublished,
@@ -69,8 +71,8 @@ class Pursuit:
         self.offers = OpenOffers()
         self.notes = NoteLane()
         self.revocations = Revocations()
-        self.connected = False
-        #: Until every offer of an earlier life was asked about once at a final block.
+        self.timers = conversation.timers
+        #: Until every open offer was asked about once at a final block, since the start and since each reconnect.
         self.recovering = True
         #: The newest final block that was read.
         self.reading: VerifierReading | None = None
@@ -78,8 +80,26 @@ class Pursuit:
         self.view: LedgerView | None = None
         self._loaded = False
         self._asking = False
+        #: The nonces of the last question, none if it was put before the present connection was opened: its answer may
+        #: be of a block before that.
+        self._asked: frozenset[str] = frozenset()
         #: Something became known that the reading under way may be too old for.
         self._ask_again = False
+
+    # --- readiness -------------------------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to the relay."""
+        return self._conversation.up
+
+    def connection(self) -> dict[str, Any]:
+        """The connection, for `GET /state`."""
+        return self._conversation.state()
+
+    def not_ready(self) -> list[str]:
+        """Why no offer may leave: the relay, or open offers that nobody has asked about since it was lost."""
+        return [*(["recovering"] if self.recovering else []), *self._conversation.not_ready()]
 
     # --- recovery --------------------------------------------------------------------------------------------------
 
@@ -94,7 +114,7 @@ class Pursuit:
         return self.revoke(now) if self.revocations.waits_for_ledger else []
 
     def _recovered(self) -> list[Effect]:
-        if not self.recovering or not self._loaded or self.reading is None or self.offers.unrecovered():
+        if not (self.recovering and self._loaded and self.connected) or self.offers.unrecovered():
             return []
         self.recovering = False
         return self._report.recovered(len(self.offers.by_command))
@@ -110,7 +130,7 @@ class Pursuit:
             return [*effects, *self._drop(followed, Drop.HALTED, now)]
         if now >= claim.offer.answer_by:
             return [*effects, *self._drop(followed, Drop.WINDOW_CLOSED, now)]
-        if not self.connected:
+        if self.not_ready():  # the socket that it was claimed for is gone, perhaps with another in its place
             return [*effects, *self._drop(followed, Drop.SOCKET_GONE, now)]
         followed.awaits_reply, followed.frame = True, self._conversation.answer(claim.offer)
         command_id = claim.offer.command_id
@@ -156,6 +176,10 @@ class Pursuit:
         result = result_of_offer(followed.offer, AttemptState.DROPPED, reason=reason)
         return self.notes.push(DropAttempt(result=result, chain=_stamped(followed.chain, "dropped", now)))
 
+    def recorded(self) -> bool:
+        """A final block was read, and the ledger has it: only then can it hold what an earlier life promised."""
+        return self.reading is not None and self.notes.empty()
+
     def idle(self) -> bool:
         """No sent answer is without its reply or its end, and every note is committed."""
         return self.notes.empty() and not any(followed.awaits_reply for followed in self.offers.by_command.values())
@@ -186,13 +210,10 @@ class Pursuit:
     def on_relay(self, event: FrameReceived | SocketOpened | SocketClosed, now: datetime) -> list[Effect]:
         """The connection, and what comes over it."""
         if isinstance(event, SocketOpened):
-            self.connected = True
-            self.offers.ask_about_all()
-            self._receipts.reconnected()
-            return [*self._report.connected(), *self._conversation.opened()]
+            return self._on_opened(event, now)
         if isinstance(event, SocketClosed):
             return self._on_closed(event, now)
-        heard, effects = self._conversation.heard(event)
+        heard, effects = self._conversation.heard(event, now)
         match heard:
             case Reply():
                 return [*effects, *self._on_reply(heard, now)]
@@ -200,14 +221,26 @@ class Pursuit:
                 return [*effects, *self._on_notice(heard, event, now)]
         return effects
 
+    def on_timer(self, name: str, now: datetime) -> list[Effect]:
+        """A timer of the connection."""
+        return self._conversation.on_timer(name, now)
+
     def on_reply_timer(self, command_id: str, now: datetime) -> list[Effect]:
         """The relay has had time enough to reply."""
         followed = self.offers.by_command.get(command_id)
         return [] if followed is None or not followed.awaits_reply else self._unanswered(followed, "no_reply", now)
 
+    def _on_opened(self, event: SocketOpened, now: datetime) -> list[Effect]:
+        """Notices may have been missed: nothing is sent until every open offer was asked about."""
+        self._receipts.reconnected()
+        self._asked = frozenset()
+        self.offers.ask_about_all()
+        self.recovering = self.recovering or self.offers.unrecovered() > 0
+        asked = self._ask_anew(now) if self.recovering and self._loaded else []
+        return [*self._conversation.opened(event, now), *asked]
+
     def _on_closed(self, event: SocketClosed, now: datetime) -> list[Effect]:
-        self.connected = False
-        effects = self._report.disconnected(event)
+        effects = self._conversation.closed(event, now)
         for followed in list(self.offers.by_command.values()):
             if followed.awaits_reply and not followed.ending:
                 effects += self._unanswered(followed, "socket_gone", now)
@@ -244,19 +277,32 @@ class Pursuit:
         followed = self.offers.by_quote_hash(notice.quote_hash)
         if followed is None:
             count = Count(name="status_notices", labels={"whose": "others_or_ended"})
-            return [count, *self._conversation.acknowledge(notice)]
+            return [count, *self._receipts.seek(notice, frame)]
         followed.noticed = True
         record = self._conversation.record(notice, frame, followed.offer)
         self._receipts.keep(notice, record)
-        effects: list[Effect] = [Count(name="status_notices", labels={"whose": "ours"}), record]
+        effects: list[Effect] = [
+            CrashPoint(name="executor.notice_received"),
+            Count(name="status_notices", labels={"whose": "ours"}),
+            record,
+        ]
         if notice.tx_hash is not None and followed.tx_hash is None:
             followed.tx_hash = notice.tx_hash
             effects.append(ReadFills(tx_hash=notice.tx_hash))
         return [*effects, *self.ask(now)]
 
     def on_record(self, event: Published | PublishFailed) -> list[Effect]:
-        """What became of the record of a guaranteed notice."""
-        return self._receipts.on_record(event)
+        """What became of the record of a guaranteed notice, or of the dead letter of a frame."""
+        return [*self._receipts.on_record(event), *self._conversation.on_record(event)]
+
+    def on_found(self, event: OfferFound) -> list[Effect]:
+        """The ledger's word about a notice that is about no open offer."""
+        return self._receipts.found(event.quote_hash, event.offer)
+
+    def on_not_found(self) -> list[Effect]:
+        """The ledger could not be asked about a notice; it comes again."""
+        self._receipts.not_found()
+        return []
 
     def _note(
         self,
@@ -288,6 +334,7 @@ class Pursuit:
         self._asking = True
         due = self.offers.due(now)
         nonces = tuple(dict.fromkeys(followed.offer.nonce for followed in due))
+        self._asked = frozenset(nonces)
         salts = tuple(dict.fromkeys(followed.offer.salt for followed in due))
         return [ReadVerifier(nonces=nonces, salts=salts)]
 
@@ -328,6 +375,7 @@ class Pursuit:
         self.reading = reading
         if not self._loaded:
             return []
+        self.offers.asked_about(self._asked & reading.nonces.keys())
         endings = self.offers.endings(reading, now, self.revocations.by_nonce)
         for ending in endings:
             self.revocations.ended((result for result, _chain in ending.results), recorded=False)
