@@ -109,7 +109,8 @@ class Pursuit:
         for offer in event.open_offers:
             chain = Chain(correlation_id=offer.correlation_id, causation_id=offer.command_id, stages={})
             self.offers.add(Followed(offer=offer, chain=chain, ask_now=True, unrecovered=not self._loaded))
-        self.revocations.may_exist([offer.nonce for offer in event.open_offers], event.revocations)
+        earlier = () if self._loaded else event.open_offers  # later it is our own claim that was not heard of
+        self.revocations.may_exist({offer.nonce for offer in earlier} | event.revocations.keys(), event.revocations)
         self._loaded = True
         return self.revoke(now) if self.revocations.waits_for_ledger else []
 
