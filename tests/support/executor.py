@@ -19,10 +19,10 @@ from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
-from unrip.messages.topics import EXECUTE_TRADE
+from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import Cause
-from unrip.service.contract import Effect, Event, Log, Started
+from unrip.service.contract import CaughtUp, Effect, Event, Log, Started
 from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -107,7 +107,8 @@ class Executor:
 
     def start(self, *open_offers: Offer, position: CommandPosition | None = None) -> list[Effect]:
         self.feed(Started(active=True, generation=1, start_id="trade-executor-1"))
-        return self.feed(LedgerLoaded(position=position, open_offers=open_offers, view=VIEW))
+        loaded = self.feed(LedgerLoaded(position=position, open_offers=open_offers, view=VIEW))
+        return [*loaded, *self.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id="results-1"))]
 
     def ready(self) -> Executor:
         """Started without open offers, connected, proven, read and armed."""

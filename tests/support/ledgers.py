@@ -140,15 +140,18 @@ def evidence_at(
     used: bool,
     block_time: datetime = DEADLINE + timedelta(seconds=5),
     salt_valid: bool = True,
+    executed: str | None = None,
 ) -> ChainEvidence:
     """What a final block says about a nonce; by default five seconds after the offers' deadline."""
-    return ChainEvidence(height=height, block_time=block_time, nonce_used=used, salt_valid=salt_valid)
+    return ChainEvidence(
+        height=height, block_time=block_time, nonce_used=used, salt_valid=salt_valid, executed=executed
+    )
 
 
 def an_ending(evidence: ChainEvidence, *offers: Offer, state: AttemptState | None = None) -> NonceEnding:
-    """The end of the nonce that these offers share: the first one took it, if it is used."""
+    """The end of the nonce that these offers share: the first one took it, if it is used and was not revoked."""
     ended_as = state or (AttemptState.SETTLED if evidence.nonce_used else AttemptState.LAPSED)
-    rest = AttemptState.SPENT if ended_as is AttemptState.SPENT else AttemptState.LAPSED
+    rest = ended_as if ended_as in {AttemptState.SPENT, AttemptState.REVOKED} else AttemptState.LAPSED
     states = [ended_as, *[rest] * (len(offers) - 1)]
     return NonceEnding(
         nonce=offers[0].nonce,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from unrip import __version__
-from unrip.cli import config, controls, evidence, explain, near, prepare, run, status, tail, up, world
+from unrip.cli import config, controls, evidence, explain, halt, near, prepare, run, status, tail, up, world
 from unrip.cli.exits import one_line_errors
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ app.command("prepare")(prepare.prepare)
 app.command("status")(status.status)
 app.command("arm")(controls.arm)
 app.command("disarm")(controls.disarm)
-app.command("halt")(controls.halt)
+app.command("halt")(halt.halt)
 app.command("pause")(controls.pause)
 app.command("resume")(controls.resume)
 app.command("explain")(explain.explain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import typer
@@ -13,10 +14,8 @@ from unrip.cli.options import ConfigOption, ReasonOption
 from unrip.domain.pairs import Direction
 
 _console = Console(highlight=False)
-#: The executor first: what is armed there does nothing until the strategy commands, and the brake on the strategy
-#: must not wait for the executor.
+#: The executor first: what is armed there does nothing until the strategy commands.
 ARMING_ORDER = ("trade-executor", "strategy-engine")
-BRAKING_ORDER = ("strategy-engine", "trade-executor")
 
 DirectionOption = Annotated[
     list[Direction] | None, typer.Option("--direction", help="Repeatable; default: both directions.")
@@ -38,7 +37,7 @@ def arm(
     directions = [str(each) for each in direction or list(Direction)]
     client = ControlClient(settings_of(config))
     for service in ARMING_ORDER:
-        _tell(
+        line = tell(
             client,
             service,
             "arm",
@@ -47,41 +46,56 @@ def arm(
             lease_minutes=lease_minutes,
             survive_restart=survive_restart,
         )
+        _console.print(line)
 
 
 def disarm(reason: ReasonOption, config: ConfigOption = None) -> None:
     """Allow no new trade. Takes effect first, is recorded after."""
-    _brake("disarm", reason, ControlClient(settings_of(config)))
-
-
-def halt(reason: ReasonOption, config: ConfigOption = None) -> None:
-    """Stop all new offers at once; only an explicit arm ends it. Works without Kafka and PostgreSQL."""
-    _brake("halt", reason, ControlClient(settings_of(config)))
+    brake(ControlClient(settings_of(config)), "disarm", _console, reason=reason)
 
 
 def pause(service: ServiceArgument, reason: ReasonOption, config: ConfigOption = None) -> None:
     """Pause one service."""
-    _tell(ControlClient(settings_of(config)), service, "pause", reason=reason)
+    _console.print(tell(ControlClient(settings_of(config)), service, "pause", reason=reason))
 
 
 def resume(service: ServiceArgument, reason: ReasonOption, config: ConfigOption = None) -> None:
     """Resume a paused service."""
-    _tell(ControlClient(settings_of(config)), service, "resume", reason=reason)
+    _console.print(tell(ControlClient(settings_of(config)), service, "resume", reason=reason))
 
 
-def _brake(action: str, reason: str, client: ControlClient) -> None:
-    """Brake both, also when the first does not answer; then say what failed."""
+def brake(client: ControlClient, action: str, console: Console, *, reason: str, **executor_only: Any) -> None:
+    """Brake both at once, since neither may wait for the other's record; then say what was done and what failed.
+
+    Raises:
+        CommandFailed: one of them does not answer or refuses.
+
+    """
+    arguments: dict[str, dict[str, Any]] = {"strategy-engine": {}, "trade-executor": executor_only}
+    with ThreadPoolExecutor() as threads:
+        told = [
+            threads.submit(tell, client, service, action, reason=reason, **own) for service, own in arguments.items()
+        ]
     failures = []
-    for service in BRAKING_ORDER:
-        try:
-            _tell(client, service, action, reason=reason)
-        except CommandFailed as error:
+    for each in told:
+        error = each.exception()
+        if error is None:
+            console.print(each.result())
+        elif isinstance(error, CommandFailed):
             failures.append(str(error))
+        else:
+            raise error
     if failures:
         raise CommandFailed("; ".join(failures))
 
 
-def _tell(client: ControlClient, service: str, action: str, *, reason: str, **arguments: Any) -> None:
+def tell(client: ControlClient, service: str, action: str, *, reason: str, **arguments: Any) -> str:
+    """Have a service act; gives the line that says so.
+
+    Raises:
+        CommandFailed: it does not answer or refuses.
+
+    """
     outcome = client.act(service, action, reason=reason, **arguments)
     if not outcome["applied"]:
         raise CommandFailed(f"{service} refused {action}: {outcome['refusal']}", code=Exit.NO)
@@ -89,4 +103,4 @@ def _tell(client: ControlClient, service: str, action: str, *, reason: str, **ar
     changes = ", ".join(
         f"{key} {before.get(key)} → {value}" for key, value in after.items() if value != before.get(key)
     )
-    _console.print(f"{service}: {action} done ({outcome['recorded']}); {changes or 'nothing changed'}")
+    return f"{service}: {action} done ({outcome['recorded']}); {changes or 'nothing changed'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -12,20 +13,35 @@ from unrip.cli.desk import settings_of
 from unrip.cli.exits import Exit
 from unrip.cli.options import ConfigOption
 from unrip.messages.topics import TOPICS
-from unrip.service.settings import Settings
+from unrip.service.settings import Settings, SettingsError
+from unrip.store.first_start import declare_first_start
 from unrip.store.migrate import apply
 
 _console = Console(highlight=False)
 
 
-def prepare(config: ConfigOption = None) -> None:
+FirstStartOption = Annotated[
+    bool,
+    typer.Option("--first-start", help="Say that the account's ledger is new: no earlier one was lost or restored."),
+]
+
+
+def prepare(first_start: FirstStartOption = False, config: ConfigOption = None) -> None:  # noqa: FBT002 - Typer's form
     """Apply migrations and create topics on an outside PostgreSQL and Kafka. Exit 1 when a topic has other settings."""
-    raise typer.Exit(asyncio.run(_prepare(settings_of(config))))
+    raise typer.Exit(asyncio.run(_prepare(settings_of(config), first_start=first_start)))
 
 
-async def _prepare(settings: Settings) -> Exit:
+async def _prepare(settings: Settings, *, first_start: bool) -> Exit:
     applied = await apply(settings.postgres_url())
     _console.print(f"migrations applied: {', '.join(applied) or 'none were missing'}")
+    if first_start:
+        account = settings.near_intents.account
+        if not account:
+            raise SettingsError("no account: set [near_intents] account")
+        declared = await declare_first_start(settings.postgres_url(), account)
+        _console.print(
+            f"first start of {account}: {'declared' if declared else 'not declared, it has a ledger already'}"
+        )
     report = await KafkaAdmin(settings.kafka.bootstrap).ensure_topics(
         TOPICS.values(), replication_factor=settings.kafka.replication_factor
     )

@@ -9,7 +9,6 @@ import uvloop
 
 from unrip.cli.desk import settings_of
 from unrip.cli.options import ConfigOption
-from unrip.service.frame import run_service
 from unrip.services.registry import wire_of
 
 
@@ -18,6 +17,8 @@ def run(
     config: ConfigOption = None,
 ) -> None:
     """Run one service until SIGTERM or Ctrl-C, which drain it."""
+    from unrip.service.frame import run_service  # noqa: PLC0415 - no other command waits for the web framework to load
+
     settings = settings_of(config)
     wire = wire_of(service)
     raise typer.Exit(uvloop.run(run_service(service, wire, settings)))

@@ -32,13 +32,15 @@ class AttemptState(StrEnum):
     """Provably dead: nonce unused and salt valid at a final block after the deadline, or taken by another offer."""
     SPENT = "spent"
     """Its nonce was used by one of the offers that shared it; which one, no evidence says."""
+    REVOKED = "revoked"
+    """Its nonce was used by our own revocation, as the contract's logs show: it can never settle."""
     DROPPED = "dropped"
     """Given up by the claiming process before the first byte; the hold went with it in the same commit."""
 
     @property
     def terminal(self) -> bool:
         """Exactly one of these ends every command."""
-        return self in {self.REJECTED, self.SETTLED, self.LAPSED, self.SPENT, self.DROPPED}
+        return self in {self.REJECTED, self.SETTLED, self.LAPSED, self.SPENT, self.REVOKED, self.DROPPED}
 
 
 def result_id(command_id: str, state: AttemptState) -> str:
@@ -74,6 +76,8 @@ class Drop(StrEnum):
 
     WINDOW_CLOSED = "window_closed"
     SOCKET_GONE = "socket_gone"
+    HALTED = "halted"
+    """An operator halted while the claim was being committed."""
 
 
 class VenueReply(Value):
@@ -92,8 +96,10 @@ class ChainEvidence(Value):
     block_time: datetime
     nonce_used: bool
     salt_valid: bool
-    #: The transaction of the fill, where a notice named it.
+    #: The transaction that used the nonce, where somebody named it.
     tx_hash: str | None = None
+    #: The intent that used the nonce, by the contract's own logs of that transaction; None where they were not read.
+    executed: str | None = None
     #: What it moved for us, by the contract's own `token_diff` event; None where no transaction was read.
     diff: dict[str, Delta] | None = None
 

@@ -21,6 +21,7 @@ from unrip.messages.topics import TOPICS
 from unrip.net.secret_file import write_secret
 from unrip.service.settings import Settings, load_settings
 from unrip.services.registry import SERVICES
+from unrip.store.first_start import declare_first_start
 from unrip.store.migrate import apply
 
 _SERVICE_PRIORITY = 300
@@ -90,6 +91,8 @@ class LocalDesk:
                 self.world.prepare(assets=self._inventory, overrides=self._world_overrides)
                 await self.stack.bring_up([self.world.program()])
             settings = self._write_settings(endpoints.kafka_bootstrap, url_file)
+            if self.world is not None and every_venue_is_loopback(settings):
+                await declare_first_start(endpoints.postgres_url, settings.near_intents.account)
             require_free(_port_needs(settings))
             await self.stack.bring_up([self.service_program(name, settings) for name in SERVICES])
         except BaseException:
@@ -137,6 +140,7 @@ def every_venue_is_loopback(settings: Settings) -> bool:
     """Whether no URL of venue or sources leaves this machine: only then may `unrip up` arm by itself."""
     urls = (
         settings.near_intents.relay_ws_url,
+        settings.near_intents.relay_rpc_url,
         *settings.near_intents.rpc_urls,
         settings.near_intents.bridge_rpc_url,
         settings.kraken.ws_url,

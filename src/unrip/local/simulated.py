@@ -74,6 +74,7 @@ class SimulatedWorld:
             "near_intents": {
                 "account": ensure_signing_key(secrets / "desk.key"),
                 "relay_ws_url": urls["relay_ws"],
+                "relay_rpc_url": urls["relay_rpc"],
                 "ingest_token_file": str(secrets / "relay-ingest.token"),
                 "instance_id": "unrip-up",
                 "executor_token_file": str(secrets / "relay-executor.token"),

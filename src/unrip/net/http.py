@@ -21,7 +21,7 @@ from unrip.net.exact import NotExact, decode
 CONNECT_TIMEOUT_S = 3.0
 TOTAL_TIMEOUT_S = 8.0
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
-#: Every call of this client only asks, so one repeat is harmless; more would outlive the answer's use.
+#: Every call of this client may be made twice, so one repeat is harmless; more would outlive the answer's use.
 ATTEMPTS_MAX = 2
 RETRY_PAUSE_S = 0.2
 
@@ -87,14 +87,14 @@ class HttpClient:
         """
         return await self._ask(lambda: self._client.build_request("GET", url, params=params, headers=headers))
 
-    async def post(self, url: str, body: Any) -> Any:
-        """The decoded JSON of a POST that only asks; it may be sent twice.
+    async def post(self, url: str, body: Any, *, headers: Mapping[str, str] | None = None) -> Any:
+        """The decoded JSON of a POST that may be sent twice: it only asks, or says the same thing again.
 
         Raises:
             HttpUnavailable, HttpRefused: see the module.
 
         """
-        return await self._ask(lambda: self._client.build_request("POST", url, json=body))
+        return await self._ask(lambda: self._client.build_request("POST", url, json=body, headers=headers))
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -124,6 +124,8 @@ class NearIntentsSettings(_Section):
     public_key: str | None = None
     #: The solver relay, where quotes come from and answers go to.
     relay_ws_url: str = "wss://solver-relay-v2.chaindefuser.com/ws"
+    #: The relay's JSON-RPC over HTTP, where revocations of live offers go; the executor's token opens it.
+    relay_rpc_url: str = "https://solver-relay-v2.chaindefuser.com/rpc"
     #: A bearer token for the ingest's connection. Empty: no credentials.
     ingest_token_file: Path | None = None
     #: As above, for the executor's connection; it may be the same file where the relay allows it.

@@ -25,11 +25,18 @@ class ArmBody(ReasonBody):
     )
 
 
-ARMING_ACTIONS = (
-    Action(name="arm", body=ArmBody, summary="Allow side effects in the given directions until the lease ends."),
-    Action(name="disarm", summary="Allow no side effect in any direction."),
-    Action(name="halt", summary="Disarm at once; stays halted until the next explicit arm."),
-)
+class RevokingHaltBody(ReasonBody):
+    """The kill switch."""
+
+    revoke: bool = Field(default=False, description="Take live offers back, too, by spending their nonces.")
+
+
+ARM = Action(name="arm", body=ArmBody, summary="Allow side effects in the given directions until the lease ends.")
+DISARM = Action(name="disarm", summary="Allow no side effect in any direction.")
+HALT = Action(name="halt", summary="Disarm at once; stays halted until the next explicit arm.")
+#: Of the service that has live offers outside.
+HALT_AND_REVOKE = HALT.model_copy(update={"body": RevokingHaltBody})
+ARMING_ACTIONS = (ARM, DISARM, HALT)
 
 
 def switch(switches: Switches, control: Control, now: datetime, *, configuration_hash: str) -> Switches | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from unrip.service.settings import SettingsError
-from unrip.service.wiring import Wire
+
+if TYPE_CHECKING:  # a command that only needs the names, such as the brake, does not wait for the web framework to load
+    from unrip.service.wiring import Wire
 
 #: In the order in which a reader meets them on the way of a quote.
 SERVICES = (

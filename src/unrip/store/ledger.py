@@ -66,12 +66,29 @@ class NonceEnding(Value):
     """A nonce that a final block has ended, with one result for each of its open offers.
 
     Each result carries the evidence. `settled`: one of its offers took it, and the others end as `lapsed`. `spent`: one
-    of them took it, nobody knows which. `lapsed`: provably dead.
+    of them took it, nobody knows which. `revoked`: our own revocation did, as the contract's logs show. `lapsed`:
+    provably dead.
     """
 
     nonce: str
     state: AttemptState
     events: tuple[OutboxEvent, ...]
+
+
+class DatabaseIdentity(Value):
+    """Which database this is: another cluster has another identifier, one that was recovered another timeline."""
+
+    system_identifier: str
+    timeline: int
+
+
+class Surroundings(Value):
+    """What the ledger recorded about where it lives."""
+
+    #: None while a quarantine has not ended and none was recorded before.
+    database: DatabaseIdentity | None
+    quarantined_until: datetime | None
+    reason: str
 
 
 class LedgerState(Value):
@@ -82,6 +99,11 @@ class LedgerState(Value):
     newest_generation: int
     #: In the order of their claims, each with the state it has come to.
     open_offers: tuple[Offer, ...]
+    #: By nonce, for those with open offers: the signed intent that was published to spend it.
+    revocations: dict[str, str]
+    #: Where it is now, and where it was when it was last known to be the newest; None if that was never said.
+    database: DatabaseIdentity
+    surroundings: Surroundings | None
     #: PostgreSQL's time of the newest attempt: a ledger older than Kafka's last command is a restored one.
     last_claimed_at: datetime | None
 
@@ -89,6 +111,15 @@ class LedgerState(Value):
     def position(self) -> CommandPosition | None:
         """Where commands are read from; None while none was ever handled."""
         return self.view.position
+
+    @property
+    def doubt(self) -> str:
+        """Why this may not be the newest ledger of its account, empty without a doubt."""
+        if self.surroundings is None:
+            return "first_start_not_declared" if self.position is None else "database_is_another"
+        if self.surroundings.quarantined_until is not None:
+            return self.surroundings.reason
+        return "" if self.surroundings.database == self.database else "database_is_another"
 
 
 class HeldDifference(Value):
@@ -112,9 +143,18 @@ class Ledger(Protocol):
         ...
 
     async def claim(
-        self, offer: Offer, *, position: CommandPosition, generation: int, event: OutboxEvent
+        self,
+        offer: Offer,
+        *,
+        position: CommandPosition,
+        generation: int,
+        event: OutboxEvent,
+        perhaps_sent: bool = False,
     ) -> ClaimOutcome:
-        """Claim, hold, signed payload, result row and position in one commit; or a rejection in their place."""
+        """Claim, hold, signed payload, result row and position in one commit; or a rejection in their place.
+
+        One that was perhaps sent is held even where it is not covered or an older strategy commanded it.
+        """
         ...
 
     async def reject(self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent) -> ClaimOutcome:
@@ -130,6 +170,14 @@ class Ledger(Protocol):
 
         Only the process that claimed it may say so, and only before it noted `sent`.
         """
+        ...
+
+    async def note_revocation(self, account: str, *, nonce: str, revocation: str) -> LedgerView:
+        """Keep what was published to spend a nonce of ours."""
+        ...
+
+    async def note_surroundings(self, account: str, *, reason: str, quarantined_until: datetime | None) -> LedgerView:
+        """Record a quarantine; or, without an end, that this database has the newest ledger of the account."""
         ...
 
     async def apply_reading(

@@ -17,11 +17,13 @@ from unrip.store.errors import StoreRefused
 from unrip.store.ledger import (
     ClaimKind,
     ClaimOutcome,
+    DatabaseIdentity,
     HeldDifference,
     LedgerState,
     NonceEnding,
     OutboxEvent,
     OutboxRow,
+    Surroundings,
     rejection_of,
 )
 
@@ -50,6 +52,8 @@ class _Hold:
     nonce_deadline: datetime
     #: None while it is open.
     ended_as: AttemptState | None = None
+    #: What was published to spend the nonce.
+    revocation: str | None = None
 
 
 @dataclass
@@ -71,6 +75,7 @@ class _Account:
     holds: dict[str, _Hold] = field(default_factory=dict)
     attempts: dict[str, _Attempt] = field(default_factory=dict)
     position: CommandPosition | None = None
+    surroundings: Surroundings | None = None
 
     def open_on(self, nonce: str) -> list[_Attempt]:
         return [a for a in self.attempts.values() if a.open and a.offer is not None and a.offer.nonce == nonce]
@@ -108,6 +113,8 @@ class MemoryLedger:
 
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
         self._clock = clock
+        #: Of the process: a test may move the ledger elsewhere.
+        self.database = DatabaseIdentity(system_identifier="memory", timeline=1)
         self._accounts: dict[str, _Account] = {}
         #: Results that wait to be published, by their number.
         self._outbox: dict[int, OutboxRow] = {}
@@ -126,18 +133,31 @@ class MemoryLedger:
                 for a in book.attempts.values()
                 if a.open and a.offer is not None
             ),
+            revocations={
+                nonce: hold.revocation
+                for nonce, hold in book.holds.items()
+                if hold.ended_as is None and hold.revocation is not None
+            },
+            database=self.database,
+            surroundings=book.surroundings,
             last_claimed_at=max((a.claimed_at for a in book.attempts.values()), default=None),
         )
 
     async def claim(
-        self, offer: Offer, *, position: CommandPosition, generation: int, event: OutboxEvent
+        self,
+        offer: Offer,
+        *,
+        position: CommandPosition,
+        generation: int,
+        event: OutboxEvent,
+        perhaps_sent: bool = False,
     ) -> ClaimOutcome:
         """Claim, hold, signed payload, result and position; or a rejection in their place."""
         book = self._book(offer.account)
         if offer.command_id in book.attempts:
             book.advance(position)
             return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())
-        refusal = _refusal(book, offer, generation, self._signed)
+        refusal = _refusal(book, offer, generation, self._signed, perhaps_sent=perhaps_sent)
         if refusal is not None:
             kind, numbers = refusal
             self._reject(book, offer.command_id, generation, position, _with_reason(event, kind, numbers))
@@ -190,6 +210,25 @@ class MemoryLedger:
         else:
             book.release(attempt.offer.nonce, AttemptState.DROPPED)
         self._write(event)
+        return book.view()
+
+    async def note_revocation(self, account: str, *, nonce: str, revocation: str) -> LedgerView:
+        """Keep what was published to spend a nonce of ours."""
+        book = self._book(account)
+        if nonce not in book.holds:
+            raise StoreRefused(f"nonce {nonce} has no hold")
+        book.holds[nonce].revocation = revocation
+        return book.view()
+
+    async def note_surroundings(self, account: str, *, reason: str, quarantined_until: datetime | None) -> LedgerView:
+        """Record a quarantine; or, without an end, that this database has the newest ledger."""
+        book = self._book(account)
+        known = book.surroundings.database if book.surroundings is not None else None
+        book.surroundings = Surroundings(
+            database=self.database if quarantined_until is None else known,
+            quarantined_until=quarantined_until,
+            reason=reason,
+        )
         return book.view()
 
     async def apply_reading(
@@ -272,7 +311,8 @@ class MemoryLedger:
         newest = max(book.assets[hold.asset].height, height if hold.asset in credited else 0)
         if evidence is None or evidence.height > newest:
             raise StoreRefused(f"the ledger is older than the evidence that nonce {ending.nonce} has ended")
-        if not _proves(ending.state, evidence, hold):
+        own = {a.offer.quote_hash for a in book.attempts.values() if a.offer and a.offer.nonce == ending.nonce}
+        if not _proves(ending.state, evidence, hold, own):
             raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
         if not _fit(ending):
             raise StoreRefused(f"the offers of nonce {ending.nonce} cannot end like this")
@@ -282,10 +322,10 @@ class MemoryLedger:
 
 
 def _refusal(
-    book: _Account, offer: Offer, generation: int, signed: set[str]
+    book: _Account, offer: Offer, generation: int, signed: set[str], *, perhaps_sent: bool
 ) -> tuple[ClaimKind, dict[str, str]] | None:
     newest = book.newest_generation()
-    if generation < newest:
+    if generation < newest and not perhaps_sent:
         return ClaimKind.SUPERSEDED, {"generation": str(generation), "newest_generation": str(newest)}
     if (hold := book.holds.get(offer.nonce)) and hold.ended_as not in {None, AttemptState.DROPPED}:
         return ClaimKind.NONCE_ENDED, {}
@@ -293,7 +333,8 @@ def _refusal(
         return ClaimKind.SAME_OFFER, {}
     asset = book.assets.get(offer.asset_out, _Asset(credited=0, height=0))
     required = _growth(book, offer)
-    if offer.asset_out not in book.assets or asset.credited - asset.held < required:
+    covered = perhaps_sent or asset.credited - asset.held >= required
+    if offer.asset_out not in book.assets or not covered:
         numbers = {"credited": str(asset.credited), "held": str(asset.held), "required": str(required)}
         return ClaimKind.INSUFFICIENT_INVENTORY, numbers
     return None
@@ -327,10 +368,16 @@ def _still_open(book: _Account, ending: NonceEnding) -> bool:
     return hold.ended_as is None
 
 
-def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold) -> bool:
-    """Settled or spent: the nonce is used. Lapsed: unused, the salt valid, after the offers' life, before its end."""
+def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold, own: set[str]) -> bool:
+    """Whether the evidence shows this state.
+
+    Settled or spent: the nonce is used. Revoked: used by an intent that is none of the nonce's `own` offers. Lapsed:
+    unused and the salt valid, after the offers' life, before the nonce's end.
+    """
     if state in {AttemptState.SETTLED, AttemptState.SPENT}:
         return evidence.nonce_used
+    if state is AttemptState.REVOKED:
+        return evidence.nonce_used and evidence.executed is not None and evidence.executed not in own
     in_time = hold.last_deadline < evidence.block_time <= hold.nonce_deadline
     return state is AttemptState.LAPSED and not evidence.nonce_used and evidence.salt_valid and in_time
 

@@ -44,7 +44,13 @@ class PostgresLedger:
         return decode((await self._row("load", account))[0], LedgerState)
 
     async def claim(
-        self, offer: Offer, *, position: CommandPosition, generation: int, event: OutboxEvent
+        self,
+        offer: Offer,
+        *,
+        position: CommandPosition,
+        generation: int,
+        event: OutboxEvent,
+        perhaps_sent: bool = False,
     ) -> ClaimOutcome:
         """Claim, hold, signed payload, result row and position in one commit; or a rejection in their place."""
         row = await self._row(
@@ -55,6 +61,7 @@ class PostgresLedger:
             position.next_offset,
             _json(event),
             _json(rejection_of(event)),
+            perhaps_sent,
         )
         return _outcome(row)
 
@@ -79,6 +86,15 @@ class PostgresLedger:
     async def drop(self, event: OutboxEvent) -> LedgerView:
         """End an attempt of which no byte has left, its hold with it."""
         return decode((await self._row("drop", _json(event)))[0], LedgerView)
+
+    async def note_revocation(self, account: str, *, nonce: str, revocation: str) -> LedgerView:
+        """Keep what was published to spend a nonce of ours."""
+        return decode((await self._row("note_revocation", account, nonce, revocation))[0], LedgerView)
+
+    async def note_surroundings(self, account: str, *, reason: str, quarantined_until: datetime | None) -> LedgerView:
+        """Record a quarantine; or, without an end, that this database has the newest ledger."""
+        row = await self._row("note_surroundings", account, reason, quarantined_until)
+        return decode(row[0], LedgerView)
 
     async def apply_reading(
         self, account: str, *, height: int, credited: dict[str, Amount], endings: Sequence[NonceEnding]

@@ -23,7 +23,7 @@ from support.ledgers import (
     evidence_at,
     published_states,
 )
-from unrip.domain.attempt import AttemptState, Rejection, VenueReply
+from unrip.domain.attempt import AttemptState, ChainEvidence, Rejection, VenueReply
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
@@ -272,6 +272,85 @@ async def test_the_state_must_be_what_the_evidence_says(ledger: Ledger, used: bo
     ending = an_ending(evidence_at(11, used=used), offer, state=wrong)
     with pytest.raises(StoreRefused):
         await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(100)}, endings=[ending])
+
+
+async def test_a_revocation_frees_the_hold_of_all_offers_of_its_nonce_and_spends_it(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    one, two = an_offer("one", nonce="shared"), an_offer("two", nonce="shared")
+    await claim(ledger, one, 0)
+    await claim(ledger, two, 1)
+    for _ in range(2):  # the same again after an unknown outcome
+        await ledger.note_revocation(ACCOUNT, nonce="shared", revocation="signed")
+    assert (await ledger.load(ACCOUNT)).revocations == {"shared": "signed"}
+    evidence = evidence_at(11, used=True, executed="our revocation")
+    ending = an_ending(evidence, one, two, state=AttemptState.REVOKED)
+    view = await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(100)}, endings=[ending])
+    assert (view.credited, view.held) == ({EURE: 100}, {EURE: 0})
+    assert (await published_states(ledger))[2:] == [("one", "revoked"), ("two", "revoked")]
+    loaded = await ledger.load(ACCOUNT)
+    assert (loaded.open_offers, loaded.revocations) == ((), {})
+    assert (await claim(ledger, an_offer("three", nonce="shared"), 2)).kind is ClaimKind.NONCE_ENDED
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        pytest.param(evidence_at(11, used=False, executed="our revocation"), id="an unused nonce"),
+        pytest.param(evidence_at(11, used=True), id="used by nobody knows what"),
+        pytest.param(evidence_at(11, used=True, executed="hash of one"), id="used by the offer itself"),
+        pytest.param(evidence_at(11, used=True, executed="hash of two"), id="used by another offer of the nonce"),
+        pytest.param(evidence_at(12, used=True, executed="our revocation"), id="newer than the balances"),
+    ],
+)
+async def test_what_does_not_prove_a_revocation_ends_nothing(ledger: Ledger, evidence: ChainEvidence) -> None:
+    await credit(ledger, 100)
+    one, two = an_offer("one", nonce="shared"), an_offer("two", nonce="shared")
+    await claim(ledger, one, 0)
+    await claim(ledger, two, 1)
+    ending = an_ending(evidence, one, two, state=AttemptState.REVOKED)
+    with pytest.raises(StoreRefused):
+        await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(100)}, endings=[ending])
+    assert (await ledger.load(ACCOUNT)).view.held == {EURE: 30}
+
+
+async def test_only_a_nonce_of_ours_is_revoked(ledger: Ledger) -> None:
+    with pytest.raises(StoreRefused):
+        await ledger.note_revocation(ACCOUNT, nonce="foreign", revocation="signed")
+
+
+async def test_an_empty_ledger_is_in_doubt_until_somebody_says_where_it_lives(ledger: Ledger) -> None:
+    assert (await ledger.load(ACCOUNT)).doubt == "first_start_not_declared"
+    until = T0 + timedelta(minutes=1)
+    for _ in range(2):  # the same again after an unknown outcome
+        await ledger.note_surroundings(ACCOUNT, reason="first_start_not_declared", quarantined_until=until)
+    state = await ledger.load(ACCOUNT)
+    assert state.surroundings is not None
+    assert (state.surroundings.database, state.surroundings.quarantined_until) == (None, until)
+    assert state.doubt == "first_start_not_declared"
+    await ledger.note_surroundings(ACCOUNT, reason="", quarantined_until=None)
+    state = await ledger.load(ACCOUNT)
+    assert state.doubt == ""
+    assert state.surroundings is not None
+    assert state.surroundings.database == state.database
+
+
+async def test_a_quarantine_keeps_what_was_recorded_before(ledger: Ledger) -> None:
+    await ledger.note_surroundings(ACCOUNT, reason="", quarantined_until=None)
+    await ledger.note_surroundings(ACCOUNT, reason="ledger_older_than_its_results", quarantined_until=T0)
+    state = await ledger.load(ACCOUNT)
+    assert state.surroundings is not None
+    assert (state.surroundings.database, state.doubt) == (state.database, "ledger_older_than_its_results")
+
+
+async def test_what_was_perhaps_sent_is_held_whatever_is_credited_and_whoever_commanded_it(ledger: Ledger) -> None:
+    await credit(ledger, 20)
+    newest = an_offer("newest", amount=20)
+    await claim(ledger, newest, 0, generation=2)
+    offer = an_offer("one", amount=30)
+    outcome = await ledger.claim(
+        offer, position=at(1), generation=1, event=an_event(offer, AttemptState.CLAIMED), perhaps_sent=True
+    )
+    assert (outcome.kind, outcome.view.held) == (ClaimKind.CLAIMED, {EURE: 50})
 
 
 async def test_no_end_without_evidence(ledger: Ledger) -> None:

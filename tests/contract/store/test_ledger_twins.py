@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import asyncpg
 import msgspec
@@ -27,10 +26,10 @@ from support.ledgers import (
     evidence_at,
 )
 from support.servers import Servers
-from unrip.domain.attempt import AttemptState, Offer
+from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
-from unrip.store.ledger import Ledger
+from unrip.store.ledger import DatabaseIdentity, Ledger
 from unrip.store.memory_ledger import MemoryLedger
 from unrip.store.migrate import apply
 from unrip.store.postgres_ledger import PostgresLedger
@@ -56,12 +55,15 @@ EVIDENCE = st.builds(
     used=st.booleans(),
     block_time=st.sampled_from([DEADLINE, DEADLINE + timedelta(seconds=5), DEADLINE + timedelta(days=3)]),
     salt_valid=st.sampled_from([True, True, False]),
+    executed=st.sampled_from([None, "our revocation", "hash of one"]),
 )
 
 
-def claiming(offer: Offer, offset: int, generation: int) -> Call:
+def claiming(offer: Offer, offset: int, generation: int, *, perhaps_sent: bool = False) -> Call:
     event = an_event(offer, AttemptState.CLAIMED)
-    return lambda ledger: ledger.claim(offer, position=at(offset), generation=generation, event=event)
+    return lambda ledger: ledger.claim(
+        offer, position=at(offset), generation=generation, event=event, perhaps_sent=perhaps_sent
+    )
 
 
 def rejecting(name: str, offset: int) -> Call:
@@ -76,20 +78,30 @@ def dropping(name: str) -> Call:
     return lambda ledger: ledger.drop(an_event(an_offer(name), AttemptState.DROPPED))
 
 
-def reading(height: int, eure: int, btc: int | None, ends: list[Any]) -> Call:
+def revoking(name: str, nonce: str | None) -> Call:
+    nonce = an_offer(name, nonce=nonce).nonce
+    return lambda ledger: ledger.note_revocation(ACCOUNT, nonce=nonce, revocation=f"signed for {name}")
+
+
+Ends = list[tuple[ChainEvidence, list[Offer], AttemptState | None]]
+
+
+def reading(height: int, eure: int, btc: int | None, ends: Ends) -> Call:
     credited = {EURE: Amount(eure)} | ({} if btc is None else {BTC: Amount(btc)})
     endings = [an_ending(evidence, *offers, state=state) for evidence, offers, state in ends]
     return lambda ledger: ledger.apply_reading(ACCOUNT, height=height, credited=credited, endings=endings)
 
 
-ENDED_AS = st.sampled_from([None, None, None, AttemptState.SPENT])
+ENDED_AS = st.sampled_from([None, None, None, AttemptState.SPENT, AttemptState.REVOKED])
 ENDS = st.lists(st.tuples(EVIDENCE, st.lists(OFFERS, min_size=1, max_size=2), ENDED_AS), max_size=1)
 CALLS = st.one_of(
     st.builds(claiming, OFFERS, st.integers(0, 9), st.integers(1, 2)),
     st.builds(claiming, OFFERS, st.integers(0, 9), st.just(2)),
+    st.builds(claiming, OFFERS, st.integers(0, 9), st.integers(1, 2), perhaps_sent=st.just(True)),
     st.builds(rejecting, NAMES, st.integers(0, 9)),
     st.builds(noting, NAMES, STATES),
     st.builds(dropping, NAMES),
+    st.builds(revoking, NAMES, st.sampled_from(["shared", None])),
     st.builds(reading, st.integers(1, 4), st.integers(0, 120), st.none() | st.integers(0, 60), ENDS),
 )
 
@@ -109,14 +121,17 @@ async def outcome(ledger: Ledger, call: Call) -> object:
 
 
 async def state(ledger: Ledger) -> tuple[object, ...]:
-    loaded = msgspec.structs.replace(await ledger.load(ACCOUNT), last_claimed_at=None)
+    here = DatabaseIdentity(system_identifier="either", timeline=1)
+    loaded = msgspec.structs.replace(await ledger.load(ACCOUNT), last_claimed_at=None, database=here)
     told = [row.event for row in await ledger.unpublished(1_000)]
     return loaded, told, await ledger.check_held()
 
 
 async def run_both(url: str, calls: list[Call]) -> None:
     connection = await asyncpg.connect(url, timeout=5)
-    await connection.execute("TRUNCATE ledger.inventory, ledger.hold, ledger.attempt, ledger.outbox, ledger.position")
+    await connection.execute(
+        "TRUNCATE ledger.inventory, ledger.hold, ledger.attempt, ledger.outbox, ledger.position, ledger.surroundings"
+    )
     await connection.close()
     twin, original = MemoryLedger(clock=lambda: datetime.now(UTC)), PostgresLedger(url)
     try:

@@ -24,6 +24,8 @@ from unrip.services.trade_executor.effects import (
     LedgerUnknown,
     LoadLedger,
     NoteAttempt,
+    NoteRevocation,
+    NoteSurroundings,
     OfferFound,
     RejectCommand,
 )
@@ -85,6 +87,18 @@ class Bookkeeper:
         )
         self._start("note", self._noted(reading))
 
+    def note_revocation(self, effect: NoteRevocation) -> None:
+        """What was published to spend a nonce."""
+        write = self._ledger.note_revocation(effect.account, nonce=effect.nonce, revocation=effect.payload)
+        self._start("note", self._noted(write))
+
+    def note_surroundings(self, effect: NoteSurroundings) -> None:
+        """Which database the ledger is in, or a quarantine."""
+        write = self._ledger.note_surroundings(
+            effect.account, reason=effect.reason, quarantined_until=effect.quarantined_until
+        )
+        self._start("note", self._noted(write))
+
     def find(self, effect: FindOffer) -> None:
         """Look an offer up by its hash."""
         self._start("find", self._find(effect))
@@ -102,7 +116,16 @@ class Bookkeeper:
 
     async def _load(self) -> None:
         state = await self._ledger.load(self._account)
-        self._emit(LedgerLoaded(position=state.position, open_offers=tuple(state.open_offers), view=state.view))
+        self._emit(
+            LedgerLoaded(
+                position=state.position,
+                open_offers=tuple(state.open_offers),
+                view=state.view,
+                revocations=state.revocations,
+                doubt=state.doubt,
+                quarantined_until=state.surroundings.quarantined_until if state.surroundings else None,
+            )
+        )
 
     async def _claim(self, effect: ClaimOffer) -> None:
         outcome = await self._ledger.claim(
@@ -110,6 +133,7 @@ class Bookkeeper:
             position=effect.position,
             generation=effect.generation,
             event=self._event(effect.result, effect.chain),
+            perhaps_sent=effect.perhaps_sent,
         )
         self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view))
         self._on_outbox()

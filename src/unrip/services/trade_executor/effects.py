@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from unrip.domain.attempt import AttemptState, Offer, TradeResult
 from unrip.domain.command import TradeCommand
@@ -35,6 +36,8 @@ class ClaimOffer(Value):
     generation: int
     result: TradeResult
     chain: Chain
+    #: An earlier life that the ledger has forgotten may have sent it: held whatever is credited, and not sent.
+    perhaps_sent: bool = False
 
 
 class RejectCommand(Value):
@@ -61,7 +64,7 @@ class DropAttempt(Value):
 
 
 class Ending(Value):
-    """A nonce whose offers have ended by evidence: `settled` or `lapsed`, with one result each."""
+    """A nonce whose offers have ended by evidence: `settled`, `revoked` or `lapsed`, with one result each."""
 
     nonce: str
     state: AttemptState
@@ -77,6 +80,22 @@ class ApplyReading(Value):
     endings: tuple[Ending, ...]
 
 
+class NoteRevocation(Value):
+    """Effect: keep what was published to spend a nonce; as `NoteAttempt`."""
+
+    account: str
+    nonce: str
+    payload: str
+
+
+class NoteSurroundings(Value):
+    """Effect: record this database as ours, or a quarantine that ends at an instant; as `NoteAttempt`."""
+
+    account: str
+    reason: str
+    quarantined_until: datetime | None
+
+
 class FindOffer(Value):
     """Effect: look an offer up by its hash, though it has ended; `OfferFound` or `LedgerUnknown("find")` follows."""
 
@@ -88,7 +107,7 @@ class CheckHeld(Value):
 
 
 #: Writes that need no answer but their success; they are made one after another.
-LedgerWrite = NoteAttempt | DropAttempt | ApplyReading
+LedgerWrite = NoteAttempt | DropAttempt | NoteRevocation | NoteSurroundings | ApplyReading
 
 
 # --- effects: signer and chain ------------------------------------------------------------------------------------
@@ -106,6 +125,31 @@ class SignOffer(Value):
     """Effect: build and sign the one offer of a command; `OfferSigned` follows."""
 
     command: TradeCommand
+
+
+class SignRevocation(Value):
+    """Effect: sign an intent that does nothing but spend a nonce; `RevocationSigned` follows."""
+
+    nonce: str
+    #: Of the offer that it takes back.
+    deadline: datetime
+
+
+class PublishRevocation(Value):
+    """Effect: have the relay execute a signed revocation; `RevocationPublished` follows."""
+
+    nonce: str
+    payload: str
+
+
+class TraceRevocation(Value):
+    """Effect: find out whether a revocation used a nonce that is used; `RevocationTraced` follows."""
+
+    nonce: str
+    #: Of the nonce's offers: each gives the one revocation that could have been made of it.
+    deadlines: tuple[datetime, ...]
+    #: What was published, where that is known.
+    payload: str | None
 
 
 class ReadVerifier(Value):
@@ -134,6 +178,12 @@ class LedgerLoaded(Value):
     position: CommandPosition | None
     open_offers: tuple[Offer, ...]
     view: LedgerView
+    #: By nonce: the revocations that are known to have been published.
+    revocations: dict[str, str] = {}
+    #: Why this may not be the newest ledger, by its own account; empty without a doubt.
+    doubt: str = ""
+    #: An earlier life began a quarantine that has not ended.
+    quarantined_until: datetime | None = None
 
 
 class LedgerUnknown(Value):
@@ -178,6 +228,55 @@ class OfferSigned(Value):
     quote_hash: str
     #: The text of the `quote_response` parameters.
     signed_payload: str
+
+
+class RevocationSigned(Value):
+    """The finished revocation of a nonce."""
+
+    nonce: str
+    intent_hash: str
+    #: The text of the signed intent.
+    payload: str
+
+
+class Publication(StrEnum):
+    """What the relay made of a revocation; only the chain says what became of the nonce."""
+
+    EXPIRED = "expired"
+    """Not published: the offer's deadline has passed, and with it that of its revocation."""
+    WAITING = "waiting"
+    """On its way to the relay."""
+    TAKEN = "taken"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    """The relay did not answer: unknown, which is not no. `halt` with `revoke` again sends the same bytes."""
+
+
+class RevocationPublished(Value):
+    """The relay took or refused a revocation, or did not answer."""
+
+    nonce: str
+    publication: Publication
+    reason: str
+
+
+class Finding(StrEnum):
+    """Whether our own revocation used a nonce that is used."""
+
+    REVOKED = "revoked"
+    NOT_REVOKED = "not_revoked"
+    UNKNOWN = "unknown"
+
+
+class RevocationTraced(Value):
+    """What relay and chain say about the revocation of a used nonce."""
+
+    nonce: str
+    finding: Finding
+    #: Of the revocation that used it; None otherwise.
+    intent_hash: str | None = None
+    payload: str | None = None
+    tx_hash: str | None = None
 
 
 class VerifierRead(Value):

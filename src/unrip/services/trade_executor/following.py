@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from unrip.domain.values import Delta
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.services.trade_executor.effects import Chain, Ending
 from unrip.services.trade_executor.results import result_of_offer
+from unrip.services.trade_executor.revoking import Revocation
 from unrip.services.trade_executor.taking import taker, taker_by_balances
 
 #: The first question about an offer comes this long after its deadline: a final block lags by a few seconds.
@@ -32,7 +33,7 @@ class Followed:
     chain: Chain
     #: Ask about it at the next read, whatever its deadline: after a start or a reconnect.
     ask_now: bool = False
-    #: A notice says that it settled, or a block that its nonce is used: ask at every read until its end is known.
+    #: A notice says that it settled, a block that its nonce is used, or we revoke it: ask at every read until its end.
     noticed: bool = False
     #: It was open before this start or this connection, and no final block was asked about it since.
     unrecovered: bool = False
@@ -109,8 +110,15 @@ class OpenOffers:
             if followed is not None:
                 followed.tx_hash, followed.diff = tx_hash, fill.diff
 
-    def endings(self, reading: VerifierReading, now: datetime, *, claiming: Collection[str]) -> tuple[Ending, ...]:
-        """The nonces that this block ends, marked as being written.
+    def endings(
+        self,
+        reading: VerifierReading,
+        now: datetime,
+        *,
+        claiming: Collection[str],
+        revocations: Mapping[str, Revocation],
+    ) -> tuple[Ending, ...]:
+        """The nonces that this block ends, marked as being written; `revocations` are those that may exist.
 
         One that is just being claimed once more is asked about again: its end must tell of all its offers.
         """
@@ -122,8 +130,18 @@ class OpenOffers:
                 followed.ask_now = True
             else:
                 by_nonce.setdefault(followed.offer.nonce, []).append(followed)
-        found = (self._ending(nonce, offers, reading, now) for nonce, offers in by_nonce.items())
+        found = (
+            self._ending(nonce, offers, reading, now, revocations.get(nonce)) for nonce, offers in by_nonce.items()
+        )
         return tuple(ending for ending in found if ending is not None)
+
+    def used_by_whom(self, reading: VerifierReading) -> list[Offer]:
+        """Offers whose nonce is used while nobody has said yet by which intent."""
+        return [
+            followed.offer
+            for followed in self.by_command.values()
+            if reading.nonces.get(followed.offer.nonce, False) and not followed.ending
+        ]
 
     def ended(self, ending: Ending, height: int) -> list[Followed]:
         """Forget the offers of an ending that is committed, and remember what it took."""
@@ -138,9 +156,17 @@ class OpenOffers:
             self.settled.append((height, largest.asset_out, largest.amount_out))
         return gone
 
-    def _ending(self, nonce: str, offers: list[Followed], reading: VerifierReading, now: datetime) -> Ending | None:
+    def _ending(
+        self,
+        nonce: str,
+        offers: list[Followed],
+        reading: VerifierReading,
+        now: datetime,
+        revocation: Revocation | None,
+    ) -> Ending | None:
         """What the block says about one nonce, None when it leaves the offers open.
 
+        A used nonce was used by an offer unless a revocation of ours may exist; then the transaction's logs say which.
         Dead is: unused, salt valid, at a final block after the last deadline of its offers and not after the nonce's
         own deadline, since the contract erases used nonces after that (blueprint, principle 3).
         """
@@ -152,21 +178,39 @@ class OpenOffers:
         )
         last_deadline = max(followed.offer.offer_deadline for followed in offers)
         if evidence.nonce_used:
-            took = self._taker(nonce, offers, reading)
-            if took is None and reading.block_time <= last_deadline + TAKER_ALLOWANCE:
+            used = self._use(nonce, offers, reading, revocation)
+            if used is None:
                 for followed in offers:  # asked about at every read until its taker is known
                     followed.noticed = True
                 return None
-            state = AttemptState.SPENT if took is None else AttemptState.SETTLED
+            took, state = used
         elif evidence.salt_valid and last_deadline < reading.block_time <= offers[0].offer.nonce_deadline:
             took, state = None, AttemptState.LAPSED
         else:
             return None
         results = tuple(
-            _result(followed, state if took in {None, followed.offer} else AttemptState.LAPSED, evidence, now)
+            _result(
+                followed, state if took in {None, followed.offer} else AttemptState.LAPSED, evidence, now, revocation
+            )
             for followed in offers
         )
         return Ending(nonce=nonce, state=state, results=results)
+
+    def _use(
+        self, nonce: str, offers: list[Followed], reading: VerifierReading, revocation: Revocation | None
+    ) -> tuple[Offer | None, AttemptState] | None:
+        """The offer that took a used nonce, if one is known, and how the nonce ends; None while that is looked for."""
+        if revocation is not None and revocation.executed is not None:
+            return None, AttemptState.REVOKED
+        filled = any(followed.diff is not None for followed in offers)
+        if not filled and revocation is not None and revocation.traced is None:
+            return None
+        took = self._taker(nonce, offers, reading)
+        if took is not None:
+            return took, AttemptState.SETTLED
+        last_deadline = max(followed.offer.offer_deadline for followed in offers)
+        still_looked_for = reading.block_time <= last_deadline + TAKER_ALLOWANCE
+        return None if still_looked_for else (None, AttemptState.SPENT)
 
     def _taker(self, nonce: str, offers: list[Followed], reading: VerifierReading) -> Offer | None:
         """Which of the offers took their nonce; None while more than one may have."""
@@ -184,9 +228,14 @@ class OpenOffers:
 
 
 def _result(
-    followed: Followed, state: AttemptState, evidence: ChainEvidence, now: datetime
+    followed: Followed, state: AttemptState, evidence: ChainEvidence, now: datetime, revocation: Revocation | None
 ) -> tuple[TradeResult, Chain]:
     followed.ending = True
-    own = msgspec.structs.replace(evidence, tx_hash=followed.tx_hash, diff=followed.diff)
+    executed = revocation.executed if revocation is not None else None
     chain = msgspec.structs.replace(followed.chain, stages={**followed.chain.stages, state.value: now})
+    if executed is not None:
+        own = msgspec.structs.replace(evidence, tx_hash=executed.tx_hash, executed=executed.intent_hash)
+        return result_of_offer(followed.offer, state, evidence=own, request=executed.payload), chain
+    own_hash = followed.offer.quote_hash if followed.diff is not None else None
+    own = msgspec.structs.replace(evidence, tx_hash=followed.tx_hash, diff=followed.diff, executed=own_hash)
     return result_of_offer(followed.offer, state, evidence=own), chain

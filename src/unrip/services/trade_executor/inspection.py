@@ -60,6 +60,18 @@ class Inspector:
         )
         return next((found for check in checks if (found := check()) is not None), None)
 
+    def unusable(self, command: TradeCommand, now: datetime) -> tuple[Rejection, Numbers] | None:
+        """Why nobody can use an offer of this command, whether or not we sent one."""
+        if command.account != self.account or command.pair != self.pair.name:
+            return Rejection.COMMAND_INVALID, {"fault": "not our account or pair", "account": command.account}
+        if self.pair.direction_of(command.asset_in, command.asset_out) is not command.direction:
+            return Rejection.COMMAND_INVALID, {"fault": "assets do not fit the direction"}
+        if (fault := _offer_fault(command) or self._nonce_fault(command)) is not None:
+            return Rejection.COMMAND_INVALID, fault
+        if now > command.nonce_deadline:
+            return Rejection.WINDOW_CLOSED, {"nonce_deadline": command.nonce_deadline.isoformat()}
+        return None
+
     def _invalid(self, command: TradeCommand, now: datetime) -> tuple[Rejection, Numbers] | None:
         fault = self._fault(command, now)
         return None if fault is None else (Rejection.COMMAND_INVALID, fault)
@@ -83,6 +95,9 @@ class Inspector:
             return {"fault": "offer lives too long", "life_ms": str(life_ms), "limit": str(longest_ms)}
         if command.nonce_deadline < command.offer_deadline:
             return {"fault": "nonce ends before the offer"}
+        return self._nonce_fault(command)
+
+    def _nonce_fault(self, command: TradeCommand) -> Numbers | None:
         try:
             nonce = self.encode_nonce(
                 command.salt, epoch_ms(command.nonce_deadline), nonce_free_bytes(command.nonce_made_by)

@@ -19,6 +19,7 @@ from unrip.domain.desk import CommandPosition
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
+    CaughtUp,
     Control,
     ControlRefused,
     Count,
@@ -34,12 +35,11 @@ from unrip.service.contract import (
     RoleChanged,
     SetTimer,
     Started,
-    Subscribe,
     TimerFired,
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
-from unrip.services.trade_executor import lane
+from unrip.services.trade_executor import lane, quarantine
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
@@ -58,11 +58,15 @@ from unrip.services.trade_executor.effects import (
     OpenRelay,
     ProveAuthority,
     RejectCommand,
+    RevocationPublished,
+    RevocationSigned,
+    RevocationTraced,
     SignOffer,
     VerifierRead,
     VerifierUnread,
 )
-from unrip.services.trade_executor.inspection import Inspector
+from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
+from unrip.services.trade_executor.inspection import Inspector, Numbers
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import rejected, result_of_offer
@@ -100,6 +104,13 @@ class TradeExecutor(Logic):
         self._pursuit = Pursuit(
             account=inspector.account, conversation=conversation, reply_bound=reply_bound, report=self._report
         )
+        policy = inspector.policy
+        self._quarantine = quarantine.Quarantine(
+            account=inspector.account,
+            longest_life=timedelta(milliseconds=policy.deadline_max_ms + policy.deadline_margin_ms)
+            + FINALITY_ALLOWANCE,
+            notes=self._pursuit.notes,
+        )
         self._active = False
         self._draining = False
         self._database_up = True
@@ -111,15 +122,16 @@ class TradeExecutor(Logic):
         #: The command being handled, and the ledger write that decides it once it is known.
         self._current: RecordReceived | None = None
         self._claim: ClaimOffer | RejectCommand | None = None
+        #: It is a command of which nobody knows whether it was sent.
+        self._adopting = False
 
     # --- events ----------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         """Take one event in; see `service/contract.py`."""
         match event:
-            case RecordReceived():
-                self._commands.append(event)
-                return self._handle_next(now)
+            case RecordReceived() | CaughtUp():
+                return self._on_topic(event, now)
             case OfferSigned():
                 return self._on_signed(event, now)
             case ClaimDecided():
@@ -129,9 +141,11 @@ class TradeExecutor(Logic):
             case FrameReceived() | SocketOpened() | SocketClosed():
                 return self._pursuit.on_relay(event, now)
             case VerifierRead() | VerifierUnread() | FillsRead():
-                return self._pursuit.on_chain(event, now)
+                return [*self._pursuit.on_chain(event, now), *self._handle_next(now)]
+            case RevocationSigned() | RevocationPublished() | RevocationTraced():
+                return self._pursuit.on_revocation(event, now)
             case LedgerNoted():
-                return self._pursuit.on_noted(event, now)
+                return [*self._pursuit.on_noted(event, now), *self._handle_next(now)]
             case Published() | PublishFailed() if event.token != REARM:
                 return self._pursuit.on_record(event)
             case OfferFound():
@@ -182,7 +196,7 @@ class TradeExecutor(Logic):
 
     def _on_ledger(self, event: LedgerLoaded | LedgerUnknown, now: datetime) -> list[Effect]:
         if isinstance(event, LedgerLoaded):
-            return self._on_loaded(event)
+            return self._on_loaded(event, now)
         match event.lane:
             case "note":
                 return self._pursuit.notes.unknown(now)
@@ -195,22 +209,25 @@ class TradeExecutor(Logic):
             case _:
                 return [SetTimer(name="load_again", at=now + lane.RETRY)]
 
-    def _on_loaded(self, event: LedgerLoaded) -> list[Effect]:
+    def _on_loaded(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what is open. At start the commands are then read from right after the ledger's position."""
-        self._pursuit.load(event.open_offers, event.view)
+        revocations = self._pursuit.load(event, now)
         self._pursuit.claiming &= {self._current.message.payload.nonce} if self._current else set()
         if self._loaded:
-            return []
+            return revocations
         self._loaded = True
-        position = event.position
-        return [
-            Subscribe(
-                topic=EXECUTE_TRADE,
-                topic_id=position.topic_id if position else None,
-                offset=position.next_offset if position else None,
-            ),
-            ProveAuthority(),
-        ]
+        return [*revocations, *self._quarantine.load(event, now), ProveAuthority()]
+
+    def _on_topic(self, event: RecordReceived | CaughtUp, now: datetime) -> list[Effect]:
+        """Results of an earlier life are read back once; then come the commands."""
+        if event.topic == EXECUTE_TRADE.name:
+            effects = self._quarantine.on_commands(event.topic_id, now)
+            if isinstance(event, RecordReceived):
+                self._commands.append(event)
+            return [*effects, *self._handle_next(now)]
+        if isinstance(event, CaughtUp):
+            return self._quarantine.results_read()
+        return self._quarantine.on_result(event.message.payload, now)
 
     # --- a command up to its claim ---------------------------------------------------------------------------------
 
@@ -222,11 +239,14 @@ class TradeExecutor(Logic):
             or self._switchboard.switches.paused
             or self._draining
             or not self._active
+            or (self._quarantine.state is not None and not self._pursuit.recorded())
         ):
             return []
         record = self._current = self._commands.popleft()
         command: TradeCommand = record.message.payload
         self._report.commanded(command)
+        if self._quarantine.state is not None:
+            return self._adopt(record, command, now)
         found = self._inspector.rejection(
             command,
             switches=self._switchboard.switches,
@@ -236,10 +256,21 @@ class TradeExecutor(Logic):
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
             now=now,
         )
-        if found is None:
-            self._pursuit.claiming.add(command.nonce)
-            return [SignOffer(command=command)]
+        return self._sign(command) if found is None else self._reject(record, found, now)
+
+    def _adopt(self, record: RecordReceived, command: TradeCommand, now: datetime) -> list[Effect]:
+        """In quarantine a command that the ledger does not know counts as perhaps sent, unless nobody can use it."""
+        self._adopting = True
+        found = self._inspector.unusable(command, now)
+        return self._sign(command) if found is None else self._reject(record, found, now)
+
+    def _sign(self, command: TradeCommand) -> list[Effect]:
+        self._pursuit.claiming.add(command.nonce)
+        return [SignOffer(command=command)]
+
+    def _reject(self, record: RecordReceived, found: tuple[Rejection, Numbers], now: datetime) -> list[Effect]:
         reason, numbers = found
+        command: TradeCommand = record.message.payload
         self._claim = RejectCommand(
             command=command,
             position=_after(record),
@@ -277,8 +308,14 @@ class TradeExecutor(Logic):
             offer=offer,
             position=_after(record),
             generation=command.generation,
-            result=result_of_offer(offer, AttemptState.CLAIMED, next_check_at=offer.offer_deadline),
+            result=result_of_offer(
+                offer,
+                AttemptState.CLAIMED,
+                reason="perhaps_sent" if self._adopting else None,
+                next_check_at=offer.offer_deadline,
+            ),
             chain=_chain_of(record, {"signed": now}),
+            perhaps_sent=self._adopting,
         )
         return [CrashPoint(name="executor.signed"), self._claim]
 
@@ -287,13 +324,16 @@ class TradeExecutor(Logic):
         if claim is None or record is None:
             raise AssertionError("the ledger decided a claim that nobody made")
         self._claim = self._current = None
+        self._adopting = False
         if event.kind != "duplicate":  # else the ledger's own offers are read first
             self._pursuit.claiming.discard(record.message.payload.nonce)
         self._pursuit.view = event.view
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
         match event.kind:
+            case "claimed" if isinstance(claim, ClaimOffer) and claim.perhaps_sent:
+                effects += self._pursuit.adopt(claim, now)
             case "claimed" if isinstance(claim, ClaimOffer):
-                effects += self._pursuit.send(claim, now)
+                effects += self._pursuit.send(claim, now, halted=self._switchboard.switches.halted)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
@@ -326,13 +366,20 @@ class TradeExecutor(Logic):
                 return [LoadLedger()]
             case "prove_again":
                 return [ProveAuthority()]
+            case quarantine.TIMER:
+                return [*self._quarantine.on_timer(now), *self._handle_next(now)]
         return self._switchboard.on_event(timer, now, lambda _: not self.not_ready(now))
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
+        if control.action == "halt" and not self._switchboard.switches.halted:
+            self._pursuit.revocations.begin()
         effects = self._switchboard.follow(control, now)
-        return [] if effects is None else [*effects, *self._handle_next(now)]
+        if effects is None:
+            return []
+        revocations = self._pursuit.revoke(now) if control.arguments.get("revoke") else []
+        return [*effects, *revocations, *self._handle_next(now)]
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -346,6 +393,8 @@ class TradeExecutor(Logic):
             "database_away": not self._database_up,
             "ledger_not_loaded": not self._loaded,
             **dict.fromkeys(self._pursuit.not_ready(), True),
+            "results_not_read": not self._quarantine.judged,
+            **self._quarantine.stands_in_the_way(),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
         }
@@ -362,8 +411,8 @@ class TradeExecutor(Logic):
         )
 
     def control_state(self, now: datetime) -> dict[str, str]:
-        """The switches."""
-        return self._switchboard.state(now)
+        """The switches, and how many offers are being revoked."""
+        return {**self._switchboard.state(now), "revoking": str(self._pursuit.revocations.unknown)}
 
     def idle(self) -> bool:
         """No command is before its claim, no sent answer without its reply or its end, and every note is committed."""
@@ -377,12 +426,14 @@ class TradeExecutor(Logic):
             "connected": self._pursuit.connected,
             "connection": self._pursuit.connection(),
             "recovering": self._pursuit.recovering,
+            "quarantine": self._quarantine.state,
             "authority": self._proof,
             "ledger": self._pursuit.view,
             "own_read": None if reading is None else msgspec.structs.replace(reading, nonces={}, salts={}),
             "in_flight": int(self._current is not None),
             "commands_waiting": len(self._commands),
             "open_offers": [followed.offer for followed in self._pursuit.offers.by_command.values()],
+            "revocation": self._pursuit.revocations.state(),
             **self._report.state(),
         }
 

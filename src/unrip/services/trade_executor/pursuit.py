@@ -5,13 +5,12 @@ The relay's replies and notices are notes on an open offer; only `following.py` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, Drop, Offer, TradeResult, VenueReply
+from unrip.domain.attempt import AttemptState, Drop, TradeResult, VenueReply
 from unrip.domain.desk import LedgerView
 from unrip.domain.verifier import VerifierReading
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
@@ -31,12 +30,18 @@ from unrip.services.trade_executor.effects import (
     ClaimOffer,
     DropAttempt,
     FillsRead,
+    LedgerLoaded,
     LedgerNoted,
     LedgerWrite,
     NoteAttempt,
+    NoteRevocation,
+    NoteSurroundings,
     OfferFound,
     ReadFills,
     ReadVerifier,
+    RevocationPublished,
+    RevocationSigned,
+    RevocationTraced,
     VerifierRead,
     VerifierUnread,
 )
@@ -45,6 +50,7 @@ from unrip.services.trade_executor.lane import NoteLane
 from unrip.services.trade_executor.receipts import Receipts
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer
+from unrip.services.trade_executor.revoking import Revocations
 from unrip.venues.near_intents.relay import Reply, StatusNotice
 
 #: In the relay's refusals and in the contract's (protocol/message-bus section 12.2, intents-and-signing section 8).
@@ -64,6 +70,7 @@ class Pursuit:
         self._report = report
         self.offers = OpenOffers()
         self.notes = NoteLane()
+        self.revocations = Revocations()
         self.timers = conversation.timers
         #: Until every open offer was asked about once at a final block, since the start and since each reconnect.
         self.recovering = True
@@ -98,13 +105,16 @@ class Pursuit:
 
     # --- recovery --------------------------------------------------------------------------------------------------
 
-    def load(self, offers: Sequence[Offer], view: LedgerView) -> None:
+    def load(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what the ledger has open; at the first load these are offers of an earlier life."""
-        self.view = view
-        for offer in offers:
+        self.view = event.view
+        for offer in event.open_offers:
             chain = Chain(correlation_id=offer.correlation_id, causation_id=offer.command_id, stages={})
             self.offers.add(Followed(offer=offer, chain=chain, ask_now=True, unrecovered=not self._loaded))
+        earlier = () if self._loaded else event.open_offers  # later it is our own claim that was not heard of
+        self.revocations.may_exist({offer.nonce for offer in earlier} | event.revocations.keys(), event.revocations)
         self._loaded = True
+        return self.revoke(now) if self.revocations.waits_for_ledger else []
 
     def _recovered(self) -> list[Effect]:
         if not (self.recovering and self._loaded and self.connected) or self.offers.unrecovered():
@@ -114,11 +124,13 @@ class Pursuit:
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
-    def send(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
-        """The claim is committed: the bytes may go, if there is still time and a socket."""
+    def send(self, claim: ClaimOffer, now: datetime, *, halted: bool) -> list[Effect]:
+        """The claim is committed: the bytes may go, if nobody halted meanwhile and there is still time and a socket."""
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
         self.offers.add(followed)
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
+        if halted:
+            return [*effects, *self._drop(followed, Drop.HALTED, now)]
         if now >= claim.offer.answer_by:
             return [*effects, *self._drop(followed, Drop.WINDOW_CLOSED, now)]
         if self.not_ready():  # the socket that it was claimed for is gone, perhaps with another in its place
@@ -130,6 +142,12 @@ class Pursuit:
             SendFrame(connection=RELAY, text=followed.frame, token=command_id, not_after=claim.offer.answer_by),
             SetTimer(name=f"reply:{command_id}", at=now + self._reply_bound),
         ]
+
+    def adopt(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
+        """An offer that an earlier life may have sent, and perhaps revoked: only the chain ends it."""
+        self.offers.add(Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), ask_now=True))
+        self.revocations.may_exist([claim.offer.nonce], {})
+        return self._ask_anew(now)
 
     def on_frame_fate(self, event: FrameSent | FrameNotSent, now: datetime) -> list[Effect]:
         """The bytes left, did not leave, or nobody knows."""
@@ -161,9 +179,34 @@ class Pursuit:
         result = result_of_offer(followed.offer, AttemptState.DROPPED, reason=reason)
         return self.notes.push(DropAttempt(result=result, chain=_stamped(followed.chain, "dropped", now)))
 
+    def recorded(self) -> bool:
+        """A final block was read, and the ledger has it: only then can it hold what an earlier life promised."""
+        return self.reading is not None and self.notes.empty()
+
     def idle(self) -> bool:
         """No sent answer is without its reply or its end, and every note is committed."""
         return self.notes.empty() and not any(followed.awaits_reply for followed in self.offers.by_command.values())
+
+    # --- revoking ------------------------------------------------------------------------------------------------
+
+    def revoke(self, now: datetime) -> list[Effect]:
+        """Spend the nonce of every offer that may still be taken."""
+        live = [each for each in self.offers.by_command.values() if not each.ending]
+        for followed in live:
+            followed.noticed = True
+        return self.revocations.request((each.offer for each in live), now, loaded=self._loaded)
+
+    def on_revocation(
+        self, event: RevocationSigned | RevocationPublished | RevocationTraced, now: datetime
+    ) -> list[Effect]:
+        """A revocation goes out first and is recorded after; what used its nonce is looked up once it is used."""
+        if isinstance(event, RevocationSigned):
+            note = NoteRevocation(account=self._account, nonce=event.nonce, payload=event.payload)
+            return [*self.revocations.signed(event), *self.notes.push(note)]
+        if isinstance(event, RevocationPublished):
+            return [CrashPoint(name="executor.revoked"), *self.revocations.published(event), *self._ask_anew(now)]
+        count = Count(name="revocation_traces", labels={"finding": event.finding})
+        return [count, *(self._ask_anew(now) if self.revocations.traced(event) else [])]
 
     # --- the relay -------------------------------------------------------------------------------------------------
 
@@ -336,9 +379,12 @@ class Pursuit:
         if not self._loaded:
             return []
         self.offers.asked_about(self._asked & reading.nonces.keys())
-        endings = self.offers.endings(reading, now, claiming=self.claiming)
+        endings = self.offers.endings(reading, now, claiming=self.claiming, revocations=self.revocations.by_nonce)
+        for ending in endings:
+            self.revocations.ended((result for result, _chain in ending.results), recorded=False)
+        questions = self.revocations.questions(self.offers.used_by_whom(reading))
         write = ApplyReading(account=self._account, height=reading.height, credited=reading.credited, endings=endings)
-        return [*self.notes.push(write), *self._recovered()]
+        return [*self.notes.push(write), *questions, *self._recovered()]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 
@@ -349,7 +395,7 @@ class Pursuit:
         return [*self._on_written(write, now), *effects]
 
     def _on_written(self, write: LedgerWrite, now: datetime) -> list[Effect]:
-        if isinstance(write, NoteAttempt):
+        if isinstance(write, NoteAttempt | NoteRevocation | NoteSurroundings):
             return []
         if isinstance(write, DropAttempt):
             self.offers.by_command.pop(write.result.command_id, None)
@@ -357,12 +403,14 @@ class Pursuit:
         effects: list[Effect] = []
         for ending in write.endings:
             self.offers.ended(ending, write.height)
+            self.revocations.forget(ending.nonce)
             for result, _chain in ending.results:
                 effects += self._ended(result, now)
         return effects
 
     def _ended(self, result: TradeResult, now: datetime) -> list[Effect]:
         """The end of an offer is committed."""
+        self.revocations.ended([result], recorded=True)
         return [*self._report.ended(result, now), *self._receipts.ended(result.quote_hash or "")]
 
 

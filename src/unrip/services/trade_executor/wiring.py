@@ -6,9 +6,10 @@ import asyncio
 from datetime import timedelta
 
 from unrip.net.events import CloseSocket, SendFrame
+from unrip.net.http import HttpClient
 from unrip.net.secret_file import SecretFileError
 from unrip.service.settings import SettingsError
-from unrip.service.switching import ARMING_ACTIONS
+from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
 from unrip.services.trade_executor.bookkeeping import Bookkeeper
@@ -21,23 +22,30 @@ from unrip.services.trade_executor.effects import (
     FindOffer,
     LoadLedger,
     NoteAttempt,
+    NoteRevocation,
+    NoteSurroundings,
     OpenRelay,
     ProveAuthority,
+    PublishRevocation,
     ReadFills,
     ReadVerifier,
     RejectCommand,
     SignOffer,
+    SignRevocation,
+    TraceRevocation,
 )
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
+from unrip.services.trade_executor.revoker import ATTEMPT_BOUND_S, Revoker
 from unrip.services.trade_executor.signing import SigningDesk
 from unrip.services.venue import account_of, public_key_of, relay_headers_of, rpc_client_of, verifier_of
 from unrip.store.postgres_ledger import PostgresLedger
 from unrip.venues.near_intents.access import relay_url
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
+from unrip.venues.near_intents.relay_rpc import RelayRpc, api_key_headers
 from unrip.venues.near_intents.signer import Signer
 
 
@@ -54,6 +62,9 @@ def wire(context: Context) -> Wiring:
     books = Bookkeeper(ledger, account=account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
     chain = ChainReader(verifier, account=account, emit=context.emit)
     desk = SigningDesk(signer, verifier, pair=context.pair, account=account, emit=context.emit, clock=context.clock)
+    relay_http = HttpClient(name="relay_rpc", count=context.metrics.count, total_timeout_s=ATTEMPT_BOUND_S)
+    relay = RelayRpc(relay_http, venue.relay_rpc_url, headers=api_key_headers(venue.executor_token_file))
+    revoker = Revoker(signer, relay, verifier, account=account, emit=context.emit)
     socket = context.socket(
         name=RELAY,
         url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
@@ -87,10 +98,15 @@ def wire(context: Context) -> Wiring:
             ClaimOffer: books.claim,
             RejectCommand: books.reject,
             NoteAttempt: books.note,
+            NoteRevocation: books.note_revocation,
+            NoteSurroundings: books.note_surroundings,
             DropAttempt: books.drop,
             ApplyReading: books.apply,
             SignOffer: desk.sign,
             ProveAuthority: desk.prove,
+            SignRevocation: revoker.sign,
+            PublishRevocation: revoker.publish,
+            TraceRevocation: revoker.trace,
             ReadVerifier: chain.read,
             ReadFills: chain.read_fills,
             OpenRelay: lambda _: works.set(),
@@ -98,10 +114,10 @@ def wire(context: Context) -> Wiring:
             CloseSocket: socket.close,
             **arming.handlers,
         },
-        sources=(keep_connected, outbox.run, desk.watch, chain.watch, books.watch, *arming.sources),
+        sources=(keep_connected, outbox.run, desk.watch, chain.watch, books.watch, revoker.watch, *arming.sources),
         before_leaving=(outbox.publish_all,),
-        closers=(ledger.close, http.aclose, *arming.closers),
-        actions=ARMING_ACTIONS,
+        closers=(ledger.close, http.aclose, relay_http.aclose, *arming.closers),
+        actions=(ARM, DISARM, HALT_AND_REVOKE),
         uses_database=True,
         single_active_role="trade-executor",
     )

@@ -26,6 +26,8 @@ CREATE TABLE ledger.hold (
     last_deadline timestamptz NOT NULL,
     nonce_deadline timestamptz NOT NULL,
     salt text NOT NULL,
+    -- The signed intent that was published to spend the nonce, once one was.
+    revocation text,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     released_at timestamptz,
     release_evidence jsonb,
@@ -47,7 +49,7 @@ CREATE TABLE ledger.attempt (
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at timestamptz,
     CHECK ((nonce IS NULL) = (offer IS NULL)),
-    CHECK ((ended_at IS NOT NULL) = (state IN ('rejected', 'settled', 'lapsed', 'spent', 'dropped')))
+    CHECK ((ended_at IS NOT NULL) = (state IN ('rejected', 'settled', 'lapsed', 'spent', 'revoked', 'dropped')))
 );
 CREATE INDEX open_attempt ON ledger.attempt (nonce) WHERE ended_at IS NULL;
 -- The newest generation counts claims only: a rejected command may be anybody's.
@@ -72,6 +74,21 @@ CREATE TABLE ledger.position (
     topic_id text NOT NULL,
     next_offset bigint NOT NULL
 );
+
+-- Where the ledger of an account lives: a restored backup must not pass for the newest one.
+CREATE TABLE ledger.surroundings (
+    account text PRIMARY KEY,
+    -- Of when it was last known to be the newest.
+    database jsonb,
+    quarantined_until timestamptz,
+    reason text NOT NULL
+);
+
+-- Another cluster has another identifier, one that was recovered to a point in time another timeline.
+CREATE FUNCTION ledger.database() RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object('system_identifier', system_identifier::text, 'timeline', timeline_id)
+      FROM pg_control_system(), pg_control_checkpoint()
+$$;
 
 -- One writer at a time per account. The counters would not need it: it makes the outbox's numbers follow the order of
 -- the commits, and the view in each row the state after that very commit.
@@ -155,9 +172,11 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Claim, hold and signed payload. `p_rejection` is the result to publish if the claim is refused here.
+-- Claim, hold and signed payload. `p_rejection` is the result to publish if the claim is refused here. One that was
+-- perhaps sent is held whatever is credited and whoever commanded it: the bytes are outside.
 CREATE FUNCTION ledger.claim(
-    p_offer jsonb, p_generation bigint, p_topic_id text, p_next_offset bigint, p_event jsonb, p_rejection jsonb
+    p_offer jsonb, p_generation bigint, p_topic_id text, p_next_offset bigint, p_event jsonb, p_rejection jsonb,
+    p_perhaps_sent boolean
 ) RETURNS TABLE (kind text, ledger_view jsonb) LANGUAGE plpgsql AS $$
 DECLARE
     v_command_id text := p_offer->>'command_id';
@@ -178,7 +197,7 @@ BEGIN
     v_newest := ledger.newest_generation(v_account);
     v_growth := greatest(0, v_amount - coalesce(
         (SELECT amount FROM ledger.hold WHERE nonce = v_nonce AND released_at IS NULL), 0));
-    IF p_generation < v_newest THEN
+    IF p_generation < v_newest AND NOT p_perhaps_sent THEN
         kind := 'superseded';
         v_numbers := jsonb_build_object('generation', p_generation::text, 'newest_generation', v_newest::text);
     -- A nonce that a fill or a death has ended is never used again; one that was dropped was seen by nobody.
@@ -190,7 +209,8 @@ BEGIN
         v_numbers := '{}';
     ELSE
         UPDATE ledger.inventory SET held = held + v_growth
-         WHERE account = v_account AND asset = p_offer->>'asset_out' AND credited - held >= v_growth;
+         WHERE account = v_account AND asset = p_offer->>'asset_out'
+           AND (p_perhaps_sent OR credited - held >= v_growth);
         IF NOT FOUND THEN
             kind := 'insufficient_inventory';
             SELECT jsonb_build_object('credited', coalesce(max(credited), 0)::text, 'held', coalesce(max(held), 0)::text,
@@ -282,6 +302,43 @@ BEGIN
     RETURN ledger.view(v_account);
 END $$;
 
+-- What was published to spend a nonce; written after it has left, since a brake waits for nothing.
+CREATE FUNCTION ledger.note_revocation(p_account text, p_nonce text, p_revocation text) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM ledger.enter(p_account);
+    UPDATE ledger.hold SET revocation = p_revocation WHERE nonce = p_nonce AND account = p_account;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'nonce % has no hold', p_nonce;
+    END IF;
+    RETURN ledger.view(p_account);
+END $$;
+
+CREATE FUNCTION ledger.note_surroundings(p_account text, p_reason text, p_until timestamptz) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM ledger.enter(p_account);
+    INSERT INTO ledger.surroundings AS s (account, database, quarantined_until, reason)
+    VALUES (p_account, CASE WHEN p_until IS NULL THEN ledger.database() END, p_until, p_reason)
+    ON CONFLICT (account) DO UPDATE SET
+        database = coalesce(excluded.database, s.database),
+        quarantined_until = excluded.quarantined_until,
+        reason = excluded.reason;
+    RETURN ledger.view(p_account);
+END $$;
+
+-- An operator's word that an empty ledger is a new one; says whether it was taken.
+CREATE FUNCTION ledger.declare_first_start(p_account text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM ledger.enter(p_account);
+    IF EXISTS (SELECT FROM ledger.surroundings WHERE account = p_account)
+       OR EXISTS (SELECT FROM ledger.attempt WHERE account = p_account) THEN
+        RETURN false;
+    END IF;
+    PERFORM ledger.note_surroundings(p_account, '', NULL);
+    RETURN true;
+END $$;
+
 -- The end of a nonce and all its offers, by the evidence in their results. A nonce that has ended stays as it is.
 CREATE FUNCTION ledger.end_nonce(p_account text, p_ending jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -308,6 +365,11 @@ BEGIN
         WHEN 'settled', 'spent' THEN
             IF NOT (v_evidence->>'nonce_used')::boolean THEN
                 RAISE EXCEPTION 'nonce % is unused: nothing settled', v_nonce;
+            END IF;
+        WHEN 'revoked' THEN
+            IF NOT (v_evidence->>'nonce_used')::boolean OR v_evidence->>'executed' IS NULL
+               OR EXISTS (SELECT FROM ledger.attempt WHERE nonce = v_nonce AND quote_hash = v_evidence->>'executed') THEN
+                RAISE EXCEPTION 'nonce % was not shown to be used by another intent than its offers', v_nonce;
             END IF;
         WHEN 'lapsed' THEN
             IF (v_evidence->>'nonce_used')::boolean OR NOT (v_evidence->>'salt_valid')::boolean
@@ -359,6 +421,15 @@ CREATE FUNCTION ledger.load(p_account text) RETURNS jsonb LANGUAGE sql STABLE AS
         'open_offers', (
             SELECT coalesce(jsonb_agg(offer || jsonb_build_object('state', state) ORDER BY claimed_at, command_id), '[]')
               FROM ledger.attempt WHERE account = p_account AND ended_at IS NULL
+        ),
+        'revocations', (
+            SELECT coalesce(jsonb_object_agg(nonce, revocation), '{}')
+              FROM ledger.hold WHERE account = p_account AND released_at IS NULL AND revocation IS NOT NULL
+        ),
+        'database', ledger.database(),
+        'surroundings', (
+            SELECT jsonb_build_object('database', database, 'quarantined_until', quarantined_until, 'reason', reason)
+              FROM ledger.surroundings WHERE account = p_account
         ),
         'last_claimed_at', (SELECT max(claimed_at) FROM ledger.attempt WHERE account = p_account)
     )

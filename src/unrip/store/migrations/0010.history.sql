@@ -256,7 +256,8 @@ SELECT known.quote_id,
   LEFT JOIN LATERAL (SELECT * FROM history.attempt AS a WHERE a.quote_id = known.quote_id) AS attempt ON true;
 
 -- What became of every decided quote: open, or exactly one class of the blueprint's section 10, or `taker_unknown`: one
--- of the offers that shared its nonce settled, nobody knows which. Nothing produces `revoked` or `failed` yet. `refused_by` and `reason` say more where it was ours to refuse.
+-- of the offers that shared its nonce settled, nobody knows which. Nothing produces `failed` yet. `refused_by` and
+-- `reason` say more where it was ours to refuse.
 CREATE VIEW history.loss_ledger AS
 SELECT decision.quote_id, decision.direction, decision.decided_at, decision.notional_eur, verdict.class,
        CASE WHEN NOT decision.accepted THEN 'strategy'
@@ -267,6 +268,7 @@ SELECT decision.quote_id, decision.direction, decision.decided_at, decision.noti
  CROSS JOIN LATERAL (
        SELECT CASE
            WHEN 'settled' = ANY (attempt.states) THEN 'settled'
+           WHEN 'revoked' = ANY (attempt.states) THEN 'revoked'
            WHEN coalesce(decision.reason, attempt.given_up_because) = 'window_closed' THEN 'late'
            WHEN NOT decision.accepted OR attempt.states && ARRAY['rejected', 'dropped'] THEN 'refused_by_us'
            WHEN attempt.states @> ARRAY['lapsed', 'refused'] THEN 'refused_by_relay'

@@ -2,7 +2,7 @@
 SELECT ledger.load($1);
 
 -- claim --
-SELECT kind, ledger_view FROM ledger.claim($1::jsonb, $2, $3, $4, $5::jsonb, $6::jsonb);
+SELECT kind, ledger_view FROM ledger.claim($1::jsonb, $2, $3, $4, $5::jsonb, $6::jsonb, $7);
 
 -- reject --
 SELECT kind, ledger_view FROM ledger.reject($1, $2, $3, $4, $5, $6, $7::jsonb);
@@ -12,6 +12,12 @@ SELECT ledger.note($1::jsonb);
 
 -- drop --
 SELECT ledger.drop_attempt($1::jsonb);
+
+-- note_revocation --
+SELECT ledger.note_revocation($1, $2, $3);
+
+-- note_surroundings --
+SELECT ledger.note_surroundings($1, $2, $3);
 
 -- apply_reading --
 SELECT ledger.apply_reading($1, $2, $3::jsonb, $4::jsonb);

@@ -36,6 +36,8 @@ class LedgerMove(Value):
 class AccountEvents(Value):
     """One reading of logs."""
 
+    #: Nonce to the intent of the account that used it.
+    executed: dict[str, str] = {}
     fills: tuple[IntentFill, ...] = ()
     credits: tuple[LedgerMove, ...] = ()
     debits: tuple[LedgerMove, ...] = ()
@@ -58,12 +60,14 @@ def read_events(logs: Iterable[str], *, account: str) -> AccountEvents:
     another shape, is skipped: newer builds add some.
     """
     events = tuple(_events(logs, account))
-    fills = tuple(_fills(events, account))
+    executed = _executed(events, account)
+    fills = tuple(_fills(events, account, executed))
     moves = tuple(_moves(events, account, traded=bool(fills)))
     rotation = next(_entries(events, "dip4", "salt_rotation"), {})
     change = next(_entries(events, "dip4", "fee_changed"), {})
     added = (entry.get("public_key") for entry in _entries(events, "dip4", "public_key_added", account))
     return AccountEvents(
+        executed={nonce: intent for intent, nonce in executed.items()},
         fills=fills,
         credits=tuple(move for gained, move in moves if gained),
         debits=tuple(move for gained, move in moves if not gained),
@@ -119,20 +123,26 @@ def _entries(
             yield from (entry for entry in event.entries if account is None or entry.get("account_id") == account)
 
 
-def _fills(events: Iterable[_Event], account: str) -> Iterator[IntentFill]:
-    executed = _entries(events, "dip4", "intents_executed", account)
-    nonces = {_text_or_none(entry.get("intent_hash")): _text_or_none(entry.get("nonce")) for entry in executed}
+def _executed(events: Iterable[_Event], account: str) -> dict[str, str]:
+    """Intent hash to nonce, of the entries that name both."""
+    entries = _entries(events, "dip4", "intents_executed", account)
+    named = ((entry.get("intent_hash"), entry.get("nonce")) for entry in entries)
+    return {intent: nonce for intent, nonce in named if isinstance(intent, str) and isinstance(nonce, str)}
+
+
+def _fills(events: Iterable[_Event], account: str, nonces: dict[str, str]) -> Iterator[IntentFill]:
     counted = set()
     for entry in _entries(events, "dip4", "token_diff", account):
         try:
+            intent = text(entry.get("intent_hash"), "intent_hash")
             fill = IntentFill(
-                intent_hash=text(entry.get("intent_hash"), "intent_hash"),
+                intent_hash=intent,
                 diff={token: Delta.parse(delta) for token, delta in mapping(entry.get("diff"), "diff").items()},
                 fees_collected={
                     token: Amount.parse(fee)
                     for token, fee in mapping(entry.get("fees_collected", {}), "fees_collected").items()
                 },
-                nonce=nonces.get(_text_or_none(entry.get("intent_hash"))),
+                nonce=nonces.get(intent),
             )
         except ValueError:
             continue

@@ -11,7 +11,7 @@ from typing import Any
 from unrip.domain.values import Amount, Delta, Value
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.net.exact import NotExact, integer, mapping
-from unrip.venues.near_intents.contract_events import read_events, successful_logs
+from unrip.venues.near_intents.contract_events import AccountEvents, read_events, successful_logs
 from unrip.venues.near_intents.endpoints import Endpoints
 from unrip.venues.near_intents.rpc import Block, ContractPanic, NearRpc, RpcContradicted, RpcUnavailable
 
@@ -156,16 +156,24 @@ class Verifier:
             raise RpcUnavailable(f"the simulation is not readable: {error}") from None
 
     async def transaction_fills(self, tx_hash: str, account: str) -> list[VerifierFill]:
-        """The account's fills in a final transaction, from the contract's own successful receipts only."""
+        """The account's fills in a final transaction."""
+        return [
+            VerifierFill(quote_hash=fill.intent_hash, tx_hash=tx_hash, diff=fill.diff, nonce=fill.nonce)
+            for fill in (await self._events_of(tx_hash, account)).fills
+        ]
+
+    async def executed_intents(self, tx_hash: str, account: str) -> dict[str, str]:
+        """Nonce to the account's intent that used it in a final transaction."""
+        return (await self._events_of(tx_hash, account)).executed
+
+    async def _events_of(self, tx_hash: str, account: str) -> AccountEvents:
+        """What a final transaction says about an account, from the contract's own successful receipts only."""
         transaction = await self._endpoints.ask(lambda rpc: rpc.transaction(tx_hash, sender=account))
         try:
             logs = successful_logs(transaction, contract=self._contract)
         except NotExact as error:
             raise RpcUnavailable(f"the transaction is not readable: {error}") from None
-        return [
-            VerifierFill(quote_hash=fill.intent_hash, tx_hash=tx_hash, diff=fill.diff, nonce=fill.nonce)
-            for fill in read_events(logs, account=account).fills
-        ]
+        return read_events(logs, account=account)
 
     async def _view(self, rpc: NearRpc, method: str, arguments: dict[str, Any], *, height: int) -> Any:
         async with self._slots:

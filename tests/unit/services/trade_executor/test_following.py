@@ -18,7 +18,7 @@ from unrip.domain.desk import CommandPosition
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount, Delta, epoch_ms
 from unrip.domain.verifier import VerifierFill
-from unrip.messages.topics import EXECUTE_TRADE, RAW_QUOTE_STATUS
+from unrip.messages.topics import EXECUTE_TRADE, RAW_QUOTE_STATUS, TRADE_RESULT
 from unrip.net.events import FrameSent, SendFrame
 from unrip.service.contract import (
     ControlRefused,
@@ -39,6 +39,7 @@ from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     CheckHeld,
     FillsRead,
+    Finding,
     HeldChecked,
     LedgerNoted,
     LedgerUnknown,
@@ -49,6 +50,7 @@ from unrip.services.trade_executor.effects import (
     ReadFills,
     ReadVerifier,
     RejectCommand,
+    RevocationTraced,
     SignOffer,
     VerifierRead,
     VerifierUnread,
@@ -277,7 +279,8 @@ def test_a_commit_that_nobody_waits_for_is_a_fault() -> None:
 def test_every_start_is_disarmed_reads_on_after_its_position_and_proves_itself() -> None:
     desk = Executor()
     effects = desk.start(position=CommandPosition(topic_id="commands-1", next_offset=42))
-    (subscribe,) = [each for each in effects if isinstance(each, Subscribe)]
+    results, subscribe = [each for each in effects if isinstance(each, Subscribe)]
+    assert (results.topic, results.until_end) == (TRADE_RESULT, True)
     assert (subscribe.topic, subscribe.topic_id, subscribe.offset) == (EXECUTE_TRADE, "commands-1", 42)
     assert ProveAuthority() in effects
     assert desk.logic.vitals(NOW).armed == ()
@@ -310,6 +313,8 @@ def test_open_offers_of_an_earlier_life_are_asked_about_before_it_is_ready() -> 
     desk.read(used=[offers[0].nonce], asked=[offers[1].nonce])
     assert desk.logic.not_ready(NOW) == []
     assert events_of(desk).count("execution_recovered") == 1
+    desk.feed(RevocationTraced(nonce=offers[0].nonce, finding=Finding.NOT_REVOKED))
+    desk.read(used=[offers[0].nonce])
     assert [offer.command_id for offer in desk.open_offers] == [offers[1].command_id], "it need not have ended"
     assert desk.of(SendFrame)[1:] == [], "nothing is sent again"
 

@@ -1,0 +1,125 @@
+"""The kill switch: stop new offers at once, take the live ones back, and say which were taken first."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from unrip.cli.controls import brake
+from unrip.cli.desk import ControlClient, settings_of
+from unrip.cli.exits import Exit
+from unrip.cli.options import ConfigOption, JsonOption, ReasonOption
+
+_LOOK_AGAIN_S = 0.25
+_console = Console(highlight=False)
+#: With `--json` only the document goes to stdout.
+_aside = Console(highlight=False, stderr=True)
+
+RevokeOption = Annotated[bool, typer.Option("--revoke", help="Take live offers back, too, by spending their nonces.")]
+WaitOption = Annotated[int, typer.Option("--wait", min=0, max=600, help="Seconds to wait for the chain's evidence.")]
+
+
+def halt(
+    reason: ReasonOption,
+    revoke: RevokeOption = False,  # noqa: FBT002 - Typer's form
+    wait_s: WaitOption = 20,
+    json_output: JsonOption = False,  # noqa: FBT002
+    config: ConfigOption = None,
+) -> None:
+    """Stop all new offers at once; only an explicit arm ends it. Works without Kafka and PostgreSQL.
+
+    With --revoke, exit 0 when the end of every live offer is known, 1 when some are not known yet.
+    """
+    client = ControlClient(settings_of(config))
+    told = _aside if json_output else _console
+    if not revoke:
+        brake(client, "halt", told, reason=reason)
+        return
+    brake(client, "halt", told, reason=reason, revoke=True)
+    report = _report(client, wait_s)
+    if json_output:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        _print(report)
+    for line in _left_to_do(report):
+        told.print(line)
+    raise typer.Exit(Exit.NO if _is_open(report) else Exit.OK)
+
+
+def _report(client: ControlClient, wait_s: int) -> dict[str, Any]:
+    """What became of the offers, once every end is known or the wait is over."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        report: dict[str, Any] = client.state("trade-executor")["revocation"]
+        if not _is_open(report) or time.monotonic() >= deadline:
+            return report
+        time.sleep(_LOOK_AGAIN_S)
+
+
+def _is_open(report: dict[str, Any]) -> bool:
+    return bool(report["unknown"] or report["waits_for_ledger"])
+
+
+def _print(report: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("quote", "direction", "offer ends", "relay", "outcome", "recorded", "evidence"):
+        table.add_column(column, overflow="fold")
+    for offer in report["offers"]:
+        table.add_row(
+            offer["quote_id"],
+            offer["direction"],
+            offer["offer_deadline"],
+            f"{offer['publication']} {offer['reason']}".strip(),
+            _WORDS.get(offer["outcome"], offer["outcome"]),
+            "yes" if offer["recorded"] else "no",
+            _evidence(offer["evidence"]),
+        )
+    if report["offers"]:
+        _console.print(table)
+    counts = Counter(_WORDS.get(offer["outcome"], offer["outcome"]) for offer in report["offers"])
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+    _console.print(f"{len(report['offers'])} live offers: {summary or 'none to revoke'}")
+
+
+#: The words for what the chain says; other states speak for themselves.
+_WORDS = {"settled": "taken first", "lapsed": "lapsed (never taken)", "dropped": "dropped (never sent)"}
+
+
+def _evidence(evidence: dict[str, Any] | None) -> str:
+    if evidence is None:
+        return "none yet"
+    used = "nonce used" if evidence["nonce_used"] else "nonce unused"
+    parts = [f"{used} at block {evidence['height']}"]
+    if evidence["executed"] is not None:
+        parts.append(f"by intent {evidence['executed']}")
+    if evidence["tx_hash"] is not None:
+        parts.append(f"in transaction {evidence['tx_hash']}")
+    return " ".join(parts)
+
+
+def _left_to_do(report: dict[str, Any]) -> list[str]:
+    """What is not known yet and what the operator can do about it."""
+    lines = []
+    open_offers = [offer for offer in report["offers"] if offer["outcome"] == "unknown"]
+    if report["waits_for_ledger"]:
+        lines.append(
+            "trade-executor has not read its ledger since its start, so it knows no offer of an earlier life; it"
+            " revokes them as soon as PostgreSQL answers"
+        )
+    if unsent := [offer for offer in open_offers if offer["publication"] in {"unreachable", "refused"}]:
+        lines.append(
+            f"{len(unsent)} not revoked: the relay did not take it. Run `unrip halt --revoke` again; until its end an"
+            " offer can still be taken"
+        )
+    if waiting := len(open_offers) - len(unsent):
+        lines.append(
+            f"{waiting} not known yet: no evidence has shown the end. Look again with `unrip halt --revoke`; the hold"
+            " stays until then"
+        )
+    return lines

@@ -1,0 +1,24 @@
+"""An operator's word that an empty ledger is a new one and not one that was lost."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from unrip.store.errors import named_errors
+
+
+async def declare_first_start(url: str, account: str) -> bool:
+    """Record this database as the one that holds the account's ledger; False when it has one already.
+
+    Raises:
+        StoreUnavailable: nobody answers; it may or may not have happened.
+        StoreRefused: the schema is missing or of another version.
+
+    """
+    with named_errors("declaring the first start"):
+        connection = await asyncpg.connect(url)
+        try:
+            declared: bool = await connection.fetchval("SELECT ledger.declare_first_start($1)", account)
+        finally:
+            await connection.close()
+        return declared

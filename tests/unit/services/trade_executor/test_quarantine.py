@@ -1,0 +1,171 @@
+"""A ledger that may not be the newest one: nothing is armed, nothing is forgotten, nothing is sent twice."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from support.cases import NOW
+from support.engine import ARM, a_record
+from support.executor import VIEW, Executor, a_command, executor
+from unrip.domain.attempt import AttemptState, Rejection, TradeResult
+from unrip.domain.desk import CommandPosition
+from unrip.domain.policy import Policy
+from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
+from unrip.net.events import SendFrame
+from unrip.service.contract import CaughtUp, ControlRefused, Started, Subscribe, TimerFired
+from unrip.services.trade_executor.effects import (
+    AuthorityJudged,
+    ClaimOffer,
+    LedgerLoaded,
+    NoteSurroundings,
+    RejectCommand,
+)
+from unrip.services.trade_executor.results import result_of_offer
+
+POSITION = CommandPosition(topic_id="cmd.execute_trade-1", next_offset=5)
+
+
+def started(
+    doubt: str = "",
+    *,
+    results: tuple[TradeResult, ...] = (),
+    position: CommandPosition | None = POSITION,
+    until: datetime | None = None,
+) -> Executor:
+    """A start up to the point where nothing but a quarantine is in the way."""
+    desk = Executor()
+    desk.feed(Started(active=True, generation=1, start_id="trade-executor-2"))
+    desk.feed(
+        LedgerLoaded(position=position, open_offers=(), view=VIEW, doubt=doubt, quarantined_until=until),
+    )
+    for offset, result in enumerate(results):
+        desk.feed(a_record(TRADE_RESULT, result, offset=offset, event_id=f"result-{offset}"))
+    desk.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id="results-1"))
+    desk.connect()
+    desk.feed(AuthorityJudged(proven=True, reason="proven"))
+    while desk.logic._pursuit.notes.in_flight is not None:
+        desk.noted()
+    desk.read()
+    return desk
+
+
+def a_result(next_offset: int, *, topic_id: str = POSITION.topic_id, **changes: Any) -> TradeResult:
+    """A result of an earlier life, with the ledger's position of then."""
+    view = msgspec.structs.replace(VIEW, position=CommandPosition(topic_id=topic_id, next_offset=next_offset))
+    result = result_of_offer(executor().send().offer, AttemptState.ACCEPTED)
+    return msgspec.structs.replace(result, ledger=view, **changes)
+
+
+def quarantined(desk: Executor) -> str | None:
+    state = desk.logic.state(desk.now)["quarantine"]
+    return None if state is None else str(state.reason)
+
+
+@pytest.mark.parametrize(
+    ("desk", "reason"),
+    [
+        (started, None),
+        (lambda: started(results=(a_result(5),)), None),
+        (lambda: started("database_is_another"), "database_is_another"),
+        (lambda: started("first_start_not_declared", position=None), "first_start_not_declared"),
+        (lambda: started(results=(a_result(6),)), "ledger_older_than_its_results"),
+        (lambda: started(results=(a_result(6), a_result(4))), "ledger_older_than_its_results"),
+        (lambda: started(results=(a_result(1),), position=None), "ledger_older_than_its_results"),
+        (lambda: started(results=(a_result(6, account="somebody.near"),)), None),
+        (lambda: started(results=(a_result(6, topic_id="another"),)), None),
+    ],
+)
+def test_what_shows_that_the_ledger_is_not_the_newest(desk: Any, reason: str | None) -> None:
+    assert quarantined(desk()) == reason
+
+
+def test_another_topic_of_commands_quarantines_before_its_first_command_is_handled() -> None:
+    desk = started()
+    record = a_record(EXECUTE_TRADE, a_command(), offset=0, event_id="c")
+    desk.feed(msgspec.structs.replace(record, topic_id="made anew"))
+    assert quarantined(desk) == "commands_topic_is_another"
+    assert desk.of(RejectCommand) == []
+
+
+def test_nothing_is_armed_until_the_longest_life_is_over() -> None:
+    desk = started("database_is_another")
+    reason = next(each for each in desk.logic.not_ready(desk.now) if each.startswith("quarantine"))
+    with pytest.raises(ControlRefused, match="quarantine: database_is_another, until"):
+        desk.feed(ARM)
+    policy = Policy()
+    until = desk.logic.state(desk.now)["quarantine"].until
+    assert until >= NOW + timedelta(milliseconds=policy.deadline_max_ms + policy.deadline_margin_ms)
+    desk.feed(TimerFired(name="quarantine"))
+    assert reason in desk.logic.not_ready(desk.now), "a timer that comes early ends nothing"
+    desk.now = until
+    desk.read()
+    desk.feed(TimerFired(name="quarantine"))
+    assert desk.logic.not_ready(desk.now) == []
+    assert [note.quarantined_until for note in desk.of(NoteSurroundings)] == [until, None]
+    desk.feed(ARM)
+
+
+def test_a_restart_goes_on_waiting() -> None:
+    until = NOW + timedelta(seconds=30)
+    desk = started("database_is_another", until=until)
+    assert desk.logic.state(desk.now)["quarantine"].until == until
+    assert desk.of(NoteSurroundings) == []
+
+
+def test_a_command_that_the_ledger_does_not_know_counts_as_perhaps_sent() -> None:
+    desk = started("database_is_another")
+    command = a_command()
+    desk.now = command.answer_by + timedelta(seconds=1)
+    desk.command(command)
+    claim = desk.sign()
+    assert (claim.perhaps_sent, claim.result.reason) == (True, "perhaps_sent")
+    desk.decide()
+    assert [frame for frame in desk.of(SendFrame) if frame.token is not None] == [], "nothing is sent twice"
+    assert desk.of(RejectCommand) == []
+    assert [offer.command_id for offer in desk.open_offers] == [command.command_id]
+    desk.now = command.offer_deadline + timedelta(seconds=5)
+    desk.read(asked=[command.nonce])
+    assert desk.states[-1] == "lapsed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "late", "reason"),
+    [
+        ({"account": "somebody.near"}, False, Rejection.COMMAND_INVALID),
+        ({"nonce": "bm9uY2U="}, False, Rejection.COMMAND_INVALID),
+        ({}, True, Rejection.WINDOW_CLOSED),
+    ],
+)
+def test_what_nobody_can_use_is_rejected_in_quarantine_too(
+    changes: dict[str, Any], late: bool, reason: Rejection
+) -> None:
+    desk = started("database_is_another")
+    command = a_command(**changes)
+    if late:
+        desk.now = command.nonce_deadline + timedelta(seconds=1)
+    desk.command(command)
+    assert desk.rejection.reason == reason
+
+
+def test_commands_wait_until_a_final_block_was_read() -> None:
+    desk = Executor()
+    desk.feed(Started(active=True, generation=1, start_id="trade-executor-2"))
+    desk.feed(LedgerLoaded(position=POSITION, open_offers=(), view=VIEW, doubt="database_is_another"))
+    desk.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id="results-1"))
+    desk.command()
+    assert desk.of(ClaimOffer) == []
+    desk.noted()
+    desk.read()
+    assert desk.sign().perhaps_sent
+
+
+def test_commands_are_read_only_after_the_results() -> None:
+    desk = Executor()
+    desk.feed(Started(active=True, generation=1, start_id="trade-executor-2"))
+    desk.feed(LedgerLoaded(position=POSITION, open_offers=(), view=VIEW))
+    assert [each.topic for each in desk.of(Subscribe)] == [TRADE_RESULT]
+    assert "results_not_read" in desk.logic.not_ready(desk.now)

@@ -1,0 +1,237 @@
+"""The kill switch: live offers are taken back, and only the chain says which were taken first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from support.engine import ARM, a_control
+from support.executor import VIEW, Executor, a_command, executor
+from unrip.domain.attempt import AttemptState, Drop, Offer
+from unrip.domain.values import Delta
+from unrip.domain.verifier import VerifierFill
+from unrip.net.events import SendFrame
+from unrip.service.contract import Log, Started
+from unrip.services.trade_executor.effects import (
+    ApplyReading,
+    ClaimOffer,
+    DropAttempt,
+    FillsRead,
+    Finding,
+    LedgerLoaded,
+    NoteRevocation,
+    Publication,
+    PublishRevocation,
+    RevocationPublished,
+    RevocationSigned,
+    RevocationTraced,
+    SignRevocation,
+    TraceRevocation,
+)
+
+HALT = a_control("halt", revoke=True)
+STARTED = Started(active=True, generation=1, start_id="trade-executor-2")
+
+
+def live(desk: Executor, quote_id: str = "quote-1") -> Offer:
+    """An offer that the relay took and nobody accepted yet."""
+    offer = desk.send(a_command(quote_id)).offer
+    desk.reply()
+    desk.noted()
+    return offer
+
+
+def revoke(desk: Executor, offer: Offer, publication: Publication = Publication.TAKEN) -> None:
+    """Halt with revoke, up to the relay's word."""
+    desk.feed(HALT)
+    signed(desk, offer)
+    desk.feed(RevocationPublished(nonce=offer.nonce, publication=publication, reason=""))
+
+
+def signed(desk: Executor, offer: Offer) -> None:
+    desk.feed(RevocationSigned(nonce=offer.nonce, intent_hash=f"revocation of {offer.nonce}", payload="{}"))
+    desk.noted()
+
+
+def traced(desk: Executor, offer: Offer, finding: Finding) -> None:
+    executed = {
+        "intent_hash": f"revocation of {offer.nonce}",
+        "payload": "{}",
+        "tx_hash": "tx-9",
+    }
+    desk.feed(RevocationTraced(nonce=offer.nonce, finding=finding, **(executed if finding is Finding.REVOKED else {})))
+
+
+def told(desk: Executor) -> list[Any]:
+    found: list[Any] = desk.logic.state(desk.now)["revocation"]["offers"]
+    return found
+
+
+def last_ending(desk: Executor) -> Any:
+    return next(e for write in reversed(desk.of(ApplyReading)) for e in write.endings)
+
+
+def test_every_live_nonce_is_spent_once_and_recorded_after() -> None:
+    desk = executor()
+    offers = [live(desk, f"quote-{number}") for number in range(3)]
+    effects = desk.feed(HALT)
+    assert {(e.nonce, e.deadline) for e in effects if isinstance(e, SignRevocation)} == {
+        (offer.nonce, offer.offer_deadline) for offer in offers
+    }
+    effects = desk.feed(RevocationSigned(nonce=offers[0].nonce, intent_hash="hash", payload="{}"))
+    assert [type(e) for e in effects] == [PublishRevocation, NoteRevocation], "published first, recorded after"
+    assert [each.publication for each in told(desk)] == [Publication.WAITING] * 3
+
+
+def test_the_chain_shows_that_our_revocation_used_the_nonce() -> None:
+    desk = executor()
+    offer = live(desk)
+    revoke(desk, offer)
+    assert desk.asked == (offer.nonce,), "asked about at once"
+    desk.read(used=[offer.nonce])
+    assert desk.states[-1] == "accepted", "a used nonce alone says nothing"
+    assert desk.last(TraceRevocation).deadlines == (offer.offer_deadline,)
+    assert told(desk)[0].outcome == "unknown"
+    traced(desk, offer, Finding.REVOKED)
+    desk.read(used=[offer.nonce])
+    ((result, _chain),) = last_ending(desk).results
+    assert result.state is AttemptState.REVOKED
+    assert (result.evidence.tx_hash, result.evidence.executed) == ("tx-9", f"revocation of {offer.nonce}")
+    assert result.request == "{}", "what was recorded is what was sent"
+    (report,) = told(desk)
+    assert (report.outcome, report.recorded, report.evidence) == ("revoked", True, result.evidence)
+    assert desk.open_offers == []
+
+
+@pytest.mark.parametrize("how", ["fill", "trace"])
+def test_an_offer_that_was_taken_first_settles(how: str) -> None:
+    desk = executor()
+    offer = live(desk)
+    revoke(desk, offer, Publication.REFUSED)
+    desk.read(used=[offer.nonce])
+    if how == "fill":
+        desk.notice(offer.quote_hash, "tx-1")
+        fill = VerifierFill(quote_hash=offer.quote_hash, tx_hash="tx-1", diff={"a": Delta(1)}, nonce=offer.nonce)
+        desk.feed(FillsRead(tx_hash="tx-1", fills=(fill,)))
+    else:
+        traced(desk, offer, Finding.NOT_REVOKED)
+    desk.read(used=[offer.nonce])
+    ((result, _chain),) = last_ending(desk).results
+    assert result.state is AttemptState.SETTLED
+    assert result.evidence.executed == (offer.quote_hash if how == "fill" else None)
+    assert told(desk)[0].outcome == "settled"
+
+
+def test_unknown_is_asked_again_and_never_read_as_an_answer() -> None:
+    desk = executor()
+    offer = live(desk)
+    revoke(desk, offer, Publication.UNREACHABLE)
+    for asked in (1, 2):
+        desk.read(used=[offer.nonce])
+        assert len(desk.of(TraceRevocation)) == asked
+        desk.read(used=[offer.nonce])
+        assert len(desk.of(TraceRevocation)) == asked, "one question at a time"
+        traced(desk, offer, Finding.UNKNOWN)
+        assert told(desk)[0].outcome == "unknown"
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+
+
+def test_a_revocation_that_nobody_executed_lapses_with_its_offer() -> None:
+    desk = executor()
+    offer = live(desk)
+    revoke(desk, offer, Publication.UNREACHABLE)
+    desk.now = offer.offer_deadline + timedelta(seconds=5)
+    desk.read(asked=[offer.nonce])
+    assert told(desk)[0].outcome == "lapsed"
+
+
+def test_an_offer_whose_life_is_over_is_not_revoked() -> None:
+    desk = executor()
+    offer = live(desk)
+    desk.now = offer.offer_deadline
+    assert not any(isinstance(e, SignRevocation) for e in desk.feed(HALT))
+    assert told(desk)[0].publication is Publication.EXPIRED
+
+
+def test_halting_again_sends_the_same_again_for_what_is_still_open() -> None:
+    desk = executor()
+    first, second = live(desk, "quote-1"), live(desk, "quote-2")
+    revoke(desk, first)
+    signed(desk, second)
+    desk.read(used=[first.nonce], asked=[second.nonce])
+    traced(desk, first, Finding.REVOKED)
+    desk.read(used=[first.nonce], asked=[second.nonce])
+    effects = desk.feed(HALT)
+    assert [e.nonce for e in effects if isinstance(e, SignRevocation)] == [second.nonce]
+    assert {each.quote_id: each.outcome for each in told(desk)} == {"quote-1": "revoked", "quote-2": "unknown"}
+    desk.feed(ARM)
+    desk.feed(HALT)
+    assert [each.quote_id for each in told(desk)] == ["quote-2"], "a new halt, a new report"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_after_a_restart_a_used_nonce_is_settled_only_when_no_revocation_took_it(known: bool) -> None:
+    """What an earlier life published is found even if it could record nothing."""
+    before = executor()
+    offer = live(before)
+    desk = Executor()
+    desk.feed(STARTED)
+    desk.feed(
+        LedgerLoaded(position=None, open_offers=(offer,), view=VIEW, revocations={offer.nonce: "{}"} if known else {})
+    )
+    desk.connect()
+    desk.read(used=[offer.nonce])
+    question = desk.last(TraceRevocation)
+    assert question.payload == ("{}" if known else None)
+    traced(desk, offer, Finding.REVOKED)
+    desk.read(used=[offer.nonce])
+    assert last_ending(desk).state is AttemptState.REVOKED
+
+
+def test_asked_before_the_ledger_was_read_it_revokes_as_soon_as_it_is() -> None:
+    before = executor()
+    offer = live(before)
+    desk = Executor()
+    desk.feed(STARTED)
+    desk.feed(HALT)
+    assert desk.logic.state(desk.now)["revocation"]["waits_for_ledger"]
+    effects = desk.feed(LedgerLoaded(position=None, open_offers=(offer,), view=VIEW))
+    assert [e.nonce for e in effects if isinstance(e, SignRevocation)] == [offer.nonce]
+    assert not desk.logic.state(desk.now)["revocation"]["waits_for_ledger"]
+
+
+def test_a_claim_that_commits_after_the_halt_sends_nothing() -> None:
+    desk = executor()
+    desk.command()
+    desk.sign()
+    desk.feed(a_control("halt"))
+    desk.decide()
+    assert desk.of(SendFrame) == []
+    assert desk.last(DropAttempt).result.reason == Drop.HALTED
+    assert len(desk.of(ClaimOffer)) == 1
+
+
+def test_a_halt_without_revoke_leaves_live_offers_alone() -> None:
+    desk = executor()
+    live(desk)
+    desk.feed(a_control("halt", revoke=False))
+    assert desk.of(SignRevocation) == []
+    assert desk.logic.state(desk.now)["revocation"] is None
+
+
+@pytest.mark.parametrize(
+    ("publication", "event"),
+    [
+        (Publication.TAKEN, "revocation_published"),
+        (Publication.REFUSED, "revocation_failed"),
+        (Publication.UNREACHABLE, "revocation_failed"),
+    ],
+)
+def test_the_relay_s_word_is_told_once(publication: Publication, event: str) -> None:
+    desk = executor()
+    offer = live(desk)
+    revoke(desk, offer, publication)
+    (line,) = [line for line in desk.of(Log) if line.component == "revocation"]
+    assert (line.event, line.body["quote_ids"]) == (event, ["quote-1"])
