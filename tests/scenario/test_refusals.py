@@ -1,6 +1,8 @@
 """Every refusal, reached through the real processes: a decision with the reason and its numbers, no submission."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 
 import pytest
@@ -203,6 +205,39 @@ def test_edge_below_threshold(armed: Desk) -> None:
 def test_notional_above_cap(armed: Desk) -> None:
     numbers = refused(armed, Refusal.NOTIONAL_ABOVE_CAP, direction="btc_to_eure", amount_in="60000")
     assert Decimal(numbers["notional_eur"]) > Decimal(numbers["limit"])
+
+
+@contextmanager
+def limits(desk: Desk, **changed: object) -> Iterator[None]:
+    """Limits in force for as long as the context lasts."""
+    before = desk.state("strategy-engine")
+    desk.act("strategy-engine", "limits", **changed)
+    try:
+        yield
+    finally:
+        desk.act("strategy-engine", "limits", **{name: before[name] for name in changed})
+
+
+def test_exposure_above_cap(armed: Desk) -> None:
+    with limits(armed, exposure_cap_eur="5"):
+        numbers = refused(armed, Refusal.EXPOSURE_ABOVE_CAP)
+        assert Decimal(numbers["exposure_eur"]) > Decimal(numbers["limit"]) == 5
+
+
+def test_rate_limited(armed: Desk) -> None:
+    armed.result(armed.world.demand(**BTC_IN), "accepted")
+    with limits(armed, offers_per_minute_max=1):
+        numbers = refused(armed, Refusal.RATE_LIMITED)
+        assert int(numbers["offers_in_60_s"]) > int(numbers["limit"])
+
+
+def test_one_unknown_too_many_stops_the_desk_until_the_chain_has_told(armed: Desk) -> None:
+    with limits(armed, unknown_max=0), armed.fault("relay", "lose_replies"):
+        first = armed.world.demand(**BTC_IN)
+        armed.until(lambda: "too_many_unknown" in armed.trade_ready()["base_out"]["reasons"], what="unknown counted")
+        assert refused(armed, Refusal.TOO_MANY_UNKNOWN) == {"without_answer": "1", "limit": "0"}
+        armed.result(first, "settled")
+        armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
 
 
 def test_executor_paused_is_not_ready_for_the_strategy(armed: Desk) -> None:

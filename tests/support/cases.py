@@ -118,6 +118,7 @@ def a_view(**changes: Any) -> LedgerView:
         "height": 999,
         "credited": {BTC.asset_id: Amount(10**7), EURE.asset_id: Amount(5_000 * 10**18)},
         "held": {},
+        "without_answer": 0,
         "position": CommandPosition(topic_id="commands-1", next_offset=0),
     }
     return LedgerView(**(fields | changes))
@@ -151,6 +152,7 @@ def a_desk(**changes: Any) -> Desk:
         "history": a_history(),
         "ledger": a_view(),
         "uncounted": {},
+        "offers_last_minute": 0,
     }
     return Desk(**(fields | changes))
 

@@ -53,6 +53,7 @@ LEDGER = LedgerView(
     height=200_000_000,
     credited=CREDITED,
     held={BTC: Amount(0), EURE: Amount(0)},
+    without_answer=1,
     position=CommandPosition(topic_id="commands-1", next_offset=7),
 )
 POLICY = Policy()
@@ -135,6 +136,7 @@ DESK = Desk(
     history=HistoryView(observed_at=ago(600), database_up=True, lag=2),
     ledger=LEDGER,
     uncounted={},
+    offers_last_minute=0,
 )
 
 

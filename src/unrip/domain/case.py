@@ -15,7 +15,7 @@ from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.policy import Policy
-from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge
+from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge, value_eur
 from unrip.domain.values import AMOUNT_MAX, Value, age_ms, epoch_ms, from_epoch_ms
 
 T = TypeVar("T")
@@ -132,6 +132,20 @@ class Case:
             fair_rate=self.fair_rate,
             eur_per_quote=self.price.value.eure_eur_assumption,
             proposal=self.proposal,
+        )
+
+    @cached_property
+    def exposure_eur(self) -> Fraction | None:
+        """Fair value in EUR of what all open offers, own commands and this offer would spend of the same asset."""
+        promised = self.desk.promised(self.demand.asset_out)
+        if self.proposal is None or self.fair_rate is None or self.price is None or promised is None:
+            return None
+        return value_eur(
+            self.pair,
+            self.pair.spent(self.demand.direction),
+            promised + self.proposal.amount_out,
+            fair_rate=self.fair_rate,
+            eur_per_quote=self.price.value.eure_eur_assumption,
         )
 
     @cached_property

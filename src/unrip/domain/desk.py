@@ -24,6 +24,9 @@ class LedgerView(Value):
     held: dict[str, Amount]
     #: None while no command was ever handled.
     position: CommandPosition | None
+    #: Open attempts that the relay has neither accepted nor refused: whether they count is unknown. None where the
+    #: record is older than this count.
+    without_answer: int | None = None
 
 
 class ExecutorView(Value):
@@ -63,13 +66,21 @@ class Desk(Value):
     ledger: LedgerView | None
     #: Spent by own commands that the ledger has not handled yet, per asset.
     uncounted: dict[str, Amount]
+    #: Own offers decided within the last 60 s. None in records older than this count.
+    offers_last_minute: int | None = None
+
+    def promised(self, asset_id: str) -> int | None:
+        """What open offers and own commands would spend of an asset, None while the ledger is unknown."""
+        if self.ledger is None:
+            return None
+        return self.ledger.held.get(asset_id, 0) + self.uncounted.get(asset_id, 0)
 
     def spendable(self, asset_id: str, snapshot_credited: int) -> int | None:
         """Credited minus promised, None while the ledger is unknown.
 
         The smaller of the two credited readings counts: whichever is older errs on the safe side (section 7).
         """
-        if self.ledger is None:
+        promised = self.promised(asset_id)
+        if self.ledger is None or promised is None:
             return None
-        credited = min(snapshot_credited, self.ledger.credited.get(asset_id, Amount(0)))
-        return credited - self.ledger.held.get(asset_id, 0) - self.uncounted.get(asset_id, 0)
+        return min(snapshot_credited, self.ledger.credited.get(asset_id, Amount(0))) - promised

@@ -60,6 +60,11 @@ def not_recovering(case: Case) -> Verdict:
     return recovering is False, {"recovering": "unknown" if recovering is None else str(recovering).lower()}
 
 
+def unknowns_few(case: Case) -> Verdict:
+    ledger = case.desk.ledger
+    return _at_most("without_answer", ledger.without_answer if ledger else None, case.policy.unknown_max)
+
+
 def not_a_router_leg(case: Case) -> Verdict:
     return not case.demand.router_leg or case.policy.answer_router_legs, {
         "router_leg": str(case.demand.router_leg).lower()
@@ -155,6 +160,16 @@ def notional_below_cap(case: Case) -> Verdict:
     return _at_most("notional_eur", case.notional_eur, case.policy.notional_cap_eur)
 
 
+def exposure_below_cap(case: Case) -> Verdict:
+    return _at_most("exposure_eur", case.exposure_eur, case.policy.exposure_cap_eur)
+
+
+def rate_below_limit(case: Case) -> Verdict:
+    """At most the last offer that its minute allows."""
+    earlier = case.desk.offers_last_minute
+    return _at_most("offers_in_60_s", None if earlier is None else earlier + 1, case.policy.offers_per_minute_max)
+
+
 def executor_ready(case: Case) -> Verdict:
     """The active executor's beat is recent, and says ready, running and armed for this direction."""
     executor = case.desk.executor
@@ -223,6 +238,7 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.DIRECTION_DISARMED: direction_armed,
     Refusal.HALTED: not_halted,
     Refusal.RECOVERING: not_recovering,
+    Refusal.TOO_MANY_UNKNOWN: unknowns_few,
     Refusal.ROUTER_LEG: not_a_router_leg,
     Refusal.DEMAND_INVALID: demand_valid,
     Refusal.BELOW_MINIMUM: above_minimum,
@@ -239,6 +255,8 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.INVENTORY_HELD: inventory_free,
     Refusal.EDGE_BELOW_THRESHOLD: edge_sufficient,
     Refusal.NOTIONAL_ABOVE_CAP: notional_below_cap,
+    Refusal.EXPOSURE_ABOVE_CAP: exposure_below_cap,
+    Refusal.RATE_LIMITED: rate_below_limit,
     Refusal.EXECUTOR_NOT_READY: executor_ready,
     Refusal.AUDIT_STORE_UNAVAILABLE: audit_store_available,
     Refusal.KEY_NOT_REGISTERED: key_registered,

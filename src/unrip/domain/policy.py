@@ -26,6 +26,12 @@ class Policy(Value):
     notional_cap_eur: Decimal = Decimal(25)
     #: Smallest fair value worth an offer.
     notional_floor_eur: Decimal = Decimal(1)
+    #: Largest fair value of one asset that all open offers together may spend.
+    exposure_cap_eur: Decimal = Decimal(250)
+    #: Offers within any 60 s.
+    offers_per_minute_max: int = 60
+    #: Open offers that the relay has neither accepted nor refused; one more stops the desk until some are known.
+    unknown_max: int = 10
     #: Kraken's reading may be this old, by its own time or ours, whichever is older.
     kraken_age_max_ms: int = 10_000
     #: CoinGecko's reading counts as a second opinion up to this age of its own time stamp.

@@ -93,6 +93,7 @@ WITHOUT_PRICE = {
     Refusal.INVENTORY_HELD,
     Refusal.EDGE_BELOW_THRESHOLD,
     Refusal.NOTIONAL_ABOVE_CAP,
+    Refusal.EXPOSURE_ABOVE_CAP,
 }
 ABOUT_PRICE = {Refusal.PRICE_MISSING, Refusal.PRICE_STALE, Refusal.PRICE_SOURCES_DISAGREE}
 WITHOUT_PROPOSAL = WITHOUT_PRICE - ABOUT_PRICE | {Refusal.BELOW_MINIMUM}
@@ -123,6 +124,29 @@ CASES = [
         {"recovering": "unknown"},
         {Refusal.EXECUTOR_NOT_READY},
         name="no beat of the executor",
+    ),
+    Refused(
+        Refusal.TOO_MANY_UNKNOWN,
+        desk(ledger=a_view(without_answer=11)),
+        {"without_answer": "11", "limit": "10"},
+    ),
+    Refused(
+        Refusal.TOO_MANY_UNKNOWN,
+        desk(ledger=a_view(without_answer=None)),
+        {"without_answer": "unknown", "limit": "10"},
+        name="an executor that does not say how many",
+    ),
+    Refused(
+        Refusal.TOO_MANY_UNKNOWN,
+        desk(ledger=None),
+        {"without_answer": "unknown", "limit": "10"},
+        {
+            Refusal.INVENTORY_MISSING,
+            Refusal.INSUFFICIENT_INVENTORY,
+            Refusal.INVENTORY_HELD,
+            Refusal.EXPOSURE_ABOVE_CAP,
+        },
+        name="no ledger",
     ),
     Refused(Refusal.ROUTER_LEG, demand(router_leg=True), {"router_leg": "true"}),
     Refused(
@@ -250,13 +274,6 @@ CASES = [
         name="no snapshot",
     ),
     Refused(
-        Refusal.INVENTORY_MISSING,
-        desk(ledger=None),
-        {"snapshot": "1000", "ledger": "unknown"},
-        {Refusal.INSUFFICIENT_INVENTORY, Refusal.INVENTORY_HELD},
-        name="no ledger",
-    ),
-    Refused(
         Refusal.INVENTORY_STALE,
         inventory(block_time=ago(10_001)),
         {"inventory_age_ms": "10001", "limit": "10000"},
@@ -280,12 +297,14 @@ CASES = [
         Refusal.INVENTORY_HELD,
         desk(ledger=a_view(held={EURE.asset_id: Amount(5_000 * 10**18 - OUT + 1)})),
         {"spendable": str(OUT - 1), "limit": str(OUT)},
+        {Refusal.EXPOSURE_ABOVE_CAP},
         name="promised by the ledger",
     ),
     Refused(
         Refusal.INVENTORY_HELD,
         desk(uncounted={EURE.asset_id: Amount(5_000 * 10**18)}),
         {"spendable": "0", "limit": str(OUT)},
+        {Refusal.EXPOSURE_ABOVE_CAP},
         name="promised by own commands",
     ),
     Refused(
@@ -297,6 +316,26 @@ CASES = [
         Refusal.NOTIONAL_ABOVE_CAP,
         demand(amount_in=Amount(41_667)),
         {"notional_eur": "25.0002", "limit": "25"},
+    ),
+    Refused(
+        Refusal.EXPOSURE_ABOVE_CAP,
+        desk(ledger=a_view(held={EURE.asset_id: Amount(239 * 10**18)})),
+        {"exposure_eur": "250.739842198324324688", "limit": "250"},
+        name="promised by the ledger",
+    ),
+    Refused(
+        Refusal.EXPOSURE_ABOVE_CAP,
+        desk(ledger=a_view(held={BTC.asset_id: Amount(200_000)}), uncounted={BTC.asset_id: Amount(200_000)})
+        | demand(direction=Direction.BASE_OUT),
+        {"exposure_eur": "251.7396", "limit": "250"},
+        name="promised by ledger and own commands together",
+    ),
+    Refused(Refusal.RATE_LIMITED, desk(offers_last_minute=60), {"offers_in_60_s": "61", "limit": "60"}),
+    Refused(
+        Refusal.RATE_LIMITED,
+        desk(offers_last_minute=None),
+        {"offers_in_60_s": "unknown", "limit": "60"},
+        name="a desk that does not say",
     ),
     Refused(
         Refusal.EXECUTOR_NOT_READY,

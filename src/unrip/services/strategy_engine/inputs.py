@@ -15,6 +15,7 @@ from unrip.domain.status import ServiceStatus
 from unrip.messages.topics import INTENT_INVENTORY, MARKET_PRICE, SERVICE_STATUS, TRADE_RESULT, Topic
 from unrip.service.contract import RecordReceived
 from unrip.services.strategy_engine.book import CommandBook
+from unrip.services.strategy_engine.pace import Pace
 
 #: The topics whose newest record is the strategy's knowledge, and how far back to read at start. Beats of all
 #: services share one topic: thirty seconds of nine services.
@@ -33,6 +34,7 @@ class Inputs:
     history: HistoryView | None = None
     ledger: LedgerView | None = None
     book: CommandBook = field(default_factory=CommandBook)
+    pace: Pace = field(default_factory=Pace)
 
     def take(self, record: RecordReceived) -> None:
         """Keep a record of an input topic."""
@@ -82,4 +84,5 @@ class Inputs:
             history=self.history,
             ledger=self.ledger,
             uncounted=self.book.uncounted(),
+            offers_last_minute=self.pace.last_minute(now),
         )

@@ -132,9 +132,12 @@ class StrategyEngine(Logic):
         if isinstance(payload, Decision):
             self._remember(payload.quote_id)
             self._last_decision, self._last_decision_record = payload, record
+            if payload.command is not None:
+                self._inputs.pace.add(payload.command.command_id, payload.decided_at)
         elif isinstance(payload, TradeCommand):
             self._last_command_id = payload.command_id
             self._inputs.book.placed(payload, record.topic_id, record.offset)
+            self._inputs.pace.add(payload.command_id, record.message.observed_at)
         else:
             self._inputs.take(record)
         return []
@@ -189,6 +192,7 @@ class StrategyEngine(Logic):
         )
         if decision.command is not None:
             self._inputs.book.add(decision.command)
+            self._inputs.pace.add(decision.command.command_id, decision.decided_at)
         self._in_flight = Publish(
             topic=TRADE_DECISION,
             event_id=decision.decision_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -15,7 +16,7 @@ from unrip.domain.decision import Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.guards import ask_all
 from unrip.domain.pairs import Direction, Pair
-from unrip.domain.pricing import fair_in_per_out
+from unrip.domain.pricing import fair_in_per_out, value_eur
 from unrip.domain.values import Amount, decimal_of
 
 #: Where the policy knows no floor, readiness is still asked about an amount that means something.
@@ -86,14 +87,13 @@ def _smallest_demand(
 
 
 def _largest_quotable(case: Case, pair: Pair, direction: Direction) -> str | None:
-    """The most we could spend in one offer now: what is spendable, within the notional cap, in whole tokens."""
-    if case.spendable is None or case.fair_rate is None or case.fair_rate <= 0 or case.spendable <= 0:
+    """The most we could spend in one offer now: what is spendable, within the caps, in whole tokens."""
+    spent = pair.spent(direction)
+    promised = case.desk.promised(spent.asset_id)
+    if case.spendable is None or promised is None or case.fair_rate is None or case.fair_rate <= 0:
         return None
-    cap_quote_units = Fraction(case.policy.notional_cap_eur) * 10**pair.quote.decimals
-    cap = (
-        cap_quote_units
-        if direction is Direction.BASE_IN
-        else cap_quote_units * fair_in_per_out(pair, Direction.BASE_IN, case.fair_rate)
-    )
-    units = min(Fraction(case.spendable), cap)
-    return str(decimal_of(units / 10 ** pair.spent(direction).decimals, digits=8))
+    unit_eur = value_eur(pair, spent, 1, fair_rate=case.fair_rate, eur_per_quote=Decimal(1))
+    cap = Fraction(case.policy.notional_cap_eur) / unit_eur
+    room = Fraction(case.policy.exposure_cap_eur) / unit_eur - promised
+    units = min(Fraction(case.spendable), cap, room)
+    return str(decimal_of(units / 10**spent.decimals, digits=8)) if units > 0 else None
