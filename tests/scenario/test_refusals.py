@@ -185,10 +185,36 @@ def test_pending_deposit_is_shown_and_not_spendable(armed: Desk) -> None:
     )
     after = armed.state("inventory-sync")
     assert after["credited"][BTC] == before["credited"][BTC]
-    assert armed.trade_ready()["base_out"]["spendable"] == before["credited"][BTC]
+    armed.until(
+        lambda: armed.trade_ready()["base_out"]["spendable"] == before["credited"][BTC], what="earlier fills explained"
+    )
     armed.world.post(f"/bridge/deposits/{deposit['id']}/credit")
     credited = int(before["credited"][BTC]) + 5_000_000
     armed.until(lambda: int(armed.state("inventory-sync")["credited"][BTC]) == credited, what="credit")
+    armed.until(lambda: armed.trade_ready()["base_out"]["spendable"] == str(credited), what="the mint explains it")
+
+
+def test_an_unexplained_fall_blocks_its_direction_until_an_operator_accepts_it(armed: Desk) -> None:
+    account = armed.settings.near_intents.account
+    armed.world.post(f"/accounts/{account}/debit", token_id=BTC, amount="3")
+    armed.until(lambda: "inventory_unreconciled" in armed.trade_ready()["base_out"]["reasons"], what="fall seen")
+    numbers = refused(armed, Refusal.INVENTORY_UNRECONCILED, **EURE_IN)
+    assert numbers == {"unexplained": "-3", "reconciliation": "unexplained_fall"}
+    armed.result(armed.world.demand(**BTC_IN), "settled")
+    armed.kill("inventory-sync")
+    armed.until(lambda: armed.client.is_ready("inventory-sync"), what="inventory-sync ready")
+    armed.until(lambda: armed.state("inventory-sync")["unexplained"]["BTC"] == "-3", what="a restart forgives nothing")
+    armed.accept_balance(BTC)
+    armed.until(lambda: armed.trade_ready()["base_out"]["ready"], what="accepted")
+
+
+def test_a_gift_is_recorded_and_not_spendable(armed: Desk) -> None:
+    spendable = armed.trade_ready()["base_out"]["spendable"]
+    armed.world.fault("verifier", "gift", account_id=armed.settings.near_intents.account, token_id=BTC, amount=5)
+    armed.until(lambda: armed.state("inventory-sync")["unexplained"]["BTC"] == "5", what="gift seen")
+    assert armed.trade_ready()["base_out"]["spendable"] == spendable
+    armed.accept_balance(BTC)
+    assert armed.trade_ready()["base_out"]["spendable"] == str(int(spendable) + 5)
 
 
 # --- limits and the other services ----------------------------------------------------------------------------------

@@ -12,11 +12,11 @@ from unrip.domain.decide import DemandPlace, decide
 from unrip.domain.decision import Decision
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import CommandPosition, Desk, ExecutorView, HistoryView, LedgerView
-from unrip.domain.inventory import IntentInventory, Reconciliation
+from unrip.domain.inventory import Books, IntentInventory, Reconciliation
 from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
-from unrip.domain.values import Amount
+from unrip.domain.values import Amount, Delta
 from unrip.venues.near_intents.nonces import encode_nonce
 
 NOW = datetime(2026, 11, 24, 9, 0, 0, 123_456, tzinfo=UTC)
@@ -96,6 +96,11 @@ def a_price(**changes: Any) -> MarketPrice:
     return MarketPrice(**(fields | changes))
 
 
+def a_books(explained: dict[str, Delta]) -> Books:
+    """Books in which nothing waits."""
+    return Books(explained=explained, waiting=(), results_read=None, actions_read=None)
+
+
 def an_inventory(**changes: Any) -> IntentInventory:
     fields: dict[str, Any] = {
         "account": ACCOUNT,
@@ -110,7 +115,9 @@ def an_inventory(**changes: Any) -> IntentInventory:
         "account_locked": False,
         "contract_paused": False,
     }
-    return IntentInventory(**(fields | changes))
+    fields |= changes
+    explained = {asset: Delta(amount) for asset, amount in fields["credited"].items()}
+    return IntentInventory(**({"books": a_books(explained)} | fields))
 
 
 def a_view(**changes: Any) -> LedgerView:

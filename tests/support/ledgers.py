@@ -50,6 +50,8 @@ def an_offer(
         account=account,
         pair="BTC/EURe",
         direction=Direction.BASE_IN,
+        asset_in=BTC if asset == EURE else EURE,
+        amount_in=Amount(1),
         asset_out=asset,
         amount_out=Amount(amount),
         quote_hash=quote_hash or f"hash of {name}",

@@ -13,14 +13,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from support.cases import a_coingecko, a_kraken, a_price
+from support.cases import a_books, a_coingecko, a_kraken, a_price
 from support.engine import ARM
 from support.virtual_world import DESK, START_NS, world
 from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.inventory import IntentInventory, Reconciliation
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
-from unrip.domain.values import Amount, Value
+from unrip.domain.values import Amount, Delta, Value
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope, Producer
@@ -242,6 +242,7 @@ class WholeDesk:
             key_registered=reading.key_registered,
             account_locked=reading.account_locked,
             contract_paused=reading.contract_paused,
+            books=a_books({asset: Delta(amount) for asset, amount in reading.credited.items()}),
         )
         self._produce(INTENT_INVENTORY, f"inventory-{self.now_ns}", inventory)
         for name, beat in self._beats.items():

@@ -150,11 +150,14 @@ class Case:
 
     @cached_property
     def credited(self) -> int | None:
-        """What both the snapshot and the ledger credit of the asset we would spend; None when either is missing."""
+        """What both the snapshot and the ledger credit of the asset we would spend; None when either is missing.
+
+        An unexplained rise is not counted (blueprint, section 9).
+        """
         if self.inventory is None or self.desk.ledger is None:
             return None
         asset = self.demand.asset_out
-        return min(self.inventory.value.credited.get(asset, 0), self.desk.ledger.credited.get(asset, 0))
+        return min(self.inventory.value.trusted(asset), self.desk.ledger.credited.get(asset, 0))
 
     @cached_property
     def spendable(self) -> int | None:
@@ -162,4 +165,4 @@ class Case:
         if self.inventory is None:
             return None
         asset = self.demand.asset_out
-        return self.desk.spendable(asset, self.inventory.value.credited.get(asset, 0))
+        return self.desk.spendable(asset, self.inventory.value.trusted(asset))

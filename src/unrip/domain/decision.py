@@ -34,6 +34,8 @@ class Refusal(StrEnum):
     PRICE_SOURCES_DISAGREE = "price_sources_disagree"
     INVENTORY_MISSING = "inventory_missing"
     INVENTORY_STALE = "inventory_stale"
+    INVENTORY_UNRECONCILED = "inventory_unreconciled"
+    """Less of the asset is credited than evidence and open offers explain."""
     INSUFFICIENT_INVENTORY = "insufficient_inventory"
     """We never had that much."""
     INVENTORY_HELD = "inventory_held"

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from unrip.domain.case import Case
 from unrip.domain.decision import Guard, Refusal
+from unrip.domain.inventory import Reconciliation
 from unrip.domain.values import MONEY, age_ms, decimal_of
 
 Verdict = tuple[bool, dict[str, str]]
@@ -144,6 +145,15 @@ def inventory_fresh(case: Case) -> Verdict:
     return _at_most("inventory_age_ms", case.inventory_age_ms, case.policy.inventory_age_max_ms)
 
 
+def inventory_reconciled(case: Case) -> Verdict:
+    """A rise that nothing explains does not refuse: it is not spendable."""
+    snapshot, asset = case.inventory.value if case.inventory else None, case.demand.asset_out
+    unexplained = snapshot.unexplained(asset) if snapshot else None
+    state = snapshot.reconciliation.get(asset) if snapshot else None
+    passed = unexplained is not None and state not in {None, Reconciliation.UNEXPLAINED_FALL}
+    return passed, {"unexplained": _text(unexplained), "reconciliation": state or "unknown"}
+
+
 def inventory_sufficient(case: Case) -> Verdict:
     return _at_least("credited", case.credited, case.proposal.amount_out if case.proposal else case.demand.amount_out)
 
@@ -251,6 +261,7 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.PRICE_SOURCES_DISAGREE: price_sources_agree,
     Refusal.INVENTORY_MISSING: inventory_known,
     Refusal.INVENTORY_STALE: inventory_fresh,
+    Refusal.INVENTORY_UNRECONCILED: inventory_reconciled,
     Refusal.INSUFFICIENT_INVENTORY: inventory_sufficient,
     Refusal.INVENTORY_HELD: inventory_free,
     Refusal.EDGE_BELOW_THRESHOLD: edge_sufficient,

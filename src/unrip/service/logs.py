@@ -31,6 +31,8 @@ EVENTS: dict[str, str] = {
     "source_fresh": "a price source is fresh again",
     "inventory_stale": "the verifier could not be read for too long",
     "inventory_fresh": "the verifier is read again",
+    "balance_unexplained": "a credited amount differs from what evidence and open offers explain",
+    "balance_explained": "evidence, or an operator, explains the credited amount again",
     "funding_requested": "a deposit address was issued",
     "funding_pending": "the bridge has seen a deposit",
     "funding_credited": "a deposit was credited",

@@ -17,6 +17,7 @@ from support.cases import (
     EURE,
     FAIR,
     NOW,
+    a_books,
     a_case,
     a_coingecko,
     a_decision,
@@ -35,9 +36,10 @@ from support.cases import (
 from unrip.domain.case import Case
 from unrip.domain.decision import Refusal
 from unrip.domain.guards import GUARDS, ask_all
+from unrip.domain.inventory import Reconciliation
 from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
-from unrip.domain.values import Amount
+from unrip.domain.values import Amount, Delta
 
 
 @dataclass
@@ -99,6 +101,7 @@ ABOUT_PRICE = {Refusal.PRICE_MISSING, Refusal.PRICE_STALE, Refusal.PRICE_SOURCES
 WITHOUT_PROPOSAL = WITHOUT_PRICE - ABOUT_PRICE | {Refusal.BELOW_MINIMUM}
 WITHOUT_SNAPSHOT = {
     Refusal.INVENTORY_STALE,
+    Refusal.INVENTORY_UNRECONCILED,
     Refusal.INSUFFICIENT_INVENTORY,
     Refusal.INVENTORY_HELD,
     Refusal.KEY_NOT_REGISTERED,
@@ -278,6 +281,31 @@ CASES = [
         inventory(block_time=ago(10_001)),
         {"inventory_age_ms": "10001", "limit": "10000"},
         name="an old block read just now",
+    ),
+    Refused(
+        Refusal.INVENTORY_UNRECONCILED,
+        inventory(
+            reconciliation={EURE.asset_id: Reconciliation.UNEXPLAINED_FALL},
+            books=a_books({EURE.asset_id: Delta(5_000 * 10**18 + 3)}),
+        ),
+        {"unexplained": "-3", "reconciliation": "unexplained_fall"},
+    ),
+    Refused(
+        Refusal.INVENTORY_UNRECONCILED,
+        inventory(books=None),
+        {"unexplained": "unknown", "reconciliation": "unchanged"},
+        {Refusal.INSUFFICIENT_INVENTORY, Refusal.INVENTORY_HELD},
+        name="a snapshot without books",
+    ),
+    Refused(
+        Refusal.INSUFFICIENT_INVENTORY,
+        inventory(
+            reconciliation={EURE.asset_id: Reconciliation.UNEXPLAINED_RISE},
+            books=a_books({EURE.asset_id: Delta(OUT - 1)}),
+        ),
+        {"credited": str(OUT - 1), "limit": str(OUT)},
+        {Refusal.INVENTORY_HELD},
+        name="a rise that nothing explains is not spendable",
     ),
     Refused(
         Refusal.INSUFFICIENT_INVENTORY,
@@ -501,7 +529,7 @@ def test_a_router_leg_is_answered_where_the_policy_says_so() -> None:
 def test_both_directions_go_through_the_same_guards(direction: Direction) -> None:
     decision = a_decision(a_case(**demand(direction=direction)))
     assert decision.accepted
-    poor = an_inventory(credited={})
+    poor = an_inventory(credited={BTC.asset_id: Amount(0), EURE.asset_id: Amount(0)})
     decision = a_decision(a_case(inventory=seen("i", poor), **demand(direction=direction)))
     assert decision.reason is Refusal.INSUFFICIENT_INVENTORY
 

@@ -40,6 +40,7 @@ _RATES = ("edge_threshold", "edge_base", "edge_per_sqrt_minute")
 #: Limits that make the desk trade less when they are lowered, and those that do when they are raised.
 _CAPS = ("notional_cap_eur", "exposure_cap_eur", "offers_per_minute_max", "unknown_max")
 _FLOORS = ("notional_floor_eur", *_RATES)
+LIMITS = (*_CAPS, *_FLOORS)
 
 
 def changed_policy(policy: Policy, control: Control) -> Policy:
@@ -86,6 +87,6 @@ def tightens(policy: Policy, control: Control) -> bool:
 
 def policy_state(policy: Policy) -> dict[str, str]:
     """The changeable limits as a control record shows them."""
-    limits = {name: getattr(policy, name) for name in (*_CAPS, *_FLOORS)}
+    limits = {name: getattr(policy, name) for name in LIMITS}
     shown = {name: format_rate(limit) if name in _RATES else str(limit) for name, limit in limits.items()}
     return {**shown, "policy_hash": policy.hash}

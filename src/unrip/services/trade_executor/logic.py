@@ -229,6 +229,8 @@ class TradeExecutor(Logic):
             account=command.account,
             pair=command.pair,
             direction=command.direction,
+            asset_in=command.asset_in,
+            amount_in=command.amount_in,
             asset_out=command.asset_out,
             amount_out=command.amount_out,
             quote_hash=event.quote_hash,
