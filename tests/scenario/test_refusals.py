@@ -257,6 +257,24 @@ def test_rate_limited(armed: Desk) -> None:
         assert int(numbers["offers_in_60_s"]) > int(numbers["limit"])
 
 
+def test_daily_loss_halt_and_the_days_result_and_limits_after_a_restart(armed: Desk) -> None:
+    before = Decimal(armed.state("strategy-engine")["desk"]["day_result_eur"])
+    armed.result(armed.world.demand(**BTC_IN), "settled")
+    armed.until(lambda: armed.state("strategy-engine")["fills_unmarked"] == 0, what="every markout passed")
+    result = Decimal(armed.state("strategy-engine")["desk"]["day_result_eur"])
+    assert result > before, "an edge of 2 % is a gain"
+    with limits(armed, day_result_min_eur=str(result + 1)):
+        numbers = refused(armed, Refusal.DAILY_LOSS_HALT)
+        assert Decimal(numbers["day_result_eur"]) < Decimal(numbers["limit"]) == result + 1
+        armed.kill("strategy-engine")
+        armed.until(lambda: armed.client.is_ready("strategy-engine"), what="strategy ready")
+        armed.until(
+            lambda: "daily_loss_halt" in armed.trade_ready()["base_in"]["reasons"], what="limit and result back"
+        )
+        again = Decimal(armed.state("strategy-engine")["desk"]["day_result_eur"])
+        assert abs(again - result) < Decimal("0.05"), "the same fills, each by a price at its markout"
+
+
 def test_one_unknown_too_many_stops_the_desk_until_the_chain_has_told(armed: Desk) -> None:
     with limits(armed, unknown_max=0), armed.fault("relay", "lose_replies"):
         first = armed.world.demand(**BTC_IN)

@@ -160,6 +160,7 @@ def a_desk(**changes: Any) -> Desk:
         "ledger": a_view(),
         "uncounted": {},
         "offers_last_minute": 0,
+        "day_result_eur": Decimal(0),
     }
     return Desk(**(fields | changes))
 

@@ -281,6 +281,7 @@ def _answers(client: ControlClient, service: str) -> bool:
 SHORT_LIVES: dict[str, Any] = {
     "limits": {
         "deadline_margin_ms": 1_000,
+        "markout_ms": 3_000,
         "kraken_age_max_ms": 3_000,
         "coingecko_age_max_ms": 15_000,
         "inventory_age_max_ms": 4_000,

@@ -158,6 +158,7 @@ DESK = Desk(
     ledger=LEDGER,
     uncounted={},
     offers_last_minute=0,
+    day_result_eur=Decimal("-1.25"),
 )
 
 

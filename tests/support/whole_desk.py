@@ -49,6 +49,7 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.services.near_intents_ingest.records import demand_record
+from unrip.services.strategy_engine.effects import Recall, Recalled
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import (
@@ -357,6 +358,7 @@ class WholeDesk:
             ReadVerifier: self._read_verifier,
             ReadFills: self._read_fills,
             LoadLedger: self._load,
+            Recall: lambda who, _effect: self.tell(who, Recalled(policy=None, fills=())),
             ClaimOffer: self._claim,
             RejectCommand: self._reject,
             NoteAttempt: self._note,

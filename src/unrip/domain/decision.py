@@ -44,6 +44,8 @@ class Refusal(StrEnum):
     NOTIONAL_ABOVE_CAP = "notional_above_cap"
     EXPOSURE_ABOVE_CAP = "exposure_above_cap"
     """All open offers that spend this asset, with this one, are worth more than the limit."""
+    DAILY_LOSS_HALT = "daily_loss_halt"
+    """Today's fills have brought less than the limit, or nobody knows what they brought."""
     RATE_LIMITED = "rate_limited"
     EXECUTOR_NOT_READY = "executor_not_ready"
     AUDIT_STORE_UNAVAILABLE = "audit_store_unavailable"

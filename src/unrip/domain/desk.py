@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount, Value
@@ -68,6 +69,8 @@ class Desk(Value):
     uncounted: dict[str, Amount]
     #: Own offers decided within the last 60 s. None in records older than this count.
     offers_last_minute: int | None = None
+    #: Sum over today's fills of value at the markout less value given. None where it is not known.
+    day_result_eur: Decimal | None = None
 
     def promised(self, asset_id: str) -> int | None:
         """What open offers and own commands would spend of an asset, None while the ledger is unknown."""

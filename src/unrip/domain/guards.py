@@ -174,6 +174,10 @@ def exposure_below_cap(case: Case) -> Verdict:
     return _at_most("exposure_eur", case.exposure_eur, case.policy.exposure_cap_eur)
 
 
+def day_result_sufficient(case: Case) -> Verdict:
+    return _at_least("day_result_eur", case.desk.day_result_eur, case.policy.day_result_min_eur)
+
+
 def rate_below_limit(case: Case) -> Verdict:
     """At most the last offer that its minute allows."""
     earlier = case.desk.offers_last_minute
@@ -267,6 +271,7 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.EDGE_BELOW_THRESHOLD: edge_sufficient,
     Refusal.NOTIONAL_ABOVE_CAP: notional_below_cap,
     Refusal.EXPOSURE_ABOVE_CAP: exposure_below_cap,
+    Refusal.DAILY_LOSS_HALT: day_result_sufficient,
     Refusal.RATE_LIMITED: rate_below_limit,
     Refusal.EXECUTOR_NOT_READY: executor_ready,
     Refusal.AUDIT_STORE_UNAVAILABLE: audit_store_available,

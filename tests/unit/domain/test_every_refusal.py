@@ -358,6 +358,17 @@ CASES = [
         {"exposure_eur": "251.7396", "limit": "250"},
         name="promised by ledger and own commands together",
     ),
+    Refused(
+        Refusal.DAILY_LOSS_HALT,
+        desk(day_result_eur=Decimal("-10.01")),
+        {"day_result_eur": "-10.01", "limit": "-10"},
+    ),
+    Refused(
+        Refusal.DAILY_LOSS_HALT,
+        desk(day_result_eur=None),
+        {"day_result_eur": "unknown", "limit": "-10"},
+        name="a day that nobody knows",
+    ),
     Refused(Refusal.RATE_LIMITED, desk(offers_last_minute=60), {"offers_in_60_s": "61", "limit": "60"}),
     Refused(
         Refusal.RATE_LIMITED,

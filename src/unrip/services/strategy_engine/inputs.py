@@ -15,19 +15,20 @@ from unrip.domain.status import ServiceStatus
 from unrip.messages.topics import INTENT_INVENTORY, MARKET_PRICE, SERVICE_STATUS, TRADE_RESULT, Topic
 from unrip.service.contract import RecordReceived
 from unrip.services.strategy_engine.book import CommandBook
+from unrip.services.strategy_engine.day import DayResult
 from unrip.services.strategy_engine.pace import Pace
 
 #: The topics whose newest record is the strategy's knowledge, and how far back to read at start. Beats of all
-#: services share one topic: thirty seconds of nine services.
-INPUT_TOPICS: dict[Topic, int] = {MARKET_PRICE: 1, INTENT_INVENTORY: 1, SERVICE_STATUS: 300, TRADE_RESULT: 1}
+#: services share one topic: thirty seconds of nine services. Results: those that the history may not have yet.
+INPUT_TOPICS: dict[Topic, int] = {MARKET_PRICE: 1, INTENT_INVENTORY: 1, SERVICE_STATUS: 300, TRADE_RESULT: 2_000}
 
 
 @dataclass
 class Inputs:
     """The newest of everything. Records of another account or pair are not ours and are left out."""
 
-    pair: str
     account: str
+    day: DayResult
     price: Observed[MarketPrice] | None = None
     inventory: Observed[IntentInventory] | None = None
     executor: ExecutorView | None = None
@@ -40,12 +41,15 @@ class Inputs:
         """Keep a record of an input topic."""
         message = record.message
         payload = message.payload
-        if isinstance(payload, MarketPrice) and payload.pair == self.pair:
+        if isinstance(payload, MarketPrice) and payload.pair == self.day.pair.name:
+            self.day.priced(payload, message.observed_at)
             self.price = Observed(event_id=message.event_id, observed_at=message.observed_at, value=payload)
         elif isinstance(payload, IntentInventory) and payload.account == self.account:
             self.inventory = Observed(event_id=message.event_id, observed_at=message.observed_at, value=payload)
         elif isinstance(payload, TradeResult) and payload.account == self.account:
             self._take_ledger(payload.ledger)
+            if payload.pair == self.day.pair.name:
+                self.day.filled(payload)
         elif isinstance(payload, ServiceStatus) and payload.active:
             self._take_beat(payload, message.observed_at)
 
@@ -85,4 +89,5 @@ class Inputs:
             ledger=self.ledger,
             uncounted=self.book.uncounted(),
             offers_last_minute=self.pace.last_minute(now),
+            day_result_eur=self.day.result_eur(now),
         )

@@ -19,7 +19,7 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import Desk
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
-from unrip.messages.topics import EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION
+from unrip.messages.topics import EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
 from unrip.service.contract import (
     CaughtUp,
     Control,
@@ -44,7 +44,8 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.service.switchboard import Switchboard
-from unrip.services.strategy_engine.effects import RememberPolicy
+from unrip.services.strategy_engine.day import DayResult, midnight_before
+from unrip.services.strategy_engine.effects import Recall, Recalled, RememberPolicy
 from unrip.services.strategy_engine.inputs import INPUT_TOPICS, Inputs
 from unrip.services.strategy_engine.limits import changed_policy, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
@@ -54,6 +55,9 @@ from unrip.services.strategy_engine.trade_ready import trade_ready
 DECIDED_MAX = 5_000
 _RETRY = timedelta(milliseconds=500)
 _DECISION, _COMMAND = "decision", "command"
+#: What must be known of earlier lives before the first demand is decided.
+_RECALLED = "recalled"
+_TO_READ_BACK = frozenset({TRADE_DECISION.name, EXECUTE_TRADE.name, TRADE_RESULT.name, _RECALLED})
 
 
 class StrategyEngine(Logic):
@@ -67,7 +71,9 @@ class StrategyEngine(Logic):
         self._policy = policy
         self._encode_nonce = encode_nonce
         self._switchboard = switchboard
-        self._inputs = Inputs(pair=pair.name, account=account)
+        self._configured_policy = policy
+        self._markout = timedelta(milliseconds=policy.markout_ms)
+        self._inputs = Inputs(account=account, day=DayResult(pair=pair, markout=self._markout))
         self._report = DecisionReport()
         self._active = False
         self._holds_role = False
@@ -100,7 +106,9 @@ class StrategyEngine(Logic):
             case TimerFired():
                 return self._on_timer(event, now)
             case Started() | RoleChanged():
-                return self._on_role(event)
+                return self._on_role(event, now)
+            case Recalled():
+                return self._on_recalled(event, now)
             case DatabaseChanged():
                 self._database_up = event.up
             case Draining():  # what waits is read again at the next start
@@ -109,7 +117,7 @@ class StrategyEngine(Logic):
                 return self._switchboard.on_event(event, now, lambda ways: self._green(ways, now))
         return []
 
-    def _on_role(self, event: Started | RoleChanged) -> list[Effect]:
+    def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Losing the database keeps the engine recording refusals; only the first take-over starts the reading."""
         first = event.active and not self._active
         self._holds_role = event.active
@@ -118,12 +126,24 @@ class StrategyEngine(Logic):
         self._active = True
         self._generation = event.generation or 0
         return [
-            RememberPolicy(policy=self._policy, actor="start", reason="configuration"),
+            Recall(base=self._configured_policy.hash, since=midnight_before(now), markout=self._markout),
             Subscribe(topic=TRADE_DECISION, tail=DECIDED_MAX, until_end=True),
             Subscribe(topic=EXECUTE_TRADE, tail=DECIDED_MAX, until_end=True),
             *(Subscribe(topic=topic, tail=tail) for topic, tail in INPUT_TOPICS.items()),
             *self._switchboard.begin(),
         ]
+
+    def _on_recalled(self, event: Recalled, now: datetime) -> list[Effect]:
+        """The limits that an operator set hold on, as long as those of the configuration are the same."""
+        self._policy = event.policy or self._configured_policy
+        for result, mark in event.fills:
+            self._inputs.day.filled(result, mark)
+        self._inputs.day.complete = True
+        reason = "configuration" if event.policy is None else "as before the start"
+        return [self._remember_policy("start", reason), *self._when_read_back(_RECALLED, now)]
+
+    def _remember_policy(self, actor: str, reason: str) -> RememberPolicy:
+        return RememberPolicy(policy=self._policy, base=self._configured_policy.hash, actor=actor, reason=reason)
 
     def _on_record(self, record: RecordReceived, now: datetime) -> list[Effect]:
         payload = record.message.payload
@@ -150,10 +170,13 @@ class StrategyEngine(Logic):
         """
         if event.topic == EXECUTE_TRADE.name:
             self._command_topic_id = event.topic_id
-        if event.topic not in {TRADE_DECISION.name, EXECUTE_TRADE.name} - self._read_back:
+        return self._when_read_back(event.topic, now)
+
+    def _when_read_back(self, what: str, now: datetime) -> list[Effect]:
+        if what not in _TO_READ_BACK - self._read_back:
             return []
-        self._read_back.add(event.topic)
-        if len(self._read_back) < 2:
+        self._read_back.add(what)
+        if self._read_back != _TO_READ_BACK:
             return []
         last = self._last_decision
         after = (last.demand_topic_id, last.demand_offset + 1) if last else (None, None)
@@ -280,8 +303,10 @@ class StrategyEngine(Logic):
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
         if control.action in {"threshold", "limits"}:
+            if _RECALLED not in self._read_back:
+                raise ControlRefused("the limits in force are not read yet, and nothing is decided before: try again")
             self._policy = changed_policy(self._policy, control)
-            return [RememberPolicy(policy=self._policy, actor=control.actor, reason=control.reason)]
+            return [self._remember_policy(control.actor, control.reason)]
         return self._switchboard.follow(control, now) or []
 
     def _green(self, directions: tuple[Direction, ...], now: datetime) -> bool:
@@ -298,7 +323,7 @@ class StrategyEngine(Logic):
         reasons = ["draining"] if self._draining else []
         if not self._active:
             reasons.append("standby")
-        if len(self._read_back) < 2:
+        if self._read_back != _TO_READ_BACK:
             reasons.append("reading_back")
         return reasons
 
@@ -329,5 +354,6 @@ class StrategyEngine(Logic):
             "desk": self._desk(now),
             "commands_uncounted": len(self._inputs.book),
             "demands_waiting": len(self._demands),
+            **self._inputs.day.state(),
             **self._report.state(),
         }

@@ -181,11 +181,11 @@ def test_a_start_reads_back_and_goes_on_after_the_last_decisions_demand() -> Non
     subscribed = {each.topic.name: each for each in only(Subscribe, desk.effects)}
     assert {name for name, each in subscribed.items() if each.until_end} == {TRADE_DECISION.name, EXECUTE_TRADE.name}
     assert SWAP_DEMAND.name not in subscribed
-    assert [each.policy for each in only(RememberPolicy, desk.effects)] == [Policy()]
     assert desk.logic.not_ready(NOW) == ["reading_back"]
     desk.feed(record)
     desk.feed(command_record(decision.command))
     desk.caught_up()
+    assert [each.policy for each in only(RememberPolicy, desk.effects)] == [Policy()]
     (demands,) = [each for each in only(Subscribe, desk.effects) if each.topic == SWAP_DEMAND]
     assert (demands.topic_id, demands.offset) == (decision.demand_topic_id, 8)
     assert desk.commands == []
