@@ -60,11 +60,14 @@ from unrip.services.trade_executor.effects import (
     ClaimOffer,
     DropAttempt,
     FillsRead,
+    FindOffer,
     LedgerLoaded,
     LedgerNoted,
     LoadLedger,
     NoteAttempt,
+    OfferFound,
     OfferSigned,
+    OpenRelay,
     ProveAuthority,
     ReadFills,
     ReadVerifier,
@@ -149,7 +152,7 @@ class WholeDesk:
         status = Stream(name=QUOTE_STATUS, guaranteed=self._instance_id is not None)
         self._services["trade-executor"] = TradeExecutor(
             inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=Policy(), encode_nonce=encode_nonce),
-            conversation=Conversation(RelaySession((status,))),
+            conversation=Conversation(RelaySession((status,)), mute_after_ms=60_000),
             read_interval=timedelta(seconds=2),
             reply_bound=timedelta(seconds=5),
             switchboard=a_switchboard("trade-executor"),
@@ -359,6 +362,8 @@ class WholeDesk:
             ReadFills: self._read_fills,
             LoadLedger: self._load,
             Recall: lambda who, _effect: self.tell(who, Recalled(policy=None, fills=())),
+            OpenRelay: lambda _who, _effect: None,
+            FindOffer: self._find,
             ClaimOffer: self._claim,
             RejectCommand: self._reject,
             NoteAttempt: self._note,
@@ -399,6 +404,10 @@ class WholeDesk:
     def _load(self, who: str, _effect: LoadLedger) -> None:
         state = done(self.ledger.load(ACCOUNT))
         self.tell(who, LedgerLoaded(position=state.position, open_offers=state.open_offers, view=state.view))
+
+    def _find(self, who: str, effect: FindOffer) -> None:
+        offer = done(self.ledger.find(ACCOUNT, effect.quote_hash))
+        self.tell(who, OfferFound(quote_hash=effect.quote_hash, offer=offer))
 
     def _claim(self, who: str, effect: ClaimOffer) -> None:
         event = self._outbox_event(effect.result, effect.chain)

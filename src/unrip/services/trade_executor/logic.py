@@ -53,7 +53,9 @@ from unrip.services.trade_executor.effects import (
     LedgerNoted,
     LedgerUnknown,
     LoadLedger,
+    OfferFound,
     OfferSigned,
+    OpenRelay,
     ProveAuthority,
     RejectCommand,
     SignOffer,
@@ -123,6 +125,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_noted(event, now)
             case Published() | PublishFailed() if event.token != REARM:
                 return self._pursuit.on_record(event)
+            case OfferFound():
+                return self._pursuit.on_found(event)
             case LedgerLoaded() | LedgerUnknown():
                 return self._on_ledger(event, now)
             case HeldChecked():
@@ -153,6 +157,7 @@ class TradeExecutor(Logic):
         self._loading = True
         return [
             LoadLedger(),
+            OpenRelay(),
             SetTimer(name="read", at=now),
             SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY),
             *self._switchboard.begin(),
@@ -174,6 +179,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.notes.unknown(now)
             case "claim":
                 return [SetTimer(name="claim_again", at=now + lane.RETRY)]
+            case "find":
+                return self._pursuit.on_not_found()
             case "check":
                 return []  # asked again in its own time
             case _:
@@ -213,7 +220,7 @@ class TradeExecutor(Logic):
         found = self._inspector.rejection(
             command,
             switches=self._switchboard.switches,
-            connected=self._pursuit.connected and self._proof.proven and not self._pursuit.recovering,
+            connected=self._proof.proven and not self._pursuit.not_ready(),
             reading=self._pursuit.reading,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             now=now,
@@ -288,6 +295,8 @@ class TradeExecutor(Logic):
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
         name, _, command_id = timer.name.partition(":")
+        if name in self._pursuit.timers:
+            return self._pursuit.on_timer(name, now)
         match name:
             case "read":
                 return [*self._pursuit.ask(now), SetTimer(name="read", at=now + self._read_interval)]
@@ -322,8 +331,7 @@ class TradeExecutor(Logic):
             "draining": self._draining,
             "database_away": not self._database_up,
             "ledger_not_loaded": not self._loaded,
-            "recovering": self._pursuit.recovering,
-            "relay_disconnected": not self._pursuit.connected,
+            **dict.fromkeys(self._pursuit.not_ready(), True),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
         }
@@ -349,6 +357,7 @@ class TradeExecutor(Logic):
         return {
             **self.control_state(now),
             "connected": self._pursuit.connected,
+            "connection": self._pursuit.connection(),
             "recovering": self._pursuit.recovering,
             "authority": self._proof,
             "ledger": self._pursuit.view,
