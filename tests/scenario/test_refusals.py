@@ -200,6 +200,7 @@ def test_an_unexplained_fall_blocks_its_direction_until_an_operator_accepts_it(a
     armed.until(lambda: "inventory_unreconciled" in armed.trade_ready()["base_out"]["reasons"], what="fall seen")
     numbers = refused(armed, Refusal.INVENTORY_UNRECONCILED, **EURE_IN)
     assert numbers == {"unexplained": "-3", "reconciliation": "unexplained_fall"}
+    assert armed.log_lines("inventory-sync", "balance_unexplained")[-1]["how"] == "unexplained_fall"
     armed.result(armed.world.demand(**BTC_IN), "settled")
     armed.kill("inventory-sync")
     armed.until(lambda: armed.client.is_ready("inventory-sync"), what="inventory-sync ready")
@@ -263,6 +264,8 @@ def test_daily_loss_halt_and_the_days_result_and_limits_after_a_restart(armed: D
     armed.until(lambda: armed.state("strategy-engine")["fills_unmarked"] == 0, what="every markout passed")
     result = Decimal(armed.state("strategy-engine")["desk"]["day_result_eur"])
     assert result > before, "an edge of 2 % is a gain"
+    with limits(armed, drawdown_max_eur="0.01"):
+        armed.until(lambda: armed.log_lines("strategy-engine", "drawdown"), what="a drawdown told")
     with limits(armed, day_result_min_eur=str(result + 1)):
         numbers = refused(armed, Refusal.DAILY_LOSS_HALT)
         assert Decimal(numbers["day_result_eur"]) < Decimal(numbers["limit"]) == result + 1

@@ -98,7 +98,7 @@ def a_price(**changes: Any) -> MarketPrice:
 
 def a_books(explained: dict[str, Delta]) -> Books:
     """Books in which nothing waits."""
-    return Books(explained=explained, waiting=(), results_read=None, actions_read=None)
+    return Books(explained=explained, waiting=(), transferred={}, results_read=None, actions_read=None)
 
 
 def an_inventory(**changes: Any) -> IntentInventory:

@@ -136,6 +136,7 @@ INVENTORY = IntentInventory(
         waiting=(
             BalanceChange(kind=ChangeKind.CREDIT, asset_id=BTC, change=Delta(7), evidence="mint", seen_by=ago(-2_000)),
         ),
+        transferred={EURE: Delta(-3)},
         results_read=CommandPosition(topic_id="results-1", next_offset=40),
         actions_read=None,
     ),

@@ -57,6 +57,8 @@ class Books(Value):
     explained: dict[str, Delta]
     #: Evidence that is counted once a block is new enough to contain it.
     waiting: tuple[BalanceChange, ...]
+    #: Ledger id to what came (or went) by credits, withdrawals and acceptances since the books were begun.
+    transferred: dict[str, Delta]
     #: What was read of `exec.trade_result` and of `ops.liquidity_action`; None before their first record.
     results_read: CommandPosition | None
     actions_read: CommandPosition | None

@@ -30,6 +30,8 @@ class Policy(Value):
     exposure_cap_eur: Decimal = Decimal(250)
     #: What today's fills (UTC) must have brought at least: -10 stops the desk at a loss of more than 10 EUR.
     day_result_min_eur: Decimal = Decimal(-10)
+    #: A fall of the equity from its highest beyond this is told; it refuses nothing.
+    drawdown_max_eur: Decimal = Decimal(50)
     #: A fill is valued by the price this long after it, and until then by the newest one.
     markout_ms: int = 600_000
     #: Offers within any 60 s.

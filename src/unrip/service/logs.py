@@ -34,6 +34,8 @@ EVENTS: dict[str, str] = {
     "inventory_fresh": "the verifier is read again",
     "balance_unexplained": "a credited amount differs from what evidence and open offers explain",
     "balance_explained": "evidence, or an operator, explains the credited amount again",
+    "drawdown": "the equity, net of transfers, has fallen from its highest by more than the limit",
+    "drawdown_over": "the equity is within the limit of its highest again",
     "funding_requested": "a deposit address was issued",
     "funding_pending": "the bridge has seen a deposit",
     "funding_credited": "a deposit was credited",

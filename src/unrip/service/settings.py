@@ -205,6 +205,7 @@ class LimitSettings(_Section):
     notional_floor_eur: Decimal = Field(default=Decimal(1), ge=0)
     exposure_cap_eur: Decimal = Field(default=Decimal(250), gt=0)
     day_result_min_eur: Decimal = Decimal(-10)
+    drawdown_max_eur: Decimal = Field(default=Decimal(50), gt=0)
     markout_ms: int = Field(default=600_000, ge=0)
     offers_per_minute_max: int = Field(default=60, gt=0)
     unknown_max: int = Field(default=10, ge=0)

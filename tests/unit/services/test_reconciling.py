@@ -237,6 +237,9 @@ def test_a_mint_explains_a_rise_and_a_withdrawal_a_fall_whichever_is_heard_of_fi
     assert [(each.kind, each.change, each.evidence) for each in withdrawn.changes] == [
         (ChangeKind.WITHDRAWAL, -30, "w1")
     ]
+    assert withdrawn.books is not None
+    assert withdrawn.books.transferred == {BTC: 20}
+    assert restarted(withdrawn, second=9).read(120).books == withdrawn.books
     sync.action("withdrawal_finished", 30, name="w1")
     assert states(sync.read(120)) == (UNCHANGED, UNCHANGED), "a later step is no second withdrawal"
 

@@ -24,6 +24,7 @@ class Reconciler:
     def __init__(self) -> None:
         #: None until there is a first reading to begin with, or the books of an earlier life.
         self._explained: dict[str, int] | None = None
+        self._transferred: dict[str, int] = {}
         self._waiting: list[BalanceChange] = []
         self._results_read: CommandPosition | None = None
         self._actions_read: CommandPosition | None = None
@@ -40,6 +41,7 @@ class Reconciler:
         """Go on from the last snapshot."""
         self._credited = credited
         self._explained = {asset: int(amount) for asset, amount in books.explained.items()}
+        self._transferred = {asset: int(amount) for asset, amount in books.transferred.items()}
         self._waiting = list(books.waiting)
         self._results_read, self._actions_read = books.results_read, books.actions_read
 
@@ -50,6 +52,7 @@ class Reconciler:
         return Books(
             explained={asset: Delta(amount) for asset, amount in self._explained.items()},
             waiting=tuple(self._waiting),
+            transferred={asset: Delta(amount) for asset, amount in self._transferred.items()},
             results_read=self._results_read,
             actions_read=self._actions_read,
         )
@@ -125,11 +128,16 @@ class Reconciler:
         for change in due:
             if change.asset_id in self._credited and (change.kind is ChangeKind.FILL or self._shows(change)):
                 self._explained[change.asset_id] += change.change
-                self.counted.append(change)
+                self._count(change)
         self.states = {
             asset: Reconciliation.FIRST if asset in first else self._judge(asset, moved=before.get(asset) != amount)
             for asset, amount in reading.credited.items()
         }
+
+    def _count(self, change: BalanceChange) -> None:
+        self.counted.append(change)
+        if change.kind is not ChangeKind.FILL:
+            self._transferred[change.asset_id] = self._transferred.get(change.asset_id, 0) + change.change
 
     def _judge(self, asset: str, *, moved: bool) -> Reconciliation:
         rest = self.unexplained(asset) or 0
@@ -172,9 +180,9 @@ class Reconciler:
         """Take what is credited of an asset as explained; what waits for it is part of that."""
         if self._explained is None:
             raise AssertionError("there is nothing to accept before a first reading")
-        self._explained[change.asset_id] = self._credited[change.asset_id]
+        self._explained[change.asset_id] += change.change
         self._waiting = [each for each in self._waiting if each.asset_id != change.asset_id]
-        self.counted.append(change)
+        self._count(change)
         self.states[change.asset_id] = Reconciliation.CHANGED
 
 

@@ -26,6 +26,7 @@ class LimitsBody(ReasonBody):
     notional_floor_eur: Decimal | None = Field(default=None, ge=0)
     exposure_cap_eur: Decimal | None = Field(default=None, gt=0)
     day_result_min_eur: Decimal | None = Field(default=None, description="-10 stops at a loss of more than 10 EUR.")
+    drawdown_max_eur: Decimal | None = Field(default=None, gt=0)
     offers_per_minute_max: int | None = Field(default=None, gt=0)
     unknown_max: int | None = Field(default=None, ge=0)
     edge_base: str | None = Field(default=None, description="With its unit: '2.5 %' or '250 bps'.")
@@ -39,7 +40,7 @@ LIMIT_ACTIONS = (
 
 _RATES = ("edge_threshold", "edge_base", "edge_per_sqrt_minute")
 #: Limits that make the desk trade less when they are lowered, and those that do when they are raised.
-_CAPS = ("notional_cap_eur", "exposure_cap_eur", "offers_per_minute_max", "unknown_max")
+_CAPS = ("notional_cap_eur", "exposure_cap_eur", "drawdown_max_eur", "offers_per_minute_max", "unknown_max")
 _FLOORS = ("notional_floor_eur", "day_result_min_eur", *_RATES)
 LIMITS = (*_CAPS, *_FLOORS)
 

@@ -19,7 +19,7 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import Desk
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
-from unrip.messages.topics import EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
+from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
 from unrip.service.contract import (
     CaughtUp,
     Control,
@@ -46,6 +46,7 @@ from unrip.service.contract import (
 from unrip.service.switchboard import Switchboard
 from unrip.services.strategy_engine.day import DayResult, midnight_before
 from unrip.services.strategy_engine.effects import Recall, Recalled, RememberPolicy
+from unrip.services.strategy_engine.equity import Equity
 from unrip.services.strategy_engine.inputs import INPUT_TOPICS, Inputs
 from unrip.services.strategy_engine.limits import changed_policy, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
@@ -74,6 +75,7 @@ class StrategyEngine(Logic):
         self._configured_policy = policy
         self._markout = timedelta(milliseconds=policy.markout_ms)
         self._inputs = Inputs(account=account, day=DayResult(pair=pair, markout=self._markout))
+        self._equity = Equity(pair=pair)
         self._report = DecisionReport()
         self._active = False
         self._holds_role = False
@@ -161,7 +163,15 @@ class StrategyEngine(Logic):
             self._inputs.pace.add(payload.command_id, record.message.observed_at)
         else:
             self._inputs.take(record)
+            if record.topic == INTENT_INVENTORY.name:
+                return self._on_inventory()
         return []
+
+    def _on_inventory(self) -> list[Effect]:
+        price, inventory = self._inputs.price, self._inputs.inventory
+        if price is None or inventory is None or inventory.value.books is None:
+            return []
+        return self._equity.seen(inventory.value.books, price.value, drawdown_max_eur=self._policy.drawdown_max_eur)
 
     def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
         """Once decisions and commands are read back, make up for a missing command and go on with the demands.
@@ -355,5 +365,6 @@ class StrategyEngine(Logic):
             "commands_uncounted": len(self._inputs.book),
             "demands_waiting": len(self._demands),
             **self._inputs.day.state(),
+            **self._equity.state(),
             **self._report.state(),
         }
