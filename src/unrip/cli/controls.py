@@ -102,7 +102,9 @@ def limits(
         for name in LIMITS:
             _console.print(f"{name:24} {state[name]}")
         return
-    arguments = dict(change.partition("=")[::2] for change in changes)
+    if not reason or not all("=" in change for change in changes):
+        raise CommandFailed("write unrip limits NAME=VALUE -r REASON", code=Exit.USAGE)
+    arguments = dict(change.split("=", 1) for change in changes)
     _tell(client, "strategy-engine", "limits", reason=reason, **arguments)
 
 

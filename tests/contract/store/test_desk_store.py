@@ -121,7 +121,7 @@ async def test_fills_come_with_the_first_price_at_or_after_their_markout(url: st
         a_price("p1", due - timedelta(microseconds=1), "1"),
         a_price("p2", due, None),
         a_price("p4", due + timedelta(seconds=2), "4"),
-        a_price("p3", due + timedelta(seconds=1), "3"),
+        a_price("p3", due, "3"),
     ]
     sink = PostgresHistory(url, writer="test")
     await sink.write(batches_of(events))
