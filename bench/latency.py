@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--per-second", type=float, default=10.0)
     options = parser.parse_args()
     with running_desk() as desk:
+        desk.act("strategy-engine", "limits", offers_per_minute_max=100_000, exposure_cap_eur="100000")
         desk.arm()
         ask(desk, 20, 5)  # warm
         pids = {name: pid for name, pid in desk.pids().items() if pid is not None}

@@ -44,6 +44,7 @@ def main() -> int:
         print("versus: SOLVER must name a checkout of the example solver with its modules installed (npm install)")
         return 2
     with running_desk(world=world_of(options.solver), inventory=inventory()) as desk:
+        desk.act("strategy-engine", "limits", offers_per_minute_max=1_000)
         desk.arm()
         with example_solver(options.solver, desk):
             desk.until(partial(answers_after_a_demand, desk), what="a first answer of the example solver")

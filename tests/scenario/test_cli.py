@@ -36,6 +36,17 @@ def test_arm_disarm_halt_pause_resume(desk: Desk) -> None:
     assert unrip(desk, "resume", "inventory-sync", "-r", "scenario").returncode == 0
 
 
+def test_limits_are_shown_changed_and_refused(desk: Desk) -> None:
+    assert unrip(desk, "limits", "notional_cap_eur=24", "-r", "scenario").returncode == 0
+    assert "notional_cap_eur         24\n" in unrip(desk, "limits").stdout
+    assert unrip(desk, "limits", "notional_cap_eur=101", "-r", "scenario").returncode == 1
+    assert unrip(desk, "limits", "notional_cap_eur", "-r", "scenario").returncode == 2
+    assert unrip(desk, "limits", "notional_cap_eur=25", "-r", "scenario").returncode == 0
+    assert unrip(desk, "threshold", "2 %", "-r", "scenario").returncode == 0
+    nothing = unrip(desk, "accept-balance", "BTC", "--unexplained=-1", "-r", "scenario")
+    assert (nothing.returncode, "nothing of BTC is unexplained" in nothing.stderr) == (1, True)
+
+
 def test_explain_finds_by_prefix_and_says_what_it_does_not_know(armed: Desk) -> None:
     quote_id = armed.world.demand(direction="btc_to_eure", amount_in="100")
     armed.decision(quote_id)

@@ -1,6 +1,8 @@
 """Every refusal, reached through the real processes: a decision with the reason and its numbers, no submission."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -231,10 +233,37 @@ def test_pending_deposit_is_shown_and_not_spendable(armed: Desk) -> None:
     )
     after = armed.state("inventory-sync")
     assert after["credited"][BTC] == before["credited"][BTC]
-    assert armed.trade_ready()["base_out"]["spendable"] == before["credited"][BTC]
+    armed.until(
+        lambda: armed.trade_ready()["base_out"]["spendable"] == before["credited"][BTC], what="earlier fills explained"
+    )
     armed.world.post(f"/bridge/deposits/{deposit['id']}/credit")
     credited = int(before["credited"][BTC]) + 5_000_000
     armed.until(lambda: int(armed.state("inventory-sync")["credited"][BTC]) == credited, what="credit")
+    armed.until(lambda: armed.trade_ready()["base_out"]["spendable"] == str(credited), what="the mint explains it")
+
+
+def test_an_unexplained_fall_blocks_its_direction_until_an_operator_accepts_it(armed: Desk) -> None:
+    account = armed.settings.near_intents.account
+    armed.world.post(f"/accounts/{account}/debit", token_id=BTC, amount="3")
+    armed.until(lambda: "inventory_unreconciled" in armed.trade_ready()["base_out"]["reasons"], what="fall seen")
+    numbers = refused(armed, Refusal.INVENTORY_UNRECONCILED, **EURE_IN)
+    assert numbers == {"unexplained": "-3", "reconciliation": "unexplained_fall"}
+    assert armed.log_lines("inventory-sync", "balance_unexplained")[-1]["how"] == "unexplained_fall"
+    armed.result(armed.world.demand(**BTC_IN), "settled")
+    armed.kill("inventory-sync")
+    armed.until(lambda: armed.client.is_ready("inventory-sync"), what="inventory-sync ready")
+    armed.until(lambda: armed.state("inventory-sync")["unexplained"]["BTC"] == "-3", what="a restart forgives nothing")
+    armed.accept_balance(BTC)
+    armed.until(lambda: armed.trade_ready()["base_out"]["ready"], what="accepted")
+
+
+def test_a_gift_is_recorded_and_not_spendable(armed: Desk) -> None:
+    spendable = armed.trade_ready()["base_out"]["spendable"]
+    armed.world.fault("verifier", "gift", account_id=armed.settings.near_intents.account, token_id=BTC, amount=5)
+    armed.until(lambda: armed.state("inventory-sync")["unexplained"]["BTC"] == "5", what="gift seen")
+    assert armed.trade_ready()["base_out"]["spendable"] == spendable
+    armed.accept_balance(BTC)
+    assert armed.trade_ready()["base_out"]["spendable"] == str(int(spendable) + 5)
 
 
 # --- limits and the other services ----------------------------------------------------------------------------------
@@ -251,6 +280,59 @@ def test_edge_below_threshold(armed: Desk) -> None:
 def test_notional_above_cap(armed: Desk) -> None:
     numbers = refused(armed, Refusal.NOTIONAL_ABOVE_CAP, direction="btc_to_eure", amount_in="60000")
     assert Decimal(numbers["notional_eur"]) > Decimal(numbers["limit"])
+
+
+@contextmanager
+def limits(desk: Desk, **changed: object) -> Iterator[None]:
+    """Limits in force for as long as the context lasts."""
+    before = desk.state("strategy-engine")
+    desk.act("strategy-engine", "limits", **changed)
+    try:
+        yield
+    finally:
+        desk.act("strategy-engine", "limits", **{name: before[name] for name in changed})
+
+
+def test_exposure_above_cap(armed: Desk) -> None:
+    with limits(armed, exposure_cap_eur="5"):
+        numbers = refused(armed, Refusal.EXPOSURE_ABOVE_CAP)
+        assert Decimal(numbers["exposure_eur"]) > Decimal(numbers["limit"]) == 5
+
+
+def test_rate_limited(armed: Desk) -> None:
+    armed.result(armed.world.demand(**BTC_IN), "accepted")
+    with limits(armed, offers_per_minute_max=1):
+        numbers = refused(armed, Refusal.RATE_LIMITED)
+        assert int(numbers["offers_in_60_s"]) > int(numbers["limit"])
+
+
+def test_daily_loss_halt_and_the_days_result_and_limits_after_a_restart(armed: Desk) -> None:
+    before = Decimal(armed.state("strategy-engine")["desk"]["day_result_eur"])
+    armed.result(armed.world.demand(**BTC_IN), "settled")
+    armed.until(lambda: armed.state("strategy-engine")["fills_unmarked"] == 0, what="every markout passed")
+    result = Decimal(armed.state("strategy-engine")["desk"]["day_result_eur"])
+    assert result > before, "an edge of 2 % is a gain"
+    with limits(armed, drawdown_max_eur="0.01"):
+        armed.until(lambda: armed.log_lines("strategy-engine", "drawdown"), what="a drawdown told")
+    with limits(armed, day_result_min_eur=str(result + 1)):
+        numbers = refused(armed, Refusal.DAILY_LOSS_HALT)
+        assert Decimal(numbers["day_result_eur"]) < Decimal(numbers["limit"]) == result + 1
+        armed.kill("strategy-engine")
+        armed.until(lambda: armed.client.is_ready("strategy-engine"), what="strategy ready")
+        armed.until(
+            lambda: "daily_loss_halt" in armed.trade_ready()["base_in"]["reasons"], what="limit and result back"
+        )
+        again = Decimal(armed.state("strategy-engine")["desk"]["day_result_eur"])
+        assert abs(again - result) < Decimal("0.05"), "the same fills, each by a price at its markout"
+
+
+def test_one_unknown_too_many_stops_the_desk_until_the_chain_has_told(armed: Desk) -> None:
+    with limits(armed, unknown_max=0), armed.fault("relay", "lose_replies"):
+        first = armed.world.demand(**BTC_IN)
+        armed.until(lambda: "too_many_unknown" in armed.trade_ready()["base_out"]["reasons"], what="unknown counted")
+        assert refused(armed, Refusal.TOO_MANY_UNKNOWN) == {"without_answer": "1", "limit": "0"}
+        armed.result(first, "settled")
+        armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
 
 
 def test_executor_paused_is_not_ready_for_the_strategy(armed: Desk) -> None:

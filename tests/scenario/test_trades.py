@@ -22,6 +22,7 @@ EXACT_OUT = {
 @pytest.mark.parametrize("direction", ["base_in", "base_out"])
 def test_a_demand_becomes_a_settled_trade(armed: Desk, direction: str, kind: str) -> None:
     demand = (DEMANDS if kind == "exact_in" else EXACT_OUT)[direction]
+    alarms = armed.log_lines("inventory-sync", "balance_unexplained")
     quote_id = armed.world.demand(**demand)
     settled = armed.result(quote_id, "settled")
     assert settled["direction"] == direction
@@ -38,6 +39,10 @@ def test_a_demand_becomes_a_settled_trade(armed: Desk, direction: str, kind: str
     assert [each["state"] for each in armed.results(quote_id)] == ["claimed", "sent", "accepted", "settled"]
     (submission,) = armed.submissions(quote_id)
     assert submission["raw"] == armed.result(quote_id, "sent")["request"], "what is recorded is what was sent"
+    evidence = json.dumps([{"kind": "fill", "evidence": command["command_id"]}])
+    named = "SELECT 1 AS one FROM history.intent_inventory WHERE event #> '{payload,changes}' @> %s::jsonb"
+    armed.until(lambda: armed.sql(named, evidence), what="a snapshot that names the fill as evidence")
+    assert armed.log_lines("inventory-sync", "balance_unexplained") == alarms, "no trade alarms anybody"
 
 
 def test_the_chain_is_one_row_and_is_explained(armed: Desk) -> None:

@@ -12,12 +12,12 @@ from unrip.domain.decide import DemandPlace, command_id_of, decide
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import CommandPosition, Desk, ExecutorView, HistoryView, LedgerView
-from unrip.domain.inventory import IntentInventory, Reconciliation
+from unrip.domain.inventory import Books, IntentInventory, Reconciliation
 from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.sharing import SharedNonce, Sharing, group_deadline
-from unrip.domain.values import Amount
+from unrip.domain.values import Amount, Delta
 from unrip.venues.near_intents.nonces import encode_nonce
 
 NOW = datetime(2026, 11, 24, 9, 0, 0, 123_456, tzinfo=UTC)
@@ -132,6 +132,11 @@ def a_price(**changes: Any) -> MarketPrice:
     return MarketPrice(**(fields | changes))
 
 
+def a_books(explained: dict[str, Delta]) -> Books:
+    """Books in which nothing waits."""
+    return Books(explained=explained, waiting=(), transferred={}, results_read=None, actions_read=None)
+
+
 def an_inventory(**changes: Any) -> IntentInventory:
     fields: dict[str, Any] = {
         "account": ACCOUNT,
@@ -146,7 +151,9 @@ def an_inventory(**changes: Any) -> IntentInventory:
         "account_locked": False,
         "contract_paused": False,
     }
-    return IntentInventory(**(fields | changes))
+    fields |= changes
+    explained = {asset: Delta(amount) for asset, amount in fields["credited"].items()}
+    return IntentInventory(**({"books": a_books(explained)} | fields))
 
 
 def a_view(**changes: Any) -> LedgerView:
@@ -154,6 +161,7 @@ def a_view(**changes: Any) -> LedgerView:
         "height": 999,
         "credited": {BTC.asset_id: Amount(10**7), EURE.asset_id: Amount(5_000 * 10**18)},
         "held": {},
+        "without_answer": 0,
         "position": CommandPosition(topic_id="commands-1", next_offset=0),
     }
     return LedgerView(**(fields | changes))
@@ -188,6 +196,8 @@ def a_desk(**changes: Any) -> Desk:
         "ledger": a_view(),
         "uncounted": {},
         "sharing": Sharing(),
+        "offers_last_minute": 0,
+        "day_result_eur": Decimal(0),
     }
     return Desk(**(fields | changes))
 

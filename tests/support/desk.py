@@ -172,6 +172,24 @@ class Desk:
             return int(desk["ledger"]["credited"][token_id]) == wanted
 
         self.until(counted, what=f"{change} counted")
+        self.accept_balance(token_id)
+
+    def accept_balance(self, token_id: str) -> None:
+        """Accept, as an operator, what the world did to our balance without evidence; wait until it is spendable."""
+        symbol = next(asset.symbol for asset in self.settings.pair.pair().assets() if asset.asset_id == token_id)
+
+        def seen() -> str | None:
+            state = self.state("inventory-sync")
+            is_unexplained = state["reconciliation"][token_id].startswith("unexplained")
+            return state["unexplained"][symbol] if is_unexplained else None
+
+        self.act("inventory-sync", "accept-balance", asset=symbol, unexplained=self.until(seen, what="unexplained"))
+
+        def counted() -> bool:
+            books = self.state("strategy-engine")["inventory"]["value"]
+            return bool(books["credited"][token_id] == books["books"]["explained"][token_id])
+
+        self.until(counted, what="accepted balance counted")
 
     def produce(self, topic: str, key: str, *values: bytes) -> None:
         """Put records on a topic as any stranger with access could."""
@@ -263,6 +281,7 @@ def _answers(client: ControlClient, service: str) -> bool:
 SHORT_LIVES: dict[str, Any] = {
     "limits": {
         "deadline_margin_ms": 1_000,
+        "markout_ms": 3_000,
         "kraken_age_max_ms": 3_000,
         "coingecko_age_max_ms": 6_000,
         "peg_age_max_ms": 18_000,

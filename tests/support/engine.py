@@ -10,7 +10,9 @@ import msgspec
 
 from support.cases import ACCOUNT, BOTH, NOW, PAIR, a_demand, a_price, a_view, an_inventory
 from support.switches import a_switchboard
+from unrip.domain.attempt import TradeResult
 from unrip.domain.desk import LedgerView
+from unrip.domain.market import MarketPrice
 from unrip.domain.policy import Policy
 from unrip.domain.status import ServiceStatus
 from unrip.messages.envelope import Envelope, Producer
@@ -21,6 +23,7 @@ from unrip.messages.topics import (
     SERVICE_STATUS,
     SWAP_DEMAND,
     TRADE_DECISION,
+    TRADE_RESULT,
     Topic,
 )
 from unrip.service.contract import (
@@ -34,9 +37,11 @@ from unrip.service.contract import (
     RecordReceived,
     Started,
 )
+from unrip.services.strategy_engine.effects import Recalled
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.venues.near_intents.nonces import encode_nonce
 
+Fills = tuple[tuple[TradeResult, MarketPrice | None], ...]
 E = TypeVar("E", bound=Effect)
 
 
@@ -113,9 +118,11 @@ class Engine:
     def start(self, *, generation: int = 1) -> None:
         self.feed(Started(active=True, generation=generation, start_id="strategy-engine-1"))
 
-    def caught_up(self) -> None:
+    def caught_up(self, *, policy: Policy | None = None, fills: Fills = ()) -> None:
         self.feed(CaughtUp(topic=TRADE_DECISION.name, topic_id=f"{TRADE_DECISION.name}-1"))
         self.feed(CaughtUp(topic=EXECUTE_TRADE.name, topic_id=f"{EXECUTE_TRADE.name}-1"))
+        self.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id=f"{TRADE_RESULT.name}-1"))
+        self.feed(Recalled(policy=policy, fills=fills))
 
     def ready(self) -> Engine:
         """Started, read back, armed, and with everything in order."""

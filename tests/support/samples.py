@@ -12,11 +12,19 @@ import msgspec
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, TradeResult, VenueReply, result_id
 from unrip.domain.case import Case, Observed
+from unrip.domain.command import Exchange
 from unrip.domain.decide import DemandPlace, decide
 from unrip.domain.decision import Decision
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import CommandPosition, Desk, ExecutorView, HistoryView, LedgerView
-from unrip.domain.inventory import IntentInventory, PendingMovements, Reconciliation
+from unrip.domain.inventory import (
+    BalanceChange,
+    Books,
+    ChangeKind,
+    IntentInventory,
+    PendingMovements,
+    Reconciliation,
+)
 from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
@@ -54,6 +62,7 @@ LEDGER = LedgerView(
     height=200_000_000,
     credited=CREDITED,
     held={BTC: Amount(0), EURE: Amount(0)},
+    without_answer=1,
     position=CommandPosition(topic_id="commands-1", next_offset=7),
 )
 POLICY = Policy()
@@ -143,6 +152,20 @@ INVENTORY = IntentInventory(
     key_registered=True,
     account_locked=False,
     contract_paused=False,
+    changes=(
+        BalanceChange(
+            kind=ChangeKind.ACCEPTED, asset_id=EURE, change=Delta(-3), evidence="operator", seen_by=ago(5_000)
+        ),
+    ),
+    books=Books(
+        explained={BTC: Delta(100_000), EURE: Delta(500 * 10**18)},
+        waiting=(
+            BalanceChange(kind=ChangeKind.CREDIT, asset_id=BTC, change=Delta(7), evidence="mint", seen_by=ago(-2_000)),
+        ),
+        transferred={EURE: Delta(-3)},
+        results_read=CommandPosition(topic_id="results-1", next_offset=40),
+        actions_read=None,
+    ),
 )
 DESK = Desk(
     armed=(Direction.BASE_IN, Direction.BASE_OUT),
@@ -162,6 +185,8 @@ DESK = Desk(
     ledger=LEDGER,
     uncounted={},
     sharing=Sharing(),
+    offers_last_minute=0,
+    day_result_eur=Decimal("-1.25"),
 )
 
 
@@ -199,6 +224,12 @@ def result(of: Decision, state: AttemptState, **changes: Any) -> TradeResult:
         evidence=None,
         next_check_at=None,
         ledger=LEDGER,
+        exchange=Exchange(
+            asset_in=of.command.asset_in,
+            amount_in=of.command.amount_in,
+            asset_out=of.command.asset_out,
+            amount_out=of.command.amount_out,
+        ),
     )
     return msgspec.structs.replace(result, **changes)
 

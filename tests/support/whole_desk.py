@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from support.cases import a_coingecko, a_kraken, a_peg, a_price
+from support.cases import a_books, a_coingecko, a_kraken, a_peg, a_price
 from support.engine import ARM
 from support.switches import a_switchboard
 from support.virtual_world import DESK, START_NS, world
@@ -21,7 +21,7 @@ from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.inventory import IntentInventory, Reconciliation
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
-from unrip.domain.values import Amount, Value
+from unrip.domain.values import Amount, Delta, Value
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope, Producer
@@ -49,6 +49,7 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.services.near_intents_ingest.records import demand_record
+from unrip.services.strategy_engine.effects import Recall, Recalled
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import (
@@ -251,6 +252,7 @@ class WholeDesk:
             key_registered=reading.key_registered,
             account_locked=reading.account_locked,
             contract_paused=reading.contract_paused,
+            books=a_books({asset: Delta(amount) for asset, amount in reading.credited.items()}),
         )
         self._produce(INTENT_INVENTORY, f"inventory-{self.now_ns}", inventory)
         for name, beat in self._beats.items():
@@ -360,6 +362,7 @@ class WholeDesk:
             ReadVerifier: self._read_verifier,
             ReadFills: self._read_fills,
             LoadLedger: self._load,
+            Recall: lambda who, _effect: self.tell(who, Recalled(policy=None, fills=())),
             OpenRelay: lambda _who, _effect: None,
             FindOffer: self._find,
             ClaimOffer: self._claim,

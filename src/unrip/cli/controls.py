@@ -12,6 +12,7 @@ from unrip.cli.desk import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, ReasonOption
 from unrip.domain.pairs import Direction
+from unrip.services.strategy_engine.limits import LIMITS
 
 _console = Console(highlight=False)
 #: The executor first: what is armed there does nothing until the strategy commands.
@@ -62,6 +63,46 @@ def pause(service: ServiceArgument, reason: ReasonOption, config: ConfigOption =
 def resume(service: ServiceArgument, reason: ReasonOption, config: ConfigOption = None) -> None:
     """Resume a paused service."""
     _console.print(tell(ControlClient(settings_of(config)), service, "resume", reason=reason))
+
+
+def accept_balance(
+    asset: Annotated[str, typer.Argument(help="Its symbol, such as BTC.")],
+    unexplained: Annotated[str, typer.Option(help="What is accepted, in smallest units, as /state shows it.")],
+    reason: ReasonOption,
+    config: ConfigOption = None,
+) -> None:
+    """Take an unexplained balance as explained: a gift becomes spendable, a fall blocks no more."""
+    arguments = {"asset": asset, "unexplained": unexplained}
+    client = ControlClient(settings_of(config))
+    _console.print(tell(client, "inventory-sync", "accept-balance", reason=reason, **arguments))
+
+
+def threshold(
+    edge: Annotated[str, typer.Argument(help="With its unit: '2.5 %' or '250 bps'.")],
+    reason: ReasonOption,
+    config: ConfigOption = None,
+) -> None:
+    """Set the gross edge below which nothing is offered."""
+    client = ControlClient(settings_of(config))
+    _console.print(tell(client, "strategy-engine", "threshold", reason=reason, edge_threshold=edge))
+
+
+def limits(
+    changes: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Repeatable.")] = None,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; required with a change, recorded.")] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Show the limits in force, or change some. Lowering acts first, raising is recorded first."""
+    client = ControlClient(settings_of(config))
+    if not changes:
+        state = client.state("strategy-engine")
+        for name in LIMITS:
+            _console.print(f"{name:24} {state[name]}")
+        return
+    if not reason or not all("=" in change for change in changes):
+        raise CommandFailed("write unrip limits NAME=VALUE -r REASON", code=Exit.USAGE)
+    arguments = dict(change.split("=", 1) for change in changes)
+    _console.print(tell(client, "strategy-engine", "limits", reason=reason, **arguments))
 
 
 def brake(client: ControlClient, action: str, console: Console, *, reason: str, **executor_only: Any) -> None:

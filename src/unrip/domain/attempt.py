@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from unrip.domain.command import Exchange
 from unrip.domain.desk import LedgerView
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount, Delta, Value, derived_id
@@ -127,6 +128,8 @@ class TradeResult(Value):
     next_check_at: datetime | None
     #: Filled in from the same transaction by the ledger.
     ledger: LedgerView | None
+    #: None of a command that was never claimed, and in records older than this field.
+    exchange: Exchange | None = None
 
 
 class Offer(Value):
@@ -138,8 +141,8 @@ class Offer(Value):
     pair: str
     direction: Direction
     asset_in: str
-    asset_out: str
     amount_in: Amount
+    asset_out: str
     amount_out: Amount
     quote_hash: str
     nonce: str

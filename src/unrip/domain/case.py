@@ -16,7 +16,7 @@ from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.policy import Policy
-from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge, spent_units
+from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge, spent_units, value_eur
 from unrip.domain.sharing import POOLS_MAX, NonceChoice, choose_nonce
 from unrip.domain.values import AMOUNT_MAX, MONEY, Value, age_ms, epoch_ms, from_epoch_ms
 
@@ -196,12 +196,29 @@ class Case:
         )
 
     @cached_property
+    def exposure_eur(self) -> Fraction | None:
+        """Fair value in EUR of what all open offers, own commands and this offer would spend of the same asset."""
+        promised = self.desk.promised(self.demand.asset_out)
+        if self.proposal is None or self.fair_rate is None or self.price is None or promised is None:
+            return None
+        return value_eur(
+            self.pair,
+            self.pair.spent(self.demand.direction),
+            promised + self.proposal.amount_out,
+            fair_rate=self.fair_rate,
+            eur_per_quote=self.price.value.eure_eur_assumption,
+        )
+
+    @cached_property
     def credited(self) -> int | None:
-        """What both the snapshot and the ledger credit of the asset we would spend; None when either is missing."""
+        """What both the snapshot and the ledger credit of the asset we would spend; None when either is missing.
+
+        An unexplained rise is not counted (blueprint, section 9).
+        """
         if self.inventory is None or self.desk.ledger is None:
             return None
         asset = self.demand.asset_out
-        return min(self.inventory.value.credited.get(asset, 0), self.desk.ledger.credited.get(asset, 0))
+        return min(self.inventory.value.trusted(asset), self.desk.ledger.credited.get(asset, 0))
 
     @cached_property
     def spendable(self) -> int | None:
@@ -209,7 +226,7 @@ class Case:
         if self.inventory is None:
             return None
         asset = self.demand.asset_out
-        return self.desk.spendable(asset, self.inventory.value.credited.get(asset, 0))
+        return self.desk.spendable(asset, self.inventory.value.trusted(asset))
 
     @cached_property
     def own_room(self) -> int | None:

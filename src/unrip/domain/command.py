@@ -9,6 +9,15 @@ from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount, Value
 
 
+class Exchange(Value):
+    """What an offer moves for us when it settles: fees are contained in what is signed."""
+
+    asset_in: str
+    amount_in: Amount
+    asset_out: str
+    amount_out: Amount
+
+
 class TradeCommand(Value):
     """Everything the signer needs, chosen once. The same command always gives the same bytes.
 

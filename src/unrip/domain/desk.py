@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 from unrip.domain.pairs import Direction
 from unrip.domain.sharing import Sharing
@@ -25,6 +26,9 @@ class LedgerView(Value):
     held: dict[str, Amount]
     #: None while no command was ever handled.
     position: CommandPosition | None
+    #: Open attempts that the relay has neither accepted nor refused: whether they count is unknown. None where the
+    #: record is older than this count.
+    without_answer: int | None = None
 
 
 class ExecutorView(Value):
@@ -66,6 +70,10 @@ class Desk(Value):
     uncounted: dict[str, Amount]
     #: The live nonces that the offer decided about could join.
     sharing: Sharing = Sharing()
+    #: Own offers decided within the last 60 s. None in records older than this count.
+    offers_last_minute: int | None = None
+    #: Sum over today's fills of value at the markout less value given. None where it is not known.
+    day_result_eur: Decimal | None = None
 
     def promised(self, asset_id: str) -> int | None:
         """Held by live offers and by own commands that the ledger has not handled yet; None while it is unknown."""

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from unrip.domain.case import Case
 from unrip.domain.decision import Guard, Refusal
+from unrip.domain.inventory import Reconciliation
 from unrip.domain.values import MONEY, age_ms, decimal_of
 
 Verdict = tuple[bool, dict[str, str]]
@@ -58,6 +59,11 @@ def not_halted(case: Case) -> Verdict:
 def not_recovering(case: Case) -> Verdict:
     recovering = case.desk.executor.recovering if case.desk.executor else None
     return recovering is False, {"recovering": "unknown" if recovering is None else str(recovering).lower()}
+
+
+def unknowns_few(case: Case) -> Verdict:
+    ledger = case.desk.ledger
+    return _at_most("without_answer", ledger.without_answer if ledger else None, case.policy.unknown_max)
 
 
 def not_a_router_leg(case: Case) -> Verdict:
@@ -175,6 +181,15 @@ def inventory_fresh(case: Case) -> Verdict:
     return _at_most("inventory_age_ms", case.inventory_age_ms, case.policy.inventory_age_max_ms)
 
 
+def inventory_reconciled(case: Case) -> Verdict:
+    """A rise that nothing explains does not refuse: it is not spendable."""
+    snapshot, asset = case.inventory.value if case.inventory else None, case.demand.asset_out
+    unexplained = snapshot.unexplained(asset) if snapshot else None
+    state = snapshot.reconciliation.get(asset) if snapshot else None
+    passed = unexplained is not None and state not in {None, Reconciliation.UNEXPLAINED_FALL}
+    return passed, {"unexplained": _text(unexplained), "reconciliation": state or "unknown"}
+
+
 def inventory_sufficient(case: Case) -> Verdict:
     return _at_least("credited", case.credited, case.proposal.amount_out if case.proposal else case.demand.amount_out)
 
@@ -191,6 +206,20 @@ def edge_sufficient(case: Case) -> Verdict:
 
 def notional_below_cap(case: Case) -> Verdict:
     return _at_most("notional_eur", case.notional_eur, case.policy.notional_cap_eur)
+
+
+def exposure_below_cap(case: Case) -> Verdict:
+    return _at_most("exposure_eur", case.exposure_eur, case.policy.exposure_cap_eur)
+
+
+def day_result_sufficient(case: Case) -> Verdict:
+    return _at_least("day_result_eur", case.desk.day_result_eur, case.policy.day_result_min_eur)
+
+
+def rate_below_limit(case: Case) -> Verdict:
+    """At most the last offer that its minute allows."""
+    earlier = case.desk.offers_last_minute
+    return _at_most("offers_in_60_s", None if earlier is None else earlier + 1, case.policy.offers_per_minute_max)
 
 
 def executor_ready(case: Case) -> Verdict:
@@ -261,6 +290,7 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.DIRECTION_DISARMED: direction_armed,
     Refusal.HALTED: not_halted,
     Refusal.RECOVERING: not_recovering,
+    Refusal.TOO_MANY_UNKNOWN: unknowns_few,
     Refusal.ROUTER_LEG: not_a_router_leg,
     Refusal.DEMAND_INVALID: demand_valid,
     Refusal.BELOW_MINIMUM: above_minimum,
@@ -276,10 +306,14 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.PEG_UNKNOWN: peg_known,
     Refusal.INVENTORY_MISSING: inventory_known,
     Refusal.INVENTORY_STALE: inventory_fresh,
+    Refusal.INVENTORY_UNRECONCILED: inventory_reconciled,
     Refusal.INSUFFICIENT_INVENTORY: inventory_sufficient,
     Refusal.INVENTORY_HELD: inventory_free,
     Refusal.EDGE_BELOW_THRESHOLD: edge_sufficient,
     Refusal.NOTIONAL_ABOVE_CAP: notional_below_cap,
+    Refusal.EXPOSURE_ABOVE_CAP: exposure_below_cap,
+    Refusal.DAILY_LOSS_HALT: day_result_sufficient,
+    Refusal.RATE_LIMITED: rate_below_limit,
     Refusal.EXECUTOR_NOT_READY: executor_ready,
     Refusal.AUDIT_STORE_UNAVAILABLE: audit_store_available,
     Refusal.KEY_NOT_REGISTERED: key_registered,

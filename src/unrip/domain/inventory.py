@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from unrip.domain.values import Amount, Value
+from unrip.domain.desk import CommandPosition
+from unrip.domain.values import Amount, Delta, Value
 
 
 class Reconciliation(StrEnum):
@@ -15,7 +16,52 @@ class Reconciliation(StrEnum):
     """No snapshot to compare with."""
     UNCHANGED = "unchanged"
     CHANGED = "changed"
-    """The credited amount moved; the evidence is named in the history."""
+    """The credited amount moved, and evidence explains all of it."""
+    AWAITED = "awaited"
+    """Open offers, or evidence that the next blocks will show, can explain what is not explained yet."""
+    UNEXPLAINED_RISE = "unexplained_rise"
+    """More is credited than evidence explains; the rise is not spendable. Anyone can send one satoshi."""
+    UNEXPLAINED_FALL = "unexplained_fall"
+    """Less is credited than evidence and open offers explain; nothing spends this asset."""
+
+
+class ChangeKind(StrEnum):
+    """What the evidence of a change is."""
+
+    FILL = "fill"
+    """An offer of ours whose nonce a final block shows used."""
+    CREDIT = "credit"
+    """A deposit that the bridge has minted."""
+    WITHDRAWAL = "withdrawal"
+    """A withdrawal that the bridge has taken over."""
+    ACCEPTED = "accepted"
+    """An operator accepted what is credited, with a reason."""
+
+
+class BalanceChange(Value):
+    """Evidence of a change of one asset."""
+
+    kind: ChangeKind
+    asset_id: str
+    change: Delta
+    #: A fill's command, a credit's mint transaction, a withdrawal's id, the name of an operator.
+    evidence: str
+    #: Every final block of this time or later contains it.
+    seen_by: datetime
+
+
+class Books(Value):
+    """What reconciliation knows, whole: the next life of inventory-sync goes on from here."""
+
+    #: Ledger id to what all evidence adds up to.
+    explained: dict[str, Delta]
+    #: Evidence that is counted once a block is new enough to contain it.
+    waiting: tuple[BalanceChange, ...]
+    #: Ledger id to what came (or went) by credits, withdrawals and acceptances since the books were begun.
+    transferred: dict[str, Delta]
+    #: What was read of `exec.trade_result` and of `ops.liquidity_action`; None before their first record.
+    results_read: CommandPosition | None
+    actions_read: CommandPosition | None
 
 
 class PendingMovements(Value):
@@ -46,3 +92,18 @@ class IntentInventory(Value):
     key_registered: bool
     account_locked: bool
     contract_paused: bool
+    #: The evidence that was counted since the snapshot before.
+    changes: tuple[BalanceChange, ...] = ()
+    #: None in records older than these books.
+    books: Books | None = None
+
+    def unexplained(self, asset_id: str) -> Delta | None:
+        """Credited less explained, None where that is not known."""
+        if self.books is None or asset_id not in self.books.explained:
+            return None
+        return Delta(self.credited.get(asset_id, 0) - self.books.explained[asset_id])
+
+    def trusted(self, asset_id: str) -> Amount:
+        """What is credited without an unexplained rise; nothing where that is not known."""
+        unexplained = self.unexplained(asset_id)
+        return Amount(0 if unexplained is None else self.credited.get(asset_id, 0) - max(0, unexplained))

@@ -26,6 +26,18 @@ class Policy(Value):
     notional_cap_eur: Decimal = Decimal(25)
     #: Smallest fair value worth an offer.
     notional_floor_eur: Decimal = Decimal(1)
+    #: Largest fair value of one asset that all open offers together may spend.
+    exposure_cap_eur: Decimal = Decimal(250)
+    #: What today's fills (UTC) must have brought at least: -10 stops the desk at a loss of more than 10 EUR.
+    day_result_min_eur: Decimal = Decimal(-10)
+    #: A fall of the equity from its highest beyond this is told; it refuses nothing.
+    drawdown_max_eur: Decimal = Decimal(50)
+    #: A fill is valued by the price this long after it, and until then by the newest one.
+    markout_ms: int = 600_000
+    #: Offers within any 60 s.
+    offers_per_minute_max: int = 60
+    #: Open offers that the relay has neither accepted nor refused; one more stops the desk until some are known.
+    unknown_max: int = 10
     #: Kraken's reading may be this old, by its own time or ours, whichever is older.
     kraken_age_max_ms: int = 10_000
     #: CoinGecko's reading counts as a second opinion up to this age of its own time stamp.

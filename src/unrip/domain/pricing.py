@@ -6,7 +6,7 @@ import math
 from decimal import Decimal
 from fractions import Fraction
 
-from unrip.domain.pairs import Direction, Pair
+from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.values import MONEY, Amount, Value
 
 
@@ -82,8 +82,11 @@ def notional_eur(
     pair: Pair, direction: Direction, *, fair_rate: Decimal, eur_per_quote: Decimal, proposal: Proposal
 ) -> Fraction:
     """The fair value in EUR of the larger side, which is the one we receive."""
-    if direction is Direction.BASE_IN:
-        quote = Fraction(proposal.amount_in, 10**pair.base.decimals) * Fraction(fair_rate)
-    else:
-        quote = Fraction(proposal.amount_in, 10**pair.quote.decimals)
-    return quote * Fraction(eur_per_quote)
+    received = pair.received(direction)
+    return value_eur(pair, received, proposal.amount_in, fair_rate=fair_rate, eur_per_quote=eur_per_quote)
+
+
+def value_eur(pair: Pair, asset: Asset, amount: int, *, fair_rate: Decimal, eur_per_quote: Decimal) -> Fraction:
+    """The fair value in EUR of an amount of one of the pair's assets."""
+    whole = Fraction(amount, 10**asset.decimals)
+    return (whole * Fraction(fair_rate) if asset == pair.base else whole) * Fraction(eur_per_quote)

@@ -35,6 +35,8 @@ _PROGRESS = {
     AttemptState.ACCEPTED: 3,
     AttemptState.REFUSED: 3,
 }
+#: The relay has neither accepted nor refused: whether the offer counts is unknown.
+_WITHOUT_ANSWER = frozenset({AttemptState.CLAIMED, AttemptState.SENT, AttemptState.UNANSWERED})
 
 
 @dataclass
@@ -88,6 +90,7 @@ class _Account:
             height=min((asset.height for asset in self.assets.values()), default=0),
             credited={name: Amount(asset.credited) for name, asset in self.assets.items()},
             held={name: Amount(asset.held) for name, asset in self.assets.items()},
+            without_answer=sum(attempt.state in _WITHOUT_ANSWER for attempt in self.attempts.values()),
             position=self.position,
         )
 

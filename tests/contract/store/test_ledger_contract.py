@@ -34,7 +34,7 @@ U128_MAX = 2**128 - 1
 
 async def test_an_empty_ledger_says_so(ledger: Ledger) -> None:
     state = await ledger.load(ACCOUNT)
-    assert state.view == LedgerView(height=0, credited={}, held={}, position=None)
+    assert state.view == LedgerView(height=0, credited={}, held={}, without_answer=0, position=None)
     assert (state.position, state.newest_generation, state.open_offers) == (None, 0, ())
     assert state.last_claimed_at is None
 
@@ -44,7 +44,9 @@ async def test_a_claim_holds_keeps_the_payload_moves_the_position_and_tells(ledg
     offer = an_offer("one")
     outcome = await claim(ledger, offer, 4, generation=7)
     assert outcome.kind is ClaimKind.CLAIMED
-    assert outcome.view == LedgerView(height=10, credited={EURE: Amount(100)}, held={EURE: Amount(30)}, position=at(4))
+    assert outcome.view == LedgerView(
+        height=10, credited={EURE: Amount(100)}, held={EURE: Amount(30)}, without_answer=1, position=at(4)
+    )
     state = await ledger.load(ACCOUNT)
     assert state.view == outcome.view
     assert state.position == CommandPosition(topic_id="commands-1", next_offset=5)
@@ -114,6 +116,18 @@ async def test_a_rejected_command_cannot_raise_the_generation(ledger: Ledger) ->
     await credit(ledger, 100)
     await ledger.reject(a_command("forged", generation=10**9), position=at(0), event=a_rejection("forged"))
     assert (await claim(ledger, an_offer("one"), 1, generation=1)).kind is ClaimKind.CLAIMED
+
+
+async def test_an_attempt_is_without_answer_until_the_relay_has_said_yes_or_no(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    counts = [(await claim(ledger, an_offer(name, amount=10), place)).view for place, name in enumerate("abcd")]
+    counts.append(await ledger.note(an_event(an_offer("a"), AttemptState.SENT)))
+    counts.append(await ledger.note(an_event(an_offer("a"), AttemptState.UNANSWERED)))
+    counts.append(await ledger.note(an_event(an_offer("b"), AttemptState.ACCEPTED)))
+    counts.append(await ledger.note(an_event(an_offer("c"), AttemptState.REFUSED)))
+    counts.append(await ledger.drop(an_event(an_offer("d"), AttemptState.DROPPED)))
+    counts.append(await ledger.note(an_event(an_offer("a"), AttemptState.ACCEPTED)))
+    assert [view.without_answer for view in counts] == [1, 2, 3, 4, 4, 4, 3, 2, 1, 0]
 
 
 async def test_a_rejection_is_told_once_and_moves_the_position(ledger: Ledger) -> None:

@@ -55,7 +55,7 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(url: str) ->
 async def test_policies_cannot_be_changed_or_removed(url: str) -> None:
     await apply(url)
     await run(url, "INSERT INTO desk.policy (hash, body, actor, reason) VALUES ('h', '{}', 'a', 'r')")
-    for change in ("UPDATE desk.policy SET actor = 'b'", "DELETE FROM desk.policy", "TRUNCATE desk.policy"):
+    for change in ("UPDATE desk.policy SET actor = 'b'", "DELETE FROM desk.policy", "TRUNCATE desk.policy CASCADE"):
         with pytest.raises(asyncpg.RestrictViolationError):
             await run(url, change)
 

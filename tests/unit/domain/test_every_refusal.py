@@ -17,6 +17,7 @@ from support.cases import (
     EURE,
     FAIR,
     NOW,
+    a_books,
     a_case,
     a_coingecko,
     a_decision,
@@ -37,9 +38,10 @@ from support.cases import (
 from unrip.domain.case import Case
 from unrip.domain.decision import Refusal
 from unrip.domain.guards import GUARDS, ask_all
+from unrip.domain.inventory import Reconciliation
 from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
-from unrip.domain.values import Amount
+from unrip.domain.values import Amount, Delta
 
 
 @dataclass
@@ -113,6 +115,7 @@ WITHOUT_PRICE = {
     Refusal.INVENTORY_HELD,
     Refusal.EDGE_BELOW_THRESHOLD,
     Refusal.NOTIONAL_ABOVE_CAP,
+    Refusal.EXPOSURE_ABOVE_CAP,
 }
 ABOUT_PRICE = {
     Refusal.PRICE_MISSING,
@@ -125,6 +128,7 @@ ABOUT_PRICE = {
 WITHOUT_PROPOSAL = WITHOUT_PRICE - ABOUT_PRICE | {Refusal.BELOW_MINIMUM}
 WITHOUT_SNAPSHOT = {
     Refusal.INVENTORY_STALE,
+    Refusal.INVENTORY_UNRECONCILED,
     Refusal.INSUFFICIENT_INVENTORY,
     Refusal.INVENTORY_HELD,
     Refusal.KEY_NOT_REGISTERED,
@@ -150,6 +154,29 @@ CASES = [
         {"recovering": "unknown"},
         {Refusal.EXECUTOR_NOT_READY},
         name="no beat of the executor",
+    ),
+    Refused(
+        Refusal.TOO_MANY_UNKNOWN,
+        desk(ledger=a_view(without_answer=11)),
+        {"without_answer": "11", "limit": "10"},
+    ),
+    Refused(
+        Refusal.TOO_MANY_UNKNOWN,
+        desk(ledger=a_view(without_answer=None)),
+        {"without_answer": "unknown", "limit": "10"},
+        name="an executor that does not say how many",
+    ),
+    Refused(
+        Refusal.TOO_MANY_UNKNOWN,
+        desk(ledger=None),
+        {"without_answer": "unknown", "limit": "10"},
+        {
+            Refusal.INVENTORY_MISSING,
+            Refusal.INSUFFICIENT_INVENTORY,
+            Refusal.INVENTORY_HELD,
+            Refusal.EXPOSURE_ABOVE_CAP,
+        },
+        name="no ledger",
     ),
     Refused(Refusal.ROUTER_LEG, demand(router_leg=True), {"router_leg": "true"}),
     Refused(
@@ -346,17 +373,35 @@ CASES = [
         name="no snapshot",
     ),
     Refused(
-        Refusal.INVENTORY_MISSING,
-        desk(ledger=None),
-        {"snapshot": "1000", "ledger": "unknown"},
-        {Refusal.INSUFFICIENT_INVENTORY, Refusal.INVENTORY_HELD},
-        name="no ledger",
-    ),
-    Refused(
         Refusal.INVENTORY_STALE,
         inventory(block_time=ago(10_001)),
         {"inventory_age_ms": "10001", "limit": "10000"},
         name="an old block read just now",
+    ),
+    Refused(
+        Refusal.INVENTORY_UNRECONCILED,
+        inventory(
+            reconciliation={EURE.asset_id: Reconciliation.UNEXPLAINED_FALL},
+            books=a_books({EURE.asset_id: Delta(5_000 * 10**18 + 3)}),
+        ),
+        {"unexplained": "-3", "reconciliation": "unexplained_fall"},
+    ),
+    Refused(
+        Refusal.INVENTORY_UNRECONCILED,
+        inventory(books=None),
+        {"unexplained": "unknown", "reconciliation": "unchanged"},
+        {Refusal.INSUFFICIENT_INVENTORY, Refusal.INVENTORY_HELD},
+        name="a snapshot without books",
+    ),
+    Refused(
+        Refusal.INSUFFICIENT_INVENTORY,
+        inventory(
+            reconciliation={EURE.asset_id: Reconciliation.UNEXPLAINED_RISE},
+            books=a_books({EURE.asset_id: Delta(OUT - 1)}),
+        ),
+        {"credited": str(OUT - 1), "limit": str(OUT)},
+        {Refusal.INVENTORY_HELD},
+        name="a rise that nothing explains is not spendable",
     ),
     Refused(
         Refusal.INSUFFICIENT_INVENTORY,
@@ -376,12 +421,14 @@ CASES = [
         Refusal.INVENTORY_HELD,
         desk(ledger=a_view(held={EURE.asset_id: Amount(5_000 * 10**18 - OUT + 1)})),
         {"spendable": str(OUT - 1), "limit": str(OUT)},
+        {Refusal.EXPOSURE_ABOVE_CAP},
         name="promised by the ledger",
     ),
     Refused(
         Refusal.INVENTORY_HELD,
         desk(uncounted={EURE.asset_id: Amount(5_000 * 10**18)}),
         {"spendable": "0", "limit": str(OUT)},
+        {Refusal.EXPOSURE_ABOVE_CAP},
         name="promised by own commands",
     ),
     Refused(
@@ -393,6 +440,37 @@ CASES = [
         Refusal.NOTIONAL_ABOVE_CAP,
         demand(amount_in=Amount(41_667)),
         {"notional_eur": "25.0002", "limit": "25"},
+    ),
+    Refused(
+        Refusal.EXPOSURE_ABOVE_CAP,
+        desk(ledger=a_view(held={EURE.asset_id: Amount(239 * 10**18)})),
+        {"exposure_eur": "250.739842198324324688", "limit": "250"},
+        name="promised by the ledger",
+    ),
+    Refused(
+        Refusal.EXPOSURE_ABOVE_CAP,
+        desk(ledger=a_view(held={BTC.asset_id: Amount(200_000)}), uncounted={BTC.asset_id: Amount(200_000)})
+        | demand(direction=Direction.BASE_OUT),
+        {"exposure_eur": "251.7396", "limit": "250"},
+        name="promised by ledger and own commands together",
+    ),
+    Refused(
+        Refusal.DAILY_LOSS_HALT,
+        desk(day_result_eur=Decimal("-10.01")),
+        {"day_result_eur": "-10.01", "limit": "-10"},
+    ),
+    Refused(
+        Refusal.DAILY_LOSS_HALT,
+        desk(day_result_eur=None),
+        {"day_result_eur": "unknown", "limit": "-10"},
+        name="a day that nobody knows",
+    ),
+    Refused(Refusal.RATE_LIMITED, desk(offers_last_minute=60), {"offers_in_60_s": "61", "limit": "60"}),
+    Refused(
+        Refusal.RATE_LIMITED,
+        desk(offers_last_minute=None),
+        {"offers_in_60_s": "unknown", "limit": "60"},
+        name="a desk that does not say",
     ),
     Refused(
         Refusal.EXECUTOR_NOT_READY,
@@ -559,7 +637,7 @@ def test_a_router_leg_is_answered_where_the_policy_says_so() -> None:
 def test_both_directions_go_through_the_same_guards(direction: Direction) -> None:
     decision = a_decision(a_case(**demand(direction=direction)))
     assert decision.accepted
-    poor = an_inventory(credited={})
+    poor = an_inventory(credited={BTC.asset_id: Amount(0), EURE.asset_id: Amount(0)})
     decision = a_decision(a_case(inventory=seen("i", poor), **demand(direction=direction)))
     assert decision.reason is Refusal.INSUFFICIENT_INVENTORY
 

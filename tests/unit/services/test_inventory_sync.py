@@ -11,7 +11,8 @@ from unrip.domain.inventory import PendingMovements, Reconciliation
 from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal, DepositState
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
-from unrip.service.contract import BusChanged, ControlRefused, Draining, Effect, SetTimer, Started, TimerFired
+from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
+from unrip.service.contract import BusChanged, CaughtUp, ControlRefused, Draining, Effect, SetTimer, Started, TimerFired
 from unrip.services.inventory_sync.effects import (
     BridgeRead,
     BridgeUnread,
@@ -38,7 +39,15 @@ def sync() -> InventorySync:
 def started() -> InventorySync:
     logic = sync()
     logic.on_event(Started(active=True, generation=None, start_id="sync-1"), T0)
+    read_back(logic)
     return logic
+
+
+def read_back(logic: InventorySync) -> list[Effect]:
+    """The topics were read up to what was there; what came of it."""
+    topics = (INTENT_INVENTORY, TRADE_RESULT, LIQUIDITY_ACTION)
+    caught_up = (CaughtUp(topic=topic.name, topic_id=f"{topic.name}-1") for topic in topics)
+    return [effect for event in caught_up for effect in logic.on_event(event, T0)]
 
 
 def reading(now: datetime = T0, **changes: Any) -> VerifierReading:
@@ -139,8 +148,8 @@ def test_reconciliation_is_per_asset() -> None:
     ]
     assert states == [
         {BTC: Reconciliation.FIRST, EURE: Reconciliation.FIRST},
-        {BTC: Reconciliation.UNCHANGED, EURE: Reconciliation.CHANGED},
-        {BTC: Reconciliation.UNCHANGED, EURE: Reconciliation.UNCHANGED},
+        {BTC: Reconciliation.UNCHANGED, EURE: Reconciliation.UNEXPLAINED_FALL},
+        {BTC: Reconciliation.UNCHANGED, EURE: Reconciliation.UNEXPLAINED_FALL},
     ]
 
 

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from unrip.domain.inventory import IntentInventory, PendingMovements, Reconciliation
+from unrip.domain.desk import CommandPosition
+from unrip.domain.inventory import BalanceChange, ChangeKind, IntentInventory, PendingMovements, Reconciliation
 from unrip.domain.pairs import Pair
 from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal, DepositState
-from unrip.domain.values import Amount, age_ms
+from unrip.domain.values import Amount, Delta, age_ms
 from unrip.domain.verifier import VerifierReading
-from unrip.messages.topics import INTENT_INVENTORY
+from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT, Topic
 from unrip.service.contract import (
     BusChanged,
+    CaughtUp,
     Control,
     ControlRefused,
     Count,
@@ -30,8 +32,10 @@ from unrip.service.contract import (
     Publish,
     Published,
     PublishFailed,
+    RecordReceived,
     SetTimer,
     Started,
+    Subscribe,
     TimerFired,
     Vitals,
 )
@@ -43,17 +47,21 @@ from unrip.services.inventory_sync.effects import (
     VerifierRead,
     VerifierUnread,
 )
+from unrip.services.inventory_sync.reconciling import UNEXPLAINED, Reconciler
 from unrip.services.newest import Newest
 
 VENUE = "near_intents"
 #: The bridge has seen these but not credited them. A status we do not know may mean the same; it is never spendable.
 _ON_THEIR_WAY = frozenset({DepositState.PENDING, DepositState.UNKNOWN})
+#: Results before the books' position that are read again: they tell which offers are open.
+RESULTS_READ_AGAIN = 500
+_TO_READ = frozenset({INTENT_INVENTORY.name, TRADE_RESULT.name, LIQUIDITY_ACTION.name})
 
 
 class InventorySync(Logic):
     """Pure logic of inventory-sync."""
 
-    controls = ("sync",)
+    controls = ("sync", "accept-balance")
 
     def __init__(
         self, *, pair: Pair, account: str, interval_ms: int, bridge_interval_s: int, inventory_age_max_ms: int
@@ -69,7 +77,11 @@ class InventorySync(Logic):
         self._started_at: datetime | None = None
         self._sequence = 0
         self._reading: VerifierReading | None = None
-        self._reconciliation: dict[str, Reconciliation] = {}
+        self._reconciler = Reconciler()
+        self._last: IntentInventory | None = None
+        #: Topics whose evidence was read up to what was there at the start; until then nothing can be reconciled.
+        self._read_back: set[str] = set()
+        self._unexplained_said: dict[str, Reconciliation] = {}
         self._pending: PendingMovements | None = None
         self._attempted_at: datetime | None = None
         self._failures: dict[str, str] = {}
@@ -92,9 +104,14 @@ class InventorySync(Logic):
                 return self._outlet.on_event(event)
             case Control():
                 return self._on_control(event, now)
+            case RecordReceived():
+                self._on_record(event)
+            case CaughtUp():
+                return self._on_caught_up(event)
             case Started():
                 self._start_id, self._started_at = event.start_id, now
                 return [
+                    Subscribe(topic=INTENT_INVENTORY, tail=1, until_end=True),
                     *self._on_timer(TimerFired(name="verifier"), now),
                     *self._on_timer(TimerFired(name="bridge"), now),
                 ]
@@ -123,10 +140,12 @@ class InventorySync(Logic):
             # A node behind the others: time must not run backward in the books.
             return self._unread(f"the node is behind: block {reading.height} after {held.height}", now)
         self._failures.pop("verifier", None)
-        self._reconciliation = self._reconcile(held, reading)
         self._reading = reading
         counted = Count(name="verifier_reads", labels={"outcome": "read"})
-        return [counted, *self._tell_age(now), *self._publish(reading)]
+        if self._read_back != _TO_READ:
+            return [counted, *self._tell_age(now)]
+        self._reconciler.reconcile(reading)
+        return [counted, *self._tell_age(now), *self._tell_unexplained(), *self._publish(reading)]
 
     def _unread(self, reason: str, now: datetime) -> list[Effect]:
         self._failures["verifier"] = reason
@@ -155,11 +174,86 @@ class InventorySync(Logic):
                 if self._paused:
                     raise ControlRefused("paused: resume first")
                 return [*self._ask(ReadVerifier(), now), *self._ask(ReadBridge(), now)]
+            case "accept-balance":
+                return self._accept(control, now)
             case "drain":  # the frame drains
                 pass
             case _:
                 raise ControlRefused(f"inventory-sync has no action {control.action!r}")
         return []
+
+    # --- evidence --------------------------------------------------------------------------------------------------
+
+    def _on_record(self, record: RecordReceived) -> None:
+        payload = record.message.payload
+        if payload.account != self._account:
+            return
+        if isinstance(payload, IntentInventory):
+            self._last = payload
+        elif record.topic == TRADE_RESULT.name:
+            self._reconciler.take_result(record)
+        else:
+            self._reconciler.take_action(record)
+
+    def _on_caught_up(self, event: CaughtUp) -> list[Effect]:
+        """First the books of an earlier life, then the evidence since."""
+        first = event.topic not in self._read_back
+        self._read_back.add(event.topic)
+        if event.topic != INTENT_INVENTORY.name or not first:
+            return []
+        books = self._last.books if self._last is not None else None
+        if self._last is not None and books is not None:
+            self._reconciler.resume(books, self._last.credited)
+        return [
+            _reading_on(TRADE_RESULT, books.results_read if books else None, again=RESULTS_READ_AGAIN),
+            _reading_on(LIQUIDITY_ACTION, books.actions_read if books else None, again=0),
+        ]
+
+    def _tell_unexplained(self) -> list[Effect]:
+        """Say once per asset that something is unexplained, and once that it no longer is."""
+        effects: list[Effect] = []
+        for asset in self._pair.assets():
+            state = self._reconciler.states.get(asset.asset_id)
+            before = self._unexplained_said.get(asset.asset_id)
+            now_unexplained = state if state in UNEXPLAINED else None
+            if state is None or now_unexplained == before:
+                continue
+            body = {"asset": asset.symbol, "unexplained": str(self._reconciler.unexplained(asset.asset_id))}
+            if now_unexplained is None:
+                del self._unexplained_said[asset.asset_id]
+                effects.append(self._line("balance_explained", body))
+            else:
+                self._unexplained_said[asset.asset_id] = now_unexplained
+                level = "error" if now_unexplained is Reconciliation.UNEXPLAINED_FALL else "warning"
+                effects.append(Count(name="balances_unexplained", labels={"asset": asset.symbol, "how": state}))
+                effects.append(self._line("balance_unexplained", {**body, "how": state}, level))
+        return effects
+
+    def _line(self, event: str, body: dict[str, Any], level: str = "info") -> Log:
+        return Log(event=event, level=level, component="books", venue=VENUE, pair=self._pair.name, body=body)
+
+    def _accept(self, control: Control, now: datetime) -> list[Effect]:
+        """Only what the operator has seen: the amount is spelt out."""
+        symbol, amount = control.arguments["asset"], control.arguments["unexplained"]
+        asset = next((asset.asset_id for asset in self._pair.assets() if asset.symbol == symbol), None)
+        if asset is None:
+            raise ControlRefused(f"{symbol} is no asset of {self._pair.name}")
+        unexplained = self._reconciler.unexplained(asset)
+        if self._reconciler.states.get(asset) not in UNEXPLAINED:
+            raise ControlRefused(f"nothing of {symbol} is unexplained")
+        if amount != str(unexplained):
+            raise ControlRefused(f"{unexplained} of {symbol} is unexplained by now, not {amount}: look again first")
+        self._reconciler.accept(
+            BalanceChange(
+                kind=ChangeKind.ACCEPTED,
+                asset_id=asset,
+                change=Delta(unexplained or 0),
+                evidence=control.actor,
+                seen_by=now,
+            )
+        )
+        reading = self._reading
+        return [*self._tell_unexplained(), *(self._publish(reading) if reading is not None else [])]
 
     # --- asking and publishing -------------------------------------------------------------------------------------
 
@@ -172,14 +266,6 @@ class InventorySync(Logic):
             self._attempted_at = now
         return [question]
 
-    def _reconcile(self, held: VerifierReading | None, reading: VerifierReading) -> dict[str, Reconciliation]:
-        if held is None:
-            return dict.fromkeys(reading.credited, Reconciliation.FIRST)
-        return {
-            asset: Reconciliation.UNCHANGED if held.credited.get(asset) == amount else Reconciliation.CHANGED
-            for asset, amount in reading.credited.items()
-        }
-
     def _publish(self, reading: VerifierReading) -> list[Publish]:
         if self._paused:
             return []
@@ -191,13 +277,16 @@ class InventorySync(Logic):
             block_time=reading.block_time,
             credited=reading.credited,
             pending=self._pending,
-            reconciliation=self._reconciliation,
+            reconciliation=dict(self._reconciler.states),
             salt=reading.salt,
             fee_pips=reading.fee_pips,
             key_registered=reading.key_registered,
             account_locked=reading.account_locked,
             contract_paused=reading.contract_paused,
+            changes=tuple(self._reconciler.counted),
+            books=self._reconciler.books(),
         )
+        self._reconciler.counted.clear()
         return self._outlet.publish(
             Publish(
                 topic=INTENT_INVENTORY,
@@ -245,7 +334,8 @@ class InventorySync(Logic):
             "block_time": reading.block_time if reading else None,
             "last_attempted_at": self._attempted_at,
             "last_successful_at": reading.observed_at if reading else None,
-            "reconciliation": self._reconciliation,
+            "reconciliation": self._reconciler.states,
+            "unexplained": self._unexplained(),
             "salt": reading.salt if reading else None,
             "fee_pips": reading.fee_pips if reading else None,
             "key_registered": reading.key_registered if reading else None,
@@ -262,6 +352,8 @@ class InventorySync(Logic):
             reasons.append("inventory_missing")
         elif self._is_stale(now):
             reasons.append("inventory_stale")
+        if self._read_back != _TO_READ:
+            reasons.append("reading_back")
         if self._paused:
             reasons.append("paused")
         return reasons
@@ -272,13 +364,25 @@ class InventorySync(Logic):
         return Vitals(paused=self._paused)
 
     def control_state(self, now: datetime) -> dict[str, str]:
-        """Pause."""
+        """Pause, and what is unexplained of each asset."""
         del now
-        return {"paused": str(self._paused).lower()}
+        unexplained = {f"unexplained {symbol}": amount for symbol, amount in self._unexplained().items()}
+        return {"paused": str(self._paused).lower(), **unexplained}
+
+    def _unexplained(self) -> dict[str, str]:
+        amounts = {asset.symbol: self._reconciler.unexplained(asset.asset_id) for asset in self._pair.assets()}
+        return {symbol: str(amount) for symbol, amount in amounts.items() if amount is not None}
 
     def idle(self) -> bool:
         """Every snapshot is acknowledged or given up."""
         return self._outlet.idle
+
+
+def _reading_on(topic: Topic, read: CommandPosition | None, *, again: int) -> Subscribe:
+    """Go on after what the books contain; without books, from the beginning of what the topic keeps."""
+    if read is None:
+        return Subscribe(topic=topic)
+    return Subscribe(topic=topic, topic_id=read.topic_id, offset=max(0, read.next_offset - again))
 
 
 def _sums(movements: Iterable[BridgeDeposit | BridgeWithdrawal]) -> dict[str, Amount]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from unrip.net.http import HttpClient
-from unrip.service.http import Action
+from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
 from unrip.services.inventory_sync.effects import ReadBridge, ReadVerifier
 from unrip.services.inventory_sync.handlers import Readings
 from unrip.services.inventory_sync.logic import InventorySync
 from unrip.services.venue import account_of, bridge_of, chains_of, public_key_of, rpc_client_of, verifier_of
+
+
+class AcceptBalanceBody(ReasonBody):
+    """What an operator accepts, spelt out as it was seen."""
+
+    asset: str = Field(description="Its symbol, such as BTC.")
+    unexplained: str = Field(description="The unexplained change in smallest units, such as -100, as /state shows it.")
 
 
 def wire(context: Context) -> Wiring:
@@ -34,5 +43,8 @@ def wire(context: Context) -> Wiring:
         handlers={ReadVerifier: readings.read_verifier, ReadBridge: readings.read_bridge},
         sources=(readings.watch,),
         closers=(readings.aclose, rpc_http.aclose, bridge_http.aclose),
-        actions=(Action(name="sync", summary="Read verifier and bridge now."),),
+        actions=(
+            Action(name="sync", summary="Read verifier and bridge now."),
+            Action(name="accept-balance", body=AcceptBalanceBody, summary="Take an unexplained balance as explained."),
+        ),
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
+from unrip.domain.attempt import TradeResult
+from unrip.domain.market import MarketPrice
 from unrip.domain.policy import Policy
 from unrip.domain.values import Value
 
@@ -10,5 +14,25 @@ class RememberPolicy(Value):
     """Effect: keep the policy as an append-only row by its hash, so that its decisions can be recomputed."""
 
     policy: Policy
+    #: Hash of the configured policy that it was changed from.
+    base: str
     actor: str
     reason: str
+
+
+class Recall(Value):
+    """Effect: read back what must survive a restart; `Recalled` follows."""
+
+    base: str
+    #: The beginning of the day.
+    since: datetime
+    markout: timedelta
+
+
+class Recalled(Value):
+    """What an earlier life left."""
+
+    #: The policy in force, None when it is the configured one.
+    policy: Policy | None
+    #: The day's settled results, each with the price of its markout, if that is on record.
+    fills: tuple[tuple[TradeResult, MarketPrice | None], ...]

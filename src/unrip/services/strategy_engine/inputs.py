@@ -18,12 +18,15 @@ from unrip.domain.status import ServiceStatus
 from unrip.messages.topics import INTENT_INVENTORY, MARKET_PRICE, SERVICE_STATUS, Topic
 from unrip.service.contract import RecordReceived
 from unrip.services.strategy_engine.book import CommandBook
+from unrip.services.strategy_engine.day import DayResult
 from unrip.services.strategy_engine.nonces import SharedNonces
+from unrip.services.strategy_engine.pace import Pace
 
 #: The topics whose newest record is the strategy's knowledge, and how far back to read at start. Beats of all
 #: services share one topic: thirty seconds of nine services.
 INPUT_TOPICS: dict[Topic, int] = {MARKET_PRICE: 1, INTENT_INVENTORY: 1, SERVICE_STATUS: 300}
-#: Results are read back after the commands that they end: a few of each that may still be alive.
+#: Results are read back after the commands that they end: a few of each that may still be alive, and the fills that the
+#: history may not have yet.
 RESULTS_READ_BACK = 2_000
 
 
@@ -31,8 +34,8 @@ RESULTS_READ_BACK = 2_000
 class Inputs:
     """The newest of everything. Records of another account or pair are not ours and are left out."""
 
-    pair: str
     account: str
+    day: DayResult
     price: Observed[MarketPrice] | None = None
     inventory: Observed[IntentInventory] | None = None
     executor: ExecutorView | None = None
@@ -40,18 +43,22 @@ class Inputs:
     ledger: LedgerView | None = None
     book: CommandBook = field(default_factory=CommandBook)
     nonces: SharedNonces = field(default_factory=SharedNonces)
+    pace: Pace = field(default_factory=Pace)
 
     def take(self, record: RecordReceived) -> None:
         """Keep a record of an input topic."""
         message = record.message
         payload = message.payload
-        if isinstance(payload, MarketPrice) and payload.pair == self.pair:
+        if isinstance(payload, MarketPrice) and payload.pair == self.day.pair.name:
+            self.day.priced(payload, message.observed_at)
             self.price = Observed(event_id=message.event_id, observed_at=message.observed_at, value=payload)
         elif isinstance(payload, IntentInventory) and payload.account == self.account:
             self.inventory = Observed(event_id=message.event_id, observed_at=message.observed_at, value=payload)
         elif isinstance(payload, TradeResult) and payload.account == self.account:
             self._take_ledger(payload.ledger)
             self.nonces.ended(payload)
+            if payload.pair == self.day.pair.name:
+                self.day.filled(payload)
         elif isinstance(payload, ServiceStatus) and payload.active:
             self._take_beat(payload, message.observed_at)
 
@@ -78,15 +85,17 @@ class Inputs:
             self.ledger = ledger
             self.book.use(ledger.position)
 
-    def commanded(self, command: TradeCommand) -> None:
+    def commanded(self, command: TradeCommand, decided_at: datetime) -> None:
         """A command was decided; what it would spend is promised from now on."""
         self.book.add(command)
         self.nonces.add(command)
+        self.pace.add(command.command_id, decided_at)
 
-    def command_placed(self, command: TradeCommand, topic_id: str, offset: int) -> None:
+    def command_placed(self, command: TradeCommand, topic_id: str, offset: int, at: datetime) -> None:
         """An own command stands in the topic, now or since an earlier life."""
         self.book.placed(command, topic_id, offset)
         self.nonces.add(command)
+        self.pace.add(command.command_id, at)
 
     def desk(
         self, switches: Switches, now: datetime, *, store_up: bool, generation: int, demand: SwapDemand | None = None
@@ -103,4 +112,6 @@ class Inputs:
             ledger=self.ledger,
             uncounted=self.book.uncounted(),
             sharing=Sharing() if demand is None else self.nonces.sharing(demand, now),
+            offers_last_minute=self.pace.last_minute(now),
+            day_result_eur=self.day.result_eur(now),
         )

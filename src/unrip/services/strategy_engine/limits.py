@@ -24,6 +24,11 @@ class LimitsBody(ReasonBody):
 
     notional_cap_eur: Decimal | None = Field(default=None, gt=0)
     notional_floor_eur: Decimal | None = Field(default=None, ge=0)
+    exposure_cap_eur: Decimal | None = Field(default=None, gt=0)
+    day_result_min_eur: Decimal | None = Field(default=None, description="-10 stops at a loss of more than 10 EUR.")
+    drawdown_max_eur: Decimal | None = Field(default=None, gt=0)
+    offers_per_minute_max: int | None = Field(default=None, gt=0)
+    unknown_max: int | None = Field(default=None, ge=0)
     edge_base: str | None = Field(default=None, description="With its unit: '2.5 %' or '250 bps'.")
     edge_per_sqrt_minute: str | None = Field(default=None, description="With its unit: '0.2 %' or '20 bps'.")
 
@@ -34,6 +39,10 @@ LIMIT_ACTIONS = (
 )
 
 _RATES = ("edge_threshold", "edge_base", "edge_per_sqrt_minute")
+#: Limits that make the desk trade less when they are lowered, and those that do when they are raised.
+_CAPS = ("notional_cap_eur", "exposure_cap_eur", "drawdown_max_eur", "offers_per_minute_max", "unknown_max")
+_FLOORS = ("notional_floor_eur", "day_result_min_eur", *_RATES)
+LIMITS = (*_CAPS, *_FLOORS)
 
 
 def changed_policy(policy: Policy, control: Control) -> Policy:
@@ -45,7 +54,8 @@ def changed_policy(policy: Policy, control: Control) -> Policy:
     """
     try:
         changes = {
-            name: parse_rate(value) if name in _RATES else Decimal(value) for name, value in control.arguments.items()
+            name: parse_rate(value) if name in _RATES else type(getattr(policy, name))(value)
+            for name, value in control.arguments.items()
         }
     except (ValueError, ArithmeticError) as error:
         raise ControlRefused(str(error)) from None
@@ -72,22 +82,13 @@ def tightens(policy: Policy, control: Control) -> bool:
         changed = changed_policy(policy, control)
     except ControlRefused:
         return False
-    return (
-        changed.notional_cap_eur <= policy.notional_cap_eur
-        and changed.notional_floor_eur >= policy.notional_floor_eur
-        and changed.edge_threshold >= policy.edge_threshold
-        and changed.edge_base >= policy.edge_base
-        and changed.edge_per_sqrt_minute >= policy.edge_per_sqrt_minute
+    return all(getattr(changed, name) <= getattr(policy, name) for name in _CAPS) and all(
+        getattr(changed, name) >= getattr(policy, name) for name in _FLOORS
     )
 
 
 def policy_state(policy: Policy) -> dict[str, str]:
     """The changeable limits as a control record shows them."""
-    return {
-        "edge_threshold": format_rate(policy.edge_threshold),
-        "edge_base": format_rate(policy.edge_base),
-        "edge_per_sqrt_minute": format_rate(policy.edge_per_sqrt_minute),
-        "notional_cap_eur": str(policy.notional_cap_eur),
-        "notional_floor_eur": str(policy.notional_floor_eur),
-        "policy_hash": policy.hash,
-    }
+    limits = {name: getattr(policy, name) for name in LIMITS}
+    shown = {name: format_rate(limit) if name in _RATES else str(limit) for name, limit in limits.items()}
+    return {**shown, "policy_hash": policy.hash}

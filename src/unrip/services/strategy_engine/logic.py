@@ -19,7 +19,7 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import Desk
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
-from unrip.messages.topics import EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
+from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
 from unrip.service.contract import (
     CaughtUp,
     Control,
@@ -44,7 +44,9 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.service.switchboard import Switchboard
-from unrip.services.strategy_engine.effects import RememberPolicy
+from unrip.services.strategy_engine.day import DayResult, midnight_before
+from unrip.services.strategy_engine.effects import Recall, Recalled, RememberPolicy
+from unrip.services.strategy_engine.equity import Equity
 from unrip.services.strategy_engine.inputs import INPUT_TOPICS, RESULTS_READ_BACK, Inputs
 from unrip.services.strategy_engine.limits import changed_policy, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
@@ -54,6 +56,10 @@ from unrip.services.strategy_engine.trade_ready import trade_ready
 DECIDED_MAX = 5_000
 _RETRY = timedelta(milliseconds=500)
 _DECISION, _COMMAND = "decision", "command"
+#: What must be known of earlier lives before the first demand is decided.
+_RECALLED = "recalled"
+_OWN_RECORDS = frozenset({TRADE_DECISION.name, EXECUTE_TRADE.name})
+_TO_READ_BACK = _OWN_RECORDS | {TRADE_RESULT.name, _RECALLED}
 
 
 class StrategyEngine(Logic):
@@ -67,7 +73,10 @@ class StrategyEngine(Logic):
         self._policy = policy
         self._encode_nonce = encode_nonce
         self._switchboard = switchboard
-        self._inputs = Inputs(pair=pair.name, account=account)
+        self._configured_policy = policy
+        self._markout = timedelta(milliseconds=policy.markout_ms)
+        self._inputs = Inputs(account=account, day=DayResult(pair=pair, markout=self._markout))
+        self._equity = Equity(pair=pair)
         self._report = DecisionReport()
         self._active = False
         self._holds_role = False
@@ -100,7 +109,9 @@ class StrategyEngine(Logic):
             case TimerFired():
                 return self._on_timer(event, now)
             case Started() | RoleChanged():
-                return self._on_role(event)
+                return self._on_role(event, now)
+            case Recalled():
+                return self._on_recalled(event, now)
             case DatabaseChanged():
                 self._database_up = event.up
             case Draining():  # what waits is read again at the next start
@@ -109,7 +120,7 @@ class StrategyEngine(Logic):
                 return self._switchboard.on_event(event, now, lambda ways: self._green(ways, now))
         return []
 
-    def _on_role(self, event: Started | RoleChanged) -> list[Effect]:
+    def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Losing the database keeps the engine recording refusals; only the first take-over starts the reading."""
         first = event.active and not self._active
         self._holds_role = event.active
@@ -118,12 +129,24 @@ class StrategyEngine(Logic):
         self._active = True
         self._generation = event.generation or 0
         return [
-            RememberPolicy(policy=self._policy, actor="start", reason="configuration"),
+            Recall(base=self._configured_policy.hash, since=midnight_before(now), markout=self._markout),
             Subscribe(topic=TRADE_DECISION, tail=DECIDED_MAX, until_end=True),
             Subscribe(topic=EXECUTE_TRADE, tail=DECIDED_MAX, until_end=True),
             *(Subscribe(topic=topic, tail=tail) for topic, tail in INPUT_TOPICS.items()),
             *self._switchboard.begin(),
         ]
+
+    def _on_recalled(self, event: Recalled, now: datetime) -> list[Effect]:
+        """The limits that an operator set hold on, as long as those of the configuration are the same."""
+        self._policy = event.policy or self._configured_policy
+        for result, mark in event.fills:
+            self._inputs.day.filled(result, mark)
+        self._inputs.day.complete = True
+        reason = "configuration" if event.policy is None else "as before the start"
+        return [self._remember_policy("start", reason), *self._when_read_back(_RECALLED, now)]
+
+    def _remember_policy(self, actor: str, reason: str) -> RememberPolicy:
+        return RememberPolicy(policy=self._policy, base=self._configured_policy.hash, actor=actor, reason=reason)
 
     def _on_record(self, record: RecordReceived, now: datetime) -> list[Effect]:
         payload = record.message.payload
@@ -133,12 +156,22 @@ class StrategyEngine(Logic):
         if isinstance(payload, Decision):
             self._remember(payload.quote_id)
             self._last_decision, self._last_decision_record = payload, record
+            if payload.command is not None:
+                self._inputs.pace.add(payload.command.command_id, payload.decided_at)
         elif isinstance(payload, TradeCommand):
             self._last_command_id = payload.command_id
-            self._inputs.command_placed(payload, record.topic_id, record.offset)
+            self._inputs.command_placed(payload, record.topic_id, record.offset, record.message.observed_at)
         else:
             self._inputs.take(record)
+            if record.topic == INTENT_INVENTORY.name:
+                return self._on_inventory()
         return []
+
+    def _on_inventory(self) -> list[Effect]:
+        price, inventory = self._inputs.price, self._inputs.inventory
+        if price is None or inventory is None or inventory.value.books is None:
+            return []
+        return self._equity.seen(inventory.value.books, price.value, drawdown_max_eur=self._policy.drawdown_max_eur)
 
     def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
         """Once decisions and commands are read back, make up for a missing command and go on with the demands.
@@ -147,16 +180,21 @@ class StrategyEngine(Logic):
         """
         if event.topic == EXECUTE_TRADE.name:
             self._command_topic_id = event.topic_id
-        if event.topic not in {TRADE_DECISION.name, EXECUTE_TRADE.name} - self._read_back:
+        return self._when_read_back(event.topic, now)
+
+    def _when_read_back(self, what: str, now: datetime) -> list[Effect]:
+        if what not in _TO_READ_BACK - self._read_back:
             return []
-        self._read_back.add(event.topic)
-        if len(self._read_back) < 2:
-            return []
+        self._read_back.add(what)
+        effects: list[Effect] = []
+        if what in _OWN_RECORDS and self._read_back >= _OWN_RECORDS:  # results come after the commands that they end
+            effects.append(Subscribe(topic=TRADE_RESULT, tail=RESULTS_READ_BACK))
+        if self._read_back != _TO_READ_BACK:
+            return effects
         last = self._last_decision
         after = (last.demand_topic_id, last.demand_offset + 1) if last else (None, None)
         demands = Subscribe(topic=SWAP_DEMAND, topic_id=after[0], offset=after[1])
-        results = Subscribe(topic=TRADE_RESULT, tail=RESULTS_READ_BACK)
-        return [results, *self._make_up_for_missing_command(now), demands]
+        return [*effects, *self._make_up_for_missing_command(now), demands]
 
     def _make_up_for_missing_command(self, now: datetime) -> list[Effect]:
         decision, record = self._last_decision, self._last_decision_record
@@ -164,7 +202,7 @@ class StrategyEngine(Logic):
             return []
         if decision.command.command_id == self._last_command_id:
             return []
-        self._inputs.commanded(decision.command)
+        self._inputs.commanded(decision.command, decision.decided_at)
         return self._command(record.message.event_id, decision.command, record.message.correlation_id, {}, now)
 
     # --- deciding --------------------------------------------------------------------------------------------------
@@ -190,7 +228,7 @@ class StrategyEngine(Logic):
             encode_nonce=self._encode_nonce,
         )
         if decision.command is not None:
-            self._inputs.commanded(decision.command)
+            self._inputs.commanded(decision.command, decision.decided_at)
         self._in_flight = Publish(
             topic=TRADE_DECISION,
             event_id=decision.decision_id,
@@ -235,7 +273,7 @@ class StrategyEngine(Logic):
             return [SetTimer(name="publish_again", at=now + _RETRY)]
         self._in_flight = None
         if event.token == _COMMAND:
-            self._inputs.command_placed(waiting.payload, self._command_topic_id, event.offset)
+            self._inputs.command_placed(waiting.payload, self._command_topic_id, event.offset, waiting.observed_at)
         elif waiting.payload.command is not None:
             decision: Decision = waiting.payload
             stages = {**waiting.stages, "decision_acknowledged": now}
@@ -278,8 +316,10 @@ class StrategyEngine(Logic):
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
         if control.action in {"threshold", "limits"}:
+            if _RECALLED not in self._read_back:
+                raise ControlRefused("the limits in force are not read yet, and nothing is decided before: try again")
             self._policy = changed_policy(self._policy, control)
-            return [RememberPolicy(policy=self._policy, actor=control.actor, reason=control.reason)]
+            return [self._remember_policy(control.actor, control.reason)]
         return self._switchboard.follow(control, now) or []
 
     def _green(self, directions: tuple[Direction, ...], now: datetime) -> bool:
@@ -296,7 +336,7 @@ class StrategyEngine(Logic):
         reasons = ["draining"] if self._draining else []
         if not self._active:
             reasons.append("standby")
-        if len(self._read_back) < 2:
+        if self._read_back != _TO_READ_BACK:
             reasons.append("reading_back")
         return reasons
 
@@ -327,5 +367,7 @@ class StrategyEngine(Logic):
             "desk": self._desk(now),
             "commands_uncounted": len(self._inputs.book),
             "demands_waiting": len(self._demands),
+            **self._inputs.day.state(),
+            **self._equity.state(),
             **self._report.state(),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -87,17 +88,18 @@ def _smallest_demand(
 
 
 def _largest_quotable(case: Case, pair: Pair, direction: Direction) -> str | None:
-    """The most we could spend in one offer now: what is spendable, within the notional cap, in whole tokens."""
-    if case.price is None or case.fair_rate is None or case.spendable is None:
+    """The most we could spend in one offer now: what is spendable, within the caps, in whole tokens."""
+    spent = pair.spent(direction)
+    promised = case.desk.promised(spent.asset_id)
+    if case.price is None or case.fair_rate is None or case.fair_rate <= 0:
         return None
-    if case.fair_rate <= 0 or case.spendable <= 0:
+    if case.spendable is None or promised is None:
         return None
-    cap = spent_units(
-        pair,
-        direction,
-        eur=case.policy.notional_cap_eur,
-        eur_per_quote=case.price.value.eure_eur_assumption,
-        fair_rate=case.fair_rate,
-    )
-    units = min(Fraction(case.spendable), cap)
-    return str(decimal_of(units / 10 ** pair.spent(direction).decimals, digits=8))
+
+    def worth(eur: Decimal) -> Fraction:
+        return spent_units(pair, direction, eur=eur, eur_per_quote=eur_per_quote, fair_rate=fair_rate)
+
+    eur_per_quote, fair_rate = case.price.value.eure_eur_assumption, case.fair_rate
+    room = worth(case.policy.exposure_cap_eur) - promised
+    units = min(Fraction(case.spendable), worth(case.policy.notional_cap_eur), room)
+    return str(decimal_of(units / 10**spent.decimals, digits=8)) if units > 0 else None

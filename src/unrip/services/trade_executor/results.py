@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult, VenueReply
-from unrip.domain.command import TradeCommand
+from unrip.domain.command import Exchange, TradeCommand
 
 
 def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str], *, account: str) -> TradeResult:
@@ -55,4 +55,10 @@ def result_of_offer(
         evidence=evidence,
         next_check_at=next_check_at,
         ledger=None,
+        exchange=Exchange(
+            asset_in=offer.asset_in,
+            amount_in=offer.amount_in,
+            asset_out=offer.asset_out,
+            amount_out=offer.amount_out,
+        ),
     )

@@ -20,6 +20,17 @@ CREATE TABLE desk.policy (
     first_seen_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- Which policy came into force when. `base` is the hash of the configured one: with other limits in the settings file,
+-- changes of an operator no longer hold.
+CREATE TABLE desk.policy_in_force (
+    seq bigserial PRIMARY KEY,
+    base text NOT NULL,
+    hash text NOT NULL REFERENCES desk.policy,
+    actor text NOT NULL,
+    reason text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now()
+);
+
 CREATE FUNCTION desk.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
@@ -28,6 +39,10 @@ END $$;
 CREATE TRIGGER policy_is_append_only BEFORE UPDATE OR DELETE ON desk.policy
     FOR EACH ROW EXECUTE FUNCTION desk.refuse_change();
 CREATE TRIGGER policy_is_not_truncated BEFORE TRUNCATE ON desk.policy
+    FOR EACH STATEMENT EXECUTE FUNCTION desk.refuse_change();
+CREATE TRIGGER policy_in_force_is_append_only BEFORE UPDATE OR DELETE ON desk.policy_in_force
+    FOR EACH ROW EXECUTE FUNCTION desk.refuse_change();
+CREATE TRIGGER policy_in_force_is_not_truncated BEFORE TRUNCATE ON desk.policy_in_force
     FOR EACH STATEMENT EXECUTE FUNCTION desk.refuse_change();
 
 -- Arm leases that survive a restart, under the hash of the token in the file beside the process.

@@ -52,6 +52,8 @@ CREATE TABLE ledger.attempt (
     CHECK ((ended_at IS NOT NULL) = (state IN ('rejected', 'settled', 'lapsed', 'spent', 'revoked', 'dropped')))
 );
 CREATE INDEX open_attempt ON ledger.attempt (nonce) WHERE ended_at IS NULL;
+-- The relay has neither accepted nor refused these: whether they count is unknown.
+CREATE INDEX attempt_without_answer ON ledger.attempt (account) WHERE state IN ('claimed', 'sent', 'unanswered');
 -- The newest generation counts claims only: a rejected command may be anybody's.
 CREATE INDEX claimed_generation ON ledger.attempt (account, generation) WHERE nonce IS NOT NULL;
 
@@ -102,6 +104,10 @@ CREATE FUNCTION ledger.view(p_account text) RETURNS jsonb LANGUAGE sql STABLE AS
         'height', coalesce(min(height), 0),
         'credited', coalesce(jsonb_object_agg(asset, credited::text), '{}'),
         'held', coalesce(jsonb_object_agg(asset, held::text), '{}'),
+        'without_answer', (
+            SELECT count(*) FROM ledger.attempt
+             WHERE account = p_account AND state IN ('claimed', 'sent', 'unanswered')
+        ),
         'position', (
             SELECT jsonb_build_object('topic_id', topic_id, 'next_offset', next_offset)
               FROM ledger.position WHERE account = p_account

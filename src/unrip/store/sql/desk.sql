@@ -7,7 +7,34 @@ RETURNING generation;
 SELECT generation, taken_by FROM desk.generation WHERE role = $1;
 
 -- remember_policy --
-INSERT INTO desk.policy (hash, body, actor, reason) VALUES ($1, $2::jsonb, $3, $4) ON CONFLICT (hash) DO NOTHING;
+-- A start with what was in force before adds nothing.
+WITH kept AS (
+    INSERT INTO desk.policy (hash, body, actor, reason) VALUES ($1, $2::jsonb, $3, $4) ON CONFLICT (hash) DO NOTHING
+)
+INSERT INTO desk.policy_in_force (base, hash, actor, reason)
+SELECT $5, $1, $3, $4
+ WHERE NOT EXISTS (
+       SELECT FROM (SELECT base, hash FROM desk.policy_in_force ORDER BY seq DESC LIMIT 1) AS newest
+        WHERE newest.base = $5 AND newest.hash = $1
+ );
+
+-- policy_in_force --
+SELECT policy.body
+  FROM (SELECT base, hash FROM desk.policy_in_force ORDER BY seq DESC LIMIT 1) AS newest
+  JOIN desk.policy USING (hash)
+ WHERE newest.base = $1;
+
+-- fills --
+SELECT result.event AS result, price.event AS price
+  FROM history.trade_result AS result
+  LEFT JOIN LATERAL (
+       SELECT event FROM history.market_price AS p
+        WHERE p.pair = result.pair AND p.fair_rate IS NOT NULL
+          AND p.observed_at >= (result.event #>> '{payload,evidence,block_time}')::timestamptz + $4::interval
+        ORDER BY p.observed_at, p."offset" LIMIT 1
+ ) AS price ON true
+ WHERE result.state = 'settled' AND result.account = $1 AND result.pair = $2 AND result.published_at >= $3
+ ORDER BY result.published_at;
 
 -- keep_lease --
 INSERT INTO desk.arm_lease (token_hash, service, body, granted_at) VALUES ($1, $2, $3::jsonb, $4)

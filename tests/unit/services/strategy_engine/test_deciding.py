@@ -209,11 +209,11 @@ def test_a_start_reads_back_and_goes_on_after_the_last_decisions_demand() -> Non
     subscribed = {each.topic.name: each for each in only(Subscribe, desk.effects)}
     assert {name for name, each in subscribed.items() if each.until_end} == {TRADE_DECISION.name, EXECUTE_TRADE.name}
     assert SWAP_DEMAND.name not in subscribed
-    assert [each.policy for each in only(RememberPolicy, desk.effects)] == [Policy()]
     assert desk.logic.not_ready(NOW) == ["reading_back"]
     desk.feed(record)
     desk.feed(command_record(decision.command))
     desk.caught_up()
+    assert [each.policy for each in only(RememberPolicy, desk.effects)] == [Policy()]
     (demands,) = [each for each in only(Subscribe, desk.effects) if each.topic == SWAP_DEMAND]
     assert (demands.topic_id, demands.offset) == (decision.demand_topic_id, 8)
     assert desk.commands == []
@@ -469,6 +469,10 @@ def test_no_change_goes_beyond_the_configurations_bounds(
         ("limits", {"notional_floor_eur": Decimal("0.5")}, False),
         ("limits", {"notional_cap_eur": Decimal(10), "edge_base": "1 %"}, False),
         ("limits", {"edge_per_sqrt_minute": "1 %"}, True),
+        ("limits", {"exposure_cap_eur": Decimal(100), "offers_per_minute_max": 60, "unknown_max": 0}, True),
+        ("limits", {"exposure_cap_eur": Decimal(251)}, False),
+        ("limits", {"offers_per_minute_max": 61}, False),
+        ("limits", {"unknown_max": 11}, False),
         ("arm", {"directions": ["base_in"], "lease_minutes": 1}, False),
     ],
 )
@@ -476,6 +480,37 @@ def test_a_change_that_only_makes_the_desk_do_less_is_a_brake(
     action: str, arguments: dict[str, Any], brake: bool
 ) -> None:
     assert engine().logic.tightens(a_control(action, **arguments)) is brake
+
+
+def test_offers_of_the_last_minute_are_counted_by_their_decisions() -> None:
+    desk = Engine(Policy(offers_per_minute_max=2)).ready()
+    reasons = []
+    for number, second in enumerate((0, 10, 59, 60, 69, 70)):
+        desk.now = NOW + timedelta(seconds=second)
+        desk.inputs()
+        desk.demand(f"quote-{number}", offset=number, received_at=desk.now, answer_by=desk.now + timedelta(seconds=1))
+        reasons.append(desk.decisions[-1].payload.reason)
+        desk.acknowledge(desk.decisions[-1])
+        if desk.decisions[-1].payload.accepted:
+            desk.acknowledge(desk.commands[-1])
+    assert reasons == [None, None, Refusal.RATE_LIMITED, None, Refusal.RATE_LIMITED, None]
+
+
+@pytest.mark.parametrize("read_back", ["decision", "command", "both"])
+def test_offers_of_an_earlier_life_count_after_a_restart(read_back: str) -> None:
+    record, decision = decision_record()
+    records = {"decision": [record], "command": [command_record(decision.command)]}
+    records["both"] = [*records["command"], *records["decision"]]
+    desk = restarted(*records[read_back])
+    assert desk.logic.state(NOW)["desk"].offers_last_minute == 1
+    assert desk.logic.state(NOW + timedelta(seconds=60))["desk"].offers_last_minute == 0
+
+
+def test_the_largest_quotable_amount_stays_within_the_exposure_that_is_left() -> None:
+    desk = engine()
+    for held, largest in ((239, "11.00000000"), (250, None)):
+        desk.inputs(view=a_view(held={EURE.asset_id: Amount(held * 10**18)}))
+        assert desk.logic.state(NOW)["trade_ready"]["base_in"]["largest_quotable"] == largest
 
 
 # --- trade-ready ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""What the strategy keeps in PostgreSQL, and reads from it once at start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import asyncpg
+
+from unrip.domain.attempt import TradeResult
+from unrip.domain.market import MarketPrice
+from unrip.domain.policy import Policy
+from unrip.messages.codec import decode_event
+from unrip.messages.envelope import decode, encode
+from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
+from unrip.store.connection import give_back, pool
+from unrip.store.errors import StoreUnavailable, named_errors
+from unrip.store.sql import statements
+
+_AGAIN_S = 1.0
+T = TypeVar("T")
+
+
+class DeskStore:
+    """Policies by hash, which of them is in force, and the day's fills. What is not possible yet is tried again."""
+
+    def __init__(self, url: str) -> None:
+        self._pool = pool(url, application="desk", size=1)
+        #: Policies are kept in the order in which they came into force.
+        self._in_order = asyncio.Lock()
+
+    async def remember(self, policy: Policy, *, base: str, actor: str, reason: str) -> None:
+        """Keep a policy, and that it is in force; `base` is the hash of the configured one it was changed from."""
+        arguments = (policy.hash, encode(policy).decode(), actor, reason, base)
+        async with self._in_order:
+            await _until_possible("keeping a policy", lambda: self._fetch("remember_policy", *arguments))
+
+    async def in_force(self, base: str) -> Policy | None:
+        """The policy that came into force last, if it was changed from this configured one."""
+        rows = await _until_possible("reading the policy in force", lambda: self._fetch("policy_in_force", base))
+        return decode(rows[0]["body"], Policy) if rows else None
+
+    async def fills(
+        self, account: str, pair: str, *, since: datetime, markout: timedelta
+    ) -> list[tuple[TradeResult, MarketPrice | None]]:
+        """Settled results published since an instant, each with the first price at or after its markout, if any."""
+        rows = await _until_possible("reading fills", lambda: self._fetch("fills", account, pair, since, markout))
+        return [
+            (
+                decode_event(TRADE_RESULT.name, row["result"].encode()).payload,
+                None if row["price"] is None else decode_event(MARKET_PRICE.name, row["price"].encode()).payload,
+            )
+            for row in rows
+        ]
+
+    async def _fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        await self._pool
+        rows: list[asyncpg.Record] = await self._pool.fetch(statements("desk")[statement], *arguments)
+        return rows
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        give_back(self._pool)
+
+
+async def _until_possible(what: str, ask: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        try:
+            with named_errors(what):
+                return await ask()
+        except StoreUnavailable:
+            await asyncio.sleep(_AGAIN_S)

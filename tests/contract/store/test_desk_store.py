@@ -1,0 +1,132 @@
+"""What the strategy keeps and recalls: policies by hash, the one in force, the day's fills with their markouts."""
+
+import asyncio
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from support.buses import eventually
+from support.histories import batches_of
+from support.proxy import proxied
+from support.samples import ACCOUNT, NOW, PAIR, PRICE, SETTLED, decision, event, result
+from support.servers import Servers
+from unrip.domain.attempt import AttemptState, TradeResult
+from unrip.domain.policy import Policy
+from unrip.messages.envelope import Envelope, decode
+from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
+from unrip.store.desk import DeskStore
+from unrip.store.history import PostgresHistory
+from unrip.store.migrate import apply
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def url(servers: Servers) -> str:
+    url = servers.create_database("desk_store")
+    asyncio.run(apply(url))
+    return url
+
+
+async def rows(url: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        kept: list[asyncpg.Record] = await connection.fetch(
+            "SELECT hash, body, actor, reason FROM desk.policy ORDER BY first_seen_at"
+        )
+        return kept
+    finally:
+        await connection.close()
+
+
+async def test_a_policy_is_kept_whole_and_its_first_row_stays(url: str) -> None:
+    keeper = DeskStore(url)
+    wide = msgspec.structs.replace(Policy(), history_lag_max=9)
+    await keeper.remember(Policy(), base="b", actor="configuration", reason="start")
+    await keeper.remember(wide, base="b", actor="operator", reason="a busy day")
+    await keeper.remember(Policy(), base="b", actor="somebody else", reason="again")
+    await keeper.close()
+    kept = await rows(url)
+    assert [(row["actor"], row["reason"]) for row in kept] == [("configuration", "start"), ("operator", "a busy day")]
+    assert [decode(row["body"], Policy) for row in kept] == [Policy(), wide]
+    assert [row["hash"] for row in kept] == [Policy().hash, wide.hash]
+
+
+async def test_a_policy_waits_for_a_database_that_is_away(url: str) -> None:
+    async with proxied(url) as (proxy, through):
+        proxy.hang_up()
+        keeper = DeskStore(through)
+        waiting = asyncio.create_task(keeper.remember(Policy(), base="b", actor="configuration", reason="start"))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        proxy.answer_again()
+        await eventually(waiting.done)
+        await keeper.close()
+    assert len(await rows(url)) == 1
+
+
+async def test_the_policy_in_force_is_the_last_one_and_only_for_the_configuration_it_was_changed_from(url: str) -> None:
+    keeper = DeskStore(url)
+    assert await keeper.in_force("configured") is None
+    wide, narrow = (msgspec.structs.replace(Policy(), history_lag_max=lag) for lag in (9, 1))
+    changes = [(Policy(), "start"), (wide, "operator"), (narrow, "operator"), (wide, "operator"), (wide, "start")]
+    await asyncio.gather(
+        *(keeper.remember(policy, base="configured", actor=actor, reason="why") for policy, actor in changes)
+    )
+    assert await keeper.in_force("configured") == wide
+    assert await keeper.in_force("other limits in the file") is None
+    await keeper.remember(Policy(), base="other limits in the file", actor="start", reason="configuration")
+    assert await keeper.in_force("configured") is None, "what was in force before other limits is over"
+    await keeper.close()
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        rows = await connection.fetch("SELECT hash, actor FROM desk.policy_in_force ORDER BY seq")
+        assert [(row["hash"], row["actor"]) for row in rows] == [
+            (policy.hash, actor) for policy, actor in [*changes[:4], (Policy(), "start")]
+        ], "a start that changes nothing adds nothing"
+        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+            await connection.execute("DELETE FROM desk.policy_in_force")
+    finally:
+        await connection.close()
+
+
+async def test_fills_come_with_the_first_price_at_or_after_their_markout(url: str) -> None:
+    settled = result(decision("quote-1"), AttemptState.SETTLED, evidence=SETTLED)
+    assert settled.evidence is not None
+    markout = timedelta(minutes=10)
+    due = settled.evidence.block_time + markout
+
+    def a_result(name: str, payload: TradeResult, **stamps: datetime) -> Envelope[Any]:
+        return msgspec.structs.replace(event(TRADE_RESULT.name, name, payload, chain=name), **stamps)
+
+    def a_price(name: str, at: datetime, rate: str | None) -> Envelope[Any]:
+        price = msgspec.structs.replace(PRICE, fair_rate=None if rate is None else Decimal(rate))
+        return msgspec.structs.replace(event(MARKET_PRICE.name, name, price, chain=name), observed_at=at)
+
+    yesterday = msgspec.structs.replace(settled, command_id="yesterday")
+    elsewhere = msgspec.structs.replace(settled, command_id="elsewhere", account="somebody.near")
+    accepted = msgspec.structs.replace(settled, command_id="accepted", state=AttemptState.ACCEPTED)
+    late = msgspec.structs.replace(
+        settled,
+        command_id="late",
+        evidence=msgspec.structs.replace(SETTLED, block_time=SETTLED.block_time + timedelta(hours=1)),
+    )
+    events = [
+        a_result("r1", yesterday, published_at=NOW - timedelta(days=1)),
+        *(a_result(each.command_id, each) for each in (elsewhere, accepted, settled, late)),
+        a_price("p1", due - timedelta(microseconds=1), "1"),
+        a_price("p2", due, None),
+        a_price("p4", due + timedelta(seconds=2), "4"),
+        a_price("p3", due, "3"),
+    ]
+    sink = PostgresHistory(url, writer="test")
+    await sink.write(batches_of(events))
+    await sink.close()
+    keeper = DeskStore(url)
+    fills = await keeper.fills(ACCOUNT, PAIR.name, since=NOW - timedelta(hours=1), markout=markout)
+    await keeper.close()
+    assert [(fill, mark.fair_rate if mark else None) for fill, mark in fills] == [(settled, Decimal(3)), (late, None)]
