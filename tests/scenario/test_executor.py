@@ -126,16 +126,17 @@ def test_same_offer(armed: Desk) -> None:
 def test_repeats_share_one_hold_and_the_nonce_ends_them_all(armed: Desk) -> None:
     """The same amount six times, the last one accepted, no notice, equal offers: nobody can tell which one it was."""
     before = int(armed.state("trade-executor")["ledger"]["held"][EURE])
-    with armed.fault("kraken", "freeze"), armed.fault("relay", "drop_status"):
-        repeat = {**BTC_IN, "min_deadline_ms": 3_000, "min_wait_ms": 300, "max_wait_ms": 1_000}
-        quotes = [armed.world.demand(**repeat, accept="never") for _ in range(5)]
-        quotes.append(armed.world.demand(**repeat))
-        commands = [armed.decision(quote_id)["command"] for quote_id in quotes]
-    assert len({command["nonce"] for command in commands}) == 1
-    assert [command["nonce_opener"] for command in commands] == [None, *[commands[0]["command_id"]] * 5]
-    held = [int(armed.result(quote_id, "accepted")["ledger"]["held"][EURE]) - before for quote_id in quotes]
-    assert max(held) == max(int(command["amount_out"]) for command in commands)
-    ends = [armed.result(quote_id, "spent", timeout_s=30) for quote_id in quotes]
+    repeat = {**BTC_IN, "min_deadline_ms": 3_000, "min_wait_ms": 300, "max_wait_ms": 1_000}
+    with armed.fault("relay", "drop_status"):
+        with armed.fault("kraken", "freeze"):
+            quotes = [armed.world.demand(**repeat, accept="never") for _ in range(5)]
+            quotes.append(armed.world.demand(**repeat))
+            commands = [armed.decision(quote_id)["command"] for quote_id in quotes]
+        assert len({command["nonce"] for command in commands}) == 1
+        assert [command["nonce_opener"] for command in commands] == [None, *[commands[0]["command_id"]] * 5]
+        held = [int(armed.result(quote_id, "accepted")["ledger"]["held"][EURE]) - before for quote_id in quotes]
+        assert max(held) == max(int(command["amount_out"]) for command in commands)
+        ends = [armed.result(quote_id, "spent", timeout_s=30) for quote_id in quotes]
     assert all(end["evidence"]["nonce_used"] and end["evidence"]["tx_hash"] is None for end in ends)
     assert int(ends[-1]["ledger"]["held"][EURE]) <= before
     assert armed.world.get(f"/demands/{quotes[-1]}")["status"] == "settled"
