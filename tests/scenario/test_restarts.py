@@ -61,6 +61,8 @@ def test_a_surviving_lease_arms_again_and_a_brake_ends_it(desk: Desk) -> None:
 
 
 def test_a_restarted_strategy_decides_no_quote_twice(armed: Desk) -> None:
+    conflicts = "SELECT count(*) AS n FROM history.conflicting_record"
+    before = armed.sql(conflicts)
     quote_id = armed.world.demand(**BTC_IN)
     armed.result(quote_id, "settled")
     armed.kill("strategy-engine")
@@ -68,7 +70,7 @@ def test_a_restarted_strategy_decides_no_quote_twice(armed: Desk) -> None:
     armed.decision(later)
     counted = armed.sql("SELECT count(*) AS n FROM history.trade_decision WHERE quote_id = %s", quote_id)
     assert counted == [{"n": 1}]
-    assert armed.sql("SELECT count(*) AS n FROM history.conflicting_record") == [{"n": 0}]
+    assert armed.sql(conflicts) == before, "what it decides again it decides alike"
 
 
 def test_a_strategy_killed_between_decision_and_command_makes_up_for_it(desk: Desk) -> None:
