@@ -58,6 +58,12 @@ def test_missing_settings_file(tmp_path: Path) -> None:
     one_line(told, 2, "none.toml", "No such file")
 
 
+@pytest.mark.parametrize("arguments", [["notional_cap_eur", "-r", "why"], ["notional_cap_eur=1"]])
+def test_a_change_of_limits_that_is_half_written(tmp_path: Path, arguments: list[str]) -> None:
+    told = run_unrip("limits", *arguments, cwd=tmp_path)
+    assert (told.returncode, told.stderr) == (2, "unrip: write unrip limits NAME=VALUE -r REASON\n")
+
+
 def test_unknown_service() -> None:
     one_line(run_unrip("run", "strategy"), 2, "no service 'strategy'", "strategy-engine")
 
