@@ -140,8 +140,8 @@ class Revocations:
             deadlines.setdefault(offer.nonce, []).append(offer.offer_deadline)
         effects: list[Effect] = []
         for nonce, of_offers in deadlines.items():
-            revocation = self.by_nonce[nonce]
-            if not revocation.tracing:
+            revocation = self.by_nonce.get(nonce)
+            if revocation is not None and revocation.traced is None and not revocation.tracing:
                 revocation.tracing = True
                 effects.append(
                     TraceRevocation(nonce=nonce, deadlines=tuple(dict.fromkeys(of_offers)), payload=revocation.payload)
