@@ -8,8 +8,8 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from support.pure_desk import PureDesk
 from support.virtual_world import DESK
+from support.whole_desk import WholeDesk
 from unrip.domain.attempt import TradeResult
 from unrip.domain.policy import Policy
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
@@ -33,6 +33,12 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"service": "verifier", "kind": "gift", "account_id": DESK.account_id, "token_id": EURE, "amount": 10**18},
     {"service": "verifier", "kind": "gift", "account_id": DESK.account_id, "token_id": BTC, "amount": 1},
 )
+#: Limits that are other tests' business.
+WIDE: dict[str, Any] = {
+    "exposure_cap_eur": Decimal(1_000_000),
+    "offers_per_minute_max": 1_000_000,
+    "day_result_min_eur": Decimal(-1_000_000),
+}
 #: About 20 EUR.
 SATS, WEI = 28_000, 20 * 10**18
 
@@ -46,8 +52,8 @@ class RandomMarket:
         account = AccountSettings(account_id=DESK.account_id, public_keys=[DESK.public_key], balances=balances)
         # A share of nine times the asset is no limit: then nothing but the holds keeps offers apart.
         share, margin_ms = Decimal(rng.choice(["0", "0.5", "9", "9"])), rng.choice([1_000, 10_000])
-        policy = Policy(held_share=share, deadline_margin_ms=margin_ms)
-        self.desk = PureDesk(policy=policy, accounts=[account], seed=seed, market=MarketSettings(tick_ms=1_000))
+        policy = Policy(held_share=share, deadline_margin_ms=margin_ms, **WIDE)
+        self.desk = WholeDesk(policy=policy, accounts=[account], seed=seed, market=MarketSettings(tick_ms=1_000))
 
     def run(self) -> Counter[str]:
         """What came of it, counted."""

@@ -197,14 +197,18 @@ class Case:
 
     @cached_property
     def exposure_eur(self) -> Fraction | None:
-        """Fair value in EUR of what all open offers, own commands and this offer would spend of the same asset."""
+        """Fair value in EUR of what all open offers, own commands and this offer could spend of the same asset.
+
+        Offers that share a nonce count once, as in the ledger: only one of them can settle.
+        """
         promised = self.desk.promised(self.demand.asset_out)
         if self.proposal is None or self.fair_rate is None or self.price is None or promised is None:
             return None
+        growth = self.nonce.growth if self.nonce is not None else self.proposal.amount_out
         return value_eur(
             self.pair,
             self.pair.spent(self.demand.direction),
-            promised + self.proposal.amount_out,
+            promised + growth,
             fair_rate=self.fair_rate,
             eur_per_quote=self.price.value.eure_eur_assumption,
         )

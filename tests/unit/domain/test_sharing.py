@@ -31,14 +31,15 @@ from unrip.domain.policy import Policy
 from unrip.domain.sharing import SharedNonce, Sharing, group_alike, group_deadline, group_of_all
 from unrip.domain.values import Amount
 
-POLICY = Policy()
+#: What may be open together is another test's business.
+POLICY = Policy(exposure_cap_eur=Decimal(1_000_000))
 
 
 def decided(
     *, held: int = 0, alike: SharedNonce | None = None, pool: SharedNonce | None = None, partner: str | None = "p"
 ) -> Decision:
     desk = a_desk(ledger=a_view(held={EURE.asset_id: Amount(held)}), sharing=Sharing(alike=alike, pool=pool))
-    return a_decision(a_case(demand=a_demand(partner_id=partner), desk=desk))
+    return a_decision(a_case(demand=a_demand(partner_id=partner), desk=desk, policy=POLICY))
 
 
 def commanded(decision: Decision) -> TradeCommand:
@@ -187,7 +188,7 @@ def test_no_offer_outside_the_pool_leaves_less_than_room_for_two_pools(
     asset = EURE if direction is Direction.BASE_IN else BTC
     credited = a_view().credited[asset.asset_id]
     desk = a_desk(ledger=a_view(held={asset.asset_id: Amount(credited * held_permille // 1_000)}))
-    policy = Policy(held_share=Decimal(pool_permille) / 1_000)
+    policy = Policy(held_share=Decimal(pool_permille) / 1_000, exposure_cap_eur=Decimal(1_000_000))
     amount_in = Amount(amount if direction is Direction.BASE_IN else amount * 6 * 10**14)
     case = a_case(demand=a_demand(direction, amount_in=amount_in), desk=desk, policy=policy)
     command = a_decision(case).command

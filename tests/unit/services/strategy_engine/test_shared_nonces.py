@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from unrip.domain.attempt import AttemptState, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition
 from unrip.domain.pairs import Direction
+from unrip.domain.policy import Policy
 from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_DECISION, TRADE_RESULT
 from unrip.service.contract import Subscribe
@@ -44,7 +46,7 @@ class Desk(Engine):
 
 @pytest.fixture
 def desk() -> Desk:
-    ready = Desk().ready()
+    ready = Desk(Policy(exposure_cap_eur=Decimal(1_000_000))).ready()
     assert isinstance(ready, Desk)
     return ready
 
@@ -139,7 +141,7 @@ def test_a_pool_is_shared_by_everybody_and_only_for_its_asset(desk: Desk) -> Non
 
 def test_after_a_restart_the_nonces_are_known_from_commands_and_results(desk: Desk) -> None:
     live, ended = desk.ask(), desk.ask("q")
-    again = Desk()
+    again = Desk(Policy(exposure_cap_eur=Decimal(1_000_000)))
     again.start()
     for offset, command in enumerate((live, ended)):
         again.feed(a_record(EXECUTE_TRADE, command, event_id=command.command_id, offset=offset))
