@@ -1,7 +1,11 @@
-"""docs/requirements.md lists every R number, with tests and commands that exist."""
+"""docs/requirements.md lists every R number; its tests, and those of docs/failures.md, exist."""
 
 import re
 from pathlib import Path
+
+import pytest
+
+from unrip.service.crashpoints import CRASH_POINTS
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The owner's numbered list; a number never disappears.
@@ -25,11 +29,16 @@ def test_every_row_names_what_shows_it_or_says_not_yet() -> None:
         assert TEST.search(shown) or "`make" in shown or "not yet" in shown, f"R{number} shows nothing: {shown}"
 
 
-def test_every_test_that_is_named_exists() -> None:
-    for number, shown in rows().items():
-        for file, function in TEST.findall(shown):
-            path = ROOT / file
-            assert path.exists(), f"R{number} names {file}, which does not exist"
-            assert not function or re.search(rf"def {function}\b", path.read_text()), (
-                f"R{number}: no {function} in {file}"
-            )
+@pytest.mark.parametrize("page", ["requirements.md", "failures.md"])
+def test_every_test_that_is_named_exists(page: str) -> None:
+    for file, function in TEST.findall((ROOT / "docs" / page).read_text()):
+        path = ROOT / file
+        assert path.exists(), f"{page} names {file}, which does not exist"
+        assert not function or re.search(rf"def {function}\b", path.read_text()), f"{page}: no {function} in {file}"
+
+
+@pytest.mark.parametrize("point", sorted(CRASH_POINTS))
+def test_a_scenario_kills_at_every_crash_point_and_the_page_of_failures_says_so(point: str) -> None:
+    scenarios = "".join(path.read_text() for path in (ROOT / "tests" / "scenario").glob("test_*.py"))
+    assert f'"{point}"' in scenarios
+    assert f"crash point `{point}`" in (ROOT / "docs" / "failures.md").read_text()
