@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from unrip.domain.policy import Policy
 from unrip.messages.envelope import encode
@@ -11,6 +12,18 @@ from unrip.store.errors import StoreUnavailable, named_errors
 from unrip.store.sql import statements
 
 _AGAIN_S = 1.0
+
+
+class PolicyStore(Protocol):
+    """What the strategy asks of the store."""
+
+    async def remember(self, policy: Policy, *, actor: str, reason: str) -> None:
+        """Keep a policy; the first row of a hash stays. Returns once it is kept."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        ...
 
 
 class PolicyKeeper:

@@ -9,14 +9,13 @@ from unrip.services.strategy_engine.effects import RememberPolicy
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.venue import account_of
-from unrip.store.policies import PolicyKeeper
 from unrip.venues.near_intents.nonces import encode_nonce
 
 
 def wire(context: Context) -> Wiring:
     """Demands in, decisions and commands out. No key, no venue."""
     settings = context.settings
-    policies = PolicyKeeper(settings.postgres_url())
+    policies = context.outside.policies()
     tasks = Tasks()
 
     def remember(effect: RememberPolicy) -> None:

@@ -30,7 +30,6 @@ from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.signing import SigningDesk
 from unrip.services.venue import account_of, public_key_of, rpc_client_of, verifier_of
-from unrip.store.postgres_ledger import PostgresLedger
 from unrip.venues.near_intents.access import bearer_headers, relay_url
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
@@ -44,7 +43,7 @@ def wire(context: Context) -> Wiring:
     assets = [asset.asset_id for asset in context.pair.assets()]
     http = rpc_client_of(context)
     verifier = verifier_of(context, http, public_key=signer.public_key)
-    ledger = PostgresLedger(settings.postgres_url(), statement_timeout_ms=settings.postgres.statement_timeout_ms)
+    ledger = context.outside.ledger()
     outbox = OutboxPublisher(ledger, context.produce)
     books = Bookkeeper(ledger, account=account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
     chain = ChainReader(verifier, account=account, emit=context.emit)
