@@ -83,10 +83,13 @@ class Conversation:
 
     @staticmethod
     def record(notice: StatusNotice, frame: FrameReceived, offer: Offer) -> Publish:
-        """A settlement notice for one of our hashes, as received; its fate is awaited where the relay waits for it."""
+        """A settlement notice for one of our hashes, as received; its fate is awaited where the relay waits for it.
+
+        A notice that is told again, for example after a restart, is another observation, with another frame and time.
+        """
         return Publish(
             topic=RAW_QUOTE_STATUS,
-            event_id=notice_id(notice),
+            event_id=derived_id("quote_status", notice_id(notice), frame.received_at.isoformat()),
             payload=RawQuoteStatus(
                 quote_hash=notice.quote_hash,
                 intent_hash=notice.intent_hash,
@@ -104,8 +107,8 @@ class Conversation:
 
 
 def notice_id(notice: StatusNotice) -> str:
-    """The id of the record of a notice, the same however often it is told."""
-    return derived_id("quote_status", notice.quote_hash, notice.tx_hash or "")
+    """What a notice says, the same however often it is told."""
+    return derived_id("notice", notice.quote_hash, notice.tx_hash or "")
 
 
 def _unreadable(frame: FrameReceived, reason: str) -> list[Effect]:

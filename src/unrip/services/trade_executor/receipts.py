@@ -33,7 +33,7 @@ class Receipts:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        #: By the id of the record, which is the same for every delivery.
+        #: By what the notice says, which is the same for every delivery.
         self._kept: dict[str, _Kept] = {}
 
     def again(self, notice: StatusNotice) -> list[Effect] | None:

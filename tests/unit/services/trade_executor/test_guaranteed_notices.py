@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from support.cases import NOW
 from support.executor import VIEW, Executor, a_reading
 from support.whole_desk import WholeDesk
 from unrip.messages.topics import RAW_QUOTE_STATUS, TRADE_RESULT
-from unrip.net.events import SendFrame, SocketClosed
+from unrip.net.events import FrameReceived, SendFrame, SocketClosed
 from unrip.service.contract import Count, Effect, Log, Publish, Published, PublishFailed, Started
-from unrip.services.trade_executor.conversation import RELAY
+from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import LedgerLoaded, VerifierRead
-from unrip.venues.near_intents.relay import FRAME_CHARACTERS_MAX
+from unrip.venues.near_intents.relay import FRAME_CHARACTERS_MAX, StatusNotice
 from unrip_world.config import RelaySettings
 
 
@@ -67,6 +69,24 @@ def test_a_notice_of_ours_is_acknowledged_after_its_record_and_the_end_of_its_of
         desk.read(used=[nonce])
         assert acknowledged(desk.effects) == []
         assert acknowledged(the_broker_has_it(desk)) == [["s", 4]]
+
+
+def test_a_notice_that_is_told_again_after_a_restart_is_a_record_of_its_own() -> None:
+    """The second one has another frame and time, and the history alarms about two payloads under one id."""
+    offer = executor().send().offer
+    notice = StatusNotice(quote_hash=offer.quote_hash, intent_hash="i", tx_hash="t", event_type=None, seq=4)
+    first, second = (
+        Conversation.record(notice, frame, offer)
+        for frame in (a_frame("first life", NOW), a_frame("second life", NOW + timedelta(seconds=30)))
+    )
+    assert first.payload != second.payload
+    assert first.event_id != second.event_id
+    assert Conversation.record(notice, a_frame("first life", NOW), offer) == first
+    assert first.token == second.token, "one receipt settles every delivery"
+
+
+def a_frame(text: str, at: datetime) -> FrameReceived:
+    return FrameReceived(connection=RELAY, text=text, size_bytes=len(text), received_at=at)
 
 
 def test_a_reading_that_is_not_committed_acknowledges_nothing() -> None:
