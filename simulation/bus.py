@@ -68,9 +68,7 @@ class Consumer:
         self._on_records = on_records
         self._apart = apart
         self._pipes: dict[str, Pipe] = {}
-        self._twin = MemoryConsumer(
-            broker, on_records=self._take, on_topic_lost=on_topic_lost, batch_max=batch_max
-        )
+        self._twin = MemoryConsumer(broker, on_records=self._take, on_topic_lost=on_topic_lost, batch_max=batch_max)
 
     async def start(self) -> None:
         """Begin; call once."""

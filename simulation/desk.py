@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import tempfile
 import traceback
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -143,6 +143,13 @@ class Desk:
         self.loop.run_forever()
         if self.violation is not None:
             raise Violation(self.violation)
+
+    def calm(self) -> None:
+        """Nobody asks any more, and nothing of the world stays wrong."""
+        self.say("calm")
+        self.world.takers_paused = True
+        for fault in self.world.faults.active():
+            self.network.carry_out(self.world.clear_fault(fault.service, fault.kind))
 
     def demand(self, **fields: Any) -> str:
         """A taker asks; the quote's id."""
@@ -308,8 +315,6 @@ class Desk:
             if who == ACCOUNT and is_used and (read := decode_versioned(nonce)) and read.deadline_ns < head.timestamp_ns
         ]
         if expired:
-            import base64  # noqa: PLC0415
-
             nonces = [base64.b64encode(nonce).decode() for nonce in expired]
             self.world.submit("cleanup_nonces", account_id=ACCOUNT, nonces=nonces)
 
@@ -347,6 +352,8 @@ class Desk:
 
     def _on_exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         fault = context.get("exception")
+        if isinstance(fault, Killed):
+            return  # out of a timer of the process
         lines = "".join(traceback.format_exception(fault)[-8:]) if fault is not None else ""
         self.fail(f"{context.get('message')}\n{lines}")
 

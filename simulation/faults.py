@@ -1,4 +1,4 @@
-"""What goes wrong, as data: a plan is a list of faults with their times, made from a seed and shrinkable by leaving out.
+"""What goes wrong, as data: a plan is a list of faults with their times, made from a seed, shrunk by leaving out.
 
 A window is a fault that lasts: while it is open, a boundary asks whether it strikes. The others happen once.
 """
@@ -162,7 +162,11 @@ def _of_the_world(chance: Random, *, at_s: float, account: str) -> Fault:
 
 def _bodies(chance: Random, account: str) -> list[dict[str, Any]]:
     lasting: list[dict[str, Any]] = [
-        *({"service": name, "kind": kind} for name in ("relay", "rpc", "bridge", "kraken", "coingecko") for kind in ("down", "mute")),
+        *(
+            {"service": name, "kind": kind}
+            for name in ("relay", "rpc", "bridge", "kraken", "coingecko")
+            for kind in ("down", "mute")
+        ),
         {"service": "relay", "kind": "slow_ms", "ms": chance.randint(50, 3_000)},
         {"service": "relay", "kind": "refuse_handshake", "status": 503},
         {"service": "relay", "kind": "refuse_answers"},
@@ -202,7 +206,12 @@ def _bodies(chance: Random, account: str) -> list[dict[str, Any]]:
         {"service": "verifier", "kind": "set_fee", "pips": chance.randint(0, 50)},
         {"kind": "erase_nonces"},
         {"kind": "erase_nonces"},
-        {"service": "verifier", "kind": "gift", "account_id": account, "token_id": chance.choice((BTC, EURE)), "amount": 1},
+        {
+            "service": "verifier",
+            "kind": "gift",
+            "account_id": account,
+            "token_id": chance.choice((BTC, EURE)),
+            "amount": 1,
+        },
     ]
     return [*({**body, "for_s": 0} for body in lasting), *once]
-

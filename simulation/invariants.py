@@ -1,4 +1,4 @@
-"""What must hold after every step, judged from the world's truth and from what is durable, never from a logic's word."""
+"""What must hold after every step, judged from the world and from what is durable, never from a logic's word."""
 
 from __future__ import annotations
 

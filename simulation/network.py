@@ -1,9 +1,8 @@
-"""The network between the services and the world: sockets that break, questions that get lost, and the world's clock."""
+"""The network between services and world: sockets that break, questions that get lost, and the world's clock."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from itertools import count
 from random import Random
@@ -232,7 +231,9 @@ class Network:
     def _answer(self, service: str, request: httpx.Request) -> object:
         world = self.world
         if service == "kraken":
-            return world.kraken.rest(request.url.path.rsplit("/", 1)[-1], request.url.params.get("pair"), self.loop.now_ns)
+            return world.kraken.rest(
+                request.url.path.rsplit("/", 1)[-1], request.url.params.get("pair"), self.loop.now_ns
+            )
         if service == "coingecko":
             ids = request.url.params["ids"].split(",")
             return world.coingecko.simple_price(ids=ids, currencies=["eur"], with_time=True)

@@ -67,10 +67,15 @@ class House(Protocol):
     loop: VirtualLoop
     faults: Faults
     network: Network
-    broker: MemoryBroker
     database: Database
     settings: Settings
+    #: Where the spools' files are, which outlive a process.
     spool: Path
+
+    @property
+    def broker(self) -> MemoryBroker:
+        """Where the topics are."""
+        ...
 
     def chance(self, name: str) -> Random:
         """A source of chance of this name."""
@@ -102,9 +107,7 @@ class Process:
     def _build(self, wire: Wire) -> None:
         house, chance = self._house, self._house.chance(self.start_id)
         timeout_ms = self._settings.kafka.delivery_timeout_ms
-        self._producer = Producer(
-            self._loop, house.broker, house.faults, chance=chance, delivery_timeout_ms=timeout_ms
-        )
+        self._producer = Producer(self._loop, house.broker, house.faults, chance=chance, delivery_timeout_ms=timeout_ms)
         self._wiring = wire(
             Context(
                 settings=self._settings,
@@ -187,7 +190,7 @@ class Process:
         for line in self._house.network.lines_of(self.start_id):
             line.leave()
         for task in list(self._tasks):
-            task.cancel()
+            self._loop.call_soon(task.cancel)  # after its first step: a coroutine that never began would be told of
         self._house.database.leave(self.start_id)
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
@@ -195,7 +198,7 @@ class Process:
         self._tasks[task] = None
         task.add_done_callback(self._forget)
         if not self.alive:
-            task.cancel()
+            self._loop.call_soon(task.cancel)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
@@ -218,7 +221,7 @@ class Process:
         async def guarded() -> None:
             try:
                 await source()
-            except Exception as fault:  # noqa: BLE001 - as the frame: whatever it is, the process ends
+            except Exception as fault:
                 self._on_fault(fault)
 
         self._loop.create_task(guarded())
@@ -268,7 +271,7 @@ class Process:
     async def connect(self, url: str, headers: dict[str, str]) -> Connection:
         """One WebSocket."""
         del headers
-        return cast(Connection, await self._house.network.connect(url, self.start_id))
+        return cast("Connection", await self._house.network.connect(url, self.start_id))
 
     def http(self, name: str, *, count: Counter, total_timeout_s: float) -> HttpClient:
         """A client of one HTTP service."""
@@ -296,12 +299,12 @@ class Process:
 
     def ledger(self) -> Ledger:
         """The executor's ledger."""
-        return cast(Ledger, Remote(self._house.database.ledger, self._house.database))
+        return cast("Ledger", Remote(self._house.database.ledger, self._house.database))
 
     def history(self, *, writer: str) -> HistorySink:
         """The record of every topic."""
         twin = MemoryHistory(self._house.database.history, writer=writer)
-        return cast(HistorySink, Remote(twin, self._house.database))
+        return cast("HistorySink", Remote(twin, self._house.database))
 
     def policies(self) -> PolicyStore:
         """The policies by hash."""
