@@ -129,7 +129,7 @@ class Desk:
         for process in self.processes.values():
             process.kill()
         for task in asyncio.all_tasks(self.loop):
-            task.cancel()
+            self.loop.call_soon(task.cancel)
         self.loop.call_later(1, self.loop.stop)
         self.loop.run_forever()
         self.loop.close()

@@ -33,6 +33,8 @@ WINDOWS = {
     "lost_question": 0.4,
     "lost_answer": 0.4,
 }
+#: Of the seeds, this part has a time in which the chain can tell nothing.
+_BLIND_SHARE = 0.4
 _CRASHES = ("crash", "crash_at", "crash_within")
 _STALLED = (SWAP_DEMAND, EXECUTE_TRADE, TRADE_RESULT, MARKET_PRICE, INTENT_INVENTORY, SERVICE_STATUS)
 
@@ -99,7 +101,18 @@ def plan(seed: int, *, account: str, until_s: float) -> list[Fault]:
         faults.append(_any(chance, at_s=now_s, account=account))
         if chance.random() < 0.35:
             faults.append(_any(chance, at_s=now_s + chance.uniform(0, 3), account=account))
+    if chance.random() < _BLIND_SHARE:
+        faults += _blind(chance, chance.uniform(20, until_s - 60))
     return sorted(faults, key=lambda fault: fault.at_s)
+
+
+def _blind(chance: Random, at_s: float) -> list[Fault]:
+    """Nobody tells of settlements, nobody can ask, and meanwhile the contract forgets the used nonces."""
+    for_s = round(chance.uniform(30, 90), 3)
+    deaf = {"service": "relay", "kind": "drop_status", "for_s": for_s}
+    mute = {"service": "rpc", "kind": "down", "for_s": for_s}
+    erased = [Fault(at_s=at_s + for_s - before_s, kind="erase_nonces") for before_s in (3.0, 0.5)]
+    return [Fault(at_s=at_s, kind="world", world=body) for body in (deaf, mute)] + erased
 
 
 def _any(chance: Random, *, at_s: float, account: str) -> Fault:
@@ -171,6 +184,7 @@ def _bodies(chance: Random, account: str) -> list[dict[str, Any]]:
         {"service": "relay", "kind": "refuse_handshake", "status": 503},
         {"service": "relay", "kind": "refuse_answers"},
         {"service": "relay", "kind": "refuse_answers", "message": "invalid salt"},
+        {"service": "relay", "kind": "lose_replies"},
         {"service": "relay", "kind": "lose_replies"},
         {"service": "relay", "kind": "duplicate_status"},
         {"service": "relay", "kind": "drop_status"},
