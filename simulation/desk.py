@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import tempfile
 import traceback
@@ -19,8 +18,9 @@ import base58
 from nacl.signing import SigningKey
 
 from simulation.clock import START_NS, VirtualLoop
-from simulation.faults import WINDOWS, Fault, Faults
+from simulation.faults import Fault, Faults
 from simulation.invariants import Invariants, Violation
+from simulation.mischief import Mischief
 from simulation.network import URLS, Network
 from simulation.process import Killed, Process, owned_task
 from simulation.stores import Database
@@ -28,16 +28,13 @@ from unrip.bus.memory import MemoryBroker
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import TOPICS, Topic
-from unrip.service.contract import Control, CrashPoint, Effect
+from unrip.service.contract import Control, Effect
 from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES, wire_of
 from unrip.store.memory_ledger import MemoryLedger
 from unrip_world.assets import BTC, EURE
 from unrip_world.config import AccountSettings, WorldSettings
 from unrip_world.demands import Demand
-from unrip_world.faults import read_fault
-from unrip_world.verifier.nonces import decode_versioned
-from unrip_world.verifier.state import NONCES
 from unrip_world.world import World
 
 #: Services that an operator arms.
@@ -78,6 +75,7 @@ class Desk:
         on_effect: Callable[[str, Effect], None] | None = None,
     ) -> None:
         self._seed = seed
+        self.account = ACCOUNT
         self._files = tempfile.TemporaryDirectory(prefix="simulation-")
         self.spool = Path(self._files.name) / "spool"
         self.loop = VirtualLoop()
@@ -108,12 +106,7 @@ class Desk:
         self.invariants = Invariants(self.world, self.database, account=ACCOUNT)
         self._lives: Counter[str] = Counter()
         self.processes: dict[str, Process] = {}
-        #: Service to the number of effects that it may still perform, where the plan says so.
-        self._effects_left: dict[str, int] = {}
-        self._crash_points: set[str] = set()
-        self._operating = True
-        for fault in faults:
-            self.loop.call_at(fault.at_s, self._begin, fault)
+        self._mischief = Mischief(self, faults)
         self.loop.call_soon(self._open)
 
     def __enter__(self) -> Self:
@@ -200,37 +193,21 @@ class Desk:
         self.processes[service] = process
         process.start()
 
-    def kill(self, service: str) -> None:
+    def kill(self, service: str, how: str) -> None:
         """End a service at once; it starts again a while later."""
         process = self.processes[service]
-        if process.alive:
+        if process.alive or process.dying:
             process.kill()
-            self._gone(service, "is killed")
-
-    def _gone(self, service: str, how: str) -> None:
-        self.say(f"{service} {how}")
-        self.counts["crashes"] += 1
-        self.loop.call_later(self.chance(f"{service}/{self._lives[service]}").uniform(0.2, 4), self._start, service)
+            self.say(f"{service} {how}")
+            self.counts["crashes"] += 1
+            pause_s = self.chance(f"{service}/{self._lives[service]}").uniform(0.2, 4)
+            self.loop.call_later(pause_s, self._start, service)
 
     def performing(self, process: Process, effect: Effect) -> None:
         """A service is about to do something; raises `Killed` where the plan says so."""
         if self._on_effect is not None:
             self._on_effect(process.service, effect)
-        here = isinstance(effect, CrashPoint) and effect.name in self._crash_points
-        left = self._effects_left.get(process.service)
-        if left is not None:
-            self._effects_left[process.service] = left - 1
-        if here or left == 0:
-            self._effects_left.pop(process.service, None)
-            if isinstance(effect, CrashPoint):
-                self._crash_points.discard(effect.name)
-            process.alive = False
-            self.loop.call_soon(self._buried, process, effect)
-            raise Killed
-
-    def _buried(self, process: Process, effect: Effect) -> None:
-        process.kill()
-        self._gone(process.service, f"is killed before {type(effect).__name__}")
+        self._mischief.crashes_before(process, effect)
 
     def ended(self, process: Process, fault: BaseException | None) -> None:
         """A service ended by itself: with a fault, or because another one took its role over."""
@@ -238,15 +215,15 @@ class Desk:
             return
         if fault is not None:
             lines = "".join(traceback.format_exception(fault)[-6:])
-            self.fail(f"{process.service} stopped with {fault!r}\n{lines}")
+            self.fail(f"recovery: {process.service} stopped with {fault!r}\n{lines}")
             return
-        self.kill(process.service)
+        self.kill(process.service, "found that another one had its role")
 
     async def _operate(self) -> None:
         """Arm whatever is ready and not armed, resume whatever is paused."""
         while True:
             await asyncio.sleep(1)
-            for service in ARMED if self._operating else ():
+            for service in ARMED:
                 process = self.processes[service]
                 vitals = process.logic.vitals(self.loop.now)
                 if not process.alive or (vitals.armed and not vitals.paused) or process.not_ready():
@@ -263,60 +240,6 @@ class Desk:
         except asyncio.CancelledError:
             return  # the service was killed meanwhile
         self.say(f"operator: {action} {service}: {'done' if outcome.applied else outcome.refusal}")
-
-    # --- faults ----------------------------------------------------------------------------------------------------
-
-    def _begin(self, fault: Fault) -> None:
-        self.say(f"fault: {fault}")
-        self.counts["faults"] += 1
-        match fault.kind:
-            case "crash":
-                self.kill(fault.target)
-            case "crash_at":
-                self._crash_points.add(fault.target)
-            case "crash_within":
-                self._effects_left[fault.target] = int(fault.amount)
-            case "broker_away":
-                self.broker.go_down()
-            case "database_away":
-                self.database.go_down()
-            case "cut" | "half_open":
-                for line in self.network.lines_of(self.processes[fault.target].start_id):
-                    line.cut() if fault.kind == "cut" else line.half_open()
-            case "halt" | "pause" | "disarm":
-                self.loop.create_task(self.act(fault.target, fault.kind))
-            case "world":
-                now_ns = self.loop.now_ns
-                self.network.carry_out(self.world.set_fault(read_fault(fault.world, now_ns=now_ns), now_ns))
-            case "erase_nonces":
-                self._erase_nonces()
-            case _:
-                self.faults.begin(fault)
-        if fault.for_s:
-            self.loop.call_later(fault.for_s, self._end, fault)
-
-    def _end(self, fault: Fault) -> None:
-        self.say(f"over:  {fault}")
-        match fault.kind:
-            case "broker_away":
-                self.broker.come_up()
-            case "database_away":
-                self.database.come_up()
-            case kind if kind in WINDOWS or kind == "stall_topic":
-                self.faults.end(fault)
-
-    def _erase_nonces(self) -> None:
-        """What anybody may ask of the contract: to forget the used nonces whose own deadline is over."""
-        head = self.world.chain.head
-        used = self.world.verifier.storage.at(head.height).items(NONCES)
-        expired = [
-            nonce
-            for (who, nonce), is_used in used
-            if who == ACCOUNT and is_used and (read := decode_versioned(nonce)) and read.deadline_ns < head.timestamp_ns
-        ]
-        if expired:
-            nonces = [base64.b64encode(nonce).decode() for nonce in expired]
-            self.world.submit("cleanup_nonces", account_id=ACCOUNT, nonces=nonces)
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
@@ -355,7 +278,7 @@ class Desk:
         if isinstance(fault, Killed):
             return  # out of a timer of the process
         lines = "".join(traceback.format_exception(fault)[-8:]) if fault is not None else ""
-        self.fail(f"{context.get('message')}\n{lines}")
+        self.fail(f"recovery: {context.get('message')}\n{lines}")
 
     # --- what came of it -------------------------------------------------------------------------------------------
 

@@ -60,15 +60,17 @@ class Invariants:
         """The world has an answer of ours, and may let it settle from now on."""
         self.submissions += 1
         if submission.quote_hash is None:
-            raise Violation(f"the world cannot read what was sent: {submission.raw[:200]}")
+            raise Violation(f"recorded: the world cannot read what was sent: {submission.raw[:200]}")
         state = self._state()
         offer = next((each for each in state.open_offers if each.quote_hash == submission.quote_hash), None)
         if offer is None:
-            raise Violation(f"sent without an open claim: {submission.quote_hash} of quote {submission.quote_id}")
+            raise Violation(
+                f"recorded: sent without an open claim: {submission.quote_hash} of quote {submission.quote_id}"
+            )
         if offer.signed_payload not in submission.raw:
-            raise Violation(f"sent other bytes than were recorded for command {offer.command_id}")
+            raise Violation(f"recorded: sent other bytes than were recorded for command {offer.command_id}")
         if offer.command_id in self._frames:
-            raise Violation(f"command {offer.command_id} was sent twice")
+            raise Violation(f"once: command {offer.command_id} was sent twice")
         self._frames[offer.command_id] = submission.raw
         self._sent.setdefault(offer.nonce, []).append(offer)
         self._live[offer.nonce] = self._sent[offer.nonce]
@@ -93,11 +95,11 @@ class Invariants:
         self._note_final(final)
         for nonce in self._given_up:
             if self._used(nonce, head.height):
-                raise Violation(f"nonce {nonce} settled after its hold was given up")
+                raise Violation(f"evidence: nonce {nonce} settled after its hold was given up")
         if head.outcomes:
             verdict = self._world.judge.verdict(self._account, height=head.height)
             if verdict["insufficient_balance"]:
-                raise Violation("a taker who accepted our offer failed for lack of our balance")
+                raise Violation("solvent: a taker who accepted our offer failed for lack of our balance")
         self._solvent()
 
     def _note_final(self, final: Block) -> None:
@@ -119,35 +121,39 @@ class Invariants:
         event = decode_event(topic, value)
         payload, encoded = event.payload, encode(event.payload)
         if self._payloads.setdefault(f"{topic}/{event.event_id}", encoded) != encoded:
-            raise Violation(f"{topic} has two records {event.event_id} that differ")
+            raise Violation(f"once: {topic} has two records {event.event_id} that differ")
         match payload:
             case Decision():
                 if self.decisions.setdefault(payload.quote_id, payload) != payload:
-                    raise Violation(f"quote {payload.quote_id} was decided twice")
+                    raise Violation(f"once: quote {payload.quote_id} was decided twice")
             case TradeCommand():
                 decision = self.decisions.get(payload.quote_id)
                 if decision is None or decision.command != payload:
-                    raise Violation(f"command {payload.command_id} is not the one of an accepted decision")
+                    raise Violation(f"class: command {payload.command_id} is not the one of an accepted decision")
                 self.commands[payload.command_id] = payload
             case TradeResult():
                 self._on_result(payload)
 
     def _on_result(self, result: TradeResult) -> None:
         if result.command_id not in self.commands:
-            raise Violation(f"a result of command {result.command_id}, which was never given")
+            raise Violation(f"class: a result of command {result.command_id}, which was never given")
         self.results.setdefault(result.command_id, {})[result.state] = result
         frame = self._frames.get(result.command_id)
         if result.request is not None and frame not in {None, result.request}:
-            raise Violation(f"the record of what was sent for command {result.command_id} is not what was sent")
+            raise Violation(
+                f"recorded: the record of what was sent for command {result.command_id} is not what was sent"
+            )
         if not result.state.terminal:
             return
         if self.ends.setdefault(result.command_id, result.state) != result.state:
-            raise Violation(f"command {result.command_id} ended as {self.ends[result.command_id]} and {result.state}")
+            raise Violation(
+                f"class: command {result.command_id} ended as {self.ends[result.command_id]} and {result.state}"
+            )
         nonce, filled = self.commands[result.command_id].nonce, result.quote_hash in self._settled
         if result.state is AttemptState.SETTLED and not self._used(nonce, self._world.chain.final.height):
-            raise Violation(f"command {result.command_id} is told to be settled, and its nonce is not used")
+            raise Violation(f"evidence: command {result.command_id} is told to be settled, and its nonce is not used")
         if result.state is not AttemptState.SETTLED and filled:
-            raise Violation(f"command {result.command_id} is told to be {result.state}, and it was filled")
+            raise Violation(f"evidence: command {result.command_id} is told to be {result.state}, and it was filled")
 
     # --- what is asked ---------------------------------------------------------------------------------------------
 
@@ -157,28 +163,32 @@ class Invariants:
     def _adds_up(self, state: LedgerState) -> None:
         """Held is the sum of the open holds, by the ledger's own check and by its open offers."""
         if differences := done(self._database.ledger.check_held()):
-            raise Violation(f"held and open holds differ: {differences}")
+            raise Violation(f"sum: held and open holds differ: {differences}")
         promised = _largest_per_nonce(list(state.open_offers))
         for asset, amount in promised.items():
             if state.view.held.get(asset, 0) < amount:
-                raise Violation(f"held of {asset} is {state.view.held.get(asset, 0)}, open offers promise {amount}")
+                raise Violation(
+                    f"sum: held of {asset} is {state.view.held.get(asset, 0)}, open offers promise {amount}"
+                )
         for asset, held in state.view.held.items():
             if held and not promised.get(asset):
-                raise Violation(f"{held} of {asset} is held for no open offer")
+                raise Violation(f"sum: {held} of {asset} is held for no open offer")
 
     def _credited_is_true(self, before: LedgerState | None, state: LedgerState) -> None:
         """What is credited is the balance of the final block that it names, and never goes back to an older one."""
         height = state.view.height
         if before is not None and height < before.view.height:
-            raise Violation(f"the ledger went back from height {before.view.height} to {height}")
+            raise Violation(f"credited: the ledger went back from height {before.view.height} to {height}")
         if before is not None and height == before.view.height and state.view.credited != before.view.credited:
-            raise Violation(f"credited changed without a newer block: {before.view.credited} to {state.view.credited}")
+            raise Violation(
+                f"credited: credited changed without a newer block: {before.view.credited} to {state.view.credited}"
+            )
         if height > self._world.chain.final.height:
-            raise Violation(f"the ledger believes block {height}, which is not final")
+            raise Violation(f"credited: the ledger believes block {height}, which is not final")
         balances = self._world.verifier.storage.at(height)
         for asset, credited in state.view.credited.items():
             if credited != (true := balances.get(BALANCES, (self._account, asset), 0)):
-                raise Violation(f"credited of {asset} is {credited} at height {height}, where it is {true}")
+                raise Violation(f"credited: credited of {asset} is {credited} at height {height}, where it is {true}")
 
     def _ended_by_evidence(self, offer: Offer) -> None:
         """A nonce without open offers is used or dead at a final block, or no byte of it has ever been sent."""
@@ -190,7 +200,7 @@ class Invariants:
             self._given_up.add(offer.nonce)
             return
         raise Violation(
-            f"the hold of nonce {offer.nonce} (command {offer.command_id}) ended without evidence: it was sent, is not "
+            f"evidence: the hold of nonce {offer.nonce} (command {offer.command_id}) ended, but it was sent, is not "
             f"used, and may settle until {last_ms} ms; the final block is of {final.timestamp_ns // _NS_PER_MS} ms"
         )
 
@@ -216,7 +226,7 @@ class Invariants:
         ]
         for asset, promised in _largest_per_nonce(live).items():
             if promised > (balance := view.get(BALANCES, (self._account, asset), 0)):
-                raise Violation(f"{promised} of {asset} can be taken from us, and there are {balance}")
+                raise Violation(f"solvent: {promised} of {asset} can be taken from us, and there are {balance}")
 
 
 def _last(offers: list[Offer]) -> int:

@@ -32,7 +32,7 @@ from unrip.services.trade_executor.effects import (
     LedgerLoaded,
     OfferSigned,
 )
-from unrip.services.trade_executor.following import Followed, OpenOffers
+from unrip.services.trade_executor.following import Followed
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.pursuit import Pursuit
@@ -52,8 +52,9 @@ class Planted:
     mistake: str
     patches: Callable[[], Patches]
     make_ledger: Callable[..., MemoryLedger] = MemoryLedger
-    #: A seed that finds it.
+    #: A seed that finds it, and the invariants that may be the first to be broken.
     seed: int
+    breaks: tuple[str, ...]
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
@@ -305,81 +306,96 @@ PLANTED = {
         patches=_timer_releases,
         make_ledger=Trusting,
         seed=1,
+        breaks=("evidence",),
     ),
     "refusal": Planted(
         mistake="a hold is released when the relay refuses the answer",
         patches=_refusal_releases,
         make_ledger=Trusting,
-        seed=1,
+        seed=3,
+        breaks=("evidence",),
     ),
     "unknown": Planted(
         mistake="an unknown outcome of sending counts as not sent",
         patches=_unknown_is_no,
         make_ledger=Trusting,
         seed=1,
+        breaks=("evidence",),
     ),
     "older-snapshot": Planted(
         mistake="balances of an older block replace newer ones",
         patches=_older_snapshot,
         make_ledger=GoingBack,
-        seed=1,
+        seed=2,
+        breaks=("credited",),
     ),
     "lost-update": Planted(
         mistake="held is computed from an earlier read and written back",
-        patches=lambda: [],
+        patches=list,
         make_ledger=LosingUpdates,
         seed=1,
+        breaks=("sum",),
     ),
     "holds-ignored": Planted(
         mistake="what is promised elsewhere is not subtracted from what is credited",
         patches=_holds_are_not_counted,
         seed=1,
+        breaks=("solvent",),
     ),
     "send-first": Planted(
         mistake="the answer is sent before its claim is committed",
         patches=_sent_before_claimed,
         seed=1,
+        breaks=("recorded",),
     ),
     "duplicate": Planted(
         mistake="a command that comes again is sent again",
         patches=_duplicates_are_sent,
-        seed=1,
+        seed=4,
+        breaks=("once",),
     ),
     "forgetful": Planted(
         mistake="a restart forgets the open offers",
         patches=_restart_forgets,
         seed=1,
+        breaks=("class",),
     ),
     "late-unused": Planted(
         mistake="an unused nonce proves an end also after the nonce's own deadline",
         patches=_late_unused_is_lapsed,
         make_ledger=Trusting,
         seed=1,
+        breaks=("evidence",),
     ),
     "notice": Planted(
         mistake="a settlement notice ends an offer, also one about somebody else's",
         patches=_notices_are_believed,
         make_ledger=Trusting,
-        seed=1,
+        seed=2,
+        breaks=("evidence",),
     ),
     "outbox": Planted(
         mistake="a result counts as published once it was handed to the producer",
         patches=_outbox_forgets,
         seed=1,
+        breaks=("class",),
     ),
     "decides-again": Planted(
         mistake="the strategy does not remember what it has decided",
         patches=_decides_again,
-        seed=1,
+        seed=4,
+        breaks=("once",),
     ),
     "lost-command": Planted(
         mistake="a restart does not make up for the command of an acknowledged decision",
         patches=_command_is_lost,
         seed=1,
+        breaks=("class",),
     ),
     "position": Planted(
         mistake="a restarted executor reads only commands that are still to come",
         patches=_position_is_forgotten,
         seed=1,
+        breaks=("class",),
     ),
 }

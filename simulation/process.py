@@ -96,6 +96,8 @@ class Process:
     def __init__(self, house: House, service: str, wire: Wire, *, life: int) -> None:
         self.service, self.start_id = service, f"{service}-{life}"
         self.alive = True
+        #: Killed between two effects: nothing more is done, and what it had is taken away at once.
+        self.dying = False
         self._house = house
         self._loop = house.loop
         self._tasks: dict[asyncio.Task[Any], None] = {}
@@ -183,7 +185,7 @@ class Process:
 
     def kill(self) -> None:
         """End at once: no handler of the process does anything any more."""
-        self.alive = False
+        self.alive = self.dying = False
         self._runner.faulted = True
         self._runner.stop_timers()
         self._producer.die()
@@ -236,7 +238,7 @@ class Process:
             try:
                 self._runner.emit(event)
             except Killed:
-                self.kill()
+                return
 
     async def act(self, control: Control) -> ControlOutcome:
         """An operator's action."""
@@ -250,7 +252,13 @@ class Process:
 
     def _guarded(self, handler: Handler) -> Handler:
         def perform(effect: Effect) -> None:
-            self._house.performing(self, effect)
+            if not self.alive:
+                raise Killed
+            try:
+                self._house.performing(self, effect)
+            except Killed:
+                self.alive, self.dying = False, True
+                raise
             handler(effect)
 
         return perform

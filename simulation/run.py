@@ -34,7 +34,7 @@ class Outcome:
     seed: int
     faults: tuple[Fault, ...]
     counts: Counter[str]
-    wall_s: float
+    cpu_s: float
     #: The broken invariant, None when all held.
     violation: str | None
     trace: tuple[str, ...]
@@ -64,7 +64,7 @@ def run(
             seed=seed,
             faults=chosen,
             counts=_counted(desk),
-            wall_s=time.process_time() - started_s,
+            cpu_s=time.process_time() - started_s,
             violation=violation,
             trace=tuple(desk.trace),
         )
@@ -122,21 +122,21 @@ def at_the_end(desk: Desk) -> None:
     judged = desk.invariants
     for service, process in desk.processes.items():
         if not process.alive or process.not_ready():
-            raise Violation(f"{service} has not recovered: {process.not_ready()}")
+            raise Violation(f"recovery: {service} has not recovered: {process.not_ready()}")
     undecided = {event.payload.quote_id for event in desk.records(SWAP_DEMAND)} - judged.decisions.keys()
     if undecided:
-        raise Violation(f"demands without a decision: {sorted(undecided)}")
+        raise Violation(f"class: demands without a decision: {sorted(undecided)}")
     accepted = {decision.command.command_id for decision in judged.decisions.values() if decision.command is not None}
     if accepted != judged.commands.keys():
-        raise Violation(f"accepted decisions without a command: {sorted(accepted - judged.commands.keys())}")
+        raise Violation(f"class: accepted decisions without a command: {sorted(accepted - judged.commands.keys())}")
     state = done(desk.database.ledger.load(ACCOUNT))
     still_open = {offer.command_id: offer for offer in state.open_offers}
     lost = judged.commands.keys() - judged.ends.keys() - still_open.keys()
     if lost:
-        raise Violation(f"commands without an end: {sorted(lost)}")
+        raise Violation(f"class: commands without an end: {sorted(lost)}")
     for offer in still_open.values():
         if not _may_stay_open(desk, offer):
-            raise Violation(f"command {offer.command_id} is still open: nothing stands against its end")
+            raise Violation(f"class: command {offer.command_id} is still open: nothing stands against its end")
     _everything_is_in_the_history(desk)
 
 
@@ -150,12 +150,12 @@ def _may_stay_open(desk: Desk, offer: Offer) -> bool:
 def _everything_is_in_the_history(desk: Desk) -> None:
     history = desk.database.history
     if history.conflicts:
-        raise Violation(f"records of one id that differ: {sorted(history.conflicts)}")
+        raise Violation(f"history: records of one id that differ: {sorted(history.conflicts)}")
     for topic in set(TOPICS.values()) - {SERVICE_STATUS, DEAD_LETTER}:
         missing = {event.event_id for event in desk.records(topic)} - history.rows.get(topic.name, {}).keys()
         # What was produced just now may still be on its way.
         if len(missing) > 5:
-            raise Violation(f"{len(missing)} records of {topic.name} are not in the history")
+            raise Violation(f"history: {len(missing)} records of {topic.name} are not in the history")
 
 
 def _counted(desk: Desk) -> Counter[str]:
@@ -165,6 +165,6 @@ def _counted(desk: Desk) -> Counter[str]:
     counts["virtual_s"] = int(desk.loop.time())
     counts["offers"] = judged.submissions
     counts["settled"] = sum(end == "settled" for end in judged.ends.values())
-    counts["struck"] = sum(desk.faults.struck.values())
+    counts["strikes"] = sum(desk.faults.struck.values())
     counts.update(f"ended {state}" for state in judged.ends.values())
     return counts
