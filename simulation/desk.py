@@ -103,7 +103,7 @@ class Desk:
             on_submission=self._on_submission,
             on_block=self._on_block,
         )
-        self.invariants = Invariants(self.world, self.database, account=ACCOUNT)
+        self.invariants = Invariants(self.world, self.database, account=ACCOUNT, say=self.say)
         self._lives: Counter[str] = Counter()
         self.processes: dict[str, Process] = {}
         self._mischief = Mischief(self, faults)

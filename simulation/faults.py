@@ -34,7 +34,7 @@ WINDOWS = {
     "lost_answer": 0.4,
 }
 #: Of the seeds, this part has a time in which the chain can tell nothing.
-_BLIND_SHARE = 0.4
+_BLIND_SHARE = 0.5
 _CRASHES = ("crash", "crash_at", "crash_within")
 _STALLED = (SWAP_DEMAND, EXECUTE_TRADE, TRADE_RESULT, MARKET_PRICE, INTENT_INVENTORY, SERVICE_STATUS)
 
@@ -102,13 +102,13 @@ def plan(seed: int, *, account: str, until_s: float) -> list[Fault]:
         if chance.random() < 0.35:
             faults.append(_any(chance, at_s=now_s + chance.uniform(0, 3), account=account))
     if chance.random() < _BLIND_SHARE:
-        faults += _blind(chance, chance.uniform(20, until_s - 60))
+        faults += _blind(chance, chance.uniform(20, until_s - 100))
     return sorted(faults, key=lambda fault: fault.at_s)
 
 
 def _blind(chance: Random, at_s: float) -> list[Fault]:
     """Nobody tells of settlements, nobody can ask, and meanwhile the contract forgets the used nonces."""
-    for_s = round(chance.uniform(30, 90), 3)
+    for_s = round(chance.uniform(60, 120), 3)
     deaf = {"service": "relay", "kind": "drop_status", "for_s": for_s}
     mute = {"service": "rpc", "kind": "down", "for_s": for_s}
     erased = [Fault(at_s=at_s + for_s - before_s, kind="erase_nonces") for before_s in (3.0, 0.5)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from simulation.stores import Database, done
@@ -32,8 +32,9 @@ class Violation(Exception):  # noqa: N818 - it states what is the case
 class Invariants:
     """The judge. Every method raises `Violation`."""
 
-    def __init__(self, world: World, database: Database, *, account: str) -> None:
+    def __init__(self, world: World, database: Database, *, account: str, say: Callable[[str], None]) -> None:
         self._world, self._database, self._account = world, database, account
+        self._say = say
         #: What the world has received of every nonce, and of those that may still settle.
         self._sent: dict[str, list[Offer]] = {}
         self._live: dict[str, list[Offer]] = {}
@@ -122,6 +123,7 @@ class Invariants:
         payload, encoded = event.payload, encode(event.payload)
         if self._payloads.setdefault(f"{topic}/{event.event_id}", encoded) != encoded:
             raise Violation(f"once: {topic} has two records {event.event_id} that differ")
+        self._say(_line(payload))
         match payload:
             case Decision():
                 if self.decisions.setdefault(payload.quote_id, payload) != payload:
@@ -227,6 +229,16 @@ class Invariants:
         for asset, promised in _largest_per_nonce(live).items():
             if promised > (balance := view.get(BALANCES, (self._account, asset), 0)):
                 raise Violation(f"solvent: {promised} of {asset} can be taken from us, and there are {balance}")
+
+
+def _line(payload: Decision | TradeCommand | TradeResult) -> str:
+    """A record in a trace."""
+    match payload:
+        case Decision():
+            return f"decided: {payload.quote_id} {payload.reason or 'accepted'}"
+        case TradeCommand():
+            return f"commanded: {payload.command_id} for {payload.quote_id}"
+    return f"told: {payload.command_id} {payload.state} {payload.reason or ''}".rstrip()
 
 
 def _last(offers: list[Offer]) -> int:

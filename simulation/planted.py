@@ -320,7 +320,7 @@ PLANTED = {
         patches=_unknown_is_no,
         make_ledger=Trusting,
         seed=1,
-        breaks=("evidence",),
+        breaks=("evidence", "recorded"),
     ),
     "older-snapshot": Planted(
         mistake="balances of an older block replace newer ones",

@@ -109,7 +109,7 @@ def _surroundings(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
         "near_intents": {"instance_id": "desk-1" if chance.random() < 0.6 else None},
         "intervals": {"inventory_ms": 2_500, "executor_read_ms": 2_500},
         # Some nonces outlive their offers by little, so that what the contract forgets can matter within the run.
-        "limits": {"nonce_life_ms": chance.choice((15_000, 60_000, 86_400_000))},
+        "limits": {"nonce_life_ms": chance.choice((15_000, 15_000, 86_400_000))},
     }
     return world, settings
 
