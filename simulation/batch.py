@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from simulation.faults import Fault
 from simulation.planted import PLANTED
-from simulation.run import Outcome, run
+from simulation.run import RUN_S, Outcome, run
 from simulation.shrink import shrunk
 
 #: Last events before the violation that are told.
 EVENTS_SHOWN = 25
 
 
-def attempt(seed: int, faults: Sequence[Fault] | None = None, *, planted: str | None = None) -> Outcome:
-    """Run one seed, on request with a planted mistake."""
+def attempt(
+    seed: int, faults: Sequence[Fault] | None = None, *, seconds: float = RUN_S, planted: str | None = None
+) -> Outcome:
+    """Run one seed, on request with these faults, or with a planted mistake."""
     if planted is None:
-        return run(seed, faults=faults)
+        return run(seed, faults=faults, seconds=seconds)
     mistake = PLANTED[planted]
     with mistake.in_force():
-        return run(seed, faults=faults, make_ledger=mistake.make_ledger)
+        return run(seed, faults=faults, seconds=seconds, make_ledger=mistake.make_ledger)
 
 
-def simulated(first_seed: int, seeds: int, *, processes: int, planted: str | None = None) -> list[Outcome]:
+def simulated(numbers: Sequence[int], each: Callable[[int], Outcome], *, processes: int) -> list[Outcome]:
     """The outcome of every seed, in the order of the seeds."""
-    numbers, each = range(first_seed, first_seed + seeds), partial(attempt, planted=planted)
-    if processes == 1 or seeds == 1:
+    if processes == 1 or len(numbers) == 1:
         return [each(seed) for seed in numbers]
-    with multiprocessing.get_context("spawn").Pool(min(processes, seeds)) as pool:
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(numbers))) as pool:
         return pool.map(each, numbers, chunksize=1)
 
 
@@ -48,9 +48,9 @@ def summary(outcomes: Sequence[Outcome], *, wall_s: float) -> str:
     )
 
 
-def story(outcome: Outcome, *, planted: str | None = None) -> str:
+def story(outcome: Outcome, again: Callable[[Sequence[Fault]], Outcome]) -> str:
     """Why a seed failed, with as few faults as that needs."""
-    small = shrunk(outcome, partial(attempt, outcome.seed, planted=planted))
+    small = shrunk(outcome, again)
     lines = [
         f"seed {outcome.seed} fails: {small.violation}",
         f"with {len(small.faults)} of its {len(outcome.faults)} faults:",

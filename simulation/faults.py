@@ -35,6 +35,8 @@ WINDOWS = {
 }
 #: Of the seeds, this part has a time in which the chain can tell nothing.
 _BLIND_SHARE = 0.5
+#: Without room for it before the end there is none.
+_BLIND_NEEDS_S = 150.0
 _CRASHES = ("crash", "crash_at", "crash_within")
 _STALLED = (SWAP_DEMAND, EXECUTE_TRADE, TRADE_RESULT, MARKET_PRICE, INTENT_INVENTORY, SERVICE_STATUS)
 
@@ -101,7 +103,7 @@ def plan(seed: int, *, account: str, until_s: float) -> list[Fault]:
         faults.append(_any(chance, at_s=now_s, account=account))
         if chance.random() < 0.35:
             faults.append(_any(chance, at_s=now_s + chance.uniform(0, 3), account=account))
-    if chance.random() < _BLIND_SHARE:
+    if chance.random() < _BLIND_SHARE and until_s > _BLIND_NEEDS_S:
         faults += _blind(chance, chance.uniform(20, until_s - 100))
     return sorted(faults, key=lambda fault: fault.at_s)
 
