@@ -77,7 +77,6 @@ class Desk:
         self._seed = seed
         self.account = ACCOUNT
         self._files = tempfile.TemporaryDirectory(prefix="simulation-")
-        self.spool = Path(self._files.name) / "spool"
         self.loop = VirtualLoop()
         self.loop.set_task_factory(owned_task)
         self.loop.set_exception_handler(self._on_exception)
@@ -104,6 +103,11 @@ class Desk:
             on_block=self._on_block,
         )
         self.invariants = Invariants(self.world, self.database, account=ACCOUNT, say=self.say)
+        self._lease = {
+            "directions": ["base_in", "base_out"],
+            "lease_minutes": _LEASE_MINUTES,
+            "survive_restart": self.chance("lease").random() < 0.5,
+        }
         self._lives: Counter[str] = Counter()
         self.processes: dict[str, Process] = {}
         self._mischief = Mischief(self, faults)
@@ -174,6 +178,8 @@ class Desk:
                 "coingecko": {"api_url": URLS["coingecko"], "poll_interval_s": 60},
                 "kafka": {"delivery_timeout_ms": 2_000},
                 "postgres": {"url": "postgresql://simulation"},
+                # What is kept here outlives a process: the spool's records and the tokens of surviving leases.
+                "control": {"spool_dir": folder},
                 **changes,
             }
         )
@@ -232,7 +238,7 @@ class Desk:
 
     async def act(self, service: str, action: str) -> None:
         """What an operator does through a control surface."""
-        arguments = {"directions": ["base_in", "base_out"], "lease_minutes": _LEASE_MINUTES} if action == "arm" else {}
+        arguments = dict(self._lease) if action == "arm" else {}
         control = Control(action=action, arguments=arguments, actor="operator", reason="simulation")
         work = self.processes[service].act(control)
         try:

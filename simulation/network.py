@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import httpx
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.frames import Close
 from websockets.http11 import Response
 from websockets.protocol import State
 
@@ -36,6 +37,7 @@ URLS = {
 SOLVER = "desk"
 #: A half-open connection is found by our own pings within this (net/websocket.py).
 _PING_FINDS_S = 10.0
+_PINGS_UNANSWERED = "keepalive ping timeout"
 _FOR_EVER_S = 1e6
 
 
@@ -57,7 +59,7 @@ class Line:
         frame = await self._inbox.get()
         if frame is None:
             self._inbox.put_nowait(None)
-            raise ConnectionClosedError(None, None)
+            raise ConnectionClosedError(None, Close(1011, _PINGS_UNANSWERED) if self._half_open else None)
         return frame
 
     async def send(self, message: str) -> None:

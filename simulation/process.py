@@ -11,7 +11,6 @@ import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from random import Random
 from typing import Any, Protocol, cast
 
@@ -19,7 +18,7 @@ from simulation.bus import Consumer, Producer
 from simulation.clock import VirtualLoop
 from simulation.faults import Faults
 from simulation.network import Network
-from simulation.stores import Database, Policies, Remote
+from simulation.stores import Database, Patient, Remote
 from unrip.bus.memory import MemoryBroker, MemoryWatch
 from unrip.bus.ports import OnRecords, OnTopicLost
 from unrip.messages.envelope import Producer as Identity
@@ -38,6 +37,7 @@ from unrip.service.settings import Settings
 from unrip.service.spool import Spool
 from unrip.service.wiring import Context, Wire
 from unrip.store.history import HistorySink
+from unrip.store.leases import LeaseStore
 from unrip.store.ledger import Ledger
 from unrip.store.memory_history import MemoryHistory
 from unrip.store.policies import PolicyStore
@@ -69,8 +69,6 @@ class House(Protocol):
     network: Network
     database: Database
     settings: Settings
-    #: Where the spools' files are, which outlive a process.
-    spool: Path
 
     @property
     def broker(self) -> MemoryBroker:
@@ -117,6 +115,7 @@ class Process:
                 start_id=self.start_id,
                 clock=self._now,
                 random=chance,
+                new_token=lambda: chance.randbytes(32).hex(),
                 emit=self.emit,
                 metrics=self._metrics,
                 produce=self._produce,
@@ -143,7 +142,7 @@ class Process:
         self._controls = ControlDesk(
             self._runner,
             self._publisher,
-            Spool(house.spool / f"{self.service}.jsonl"),
+            Spool(self._settings.control.spool_dir / f"{self.service}.jsonl"),
             service=self.service,
             start_id=self.start_id,
             clock=self._now,
@@ -316,7 +315,11 @@ class Process:
 
     def policies(self) -> PolicyStore:
         """The policies by hash."""
-        return Policies(self._house.database)
+        return cast("PolicyStore", Patient(self._house.database.policies, self._house.database))
+
+    def leases(self) -> LeaseStore:
+        """The arm leases that survive a restart."""
+        return cast("LeaseStore", Patient(self._house.database.leases, self._house.database))
 
     # --- what the frame does beside --------------------------------------------------------------------------------
 

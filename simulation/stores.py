@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 from simulation.clock import VirtualLoop
 from simulation.faults import Faults
+from unrip.domain.policy import Policy
 from unrip.store.errors import StoreRefused, StoreUnavailable
+from unrip.store.leases import MemoryLeases
 from unrip.store.memory_history import MemoryRecord
 from unrip.store.memory_ledger import MemoryLedger
 
@@ -18,6 +20,8 @@ R = TypeVar("R")
 
 #: How long a statement may still be executed after its client has gone, at most.
 _STRAGGLES_S = 1.5
+#: Between two attempts of a client that asks until it is answered (store/policies.py, store/leases.py).
+_AGAIN_S = 1.0
 
 
 def done(work: Coroutine[Any, Any, R]) -> R:
@@ -38,7 +42,8 @@ class Database:
     ) -> None:
         self.ledger = ledger
         self.history = MemoryRecord()
-        self.policies: dict[str, Any] = {}
+        self.policies = Policies()
+        self.leases = MemoryLeases()
         #: Role to its generation and who took it, and to who holds the lock now.
         self.generations: dict[str, tuple[int, str]] = {}
         self.holders: dict[str, str] = {}
@@ -141,25 +146,28 @@ class Remote:
         """Closing a client needs no answer."""
 
 
+class Patient(Remote):
+    """The same for a client that asks until it is answered."""
+
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        once = super().__getattr__(name)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            while True:
+                try:
+                    return await once(*arguments, **named)
+                except StoreUnavailable:
+                    await asyncio.sleep(_AGAIN_S)
+
+        return call
+
+
 class Policies:
-    """Keeps policies; see `store/policies.py`."""
+    """The policies by hash, see `store/policies.py`."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[Policy, str, str]] = {}
 
-    async def remember(self, policy: Any, *, actor: str, reason: str) -> None:
-        """Keep a policy; one that cannot be kept yet is tried again until it can."""
-
-        async def insert() -> None:
-            self._database.policies.setdefault(policy.hash, (policy, actor, reason))
-
-        while True:
-            try:
-                await self._database.call("remember", insert)
-            except StoreUnavailable:
-                await asyncio.sleep(1)
-            else:
-                return
-
-    async def close(self) -> None:
-        """There is nothing to give back."""
+    async def remember(self, policy: Policy, *, actor: str, reason: str) -> None:
+        """Keep a policy; the first row of a hash stays."""
+        self._rows.setdefault(policy.hash, (policy, actor, reason))

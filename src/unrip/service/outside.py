@@ -14,6 +14,7 @@ from unrip.net.http import HttpClient
 from unrip.net.websocket import Connection, open_websocket
 from unrip.service.settings import Settings
 from unrip.store.history import HistorySink, PostgresHistory
+from unrip.store.leases import LeaseStore, PostgresLeases
 from unrip.store.ledger import Ledger
 from unrip.store.policies import PolicyKeeper, PolicyStore
 from unrip.store.postgres_ledger import PostgresLedger
@@ -51,6 +52,10 @@ class Outside(Protocol):
         """The policies by hash."""
         ...
 
+    def leases(self) -> LeaseStore:
+        """The arm leases that survive a restart."""
+        ...
+
 
 class Network:
     """The outside of a real process: Kafka, PostgreSQL, sockets and HTTP, as the settings name them."""
@@ -83,3 +88,7 @@ class Network:
     def policies(self) -> PolicyStore:
         """The policies in PostgreSQL."""
         return PolicyKeeper(self._settings.postgres_url())
+
+    def leases(self) -> LeaseStore:
+        """The leases in PostgreSQL."""
+        return PostgresLeases(self._settings.postgres_url())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -30,7 +31,7 @@ class Followed:
     ask_now: bool = False
     #: A notice says that it settled: ask at every read until a final block shows it.
     noticed: bool = False
-    #: It was open before this start and no final block was asked about it yet.
+    #: It was open before this start or this connection, and no final block was asked about it since.
     unrecovered: bool = False
     #: The answer as sent; the relay's reply to it is awaited.
     frame: str = ""
@@ -58,13 +59,19 @@ class OpenOffers:
         return next((each for each in self.by_command.values() if each.offer.quote_hash == quote_hash), None)
 
     def ask_about_all(self) -> None:
-        """After a reconnect every open offer is asked about."""
+        """On a new connection every open offer is asked about: notices of the time before it may be lost."""
         for followed in self.by_command.values():
-            followed.ask_now = True
+            followed.ask_now = followed.unrecovered = True
+
+    def asked_about(self, nonces: Collection[str]) -> None:
+        """A final block was asked about these."""
+        for followed in self.by_command.values():
+            if followed.offer.nonce in nonces:
+                followed.ask_now = followed.unrecovered = False
 
     def unrecovered(self) -> int:
-        """Offers of an earlier life that no final block was asked about yet."""
-        return sum(followed.unrecovered for followed in self.by_command.values())
+        """Offers of an earlier life or connection that no final block was asked about yet."""
+        return sum(followed.unrecovered and not followed.ending for followed in self.by_command.values())
 
     def due(self, now: datetime) -> list[Followed]:
         """The offers to ask about: asked for, noticed, or past their deadline by the finality allowance."""
@@ -95,7 +102,6 @@ class OpenOffers:
         by_nonce: dict[str, list[Followed]] = {}
         for followed in self.by_command.values():
             if followed.offer.nonce in reading.nonces and not followed.ending:
-                followed.ask_now = followed.unrecovered = False
                 by_nonce.setdefault(followed.offer.nonce, []).append(followed)
         found = (_ending(nonce, offers, reading, now) for nonce, offers in by_nonce.items())
         return tuple(ending for ending in found if ending is not None)

@@ -13,13 +13,11 @@ from typing import Any
 
 import msgspec
 
-from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
-from unrip.service import switching
 from unrip.service.contract import (
     Control,
     ControlRefused,
@@ -40,6 +38,7 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
+from unrip.service.switchboard import REARM, Switchboard
 from unrip.services.trade_executor import lane
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
@@ -54,7 +53,9 @@ from unrip.services.trade_executor.effects import (
     LedgerNoted,
     LedgerUnknown,
     LoadLedger,
+    OfferFound,
     OfferSigned,
+    OpenRelay,
     ProveAuthority,
     RejectCommand,
     SignOffer,
@@ -81,16 +82,15 @@ class TradeExecutor(Logic):
         conversation: Conversation,
         read_interval: timedelta,
         reply_bound: timedelta,
-        configuration_hash: str,
+        switchboard: Switchboard,
     ) -> None:
         self._inspector = inspector
         self._read_interval = read_interval
-        self._configuration_hash = configuration_hash
+        self._switchboard = switchboard
         self._report = ExecutionReport()
         self._pursuit = Pursuit(
             account=inspector.account, conversation=conversation, reply_bound=reply_bound, report=self._report
         )
-        self._switches = Switches()
         self._active = False
         self._draining = False
         self._database_up = True
@@ -123,8 +123,10 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_chain(event, now)
             case LedgerNoted():
                 return self._pursuit.on_noted(event, now)
-            case Published() | PublishFailed():
+            case Published() | PublishFailed() if event.token != REARM:
                 return self._pursuit.on_record(event)
+            case OfferFound():
+                return self._pursuit.on_found(event)
             case LedgerLoaded() | LedgerUnknown():
                 return self._on_ledger(event, now)
             case HeldChecked():
@@ -141,6 +143,8 @@ class TradeExecutor(Logic):
                 self._database_up = event.up
             case Draining():  # commands that wait are read again at the next start
                 self._draining = True
+            case _:
+                return self._switchboard.on_event(event, now, lambda _: not self.not_ready(now))
         return []
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
@@ -151,7 +155,13 @@ class TradeExecutor(Logic):
         if self._loading:
             return self._handle_next(now)
         self._loading = True
-        return [LoadLedger(), SetTimer(name="read", at=now), SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY)]
+        return [
+            LoadLedger(),
+            OpenRelay(),
+            SetTimer(name="read", at=now),
+            SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY),
+            *self._switchboard.begin(),
+        ]
 
     def _on_judged(self, event: AuthorityJudged, now: datetime) -> list[Effect]:
         self._proof = event
@@ -169,6 +179,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.notes.unknown(now)
             case "claim":
                 return [SetTimer(name="claim_again", at=now + lane.RETRY)]
+            case "find":
+                return self._pursuit.on_not_found()
             case "check":
                 return []  # asked again in its own time
             case _:
@@ -194,15 +206,21 @@ class TradeExecutor(Logic):
 
     def _handle_next(self, now: datetime) -> list[Effect]:
         """Take the next command, unless one is being handled or the executor is paused: then commands wait."""
-        if self._current or not self._commands or self._switches.paused or self._draining or not self._active:
+        if (
+            self._current
+            or not self._commands
+            or self._switchboard.switches.paused
+            or self._draining
+            or not self._active
+        ):
             return []
         record = self._current = self._commands.popleft()
         command: TradeCommand = record.message.payload
         self._report.commanded(command)
         found = self._inspector.rejection(
             command,
-            switches=self._switches,
-            connected=self._pursuit.connected and self._proof.proven and not self._pursuit.recovering,
+            switches=self._switchboard.switches,
+            connected=self._proof.proven and not self._pursuit.not_ready(),
             reading=self._pursuit.reading,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             now=now,
@@ -275,6 +293,8 @@ class TradeExecutor(Logic):
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
         name, _, command_id = timer.name.partition(":")
+        if name in self._pursuit.timers:
+            return self._pursuit.on_timer(name, now)
         match name:
             case "read":
                 return [*self._pursuit.ask(now), SetTimer(name="read", at=now + self._read_interval)]
@@ -290,19 +310,13 @@ class TradeExecutor(Logic):
                 return [LoadLedger()]
             case "prove_again":
                 return [ProveAuthority()]
-            case switching.LEASE_TIMER:
-                self._switches, effects = switching.end_of_lease(self._switches, now)
-                return effects
-        return []
+        return self._switchboard.on_event(timer, now, lambda _: not self.not_ready(now))
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
-        switches = switching.switch(self._switches, control, now, configuration_hash=self._configuration_hash)
-        if switches is None:
-            return []
-        self._switches = switches
-        return [*switching.lease_timer(switches), *self._handle_next(now)]
+        effects = self._switchboard.follow(control, now)
+        return [] if effects is None else [*effects, *self._handle_next(now)]
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -315,8 +329,7 @@ class TradeExecutor(Logic):
             "draining": self._draining,
             "database_away": not self._database_up,
             "ledger_not_loaded": not self._loaded,
-            "recovering": self._pursuit.recovering,
-            "relay_disconnected": not self._pursuit.connected,
+            **dict.fromkeys(self._pursuit.not_ready(), True),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
         }
@@ -324,19 +337,13 @@ class TradeExecutor(Logic):
 
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted, recovering, and the ledger."""
-        return Vitals(
-            paused=self._switches.paused,
-            halted=self._switches.halted,
-            armed=self._switches.armed_directions(now),
-            arm_expires_at=self._switches.lease.expires_at if self._switches.lease else None,
-            recovering=self._pursuit.recovering,
-            lag=len(self._commands),
-            ledger=self._pursuit.view,
+        return self._switchboard.vitals(
+            now, recovering=self._pursuit.recovering, lag=len(self._commands), ledger=self._pursuit.view
         )
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """The switches."""
-        return switching.switch_state(self._switches, now)
+        return self._switchboard.state(now)
 
     def idle(self) -> bool:
         """No command is before its claim, no sent answer without its reply or its end, and every note is committed."""
@@ -348,6 +355,7 @@ class TradeExecutor(Logic):
         return {
             **self.control_state(now),
             "connected": self._pursuit.connected,
+            "connection": self._pursuit.connection(),
             "recovering": self._pursuit.recovering,
             "authority": self._proof,
             "ledger": self._pursuit.view,

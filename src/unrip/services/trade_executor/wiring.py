@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from unrip.net.events import CloseSocket, SendFrame
@@ -9,6 +10,7 @@ from unrip.net.secret_file import SecretFileError
 from unrip.service.settings import SettingsError
 from unrip.service.switching import ARMING_ACTIONS
 from unrip.service.wiring import Context, Wiring
+from unrip.services.arming import arming_of
 from unrip.services.trade_executor.bookkeeping import Bookkeeper
 from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import (
@@ -16,8 +18,10 @@ from unrip.services.trade_executor.effects import (
     CheckHeld,
     ClaimOffer,
     DropAttempt,
+    FindOffer,
     LoadLedger,
     NoteAttempt,
+    OpenRelay,
     ProveAuthority,
     ReadFills,
     ReadVerifier,
@@ -29,8 +33,8 @@ from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.signing import SigningDesk
-from unrip.services.venue import account_of, public_key_of, rpc_client_of, verifier_of
-from unrip.venues.near_intents.access import bearer_headers, relay_url
+from unrip.services.venue import account_of, public_key_of, relay_headers_of, rpc_client_of, verifier_of
+from unrip.venues.near_intents.access import relay_url
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
 from unrip.venues.near_intents.signer import Signer
@@ -40,6 +44,7 @@ def wire(context: Context) -> Wiring:
     """Commands in, offers out over our own relay connection, results through the ledger's outbox."""
     settings, venue = context.settings, context.settings.near_intents
     account, signer = account_of(context), _signer(context)
+    arming = arming_of(context, "trade-executor")
     assets = [asset.asset_id for asset in context.pair.assets()]
     http = rpc_client_of(context)
     verifier = verifier_of(context, http, public_key=signer.public_key)
@@ -51,8 +56,14 @@ def wire(context: Context) -> Wiring:
     socket = context.socket(
         name=RELAY,
         url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
-        headers=bearer_headers(venue.executor_token_file),
+        headers=relay_headers_of(context, venue.executor_token_file),
     )
+    works = asyncio.Event()
+
+    async def keep_connected() -> None:
+        await works.wait()
+        await socket.run()
+
     return Wiring(
         logic=TradeExecutor(
             inspector=Inspector(
@@ -61,14 +72,17 @@ def wire(context: Context) -> Wiring:
                 policy=settings.limits.policy(),
                 encode_nonce=encode_nonce,
             ),
-            conversation=Conversation(RelaySession(_streams(context, assets))),
+            conversation=Conversation(
+                RelaySession(_streams(context, assets)), mute_after_ms=settings.intervals.mute_after_ms
+            ),
             read_interval=timedelta(milliseconds=settings.intervals.executor_read_ms),
             reply_bound=timedelta(milliseconds=settings.intervals.relay_reply_ms),
-            configuration_hash=settings.configuration_hash,
+            switchboard=arming.switchboard,
         ),
         handlers={
             LoadLedger: books.load,
             CheckHeld: books.check,
+            FindOffer: books.find,
             ClaimOffer: books.claim,
             RejectCommand: books.reject,
             NoteAttempt: books.note,
@@ -78,12 +92,14 @@ def wire(context: Context) -> Wiring:
             ProveAuthority: desk.prove,
             ReadVerifier: chain.read,
             ReadFills: chain.read_fills,
+            OpenRelay: lambda _: works.set(),
             SendFrame: socket.send,
             CloseSocket: socket.close,
+            **arming.handlers,
         },
-        sources=(socket.run, outbox.run, desk.watch, chain.watch, books.watch),
+        sources=(keep_connected, outbox.run, desk.watch, chain.watch, books.watch, *arming.sources),
         before_leaving=(outbox.publish_all,),
-        closers=(ledger.close, http.aclose),
+        closers=(ledger.close, http.aclose, *arming.closers),
         actions=ARMING_ACTIONS,
         uses_database=True,
         single_active_role="trade-executor",

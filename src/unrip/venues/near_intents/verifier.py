@@ -86,7 +86,9 @@ class Verifier:
                 raise RpcContradicted(f"two endpoints contradict each other about block {block.height}")
             return reading
 
-        return await (self._endpoints.ask_two(read_both) if self._cross_check else self._endpoints.ask(read_one))
+        if self._cross_check:
+            return await self._endpoints.ask_two(read_both, as_of=_block_time)
+        return await self._endpoints.ask(read_one, as_of=_block_time)
 
     @staticmethod
     async def _common_block(rpc: NearRpc, witness: NearRpc) -> Block:
@@ -201,6 +203,10 @@ class Verifier:
         except ValueError:
             pass
         raise RpcUnavailable("mt_batch_balance_of: not one amount per token")
+
+
+def _block_time(reading: VerifierReading) -> datetime:
+    return reading.block_time
 
 
 def _flag(value: object) -> bool:
