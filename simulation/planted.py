@@ -16,7 +16,7 @@ from unittest.mock import patch
 import msgspec
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
-from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.desk import LedgerView
 from unrip.domain.values import Amount
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
@@ -38,7 +38,7 @@ from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.store import memory_ledger
-from unrip.store.ledger import ClaimOutcome, NonceEnding, OutboxEvent, OutboxRow
+from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
 from unrip.store.memory_ledger import MemoryLedger
 
 Patches = Sequence[Any]
@@ -86,25 +86,21 @@ class Trusting(MemoryLedger):
 class GoingBack(MemoryLedger):
     """Takes over the balances of any block."""
 
-    async def apply_reading(
-        self, account: str, *, height: int, credited: dict[str, Amount], endings: Sequence[NonceEnding]
-    ) -> LedgerView:
+    async def apply_reading(self, account: str, *, height: int, **reading: Any) -> LedgerView:
         """Take over the balances, newer or not."""
         for asset in self._book(account).assets.values():
             asset.height = min(asset.height, height - 1)
-        return await super().apply_reading(account, height=height, credited=credited, endings=endings)
+        return await super().apply_reading(account, height=height, **reading)
 
 
 class LosingUpdates(MemoryLedger):
     """Computes what is held from what it was at the claim before, as a read and a later write do."""
 
-    async def claim(
-        self, offer: Offer, *, position: CommandPosition, generation: int, event: OutboxEvent
-    ) -> ClaimOutcome:
+    async def claim(self, offer: Offer, **claim: Any) -> ClaimOutcome:
         """Claim, and write back a sum that was computed from an old read."""
         assets = self._book(offer.account).assets
         before = {name: asset.held for name, asset in assets.items()}
-        outcome = await super().claim(offer, position=position, generation=generation, event=event)
+        outcome = await super().claim(offer, **claim)
         remembered: dict[str, int] = getattr(self, "remembered", before)
         for name, asset in assets.items():
             asset.held = remembered.get(name, 0) + asset.held - before.get(name, 0)

@@ -352,7 +352,7 @@ class Process:
     async def _hold_role(self, role: str) -> None:
         """As `store/locks.py`: want the lock, and tell every change."""
         active, generation = None, None
-        while True:
+        while self.alive:  # a lock that was taken after the death would be held for ever
             taken = self._house.database.take_over(role, self.start_id, generation) if self._house.database.up else None
             generation = generation if taken is None else taken
             if active != (taken is not None):
