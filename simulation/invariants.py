@@ -23,6 +23,8 @@ from unrip_world.verifier.state import BALANCES, NONCES, SALTS
 from unrip_world.world import World
 
 _NS_PER_MS = 1_000_000
+#: Ends of an offer that nobody took; every other end says that its nonce was used.
+_UNUSED = {AttemptState.REJECTED, AttemptState.DROPPED, AttemptState.LAPSED}
 
 
 class Violation(Exception):  # noqa: N818 - it states what is the case
@@ -152,10 +154,12 @@ class Invariants:
                 f"class: command {result.command_id} ended as {self.ends[result.command_id]} and {result.state}"
             )
         nonce, filled = self.commands[result.command_id].nonce, result.quote_hash in self._settled
-        if result.state is AttemptState.SETTLED and not self._used(nonce, self._world.chain.final.height):
-            raise Violation(f"evidence: command {result.command_id} is told to be settled, and its nonce is not used")
-        if result.state is not AttemptState.SETTLED and filled:
+        if result.state is AttemptState.SETTLED and not filled:
+            raise Violation(f"evidence: command {result.command_id} is told to be settled, and it was not filled")
+        if result.state in _UNUSED and filled:
             raise Violation(f"evidence: command {result.command_id} is told to be {result.state}, and it was filled")
+        if result.state not in _UNUSED and not self._used(nonce, self._world.chain.final.height):
+            raise Violation(f"evidence: command {result.command_id} is {result.state}, and its nonce is not used")
 
     # --- what is asked ---------------------------------------------------------------------------------------------
 
