@@ -5,8 +5,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 installed := .venv/.installed
 
 SECONDS := 15
+SEEDS := 40
+FIRST_SEED := 1
 
-.PHONY: help install up demo down test test-long bench bench-parsers versus fuzz lint fmt clean
+.PHONY: help install up demo down test test-long bench bench-parsers versus fuzz simulate lint fmt clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -35,6 +37,7 @@ fmt: install ## rewrite the code in the project's format
 
 test: lint ## all checks, all tests, and the demo
 	@python -m pytest -n 2 --dist loadgroup -m "not long"
+	@$(MAKE) --no-print-directory simulate
 	@$(MAKE) --no-print-directory demo
 
 test-long: install ## the tests that take minutes of load or faults
@@ -51,6 +54,9 @@ bench-parsers: install ## time per frame of every parser, up to the worst of 4 M
 
 fuzz: install ## fuzz every parser for SECONDS=15 each, from the kept corpus
 	@PYTHONPATH=src python -m fuzz --seconds $(SECONDS)
+
+simulate: install ## the whole desk on virtual time under faults, SEEDS=40 runs of ten minutes from FIRST_SEED=1 on
+	@PYTHONPATH=src python -m simulation --seeds $(SEEDS) --first-seed $(FIRST_SEED)
 
 clean: ## remove .venv, caches and the local desk's data
 	@if [ -L var/postgres ]; then rm -rf "$$(readlink -f var/postgres)"; fi

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from support.virtual_world import DESK
 from support.whole_desk import WholeDesk
 from unrip.messages.topics import EXECUTE_TRADE, RAW_QUOTE_STATUS, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
 from unrip.net.events import SendFrame
@@ -23,8 +23,9 @@ DEMANDS = {
 
 
 @pytest.fixture(scope="module")
-def desk() -> WholeDesk:
-    return WholeDesk()
+def desk() -> Iterator[WholeDesk]:
+    with WholeDesk() as desk:
+        yield desk
 
 
 @pytest.mark.parametrize("taker", DEMANDS)
@@ -43,7 +44,7 @@ def test_a_taker_is_served_from_the_quote_to_the_settlement(desk: WholeDesk, tak
     assert len({event.payload.quote_hash for event in results}) == 1
     assert len(desk.chain(RAW_QUOTE_STATUS, quote_id)) == 1
     stages = results[-1].stages
-    order = ["decided", "decision_acknowledged", "signed", "claimed", "sent", "accepted", "settled"]
+    order = ["received", "decided", "decision_acknowledged", "signed", "claimed", "sent", "accepted", "settled"]
     assert sorted(stages, key=lambda name: (stages[name], order.index(name))) == order
 
     settled = results[-1].payload
@@ -105,7 +106,7 @@ def test_a_refused_demand_ends_at_its_decision(desk: WholeDesk) -> None:
 
 def test_at_the_end_the_worlds_judge_and_our_ledger_agree(desk: WholeDesk) -> None:
     desk.run(5)
-    verdict: dict[str, Any] = desk.world.judge.verdict(DESK.account_id, height=desk.world.chain.head.height)
+    verdict: dict[str, Any] = desk.world.judge.verdict(desk.account, height=desk.world.chain.head.height)
     results = [event.payload for event in desk.topics[TRADE_RESULT.name]]
     settled = [result for result in results if result.state == "settled"]
     assert (verdict["settlements"], verdict["failed"]) == (len(settled), {})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Literal, Protocol
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.protocol import State
 
@@ -45,6 +46,48 @@ _library_log = logging.getLogger("unrip.websockets")
 _library_log.setLevel(logging.CRITICAL)
 
 
+class Connection(Protocol):
+    """An open connection, as the library gives it."""
+
+    @property
+    def state(self) -> State:
+        """Whether it is open still."""
+        ...
+
+    async def recv(self, decode: Literal[False]) -> bytes:
+        """The next frame; raises `ConnectionClosed` at the end."""
+        ...
+
+    async def send(self, message: str) -> None:
+        """Hand the bytes of a frame to the operating system; `ConnectionClosed` leaves open how many have left."""
+        ...
+
+    async def close(self) -> None:
+        """End it."""
+        ...
+
+
+#: Opens one connection to a URL with these headers; raises what a handshake can end in.
+Connect = Callable[[str, dict[str, str]], Awaitable[Connection]]
+
+
+async def open_websocket(url: str, headers: dict[str, str]) -> Connection:
+    """A real connection: every option that matters is written here."""
+    return await connect(
+        url,
+        additional_headers=headers,
+        compression=None,  # frames are small and we are racing
+        proxy=None,  # no environment variable decides where signed bytes go
+        open_timeout=OPEN_TIMEOUT_S,
+        ping_interval=PING_INTERVAL_S,
+        ping_timeout=PING_TIMEOUT_S,
+        close_timeout=CLOSE_TIMEOUT_S,
+        max_size=FRAME_BYTES_MAX,
+        max_queue=FRAMES_QUEUED_MAX,
+        logger=_library_log,
+    )
+
+
 class Socket:
     """One named connection, opened again after every end until `run` is cancelled.
 
@@ -63,6 +106,7 @@ class Socket:
         random: random.Random,
         reconnect: ReconnectPolicy,
         count: Callable[[str, dict[str, str]], None],
+        connect: Connect = open_websocket,
     ) -> None:
         self.name = name
         self._url = url
@@ -72,7 +116,8 @@ class Socket:
         self._random = random
         self._reconnect = reconnect
         self._count = count
-        self._connection: ClientConnection | None = None
+        self._connect = connect
+        self._connection: Connection | None = None
         self._outbox: asyncio.Queue[SendFrame] = asyncio.Queue(WRITES_QUEUED_MAX)
         self._close_reason: str | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -104,7 +149,7 @@ class Socket:
     async def _connect_once(self) -> Cause:
         """Open one connection and live through it; say why it is no more."""
         try:
-            connection = await self._open()
+            connection = await self._connect(self._url, self._headers())
         except (WebSocketException, SecretFileError, OSError, EOFError) as error:
             cause, status, reason = _explain(error)
             self._count("socket_attempts", {"connection": self.name, "outcome": cause.value})
@@ -113,22 +158,7 @@ class Socket:
         self._count("socket_attempts", {"connection": self.name, "outcome": "opened"})
         return await self._live(connection)
 
-    async def _open(self) -> ClientConnection:
-        return await connect(
-            self._url,
-            additional_headers=self._headers(),
-            compression=None,  # frames are small and we are racing
-            proxy=None,  # no environment variable decides where signed bytes go
-            open_timeout=OPEN_TIMEOUT_S,
-            ping_interval=PING_INTERVAL_S,
-            ping_timeout=PING_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
-            max_size=FRAME_BYTES_MAX,
-            max_queue=FRAMES_QUEUED_MAX,
-            logger=_library_log,
-        )
-
-    async def _live(self, connection: ClientConnection) -> Cause:
+    async def _live(self, connection: Connection) -> Cause:
         self._connection, self._close_reason = connection, None
         writer = asyncio.create_task(self._write(connection))
         cause, reason = Cause.CLOSED, "stopped"
@@ -162,7 +192,7 @@ class Socket:
             text = None
         self._emit(FrameReceived(connection=self.name, text=text, size_bytes=len(data), received_at=self._clock()))
 
-    async def _write(self, connection: ClientConnection) -> None:
+    async def _write(self, connection: Connection) -> None:
         """Write frames one after the other; each is judged right before its first byte."""
         while True:
             frame = await self._outbox.get()
@@ -173,7 +203,7 @@ class Socket:
             else:
                 await self._write_one(connection, frame)
 
-    async def _write_one(self, connection: ClientConnection, frame: SendFrame) -> None:
+    async def _write_one(self, connection: Connection, frame: SendFrame) -> None:
         sent = False
         try:
             await connection.send(frame.text)

@@ -39,6 +39,7 @@ from unrip.service.http import build_app
 from unrip.service.jsonable import jsonable
 from unrip.service.logs import configure_logs, write_log
 from unrip.service.metrics import Metrics
+from unrip.service.outside import Network
 from unrip.service.publisher import Delivery, Publisher
 from unrip.service.reader import Reader
 from unrip.service.runner import Runner
@@ -83,6 +84,7 @@ class Frame:
         self._tokens = load_tokens(read_file=control.read_token_file, operator_file=control.operator_token_file)
         configure_logs(service=service, namespace=settings.namespace)
         self._metrics = Metrics(service=service)
+        outside = Network(settings)
         self._wiring = wire(
             Context(
                 settings=settings,
@@ -94,6 +96,7 @@ class Frame:
                 emit=self._emit,
                 metrics=self._metrics,
                 produce=self._produce,
+                outside=outside,
             )
         )
         self._runner = Runner(self._wiring.logic, clock=wall_clock, on_fault=self._on_fault)
@@ -110,7 +113,7 @@ class Frame:
         self._publisher = Publisher(
             self._producer, identity=identity, clock=wall_clock, emit=self._emit, count=self._metrics.count
         )
-        self._reader = Reader(settings.kafka.bootstrap, emit=self._emit, perform=self._perform, on_fault=self._on_fault)
+        self._reader = Reader(outside.consumer, emit=self._emit, perform=self._perform, on_fault=self._on_fault)
         self._controls = ControlDesk(
             self._runner,
             self._publisher,

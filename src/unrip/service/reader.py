@@ -5,8 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from unrip.bus.kafka_consumer import KafkaConsumer
-from unrip.bus.ports import Assignment, BusError, BusUnavailable, HandlerFailed, Record, Start, TopicMissing
+from unrip.bus.ports import (
+    Assignment,
+    BusError,
+    BusUnavailable,
+    Consumer,
+    HandlerFailed,
+    OnRecords,
+    OnTopicLost,
+    Record,
+    Start,
+    TopicMissing,
+)
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import InvalidMessage
 from unrip.service.contract import CaughtUp, Count, Effect, Emit, Log, RecordReceived, Subscribe
@@ -21,7 +31,7 @@ class Reader:
 
     def __init__(
         self,
-        bootstrap: str,
+        make_consumer: Callable[[OnRecords, OnTopicLost], Consumer],
         *,
         emit: Emit,
         perform: Callable[[Effect], None],
@@ -30,7 +40,7 @@ class Reader:
         self._emit = emit
         self._perform = perform
         self._on_fault = on_fault
-        self._consumer = KafkaConsumer(bootstrap, on_records=self._on_records, on_topic_lost=self._on_topic_lost)
+        self._consumer = make_consumer(self._on_records, self._on_topic_lost)
         self._subscribed: dict[str, Subscribe] = {}
         #: Topic to the end at its subscription, while that end is not reached.
         self._ends: dict[str, int] = {}

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from unrip.domain.pairs import Pair
+from unrip.net.http import TOTAL_TIMEOUT_S, HttpClient
 from unrip.net.reconnect import ReconnectPolicy
 from unrip.net.websocket import Socket
 from unrip.service.contract import Effect, Emit, Logic, Publish
 from unrip.service.http import Action
 from unrip.service.metrics import Metrics
+from unrip.service.outside import Outside
 from unrip.service.publisher import Delivery
 from unrip.service.runner import Handler
 from unrip.service.settings import Settings
@@ -20,7 +22,7 @@ from unrip.service.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """The frame's side of the wiring: the only way in for time, ids and randomness."""
+    """The frame's side of the wiring: the only way in for time, ids and randomness, and the only way out."""
 
     settings: Settings
     pair: Pair
@@ -34,6 +36,7 @@ class Context:
     metrics: Metrics
     #: For an outbox: produce one event and learn what came of it.
     produce: Callable[[Publish, Delivery], None]
+    outside: Outside
 
     def socket(self, *, name: str, url: str, headers: Callable[[], dict[str, str]]) -> Socket:
         """A connection that is kept up; the headers are asked for anew before each attempt."""
@@ -46,7 +49,12 @@ class Context:
             random=self.random,
             reconnect=ReconnectPolicy(),
             count=self.metrics.count,
+            connect=self.outside.connect,
         )
+
+    def http(self, name: str, *, total_timeout_s: float = TOTAL_TIMEOUT_S) -> HttpClient:
+        """A client of one HTTP service, counted under its name."""
+        return self.outside.http(name, count=self.metrics.count, total_timeout_s=total_timeout_s)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ from unrip.service.logs import write_log
 from unrip.service.runner import Handler
 from unrip.service.switchboard import Switchboard
 from unrip.service.wiring import Context
-from unrip.store.leases import PostgresLeases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ class Arming:
 def arming_of(context: Context, service: str) -> Arming:
     """Everything that arming needs."""
     settings = context.settings
-    leases, tasks = PostgresLeases(settings.postgres_url()), Tasks()
+    leases, tasks = context.outside.leases(), Tasks()
     keeper = LeaseKeeper(
         leases,
         settings.control.spool_dir / f"{service}.lease",

@@ -68,7 +68,7 @@ def rpc_client_of(context: Context) -> HttpClient:
     """The client for the NEAR endpoints: where there are several, a hanging one leaves time for the next."""
     several = len(context.settings.near_intents.rpc_urls) > 1
     patience_s = TOTAL_TIMEOUT_S / 2 if several else TOTAL_TIMEOUT_S
-    return HttpClient(name="near_rpc", count=context.metrics.count, total_timeout_s=patience_s)
+    return context.http("near_rpc", total_timeout_s=patience_s)
 
 
 def verifier_of(context: Context, http: HttpClient, *, public_key: str) -> Verifier:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
@@ -23,8 +23,30 @@ _AGAIN_S = 1.0
 T = TypeVar("T")
 
 
-class DeskStore:
-    """Policies by hash, which of them is in force, and the day's fills. What is not possible yet is tried again."""
+class DeskStore(Protocol):
+    """Policies by hash, which of them is in force, and the day's fills."""
+
+    async def remember(self, policy: Policy, *, base: str, actor: str, reason: str) -> None:
+        """Keep a policy, and that it is in force; `base` is the hash of the configured one it was changed from."""
+        ...
+
+    async def in_force(self, base: str) -> Policy | None:
+        """The policy that came into force last, if it was changed from this configured one."""
+        ...
+
+    async def fills(
+        self, account: str, pair: str, *, since: datetime, markout: timedelta
+    ) -> list[tuple[TradeResult, MarketPrice | None]]:
+        """Settled results published since an instant, each with the first price at or after its markout, if any."""
+        ...
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        ...
+
+
+class PostgresDesk:
+    """The same in PostgreSQL. What is not possible yet is tried again."""
 
     def __init__(self, url: str) -> None:
         self._pool = pool(url, application="desk", size=1)

@@ -104,6 +104,10 @@ class HistorySink(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...
+
 
 class PostgresHistory:
     """The history in PostgreSQL; see `HistorySink`. `writer` names the instance."""

@@ -35,6 +35,10 @@ class LeaseStore(Protocol):
         """Count one use, False when the last hour already has as many as allowed."""
         ...
 
+    async def close(self) -> None:
+        """Give the connection back."""
+        ...
+
 
 class PostgresLeases:
     """Leases in PostgreSQL; while it is away each call waits for it. All calls may be repeated."""
@@ -105,3 +109,6 @@ class MemoryLeases:
             return False
         self._uses.add((service, token_hash, now))
         return True
+
+    async def close(self) -> None:
+        """There is nothing to give back."""

@@ -49,6 +49,9 @@ class MemoryHistory:
                 report = report.plus(self._insert(batch, row))
         return report
 
+    async def close(self) -> None:
+        """There is nothing to give back."""
+
     def _compare(self, batch: TopicBatch) -> None:
         found = self._record.offsets.get(batch.topic)
         left = None if found is None else found[:2]

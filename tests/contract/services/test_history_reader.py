@@ -22,13 +22,14 @@ from unrip.messages.payloads import RawQuote
 from unrip.messages.topics import DEAD_LETTER, TOPICS
 from unrip.service.contract import Control, Count, DatabaseChanged, Draining, Emit, Event, Log, Publish, Started
 from unrip.service.metrics import Metrics
+from unrip.service.outside import BATCH_MAX, Network
 from unrip.service.runner import Runner
 from unrip.service.settings import KafkaSettings, PostgresSettings, Settings
 from unrip.service.wiring import Context, Wiring
 from unrip.services.history_writer.effects import BatchRead, LoadOffsets, ReadOn, StartReading, WriteBatch
 from unrip.services.history_writer.handlers import Archivist, TopicReader
 from unrip.services.history_writer.logic import HistoryWriter
-from unrip.services.history_writer.wiring import BATCH_MAX, wire
+from unrip.services.history_writer.wiring import wire
 from unrip.store.errors import StoreUnavailable
 from unrip.store.history import AnotherWriter, HistorySink, Position, TopicBatch, WriteReport
 from unrip.store.migrate import apply
@@ -61,6 +62,9 @@ class UnsureStore:
             self.unsure -= 1
             raise StoreUnavailable("the connection was lost while committing")
         return report
+
+    async def close(self) -> None:
+        await self.sink.close()
 
 
 @dataclass
@@ -369,6 +373,7 @@ async def test_on_kafka_and_postgresql_as_wired(servers: Servers, url: str) -> N
                 emit=emit,
                 metrics=Metrics(service="history-writer"),
                 produce=lambda _effect, _on_delivery: None,
+                outside=Network(settings),
             )
         )
 

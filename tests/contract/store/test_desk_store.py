@@ -1,6 +1,7 @@
 """What the strategy keeps and recalls: policies by hash, the one in force, the day's fills with their markouts."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,8 +19,10 @@ from unrip.domain.attempt import AttemptState, TradeResult
 from unrip.domain.policy import Policy
 from unrip.messages.envelope import Envelope, decode
 from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
-from unrip.store.desk import DeskStore
-from unrip.store.history import PostgresHistory
+from unrip.store.desk import DeskStore, PostgresDesk
+from unrip.store.history import HistorySink, PostgresHistory
+from unrip.store.memory_desk import MemoryDesk
+from unrip.store.memory_history import MemoryHistory, MemoryRecord
 from unrip.store.migrate import apply
 
 pytestmark = pytest.mark.servers
@@ -30,6 +33,20 @@ def url(servers: Servers) -> str:
     url = servers.create_database("desk_store")
     asyncio.run(apply(url))
     return url
+
+
+@pytest.fixture(params=["postgres", "memory"])
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[tuple[DeskStore, HistorySink]]:
+    """The strategy's store and the history whose fills it recalls."""
+    if request.param == "memory":
+        record = MemoryRecord()
+        yield MemoryDesk(record), MemoryHistory(record, writer="test")
+        return
+    url = await asyncio.to_thread(request.getfixturevalue, "url")
+    keeper, sink = PostgresDesk(url), PostgresHistory(url, writer="test")
+    yield keeper, sink
+    await keeper.close()
+    await sink.close()
 
 
 async def rows(url: str) -> list[asyncpg.Record]:
@@ -44,7 +61,7 @@ async def rows(url: str) -> list[asyncpg.Record]:
 
 
 async def test_a_policy_is_kept_whole_and_its_first_row_stays(url: str) -> None:
-    keeper = DeskStore(url)
+    keeper = PostgresDesk(url)
     wide = msgspec.structs.replace(Policy(), history_lag_max=9)
     await keeper.remember(Policy(), base="b", actor="configuration", reason="start")
     await keeper.remember(wide, base="b", actor="operator", reason="a busy day")
@@ -59,7 +76,7 @@ async def test_a_policy_is_kept_whole_and_its_first_row_stays(url: str) -> None:
 async def test_a_policy_waits_for_a_database_that_is_away(url: str) -> None:
     async with proxied(url) as (proxy, through):
         proxy.hang_up()
-        keeper = DeskStore(through)
+        keeper = PostgresDesk(through)
         waiting = asyncio.create_task(keeper.remember(Policy(), base="b", actor="configuration", reason="start"))
         await asyncio.sleep(0.1)
         assert not waiting.done()
@@ -69,32 +86,49 @@ async def test_a_policy_waits_for_a_database_that_is_away(url: str) -> None:
     assert len(await rows(url)) == 1
 
 
-async def test_the_policy_in_force_is_the_last_one_and_only_for_the_configuration_it_was_changed_from(url: str) -> None:
-    keeper = DeskStore(url)
-    assert await keeper.in_force("configured") is None
+def changes() -> list[tuple[Policy, str]]:
     wide, narrow = (msgspec.structs.replace(Policy(), history_lag_max=lag) for lag in (9, 1))
-    changes = [(Policy(), "start"), (wide, "operator"), (narrow, "operator"), (wide, "operator"), (wide, "start")]
+    return [(Policy(), "start"), (wide, "operator"), (narrow, "operator"), (wide, "operator"), (wide, "start")]
+
+
+async def put_in_force(keeper: DeskStore) -> None:
     await asyncio.gather(
-        *(keeper.remember(policy, base="configured", actor=actor, reason="why") for policy, actor in changes)
+        *(keeper.remember(policy, base="configured", actor=actor, reason="why") for policy, actor in changes())
     )
-    assert await keeper.in_force("configured") == wide
+
+
+async def test_the_policy_in_force_is_the_last_one_and_only_for_the_configuration_it_was_changed_from(
+    stores: tuple[DeskStore, HistorySink],
+) -> None:
+    keeper, _ = stores
+    assert await keeper.in_force("configured") is None
+    await put_in_force(keeper)
+    assert await keeper.in_force("configured") == changes()[-1][0]
     assert await keeper.in_force("other limits in the file") is None
     await keeper.remember(Policy(), base="other limits in the file", actor="start", reason="configuration")
     assert await keeper.in_force("configured") is None, "what was in force before other limits is over"
+
+
+async def test_what_was_in_force_is_kept_in_order_and_a_start_that_changes_nothing_adds_nothing(url: str) -> None:
+    keeper = PostgresDesk(url)
+    await put_in_force(keeper)
     await keeper.close()
     connection = await asyncpg.connect(url, timeout=5)
     try:
         rows = await connection.fetch("SELECT hash, actor FROM desk.policy_in_force ORDER BY seq")
         assert [(row["hash"], row["actor"]) for row in rows] == [
-            (policy.hash, actor) for policy, actor in [*changes[:4], (Policy(), "start")]
-        ], "a start that changes nothing adds nothing"
+            (policy.hash, actor) for policy, actor in changes()[:4]
+        ]
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
             await connection.execute("DELETE FROM desk.policy_in_force")
     finally:
         await connection.close()
 
 
-async def test_fills_come_with_the_first_price_at_or_after_their_markout(url: str) -> None:
+async def test_fills_come_with_the_first_price_at_or_after_their_markout(
+    stores: tuple[DeskStore, HistorySink],
+) -> None:
+    keeper, sink = stores
     settled = result(decision("quote-1"), AttemptState.SETTLED, evidence=SETTLED)
     assert settled.evidence is not None
     markout = timedelta(minutes=10)
@@ -123,10 +157,6 @@ async def test_fills_come_with_the_first_price_at_or_after_their_markout(url: st
         a_price("p4", due + timedelta(seconds=2), "4"),
         a_price("p3", due, "3"),
     ]
-    sink = PostgresHistory(url, writer="test")
     await sink.write(batches_of(events))
-    await sink.close()
-    keeper = DeskStore(url)
     fills = await keeper.fills(ACCOUNT, PAIR.name, since=NOW - timedelta(hours=1), markout=markout)
-    await keeper.close()
     assert [(fill, mark.fair_rate if mark else None) for fill, mark in fills] == [(settled, Decimal(3)), (late, None)]

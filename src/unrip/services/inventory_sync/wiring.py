@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from unrip.net.http import HttpClient
 from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
 from unrip.services.inventory_sync.effects import ReadBridge, ReadVerifier
@@ -24,7 +23,7 @@ def wire(context: Context) -> Wiring:
     """Verifier and bridge in, inventory out."""
     settings = context.settings
     rpc_http = rpc_client_of(context)
-    bridge_http = HttpClient(name="bridge", count=context.metrics.count)
+    bridge_http = context.http("bridge")
     readings = Readings(
         verifier_of(context, rpc_http, public_key=public_key_of(context)),
         bridge_of(context, bridge_http),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from unrip.net.http import HttpClient
 from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
 from unrip.services.liquidity_manager.effects import ReadChain
@@ -34,7 +33,7 @@ _ACTIONS = (
 
 def wire(context: Context) -> Wiring:
     """The bridge in, treasury and liquidity actions out."""
-    http = HttpClient(name="bridge", count=context.metrics.count)
+    http = context.http("bridge")
     reader = ChainReader(bridge_of(context, http), emit=context.emit, clock=context.clock)
     return Wiring(
         logic=LiquidityManager(

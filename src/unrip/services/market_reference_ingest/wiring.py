@@ -5,7 +5,6 @@ from __future__ import annotations
 from unrip.feeds.coingecko import CoinGecko
 from unrip.feeds.kraken import KrakenRest
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.net.http import HttpClient
 from unrip.service.http import Action
 from unrip.service.wiring import Context, Wiring
 from unrip.services.market_reference_ingest.effects import PollCoinGecko, PollKrakenRest
@@ -18,8 +17,8 @@ from unrip.services.market_reference_ingest.peg import PegGuard
 def wire(context: Context) -> Wiring:
     """Kraken and CoinGecko in, prices out."""
     settings = context.settings
-    kraken_http = HttpClient(name="kraken_rest", count=context.metrics.count)
-    coingecko_http = HttpClient(name="coingecko", count=context.metrics.count)
+    kraken_http = context.http("kraken_rest")
+    coingecko_http = context.http("coingecko")
     polls = Polls(
         KrakenRest(kraken_http, settings.kraken.rest_url, pair=settings.kraken.rest_pair, clock=context.clock),
         CoinGecko(

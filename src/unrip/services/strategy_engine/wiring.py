@@ -10,14 +10,13 @@ from unrip.services.strategy_engine.effects import Recall, Recalled, RememberPol
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.venue import account_of
-from unrip.store.desk import DeskStore
 from unrip.venues.near_intents.nonces import encode_nonce
 
 
 def wire(context: Context) -> Wiring:
     """Demands in, decisions and commands out. No key, no venue."""
     settings = context.settings
-    store, account = DeskStore(settings.postgres_url()), account_of(context)
+    store, account = context.outside.desk(), account_of(context)
     arming = arming_of(context, "strategy-engine")
     tasks = Tasks()
 

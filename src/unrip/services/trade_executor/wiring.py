@@ -6,7 +6,6 @@ import asyncio
 from datetime import timedelta
 
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.net.http import HttpClient
 from unrip.net.secret_file import SecretFileError
 from unrip.service.settings import SettingsError
 from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
@@ -41,7 +40,6 @@ from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.revoker import ATTEMPT_BOUND_S, Revoker
 from unrip.services.trade_executor.signing import SigningDesk
 from unrip.services.venue import account_of, public_key_of, relay_headers_of, rpc_client_of, verifier_of
-from unrip.store.postgres_ledger import PostgresLedger
 from unrip.venues.near_intents.access import relay_url
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
@@ -57,12 +55,12 @@ def wire(context: Context) -> Wiring:
     assets = [asset.asset_id for asset in context.pair.assets()]
     http = rpc_client_of(context)
     verifier = verifier_of(context, http, public_key=signer.public_key)
-    ledger = PostgresLedger(settings.postgres_url(), statement_timeout_ms=settings.postgres.statement_timeout_ms)
+    ledger = context.outside.ledger()
     outbox = OutboxPublisher(ledger, context.produce)
     books = Bookkeeper(ledger, account=account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
     chain = ChainReader(verifier, account=account, emit=context.emit)
     desk = SigningDesk(signer, verifier, pair=context.pair, account=account, emit=context.emit, clock=context.clock)
-    relay_http = HttpClient(name="relay_rpc", count=context.metrics.count, total_timeout_s=ATTEMPT_BOUND_S)
+    relay_http = context.http("relay_rpc", total_timeout_s=ATTEMPT_BOUND_S)
     relay = RelayRpc(relay_http, venue.relay_rpc_url, headers=api_key_headers(venue.executor_token_file))
     revoker = Revoker(signer, relay, verifier, account=account, emit=context.emit)
     socket = context.socket(

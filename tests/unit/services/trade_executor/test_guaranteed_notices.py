@@ -306,17 +306,17 @@ DEMAND = {"direction": "btc_to_eure", "amount_in": "20000"}
 @pytest.mark.parametrize("allowed", [True, False])
 def test_a_trade_in_the_world_with_and_without_the_guarantee(*, allowed: bool) -> None:
     """The notice comes before the block is final, so it is repeated; it is recorded once and acknowledged once."""
-    desk = WholeDesk(instance_id="desk-1", relay=RelaySettings(guaranteed_delivery=allowed, ack_window_ms=500))
-    quote_id = desk.demand(**DEMAND)
-    desk.run(15)
-    assert [event.payload.state.value for event in desk.chain(TRADE_RESULT, quote_id)][-1] == "settled"
-    assert len(desk.chain(RAW_QUOTE_STATUS, quote_id)) == 1
-    counted = [effect.labels for _who, effect in desk.log if isinstance(effect, Count)]
-    sent = [effect for _who, effect in desk.log]
-    assert bool(acknowledged(sent)) is allowed
-    assert ({"outcome": "taken"} in counted) is allowed
-    assert {"outcome": "refused"} not in counted
-    seen = len(desk.log)
-    desk.run(5)
-    later = [effect.labels for _who, effect in desk.log[seen:] if isinstance(effect, Count)]
-    assert not [labels for labels in later if "whose" in labels], "an acknowledged notice never comes again"
+    with WholeDesk(instance_id="desk-1", relay=RelaySettings(guaranteed_delivery=allowed, ack_window_ms=500)) as desk:
+        quote_id = desk.demand(**DEMAND)
+        desk.run(15)
+        assert [event.payload.state.value for event in desk.chain(TRADE_RESULT, quote_id)][-1] == "settled"
+        assert len(desk.chain(RAW_QUOTE_STATUS, quote_id)) == 1
+        counted = [effect.labels for _who, effect in desk.log if isinstance(effect, Count)]
+        sent = [effect for _who, effect in desk.log]
+        assert bool(acknowledged(sent)) is allowed
+        assert ({"outcome": "taken"} in counted) is allowed
+        assert {"outcome": "refused"} not in counted
+        seen = len(desk.log)
+        desk.run(5)
+        later = [effect.labels for _who, effect in desk.log[seen:] if isinstance(effect, Count)]
+        assert not [labels for labels in later if "whose" in labels], "an acknowledged notice never comes again"

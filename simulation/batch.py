@@ -1,0 +1,61 @@
+"""Many seeds in several processes, and what is told about them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from simulation.faults import Fault
+from simulation.planted import PLANTED
+from simulation.run import RUN_S, Outcome, run
+from simulation.shrink import shrunk
+
+#: Last events before the violation that are told.
+EVENTS_SHOWN = 25
+
+
+def attempt(
+    seed: int, faults: Sequence[Fault] | None = None, *, seconds: float = RUN_S, planted: str | None = None
+) -> Outcome:
+    """Run one seed, on request with these faults, or with a planted mistake."""
+    if planted is None:
+        return run(seed, faults=faults, seconds=seconds)
+    mistake = PLANTED[planted]
+    with mistake.in_force():
+        return run(seed, faults=faults, seconds=seconds, make_ledger=mistake.make_ledger)
+
+
+def simulated(numbers: Sequence[int], each: Callable[[int], Outcome], *, processes: int) -> list[Outcome]:
+    """The outcome of every seed, in the order of the seeds."""
+    if processes == 1 or len(numbers) == 1:
+        return [each(seed) for seed in numbers]
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(numbers))) as pool:
+        return pool.map(each, numbers, chunksize=1)
+
+
+def summary(outcomes: Sequence[Outcome], *, wall_s: float) -> str:
+    """What was run, and how the commands ended."""
+    total: Counter[str] = Counter()
+    for outcome in outcomes:
+        total.update(outcome.counts)
+    ends = ", ".join(f"{name.removeprefix('ended ')} {total[name]}" for name in sorted(total) if "ended" in name)
+    return (
+        f"{len(outcomes)} seeds, {total['virtual_s'] // 60} virtual minutes, {total['quotes']} quotes, "
+        f"{total['offers']} offers, {total['settled']} settlements, {total['crashes']} crashes, "
+        f"{total['faults']} faults injected ({total['strikes']} strikes of the lasting ones), {wall_s:.0f} s\n"
+        f"commands ended: {ends}"
+    )
+
+
+def story(outcome: Outcome, again: Callable[[Sequence[Fault]], Outcome]) -> str:
+    """Why a seed failed, with as few faults as that needs."""
+    small = shrunk(outcome, again)
+    lines = [
+        f"seed {outcome.seed} fails: {small.violation}",
+        f"with {len(small.faults)} of its {len(outcome.faults)} faults:",
+        *(f"  {fault}" for fault in small.faults),
+        "the last events:",
+        *(f"  {line}" for line in small.trace[-EVENTS_SHOWN:]),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""Virtual time: an event loop that jumps from one due instant to the next, and what travels through that time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+#: When every simulation begins, in the Unix epoch.
+START_NS = 1_900_000_000 * 1_000_000_000
+_START = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=START_NS // 1_000)
+#: Between two things that may not overtake each other; far below the microsecond that the clock shows.
+_AFTER_S = 1e-7
+
+
+class Deadlock(Exception):  # noqa: N818 - it states what is the case
+    """Nothing is due any more, and yet something waits."""
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """asyncio without sockets, threads and waiting: when nothing is left to do now, the next timer is now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._selector = self
+        self._seconds = 0.0
+
+    def time(self) -> float:
+        """Virtual seconds since the start."""
+        return self._seconds
+
+    def select(self, timeout: float | None) -> Sequence[Any]:
+        """Take the time that a selector would wait as passed."""
+        if timeout is None:
+            raise Deadlock("nothing is due")
+        self._seconds += timeout
+        return ()
+
+    def _process_events(self, event_list: Sequence[Any]) -> None:
+        """There are none."""
+
+    @property
+    def now_ns(self) -> int:
+        """The wall clock in nanoseconds, in whole microseconds."""
+        return START_NS + round(self._seconds * 1_000_000) * 1_000
+
+    @property
+    def now(self) -> datetime:
+        """The wall clock."""
+        return _START + timedelta(microseconds=round(self._seconds * 1_000_000))
+
+    def at_ns(self, instant_ns: int) -> float:
+        """The loop's time of an instant, never before it."""
+        return (-((START_NS - instant_ns) // 1_000)) / 1_000_000
+
+
+class Pipe:
+    """Carries calls to the other side: each is late by a chance of its own, and none overtakes an earlier one."""
+
+    def __init__(self, loop: VirtualLoop, latency_s: Callable[[], float]) -> None:
+        self._loop = loop
+        self._latency_s = latency_s
+        self._last_s = 0.0
+        self._open = True
+
+    def put(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Make this call on the other side."""
+        self._last_s = max(self._last_s + _AFTER_S, self._loop.time() + self._latency_s())
+        self._loop.call_at(self._last_s, self._arrive, call, arguments)
+
+    def close(self) -> None:
+        """What is under way never arrives."""
+        self._open = False
+
+    def _arrive(self, call: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        if self._open:
+            call(*arguments)

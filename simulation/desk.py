@@ -1,0 +1,308 @@
+"""The whole desk in one process: seven services, what is durable, the world, an operator, and whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+import base58
+from nacl.signing import SigningKey
+
+from simulation.clock import START_NS, VirtualLoop
+from simulation.faults import Fault, Faults
+from simulation.invariants import Invariants, Violation
+from simulation.mischief import Mischief
+from simulation.network import URLS, Network
+from simulation.process import Killed, Process, owned_task
+from simulation.stores import Database
+from unrip.bus.memory import MemoryBroker
+from unrip.messages.codec import decode_event
+from unrip.messages.envelope import Envelope
+from unrip.messages.topics import TOPICS, Topic
+from unrip.service.contract import Control, Effect
+from unrip.service.settings import Settings
+from unrip.services.registry import SERVICES, wire_of
+from unrip.store.memory_ledger import MemoryLedger
+from unrip_world.assets import BTC, EURE
+from unrip_world.config import AccountSettings, WorldSettings
+from unrip_world.demands import Demand
+from unrip_world.world import World
+
+#: Services that an operator arms.
+ARMED = ("trade-executor", "strategy-engine")
+_TRACE_MAX = 400
+_LEASE_MINUTES = 480
+_KEY = SigningKey(hashlib.sha256(b"desk").digest())
+ACCOUNT = "desk.near"
+PUBLIC_KEY = "ed25519:" + base58.b58encode(bytes(_KEY.verify_key)).decode()
+#: Ten times what one trade may be worth, so that offers compete for it.
+INVENTORY = {BTC: "200000", EURE: "150" + "0" * 18}
+
+
+class Broker(MemoryBroker):
+    """The broker's twin, which tells what was stored."""
+
+    def __init__(self, *, clock: Callable[[], datetime], on_record: Callable[[str, bytes], None]) -> None:
+        super().__init__(clock=clock)
+        self._on_record = on_record
+
+    def append(self, topic: str, key: str, value: bytes) -> int:
+        """Store one record and return its offset."""
+        self._on_record(topic, value)
+        return super().append(topic, key, value)
+
+
+class Desk:
+    """A desk that trades with a world in virtual time. Use it as a context manager."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        faults: Sequence[Fault] = (),
+        world: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
+        make_ledger: Callable[..., MemoryLedger] = MemoryLedger,
+        on_effect: Callable[[str, Effect], None] | None = None,
+    ) -> None:
+        self._seed = seed
+        self.account = ACCOUNT
+        self._files = tempfile.TemporaryDirectory(prefix="simulation-")
+        self.loop = VirtualLoop()
+        self.loop.set_task_factory(owned_task)
+        self.loop.set_exception_handler(self._on_exception)
+        self.settings = self._settings(settings or {})
+        self.world = World(WorldSettings(**{"accounts": [_account()], **(world or {})}), now_ns=START_NS)
+        self.faults = Faults(self.chance("faults"))
+        self.violation: str | None = None
+        self.trace: deque[str] = deque(maxlen=_TRACE_MAX)
+        self.counts: Counter[str] = Counter()
+        self._on_effect = on_effect
+        self.broker = Broker(clock=lambda: self.loop.now, on_record=self._on_record)
+        for topic in TOPICS.values():
+            self.broker.create_topic(topic)
+        ledger = make_ledger(clock=lambda: self.loop.now)
+        self.database = Database(
+            self.loop, self.faults, chance=self.chance("database"), ledger=ledger, on_commit=self._on_commit
+        )
+        self.network = Network(
+            self.loop,
+            self.world,
+            self.faults,
+            chance=self.chance("network"),
+            on_submission=self._on_submission,
+            on_block=self._on_block,
+        )
+        self.invariants = Invariants(self.world, self.database, account=ACCOUNT, say=self.say)
+        self._lease = {
+            "directions": ["base_in", "base_out"],
+            "lease_minutes": _LEASE_MINUTES,
+            "survive_restart": self.chance("lease").random() < 0.5,
+        }
+        self._lives: Counter[str] = Counter()
+        self.processes: dict[str, Process] = {}
+        self._mischief = Mischief(self, faults)
+        self.loop.call_soon(self._open)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process and leave nothing behind."""
+        for process in self.processes.values():
+            process.kill()
+        for task in asyncio.all_tasks(self.loop):
+            self.loop.call_soon(task.cancel)
+        self.loop.call_later(1, self.loop.stop)
+        self.loop.run_forever()
+        self.loop.close()
+        self._files.cleanup()
+
+    # --- running ---------------------------------------------------------------------------------------------------
+
+    def run(self, seconds: float) -> None:
+        """Let virtual time pass. Raises Violation at the first broken invariant."""
+        self.loop.call_later(seconds, self.loop.stop)
+        self.loop.run_forever()
+        if self.violation is not None:
+            raise Violation(self.violation)
+
+    def calm(self) -> None:
+        """Nobody asks any more, and nothing of the world stays wrong."""
+        self.say("calm")
+        self.world.takers_paused = True
+        for fault in self.world.faults.active():
+            self.network.carry_out(self.world.clear_fault(fault.service, fault.kind))
+
+    def demand(self, **fields: Any) -> str:
+        """A taker asks; the quote's id."""
+        quote_id, effects = self.world.demand(Demand(**fields), self.loop.now_ns)
+        self.network.carry_out(effects)
+        return quote_id
+
+    def chance(self, name: str) -> Random:
+        """A source of chance of this name."""
+        return Random(f"{self._seed}/{name}")
+
+    def _settings(self, changes: dict[str, Any]) -> Settings:
+        folder = Path(self._files.name)
+        key = folder / "desk.key"
+        key.touch(mode=0o600)
+        key.write_text("ed25519:" + base58.b58encode(bytes(_KEY) + bytes(_KEY.verify_key)).decode())
+        venue = {
+            "account": ACCOUNT,
+            "public_key": PUBLIC_KEY,
+            "relay_ws_url": URLS["relay"],
+            "relay_rpc_url": URLS["relay_rpc"],
+            "rpc_urls": [URLS["rpc"]],
+            "bridge_rpc_url": URLS["bridge"],
+            "key_file": key,
+        }
+        return Settings(
+            **{
+                "near_intents": {**venue, **changes.pop("near_intents", {})},
+                "kraken": {"ws_url": URLS["kraken"], "rest_url": URLS["kraken_rest"]},
+                "coingecko": {"api_url": URLS["coingecko"], "poll_interval_s": 60},
+                "kafka": {"delivery_timeout_ms": 2_000},
+                "postgres": {"url": "postgresql://simulation"},
+                # What is kept here outlives a process: the spool's records and the tokens of surviving leases.
+                "control": {"spool_dir": folder},
+                **changes,
+            }
+        )
+
+    # --- services --------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self.network.advance()
+        for service in SERVICES:
+            self._start(service)
+        self.loop.create_task(self._operate())
+
+    def _start(self, service: str) -> None:
+        self._lives[service] += 1
+        self.say(f"{service} starts, life {self._lives[service]}")
+        process = Process(self, service, wire_of(service), life=self._lives[service])
+        self.processes[service] = process
+        process.start()
+
+    def kill(self, service: str, how: str) -> None:
+        """End a service at once; it starts again a while later."""
+        process = self.processes[service]
+        if process.alive or process.dying:
+            process.kill()
+            self.say(f"{service} {how}")
+            self.counts["crashes"] += 1
+            pause_s = self.chance(f"{service}/{self._lives[service]}").uniform(0.2, 4)
+            self.loop.call_later(pause_s, self._start, service)
+
+    def performing(self, process: Process, effect: Effect) -> None:
+        """A service is about to do something; raises `Killed` where the plan says so."""
+        if self._on_effect is not None:
+            self._on_effect(process.service, effect)
+        self._mischief.crashes_before(process, effect)
+
+    def ended(self, process: Process, fault: BaseException | None) -> None:
+        """A service ended by itself: with a fault, or because another one took its role over."""
+        if not process.alive:
+            return
+        if fault is not None:
+            lines = "".join(traceback.format_exception(fault)[-6:])
+            self.fail(f"recovery: {process.service} stopped with {fault!r}\n{lines}")
+            return
+        self.kill(process.service, "found that another one had its role")
+
+    async def _operate(self) -> None:
+        """Arm whatever is ready and not armed, resume whatever is paused."""
+        while True:
+            await asyncio.sleep(1)
+            for service in ARMED:
+                process = self.processes[service]
+                vitals = process.logic.vitals(self.loop.now)
+                if not process.alive or (vitals.armed and not vitals.paused) or process.not_ready():
+                    continue
+                await self.act(service, "resume" if vitals.paused else "arm")
+
+    async def act(self, service: str, action: str) -> None:
+        """What an operator does through a control surface."""
+        arguments = dict(self._lease) if action == "arm" else {}
+        control = Control(action=action, arguments=arguments, actor="operator", reason="simulation")
+        work = self.processes[service].act(control)
+        try:
+            outcome = await work
+        except asyncio.CancelledError:
+            return  # the service was killed meanwhile
+        self.say(f"operator: {action} {service}: {'done' if outcome.applied else outcome.refusal}")
+
+    # --- steps -----------------------------------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Keep a line for the trace of a failing run."""
+        self.trace.append(f"{self.loop.time():8.3f} s  {text}")
+
+    def fail(self, text: str) -> None:
+        """The run has failed; the first reason counts."""
+        if self.violation is None:
+            self.violation = text
+            self.say(f"VIOLATION: {text}")
+        self.loop.stop()
+
+    def _judge(self, question: Callable[..., None], *arguments: Any) -> None:
+        try:
+            question(*arguments)
+        except Violation as violation:
+            self.fail(str(violation))
+
+    def _on_record(self, topic: str, value: bytes) -> None:
+        self._judge(self.invariants.on_record, topic, value)
+
+    def _on_commit(self) -> None:
+        self._judge(self.invariants.on_commit)
+
+    def _on_submission(self, submission: Any) -> None:
+        self.say(f"sent: {submission.quote_id} {submission.quote_hash}")
+        self._judge(self.invariants.on_submission, submission)
+
+    def _on_block(self) -> None:
+        self._judge(self.invariants.on_block)
+
+    def _on_exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        fault = context.get("exception")
+        if isinstance(fault, Killed):
+            return  # out of a timer of the process
+        lines = "".join(traceback.format_exception(fault)[-8:]) if fault is not None else ""
+        self.fail(f"recovery: {context.get('message')}\n{lines}")
+
+    # --- what came of it -------------------------------------------------------------------------------------------
+
+    def records(self, topic: Topic) -> list[Envelope[Any]]:
+        """Everything that stands on a topic."""
+        log = self.broker.log(topic.name)
+        return [decode_event(topic.name, record.value) for record in log.records] if log is not None else []
+
+    def chain(self, topic: Topic, quote_id: str) -> list[Envelope[Any]]:
+        """The records of a quote's chain on a topic."""
+        return [event for event in self.records(topic) if event.correlation_id == quote_id]
+
+    def balances(self) -> dict[str, int]:
+        """Ours, by the world's own ledger."""
+        held = self.world.balances(ACCOUNT, height=self.world.chain.head.height)
+        return {token: int(held.get(token, "0")) for token in (BTC, EURE)}
+
+
+def _account() -> AccountSettings:
+    return AccountSettings(account_id=ACCOUNT, public_keys=[PUBLIC_KEY], balances=INVENTORY)

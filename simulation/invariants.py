@@ -1,0 +1,273 @@
+"""What must hold after every step, judged from the world and from what is durable, never from a logic's word."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from simulation.stores import Database, done
+from unrip.domain.attempt import AttemptState, Offer, TradeResult
+from unrip.domain.command import TradeCommand
+from unrip.domain.decision import Decision
+from unrip.domain.values import epoch_ms
+from unrip.messages.codec import decode_event
+from unrip.messages.envelope import encode
+from unrip.messages.topics import EXECUTE_TRADE, TRADE_DECISION, TRADE_RESULT
+from unrip.store.ledger import LedgerState
+from unrip_world.chain.core import Block
+from unrip_world.relay.journal import Submission
+from unrip_world.verifier.state import BALANCES, NONCES, SALTS
+from unrip_world.world import World
+
+_NS_PER_MS = 1_000_000
+#: Ends of an offer that nobody took; every other end says that its nonce was used.
+_UNUSED = {AttemptState.REJECTED, AttemptState.DROPPED, AttemptState.LAPSED}
+
+
+class Violation(Exception):  # noqa: N818 - it states what is the case
+    """An invariant does not hold; the text says which, and with what."""
+
+
+class Invariants:
+    """The judge. Every method raises `Violation`."""
+
+    def __init__(self, world: World, database: Database, *, account: str, say: Callable[[str], None]) -> None:
+        self._world, self._database, self._account = world, database, account
+        self._say = say
+        #: What the world has received of every nonce, and of those that may still settle.
+        self._sent: dict[str, list[Offer]] = {}
+        self._live: dict[str, list[Offer]] = {}
+        #: Command to the frame that carried its offer.
+        self._frames: dict[str, str] = {}
+        self._last: LedgerState | None = None
+        #: Live nonces that the ledger holds nothing for any more.
+        self._given_up: set[str] = set()
+        #: Nonces that were used, and offers that were filled, at a final block.
+        self._spent: set[str] = set()
+        self._settled: set[str] = set()
+        self._final_height = world.chain.final.height
+        self.decisions: dict[str, Decision] = {}
+        self.commands: dict[str, TradeCommand] = {}
+        self._payloads: dict[str, bytes] = {}
+        self.results: dict[str, dict[str, TradeResult]] = {}
+        #: Command to the state that ended it.
+        self.ends: dict[str, str] = {}
+        self.submissions = 0
+
+    # --- steps -----------------------------------------------------------------------------------------------------
+
+    def on_submission(self, submission: Submission) -> None:
+        """The world has an answer of ours, and may let it settle from now on."""
+        self.submissions += 1
+        if submission.quote_hash is None:
+            raise Violation(f"recorded: the world cannot read what was sent: {submission.raw[:200]}")
+        state = self._state()
+        offer = next((each for each in state.open_offers if each.quote_hash == submission.quote_hash), None)
+        if offer is None:
+            raise Violation(
+                f"recorded: sent without an open claim: {submission.quote_hash} of quote {submission.quote_id}"
+            )
+        if offer.signed_payload not in submission.raw:
+            raise Violation(f"recorded: sent other bytes than were recorded for command {offer.command_id}")
+        if offer.command_id in self._frames:
+            raise Violation(f"once: command {offer.command_id} was sent twice")
+        self._frames[offer.command_id] = submission.raw
+        self._sent.setdefault(offer.nonce, []).append(offer)
+        self._live[offer.nonce] = self._sent[offer.nonce]
+        self._solvent()
+
+    def on_commit(self) -> None:
+        """The ledger or the history has changed."""
+        before, state = self._last, self._state()
+        if before == state:
+            return
+        self._last = state
+        self._adds_up(state)
+        self._credited_is_true(before, state)
+        still_open = {offer.nonce for offer in state.open_offers}
+        gone = {offer.nonce: offer for offer in before.open_offers if offer.nonce not in still_open} if before else {}
+        for offer in gone.values():
+            self._ended_by_evidence(offer)
+
+    def on_block(self) -> None:
+        """The chain has gone on."""
+        head, final = self._world.chain.head, self._world.chain.final
+        self._note_final(final)
+        for nonce in self._given_up:
+            if self._used(nonce, head.height):
+                raise Violation(f"evidence: nonce {nonce} settled after its hold was given up")
+        if head.outcomes:
+            verdict = self._world.judge.verdict(self._account, height=head.height)
+            if verdict["insufficient_balance"]:
+                raise Violation("solvent: a taker who accepted our offer failed for lack of our balance")
+        self._solvent()
+
+    def _note_final(self, final: Block) -> None:
+        """What is final stays true, also when the contract has erased the nonce that shows it."""
+        while self._final_height < final.height:
+            self._final_height += 1
+            block = self._world.chain.block(self._final_height)
+            for event in _fills(block, self._account) if block is not None else ():
+                self._settled.add(event["intent_hash"])
+        self._spent |= {nonce for nonce in self._live if self._used(nonce, final.height)}
+        alive = {nonce: sent for nonce, sent in self._live.items() if nonce not in self._spent}
+        self._live = {nonce: sent for nonce, sent in alive.items() if _last(sent) * _NS_PER_MS >= final.timestamp_ns}
+        self._given_up &= self._live.keys()
+
+    def on_record(self, topic: str, value: bytes) -> None:
+        """A record stands on a topic."""
+        if topic not in {TRADE_DECISION.name, EXECUTE_TRADE.name, TRADE_RESULT.name}:
+            return
+        event = decode_event(topic, value)
+        payload, encoded = event.payload, encode(event.payload)
+        if self._payloads.setdefault(f"{topic}/{event.event_id}", encoded) != encoded:
+            raise Violation(f"once: {topic} has two records {event.event_id} that differ")
+        self._say(_line(payload))
+        match payload:
+            case Decision():
+                if self.decisions.setdefault(payload.quote_id, payload) != payload:
+                    raise Violation(f"once: quote {payload.quote_id} was decided twice")
+            case TradeCommand():
+                decision = self.decisions.get(payload.quote_id)
+                if decision is None or decision.command != payload:
+                    raise Violation(f"class: command {payload.command_id} is not the one of an accepted decision")
+                self.commands[payload.command_id] = payload
+            case TradeResult():
+                self._on_result(payload)
+
+    def _on_result(self, result: TradeResult) -> None:
+        if result.command_id not in self.commands:
+            raise Violation(f"class: a result of command {result.command_id}, which was never given")
+        self.results.setdefault(result.command_id, {})[result.state] = result
+        frame = self._frames.get(result.command_id)
+        if result.request is not None and frame not in {None, result.request}:
+            raise Violation(
+                f"recorded: the record of what was sent for command {result.command_id} is not what was sent"
+            )
+        if not result.state.terminal:
+            return
+        if self.ends.setdefault(result.command_id, result.state) != result.state:
+            raise Violation(
+                f"class: command {result.command_id} ended as {self.ends[result.command_id]} and {result.state}"
+            )
+        nonce, filled = self.commands[result.command_id].nonce, result.quote_hash in self._settled
+        if result.state is AttemptState.SETTLED and not filled:
+            raise Violation(f"evidence: command {result.command_id} is told to be settled, and it was not filled")
+        if result.state in _UNUSED and filled:
+            raise Violation(f"evidence: command {result.command_id} is told to be {result.state}, and it was filled")
+        if result.state not in _UNUSED and not self._used(nonce, self._world.chain.final.height):
+            raise Violation(f"evidence: command {result.command_id} is {result.state}, and its nonce is not used")
+
+    # --- what is asked ---------------------------------------------------------------------------------------------
+
+    def _state(self) -> LedgerState:
+        return done(self._database.ledger.load(self._account))
+
+    def _adds_up(self, state: LedgerState) -> None:
+        """Held is the sum of the open holds, by the ledger's own check and by its open offers."""
+        if differences := done(self._database.ledger.check_held()):
+            raise Violation(f"sum: held and open holds differ: {differences}")
+        promised = _largest_per_nonce(list(state.open_offers))
+        for asset, amount in promised.items():
+            if state.view.held.get(asset, 0) < amount:
+                raise Violation(
+                    f"sum: held of {asset} is {state.view.held.get(asset, 0)}, open offers promise {amount}"
+                )
+        for asset, held in state.view.held.items():
+            if held and not promised.get(asset):
+                raise Violation(f"sum: {held} of {asset} is held for no open offer")
+
+    def _credited_is_true(self, before: LedgerState | None, state: LedgerState) -> None:
+        """What is credited is the balance of the final block that it names, and never goes back to an older one."""
+        height = state.view.height
+        if before is not None and height < before.view.height:
+            raise Violation(f"credited: the ledger went back from height {before.view.height} to {height}")
+        if before is not None and height == before.view.height and state.view.credited != before.view.credited:
+            raise Violation(
+                f"credited: credited changed without a newer block: {before.view.credited} to {state.view.credited}"
+            )
+        if height > self._world.chain.final.height:
+            raise Violation(f"credited: the ledger believes block {height}, which is not final")
+        balances = self._world.verifier.storage.at(height)
+        for asset, credited in state.view.credited.items():
+            if credited != (true := balances.get(BALANCES, (self._account, asset), 0)):
+                raise Violation(f"credited: credited of {asset} is {credited} at height {height}, where it is {true}")
+
+    def _ended_by_evidence(self, offer: Offer) -> None:
+        """A nonce without open offers is used or dead at a final block, or no byte of it has ever been sent."""
+        final, sent = self._world.chain.final, self._sent.get(offer.nonce)
+        if sent is None or self._used(offer.nonce, final.height):
+            return
+        last_ms = _last(sent)
+        if final.timestamp_ns > last_ms * _NS_PER_MS or not self._salt_valid(offer, final.height):
+            self._given_up.add(offer.nonce)
+            return
+        raise Violation(
+            f"evidence: the hold of nonce {offer.nonce} (command {offer.command_id}) ended, but it was sent, is not "
+            f"used, and may settle until {last_ms} ms; the final block is of {final.timestamp_ns // _NS_PER_MS} ms"
+        )
+
+    def _used(self, nonce: str, height: int) -> bool:
+        """Whether a nonce is used at a height, or was for good before the contract erased it."""
+        raw = base64.b64decode(nonce)
+        stored = self._world.verifier.storage.at(height).get(NONCES, (self._account, raw), False)
+        return nonce in self._spent or bool(stored)
+
+    def _salt_valid(self, offer: Offer, height: int) -> bool:
+        return bool(self._world.verifier.storage.at(height).get(SALTS, bytes.fromhex(offer.salt), False))
+
+    def _solvent(self) -> None:
+        """Everything that may still be taken from us is there, at the head of the chain."""
+        head = self._world.chain.head
+        view = self._world.verifier.storage.at(head.height)
+        live = [
+            offer
+            for nonce, offers in self._live.items()
+            if not self._used(nonce, head.height)
+            for offer in offers
+            if _last([offer]) * _NS_PER_MS > head.timestamp_ns and self._salt_valid(offer, head.height)
+        ]
+        for asset, promised in _largest_per_nonce(live).items():
+            if promised > (balance := view.get(BALANCES, (self._account, asset), 0)):
+                raise Violation(f"solvent: {promised} of {asset} can be taken from us, and there are {balance}")
+
+
+def _line(payload: Decision | TradeCommand | TradeResult) -> str:
+    """A record in a trace."""
+    match payload:
+        case Decision():
+            return f"decided: {payload.quote_id} {payload.reason or 'accepted'}"
+        case TradeCommand():
+            return f"commanded: {payload.command_id} for {payload.quote_id}"
+    return f"told: {payload.command_id} {payload.state} {payload.reason or ''}".rstrip()
+
+
+def _last(offers: list[Offer]) -> int:
+    """The last deadline, in milliseconds of the Unix epoch."""
+    return max(epoch_ms(offer.offer_deadline) for offer in offers)
+
+
+def _fills(block: Block, account: str) -> Iterator[dict[str, Any]]:
+    """What the contract says about the account's fills in a block."""
+    for outcome in block.outcomes:
+        if outcome.error is not None:
+            continue
+        for line in (line for receipt in outcome.receipts for line in receipt.logs):
+            event = json.loads(line.removeprefix("EVENT_JSON:"))
+            if event["event"] == "token_diff":
+                yield from (entry for entry in event["data"] if entry["account_id"] == account)
+
+
+def _largest_per_nonce(offers: list[Offer]) -> dict[str, int]:
+    """What offers can take together: one of each nonce settles at most."""
+    largest: dict[tuple[str, str], int] = {}
+    for offer in offers:
+        key = (offer.asset_out, offer.nonce)
+        largest[key] = max(largest.get(key, 0), offer.amount_out)
+    totals: dict[str, int] = Counter()
+    for (asset, _nonce), amount in largest.items():
+        totals[asset] += amount
+    return totals

@@ -1,0 +1,112 @@
+"""Carries out a plan: each fault begins at its instant, and what lasts ends after its time."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from simulation.faults import Fault
+from simulation.process import Killed, Process
+from unrip.service.contract import CrashPoint, Effect
+from unrip_world.faults import read_fault
+from unrip_world.verifier.nonces import decode_versioned
+from unrip_world.verifier.state import NONCES
+
+if TYPE_CHECKING:
+    from simulation.desk import Desk
+
+
+class Mischief:
+    """The faults of one run."""
+
+    def __init__(self, desk: Desk, faults: Sequence[Fault]) -> None:
+        self._desk = desk
+        #: Service to the number of effects that it may still perform.
+        self._effects_left: dict[str, int] = {}
+        self._crash_points: set[str] = set()
+        #: What happens once; every other kind is a window, except for the outages.
+        self._deeds: dict[str, Callable[[Fault], None]] = {
+            "crash": lambda fault: desk.kill(fault.target, "is killed"),
+            "crash_at": lambda fault: self._crash_points.add(fault.target),
+            "crash_within": self._crash_within,
+            "cut": self._cut,
+            "half_open": self._half_open,
+            "halt": self._operator,
+            "pause": self._operator,
+            "disarm": self._operator,
+            "world": self._in_the_world,
+            "erase_nonces": self._erase_nonces,
+        }
+        self._outages = {
+            "broker_away": (desk.broker.go_down, desk.broker.come_up),
+            "database_away": (desk.database.go_down, desk.database.come_up),
+        }
+        for fault in faults:
+            desk.loop.call_at(fault.at_s, self._begin, fault)
+
+    def crashes_before(self, process: Process, effect: Effect) -> None:
+        """Ask before each effect of a service.
+
+        Raises:
+            Killed: the plan wants it to die here.
+
+        """
+        left = self._effects_left.get(process.service)
+        if left is not None:
+            self._effects_left[process.service] = left - 1
+        at_point = isinstance(effect, CrashPoint) and effect.name in self._crash_points
+        if not at_point and left != 0:
+            return
+        self._effects_left.pop(process.service, None)
+        if isinstance(effect, CrashPoint):
+            self._crash_points.discard(effect.name)
+        self._desk.loop.call_soon(self._desk.kill, process.service, f"is killed before {type(effect).__name__}")
+        raise Killed
+
+    def _begin(self, fault: Fault) -> None:
+        self._desk.say(f"fault: {fault}")
+        self._desk.counts["faults"] += 1
+        if fault.kind in self._deeds:
+            self._deeds[fault.kind](fault)
+            return
+        begin, end = self._outages.get(
+            fault.kind, (lambda: self._desk.faults.begin(fault), lambda: self._desk.faults.end(fault))
+        )
+        begin()
+        self._desk.loop.call_later(fault.for_s, self._end, fault, end)
+
+    def _end(self, fault: Fault, end: Callable[[], None]) -> None:
+        self._desk.say(f"over:  {fault}")
+        end()
+
+    def _crash_within(self, fault: Fault) -> None:
+        self._effects_left[fault.target] = int(fault.amount)
+
+    def _cut(self, fault: Fault) -> None:
+        for line in self._desk.network.lines_of(self._desk.processes[fault.target].start_id):
+            line.cut()
+
+    def _half_open(self, fault: Fault) -> None:
+        for line in self._desk.network.lines_of(self._desk.processes[fault.target].start_id):
+            line.half_open()
+
+    def _operator(self, fault: Fault) -> None:
+        self._desk.loop.create_task(self._desk.act(fault.target, fault.kind))
+
+    def _in_the_world(self, fault: Fault) -> None:
+        now_ns = self._desk.loop.now_ns
+        self._desk.network.carry_out(self._desk.world.set_fault(read_fault(fault.world, now_ns=now_ns), now_ns))
+
+    def _erase_nonces(self, _fault: Fault) -> None:
+        """What anybody may ask of the contract: to forget the used nonces whose own deadline is over."""
+        world, account = self._desk.world, self._desk.account
+        head = world.chain.head
+        expired = [
+            nonce
+            for (who, nonce), used in world.verifier.storage.at(head.height).items(NONCES)
+            if who == account and used and (read := decode_versioned(nonce)) and read.deadline_ns < head.timestamp_ns
+        ]
+        if expired:
+            nonces = [base64.b64encode(nonce).decode() for nonce in expired]
+            world.submit("cleanup_nonces", account_id=account, nonces=nonces)

@@ -1,0 +1,397 @@
+"""Mistakes planted on purpose, to prove that the simulation finds them. None of this is ever part of the product.
+
+Each is what somebody might have written instead: a context in which the product's classes behave so, and where the
+ledger's own promises would stop it, a ledger without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
+from unrip.domain.desk import LedgerView
+from unrip.domain.values import Amount
+from unrip.net.events import SendFrame
+from unrip.service.contract import Effect, Subscribe
+from unrip.services.strategy_engine.inputs import Inputs
+from unrip.services.strategy_engine.logic import StrategyEngine
+from unrip.services.trade_executor import following
+from unrip.services.trade_executor.conversation import RELAY
+from unrip.services.trade_executor.effects import (
+    ApplyReading,
+    ClaimDecided,
+    ClaimOffer,
+    Ending,
+    LedgerLoaded,
+    OfferSigned,
+)
+from unrip.services.trade_executor.following import Followed
+from unrip.services.trade_executor.logic import TradeExecutor
+from unrip.services.trade_executor.outbox import OutboxPublisher
+from unrip.services.trade_executor.pursuit import Pursuit
+from unrip.services.trade_executor.results import result_of_offer
+from unrip.store import memory_ledger
+from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
+from unrip.store.memory_ledger import MemoryLedger
+
+Patches = Sequence[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """One mistake."""
+
+    #: What was written instead of what is right.
+    mistake: str
+    patches: Callable[[], Patches]
+    make_ledger: Callable[..., MemoryLedger] = MemoryLedger
+    #: A seed that finds it, and the invariants that may be the first to be broken.
+    seed: int
+    breaks: tuple[str, ...]
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """The product with this mistake."""
+        with ExitStack() as stack:
+            for each in self.patches():
+                stack.enter_context(each)
+            yield
+
+
+# --- ledgers that keep fewer promises ---------------------------------------------------------------------------------
+
+
+class Trusting(MemoryLedger):
+    """Ends whatever it is told to end: neither proof nor `sent` stands in the way."""
+
+    async def drop(self, event: OutboxEvent) -> LedgerView:
+        """End an attempt, sent or not."""
+        attempt = self._book(event.result.account).attempts.get(event.result.command_id)
+        if attempt is not None and attempt.open:
+            attempt.state = AttemptState.CLAIMED
+        return await super().drop(event)
+
+    @staticmethod
+    def _require_proof(*_arguments: Any) -> None:
+        """Believe it."""
+
+
+class GoingBack(MemoryLedger):
+    """Takes over the balances of any block."""
+
+    async def apply_reading(self, account: str, *, height: int, **reading: Any) -> LedgerView:
+        """Take over the balances, newer or not."""
+        for asset in self._book(account).assets.values():
+            asset.height = min(asset.height, height - 1)
+        return await super().apply_reading(account, height=height, **reading)
+
+
+class LosingUpdates(MemoryLedger):
+    """Computes what is held from what it was at the claim before, as a read and a later write do."""
+
+    async def claim(self, offer: Offer, **claim: Any) -> ClaimOutcome:
+        """Claim, and write back a sum that was computed from an old read."""
+        assets = self._book(offer.account).assets
+        before = {name: asset.held for name, asset in assets.items()}
+        outcome = await super().claim(offer, **claim)
+        remembered: dict[str, int] = getattr(self, "remembered", before)
+        for name, asset in assets.items():
+            asset.held = remembered.get(name, 0) + asset.held - before.get(name, 0)
+        self.remembered = {name: asset.held for name, asset in assets.items()}
+        return outcome
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+def _patched(owner: Any, name: str, make: Callable[[Any], Any]) -> Any:
+    """Put something in the place of a function; `make` is given the original."""
+    return patch.object(owner, name, make(getattr(owner, name)))
+
+
+def _given_up(self: Pursuit, followed: Followed, now: datetime) -> list[Effect]:
+    return self._drop(followed, Drop.SOCKET_GONE, now)
+
+
+def _timer_releases() -> Patches:
+    def on_reply_timer(self: Pursuit, command_id: str, now: datetime) -> list[Effect]:
+        followed = self.offers.by_command.get(command_id)
+        return [] if followed is None or followed.ending else _given_up(self, followed, now)
+
+    return [patch.object(Pursuit, "on_reply_timer", on_reply_timer)]
+
+
+def _refusal_releases() -> Patches:
+    def make(original: Any) -> Any:
+        def on_reply(self: Pursuit, reply: Any, now: datetime) -> list[Effect]:
+            followed = self.offers.by_command.get(reply.request or "")
+            if reply.ok or followed is None or followed.ending:
+                return list(original(self, reply, now))
+            return _given_up(self, followed, now)
+
+        return on_reply
+
+    return [_patched(Pursuit, "_on_reply", make)]
+
+
+def _unknown_is_no() -> Patches:
+    def unanswered(self: Pursuit, followed: Followed, _reason: str, now: datetime) -> list[Effect]:
+        return _given_up(self, followed, now)
+
+    return [patch.object(Pursuit, "_unanswered", unanswered)]
+
+
+def _older_snapshot() -> Patches:
+    def make(original: Any) -> Any:
+        def on_reading(self: Pursuit, reading: Any, now: datetime) -> list[Effect]:
+            self.reading = None
+            return list(original(self, reading, now))
+
+        return on_reading
+
+    return [_patched(Pursuit, "_on_reading", make)]
+
+
+def _sent_before_claimed() -> Patches:
+    def signed_first(original: Any) -> Any:
+        def on_signed(self: TradeExecutor, event: OfferSigned, now: datetime) -> list[Effect]:
+            effects = original(self, event, now)
+            claim = next(effect for effect in effects if isinstance(effect, ClaimOffer))
+            text = self._pursuit._conversation.answer(claim.offer)
+            return [SendFrame(connection=RELAY, text=text), *effects]
+
+        return on_signed
+
+    def not_again(original: Any) -> Any:
+        def send(self: Pursuit, claim: ClaimOffer, now: datetime) -> list[Effect]:
+            return [effect for effect in original(self, claim, now) if not isinstance(effect, SendFrame)]
+
+        return send
+
+    return [_patched(TradeExecutor, "_on_signed", signed_first), _patched(Pursuit, "send", not_again)]
+
+
+def _duplicates_are_sent() -> Patches:
+    def make(original: Any) -> Any:
+        def on_claim_decided(self: TradeExecutor, event: ClaimDecided, now: datetime) -> list[Effect]:
+            if event.kind == "duplicate" and isinstance(self._claim, ClaimOffer):
+                event = msgspec.structs.replace(event, kind="claimed")
+            return list(original(self, event, now))
+
+        return on_claim_decided
+
+    return [_patched(TradeExecutor, "_on_claim_decided", make)]
+
+
+def _restart_forgets() -> Patches:
+    def make(original: Any) -> Any:
+        def load(self: Pursuit, offers: Sequence[Offer], view: LedgerView) -> None:
+            original(self, () if not self._loaded else offers, view)
+
+        return load
+
+    return [_patched(Pursuit, "load", make)]
+
+
+def _late_unused_is_lapsed() -> Patches:
+    def make(original: Any) -> Any:
+        def ending(nonce: str, offers: list[Followed], reading: Any, now: datetime) -> Ending | None:
+            for followed in offers:
+                followed.offer = msgspec.structs.replace(
+                    followed.offer, nonce_deadline=datetime.max.replace(tzinfo=now.tzinfo)
+                )
+            found: Ending | None = original(nonce, offers, reading, now)
+            return found
+
+        return ending
+
+    return [_patched(following, "_ending", make)]
+
+
+def _notices_are_believed() -> Patches:
+    def make(original: Any) -> Any:
+        def on_notice(self: Pursuit, notice: Any, frame: Any, now: datetime) -> list[Effect]:
+            effects = list(original(self, notice, frame, now))
+            open_offers = [each for each in self.offers.by_command.values() if not each.ending]
+            followed = self.offers.by_quote_hash(notice.quote_hash) or next(iter(reversed(open_offers)), None)
+            if followed is None or followed.ending or self.reading is None:
+                return effects
+            followed.ending = True
+            evidence = ChainEvidence(
+                height=self.reading.height, block_time=self.reading.block_time, nonce_used=True, salt_valid=True
+            )
+            result = result_of_offer(followed.offer, AttemptState.SETTLED, evidence=evidence)
+            nonce = followed.offer.nonce
+            ending = Ending(nonce=nonce, state=AttemptState.SETTLED, results=((result, followed.chain),))
+            write = ApplyReading(
+                account=self._account, height=self.reading.height, credited=self.reading.credited, endings=(ending,)
+            )
+            return [*effects, *self.notes.push(write)]
+
+        return on_notice
+
+    return [_patched(Pursuit, "_on_notice", make)]
+
+
+def _outbox_forgets() -> Patches:
+    async def publish(self: OutboxPublisher, rows: list[OutboxRow]) -> list[int]:
+        for row in rows:
+            self._start(row)
+        return [row.seq for row in rows]
+
+    return [patch.object(OutboxPublisher, "_publish", publish)]
+
+
+def _holds_are_not_counted() -> Patches:
+    def make(original: Any) -> Any:
+        def refusal(book: Any, offer: Offer, generation: int) -> Any:
+            held, asset = None, book.assets.get(offer.asset_out)
+            if asset is not None:
+                held, asset.held = asset.held, 0
+            try:
+                return original(book, offer, generation)
+            finally:
+                if asset is not None:
+                    asset.held = held
+
+        return refusal
+
+    def nothing_promised(original: Any) -> Any:
+        def take_ledger(self: Any, ledger: LedgerView | None) -> None:
+            if ledger is not None:
+                ledger = msgspec.structs.replace(ledger, held=dict.fromkeys(ledger.held, Amount(0)))
+            original(self, ledger)
+
+        return take_ledger
+
+    return [_patched(memory_ledger, "_refusal", make), _patched(Inputs, "_take_ledger", nothing_promised)]
+
+
+def _decides_again() -> Patches:
+    return [patch.object(StrategyEngine, "_remember", lambda _self, _quote_id: None)]
+
+
+def _command_is_lost() -> Patches:
+    return [patch.object(StrategyEngine, "_make_up_for_missing_command", lambda _self, _now: [])]
+
+
+def _position_is_forgotten() -> Patches:
+    def make(original: Any) -> Any:
+        def on_loaded(self: TradeExecutor, event: LedgerLoaded) -> list[Effect]:
+            return [
+                Subscribe(topic=effect.topic, tail=0) if isinstance(effect, Subscribe) else effect
+                for effect in original(self, event)
+            ]
+
+        return on_loaded
+
+    return [_patched(TradeExecutor, "_on_loaded", make)]
+
+
+#: By a short name, in the order of docs/simulation.md.
+PLANTED = {
+    "timer": Planted(
+        mistake="a hold is released when the relay has not replied in time",
+        patches=_timer_releases,
+        make_ledger=Trusting,
+        seed=1,
+        breaks=("evidence",),
+    ),
+    "refusal": Planted(
+        mistake="a hold is released when the relay refuses the answer",
+        patches=_refusal_releases,
+        make_ledger=Trusting,
+        seed=3,
+        breaks=("evidence",),
+    ),
+    "unknown": Planted(
+        mistake="an unknown outcome of sending counts as not sent",
+        patches=_unknown_is_no,
+        make_ledger=Trusting,
+        seed=8,
+        breaks=("evidence", "recorded"),
+    ),
+    "older-snapshot": Planted(
+        mistake="balances of an older block replace newer ones",
+        patches=_older_snapshot,
+        make_ledger=GoingBack,
+        seed=4,
+        breaks=("credited",),
+    ),
+    "lost-update": Planted(
+        mistake="held is computed from an earlier read and written back",
+        patches=list,
+        make_ledger=LosingUpdates,
+        seed=1,
+        breaks=("sum",),
+    ),
+    "holds-ignored": Planted(
+        mistake="what is promised elsewhere is not subtracted from what is credited",
+        patches=_holds_are_not_counted,
+        seed=1,
+        breaks=("solvent",),
+    ),
+    "send-first": Planted(
+        mistake="the answer is sent before its claim is committed",
+        patches=_sent_before_claimed,
+        seed=1,
+        breaks=("recorded",),
+    ),
+    "duplicate": Planted(
+        mistake="a command that comes again is sent again",
+        patches=_duplicates_are_sent,
+        seed=5,
+        breaks=("once",),
+    ),
+    "forgetful": Planted(
+        mistake="a restart forgets the open offers",
+        patches=_restart_forgets,
+        seed=1,
+        breaks=("class",),
+    ),
+    "late-unused": Planted(
+        mistake="an unused nonce proves an end also after the nonce's own deadline",
+        patches=_late_unused_is_lapsed,
+        make_ledger=Trusting,
+        seed=5,
+        breaks=("evidence",),
+    ),
+    "notice": Planted(
+        mistake="a settlement notice ends an offer, also one about somebody else's",
+        patches=_notices_are_believed,
+        make_ledger=Trusting,
+        seed=2,
+        breaks=("evidence",),
+    ),
+    "outbox": Planted(
+        mistake="a result counts as published once it was handed to the producer",
+        patches=_outbox_forgets,
+        seed=1,
+        breaks=("class",),
+    ),
+    "decides-again": Planted(
+        mistake="the strategy does not remember what it has decided",
+        patches=_decides_again,
+        seed=3,
+        breaks=("once",),
+    ),
+    "lost-command": Planted(
+        mistake="a restart does not make up for the command of an acknowledged decision",
+        patches=_command_is_lost,
+        seed=2,
+        breaks=("class",),
+    ),
+    "position": Planted(
+        mistake="a restarted executor reads only commands that are still to come",
+        patches=_position_is_forgotten,
+        seed=1,
+        breaks=("class",),
+    ),
+}

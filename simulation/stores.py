@@ -1,0 +1,162 @@
+"""PostgreSQL as the services meet it: the twins of the stores behind a connection that can fail at either end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from random import Random
+from typing import Any, TypeVar
+
+from simulation.clock import VirtualLoop
+from simulation.faults import Faults
+from unrip.store.errors import StoreRefused, StoreUnavailable
+from unrip.store.leases import MemoryLeases
+from unrip.store.memory_desk import MemoryDesk
+from unrip.store.memory_history import MemoryRecord
+from unrip.store.memory_ledger import MemoryLedger
+
+R = TypeVar("R")
+
+#: How long a statement may still be executed after its client has gone, at most.
+_STRAGGLES_S = 1.5
+#: Between two attempts of a client that asks until it is answered (store/desk.py, store/leases.py).
+_AGAIN_S = 1.0
+
+
+def done(work: Coroutine[Any, Any, R]) -> R:
+    """What a coroutine returns that waits for nothing, as those of the twins: one transaction."""
+    try:
+        work.send(None)
+    except StopIteration as returned:
+        result: R = returned.value
+        return result
+    raise AssertionError("a twin waits for something")
+
+
+class Database:
+    """What is durable, and the way there."""
+
+    def __init__(
+        self, loop: VirtualLoop, faults: Faults, *, chance: Random, ledger: MemoryLedger, on_commit: Callable[[], None]
+    ) -> None:
+        self.ledger = ledger
+        self.history = MemoryRecord()
+        self.desk = MemoryDesk(self.history)
+        self.leases = MemoryLeases()
+        #: Role to its generation and who took it, and to who holds the lock now.
+        self.generations: dict[str, tuple[int, str]] = {}
+        self.holders: dict[str, str] = {}
+        self.up = True
+        self._loop = loop
+        self._faults = faults
+        self._chance = chance
+        self._on_commit = on_commit
+
+    def go_down(self) -> None:
+        """Answer nobody; sessions end, and locks with them."""
+        self.up = False
+        self.holders.clear()
+
+    def come_up(self) -> None:
+        """Answer again; nothing committed is lost."""
+        self.up = True
+
+    async def call(self, name: str, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """One transaction and its round trip.
+
+        Raises:
+            StoreUnavailable: nobody knows whether it happened.
+
+        """
+        try:
+            await asyncio.sleep(self._latency_s())
+        except asyncio.CancelledError:
+            # The client was killed; what it had written to its socket may be executed all the same.
+            if self.up and self._chance.random() < 0.5:
+                self._later(work)
+            raise
+        self._require_up(name)
+        if self._faults.strikes("late_commit"):
+            self._later(work)
+            raise StoreUnavailable(f"{name}: no answer within the statement's bound")
+        if self._faults.strikes("lost_request"):
+            raise StoreUnavailable(f"{name}: the connection broke")
+        answer = self._commit(work)
+        await asyncio.sleep(self._latency_s())
+        self._require_up(name)
+        if self._faults.strikes("lost_commit"):
+            raise StoreUnavailable(f"{name}: the connection broke before the answer")
+        return answer
+
+    def take_over(self, role: str, instance: str, known: int | None) -> int | None:
+        """The generation of whoever asks, None while somebody else holds the lock; see `store/locks.py`."""
+        if self.holders.setdefault(role, instance) != instance:
+            return None
+        generation, taken_by = self.generations.get(role, (0, ""))
+        if generation == known and taken_by == instance:
+            return generation
+        self.generations[role] = generation + 1, instance
+        return generation + 1
+
+    def leave(self, instance: str) -> None:
+        """The sessions of an instance end."""
+        self.holders = {role: holder for role, holder in self.holders.items() if holder != instance}
+
+    def _commit(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """One transaction."""
+        answer = done(work())
+        self._on_commit()
+        return answer
+
+    def _require_up(self, name: str) -> None:
+        if not self.up:
+            raise StoreUnavailable(f"{name}: PostgreSQL is away")
+
+    def _latency_s(self) -> float:
+        return self._chance.uniform(0.0005, 0.005)
+
+    def _later(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._loop.call_later(self._chance.uniform(0, _STRAGGLES_S), self._straggle, work)
+
+    def _straggle(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Nobody hears what the database says to a statement whose client has gone."""
+        if not self.up:
+            return
+        with suppress(StoreRefused):
+            self._commit(work)
+
+
+class Remote:
+    """A twin behind a connection: every method is a transaction and its round trip."""
+
+    def __init__(self, twin: object, database: Database) -> None:
+        self._twin = twin
+        self._database = database
+
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        method = getattr(self._twin, name)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            return await self._database.call(name, lambda: method(*arguments, **named))
+
+        return call
+
+    async def close(self) -> None:
+        """Closing a client needs no answer."""
+
+
+class Patient(Remote):
+    """The same for a client that asks until it is answered."""
+
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        once = super().__getattr__(name)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            while True:
+                try:
+                    return await once(*arguments, **named)
+                except StoreUnavailable:
+                    await asyncio.sleep(_AGAIN_S)
+
+        return call

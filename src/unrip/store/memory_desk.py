@@ -1,0 +1,57 @@
+"""The strategy's store in memory; `tests/contract/store/test_desk_store.py` holds both to the same."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from unrip.domain.attempt import AttemptState, TradeResult
+from unrip.domain.market import MarketPrice
+from unrip.domain.policy import Policy
+from unrip.messages.codec import decode_event
+from unrip.messages.envelope import Envelope
+from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT, Topic
+from unrip.store.memory_history import MemoryRecord
+
+
+class MemoryDesk:
+    """See `desk.DeskStore`."""
+
+    def __init__(self, record: MemoryRecord) -> None:
+        self._record = record
+        #: Policies in the order in which they came into force, each with the hash of its base.
+        self._in_force: list[tuple[str, Policy]] = []
+
+    async def remember(self, policy: Policy, *, base: str, actor: str, reason: str) -> None:
+        """Keep a policy, and that it is in force."""
+        del actor, reason
+        self._in_force.append((base, policy))
+
+    async def in_force(self, base: str) -> Policy | None:
+        """The policy that came into force last, if it was changed from this configured one."""
+        last = self._in_force[-1] if self._in_force else None
+        return last[1] if last is not None and last[0] == base else None
+
+    async def fills(
+        self, account: str, pair: str, *, since: datetime, markout: timedelta
+    ) -> list[tuple[TradeResult, MarketPrice | None]]:
+        """Settled results published since an instant, each with the first price at or after its markout, if any."""
+        prices = [price for price in self._events(MARKET_PRICE) if price.payload.fair_rate is not None]
+        prices.sort(key=lambda price: price.observed_at)
+        found = []
+        for event in sorted(self._events(TRADE_RESULT), key=lambda event: event.published_at):
+            result: TradeResult = event.payload
+            ours = (result.state, result.account, result.pair) == (AttemptState.SETTLED, account, pair)
+            if not ours or event.published_at < since or result.evidence is None:
+                continue
+            due = result.evidence.block_time + markout
+            marked = (each.payload for each in prices if each.payload.pair == pair and each.observed_at >= due)
+            found.append((result, next(marked, None)))
+        return found
+
+    def _events(self, topic: Topic) -> list[Envelope[Any]]:
+        rows = self._record.rows.get(topic.name, {}).values()
+        return [decode_event(topic.name, row.event.encode()) for row in rows]
+
+    async def close(self) -> None:
+        """There is nothing to give back."""

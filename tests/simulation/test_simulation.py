@@ -1,0 +1,106 @@
+"""The simulation itself: it repeats, it tells what failed with as little as that needs, and time is virtual."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from simulation import __main__ as program
+from simulation.clock import Deadlock, Pipe, VirtualLoop
+from simulation.faults import Fault, plan
+from simulation.run import Outcome
+from simulation.shrink import shrunk
+from unrip.service.crashpoints import CRASH_POINTS
+from unrip.services.registry import SERVICES
+from unrip_world.faults import read_fault
+
+ROOT = Path(__file__).parents[2]
+TOLD = "from simulation.run import run; print(*run(7, seconds=200).trace, sep='\\n')"
+
+
+def test_a_seed_repeats_exactly_whatever_the_order_of_sets() -> None:
+    def told(hash_seed: str) -> str:
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+        command = [sys.executable, "-c", TOLD]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
+
+    first = told("1")
+    assert "sent: " in first
+    assert first == told("2")
+
+
+def test_a_failing_seed_tells_its_last_events_and_the_faults_that_it_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["simulation", "--seeds", "1", "--planted", "lost-update"])
+    assert program.main() == 1
+    told = capsys.readouterr().out
+    assert "1 seeds, 0 virtual minutes" in told
+    assert "seed 1 fails: sum: held and open holds differ" in told
+    assert "with 0 of its " in told
+    assert "VIOLATION" in told
+    assert "1 seeds fail: 1" in told
+
+
+def test_a_seed_that_holds_exits_with_zero(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["simulation", "--seeds", "1", "--first-seed", "3", "--minutes", "3", "--trace"])
+    assert program.main() == 0
+    told = capsys.readouterr().out
+    assert "1 seeds, 3 virtual minutes" in told
+    assert "calm" in told
+
+
+def test_only_the_faults_that_a_violation_needs_are_left() -> None:
+    faults = tuple(Fault(at_s=float(number), kind="crash", target=SERVICES[0]) for number in range(20))
+
+    def attempt(chosen: Sequence[Fault]) -> Outcome:
+        fails = {3.0, 11.0} <= {fault.at_s for fault in chosen}
+        violation = "evidence: gone" if fails else None
+        return Outcome(
+            seed=1, faults=tuple(chosen), counts=Counter(), cpu_s=0.0, violation=violation, trace=("the last event",)
+        )
+
+    assert [fault.at_s for fault in shrunk(attempt(faults), attempt).faults] == [3.0, 11.0]
+
+
+def test_plans_hold_faults_of_every_boundary_and_repeat() -> None:
+    plans = [plan(seed, account="desk.near", until_s=470) for seed in range(200)]
+    assert plans == [plan(seed, account="desk.near", until_s=470) for seed in range(200)]
+    faults = [fault for each in plans for fault in each]
+    kinds = {fault.kind for fault in faults}
+    assert {"crash", "crash_at", "crash_within", "broker_away", "database_away", "cut", "half_open"} <= kinds
+    assert {"lost_ack", "deliver_twice", "stall_topic", "lost_commit", "late_commit", "half_write"} <= kinds
+    assert {fault.target for fault in faults if fault.kind == "crash"} == set(SERVICES)
+    assert {fault.target for fault in faults if fault.kind == "crash_at"} == CRASH_POINTS
+    world = {(body["service"], body["kind"]) for fault in faults if (body := fault.world)}
+    assert {service for service, _ in world} == {"relay", "rpc", "bridge", "kraken", "coingecko", "chain", "verifier"}
+    for fault in faults:
+        if fault.world:
+            read_fault(fault.world, now_ns=0)
+
+
+def test_time_jumps_to_what_is_due_and_nothing_overtakes_in_a_pipe() -> None:
+    loop = VirtualLoop()
+    arrived: list[object] = []
+    chance = Random(1)  # noqa: S311 - the same every time
+    pipe = Pipe(loop, lambda: chance.uniform(0, 5))
+    for number in range(50):
+        pipe.put(arrived.append, number)
+    loop.run_until_complete(asyncio.sleep(3600))
+    assert arrived == list(range(50))
+    assert 3600 <= loop.time() < 3601
+    pipe.put(arrived.append, "late")
+    pipe.close()
+    loop.run_until_complete(asyncio.sleep(10))
+    assert arrived[-1] == 49
+    with pytest.raises(Deadlock):
+        loop.run_until_complete(loop.create_future())
+    loop.close()
