@@ -23,7 +23,7 @@ from simulation.invariants import Invariants, Violation
 from simulation.mischief import Mischief
 from simulation.network import URLS, Network
 from simulation.process import Killed, Process, owned_task
-from simulation.stores import Database
+from simulation.stores import Database, done
 from unrip.bus.memory import MemoryBroker
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope
@@ -91,6 +91,7 @@ class Desk:
         for topic in TOPICS.values():
             self.broker.create_topic(topic)
         ledger = make_ledger(clock=lambda: self.loop.now)
+        done(ledger.note_surroundings(ACCOUNT, reason="", quarantined_until=None))  # a first start, and declared
         self.database = Database(
             self.loop, self.faults, chance=self.chance("database"), ledger=ledger, on_commit=self._on_commit
         )
