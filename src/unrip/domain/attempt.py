@@ -43,6 +43,11 @@ class AttemptState(StrEnum):
         """Exactly one of these ends every command."""
         return self in {self.REJECTED, self.SETTLED, self.LAPSED, self.SPENT, self.REVOKED, self.DROPPED}
 
+    @property
+    def moved(self) -> bool:
+        """An offer of ours was taken; where nobody knows which, only some of the results say what moved."""
+        return self in {self.SETTLED, self.SPENT}
+
 
 def result_id(command_id: str, state: AttemptState) -> str:
     """The event id of a result: an attempt passes through each state at most once, so both together name it."""

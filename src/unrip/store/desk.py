@@ -37,7 +37,7 @@ class DeskStore(Protocol):
     async def fills(
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
-        """Settled results published since an instant, each with the first price at or after its markout, if any."""
+        """Taken offers told since an instant, each with the first price at or after its markout, if any."""
         ...
 
     async def close(self) -> None:
@@ -67,7 +67,7 @@ class PostgresDesk:
     async def fills(
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
-        """Settled results published since an instant, each with the first price at or after its markout, if any."""
+        """Taken offers told since an instant, each with the first price at or after its markout, if any."""
         rows = await _until_possible("reading fills", lambda: self._fetch("fills", account, pair, since, markout))
         return [
             (

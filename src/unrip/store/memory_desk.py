@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from unrip.domain.attempt import AttemptState, TradeResult
+from unrip.domain.attempt import TradeResult
 from unrip.domain.market import MarketPrice
 from unrip.domain.policy import Policy
 from unrip.messages.codec import decode_event
@@ -35,14 +35,14 @@ class MemoryDesk:
     async def fills(
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
-        """Settled results published since an instant, each with the first price at or after its markout, if any."""
+        """Taken offers told since an instant, each with the first price at or after its markout, if any."""
         prices = [price for price in self._events(MARKET_PRICE) if price.payload.fair_rate is not None]
         prices.sort(key=lambda price: price.observed_at)
         found = []
         for event in sorted(self._events(TRADE_RESULT), key=lambda event: event.published_at):
             result: TradeResult = event.payload
-            ours = (result.state, result.account, result.pair) == (AttemptState.SETTLED, account, pair)
-            if not ours or event.published_at < since or result.evidence is None:
+            ours = (result.account, result.pair) == (account, pair)
+            if not ours or not result.state.moved or event.published_at < since or result.evidence is None:
                 continue
             due = result.evidence.block_time + markout
             marked = (each.payload for each in prices if each.payload.pair == pair and each.observed_at >= due)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unrip.domain.attempt import AttemptState, TradeResult
+from unrip.domain.attempt import TradeResult
 from unrip.domain.command import Exchange
 from unrip.domain.desk import CommandPosition
 from unrip.domain.inventory import BalanceChange, Books, ChangeKind, Reconciliation
@@ -67,13 +67,13 @@ class Reconciler:
             self._results_read = _after(record)
         if result.ledger is not None:
             self._held = result.ledger.held
+        if result.state.terminal:
+            self._open.pop(result.command_id, None)
         if result.exchange is None:
             return
         if not result.state.terminal:
             self._open[result.command_id] = result.exchange
-            return
-        self._open.pop(result.command_id, None)
-        if is_new and result.state is AttemptState.SETTLED and result.evidence is not None:
+        elif is_new and result.state.moved and result.evidence is not None:
             for asset, change in (
                 (result.exchange.asset_in, result.exchange.amount_in),
                 (result.exchange.asset_out, -result.exchange.amount_out),

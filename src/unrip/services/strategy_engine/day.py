@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from unrip.domain.attempt import AttemptState, TradeResult
+from unrip.domain.attempt import TradeResult
 from unrip.domain.command import Exchange
 from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
@@ -40,7 +40,7 @@ class DayResult:
 
     def filled(self, result: TradeResult, mark: MarketPrice | None = None) -> None:
         """Take in a result; a fill that is told again counts once, and other results not at all."""
-        if result.state is not AttemptState.SETTLED or result.evidence is None or result.exchange is None:
+        if not result.state.moved or result.evidence is None or result.exchange is None:
             return
         ours = self.pair.direction_of(result.exchange.asset_in, result.exchange.asset_out) is not None
         if not ours:

@@ -194,6 +194,8 @@ class OpenOffers:
             )
             for followed in offers
         )
+        if state is AttemptState.SPENT:
+            results = _told_once(results)
         return Ending(nonce=nonce, state=state, results=results)
 
     def _use(
@@ -239,3 +241,13 @@ def _result(
     own_hash = followed.offer.quote_hash if followed.diff is not None else None
     own = msgspec.structs.replace(evidence, tx_hash=followed.tx_hash, diff=followed.diff, executed=own_hash)
     return result_of_offer(followed.offer, state, evidence=own), chain
+
+
+def _told_once(results: tuple[tuple[TradeResult, Chain], ...]) -> tuple[tuple[TradeResult, Chain], ...]:
+    """Nobody knows which offer took the nonce: what moved is told once where all say the same, else not at all."""
+    moved = {result.exchange for result, _chain in results}
+    keeper = 0 if len(moved) == 1 else None
+    return tuple(
+        (result if number == keeper else msgspec.structs.replace(result, exchange=None), chain)
+        for number, (result, chain) in enumerate(results)
+    )

@@ -33,7 +33,7 @@ SELECT result.event AS result, price.event AS price
           AND p.observed_at >= (result.event #>> '{payload,evidence,block_time}')::timestamptz + $4::interval
         ORDER BY p.observed_at, p."offset" LIMIT 1
  ) AS price ON true
- WHERE result.state = 'settled' AND result.account = $1 AND result.pair = $2 AND result.published_at >= $3
+ WHERE result.state IN ('settled', 'spent') AND result.account = $1 AND result.pair = $2 AND result.published_at >= $3
  ORDER BY result.published_at;
 
 -- keep_lease --

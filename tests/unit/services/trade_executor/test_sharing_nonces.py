@@ -226,6 +226,8 @@ def test_after_the_last_deadline_the_taker_of_a_used_nonce_stays_unknown() -> No
         assert bool(desk.last(ApplyReading).endings) is over
     assert ends(desk) == {"first": "spent", "second": "spent"}
     assert desk.open_offers == []
+    told = [result.exchange for result, _chain in desk.last(ApplyReading).endings[0].results]
+    assert [exchange is not None for exchange in told] == [True, False], "equal offers say once what moved"
 
 
 @pytest.mark.parametrize("other", ["open", "settled since"])
