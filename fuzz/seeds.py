@@ -67,6 +67,9 @@ BRIDGE: tuple[Any, ...] = (
     {"result": {"withdrawals": [{"status": "COMPLETED", "data": _WITHDRAWAL}]}},
     {"result": {"tokens": [_TOKEN]}},
     {"result": {"address": "bc1qdesk"}},
+    {"result": {"withdrawalFee": "1500", "withdrawalFeeDecimals": 8, "token": _TOKEN}},
+    {"result": {"status": "NOT_FOUND", "data": None}},
+    {"error": "Withdrawals not found"},
     {"error": "unknown chain"},
     {"error": {"code": -32000, "message": "unknown chain"}},
 )

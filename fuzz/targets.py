@@ -122,14 +122,19 @@ def bridge(data: bytes) -> bool:
 
 async def _bridge(data: bytes) -> bool:
     service = Bridge(client, URL, account=ACCOUNT)
-    questions = (
-        service.supported_tokens,
-        service.deposit_address,
-        service.recent_deposits,
-        service.recent_withdrawals,
-    )
+    chain, token = "btc:mainnet", "btc.omft.near"
     with answering(data):
-        answers = [await _understood(question("btc:mainnet"), BridgeError) for question in questions]
+        answers = [
+            await _understood(question, BridgeError)
+            for question in (
+                service.supported_tokens(chain),
+                service.deposit_address(chain),
+                service.recent_deposits(chain),
+                service.recent_withdrawals(chain),
+                service.withdrawal_estimate(chain, token=token, destination="bc1qowner"),
+                service.withdrawal_status("burn", asset_id=f"nep141:{token}"),
+            )
+        ]
     return any(answers)
 
 

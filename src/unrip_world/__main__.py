@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from unrip_world import verify
-from unrip_world.config import ConfigError, load_script, load_settings
+from unrip_world.config import ConfigError, Script, load_script, load_settings
 from unrip_world.servers.run import serve, write_ready_file
 from unrip_world.world import World
 
@@ -48,8 +48,8 @@ def _run_world(path: Path | None) -> int:
     base = Path.cwd() if path is None else path.parent
     try:
         settings = load_settings(path)
-        script = load_script(base / settings.faults_file) if settings.faults_file else []
-        world = World(settings, script=script, now_ns=time.time_ns())
+        script = load_script(base / settings.faults_file) if settings.faults_file else Script()
+        world = World(settings, script=script.faults, demands=script.demands, now_ns=time.time_ns())
     except ConfigError as error:
         print(f"unrip_world: {error}", file=sys.stderr)
         return 2

@@ -146,10 +146,11 @@ class WorldSettings(Section, frozen=True):
     takers: tuple[TakerSettings, ...] = DEFAULT_TAKERS
 
 
-class FaultScript(Section, frozen=True):
-    """A script: faults with the second of the world's life at which each begins."""
+class Script(Section, frozen=True):
+    """A script: faults and demands, each with the second of the world's life at which it begins."""
 
     faults: list[dict[str, Any]] = []
+    demands: list[dict[str, Any]] = []
 
 
 #: Endowment of every taker, far beyond what one spends in a long run.
@@ -171,9 +172,9 @@ def load_settings(path: Path | None) -> WorldSettings:
     return settings
 
 
-def load_script(path: Path) -> list[dict[str, Any]]:
-    """Read a fault script; raises ConfigError. The faults themselves are checked when the world starts."""
-    return _read(path, FaultScript).faults
+def load_script(path: Path) -> Script:
+    """Read a script; raises ConfigError. Its tables themselves are checked when the world starts."""
+    return _read(path, Script)
 
 
 def _read(path: Path, shape: type[T]) -> T:

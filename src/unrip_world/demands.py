@@ -1,4 +1,4 @@
-"""Demands of the control endpoint: what a test asks the market to ask."""
+"""Demands of the control endpoint and of scripts: what a test asks the market to ask."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -17,10 +17,10 @@ class DemandError(ValueError):
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /demands`. Amounts are the taker's own, before the fee; raw ones are published as given.
+    """The body of `POST /demands`, and a table of a script.
 
-    `limit_pct` is how much worse than fair value the trade may be; `accept = "never"` only asks, and
-    `dry` says so to the solvers.
+    Amounts are the taker's own, before the fee; raw ones are published as given. `limit_pct` is how much worse than
+    fair value the trade may be; `accept = "never"` only asks, and `dry` says so to the solvers.
     """
 
     direction: Literal["btc_to_eure", "eure_to_btc"] | None = None
@@ -46,22 +46,34 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             return self.asset_in, self.asset_out
         raise DemandError("give either direction, or asset_in and asset_out")
 
-    def ask(self, wallet: Wallet) -> Ask:
-        """Give what the control taker asks; raises DemandError."""
+    def amounts(self) -> tuple[int | None, int | None]:
+        """Give amount in and amount out, one of them None; raises DemandError."""
         if (self.amount_in is None) == (self.amount_out is None):
             raise DemandError("give exactly one of amount_in and amount_out, or raw: true")
-        asset_in, asset_out = self.assets()
+        return _positive(self.amount_in), _positive(self.amount_out)
+
+    def check(self) -> None:
+        """Raise DemandError for what no taker could ask; raw demands are published whatever their amounts."""
+        assets = self.assets()
+        if self.raw:
+            return
+        self.amounts()
         try:
-            check_token_id(asset_in)
-            check_token_id(asset_out)
+            for asset in assets:
+                check_token_id(asset)
         except ValueError as error:
             raise DemandError(str(error)) from error
+
+    def ask(self, wallet: Wallet) -> Ask:
+        """Give what the control taker asks."""
+        asset_in, asset_out = self.assets()
+        amount_in, amount_out = self.amounts()
         return Ask(
             wallet=wallet,
             asset_in=asset_in,
             asset_out=asset_out,
-            amount_in=_positive(self.amount_in),
-            amount_out=_positive(self.amount_out),
+            amount_in=amount_in,
+            amount_out=amount_out,
             limit_pct=self.limit_pct if self.accept == "best" else None,
             min_deadline_ms=self.min_deadline_ms,
             min_wait_ms=self.min_wait_ms,
@@ -90,11 +102,13 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def read_demand(body: Mapping[str, Any]) -> Demand:
-    """Read a body; raises DemandError."""
+    """Read a body that can be published; raises DemandError."""
     try:
-        return msgspec.convert(body, Demand)
+        demand = msgspec.convert(body, Demand)
     except msgspec.ValidationError as error:
         raise DemandError(str(error)) from error
+    demand.check()
+    return demand
 
 
 def _positive(amount: str | int | None) -> int | None:

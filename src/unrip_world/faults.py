@@ -45,6 +45,7 @@ _OWN: dict[str, dict[str, Spec]] = {
     "relay": {
         "refuse_handshake": _lasting(status=(int, 403)),
         "refuse_answers": _lasting(code=(int, -32000), message=(str, "internal error")),
+        "refuse_publish": _lasting(reason=(str, "internal")),
         "lose_replies": _lasting(),
         "duplicate_status": _lasting(),
         "drop_status": _lasting(),
@@ -71,7 +72,10 @@ _OWN: dict[str, dict[str, Spec]] = {
         "price_factor": _lasting(factor=(Decimal, None)),
         "eure_price": _lasting(price=(Decimal, None)),
     },
-    "chain": {"reorg": _momentary(blocks=(int, None), requeue=(bool, False))},
+    "chain": {
+        "reorg": _momentary(blocks=(int, None), requeue=(bool, False)),
+        "final_lag": _lasting(blocks=(int, None)),
+    },
     "verifier": {
         "pause": _lasting(),
         "lock": _lasting(account_id=(str, None)),
@@ -79,7 +83,7 @@ _OWN: dict[str, dict[str, Spec]] = {
         "set_fee": _momentary(pips=(int, None)),
         "add_key": _momentary(account_id=(str, None), public_key=(str, None)),
         "remove_key": _momentary(account_id=(str, None), public_key=(str, None)),
-        "cleanup_nonces": _momentary(account_id=(str, None), nonces=(list, None)),
+        "cleanup_nonces": _momentary(account_id=(str, None), nonces=(list, [])),
         "gift": _momentary(account_id=(str, None), token_id=(str, None), amount=(int, 1)),
     },
 }
@@ -134,10 +138,10 @@ def _parameter(name: str, value: object, of: type) -> Any:
             return Decimal(str(value))
         except ArithmeticError as error:
             raise FaultError(f"parameter {name} must be a decimal number") from error
-    if name in _CHECKS:
-        _check(name, value)
     if not isinstance(value, of) or (of is int and isinstance(value, bool)):
         raise FaultError(f"parameter {name} must be of type {of.__name__}")
+    if name in _CHECKS:
+        _check(name, value)
     return value
 
 
@@ -153,11 +157,17 @@ def _check_positive(text: str) -> None:
         raise ValueError("must be positive")
 
 
+def _check_not_negative(text: str) -> None:
+    if int(text) < 0:
+        raise ValueError("must not be negative")
+
+
 #: Parameters whose values are more than their type, by name.
 _CHECKS: dict[str, Callable[[str], object]] = {
     "public_key": parse_public_key,
     "token_id": check_token_id,
     "amount": _check_positive,
+    "blocks": _check_not_negative,
 }
 
 

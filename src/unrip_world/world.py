@@ -1,5 +1,6 @@
 """All cores together under one clock that somebody else reads: the whole outside of a market maker, without any I/O."""
 
+from base64 import b64encode
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
@@ -7,14 +8,13 @@ from typing import Any
 
 from unrip_world.bridge.core import Bridge
 from unrip_world.chain.core import Chain
-from unrip_world.codec import NS_PER_S
-from unrip_world.config import ConfigError, WorldSettings
+from unrip_world.config import WorldSettings
 from unrip_world.demands import Demand
 from unrip_world.effects import Disconnect, Effect
 from unrip_world.exchange.coingecko import CoinGecko
 from unrip_world.exchange.kraken import Kraken
 from unrip_world.exchange.walk import Walk
-from unrip_world.faults import Fault, FaultError, Faults, read_fault
+from unrip_world.faults import Fault, Faults
 from unrip_world.genesis import genesis_of
 from unrip_world.judge import Judge
 from unrip_world.relay.auction import Auction
@@ -22,9 +22,10 @@ from unrip_world.relay.core import Relay
 from unrip_world.relay.rpc import AskerDesk
 from unrip_world.relay.stranger import Stranger
 from unrip_world.rpc.core import NearRpc
+from unrip_world.script import read_script
 from unrip_world.takers.core import CONTROL_TAKER, STRANGER, Ask, Taker, decide, sign_diff, wallet
 from unrip_world.verifier.contract import Verifier
-from unrip_world.verifier.state import BALANCES, SETTINGS
+from unrip_world.verifier.state import BALANCES, NONCES, SETTINGS
 
 ADMIN_ACCOUNT = "admin.world.near"
 _FAULTS_KEPT = 1_000
@@ -37,7 +38,14 @@ class World:
     a restarted world does not repeat the quote ids of the one before.
     """
 
-    def __init__(self, settings: WorldSettings, *, script: Sequence[Mapping[str, Any]] = (), now_ns: int) -> None:
+    def __init__(
+        self,
+        settings: WorldSettings,
+        *,
+        script: Sequence[Mapping[str, Any]] = (),
+        demands: Sequence[Mapping[str, Any]] = (),
+        now_ns: int,
+    ) -> None:
         self.settings, self.started_ns = settings, now_ns
         seed, chain = settings.seed, settings.chain
         self._ids = Random(f"{seed}/ids/{now_ns}")  # noqa: S311  (a simulation must repeat)
@@ -76,7 +84,7 @@ class World:
             stranger=self.stranger,
             ids=self._ids,
         )
-        self.askers = AskerDesk(relay=self.relay, verifier=self.verifier, chain=self.chain)
+        self.askers = AskerDesk(relay=self.relay, verifier=self.verifier, chain=self.chain, faults=self.faults)
         self.near_rpc = NearRpc(
             chain=self.chain,
             verifier=self.verifier,
@@ -92,7 +100,7 @@ class World:
         self.takers = [Taker(settings=taker, seed=seed, now_ns=now_ns) for taker in settings.takers]
         self.takers_paused = False
         self._asks: dict[str, Ask] = {}
-        self._script = _read_script(script, now_ns)
+        self._script = read_script(faults=script, demands=demands, now_ns=now_ns)
 
     # -- time
 
@@ -122,7 +130,7 @@ class World:
     def _step(self, now_ns: int) -> list[Effect]:
         effects: list[Effect] = []
         while self._script and self._script[0][0] <= now_ns:
-            effects += self.set_fault(self._script.pop(0)[1], now_ns)
+            effects += self._enact(self._script.pop(0)[1], now_ns)
         for fault in self.faults.expired(now_ns):
             effects += self.clear_fault(fault.service, fault.kind)
         if self.walk.next_at_ns <= now_ns:
@@ -138,6 +146,9 @@ class World:
         for auction in self.relay.closed(now_ns):
             effects += self._conclude(auction, now_ns)
         return [*effects, *self.relay.advance(now_ns)]
+
+    def _enact(self, step: Fault | Demand, now_ns: int) -> list[Effect]:
+        return self.set_fault(step, now_ns) if isinstance(step, Fault) else self.demand(step, now_ns)[1]
 
     def _produce_block(self, now_ns: int) -> None:
         block = self.chain.produce(now_ns)
@@ -163,7 +174,7 @@ class World:
         return self.relay.publish(request, now_ns)
 
     def demand(self, demand: Demand, now_ns: int) -> tuple[str, list[Effect]]:
-        """Publish a demand of the control endpoint; gives its quote id. Raises DemandError."""
+        """Publish a demand of the control endpoint or the script; gives its quote id."""
         quote_id = self.relay.new_id()
         if demand.raw:
             return quote_id, self.relay.publish(demand.request(quote_id), now_ns)
@@ -221,6 +232,9 @@ class World:
                 self.submit("set_paused", paused=begins)
             case "verifier", "lock":
                 self.submit("set_locked", account_id=fault.parameters["account_id"], locked=begins)
+            case "chain", "final_lag":
+                usual = self.settings.chain.final_lag_blocks
+                self.chain.final_lag_blocks = fault.parameters["blocks"] if begins else usual
             case "relay", "withhold_settlement" if not begins:
                 self.relay.settlements.release()
             case "kraken", "system_status":
@@ -257,19 +271,15 @@ class World:
                 self.submit("set_fee", fee_pips=parameters["pips"])
             case "gift":
                 self.submit("mt_mint", **{**parameters, "amount": str(parameters["amount"])})
+            case "cleanup_nonces":
+                account = parameters["account_id"]
+                nonces = parameters["nonces"] or self._used_nonces(account)
+                self.submit(kind, account_id=account, nonces=nonces)
             case _:
                 methods = {"add_key": "add_public_key", "remove_key": "remove_public_key"}
-                self.submit(methods.get(kind, kind), **parameters)
+                self.submit(methods[kind], **parameters)
 
-
-def _read_script(script: Sequence[Mapping[str, Any]], now_ns: int) -> list[tuple[int, Fault]]:
-    """Check a fault script and put it in order of time; raises ConfigError."""
-    planned: list[tuple[int, Fault]] = []
-    for number, entry in enumerate(script, start=1):
-        body = dict(entry)
-        try:
-            due_ns = now_ns + int(body.pop("at_s") * NS_PER_S)
-            planned.append((due_ns, read_fault(body, now_ns=due_ns)))
-        except (KeyError, TypeError, FaultError) as error:
-            raise ConfigError(f"fault {number} of the script: {error}") from error
-    return sorted(planned, key=lambda item: item[0])
+    def _used_nonces(self, account: str) -> list[str]:
+        """Give an account's used nonces, which nobody who writes a script can know."""
+        used = self.verifier.storage.at(self.chain.head.height).items(NONCES)
+        return [b64encode(nonce).decode() for (who, nonce), is_used in used if who == account and is_used]

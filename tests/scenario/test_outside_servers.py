@@ -4,14 +4,14 @@ from pathlib import Path
 
 from support.desk import running_desk
 from support.servers import Servers
-from unrip.local.paths import write_private
+from unrip.net.secret_file import write_secret
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 
 
 def test_a_trade_settles_on_servers_that_are_not_ours(servers: Servers, tmp_path: Path) -> None:
     url_file = tmp_path / "postgres.url"
-    write_private(url_file, servers.create_database("outside"))
+    write_secret(url_file, servers.create_database("outside"))
     base = tmp_path / "desk.toml"
     base.write_text(f'[kafka]\nbootstrap = "{servers.kafka_bootstrap}"\n[postgres]\nurl_file = "{url_file}"\n')
     with running_desk(base=base) as desk:

@@ -32,6 +32,34 @@ def test_a_killed_service_comes_back_alone_and_disarmed(armed: Desk, service: st
     armed.result(armed.world.demand(**BTC_IN), "settled")
 
 
+def test_a_surviving_lease_arms_again_and_a_brake_ends_it(desk: Desk) -> None:
+    services = ("trade-executor", "strategy-engine")
+    files = [desk.settings.control.spool_dir / f"{service}.lease" for service in services]
+    desk.arm(survive_restart=True)
+    desk.until(lambda: all(file.exists() for file in files), what="both leases kept")
+    for service in services:
+        desk.kill(service)
+    desk.until(lambda: not desk.client.is_ready("strategy-engine"), what="the kill")
+    desk.until(desk.all_ready, what="every service ready again")
+    desk.until(lambda: desk.state("strategy-engine")["armed"] == "base_in,base_out", what="armed again")
+    desk.result(desk.world.demand(**BTC_IN), "settled")
+    records = desk.until(
+        lambda: desk.sql(
+            "SELECT event->'payload' AS p FROM history.control_action"
+            " WHERE event->'payload'->>'actor' = 'surviving lease' ORDER BY event->'payload'->>'acted_at'"
+        ),
+        what="the records of both",
+    )
+    assert [record["p"]["service"] for record in records] == list(services)
+    desk.act("strategy-engine", "halt")
+    assert not files[1].exists()
+    pid = desk.kill("strategy-engine")
+    desk.until(lambda: desk.pids()["strategy-engine"] not in {None, pid}, what="a new process")
+    desk.until(lambda: desk.client.is_ready("strategy-engine"), what="ready again")
+    time.sleep(3)  # three times what a surviving lease waits for
+    assert desk.state("strategy-engine")["armed"] == "none"
+
+
 def test_a_restarted_strategy_decides_no_quote_twice(armed: Desk) -> None:
     quote_id = armed.world.demand(**BTC_IN)
     armed.result(quote_id, "settled")

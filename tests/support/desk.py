@@ -128,12 +128,12 @@ class Desk:
         assert outcome["applied"], outcome["refusal"]
         return outcome
 
-    def arm(self, *directions: Direction) -> None:
+    def arm(self, *directions: Direction, **arguments: Any) -> None:
         """Arm executor and strategy and wait until the armed directions are trade-ready."""
         wanted = [str(each) for each in directions or tuple(Direction)]
         self.until(lambda: self.client.is_ready("trade-executor"), what="executor ready")
-        self.act("trade-executor", "arm", directions=wanted)
-        self.act("strategy-engine", "arm", directions=wanted)
+        self.act("trade-executor", "arm", directions=wanted, **arguments)
+        self.act("strategy-engine", "arm", directions=wanted, **arguments)
         self.until(lambda: all(self.trade_ready()[way]["ready"] for way in wanted), what="trade-ready")
 
     def disarm(self) -> None:
@@ -276,6 +276,7 @@ SHORT_LIVES: dict[str, Any] = {
         "relay_reply_ms": 1_000,
     },
     "coingecko": {"poll_interval_s": 1},
+    "control": {"rearm_after_s": 1},
 }
 
 

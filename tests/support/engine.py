@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from support.cases import ACCOUNT, BOTH, NOW, PAIR, a_demand, a_price, a_view, an_inventory
+from support.switches import a_switchboard
 from unrip.domain.desk import LedgerView
 from unrip.domain.policy import Policy
 from unrip.domain.status import ServiceStatus
@@ -98,7 +99,7 @@ class Engine:
             account=ACCOUNT,
             policy=policy or Policy(),
             encode_nonce=encode_nonce,
-            configuration_hash="configuration-1",
+            switchboard=a_switchboard("strategy-engine"),
         )
         self.now = NOW
         self.effects: list[Effect] = []

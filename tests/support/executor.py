@@ -11,6 +11,7 @@ import msgspec
 
 from support.cases import ACCOUNT, BTC, EURE, NOW, PAIR, a_case, a_decision, a_demand
 from support.engine import ARM, a_control, a_record
+from support.switches import a_switchboard
 from unrip.domain.attempt import Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
@@ -81,7 +82,7 @@ class Executor:
             conversation=Conversation(RelaySession((Stream(name=QUOTE_STATUS, guaranteed=guaranteed),))),
             read_interval=timedelta(seconds=2),
             reply_bound=timedelta(seconds=5),
-            configuration_hash="configuration-1",
+            switchboard=a_switchboard("trade-executor"),
         )
         self.now = NOW
         self.effects: list[Effect] = []

@@ -23,14 +23,16 @@ DESK = Signer(account_id="desk.near", key=SigningKey(hashlib.sha256(b"desk").dig
 SALT = bytes.fromhex("252812b3")
 
 
-def world(*, script: Sequence[Mapping[str, Any]] = (), **sections: Any) -> World:
+def world(
+    *, script: Sequence[Mapping[str, Any]] = (), demands: Sequence[Mapping[str, Any]] = (), **sections: Any
+) -> World:
     account = AccountSettings(
         account_id=DESK.account_id,
         public_keys=[DESK.public_key],
         balances={BTC: str(10**9), EURE: str(10**6 * 10**18)},
     )
     settings = WorldSettings(**{"takers": (), "accounts": [account], **sections})
-    return World(settings, script=script, now_ns=START_NS)
+    return World(settings, script=script, demands=demands, now_ns=START_NS)
 
 
 class Driver:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from support.cases import a_coingecko, a_kraken, a_price
 from support.engine import ARM
+from support.switches import a_switchboard
 from support.virtual_world import DESK, START_NS, world
 from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.inventory import IntentInventory, Reconciliation
@@ -144,7 +145,11 @@ class WholeDesk:
 
     def _start(self) -> None:
         self._services["strategy-engine"] = StrategyEngine(
-            pair=PAIR, account=ACCOUNT, policy=self.policy, encode_nonce=encode_nonce, configuration_hash="c"
+            pair=PAIR,
+            account=ACCOUNT,
+            policy=self.policy,
+            encode_nonce=encode_nonce,
+            switchboard=a_switchboard("strategy-engine"),
         )
         status = Stream(name=QUOTE_STATUS, guaranteed=self._instance_id is not None)
         self._services["trade-executor"] = TradeExecutor(
@@ -152,7 +157,7 @@ class WholeDesk:
             conversation=Conversation(RelaySession((status,))),
             read_interval=timedelta(seconds=2),
             reply_bound=timedelta(seconds=5),
-            configuration_hash="c",
+            switchboard=a_switchboard("trade-executor"),
         )
         self.world.relay.on_open(_EXECUTORS_SOCKET, solver="desk", instance_id=self._instance_id)
         self.world.relay.on_open(_INGESTS_SOCKET, solver="desk", instance_id=None)

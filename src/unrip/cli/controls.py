@@ -21,6 +21,9 @@ BRAKING_ORDER = ("strategy-engine", "trade-executor")
 DirectionOption = Annotated[
     list[Direction] | None, typer.Option("--direction", help="Repeatable; default: both directions.")
 ]
+SurviveOption = Annotated[
+    bool, typer.Option("--survive-restart", help="Arm again after a restart of the same build and configuration.")
+]
 ServiceArgument = Annotated[str, typer.Argument(help="The service.")]
 
 
@@ -28,13 +31,22 @@ def arm(
     reason: ReasonOption,
     direction: DirectionOption = None,
     lease_minutes: Annotated[int, typer.Option(min=1, max=1440, help="The lease ends by itself after this.")] = 480,
+    survive_restart: SurviveOption = False,  # noqa: FBT002 - Typer's form
     config: ConfigOption = None,
 ) -> None:
     """Allow trades: executor, then strategy. Recorded before it takes effect."""
     directions = [str(each) for each in direction or list(Direction)]
     client = ControlClient(settings_of(config))
     for service in ARMING_ORDER:
-        _tell(client, service, "arm", reason=reason, directions=directions, lease_minutes=lease_minutes)
+        _tell(
+            client,
+            service,
+            "arm",
+            reason=reason,
+            directions=directions,
+            lease_minutes=lease_minutes,
+            survive_restart=survive_restart,
+        )
 
 
 def disarm(reason: ReasonOption, config: ConfigOption = None) -> None:

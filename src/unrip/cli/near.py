@@ -1,4 +1,4 @@
-"""`unrip near`: the venue's signed objects and nonces by hand, through the very functions that the executor uses."""
+"""`unrip near`: the venue's signed objects, nonces and withdrawals by hand, through the functions of the product."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unrip.cli import withdrawal
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import JsonOption
 from unrip.domain.values import epoch_ms, from_epoch_ms
@@ -23,9 +24,12 @@ from unrip.venues.near_intents.nonces import FREE_BYTES, VersionedNonce, decode_
 from unrip.venues.near_intents.offers import deadline_text
 from unrip.venues.near_intents.signer import Signer
 
-app = typer.Typer(help="Sign intents and read nonces of NEAR Intents; nothing is sent anywhere.", no_args_is_help=True)
+app = typer.Typer(
+    help="By hand at NEAR Intents: sign, nonces, withdrawals. Nothing signed is sent.", no_args_is_help=True
+)
 nonce_app = typer.Typer(help="Versioned nonces.", no_args_is_help=True)
 app.add_typer(nonce_app, name="nonce")
+app.add_typer(withdrawal.app, name="withdrawal")
 
 #: No message of the venue comes near it.
 _INPUT_BYTES_MAX = 1024 * 1024

@@ -16,10 +16,13 @@ class ArmLease(Value):
     directions: tuple[Direction, ...]
     actor: str
     reason: str
-    #: The configuration it was given for; another one needs another lease.
+    #: The build and the configuration it was given for; another of either needs another lease.
+    build: str
     configuration_hash: str
     granted_at: datetime
     expires_at: datetime
+    #: Taken to arm again after a restart; every other lease ends with its process.
+    survives_restart: bool = False
 
 
 class Switches(Value):

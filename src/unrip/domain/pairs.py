@@ -6,7 +6,10 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
-from unrip.domain.values import Amount, Value
+from unrip.domain.values import Amount, Value, shown
+
+#: The ledger's largest amount has 39 digits.
+_WHOLE_DIGITS_MAX = 39
 
 
 class Direction(StrEnum):
@@ -33,6 +36,25 @@ class Asset(Value):
     def units(self, whole: Decimal) -> Amount:
         """Smallest units of a whole-token quantity, cut down."""
         return Amount(int(Fraction(whole) * 10**self.decimals))
+
+    def parse_whole(self, text: str) -> Amount:
+        """Smallest units of a whole-token quantity as people write it, such as `0.02`.
+
+        Raises:
+            ValueError: it is no plain decimal number, or finer than the smallest unit.
+
+        """
+        whole, point, fraction = text.partition(".")
+        if not all(part.isascii() and part.isdigit() for part in ((whole, fraction) if point else (whole,))):
+            raise ValueError(f"not a plain amount of {self.symbol}: {shown(text)}")
+        if len(whole) > _WHOLE_DIGITS_MAX or len(fraction) > self.decimals:
+            raise ValueError(f"{self.symbol} has {self.decimals} decimals: {shown(text)} is finer, or absurdly large")
+        return Amount(whole + fraction.ljust(self.decimals, "0"))
+
+    def whole_text(self, amount: Amount) -> str:
+        """An amount as people write it, exact."""
+        whole, fraction = divmod(amount, 10**self.decimals)
+        return f"{whole}.{fraction:0{self.decimals}}".rstrip("0").rstrip(".") if self.decimals else str(whole)
 
 
 class Pair(Value):

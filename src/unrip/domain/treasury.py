@@ -67,6 +67,14 @@ class BridgeToken(Value):
     withdrawal_fee: Amount
 
 
+class WithdrawalEstimate(Value):
+    """What the bridge would keep of a withdrawal now, in smallest units of the token."""
+
+    fee: Amount
+    #: In how many decimals the bridge counts the token.
+    fee_decimals: int
+
+
 class Treasury(Value):
     """The state of the owner's money outside the verifier."""
 

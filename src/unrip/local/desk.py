@@ -12,12 +12,13 @@ import httpx
 import tomli_w
 
 from unrip.bus.kafka_admin import KafkaAdmin
-from unrip.local.paths import Home, write_private
+from unrip.local.paths import Home
 from unrip.local.ports import PortNeed, require_free
 from unrip.local.program import Program
 from unrip.local.simulated import SimulatedWorld, default_inventory
 from unrip.local.stack import ServerPorts, ServerStack
 from unrip.messages.topics import TOPICS
+from unrip.net.secret_file import write_secret
 from unrip.service.settings import Settings, load_settings
 from unrip.services.registry import SERVICES
 from unrip.store.migrate import apply
@@ -78,7 +79,7 @@ class LocalDesk:
         endpoints = await self.stack.start()
         try:
             url_file = self.home.secrets / "postgres.url"
-            write_private(url_file, endpoints.postgres_url + "\n")
+            write_secret(url_file, endpoints.postgres_url + "\n")
             self._progress("database: applying migrations")
             await apply(endpoints.postgres_url)
             self._progress("kafka: creating topics")

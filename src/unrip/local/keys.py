@@ -8,7 +8,7 @@ from pathlib import Path
 import base58
 from nacl.signing import SigningKey
 
-from unrip.local.paths import write_private
+from unrip.net.secret_file import write_secret
 
 
 def ensure_signing_key(path: Path) -> str:
@@ -16,7 +16,7 @@ def ensure_signing_key(path: Path) -> str:
     if not path.exists():
         key = SigningKey.generate()
         private = base58.b58encode(bytes(key) + bytes(key.verify_key)).decode()
-        write_private(path, f"ed25519:{private}\n")
+        write_secret(path, f"ed25519:{private}\n")
     private_bytes = base58.b58decode(path.read_text().strip().removeprefix("ed25519:"))
     return private_bytes[32:].hex()
 
@@ -24,5 +24,5 @@ def ensure_signing_key(path: Path) -> str:
 def ensure_token(path: Path) -> str:
     """Make a random token file if it is missing; return the token."""
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(24) + "\n")
+        write_secret(path, secrets.token_urlsafe(24) + "\n")
     return path.read_text().strip()

@@ -20,10 +20,11 @@ import asyncpg
 
 from unrip.local.account import Account, unprivileged_account
 from unrip.local.errors import PreparationFailed, ToolMissing
-from unrip.local.paths import Home, write_private
+from unrip.local.paths import Home
 from unrip.local.ports import LOOPBACK, PortNeed
 from unrip.local.program import Program
 from unrip.local.tool import run_tool
+from unrip.net.secret_file import write_secret
 from unrip.store.errors import StoreError, named_errors
 
 DATABASE = "unrip"
@@ -76,7 +77,7 @@ class PostgresServer:
                 f"the database in {folder} is there but its password {self._password_file} is not:"
                 f" restore the file, or remove {folder} to start empty"
             )
-        write_private(self.url_file, self.url() + "\n")
+        write_secret(self.url_file, self.url() + "\n")
 
     def program(self) -> Program:
         """Return what the supervisor runs; `prepare` must have been called."""
@@ -156,11 +157,11 @@ class PostgresServer:
     def _initialise(self, binaries: Path, folder: Path) -> None:
         """Make everything beside the final place, so that an interrupted try is done again."""
         if not self._password_file.is_file():
-            write_private(self._password_file, self.new_password() + "\n")
+            write_secret(self._password_file, self.new_password() + "\n")
         draft, password = folder / "data.draft", folder / "password"
         shutil.rmtree(draft, ignore_errors=True)
         # A copy for the account that runs initdb, which cannot read our secrets.
-        write_private(password, self._password_file.read_text(encoding="utf-8"))
+        write_secret(password, self._password_file.read_text(encoding="utf-8"))
         if self.account is not None:
             self.account.own(password)
         try:

@@ -10,8 +10,9 @@ import httpx
 import tomli_w
 
 from unrip.local.keys import ensure_signing_key, ensure_token
-from unrip.local.paths import Home, write_private
+from unrip.local.paths import Home
 from unrip.local.program import Program
+from unrip.net.secret_file import write_secret
 
 #: Enough for a day of trades below the default cap, in whole tokens.
 _BTC_SATOSHI = "2000000"
@@ -40,7 +41,7 @@ class SimulatedWorld:
         more = dict(overrides or {})
         tokens = {"desk-ingest": ensure_token(secrets / "relay-ingest.token")}
         tokens["desk-executor"] = ensure_token(secrets / "relay-executor.token")
-        write_private(secrets / "world-tokens.toml", tomli_w.dumps(tokens))
+        write_secret(secrets / "world-tokens.toml", tomli_w.dumps(tokens))
         self._ready_file.unlink(missing_ok=True)
         config: dict[str, Any] = {
             "ready_file": str(self._ready_file),

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from unrip.local.errors import AlreadyRunning, LocalError, SupervisorUnreachable
-from unrip.local.paths import Home, write_private
+from unrip.local.paths import Home
 from unrip.local.program import Program
+from unrip.net.secret_file import write_secret
 
 _SOCKET = "supervisor.sock"
 _CALL_TIMEOUT_S = 10.0
@@ -134,7 +135,7 @@ class Supervisor:
     def add(self, program: Program) -> None:
         """Make a program known, without starting it; one with this name from before is replaced if it has ended."""
         script = self._home.run / f"{program.name}.sh"
-        write_private(script, program.launch_script())
+        write_secret(script, program.launch_script())
         script.chmod(0o700)
         self._programs[program.name] = program
         self._write_conf()
@@ -205,7 +206,7 @@ class Supervisor:
 
     def _write_conf(self) -> None:
         sections = [program.section() for program in self._programs.values()]
-        write_private(self._home.run / "supervisord.conf", "\n".join([_BASE_CONF, *sections]))
+        write_secret(self._home.run / "supervisord.conf", "\n".join([_BASE_CONF, *sections]))
 
     def _call_unless(self, fault: int, method: str, *arguments: object) -> None:
         """Call, and take one kind of refusal for a yes: what was asked for is the case already."""

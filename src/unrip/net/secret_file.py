@@ -37,6 +37,17 @@ def read_secret(path: Path) -> str:
     return secret.decode("ascii")
 
 
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all, and on the disk when this returns."""
+    draft = path.with_name(f".{path.name}.draft")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
 def _refuse_open_permissions(path: Path, descriptor: int) -> None:
     """Judge the opened file itself, so that nothing can be exchanged between the check and the read."""
     mode = os.fstat(descriptor).st_mode

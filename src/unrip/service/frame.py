@@ -90,6 +90,7 @@ class Frame:
                 start_id=self._start_id,
                 clock=wall_clock,
                 random=random.Random(secrets.token_bytes(16)),  # noqa: S311 - jitter, not keys
+                new_token=lambda: secrets.token_urlsafe(32),
                 emit=self._emit,
                 metrics=self._metrics,
                 produce=self._produce,

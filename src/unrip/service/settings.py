@@ -239,6 +239,8 @@ class ControlSettings(_Section):
     operator_token_file: Path = Path("var/secrets/operator.token")
     #: Brakes that could not be recorded while Kafka was away wait here.
     spool_dir: Path = Path("var/run/spool")
+    #: A lease that survives restarts arms again after the service was ready to trade for this long without a break.
+    rearm_after_s: int = Field(default=30, ge=1)
     #: A graceful stop takes no longer than this; what is not done by then is left to the next start.
     drain_bound_s: int = Field(default=10, ge=1)
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from pydantic import Field
 
+from unrip import __version__
 from unrip.domain.arming import ArmLease, Switches
 from unrip.domain.pairs import Direction
 from unrip.service.contract import Control, ControlRefused, Effect, Log, SetTimer
@@ -19,6 +20,9 @@ class ArmBody(ReasonBody):
 
     directions: list[Direction] = Field(default=[Direction.BASE_IN, Direction.BASE_OUT], min_length=1)
     lease_minutes: int = Field(default=480, ge=1, le=1440, description="The lease ends by itself after this.")
+    survive_restart: bool = Field(
+        default=False, description="Arm again after a restart, for the same build and configuration."
+    )
 
 
 ARMING_ACTIONS = (
@@ -66,6 +70,7 @@ def switch_state(switches: Switches, now: datetime) -> dict[str, str]:
     return {
         "armed": ",".join(switches.armed_directions(now)) or "none",
         "arm_expires_at": switches.lease.expires_at.isoformat() if switches.lease else "",
+        "survives_restart": str(switches.lease is not None and switches.lease.survives_restart).lower(),
         "paused": str(switches.paused).lower(),
         "halted": str(switches.halted).lower(),
     }
@@ -79,7 +84,9 @@ def _lease(control: Control, now: datetime, configuration_hash: str) -> ArmLease
         directions=directions,
         actor=control.actor,
         reason=control.reason,
+        build=__version__,
         configuration_hash=configuration_hash,
         granted_at=now,
         expires_at=now + timedelta(minutes=control.arguments["lease_minutes"]),
+        survives_restart=control.arguments.get("survive_restart", False),
     )

@@ -28,6 +28,8 @@ class Context:
     start_id: str
     clock: Callable[[], datetime]
     random: random.Random
+    #: A fresh secret that nobody can guess.
+    new_token: Callable[[], str]
     emit: Emit
     metrics: Metrics
     #: For an outbox: produce one event and learn what came of it.

@@ -58,7 +58,8 @@ class Chain:
     ) -> None:
         self._verifier = verifier
         self._interval_ns = block_ms * NS_PER_MS
-        self._final_lag = final_lag_blocks
+        #: How far the final block is behind the head; it may change, and what was final stays.
+        self.final_lag_blocks = final_lag_blocks
         self._keep = keep_blocks
         self._pending: list[Transaction] = []
         self._submitted = 0
@@ -135,7 +136,7 @@ class Chain:
 
     def _remember(self, block: Block) -> None:
         self.head = block
-        self._final_height = max(self._final_height, block.height - self._final_lag)
+        self._final_height = max(self._final_height, block.height - self.final_lag_blocks)
         self._blocks[block.height] = block
         self._by_hash[block.hash] = block
         if len(self._blocks) > self._keep:

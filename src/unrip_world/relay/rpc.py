@@ -7,6 +7,7 @@ from typing import Any
 from unrip_world.chain.core import Chain
 from unrip_world.codec import ns_to_rfc3339
 from unrip_world.effects import Effect, Reply
+from unrip_world.faults import Faults
 from unrip_world.relay.auction import DEFAULT_MIN_DEADLINE_MS, Auction, Offer, QuoteRequest
 from unrip_world.relay.checks import AMOUNT
 from unrip_world.relay.core import Relay
@@ -36,8 +37,8 @@ class _Waiting:
 class AskerDesk:
     """Requests of askers; a `quote` waits for its auction."""
 
-    def __init__(self, *, relay: Relay, verifier: Verifier, chain: Chain) -> None:
-        self._relay, self._verifier, self._chain = relay, verifier, chain
+    def __init__(self, *, relay: Relay, verifier: Verifier, chain: Chain, faults: Faults) -> None:
+        self._relay, self._verifier, self._chain, self._faults = relay, verifier, chain, faults
         self._waiting: dict[str, _Waiting] = {}
 
     def quote(self, parameters: Mapping[str, Any], *, ticket: int, now_ns: int) -> list[Effect]:
@@ -120,6 +121,8 @@ class AskerDesk:
         return {"status": "OK", "intent_hashes": hashes}
 
     def _refusal(self, payloads: list[SignedPayload], offers: list[Offer | None], now_ns: int) -> str | None:
+        if (fault := self._faults.get("relay", "refuse_publish")) is not None:
+            return str(fault["reason"])
         if any(self._relay.settlements.find(payload.intent_hash) for payload in payloads):
             return "already processed"
         if any(offer is None or offer.deadline_ns < now_ns for offer in offers):

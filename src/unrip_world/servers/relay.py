@@ -15,6 +15,8 @@ from unrip_world.servers.runtime import Runtime
 ANONYMOUS = "anonymous"
 _MAX_FRAME_BYTES = 1 << 20
 _PING_EVERY_S = 20
+#: Methods whose effect stays when their reply is lost.
+_PUBLISHING = ("publish_intent", "publish_intents")
 
 
 def relay_app(runtime: Runtime) -> web.Application:
@@ -83,7 +85,10 @@ async def _rpc(runtime: Runtime, request: web.Request) -> web.StreamResponse:
     if not isinstance(first, dict):
         return rpc_error(body, {"code": -32602, "message": "params must be an array with one object"})
     try:
-        return rpc_result(body, await _serve(runtime, body.get("method"), first))
+        result = await _serve(runtime, body.get("method"), first)
+        if body["method"] in _PUBLISHING and runtime.world.faults.get("relay", "lose_replies") is not None:
+            return web.Response(status=504, text="Gateway Timeout")
+        return rpc_result(body, result)
     except RpcRefusedError as refusal:
         return rpc_error(body, {"code": -32602, "message": str(refusal)})
 
@@ -102,7 +107,8 @@ async def _serve(runtime: Runtime, method: object, parameters: Mapping[str, Any]
         case "publish_intent":
             signed = [parameters.get("signed_data")]
             result = askers.publish(quote_hashes=parameters.get("quote_hashes"), signed=signed, now_ns=now_ns)
-            return {**result, "intent_hash": result.pop("intent_hashes")[0]}
+            (intent_hash,) = result.pop("intent_hashes")
+            return {**result, "intent_hash": intent_hash}
         case "get_status":
             return askers.get_status(parameters.get("intent_hash"))
     raise RpcRefusedError(f"Method not found: {method}")

@@ -365,6 +365,7 @@ async def test_on_kafka_and_postgresql_as_wired(servers: Servers, url: str) -> N
                 start_id=start_id,
                 clock=lambda: datetime.now(UTC),
                 random=random.Random(1),  # noqa: S311 - nothing here is secret
+                new_token=lambda: "",
                 emit=emit,
                 metrics=Metrics(service="history-writer"),
                 produce=lambda _effect, _on_delivery: None,

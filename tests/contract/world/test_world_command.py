@@ -1,11 +1,14 @@
 """The command itself: its help, its refusals, its end."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import httpx
 
 from support.world import StartWorld
 
@@ -48,6 +51,25 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         config.write_text(f"[ports]\nrelay = {taken.getsockname()[1]}\n")
         refused = run("--config", str(config))
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+
+
+def test_unrip_world_starts_alone(tmp_path: Path) -> None:
+    """With nothing but the program: no bus, no database, no service, no setting of the desk."""
+    (tmp_path / "world.toml").write_text('ready_file = "ready.json"\n')
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unrip", "world", "--config", "world.toml"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(_SRC)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        control = process.stdout.readline().removeprefix("unrip_world ready: ").strip()
+        assert json.loads((tmp_path / "ready.json").read_text())["control"] == control
+        assert httpx.get(f"{control}/state", timeout=10).json()["takers_paused"] is False
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
 
 
 def test_it_ends_quickly_with_zero_even_while_sockets_are_open(start_world: StartWorld) -> None:

@@ -199,10 +199,23 @@ def test_an_asker_by_rpc_gets_quotes_and_publishes(start_world: StartWorld, desk
         relay.ask("subscribe", "quote")
         burn = desk.sign([], salt=SALT, deadline_ms=int(time.time() * 1000) + 60_000, unique=os.urandom(15))
         published = call("publish_intent", quote_hashes=[], signed_data=burn)
-        assert (published["id"], published["result"]["status"]) == ("dontcare", "OK")
+        assert published["id"] == "dontcare"
+        assert published["result"] == {"status": "OK", "intent_hash": intent_hash(burn)}
         world.until(lambda: call("get_status", intent_hash=intent_hash(burn))["result"]["status"] == "SETTLED")
         repeated = call("publish_intent", quote_hashes=[], signed_data=burn)["result"]
         assert (repeated["status"], repeated["reason"]) == ("FAILED", "already processed")
+        several = call("publish_intents", quote_hashes=[], signed_datas=[burn])["result"]
+        assert several == {"status": "FAILED", "reason": "already processed", "intent_hashes": [intent_hash(burn)]}
+        lost = desk.sign([], salt=SALT, deadline_ms=int(time.time() * 1000) + 60_000, unique=os.urandom(15))
+        body = {"jsonrpc": "2.0", "id": "1", "method": "publish_intent"}
+        world.fault("relay", "lose_replies")
+        gateway = rpc.post(
+            world.urls["relay_rpc"], json={**body, "params": [{"quote_hashes": [], "signed_data": lost}]}
+        )
+        assert gateway.status_code == 504
+        world.delete("/faults")
+        # The effect stayed; whoever asks again is told so.
+        assert call("publish_intent", quote_hashes=[], signed_data=lost)["result"]["reason"] == "already processed"
         assets = {"defuse_asset_identifier_in": BTC, "defuse_asset_identifier_out": EURE}
         nobody = call("quote", **assets, exact_amount_in="100000", max_wait_ms=300)
         assert nobody == {"jsonrpc": "2.0", "id": "dontcare", "result": None}

@@ -93,6 +93,7 @@ def test_every_start_is_disarmed() -> None:
     assert switch_state(Switches(), NOW) == {
         "armed": "none",
         "arm_expires_at": "",
+        "survives_restart": "false",
         "paused": "false",
         "halted": "false",
     }

@@ -1,7 +1,8 @@
 import stat
 from pathlib import Path
 
-from unrip.local.paths import Home, user_data_folder, write_private
+from unrip.local.paths import Home, user_data_folder
+from unrip.net.secret_file import write_secret
 
 
 def test_secrets_and_the_control_socket_are_for_the_owner_only(tmp_path: Path) -> None:
@@ -16,7 +17,7 @@ def test_a_private_file_is_never_readable_by_others(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("old")
     path.chmod(0o644)
-    write_private(path, "new")
+    write_secret(path, "new")
     assert path.read_text() == "new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]

@@ -130,7 +130,8 @@ async def test_a_read_token_reads_and_never_acts(client: httpx.AsyncClient, surf
 
 
 async def test_an_action_carries_actor_reason_and_arguments(client: httpx.AsyncClient, surface: Surface) -> None:
-    body = {"reason": "first trades", "directions": ["base_out"], "lease_minutes": 30}
+    arguments = {"directions": ["base_out"], "lease_minutes": 30, "survive_restart": False}
+    body = {"reason": "first trades", **arguments}
     answer = await client.post("/arm", headers=bearer(OPERATOR), json=body)
     assert answer.status_code == 200
     assert answer.json() == {
@@ -142,12 +143,16 @@ async def test_an_action_carries_actor_reason_and_arguments(client: httpx.AsyncC
     }
     (control,) = surface.controls
     assert (control.action, control.actor, control.reason) == ("arm", "operator", "first trades")
-    assert control.arguments == {"directions": ["base_out"], "lease_minutes": 30}
+    assert control.arguments == arguments
 
 
 async def test_an_arm_without_more_is_for_both_directions(client: httpx.AsyncClient, surface: Surface) -> None:
     await client.post("/arm", headers=bearer(OPERATOR), json={"reason": "go on"})
-    assert surface.controls[0].arguments == {"directions": ["base_in", "base_out"], "lease_minutes": 480}
+    assert surface.controls[0].arguments == {
+        "directions": ["base_in", "base_out"],
+        "lease_minutes": 480,
+        "survive_restart": False,
+    }
 
 
 async def test_a_refusal_is_a_conflict_with_its_words(client: httpx.AsyncClient, surface: Surface) -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support.json_service import client_of
 from unrip.domain.treasury import DepositState
@@ -175,6 +177,107 @@ async def test_tokens_are_read_as_integers_and_nothing_else() -> None:
     )
     with pytest.raises(BridgeUnavailable):
         await bridge_of(lambda _: {"tokens": [{**token, "withdrawal_fee": "0.001"}]}).supported_tokens("btc:mainnet")
+
+
+def burned(**changes: Any) -> dict[str, Any]:
+    data = {
+        "tx_hash": "burn",
+        "transfer_tx_hash": "payout",
+        "chain": "btc:mainnet",
+        "near_token_id": "btc.omft.near",
+        "amount": 21_500,
+        "address": "bc1qowner",
+        **changes,
+    }
+    return {"status": "COMPLETED", "data": data}
+
+
+def said_of(result: Any) -> Any:
+    return bridge_of(lambda _: result).withdrawal_status("burn", asset_id="nep141:btc.omft.near")
+
+
+@pytest.mark.parametrize("result", [burned(), {"withdrawals": [burned(near_token_id=EURE), burned()]}])
+async def test_both_shapes_of_a_withdrawals_status(result: Any) -> None:
+    found = await said_of(result)
+    assert (found.status_text, found.finished, found.transfer_tx_hash) == ("COMPLETED", True, "payout")
+    assert (found.asset_id, found.amount) == ("nep141:btc.omft.near", 21_500)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        '{"error":"Withdrawals not found"}',
+        '{"error":{"code":-1,"message":"Withdrawals not found"}}',
+        {"withdrawals": []},
+        {"status": "NOT_FOUND", "data": None},
+        {"withdrawals": [{"status": "NOT_FOUND"}]},
+        {"withdrawals": [burned(near_token_id=EURE)]},
+    ],
+)
+async def test_a_burn_that_the_bridge_has_not_seen_is_no_failure(result: Any) -> None:
+    assert await said_of(result) is None
+
+
+@pytest.mark.parametrize("status", ["AWAITING", "SWEPT", "completed?"])
+async def test_an_unknown_status_of_a_withdrawal_is_kept(status: str) -> None:
+    found = await said_of({**burned(), "status": status})
+    assert (found.status_text, found.finished) == (status, False)
+
+
+async def test_two_withdrawals_that_cannot_be_told_apart_are_unknown() -> None:
+    with pytest.raises(BridgeUnavailable, match="told apart"):
+        await said_of({"withdrawals": [burned(), burned(amount=7)]})
+
+
+@pytest.mark.parametrize("result", [None, 7, {}, {"withdrawals": 7}, {"withdrawals": [7]}, {"status": "PENDING"}])
+async def test_a_status_that_cannot_be_read_is_unknown(result: Any) -> None:
+    with pytest.raises(BridgeUnavailable):
+        await said_of(result)
+
+
+async def test_any_other_refusal_is_the_bridges_word() -> None:
+    with pytest.raises(BridgeRefused, match="hash is malformed"):
+        await said_of('{"error":"hash is malformed"}')
+
+
+@given(amount=st.integers(10**18, 10**30), fee=st.integers(2**53 + 1, 10**20))
+async def test_no_float_touches_amounts_of_pages_statuses_and_estimates(amount: int, fee: int) -> None:
+    (paged,) = await listed(deposit(amount=amount, near_token_id=EURE)).recent_deposits("eth:100")
+    status = await bridge_of(lambda _: burned(amount=amount)).withdrawal_status("burn", asset_id="nep141:btc.omft.near")
+    terms = {"withdrawalFee": str(fee), "withdrawalFeeDecimals": 18}
+    estimate = await bridge_of(lambda _: terms).withdrawal_estimate("eth:100", token=EURE, destination="0x")
+    assert status is not None
+    assert (paged.amount, status.amount, estimate.fee) == (amount, amount, fee)
+
+
+async def test_an_estimate_is_asked_for_the_token_and_the_address() -> None:
+    asked: list[Any] = []
+
+    def answer(params: dict[str, Any]) -> Any:
+        asked.append(params)
+        return {"withdrawalFee": "1500", "withdrawalFeeDecimals": 8, "token": {}}
+
+    estimate = await bridge_of(answer).withdrawal_estimate("btc:mainnet", token="btc.omft.near", destination="bc1q")
+    assert (estimate.fee, estimate.fee_decimals) == (1_500, 8)
+    assert asked == [
+        {"method": "withdrawal_estimate", "chain": "btc:mainnet", "token": "btc.omft.near", "address": "bc1q"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"withdrawalFee": "0.001", "withdrawalFeeDecimals": 8},
+        {"withdrawalFee": 1500, "withdrawalFeeDecimals": 8},
+        {"withdrawalFee": "1.5e3", "withdrawalFeeDecimals": 8},
+        {"withdrawalFee": "1500", "withdrawalFeeDecimals": "8"},
+        {"withdrawalFee": "1500"},
+        None,
+    ],
+)
+async def test_an_estimate_of_anything_but_integers_is_unknown(terms: Any) -> None:
+    with pytest.raises(BridgeUnavailable, match="withdrawal_estimate"):
+        await bridge_of(lambda _: terms).withdrawal_estimate("btc:mainnet", token="btc.omft.near", destination="bc1q")
 
 
 async def test_the_deposit_address_is_asked_for_the_account() -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.virtual_world import DESK, START_NS, Driver, fair_answer, world
+from support.virtual_world import DESK, SALT, START_NS, Driver, fair_answer, world
 from unrip_world.assets import BTC
+from unrip_world.codec import NS_PER_MS
 from unrip_world.config import BridgeSettings, ChainSettings, TakerSettings
 from unrip_world.demands import read_demand
 from unrip_world.faults import KINDS, read_fault
@@ -262,6 +263,64 @@ def test_a_gift_of_one_satoshi() -> None:
     assert held(driver) == before + 1
 
 
+# -- what a script cannot know, and what it asks
+
+
+def test_finality_falls_behind_and_catches_up() -> None:
+    driver = Driver(world())
+    driver.run(5)
+    chain, before = driver.world.chain, driver.world.chain.final
+    assert chain.head.height - before.height == 2
+    strike(driver, "chain", "final_lag", blocks=20, for_s=9)
+    driver.run(8)
+    assert (chain.final, chain.head.height - before.height > 10) == (before, True)
+    driver.run(8)
+    assert chain.head.height - chain.final.height == 2
+
+
+def used_nonces(driver: Driver) -> int:
+    return int(verdict(driver)["nonces_used"])
+
+
+def test_spent_nonces_are_forgotten_without_naming_them() -> None:
+    driver = Driver(world(), respond=fair_answer)
+    until(driver, ask(driver), "settled")
+    strike(driver, "verifier", "cleanup_nonces", account_id=DESK.account_id)
+    driver.run(1)
+    # Its deadline is not past and its salt is valid: the contract keeps it.
+    assert used_nonces(driver) == 1
+    driver.run(200)
+    strike(driver, "verifier", "cleanup_nonces", account_id=DESK.account_id)
+    driver.run(1)
+    assert used_nonces(driver) == 0
+
+
+def test_an_asker_is_refused_with_the_reason_of_the_fault() -> None:
+    driver = Driver(world())
+    signed = [DESK.sign([], salt=SALT, deadline_ms=START_NS // NS_PER_MS + 60_000, unique=bytes(15))]
+    strike(driver, "relay", "refuse_publish")
+    refused = driver.world.askers.publish(quote_hashes=[], signed=signed, now_ns=driver.now_ns)
+    assert (refused["status"], refused["reason"]) == ("FAILED", "internal")
+    clear(driver, "relay", "refuse_publish")
+    assert driver.world.askers.publish(quote_hashes=[], signed=signed, now_ns=driver.now_ns)["status"] == "OK"
+
+
+DEMANDS = [
+    {"at_s": 3, "direction": "btc_to_eure", "amount_in": "70000", "accept": "never", "min_wait_ms": 400},
+    {"at_s": 2.5, "direction": "eure_to_btc", "amount_out": "30000", "limit_pct": 9, "protocol_fee_included": True},
+]
+
+
+def test_demands_of_a_script_are_published_at_their_time() -> None:
+    driver = Driver(world(demands=DEMANDS), respond=fair_answer)
+    driver.run(20)
+    second, first = driver.world.relay.auctions.values()
+    assert [auction.published_ns - START_NS for auction in (second, first)] == [25 * 10**8, 3 * 10**9]
+    assert (first.status, second.status) == ("not_accepted", "settled")
+    assert first.request.min_wait_ms == 400
+    assert (first.request.protocol_fee_included, second.request.protocol_fee_included) == (None, True)
+
+
 # -- scripts
 
 SCRIPT = [
@@ -274,7 +333,13 @@ SCRIPT = [
     {"at_s": 27, "service": "relay", "kind": "false_status"},
     {"at_s": 30, "service": "verifier", "kind": "gift", "account_id": DESK.account_id, "token_id": BTC},
     {"at_s": 40, "service": "relay", "kind": "leak"},
+    {"at_s": 41, "service": "relay", "kind": "duplicate_status", "for_s": 2},
+    {"at_s": 43, "service": "relay", "kind": "delay_status_ms", "ms": 900, "for_s": 1},
+    {"at_s": 44, "service": "relay", "kind": "drop_status", "for_s": 1},
+    {"at_s": 44, "service": "verifier", "kind": "set_fee", "pips": 5},
+    {"at_s": 44, "service": "chain", "kind": "final_lag", "blocks": 9, "for_s": 9},
     {"at_s": 45, "service": "verifier", "kind": "rotate_salt", "invalidate": True},
+    {"at_s": 50, "service": "verifier", "kind": "cleanup_nonces", "account_id": DESK.account_id},
 ]
 
 
@@ -282,7 +347,7 @@ def test_the_same_seed_and_script_give_the_same_run() -> None:
     takers = (TakerSettings(name="a", direction="btc_to_eure", every_s=Decimal(1)),)
 
     def run(seed: int) -> tuple[object, ...]:
-        driver = Driver(world(script=SCRIPT, takers=takers, seed=seed), respond=fair_answer)
+        driver = Driver(world(script=SCRIPT, demands=DEMANDS, takers=takers, seed=seed), respond=fair_answer)
         driver.run(60)
         return driver.frames, verdict(driver), driver.world.chain.head.hash, report(driver), held(driver)
 

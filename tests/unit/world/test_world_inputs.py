@@ -33,6 +33,8 @@ from unrip_world.verifier.fees import net_of
         ({"service": "relay", "kind": "slow_ms", "ms": "x"}, "type int"),
         ({"service": "relay", "kind": "down", "really": True}, "no parameter really"),
         ({"service": "kraken", "kind": "price", "mid": "abc"}, "decimal number"),
+        ({"service": "rpc", "kind": "lag_blocks", "blocks": "x"}, "type int"),
+        ({"service": "chain", "kind": "final_lag", "blocks": -1}, "must not be negative"),
         ({"service": "verifier", "kind": "add_key", "account_id": "a.near", "public_key": "x"}, "public_key"),
     ],
 )
@@ -54,7 +56,9 @@ def test_wrong_faults_are_refused_with_a_reason(fault: dict[str, Any], reason: s
 )
 def test_wrong_demands_are_refused_with_a_reason(body: dict[str, Any], reason: str) -> None:
     with pytest.raises(DemandError, match=reason):
-        world().demand(read_demand(body), START_NS)
+        read_demand(body)
+    with pytest.raises(ConfigError, match=f"demand 1 of the script: .*{reason}"):
+        world(demands=[{"at_s": 1, **body}])
 
 
 def test_a_raw_demand_is_published_as_given_and_its_answers_are_refused() -> None:
@@ -143,5 +147,6 @@ def test_files_beside_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "world.toml").write_text('[relay]\nauth = "token"\ntokens_file = "tokens.toml"\n')
     assert load_settings(tmp_path / "world.toml").relay.tokens == {"desk": "secret"}
     (tmp_path / "faults.toml").write_text('[[faults]]\nat_s = 1.5\nservice = "relay"\nkind = "down"\n')
-    assert load_script(tmp_path / "faults.toml") == [{"at_s": Decimal("1.5"), "service": "relay", "kind": "down"}]
+    script = load_script(tmp_path / "faults.toml")
+    assert script.faults == [{"at_s": Decimal("1.5"), "service": "relay", "kind": "down"}]
     assert load_settings(None).takers

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from unrip.domain.arming import Switches
 from unrip.domain.case import Case
 from unrip.domain.command import TradeCommand
 from unrip.domain.decide import DemandPlace, NonceEncoder, decide
-from unrip.domain.decision import Decision
+from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import Desk
-from unrip.domain.pairs import Pair
+from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.messages.topics import EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
 from unrip.service.contract import (
@@ -44,7 +43,7 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
-from unrip.service.switching import LEASE_TIMER, end_of_lease, lease_timer, switch, switch_state
+from unrip.service.switchboard import Switchboard
 from unrip.services.strategy_engine.effects import RememberPolicy
 from unrip.services.strategy_engine.inputs import INPUT_TOPICS, RESULTS_READ_BACK, Inputs
 from unrip.services.strategy_engine.limits import changed_policy, policy_state, tightens
@@ -61,14 +60,13 @@ class StrategyEngine(Logic):
     """Pure logic of strategy-engine."""
 
     def __init__(
-        self, *, pair: Pair, account: str, policy: Policy, encode_nonce: NonceEncoder, configuration_hash: str
+        self, *, pair: Pair, account: str, policy: Policy, encode_nonce: NonceEncoder, switchboard: Switchboard
     ) -> None:
         self._pair = pair
         self._account = account
         self._policy = policy
         self._encode_nonce = encode_nonce
-        self._configuration_hash = configuration_hash
-        self._switches = Switches()
+        self._switchboard = switchboard
         self._inputs = Inputs(pair=pair.name, account=account)
         self._report = DecisionReport()
         self._active = False
@@ -93,7 +91,7 @@ class StrategyEngine(Logic):
         match event:
             case RecordReceived():
                 return self._on_record(event, now)
-            case Published() | PublishFailed():
+            case Published() | PublishFailed() if event.token in {_DECISION, _COMMAND}:
                 return self._on_delivery(event, now)
             case CaughtUp():
                 return self._on_caught_up(event, now)
@@ -107,6 +105,8 @@ class StrategyEngine(Logic):
                 self._database_up = event.up
             case Draining():  # what waits is read again at the next start
                 self._draining = True
+            case _:
+                return self._switchboard.on_event(event, now, lambda ways: self._green(ways, now))
         return []
 
     def _on_role(self, event: Started | RoleChanged) -> list[Effect]:
@@ -122,6 +122,7 @@ class StrategyEngine(Logic):
             Subscribe(topic=TRADE_DECISION, tail=DECIDED_MAX, until_end=True),
             Subscribe(topic=EXECUTE_TRADE, tail=DECIDED_MAX, until_end=True),
             *(Subscribe(topic=topic, tail=tail) for topic, tail in INPUT_TOPICS.items()),
+            *self._switchboard.begin(),
         ]
 
     def _on_record(self, record: RecordReceived, now: datetime) -> list[Effect]:
@@ -212,7 +213,9 @@ class StrategyEngine(Logic):
     def _desk(self, now: datetime, demand: SwapDemand | None = None) -> Desk:
         """A database that answers is not enough: until the lock is held again, another strategy may be at work."""
         store_up = self._database_up and self._holds_role
-        return self._inputs.desk(self._switches, now, store_up=store_up, generation=self._generation, demand=demand)
+        return self._inputs.desk(
+            self._switchboard.switches, now, store_up=store_up, generation=self._generation, demand=demand
+        )
 
     def _case(self, demand: SwapDemand, now: datetime) -> Case:
         return Case(
@@ -260,12 +263,9 @@ class StrategyEngine(Logic):
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
         if timer.name == "publish_again" and self._in_flight is not None:
             return [self._in_flight]
-        if timer.name == LEASE_TIMER:
-            self._switches, effects = end_of_lease(self._switches, now)
-            return effects
         if timer.name == "report":
             return self._report.summary(now)
-        return []
+        return self._switchboard.on_event(timer, now, lambda ways: self._green(ways, now))
 
     def _remember(self, quote_id: str) -> None:
         self._decided[quote_id] = None
@@ -281,11 +281,13 @@ class StrategyEngine(Logic):
         if control.action in {"threshold", "limits"}:
             self._policy = changed_policy(self._policy, control)
             return [RememberPolicy(policy=self._policy, actor=control.actor, reason=control.reason)]
-        switches = switch(self._switches, control, now, configuration_hash=self._configuration_hash)
-        if switches is None:
-            return []
-        self._switches = switches
-        return lease_timer(switches)
+        return self._switchboard.follow(control, now) or []
+
+    def _green(self, directions: tuple[Direction, ...], now: datetime) -> bool:
+        """Nothing but arming stands in the way of a trade in these directions."""
+        ready = trade_ready(lambda demand: self._case(demand, now), self._pair, now)
+        reasons = {Refusal(reason) for direction in directions for reason in ready[direction]["reasons"]}
+        return not self.not_ready(now) and reasons <= {Refusal.DISARMED, Refusal.DIRECTION_DISARMED}
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -301,16 +303,11 @@ class StrategyEngine(Logic):
 
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted."""
-        return Vitals(
-            paused=self._switches.paused,
-            halted=self._switches.halted,
-            armed=self._switches.armed_directions(now),
-            arm_expires_at=self._switches.lease.expires_at if self._switches.lease else None,
-        )
+        return self._switchboard.vitals(now)
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """Switches and limits."""
-        return {**switch_state(self._switches, now), **policy_state(self._policy)}
+        return {**self._switchboard.state(now), **policy_state(self._policy)}
 
     def tightens(self, control: Control) -> bool:
         """A limit that is lowered is a brake."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from unrip.net.tasks import Tasks
 from unrip.service.switching import ARMING_ACTIONS
 from unrip.service.wiring import Context, Wiring
+from unrip.services.arming import arming_of
 from unrip.services.strategy_engine.effects import RememberPolicy
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
 from unrip.services.strategy_engine.logic import StrategyEngine
@@ -17,6 +18,7 @@ def wire(context: Context) -> Wiring:
     """Demands in, decisions and commands out. No key, no venue."""
     settings = context.settings
     policies = PolicyKeeper(settings.postgres_url())
+    arming = arming_of(context, "strategy-engine")
     tasks = Tasks()
 
     def remember(effect: RememberPolicy) -> None:
@@ -28,11 +30,11 @@ def wire(context: Context) -> Wiring:
             account=account_of(context),
             policy=settings.limits.policy(),
             encode_nonce=encode_nonce,
-            configuration_hash=settings.configuration_hash,
+            switchboard=arming.switchboard,
         ),
-        handlers={RememberPolicy: remember},
-        sources=(tasks.watch,),
-        closers=(tasks.aclose, policies.close),
+        handlers={RememberPolicy: remember, **arming.handlers},
+        sources=(tasks.watch, *arming.sources),
+        closers=(tasks.aclose, policies.close, *arming.closers),
         actions=(*ARMING_ACTIONS, *LIMIT_ACTIONS),
         uses_database=True,
         single_active_role="strategy-engine",

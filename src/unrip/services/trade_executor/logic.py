@@ -13,13 +13,11 @@ from typing import Any
 
 import msgspec
 
-from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
-from unrip.service import switching
 from unrip.service.contract import (
     Control,
     ControlRefused,
@@ -40,6 +38,7 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
+from unrip.service.switchboard import REARM, Switchboard
 from unrip.services.trade_executor import lane
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
@@ -90,16 +89,15 @@ class TradeExecutor(Logic):
         conversation: Conversation,
         read_interval: timedelta,
         reply_bound: timedelta,
-        configuration_hash: str,
+        switchboard: Switchboard,
     ) -> None:
         self._inspector = inspector
         self._read_interval = read_interval
-        self._configuration_hash = configuration_hash
+        self._switchboard = switchboard
         self._report = ExecutionReport()
         self._pursuit = Pursuit(
             account=inspector.account, conversation=conversation, reply_bound=reply_bound, report=self._report
         )
-        self._switches = Switches()
         self._active = False
         self._draining = False
         self._database_up = True
@@ -132,7 +130,7 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_chain(event, now)
             case LedgerNoted():
                 return self._pursuit.on_noted(event, now)
-            case Published() | PublishFailed():
+            case Published() | PublishFailed() if event.token != REARM:
                 return self._pursuit.on_record(event)
             case LedgerLoaded() | LedgerUnknown():
                 return self._on_ledger(event, now)
@@ -150,6 +148,8 @@ class TradeExecutor(Logic):
                 self._database_up = event.up
             case Draining():  # commands that wait are read again at the next start
                 self._draining = True
+            case _:
+                return self._switchboard.on_event(event, now, lambda _: not self.not_ready(now))
         return []
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
@@ -160,7 +160,12 @@ class TradeExecutor(Logic):
         if self._loading:
             return self._handle_next(now)
         self._loading = True
-        return [LoadLedger(), SetTimer(name="read", at=now), SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY)]
+        return [
+            LoadLedger(),
+            SetTimer(name="read", at=now),
+            SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY),
+            *self._switchboard.begin(),
+        ]
 
     def _on_judged(self, event: AuthorityJudged, now: datetime) -> list[Effect]:
         self._proof = event
@@ -203,14 +208,20 @@ class TradeExecutor(Logic):
 
     def _handle_next(self, now: datetime) -> list[Effect]:
         """Take the next command, unless one is being handled or the executor is paused: then commands wait."""
-        if self._current or not self._commands or self._switches.paused or self._draining or not self._active:
+        if (
+            self._current
+            or not self._commands
+            or self._switchboard.switches.paused
+            or self._draining
+            or not self._active
+        ):
             return []
         record = self._current = self._commands.popleft()
         command: TradeCommand = record.message.payload
         self._report.commanded(command)
         found = self._inspector.rejection(
             command,
-            switches=self._switches,
+            switches=self._switchboard.switches,
             connected=self._pursuit.connected and self._proof.proven and not self._pursuit.recovering,
             reading=self._pursuit.reading,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
@@ -302,19 +313,13 @@ class TradeExecutor(Logic):
                 return [LoadLedger()]
             case "prove_again":
                 return [ProveAuthority()]
-            case switching.LEASE_TIMER:
-                self._switches, effects = switching.end_of_lease(self._switches, now)
-                return effects
-        return []
+        return self._switchboard.on_event(timer, now, lambda _: not self.not_ready(now))
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
-        switches = switching.switch(self._switches, control, now, configuration_hash=self._configuration_hash)
-        if switches is None:
-            return []
-        self._switches = switches
-        return [*switching.lease_timer(switches), *self._handle_next(now)]
+        effects = self._switchboard.follow(control, now)
+        return [] if effects is None else [*effects, *self._handle_next(now)]
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
@@ -340,19 +345,13 @@ class TradeExecutor(Logic):
 
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted, recovering, and the ledger."""
-        return Vitals(
-            paused=self._switches.paused,
-            halted=self._switches.halted,
-            armed=self._switches.armed_directions(now),
-            arm_expires_at=self._switches.lease.expires_at if self._switches.lease else None,
-            recovering=self._pursuit.recovering,
-            lag=len(self._commands),
-            ledger=self._pursuit.view,
+        return self._switchboard.vitals(
+            now, recovering=self._pursuit.recovering, lag=len(self._commands), ledger=self._pursuit.view
         )
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """The switches."""
-        return switching.switch_state(self._switches, now)
+        return self._switchboard.state(now)
 
     def idle(self) -> bool:
         """No command is before its claim, no sent answer without its reply or its end, and every note is committed."""

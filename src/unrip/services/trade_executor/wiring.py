@@ -9,6 +9,7 @@ from unrip.net.secret_file import SecretFileError
 from unrip.service.settings import SettingsError
 from unrip.service.switching import ARMING_ACTIONS
 from unrip.service.wiring import Context, Wiring
+from unrip.services.arming import arming_of
 from unrip.services.trade_executor.bookkeeping import Bookkeeper
 from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import (
@@ -41,6 +42,7 @@ def wire(context: Context) -> Wiring:
     """Commands in, offers out over our own relay connection, results through the ledger's outbox."""
     settings, venue = context.settings, context.settings.near_intents
     account, signer = account_of(context), _signer(context)
+    arming = arming_of(context, "trade-executor")
     assets = [asset.asset_id for asset in context.pair.assets()]
     http = rpc_client_of(context)
     verifier = verifier_of(context, http, public_key=signer.public_key)
@@ -65,7 +67,7 @@ def wire(context: Context) -> Wiring:
             conversation=Conversation(RelaySession(_streams(context, assets))),
             read_interval=timedelta(milliseconds=settings.intervals.executor_read_ms),
             reply_bound=timedelta(milliseconds=settings.intervals.relay_reply_ms),
-            configuration_hash=settings.configuration_hash,
+            switchboard=arming.switchboard,
         ),
         handlers={
             LoadLedger: books.load,
@@ -81,10 +83,11 @@ def wire(context: Context) -> Wiring:
             ReadFills: chain.read_fills,
             SendFrame: socket.send,
             CloseSocket: socket.close,
+            **arming.handlers,
         },
-        sources=(socket.run, outbox.run, desk.watch, chain.watch, books.watch),
+        sources=(socket.run, outbox.run, desk.watch, chain.watch, books.watch, *arming.sources),
         before_leaving=(outbox.publish_all,),
-        closers=(ledger.close, http.aclose),
+        closers=(ledger.close, http.aclose, *arming.closers),
         actions=ARMING_ACTIONS,
         uses_database=True,
         single_active_role="trade-executor",

@@ -29,3 +29,27 @@ CREATE TRIGGER policy_is_append_only BEFORE UPDATE OR DELETE ON desk.policy
     FOR EACH ROW EXECUTE FUNCTION desk.refuse_change();
 CREATE TRIGGER policy_is_not_truncated BEFORE TRUNCATE ON desk.policy
     FOR EACH STATEMENT EXECUTE FUNCTION desk.refuse_change();
+
+-- Arm leases that survive a restart, under the hash of the token in the file beside the process.
+CREATE TABLE desk.arm_lease (
+    token_hash text PRIMARY KEY,
+    service text NOT NULL,
+    body jsonb NOT NULL,
+    granted_at timestamptz NOT NULL
+);
+
+CREATE TABLE desk.arm_lease_use (
+    token_hash text NOT NULL REFERENCES desk.arm_lease,
+    service text NOT NULL,
+    used_at timestamptz NOT NULL,
+    PRIMARY KEY (service, used_at)
+);
+
+CREATE TRIGGER arm_lease_is_append_only BEFORE UPDATE OR DELETE ON desk.arm_lease
+    FOR EACH ROW EXECUTE FUNCTION desk.refuse_change();
+CREATE TRIGGER arm_lease_is_not_truncated BEFORE TRUNCATE ON desk.arm_lease
+    FOR EACH STATEMENT EXECUTE FUNCTION desk.refuse_change();
+CREATE TRIGGER arm_lease_use_is_append_only BEFORE UPDATE OR DELETE ON desk.arm_lease_use
+    FOR EACH ROW EXECUTE FUNCTION desk.refuse_change();
+CREATE TRIGGER arm_lease_use_is_not_truncated BEFORE TRUNCATE ON desk.arm_lease_use
+    FOR EACH STATEMENT EXECUTE FUNCTION desk.refuse_change();

@@ -1,4 +1,4 @@
-"""The bridge's deposit and withdrawal service, read side (protocol/bridge).
+"""The bridge's deposit and withdrawal service, asked (protocol/bridge); nothing here moves money.
 
 Errors of this client:
 
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from unrip.domain.treasury import BridgeDeposit, BridgeToken, BridgeWithdrawal, DepositState
+from unrip.domain.treasury import BridgeDeposit, BridgeToken, BridgeWithdrawal, DepositState, WithdrawalEstimate
 from unrip.domain.values import Amount, derived_id
 from unrip.net.exact import NotExact, instant, integer, mapping, text
 from unrip.net.http import HttpClient, HttpError
@@ -29,6 +29,9 @@ PAGES_MAX = 10
 _DEPOSIT_STATES = frozenset(DepositState) - {DepositState.UNKNOWN}
 #: A withdrawal in any other state is still on its way, or waits for a person: its amount is in no balance.
 _FINISHED = frozenset({"COMPLETED", "RETURNED"})
+#: The bridge has not seen the burn: it says so for a while after every one, as an error or as a status (section 3.6).
+_NOT_YET_ERROR = "withdrawals not found"
+_NOT_YET_STATUS = "NOT_FOUND"
 
 
 class BridgeError(Exception):
@@ -84,6 +87,38 @@ class Bridge:
         """The withdrawals to a chain."""
         result = await self._call("recent_withdrawals", {"account_id": self.account, "chain": chain})
         return _each(result, "withdrawals", _withdrawal)
+
+    async def withdrawal_estimate(self, chain: str, *, token: str, destination: str) -> WithdrawalEstimate:
+        """What the bridge would keep of a withdrawal of a token, named by its contract on NEAR."""
+        query = {"chain": chain, "token": token, "address": destination}
+        result = await self._call("withdrawal_estimate", query)
+        try:
+            terms = mapping(result, "the result")
+            return WithdrawalEstimate(
+                fee=Amount.parse(terms.get("withdrawalFee")), fee_decimals=integer(terms.get("withdrawalFeeDecimals"))
+            )
+        except ValueError as error:
+            raise BridgeUnavailable(f"withdrawal_estimate: {error}") from None
+
+    async def withdrawal_status(self, burn_tx_hash: str, *, asset_id: str) -> BridgeWithdrawal | None:
+        """The withdrawal of an asset that a NEAR transaction burned; None while the bridge has not seen it.
+
+        None is no failure, however long it lasts: the burn is on chain, and only the bridge's own word ends it.
+        """
+        try:
+            result = await self._call("withdrawal_status", {"withdrawal_hash": burn_tx_hash})
+        except BridgeRefused as refusal:
+            if str(refusal).lower().endswith(_NOT_YET_ERROR):
+                return None
+            raise
+        # The documentation's shape is the entry itself, the SDK's a list of entries (section 3.6).
+        listed = result if isinstance(result, dict) and "withdrawals" in result else {"withdrawals": [result]}
+        entries = _each(listed, "withdrawals", dict)
+        seen = {"withdrawals": [entry for entry in entries if str(entry.get("status")).upper() != _NOT_YET_STATUS]}
+        found = [each for each in _each(seen, "withdrawals", _withdrawal) if each.asset_id == asset_id]
+        if len(found) > 1:
+            raise BridgeUnavailable(f"withdrawal_status: {len(found)} withdrawals of {asset_id} cannot be told apart")
+        return found[0] if found else None
 
     async def _call(self, method: str, params: dict[str, Any]) -> Any:
         request = {"jsonrpc": "2.0", "id": "unrip", "method": method, "params": [params]}

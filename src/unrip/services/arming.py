@@ -1,0 +1,53 @@
+"""The switches of a service that can be armed, wired with the lease that may survive a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from unrip.net.tasks import Tasks
+from unrip.service.contract import Effect
+from unrip.service.leases import LeaseKeeper
+from unrip.service.logs import write_log
+from unrip.service.runner import Handler
+from unrip.service.switchboard import Switchboard
+from unrip.service.wiring import Context
+from unrip.store.leases import PostgresLeases
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arming:
+    """The switchboard for the logic, and the rest for its wiring."""
+
+    switchboard: Switchboard
+    handlers: dict[type[Effect], Handler]
+    sources: Sequence[Callable[[], Awaitable[None]]]
+    closers: Sequence[Callable[[], Awaitable[None]]]
+
+
+def arming_of(context: Context, service: str) -> Arming:
+    """Everything that arming needs."""
+    settings = context.settings
+    leases, tasks = PostgresLeases(settings.postgres_url()), Tasks()
+    keeper = LeaseKeeper(
+        leases,
+        settings.control.spool_dir / f"{service}.lease",
+        service=service,
+        emit=context.emit,
+        clock=context.clock,
+        new_token=context.new_token,
+        start=tasks.start,
+        log=write_log,
+    )
+    return Arming(
+        switchboard=Switchboard(
+            service=service,
+            start_id=context.start_id,
+            configuration_hash=settings.configuration_hash,
+            rearm_after=timedelta(seconds=settings.control.rearm_after_s),
+        ),
+        handlers=keeper.handlers(),
+        sources=(tasks.watch,),
+        closers=(tasks.aclose, leases.close),
+    )

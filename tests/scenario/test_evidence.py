@@ -1,0 +1,114 @@
+"""What the outside says about an offer, lost, repeated, early, wrong or by strangers: only the chain ends it, once."""
+
+import json
+from typing import Any
+
+from support.desk import Desk
+from unrip.domain.attempt import AttemptState
+
+BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
+#: A taker who never accepts: the offer lives for a few seconds and is then provably dead.
+NEVER = {**BTC_IN, "accept": "never", "min_deadline_ms": 3_000}
+
+
+def the_offer(desk: Desk, quote_id: str) -> dict[str, Any]:
+    """The one submission, parsed."""
+    (submission,) = desk.until(lambda: desk.submissions(quote_id), what="the submission")
+    frame: dict[str, Any] = json.loads(submission["raw"])
+    return frame
+
+
+def held(desk: Desk, quote_id: str) -> int:
+    asset = desk.decision(quote_id)["command"]["asset_out"]
+    return int(desk.state("trade-executor")["ledger"]["held"].get(asset, "0"))
+
+
+def ended_once(desk: Desk, quote_id: str, state: str) -> dict[str, Any]:
+    """The one terminal result, with its hold gone and one submission made."""
+    result = desk.result(quote_id, state, timeout_s=30)
+    assert [each for each in desk.results(quote_id) if AttemptState(each["state"]).terminal] == [result]
+    desk.until(lambda: held(desk, quote_id) == 0, what="no hold")
+    assert len(desk.submissions(quote_id)) == 1
+    return result
+
+
+def test_a_notice_that_comes_again_and_again_changes_nothing(armed: Desk) -> None:
+    with armed.fault("relay", "duplicate_status"):
+        quote_id = armed.world.demand(**BTC_IN)
+        settled = ended_once(armed, quote_id, "settled")
+    assert settled["evidence"]["nonce_used"]
+
+
+def test_a_false_notice_ends_nothing(armed: Desk) -> None:
+    """One names our offer, one an offer of nobody, both a transaction that exists nowhere."""
+    quote_id = armed.world.demand(**NEVER)
+    quote_hash = armed.result(quote_id, "accepted")["quote_hash"]
+    for named in (quote_hash, "1" * 43):
+        armed.world.fault("relay", "false_status", quote_hash=named)
+    assert not ended_once(armed, quote_id, "lapsed")["evidence"]["nonce_used"]
+
+
+def test_a_notice_with_a_wrong_transaction_is_made_up_for_by_the_nonce(armed: Desk) -> None:
+    with armed.fault("relay", "wrong_status_tx"):
+        quote_id = armed.world.demand(**BTC_IN, min_deadline_ms=3_000)
+        settled = ended_once(armed, quote_id, "settled")
+    assert settled["evidence"]["diff"] is None, "a transaction that shows no fill of ours proves nothing"
+
+
+def test_a_leaked_offer_is_executed_by_a_stranger_after_its_refusal(armed: Desk) -> None:
+    with (
+        armed.fault("relay", "stranger", after_ms=500),
+        armed.fault("relay", "refuse_answers", code=-32000, message="not today"),
+    ):
+        quote_id = armed.world.demand(**BTC_IN, min_deadline_ms=3_000)
+        assert armed.result(quote_id, "refused")["reason"] == "not today"
+        settled = ended_once(armed, quote_id, "settled")
+    assert settled["evidence"]["nonce_used"]
+    account = armed.settings.near_intents.account
+    assert armed.world.get("/judge", account_id=account)["accounts"][account]["insufficient_balance"] == 0
+
+
+def test_replies_twice_late_and_against_each_other_are_one_note(armed: Desk) -> None:
+    """The first reply is noted; a contradiction and a repetition after it are counted and change nothing."""
+    quote_id = armed.world.demand(**NEVER)
+    armed.result(quote_id, "accepted")
+    request = the_offer(armed, quote_id)["id"]
+    refusal = {"jsonrpc": "2.0", "id": request, "error": {"code": -32000, "message": "on second thoughts"}}
+    for reply in (refusal, {"jsonrpc": "2.0", "id": request, "result": "OK"}):
+        armed.world.fault("relay", "malformed_frame", text=json.dumps(reply))
+    ended_once(armed, quote_id, "lapsed")
+    assert [each["state"] for each in armed.results(quote_id)] == ["claimed", "sent", "accepted", "lapsed"]
+
+
+def test_a_notice_before_the_reply(armed: Desk) -> None:
+    """The relay forgets to reply; the settlement is heard of first, and the missing reply is noted as unknown."""
+    with armed.fault("relay", "lose_replies"):
+        quote_id = armed.world.demand(**BTC_IN, min_wait_ms=300, max_wait_ms=500)
+        ended_once(armed, quote_id, "settled")
+
+
+def test_a_lagging_node_neither_ends_an_offer_nor_takes_balances_back(armed: Desk) -> None:
+    quote_id = armed.world.demand(**BTC_IN)
+    armed.result(quote_id, "accepted")
+    height = armed.state("trade-executor")["ledger"]["height"]
+    with armed.fault("rpc", "lag_blocks", blocks=8):
+        armed.until(
+            lambda: armed.world.get(f"/demands/{quote_id}")["status"] == "settled", what="settled on the world's chain"
+        )
+        assert armed.state("trade-executor")["ledger"]["height"] >= height
+    settled = ended_once(armed, quote_id, "settled")
+    assert settled["ledger"]["height"] >= settled["evidence"]["height"]
+
+
+def test_a_salt_rotated_between_signing_and_settlement(armed: Desk) -> None:
+    """The old salt stays valid for a while, and so does the offer."""
+    with armed.fault("relay", "withhold_settlement"):
+        quote_id = armed.world.demand(**BTC_IN)
+        armed.result(quote_id, "accepted")
+        armed.world.fault("verifier", "rotate_salt")
+        salt = armed.decision(quote_id)["command"]["salt"]
+        armed.until(lambda: armed.state("inventory-sync")["salt"] != salt, what="the new salt")
+    ended_once(armed, quote_id, "settled")
+    later = armed.world.demand(**BTC_IN)
+    assert armed.decision(later)["command"]["salt"] != salt
+    ended_once(armed, later, "settled")
