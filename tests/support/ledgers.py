@@ -61,6 +61,7 @@ def an_offer(
         answer_by=T0 + timedelta(milliseconds=300),
         offer_deadline=deadline,
         nonce_deadline=nonce_deadline,
+        inventory_height=1,
         signed_payload=f'{{"quote_id":"{name}"}}',
         correlation_id=name,
         state=AttemptState.CLAIMED,

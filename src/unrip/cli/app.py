@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from unrip import __version__
-from unrip.cli import config, controls, evidence, explain, near, prepare, run, status, tail, up, world
+from unrip.cli import config, controls, evidence, explain, near, prepare, resolve, run, status, tail, up, world
 from unrip.cli.exits import one_line_errors
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("disarm")(controls.disarm)
 app.command("halt")(controls.halt)
 app.command("pause")(controls.pause)
 app.command("resume")(controls.resume)
+app.command("resolve")(resolve.resolve)
 app.command("explain")(explain.explain)
 app.command("tail")(tail.tail)
 app.command("evidence")(evidence.evidence)

@@ -32,6 +32,7 @@ _PROGRESS = {
     AttemptState.UNANSWERED: 2,
     AttemptState.ACCEPTED: 3,
     AttemptState.REFUSED: 3,
+    AttemptState.UNPROVEN: 4,
 }
 
 
@@ -267,7 +268,8 @@ class MemoryLedger:
         newest = max(book.assets[hold.asset].height, height if hold.asset in credited else 0)
         if evidence is None or evidence.height > newest:
             raise StoreRefused(f"the ledger is older than the evidence that nonce {ending.nonce} has ended")
-        if not _proves(ending.state, evidence, hold):
+        undecided = all(attempt.state is AttemptState.UNPROVEN for attempt in book.open_on(ending.nonce))
+        if not (undecided if evidence.operator is not None else _proves(ending.state, evidence, hold)):
             raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
         if not _fit(ending):
             raise StoreRefused(f"the offers of nonce {ending.nonce} cannot end like this")
@@ -323,11 +325,13 @@ def _still_open(book: _Account, ending: NonceEnding) -> bool:
 
 
 def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold) -> bool:
-    """Settled or spent: the nonce is used. Lapsed: unused, the salt valid, after the offers' life, before its end."""
+    """Settled or spent: the nonce is used. Lapsed: unused after the offers' life, or where the salt ended."""
     if state in {AttemptState.SETTLED, AttemptState.SPENT}:
         return evidence.nonce_used
     in_time = hold.last_deadline < evidence.block_time <= hold.nonce_deadline
-    return state is AttemptState.LAPSED and not evidence.nonce_used and evidence.salt_valid and in_time
+    valid = evidence.salt_valid_at
+    dead = in_time if evidence.salt_valid else valid is not None and valid < evidence.height
+    return state is AttemptState.LAPSED and not evidence.nonce_used and dead
 
 
 def _fit(ending: NonceEnding) -> bool:

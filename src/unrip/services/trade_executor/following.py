@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -111,8 +112,58 @@ class OpenOffers:
             if followed.offer.nonce in reading.nonces and not followed.ending:
                 followed.ask_now = followed.unrecovered = False
                 by_nonce.setdefault(followed.offer.nonce, []).append(followed)
-        found = (self._ending(nonce, offers, reading, now) for nonce, offers in by_nonce.items())
+        found = (
+            self._ending(nonce, offers, reading, now, newest=reading.block_time) for nonce, offers in by_nonce.items()
+        )
         return tuple(ending for ending in found if ending is not None)
+
+    def undecided(self, reading: VerifierReading) -> list[Offer]:
+        """Offers that this block cannot judge: unused, but the salt is not valid, or the nonce's deadline is past."""
+        return [
+            followed.offer
+            for followed in self.by_command.values()
+            if not followed.ending
+            and reading.nonces.get(followed.offer.nonce) is False
+            and (reading.salts.get(followed.offer.salt) is False or reading.block_time > followed.offer.nonce_deadline)
+        ]
+
+    def past_ending(
+        self, nonce: str, readings: Sequence[VerifierReading], now: datetime, *, newest: datetime, no_fill: bool
+    ) -> Ending | None:
+        """What older blocks say about one nonce: each by itself, or two neighbours between which the salt ended.
+
+        `no_fill`: the balances of the two show that it was not used in the later one and forgotten there.
+        """
+        offers = [each for each in self.by_command.values() if each.offer.nonce == nonce and not each.ending]
+        if not offers:
+            return None
+        for reading in readings:
+            if (ending := self._ending(nonce, offers, reading, now, newest=newest)) is not None:
+                return ending
+        if not no_fill or any(reading.nonces[nonce] for reading in readings):
+            return None
+        before, after = readings
+        evidence = ChainEvidence(
+            height=after.height,
+            block_time=after.block_time,
+            nonce_used=False,
+            salt_valid=False,
+            salt_valid_at=before.height,
+        )
+        results = tuple(_result(followed, AttemptState.LAPSED, evidence, now) for followed in offers)
+        return Ending(nonce=nonce, state=AttemptState.LAPSED, results=results)
+
+    def resolved(
+        self, command_id: str, state: AttemptState, evidence: ChainEvidence, reason: str, now: datetime
+    ) -> Ending:
+        """The end of an open offer's nonce by an operator's word: this one settled, or none did."""
+        nonce = self.by_command[command_id].offer.nonce
+        offers = [each for each in self.by_command.values() if each.offer.nonce == nonce]
+        results = tuple(
+            _result(each, state if each.offer.command_id == command_id else AttemptState.LAPSED, evidence, now, reason)
+            for each in offers
+        )
+        return Ending(nonce=nonce, state=state, results=results)
 
     def ended(self, ending: Ending, height: int) -> list[Followed]:
         """Forget the offers of an ending that is committed, and remember what it took."""
@@ -127,8 +178,10 @@ class OpenOffers:
             self.settled.append((height, largest.asset_out, largest.amount_out))
         return gone
 
-    def _ending(self, nonce: str, offers: list[Followed], reading: VerifierReading, now: datetime) -> Ending | None:
-        """What the block says about one nonce, None when it leaves the offers open.
+    def _ending(
+        self, nonce: str, offers: list[Followed], reading: VerifierReading, now: datetime, *, newest: datetime
+    ) -> Ending | None:
+        """What the block says about one nonce, None when it leaves the offers open; `newest` is the newest one's time.
 
         Dead is: unused, salt valid, at a final block after the last deadline of its offers and not after the nonce's
         own deadline, since the contract erases used nonces after that (blueprint, principle 3).
@@ -142,7 +195,7 @@ class OpenOffers:
         last_deadline = max(followed.offer.offer_deadline for followed in offers)
         if evidence.nonce_used:
             took = self._taker(nonce, offers, reading)
-            if took is None and reading.block_time <= last_deadline + TAKER_ALLOWANCE:
+            if took is None and newest <= last_deadline + TAKER_ALLOWANCE:
                 for followed in offers:  # asked about at every read until its taker is known
                     followed.used = followed.noticed = True
                 return None
@@ -173,9 +226,9 @@ class OpenOffers:
 
 
 def _result(
-    followed: Followed, state: AttemptState, evidence: ChainEvidence, now: datetime
+    followed: Followed, state: AttemptState, evidence: ChainEvidence, now: datetime, reason: str | None = None
 ) -> tuple[TradeResult, Chain]:
     followed.ending = True
     own = msgspec.structs.replace(evidence, tx_hash=followed.tx_hash, diff=followed.diff)
     chain = msgspec.structs.replace(followed.chain, stages={**followed.chain.stages, state.value: now})
-    return result_of_offer(followed.offer, state, evidence=own), chain
+    return result_of_offer(followed.offer, state, reason=reason, evidence=own), chain

@@ -54,12 +54,15 @@ from unrip.services.trade_executor.effects import (
     LedgerUnknown,
     LoadLedger,
     OfferSigned,
+    PastRead,
+    PastUnread,
     ProveAuthority,
     RejectCommand,
     SignOffer,
     VerifierRead,
     VerifierUnread,
 )
+from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
@@ -128,6 +131,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_relay(event, now)
             case VerifierRead() | VerifierUnread() | FillsRead():
                 return self._pursuit.on_chain(event, now)
+            case PastRead() | PastUnread():
+                return self._pursuit.hindsight.on_past(event, now)
             case LedgerNoted():
                 return self._pursuit.on_noted(event, now)
             case Published() | PublishFailed() if event.token != REARM:
@@ -260,6 +265,7 @@ class TradeExecutor(Logic):
             answer_by=command.answer_by,
             offer_deadline=command.offer_deadline,
             nonce_deadline=command.nonce_deadline,
+            inventory_height=command.inventory_height,
             signed_payload=event.signed_payload,
             correlation_id=record.message.correlation_id,
             state=AttemptState.CLAIMED,
@@ -318,6 +324,8 @@ class TradeExecutor(Logic):
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
+        if control.action == RESOLVE_ACTION.name:
+            return self._pursuit.hindsight.resolve(control, now)
         effects = self._switchboard.follow(control, now)
         return [] if effects is None else [*effects, *self._handle_next(now)]
 
@@ -370,6 +378,7 @@ class TradeExecutor(Logic):
             "in_flight": int(self._current is not None),
             "commands_waiting": len(self._commands),
             "open_offers": [followed.offer for followed in self._pursuit.offers.by_command.values()],
+            "in_doubt": self._pursuit.hindsight.state(),
             **self._report.state(),
         }
 

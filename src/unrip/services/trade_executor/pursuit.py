@@ -1,6 +1,7 @@
 """An offer after its claim: sent once, and followed until the chain says how it ended.
 
-The relay's replies and notices are notes on an open offer; only `following.py` ends one, from a final block.
+The relay's replies and notices are notes on an open offer; only `following.py` ends one, from a final block, the
+newest or an older one (`hindsight.py`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from unrip.services.trade_executor.effects import (
     VerifierUnread,
 )
 from unrip.services.trade_executor.following import Followed, OpenOffers
+from unrip.services.trade_executor.hindsight import Hindsight
 from unrip.services.trade_executor.lane import NoteLane
 from unrip.services.trade_executor.receipts import Receipts
 from unrip.services.trade_executor.report import ExecutionReport
@@ -62,6 +64,7 @@ class Pursuit:
         self._report = report
         self.offers = OpenOffers()
         self.notes = NoteLane()
+        self.hindsight = Hindsight(account=account, offers=self.offers, notes=self.notes, report=report)
         self.connected = False
         #: Until every offer of an earlier life was asked about once at a final block.
         self.recovering = True
@@ -291,7 +294,7 @@ class Pursuit:
             return []
         endings = self.offers.endings(reading, now)
         write = ApplyReading(account=self._account, height=reading.height, credited=reading.credited, endings=endings)
-        return [*self.notes.push(write), *self._recovered()]
+        return [*self.notes.push(write), *self.hindsight.look(reading, now), *self._recovered()]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 

@@ -21,10 +21,12 @@ from unrip.services.trade_executor.effects import (
     NoteAttempt,
     ProveAuthority,
     ReadFills,
+    ReadPast,
     ReadVerifier,
     RejectCommand,
     SignOffer,
 )
+from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
@@ -80,6 +82,7 @@ def wire(context: Context) -> Wiring:
             SignOffer: desk.sign,
             ProveAuthority: desk.prove,
             ReadVerifier: chain.read,
+            ReadPast: chain.read_past,
             ReadFills: chain.read_fills,
             SendFrame: socket.send,
             CloseSocket: socket.close,
@@ -88,7 +91,7 @@ def wire(context: Context) -> Wiring:
         sources=(socket.run, outbox.run, desk.watch, chain.watch, books.watch, *arming.sources),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose, *arming.closers),
-        actions=ARMING_ACTIONS,
+        actions=(*ARMING_ACTIONS, RESOLVE_ACTION),
         uses_database=True,
         single_active_role="trade-executor",
     )

@@ -96,7 +96,7 @@ $$;
 -- counts; a second, contradictory one does not move the state.
 CREATE FUNCTION ledger.progress(p_state text) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE p_state WHEN 'claimed' THEN 0 WHEN 'sent' THEN 1 WHEN 'unanswered' THEN 2
-                        WHEN 'accepted' THEN 3 WHEN 'refused' THEN 3 END
+                        WHEN 'accepted' THEN 3 WHEN 'refused' THEN 3 WHEN 'unproven' THEN 4 END
 $$;
 
 CREATE FUNCTION ledger.newest_generation(p_account text) RETURNS bigint LANGUAGE sql STABLE AS $$
@@ -304,15 +304,25 @@ BEGIN
        < (v_evidence->>'height')::bigint THEN
         RAISE EXCEPTION 'the ledger is older than the evidence that nonce % has ended', v_nonce;
     END IF;
-    CASE p_ending->>'state'
-        WHEN 'settled', 'spent' THEN
+    CASE
+        -- An operator decides only what no block says.
+        WHEN v_evidence->>'operator' IS NOT NULL THEN
+            IF EXISTS (SELECT FROM ledger.attempt
+                        WHERE nonce = v_nonce AND ended_at IS NULL AND state <> 'unproven') THEN
+                RAISE EXCEPTION 'nonce % is not one that no block can judge', v_nonce;
+            END IF;
+        WHEN p_ending->>'state' IN ('settled', 'spent') THEN
             IF NOT (v_evidence->>'nonce_used')::boolean THEN
                 RAISE EXCEPTION 'nonce % is unused: nothing settled', v_nonce;
             END IF;
-        WHEN 'lapsed' THEN
-            IF (v_evidence->>'nonce_used')::boolean OR NOT (v_evidence->>'salt_valid')::boolean
-               OR NOT (v_evidence->>'block_time')::timestamptz > v_hold.last_deadline
-               OR (v_evidence->>'block_time')::timestamptz > v_hold.nonce_deadline THEN
+        WHEN p_ending->>'state' = 'lapsed' THEN
+            IF (v_evidence->>'nonce_used')::boolean OR NOT CASE
+                   WHEN (v_evidence->>'salt_valid')::boolean
+                   THEN (v_evidence->>'block_time')::timestamptz > v_hold.last_deadline
+                        AND (v_evidence->>'block_time')::timestamptz <= v_hold.nonce_deadline
+                   -- Unused at the last block of its salt, and not used in the next one, which ended the salt.
+                   ELSE coalesce((v_evidence->>'salt_valid_at')::bigint < (v_evidence->>'height')::bigint, false)
+               END THEN
                 RAISE EXCEPTION 'nonce % is not provably dead', v_nonce;
             END IF;
     END CASE;
