@@ -129,16 +129,18 @@ class Hindsight:
 
     def state(self) -> list[dict[str, Any]]:
         """For `GET /state`: every nonce in doubt, with its open offers."""
+        still_open = {nonce: self._open(nonce) for nonce in self._doubts}
         return [
             {
                 "nonce": nonce,
-                "command_ids": [followed.offer.command_id for followed in self._open(nonce)],
+                "command_ids": [followed.offer.command_id for followed in still_open[nonce]],
                 "unproven": doubt.unproven,
                 "reason": doubt.reason,
                 "looks": doubt.looks,
                 "next_check_at": doubt.next_check_at,
             }
             for nonce, doubt in self._doubts.items()
+            if still_open[nonce]
         ]
 
     def _endings(

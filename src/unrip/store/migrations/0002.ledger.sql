@@ -316,13 +316,13 @@ BEGIN
                 RAISE EXCEPTION 'nonce % is unused: nothing settled', v_nonce;
             END IF;
         WHEN p_ending->>'state' = 'lapsed' THEN
-            IF (v_evidence->>'nonce_used')::boolean OR NOT CASE
+            IF (v_evidence->>'nonce_used')::boolean OR NOT (CASE
                    WHEN (v_evidence->>'salt_valid')::boolean
                    THEN (v_evidence->>'block_time')::timestamptz > v_hold.last_deadline
                         AND (v_evidence->>'block_time')::timestamptz <= v_hold.nonce_deadline
                    -- Unused at the last block of its salt, and not used in the next one, which ended the salt.
                    ELSE coalesce((v_evidence->>'salt_valid_at')::bigint < (v_evidence->>'height')::bigint, false)
-               END THEN
+               END) THEN
                 RAISE EXCEPTION 'nonce % is not provably dead', v_nonce;
             END IF;
     END CASE;

@@ -12,8 +12,9 @@ from unrip.venues.near_intents.rpc import Block, BlockUnknown, RpcUnavailable
 
 #: Heights in a row that the chain may have skipped; where more are missing, the node no longer keeps the blocks.
 SKIPPED_MAX = 8
-#: Blocks and salts asked about in one search: twice the bisection of 2**30 heights, and some skipped ones.
-QUESTIONS_MAX = 96
+#: Blocks and salts asked about in one search. Two bisections of a month of blocks, of which a node keeps the last
+#: days, take about 140.
+QUESTIONS_MAX = 256
 
 
 class BlocksNotKept(RpcUnavailable):
@@ -48,9 +49,8 @@ class Past:
 
     async def _end(self, span: PastSpan) -> Block:
         """The newest block; if the nonce may be forgotten there, the last at which it was not."""
-        low, high = span.valid_at, span.height + 1
-        if span.block_time <= span.nonce_deadline:
-            low = span.height - 1
+        in_time = span.block_time <= span.nonce_deadline
+        low, high = (span.height if in_time else span.valid_at) - 1, span.height + 1
         found: Block | None = None
         while high - low > 1:
             middle = (low + high) // 2
