@@ -20,7 +20,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The body of `POST /demands`, and a table of a script.
 
     Amounts are the taker's own, before the fee; raw ones are published as given. `limit_pct` is how much worse than
-    fair value the trade may be; `accept = "never"` only asks, and `dry` says so to the solvers.
+    fair value the trade may be; `accept = "never"` only asks, and
+    `dry` says so to the solvers.
     """
 
     direction: Literal["btc_to_eure", "eure_to_btc"] | None = None

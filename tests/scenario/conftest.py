@@ -18,9 +18,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.scenario)
 
 
+#: Every shared scenario trades under the strictest relay that the reference leaves possible.
+STRICT_RELAY = {"answers_from_subscriber_only": True, "one_connection_per_token": True, "ack_window_ms": 1_000}
+
+
 @pytest.fixture(scope="session")
 def shared_desk() -> Iterator[Desk]:
-    with running_desk() as desk:
+    with running_desk({"relay": STRICT_RELAY}, {"near_intents": {"one_connection_per_token": True}}) as desk:
         yield desk
 
 

@@ -3,12 +3,14 @@
 import time
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
 from support.commands import a_command, put_on_topic
 from support.desk import Desk
 from unrip.domain.attempt import AttemptState, Drop, Rejection
+from unrip.domain.decide import command_id_of
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
@@ -97,6 +99,59 @@ def test_insufficient_inventory(armed: Desk) -> None:
 def test_superseded_by_a_newer_strategy(armed: Desk) -> None:
     armed.result(armed.world.demand(**BTC_IN), "settled")
     rejected(armed, Rejection.SUPERSEDED, generation=0)
+
+
+def test_nonce_ended_or_never_open(armed: Desk) -> None:
+    """Only the nonce of open offers of ours can be shared: nobody chooses one for us."""
+    assert rejected(armed, Rejection.NONCE_ENDED, joins="a quote nobody has heard of").keys() == {"nonce_opener"}
+
+
+def test_same_offer(armed: Desk) -> None:
+    first = a_command(armed)
+    again = a_command(armed).quote_id
+    twin = msgspec.structs.replace(
+        first, quote_id=again, command_id=command_id_of(again), nonce_opener=first.command_id
+    )
+    put_on_topic(armed, first)
+    put_on_topic(armed, twin)
+    assert armed.result(again, "rejected")["reason"] == Rejection.SAME_OFFER
+    reached.add(Rejection.SAME_OFFER)
+    assert armed.submissions(again) == []
+    assert len(armed.submissions(first.quote_id)) == 1
+
+
+# --- one nonce, many offers -----------------------------------------------------------------------------------------
+
+
+def test_repeats_share_one_hold_and_the_nonce_ends_them_all(armed: Desk) -> None:
+    """The same amount six times, the last one accepted, no notice, equal offers: nobody can tell which one it was."""
+    before = int(armed.state("trade-executor")["ledger"]["held"][EURE])
+    with armed.fault("kraken", "freeze"), armed.fault("relay", "drop_status"):
+        repeat = {**BTC_IN, "min_deadline_ms": 3_000, "min_wait_ms": 300, "max_wait_ms": 1_000}
+        quotes = [armed.world.demand(**repeat, accept="never") for _ in range(5)]
+        quotes.append(armed.world.demand(**repeat))
+        commands = [armed.decision(quote_id)["command"] for quote_id in quotes]
+    assert len({command["nonce"] for command in commands}) == 1
+    assert [command["nonce_opener"] for command in commands] == [None, *[commands[0]["command_id"]] * 5]
+    held = [int(armed.result(quote_id, "accepted")["ledger"]["held"][EURE]) - before for quote_id in quotes]
+    assert max(held) == max(int(command["amount_out"]) for command in commands)
+    ends = [armed.result(quote_id, "spent", timeout_s=30) for quote_id in quotes]
+    assert all(end["evidence"]["nonce_used"] and end["evidence"]["tx_hash"] is None for end in ends)
+    assert int(ends[-1]["ledger"]["held"][EURE]) <= before
+    assert armed.world.get(f"/demands/{quotes[-1]}")["status"] == "settled"
+
+
+def test_asking_and_never_accepting_locks_at_most_the_share(armed: Desk) -> None:
+    """Thirty strangers ask for ten times what there is, each for another amount; all are answered."""
+    with armed.spent_down(EURE, leave=30 * 10**18):
+        demand = {"direction": "btc_to_eure", "accept": "never", "min_deadline_ms": 1_000, "min_wait_ms": 300}
+        quotes = [
+            armed.world.demand(**demand, partner_id=None, amount_in=str(12_000 + 100 * number)) for number in range(30)
+        ]
+        results = [armed.result(quote_id, "claimed") for quote_id in quotes]
+        assert max(int(result["ledger"]["held"][EURE]) for result in results) <= 15 * 10**18
+        for quote_id in quotes:
+            armed.result(quote_id, "lapsed", timeout_s=30)
 
 
 # --- once, and only once --------------------------------------------------------------------------------------------

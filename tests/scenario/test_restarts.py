@@ -93,5 +93,6 @@ def test_a_second_executor_is_standby(desk: Desk) -> None:
         state = second.state("trade-executor")
         assert "standby" in state["not_ready"]
         assert state["active"] is False
+        assert (state["connected"], state["connection"]["cause"]) == (False, None), "it does not even try the relay"
         assert not second.is_ready("trade-executor")
         assert desk.client.is_ready("trade-executor")

@@ -21,6 +21,7 @@ from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
+from unrip.net.reconnect import Cause
 from unrip.service.contract import Effect, Event, Log, Started
 from unrip.services.trade_executor.conversation import RELAY, Conversation
 from unrip.services.trade_executor.effects import (
@@ -79,7 +80,9 @@ class Executor:
     def __init__(self, *, guaranteed: bool = False) -> None:
         self.logic = TradeExecutor(
             inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=Policy(), encode_nonce=encode_nonce),
-            conversation=Conversation(RelaySession((Stream(name=QUOTE_STATUS, guaranteed=guaranteed),))),
+            conversation=Conversation(
+                RelaySession((Stream(name=QUOTE_STATUS, guaranteed=guaranteed),)), mute_after_ms=60_000
+            ),
             read_interval=timedelta(seconds=2),
             reply_bound=timedelta(seconds=5),
             switchboard=a_switchboard("trade-executor"),
@@ -117,8 +120,12 @@ class Executor:
         self.effects.clear()
         return self
 
-    def connect(self) -> None:
-        self.feed(SocketOpened(connection=RELAY))
+    def connect(self) -> list[Effect]:
+        """A new connection, on which the relay confirms every subscription."""
+        opened = self.feed(SocketOpened(connection=RELAY))
+        for frame in (json.loads(effect.text) for effect in opened if isinstance(effect, SendFrame)):
+            self.hear({"jsonrpc": "2.0", "id": frame["id"], "result": f"{frame['params'][0]}-1"})
+        return opened
 
     def read(self, *, used: Sequence[str] = (), asked: Sequence[str] = (), **changes: Any) -> list[Effect]:
         """One final block, each higher than the one before, and the ledger takes it over."""
@@ -224,4 +231,4 @@ def a_halted(desk: Executor) -> None:
 
 
 def disconnected(desk: Executor) -> None:
-    desk.feed(SocketClosed(connection=RELAY, reason="gone", http_status=None, was_open=True))
+    desk.feed(SocketClosed(connection=RELAY, cause=Cause.CLOSED, reason="gone"))

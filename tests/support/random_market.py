@@ -8,8 +8,8 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from support.pure_desk import PureDesk
 from support.virtual_world import DESK
-from support.whole_desk import WholeDesk
 from unrip.domain.attempt import TradeResult
 from unrip.domain.policy import Policy
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
@@ -47,7 +47,7 @@ class RandomMarket:
         # A share of nine times the asset is no limit: then nothing but the holds keeps offers apart.
         share, margin_ms = Decimal(rng.choice(["0", "0.5", "9", "9"])), rng.choice([1_000, 10_000])
         policy = Policy(held_share=share, deadline_margin_ms=margin_ms)
-        self.desk = WholeDesk(policy=policy, accounts=[account], seed=seed, market=MarketSettings(tick_ms=1_000))
+        self.desk = PureDesk(policy=policy, accounts=[account], seed=seed, market=MarketSettings(tick_ms=1_000))
 
     def run(self) -> Counter[str]:
         """What came of it, counted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Station:
         self.logs: list[Log] = []
         self.brokers_up = True
         self._lives = 0
+        self._tokens = count()
         self.restart()
 
     def restart(self) -> None:
@@ -63,7 +65,7 @@ class Station:
             service="strategy-engine",
             emit=lambda event: self.tell(event) if life == self._lives else None,
             clock=lambda: self.now,
-            new_token=lambda: f"token-{life}-{len(self.published)}-{self.now.timestamp()}",
+            new_token=lambda: f"token-{next(self._tokens)}",
             start=at_once,
             log=self.logs.append,
         )

@@ -59,11 +59,14 @@ from unrip.services.trade_executor.effects import (
     ClaimOffer,
     DropAttempt,
     FillsRead,
+    FindOffer,
     LedgerLoaded,
     LedgerNoted,
     LoadLedger,
     NoteAttempt,
+    OfferFound,
     OfferSigned,
+    OpenRelay,
     ProveAuthority,
     ReadFills,
     ReadVerifier,
@@ -83,7 +86,6 @@ from unrip_world.assets import BTC, EURE
 from unrip_world.demands import Demand
 from unrip_world.effects import Effect as WorldEffect
 from unrip_world.effects import Send
-from unrip_world.rpc.core import RpcError
 
 PAIR = Pair(
     base=Asset(symbol="BTC", asset_id=BTC, decimals=8, chain="btc:mainnet"),
@@ -99,10 +101,6 @@ def at(nanoseconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1_000)
 
 
-def nanoseconds(instant: datetime) -> int:
-    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1_000
-
-
 def done(work: Coroutine[Any, Any, R]) -> R:
     """What a coroutine returns that waits for nothing, as those of the in-memory twins."""
     try:
@@ -116,9 +114,8 @@ def done(work: Coroutine[Any, Any, R]) -> R:
 class WholeDesk:
     """Two services, armed, and everything around them."""
 
-    def __init__(self, *, instance_id: str | None = None, policy: Policy | None = None, **world_settings: Any) -> None:
+    def __init__(self, *, instance_id: str | None = None, **world_settings: Any) -> None:
         self.world = world(**world_settings)
-        self.policy = policy or Policy()
         self._instance_id = instance_id
         self.now_ns = START_NS
         self.ledger = MemoryLedger(clock=lambda: self.now)
@@ -147,14 +144,14 @@ class WholeDesk:
         self._services["strategy-engine"] = StrategyEngine(
             pair=PAIR,
             account=ACCOUNT,
-            policy=self.policy,
+            policy=Policy(),
             encode_nonce=encode_nonce,
             switchboard=a_switchboard("strategy-engine"),
         )
         status = Stream(name=QUOTE_STATUS, guaranteed=self._instance_id is not None)
         self._services["trade-executor"] = TradeExecutor(
-            inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=self.policy, encode_nonce=encode_nonce),
-            conversation=Conversation(RelaySession((status,))),
+            inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=Policy(), encode_nonce=encode_nonce),
+            conversation=Conversation(RelaySession((status,)), mute_after_ms=60_000),
             read_interval=timedelta(seconds=2),
             reply_bound=timedelta(seconds=5),
             switchboard=a_switchboard("trade-executor"),
@@ -162,7 +159,7 @@ class WholeDesk:
         self.world.relay.on_open(_EXECUTORS_SOCKET, solver="desk", instance_id=self._instance_id)
         self.world.relay.on_open(_INGESTS_SOCKET, solver="desk", instance_id=None)
         for frame in self._ingest.opened():
-            self.from_world(self.world.relay.on_frame(_INGESTS_SOCKET, frame, self.now_ns))
+            self._from_world(self.world.relay.on_frame(_INGESTS_SOCKET, frame, self.now_ns))
         for name in ("history-writer", *self._services):
             self._beats[name] = Beat(service=name, start_id=f"{name}-1", started_at=self.now)
         for name in self._services:
@@ -175,11 +172,11 @@ class WholeDesk:
         self.run(2)
 
     def run(self, seconds: float) -> None:
-        """Let time pass, from one instant at which something is due to the next."""
+        """Let time pass, in steps as small as a window needs."""
         end_ns = self.now_ns + int(seconds * 1_000_000_000)
         while self.now_ns < end_ns:
-            self.now_ns = max(self.now_ns + _STEP_NS, min(self._next_ns(), end_ns))
-            self.from_world(self.world.advance(self.now_ns))
+            self.now_ns += _STEP_NS
+            self._from_world(self.world.advance(self.now_ns))
             if self.now_ns >= self._beat_due_ns:
                 self._beat_due_ns = self.now_ns + 1_000_000_000
                 self._observe()
@@ -187,10 +184,6 @@ class WholeDesk:
                 if due <= self.now and self._timers.get((name, timer)) == due:
                     del self._timers[name, timer]
                     self.tell(name, TimerFired(name=timer))
-
-    def _next_ns(self) -> int:
-        timers = (nanoseconds(due) for due in self._timers.values())
-        return min(self.world.next_at_ns(), self._beat_due_ns, *timers)
 
     def tell(self, name: str, event: Value) -> None:
         """Give an event to a service, and let everything that follows at once happen, in the order of a runner."""
@@ -210,13 +203,12 @@ class WholeDesk:
     def demand(self, **fields: Any) -> str:
         """A taker asks; the quote's id."""
         quote_id, effects = self.world.demand(Demand(**fields), self.now_ns)
-        self.from_world(effects)
+        self._from_world(effects)
         return quote_id
 
     # --- the world -------------------------------------------------------------------------------------------------
 
-    def from_world(self, effects: Sequence[WorldEffect]) -> None:
-        """What the world does reaches whom it concerns."""
+    def _from_world(self, effects: Sequence[WorldEffect]) -> None:
         for effect in effects:
             if not isinstance(effect, Send) or effect.service != "relay":
                 continue
@@ -367,6 +359,8 @@ class WholeDesk:
             ReadVerifier: self._read_verifier,
             ReadFills: self._read_fills,
             LoadLedger: self._load,
+            OpenRelay: lambda _who, _effect: None,
+            FindOffer: self._find,
             ClaimOffer: self._claim,
             RejectCommand: self._reject,
             NoteAttempt: self._note,
@@ -381,7 +375,7 @@ class WholeDesk:
         effects = self.world.relay.on_frame(_EXECUTORS_SOCKET, effect.text, self.now_ns)
         if effect.token is not None:
             self.tell(who, FrameSent(connection=RELAY, token=effect.token, sent_at=self.now))
-        self.from_world(effects)
+        self._from_world(effects)
 
     def _sign(self, who: str, effect: SignOffer) -> None:
         signed = self.signer.sign_offer(effect.command)
@@ -396,11 +390,7 @@ class WholeDesk:
         self.tell(who, VerifierRead(reading=self._read(effect.nonces, effect.salts)))
 
     def _read_fills(self, who: str, effect: ReadFills) -> None:
-        try:
-            transaction = self.world.near_rpc.call("tx", {"tx_hash": effect.tx_hash})
-        except RpcError:  # a notice may name what is on no chain
-            self.tell(who, FillsRead(tx_hash=effect.tx_hash, fills=()))
-            return
+        transaction = self.world.near_rpc.call("tx", {"tx_hash": effect.tx_hash})
         events = read_events(successful_logs(transaction, contract=CONTRACT), account=ACCOUNT)
         fills = tuple(
             VerifierFill(quote_hash=fill.intent_hash, tx_hash=effect.tx_hash, diff=fill.diff, nonce=fill.nonce)
@@ -411,6 +401,10 @@ class WholeDesk:
     def _load(self, who: str, _effect: LoadLedger) -> None:
         state = done(self.ledger.load(ACCOUNT))
         self.tell(who, LedgerLoaded(position=state.position, open_offers=state.open_offers, view=state.view))
+
+    def _find(self, who: str, effect: FindOffer) -> None:
+        offer = done(self.ledger.find(ACCOUNT, effect.quote_hash))
+        self.tell(who, OfferFound(quote_hash=effect.quote_hash, offer=offer))
 
     def _claim(self, who: str, effect: ClaimOffer) -> None:
         event = self._outbox_event(effect.result, effect.chain)
@@ -479,10 +473,6 @@ class WholeDesk:
     def chain(self, topic: Topic, quote_id: str) -> list[Envelope[Any]]:
         """The records of a quote's chain on a topic."""
         return [event for event in self.topics[topic.name] if event.correlation_id == quote_id]
-
-    def state(self, name: str) -> dict[str, Any]:
-        """What a service shows of itself."""
-        return dict(self._services[name].state(self.now))
 
     def balances(self) -> dict[str, int]:
         """Ours, by the world's own ledger."""

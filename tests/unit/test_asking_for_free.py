@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from support.pure_desk import PureDesk
 from support.virtual_world import DESK
-from support.whole_desk import WholeDesk
 from unrip.domain.sharing import group_of_all
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip_world.assets import BTC, EURE
@@ -16,15 +16,15 @@ BALANCES = {BTC: 7_000_000, EURE: 5_000 * 10**18}
 REQUESTS = 1_000
 
 
-def a_desk() -> WholeDesk:
+def a_desk() -> PureDesk:
     balances = {token: str(amount) for token, amount in BALANCES.items()}
-    return WholeDesk(
+    return PureDesk(
         accounts=[AccountSettings(account_id=DESK.account_id, public_keys=[DESK.public_key], balances=balances)]
     )
 
 
 @pytest.fixture(scope="module", params=["btc_to_eure", "eure_to_btc"])
-def asked(request: pytest.FixtureRequest) -> tuple[WholeDesk, str]:
+def asked(request: pytest.FixtureRequest) -> tuple[PureDesk, str]:
     """A thousand requests within fifty seconds, none of them accepted, each for another amount."""
     desk, direction = a_desk(), request.param
     least, step = (20_000, 10) if direction == "btc_to_eure" else (14 * 10**18, 7 * 10**15)
@@ -34,7 +34,7 @@ def asked(request: pytest.FixtureRequest) -> tuple[WholeDesk, str]:
     return desk, EURE if direction == "btc_to_eure" else BTC
 
 
-def test_a_thousand_requests_are_answered_and_live_at_once(asked: tuple[WholeDesk, str]) -> None:
+def test_a_thousand_requests_are_answered_and_live_at_once(asked: tuple[PureDesk, str]) -> None:
     desk, asset = asked
     commands = [event.payload for event in desk.topics[EXECUTE_TRADE.name]]
     assert len(commands) == REQUESTS
@@ -46,14 +46,14 @@ def test_a_thousand_requests_are_answered_and_live_at_once(asked: tuple[WholeDes
     assert len(desk.state("trade-executor")["open_offers"]) == REQUESTS
 
 
-def test_they_lock_at_most_the_share(asked: tuple[WholeDesk, str]) -> None:
+def test_they_lock_at_most_the_share(asked: tuple[PureDesk, str]) -> None:
     desk, asset = asked
     held = [event.payload.ledger.held[asset] for event in desk.topics[TRADE_RESULT.name]]
     assert max(held) <= BALANCES[asset] * desk.policy.held_share
     assert max(held) > BALANCES[asset] * desk.policy.held_share * 9 / 10, "and use it"
 
 
-def test_a_real_taker_is_served_all_the_same_and_everything_ends(asked: tuple[WholeDesk, str]) -> None:
+def test_a_real_taker_is_served_all_the_same_and_everything_ends(asked: tuple[PureDesk, str]) -> None:
     desk, asset = asked
     direction, amount = ("btc_to_eure", "25000") if asset == EURE else ("eure_to_btc", str(18 * 10**18))
     before = desk.balances()

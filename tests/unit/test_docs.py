@@ -13,6 +13,7 @@ from unrip.cli.app import app
 from unrip.domain.attempt import AttemptState, Drop, Rejection
 from unrip.domain.decision import Refusal
 from unrip.messages.topics import TOPICS
+from unrip.net.reconnect import ROWS
 from unrip.services.registry import SERVICES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +120,15 @@ def test_every_service_has_a_page_with_the_same_headings(service: str) -> None:
     page = (DOCS / "services" / f"{service}.md").read_text()
     assert re.findall(r"^# (.+)$", page, re.MULTILINE) == [service]
     assert re.findall(r"^## (.+)$", page, re.MULTILINE) == SERVICE_HEADINGS
+
+
+def test_the_page_about_connections_has_every_row_of_the_reconnect_policy() -> None:
+    page = (DOCS / "services" / "README.md").read_text().partition("## Connections")[2]
+    told = {
+        row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` +\|.+\| (.+?) +\| (.+?) +\| (.+?) +\|$", page, re.MULTILINE)
+    }
+    waits = {cause.value: (row.first_s, row.base_s, row.cap_s) for cause, row in ROWS.items()}
+    assert told == {cause: tuple(f"{s} s" if s else "at once" for s in row) for cause, row in waits.items()}
 
 
 def test_the_example_runs_as_it_stands() -> None:

@@ -75,6 +75,7 @@ class SimulatedWorld:
                 "account": ensure_signing_key(secrets / "desk.key"),
                 "relay_ws_url": urls["relay_ws"],
                 "ingest_token_file": str(secrets / "relay-ingest.token"),
+                "instance_id": "unrip-up",
                 "executor_token_file": str(secrets / "relay-executor.token"),
                 "rpc_urls": [urls["near_rpc"]],
                 "bridge_rpc_url": urls["bridge"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from unrip.domain.values import Value
+from unrip.net.reconnect import Cause
 
 
 class SocketOpened(Value):
@@ -17,11 +18,10 @@ class SocketClosed(Value):
     """The connection ended, or an attempt to open one failed; the socket tries again by itself."""
 
     connection: str
+    cause: Cause
     reason: str
     #: The HTTP status of a refused handshake, None otherwise.
-    http_status: int | None
-    #: False when this attempt never opened.
-    was_open: bool
+    http_status: int | None = None
 
 
 class FrameReceived(Value):

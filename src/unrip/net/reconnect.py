@@ -14,6 +14,10 @@ class Cause(StrEnum):
 
     CLOSED = "closed"
     """It was open and ended."""
+    HALF_OPEN = "half_open"
+    """It was open and our own pings stayed unanswered: the other side is gone and nothing said so."""
+    MUTE = "mute"
+    """It was open, answered pings and carried nothing; we gave it up."""
     UNREACHABLE = "unreachable"
     """Network, name, TLS or time-out: nobody answered the handshake properly."""
     UNAUTHORIZED = "unauthorized"
@@ -37,15 +41,22 @@ class Row:
     #: Doubled with each further retry, up to the cap.
     base_s: float
     cap_s: float
+    #: Waiting does not help: only a person can, and is told so (`connection_unauthorized`).
+    needs_a_person: bool = False
 
+
+#: Reasons that end a connection which was open.
+ENDS = frozenset({Cause.CLOSED, Cause.HALF_OPEN, Cause.MUTE})
 
 #: Retries start at once where the other side may be well again, and never faster than once per five minutes where
 #: only a new token helps (protocol, message bus section 2: "not a reason for fast retries").
 ROWS: Mapping[Cause, Row] = {
     Cause.CLOSED: Row(first_s=0, base_s=1, cap_s=60),
+    Cause.HALF_OPEN: Row(first_s=0, base_s=1, cap_s=60),
+    Cause.MUTE: Row(first_s=0, base_s=1, cap_s=60),
     Cause.UNREACHABLE: Row(first_s=0, base_s=1, cap_s=60),
-    Cause.UNAUTHORIZED: Row(first_s=300, base_s=300, cap_s=300),
-    Cause.CREDENTIALS: Row(first_s=5, base_s=5, cap_s=60),
+    Cause.UNAUTHORIZED: Row(first_s=300, base_s=300, cap_s=300, needs_a_person=True),
+    Cause.CREDENTIALS: Row(first_s=5, base_s=5, cap_s=60, needs_a_person=True),
     Cause.RATE_LIMITED: Row(first_s=10, base_s=10, cap_s=300),
     Cause.SERVER_ERROR: Row(first_s=0, base_s=2, cap_s=60),
     Cause.REFUSED: Row(first_s=30, base_s=30, cap_s=300),

@@ -22,11 +22,11 @@ from unrip.net.events import (
     SocketClosed,
     SocketOpened,
 )
-from unrip.net.reconnect import Cause, ReconnectPolicy, cause_of_status
+from unrip.net.reconnect import ENDS, Cause, ReconnectPolicy, cause_of_status
 from unrip.net.secret_file import SecretFileError
 
 OPEN_TIMEOUT_S = 10.0
-#: Own pings find a half-open connection within ten seconds (blueprint, section 11).
+#: Own pings find a half-open connection within ten seconds: the sum of both (blueprint, section 11).
 PING_INTERVAL_S = 5.0
 PING_TIMEOUT_S = 5.0
 #: A peer that does not answer the closing handshake is left after this.
@@ -36,6 +36,9 @@ FRAME_BYTES_MAX = 4 * 1024 * 1024
 FRAMES_QUEUED_MAX = 1_024
 #: Frames that wait for the writer; beyond it a frame is refused, since its fate would be decided too late.
 WRITES_QUEUED_MAX = 1_024
+
+#: The library's words for pings that stayed unanswered.
+_PINGS_UNANSWERED = "keepalive ping timeout"
 
 #: The library writes the handshake's headers, token included, at DEBUG.
 _library_log = logging.getLogger("unrip.websockets")
@@ -81,7 +84,7 @@ class Socket:
         while True:
             started_s = loop.time()
             cause = await self._connect_once()
-            stable = cause is Cause.CLOSED and loop.time() - started_s >= self._reconnect.stable_after_s
+            stable = cause in ENDS and loop.time() - started_s >= self._reconnect.stable_after_s
             attempt = 0 if stable else attempt + 1
             await asyncio.sleep(self._reconnect.delay(cause, attempt, self._random))
 
@@ -105,11 +108,10 @@ class Socket:
         except (WebSocketException, SecretFileError, OSError, EOFError) as error:
             cause, status, reason = _explain(error)
             self._count("socket_attempts", {"connection": self.name, "outcome": cause.value})
-            self._emit(SocketClosed(connection=self.name, reason=reason, http_status=status, was_open=False))
+            self._emit(SocketClosed(connection=self.name, cause=cause, reason=reason, http_status=status))
             return cause
         self._count("socket_attempts", {"connection": self.name, "outcome": "opened"})
-        await self._live(connection)
-        return Cause.CLOSED
+        return await self._live(connection)
 
     async def _open(self) -> ClientConnection:
         return await connect(
@@ -126,24 +128,32 @@ class Socket:
             logger=_library_log,
         )
 
-    async def _live(self, connection: ClientConnection) -> None:
+    async def _live(self, connection: ClientConnection) -> Cause:
         self._connection, self._close_reason = connection, None
         writer = asyncio.create_task(self._write(connection))
-        reason = "stopped"
+        cause, reason = Cause.CLOSED, "stopped"
         try:
             self._emit(SocketOpened(connection=self.name))
             while True:
                 self._received(await connection.recv(decode=False))
         except ConnectionClosed as closed:
-            reason = self._close_reason or str(closed)
+            cause, reason = self._end(closed)
         finally:
             self._connection = None
             writer.cancel()
             await asyncio.wait([writer])
             while not self._outbox.empty():
                 self._not_sent(self._outbox.get_nowait(), nothing_left=True, reason="socket_gone")
-            self._emit(SocketClosed(connection=self.name, reason=reason, http_status=None, was_open=True))
+            self._emit(SocketClosed(connection=self.name, cause=cause, reason=reason))
             await connection.close()
+        return cause
+
+    def _end(self, closed: ConnectionClosed) -> tuple[Cause, str]:
+        """Why an open connection is no more: given up by us, found dead by our pings, or ended by the other side."""
+        if self._close_reason is not None:
+            return Cause.MUTE, self._close_reason
+        half_open = closed.sent is not None and closed.sent.reason == _PINGS_UNANSWERED
+        return Cause.HALF_OPEN if half_open else Cause.CLOSED, str(closed)
 
     def _received(self, data: bytes) -> None:
         try:

@@ -16,6 +16,7 @@ CRASH_POINTS = frozenset(
         "executor.signed",
         "executor.claimed",
         "executor.sent",
+        "executor.notice_received",
     }
 )
 

@@ -124,18 +124,23 @@ class NearIntentsSettings(_Section):
     public_key: str | None = None
     #: The solver relay, where quotes come from and answers go to.
     relay_ws_url: str = "wss://solver-relay-v2.chaindefuser.com/ws"
-    #: One bearer token each, since the relay may allow one connection per token. Empty: no credentials.
+    #: A bearer token for the ingest's connection. Empty: no credentials.
     ingest_token_file: Path | None = None
-    #: As above, for the executor's connection.
+    #: As above, for the executor's connection; it may be the same file where the relay allows it.
     executor_token_file: Path | None = None
+    #: The relay allows one connection per token: ingest and executor need two different ones.
+    one_connection_per_token: bool = False
     #: The executor's socket subscribes quotes too, for a relay that takes answers only from a subscribing socket.
     executor_subscribes_quotes: bool = True
     #: The name of the executor's queue of guaranteed settlement notices; keep it for ever, a new name is a new, empty
     #: queue. Unset: the plain stream, whose notices are lost while disconnected.
     instance_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
-    #: NEAR JSON-RPC nodes in the order of preference: one that gives no usable answer is passed over for a minute. They
-    #: must track all shards for a fill's transaction to be read.
-    rpc_urls: tuple[str, ...] = Field(default=("https://free.rpc.fastnear.com",), min_length=1)
+    #: NEAR JSON-RPC nodes in the order of preference: one that gives no usable answer, or whose final block lags, is
+    #: passed over for a minute. They must track all shards for a fill's transaction to be read. The default ones are
+    #: public and promise nothing; name your own.
+    rpc_urls: tuple[str, ...] = Field(
+        default=("https://free.rpc.fastnear.com", "https://near.lava.build"), min_length=1
+    )
     #: A reading of the verifier counts only if two nodes give the same one of the same block.
     rpc_cross_check: bool = False
     #: The contract that keeps the ledger and settles offers.
@@ -144,6 +149,16 @@ class NearIntentsSettings(_Section):
     bridge_rpc_url: str = "https://bridge.chaindefuser.com/rpc"
     #: The signing key in NEAR's `ed25519:` form, readable by its owner only.
     key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _a_token_for_each_connection(self) -> Self:
+        if self.one_connection_per_token and self.ingest_token_file == self.executor_token_file:
+            named = self.ingest_token_file or "not named"
+            raise ValueError(
+                f"one_connection_per_token: ingest_token_file and executor_token_file must be two files with two "
+                f"tokens; both are {named}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _two_nodes_for_a_cross_check(self) -> Self:

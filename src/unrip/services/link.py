@@ -7,7 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from unrip.net.events import CloseSocket, SendFrame, SocketClosed, SocketOpened
+from unrip.net.reconnect import ROWS, Cause
 from unrip.service.contract import Count, Effect, Log, SetTimer
+
+_REMEDY = "put a valid token into the token file; where the relay allows one connection per token, use two tokens"
 
 
 class Link:
@@ -20,11 +23,13 @@ class Link:
     def __init__(self, name: str, *, venue: str, mute_after_ms: int, resubscribe: Callable[[], Sequence[str]]) -> None:
         self.name = name
         self.up = False
-        self.http_status: int | None = None
+        #: Why the last connection ended or the last attempt failed, None while it is up.
+        self.cause: Cause | None = None
         self._venue = venue
         self._mute_after = timedelta(milliseconds=mute_after_ms)
         self._resubscribe = resubscribe
         self._lost = False
+        self._person_asked = False
         self._changed_at: datetime | None = None
         self._last_reason: str | None = None
         self._connections = 0
@@ -39,7 +44,8 @@ class Link:
     def opened(self, event: SocketOpened, now: datetime, frames: Sequence[str]) -> list[Effect]:
         """Subscribe, and begin to listen for signs."""
         del event
-        self.up, self.http_status, self._changed_at = True, None, now
+        self.up, self.cause, self._changed_at = True, None, now
+        self._person_asked = False
         self._connections += 1
         self._last_sign_at, self._asked_again = now, False
         effects: list[Effect] = list(self.send(frames))
@@ -49,13 +55,24 @@ class Link:
         return [*effects, SetTimer(name=self.timer, at=now + self._mute_after)]
 
     def closed(self, event: SocketClosed, now: datetime) -> list[Effect]:
-        """Say once that the connection is lost; the socket tries again by itself."""
-        self.up, self.http_status, self._last_reason = False, event.http_status, event.reason
-        if self._lost:
+        """Say once that the connection is lost, and once that only a person helps; the socket tries again by itself."""
+        self.up, self.cause, self._last_reason = False, event.cause, event.reason
+        body = {"cause": event.cause, "reason": event.reason, "http_status": event.http_status}
+        effects: list[Effect] = []
+        if not self._lost:
+            self._lost, self._changed_at = True, now
+            effects.append(self._line("connection_lost", "warning", body))
+        if ROWS[event.cause].needs_a_person and not self._person_asked:
+            self._person_asked = True
+            effects.append(self._line("connection_unauthorized", "error", {**body, "remedy": _REMEDY}))
+        return effects
+
+    def not_ready(self) -> list[str]:
+        """Why nothing can come over it: `NAME_disconnected`, or `NAME_unauthorized` where a person must act."""
+        if self.up:
             return []
-        self._lost, self._changed_at = True, now
-        body = {"reason": event.reason, "http_status": event.http_status, "was_open": event.was_open}
-        return [self._line("connection_lost", "warning", body)]
+        unauthorized = self.cause is not None and ROWS[self.cause].needs_a_person
+        return [f"{self.name}_unauthorized" if unauthorized else f"{self.name}_disconnected"]
 
     def send(self, frames: Sequence[str]) -> list[SendFrame]:
         """The effects that send these frames, none without a connection: opening it subscribes anew."""
@@ -92,7 +109,7 @@ class Link:
             "connections": self._connections,
             "last_sign_at": self._last_sign_at,
             "last_close_reason": self._last_reason,
-            "last_http_status": self.http_status,
+            "cause": self.cause,
         }
 
     def _line(self, event: str, level: str, body: dict[str, Any]) -> Log:

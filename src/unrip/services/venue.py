@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 from unrip.net.http import TOTAL_TIMEOUT_S, HttpClient
 from unrip.service.settings import SettingsError
 from unrip.service.wiring import Context
+from unrip.venues.near_intents.access import bearer_headers, hold_one_token
 from unrip.venues.near_intents.bridge import Bridge
 from unrip.venues.near_intents.endpoints import Endpoints
 from unrip.venues.near_intents.keys import ed25519_text
@@ -42,6 +45,23 @@ def public_key_of(context: Context) -> str:
     if _IMPLICIT.fullmatch(account):
         return ed25519_text(bytes.fromhex(account))
     raise SettingsError(f"account {account} is not implicit: set [near_intents] public_key to its registered key")
+
+
+def relay_headers_of(context: Context, token_file: Path | None) -> Callable[[], dict[str, str]]:
+    """The headers of a connection to the relay.
+
+    Raises:
+        SettingsError: the relay allows one connection per token, and there is one token for both connections.
+
+    """
+    venue = context.settings.near_intents
+    files = venue.ingest_token_file, venue.executor_token_file
+    if venue.one_connection_per_token and hold_one_token(*files):
+        raise SettingsError(
+            f"[near_intents] one_connection_per_token: {files[0]} and {files[1]} hold the same token; "
+            "put a token of its own into each"
+        )
+    return bearer_headers(token_file)
 
 
 def rpc_client_of(context: Context) -> HttpClient:

@@ -142,6 +142,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def find(self, account: str, quote_hash: str) -> Offer | None:
+        """The account's offer with this hash in the state it has come to, also after its end."""
+        ...
+
     async def unpublished(self, limit: int) -> list[OutboxRow]:
         """Results that wait to be published, oldest first."""
         ...

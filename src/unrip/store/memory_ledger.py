@@ -213,6 +213,11 @@ class MemoryLedger:
                 self._write(event)
         return book.view()
 
+    async def find(self, account: str, quote_hash: str) -> Offer | None:
+        """The account's offer with this hash in the state it has come to."""
+        found = (a for a in self._book(account).attempts.values() if a.offer and a.offer.quote_hash == quote_hash)
+        return next((msgspec.structs.replace(a.offer, state=a.state) for a in found if a.offer), None)
+
     async def unpublished(self, limit: int) -> list[OutboxRow]:
         """Results that wait to be published, oldest first."""
         return list(islice(self._outbox.values(), limit))

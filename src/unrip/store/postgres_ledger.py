@@ -87,6 +87,11 @@ class PostgresLedger:
         row = await self._row("apply_reading", account, height, _json(credited), _json(list(endings)))
         return decode(row[0], LedgerView)
 
+    async def find(self, account: str, quote_hash: str) -> Offer | None:
+        """The account's offer with this hash in the state it has come to."""
+        rows = await self._rows("find", account, quote_hash)
+        return decode(rows[0]["offer"], Offer) if rows else None
+
     async def unpublished(self, limit: int) -> list[OutboxRow]:
         """Results that wait to be published, oldest first."""
         return [_outbox_row(row) for row in await self._rows("unpublished", limit)]

@@ -86,9 +86,9 @@ class Relay:
 
     # -- sockets
 
-    def has_connection_of(self, solver: str) -> bool:
-        """Whether this solver is connected."""
-        return any(session.solver == solver for session in self._sessions.values())
+    def connections_of(self, solver: str) -> list[int]:
+        """The sockets of this solver."""
+        return [session.connection for session in self._sessions.values() if session.solver == solver]
 
     def on_open(self, connection: int, *, solver: str, instance_id: str | None) -> None:
         """Admit a socket whose token was accepted."""
@@ -277,6 +277,10 @@ class Relay:
         return settlement
 
     # -- settlements
+
+    def unacknowledged(self) -> dict[str, int]:
+        """Notices that wait for an acknowledgement, by solver and instance."""
+        return {f"{solver}/{instance}": queue.waiting for (solver, instance), queue in self._queues.items()}
 
     def on_block(self, block: Block, now_ns: int) -> None:
         """Note which batches ended in this block; notices follow by `advance`."""

@@ -63,6 +63,11 @@ class GuaranteedQueue:
             lost, _ = self._pending.popitem(last=False)
             self._sent_ns.pop(lost, None)
 
+    @property
+    def waiting(self) -> int:
+        """How many notices are not acknowledged."""
+        return len(self._pending)
+
     def acknowledge(self, seq: int) -> None:
         """Forget one notice."""
         self._pending.pop(seq, None)

@@ -73,6 +73,7 @@ class Control:
             "coingecko": {coin: str(price) for coin, price in world.coingecko.prices.items()},
             "takers_paused": world.takers_paused,
             "faults": [fault.listed() for fault in world.faults.active()],
+            "unacknowledged": world.relay.unacknowledged(),
             "solvers": {name: score.report() for name, score in world.relay.journal.scores.items()},
         }
 

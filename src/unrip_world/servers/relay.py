@@ -50,7 +50,7 @@ def _refused(runtime: Runtime, solver: str | None) -> web.Response | None:
     if solver is None:
         return web.Response(status=403, text="missing or unknown token")
     alone = world.settings.relay.one_connection_per_token and solver != ANONYMOUS
-    if alone and world.relay.has_connection_of(solver):
+    if alone and any(runtime.is_open("relay", connection) for connection in world.relay.connections_of(solver)):
         return web.Response(status=403, text="another connection holds this token")
     return None
 

@@ -111,6 +111,10 @@ class Runtime:
         self._sockets.setdefault(service, {})[connection] = Socket(ws)
         return connection
 
+    def is_open(self, service: str, connection: int) -> bool:
+        """Whether we have not begun to close this socket."""
+        return connection in self._sockets.get(service, {})
+
     async def close_socket(self, service: str, connection: int) -> None:
         """Forget a socket whose handler ends."""
         socket = self._sockets.get(service, {}).pop(connection, None)

@@ -10,6 +10,7 @@ import pytest
 from support.cli import SOURCE, run_unrip
 from unrip.local.keys import ensure_signing_key
 from unrip.local.ports import free_ports
+from unrip.net.secret_file import write_secret
 
 ACCOUNT = "0" * 64
 
@@ -93,6 +94,22 @@ def test_key_of_another_account(tmp_path: Path) -> None:
         "desk.key",
         "the account needs",
     )
+
+
+@pytest.mark.parametrize("service", ["near-intents-ingest", "trade-executor"])
+def test_one_token_where_the_relay_allows_one_connection_per_token(tmp_path: Path, service: str) -> None:
+    key = tmp_path / "desk.key"
+    account = ensure_signing_key(key)
+    for name in ("ingest.token", "executor.token"):
+        write_secret(tmp_path / name, "same-secret\n")
+    text = (
+        f'[postgres]\nurl = "postgresql://x@127.0.0.1:1/x"\n'
+        f'[near_intents]\naccount = "{account}"\nkey_file = "{key}"\none_connection_per_token = true\n'
+        f'ingest_token_file = "{tmp_path}/ingest.token"\nexecutor_token_file = "{tmp_path}/executor.token"\n'
+    )
+    told = run_unrip("run", service, "--config", config(tmp_path, text))
+    one_line(told, 2, "ingest.token", "executor.token", "hold the same token")
+    assert "secret" not in told.stderr + told.stdout
 
 
 def test_busy_port(tmp_path: Path) -> None:

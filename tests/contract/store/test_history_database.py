@@ -245,6 +245,7 @@ STORIES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[str, s
     "refused by the relay and used all the same": ({}, {**REFUSED, "settled": {}}, ("settled", None, None)),
     "not chosen": ({}, {"claimed": {}, "accepted": {}, "lapsed": {}}, ("not_chosen", None, None)),
     "settled": ({}, {"claimed": {}, "settled": {}}, ("settled", None, None)),
+    "one of those that shared its nonce settled": ({}, {"claimed": {}, "spent": {}}, ("taker_unknown", None, None)),
 }
 
 

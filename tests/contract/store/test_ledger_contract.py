@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from support.ledgers import (
@@ -317,6 +318,19 @@ async def test_nothing_new_is_promised_while_more_is_held_than_credited(ledger: 
     view = await credit(ledger, 10, height=11)
     assert (view.credited, view.held) == ({EURE: 10}, {EURE: 90})
     assert (await claim(ledger, an_offer("two", amount=1), 1)).kind is ClaimKind.INSUFFICIENT_INVENTORY
+
+
+async def test_an_offer_is_found_by_its_hash_also_after_its_end(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    offer = an_offer("q1")
+    assert await ledger.find(ACCOUNT, offer.quote_hash) is None
+    await claim(ledger, offer, 0)
+    found = await ledger.find(ACCOUNT, offer.quote_hash)
+    assert found == offer
+    await ledger.drop(an_event(offer, AttemptState.DROPPED))
+    found = await ledger.find(ACCOUNT, offer.quote_hash)
+    assert found == msgspec.structs.replace(offer, state=AttemptState.DROPPED)
+    assert await ledger.find("another.near", offer.quote_hash) is None
 
 
 async def test_the_outbox_keeps_order_and_forgets_what_was_published(ledger: Ledger) -> None:

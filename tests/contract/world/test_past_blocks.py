@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -106,8 +106,8 @@ class Chain:
 
 
 @pytest.fixture(params=[False, True], ids=["one node", "two nodes"])
-def chain(start_world: StartWorld, desk: Signer, request: pytest.FixtureRequest) -> Iterator[Chain]:
-    yield Chain(start_world(), desk, cross_check=request.param)
+def chain(start_world: StartWorld, desk: Signer, request: pytest.FixtureRequest) -> Chain:
+    return Chain(start_world(), desk, cross_check=request.param)
 
 
 def test_what_was_used_and_forgotten_is_seen_at_the_last_block_of_its_salt(chain: Chain) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -24,6 +26,12 @@ WRONG = {
     "more than the ledger": ([*BUILD, "--receive", "9" * 39], "not an integer that the ledger counts"),
     "an unknown asset": (["status", "USDC", "burn"], "there are: BTC, EURe"),
 }
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of a desk in this checkout are not meant here."""
+    monkeypatch.chdir(tmp_path)
 
 
 def refusal(code: Exit, *arguments: str) -> str:

@@ -10,18 +10,21 @@ POLICY = ReconnectPolicy()
 
 
 @pytest.mark.parametrize(
-    ("cause", "waits_s"),
+    ("cause", "waits_s", "needs_a_person"),
     [
-        (Cause.CLOSED, [0, 1, 2, 4, 8, 16, 32, 60, 60]),
-        (Cause.UNREACHABLE, [0, 1, 2, 4, 8, 16, 32, 60, 60]),
-        (Cause.UNAUTHORIZED, [300, 300, 300]),
-        (Cause.CREDENTIALS, [5, 5, 10, 20, 40, 60, 60]),
-        (Cause.RATE_LIMITED, [10, 10, 20, 40, 80, 160, 300, 300]),
-        (Cause.SERVER_ERROR, [0, 2, 4, 8, 16, 32, 60, 60]),
-        (Cause.REFUSED, [30, 30, 60, 120, 240, 300, 300]),
+        (Cause.CLOSED, [0, 1, 2, 4, 8, 16, 32, 60, 60], False),
+        (Cause.HALF_OPEN, [0, 1, 2, 4, 8, 16, 32, 60, 60], False),
+        (Cause.MUTE, [0, 1, 2, 4, 8, 16, 32, 60, 60], False),
+        (Cause.UNREACHABLE, [0, 1, 2, 4, 8, 16, 32, 60, 60], False),
+        (Cause.UNAUTHORIZED, [300, 300, 300], True),
+        (Cause.CREDENTIALS, [5, 5, 10, 20, 40, 60, 60], True),
+        (Cause.RATE_LIMITED, [10, 10, 20, 40, 80, 160, 300, 300], False),
+        (Cause.SERVER_ERROR, [0, 2, 4, 8, 16, 32, 60, 60], False),
+        (Cause.REFUSED, [30, 30, 60, 120, 240, 300, 300], False),
     ],
 )
-def test_each_row_of_the_policy(cause: Cause, waits_s: list[float]) -> None:
+def test_each_row_of_the_policy(cause: Cause, waits_s: list[float], *, needs_a_person: bool) -> None:
+    assert ROWS[cause].needs_a_person is needs_a_person
     source = random.Random(7)  # noqa: S311 - seeded, for tests
     for attempt, wait_s in enumerate(waits_s):
         assert wait_s <= POLICY.delay(cause, attempt, source) <= wait_s * 1.5

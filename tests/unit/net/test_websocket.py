@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -25,7 +25,7 @@ from unrip.net.events import (
     SocketClosed,
     SocketOpened,
 )
-from unrip.net.reconnect import Cause, ReconnectPolicy, Row
+from unrip.net.reconnect import Cause, ReconnectPolicy, Row, cause_of_status
 from unrip.net.secret_file import SecretFileError
 from unrip.net.websocket import Socket
 
@@ -37,7 +37,9 @@ AT_ONCE = ReconnectPolicy(rows={cause: Row(first_s=0.01, base_s=0.01, cap_s=0.01
 class Desk:
     """Collects what a socket emits and waits for what a test needs."""
 
-    def __init__(self, url: str, headers: Callable[[], dict[str, str]] = dict) -> None:
+    def __init__(
+        self, url: str, headers: Callable[[], dict[str, str]] = dict, *, policy: ReconnectPolicy = AT_ONCE
+    ) -> None:
         self.events: list[Value] = []
         self.counts: list[tuple[str, dict[str, str]]] = []
         self.now = NOW
@@ -49,7 +51,7 @@ class Desk:
             emit=self._take,
             clock=lambda: self.now,
             random=random.Random(1),  # noqa: S311 - seeded, for tests
-            reconnect=AT_ONCE,
+            reconnect=policy,
             count=lambda name, labels: self.counts.append((name, labels)),
         )
 
@@ -157,6 +159,32 @@ async def test_a_write_that_is_stuck_when_the_connection_ends_is_unknown_and_the
         assert [fate.nothing_left for fate in fates] == [False] + [True] * (len(fates) - 1)
 
 
+class Asked(ReconnectPolicy):
+    """Notes what it was asked about, and lets nobody wait."""
+
+    asked: ClassVar[list[tuple[Cause, int]]] = []
+
+    def delay(self, cause: Cause, attempt: int, source: random.Random) -> float:
+        self.asked.append((cause, attempt))
+        return super().delay(cause, attempt, source) * 0
+
+
+@pytest.mark.parametrize(("stable_after_s", "attempts"), [(0.0, [0, 0, 0]), (60.0, [0, 1, 2])])
+async def test_only_a_connection_that_lived_makes_the_next_retry_the_first(
+    stable_after_s: float, attempts: list[int]
+) -> None:
+    """A peer who opens and closes at once is not stormed."""
+
+    async def once(connection: ServerConnection) -> None:
+        await connection.close()
+
+    policy = Asked(stable_after_s=stable_after_s)
+    policy.asked.clear()
+    async with serving(once) as server, running(Desk(url_of(server), policy=policy)) as desk:
+        await desk.until_seen(SocketOpened, 4)
+    assert policy.asked[:3] == [(Cause.CLOSED, attempt) for attempt in attempts]
+
+
 async def test_it_connects_again_and_asks_for_the_headers_each_time() -> None:
     seen: list[str | None] = []
     tokens = iter(["first", "second", *["more"] * 99])
@@ -182,7 +210,7 @@ async def test_a_refused_handshake_is_an_event_with_its_status_and_never_the_end
 
     async with serve(echo, "127.0.0.1", 0, process_request=refuse) as server, running(Desk(url_of(server))) as desk:
         closed = await desk.until_seen(SocketClosed, 2)
-    assert (closed.was_open, closed.http_status) == (False, status)
+    assert (closed.cause, closed.http_status) == (cause_of_status(status), status)
 
 
 async def test_unreadable_credentials_are_an_event_and_never_the_end() -> None:
@@ -200,8 +228,7 @@ async def test_nobody_there_is_an_event() -> None:
         url = url_of(server)
     async with running(Desk(url)) as desk:
         closed = await desk.until_seen(SocketClosed, 2)
-    assert closed.http_status is None
-    assert not closed.was_open
+    assert (closed.cause, closed.http_status) == (Cause.UNREACHABLE, None)
 
 
 async def test_a_connection_that_is_given_up_is_opened_again() -> None:
@@ -210,7 +237,7 @@ async def test_a_connection_that_is_given_up_is_opened_again() -> None:
         desk.socket.close(CloseSocket(connection="relay", reason="mute"))
         closed = await desk.until_seen(SocketClosed)
         await desk.until_seen(SocketOpened, 2)
-    assert (closed.reason, closed.was_open) == ("mute", True)
+    assert (closed.reason, closed.cause) == ("mute", Cause.MUTE)
 
 
 async def test_binary_frames_count_as_text_when_they_are() -> None:
@@ -257,5 +284,8 @@ async def test_a_half_open_connection_is_found_by_its_own_pings(monkeypatch: pyt
     async with serving(half_open) as server, running(Desk(url_of(server))) as desk:
         closed = await desk.until_seen(SocketClosed)
         left.set()
-    assert closed.was_open
-    assert "ping timeout" in closed.reason
+    assert closed.cause is Cause.HALF_OPEN
+
+
+def test_a_half_open_connection_is_found_within_ten_seconds() -> None:
+    assert websocket.PING_INTERVAL_S + websocket.PING_TIMEOUT_S <= 10

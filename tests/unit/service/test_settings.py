@@ -42,6 +42,14 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
         '[near_intents]\nrpc_cross_check = true\nrpc_urls = ["http://a", "http://a"]',
         "key near_intents .*needs two different rpc_urls",
     ),
+    "one token file for two connections": (
+        '[near_intents]\none_connection_per_token = true\ningest_token_file = "a"\nexecutor_token_file = "a"',
+        "key near_intents .*must be two files with two tokens; both are a",
+    ),
+    "no token files for two connections": (
+        "[near_intents]\none_connection_per_token = true",
+        "key near_intents .*both are not named",
+    ),
     "a queue name that is none": ('[near_intents]\ninstance_id = "a b"', "instance_id .*pattern"),
     "a cap above the ceiling": ("[limits]\nnotional_cap_eur = 101", "notional_cap_eur 101 is above .*_ceiling_eur 100"),
     "an edge below the floor": ('[limits]\nedge_base = "0.4 %"', r"edge_base 0.4 % is below edge_floor 0.5 %"),

@@ -10,6 +10,7 @@ import pytest
 from support.logic import PAIR, T0, act, after, lines, of, published
 from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice, SourceHealth
 from unrip.net.events import CloseSocket, FrameReceived, SendFrame, SocketClosed, SocketOpened
+from unrip.net.reconnect import Cause
 from unrip.service.contract import BusChanged, ControlRefused, Effect, Event, Published, SetTimer, Started, TimerFired
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoRead,
@@ -186,7 +187,7 @@ def test_rest_asks_at_most_every_other_second() -> None:
 def test_a_rest_price_carries_on_without_the_socket() -> None:
     desk = Desk()
     desk.tick()
-    desk.emit(SocketClosed(connection=KRAKEN, reason="gone", http_status=None, was_open=True))
+    desk.emit(SocketClosed(connection=KRAKEN, cause=Cause.CLOSED, reason="gone"))
     desk.run(seconds=6)
     price = desk.prices(desk.rest("69000"))[-1]
     assert price.kraken is not None
@@ -206,7 +207,7 @@ def test_an_older_rest_answer_does_not_replace_a_newer_tick() -> None:
 def test_both_sources_gone_makes_the_price_old_not_absent() -> None:
     desk = Desk()
     desk.tick()
-    desk.emit(SocketClosed(connection=KRAKEN, reason="gone", http_status=None, was_open=True))
+    desk.emit(SocketClosed(connection=KRAKEN, cause=Cause.CLOSED, reason="gone"))
     desk.run(seconds=9)
     assert desk.prices()[-1].fair_rate is not None
     desk.run(seconds=5)

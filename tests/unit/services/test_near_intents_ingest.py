@@ -16,11 +16,13 @@ from unrip.domain.values import Amount
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope, Producer
 from unrip.net.events import CloseSocket, FrameReceived, SendFrame, SocketClosed, SocketOpened
+from unrip.net.reconnect import Cause
 from unrip.service.contract import (
     BusChanged,
     ControlRefused,
     Draining,
     Effect,
+    Log,
     Published,
     PublishFailed,
     SetTimer,
@@ -257,8 +259,8 @@ def test_it_subscribes_on_every_connection() -> None:
         assert subscribed == [["quote", {"tokens_in": [BTC, EURE], "tokens_out": [BTC, EURE]}], ["quote_status"]]
 
 
-def closed(reason: str = "gone", http_status: int | None = None) -> SocketClosed:
-    return SocketClosed(connection=RELAY, reason=reason, http_status=http_status, was_open=http_status is None)
+def closed(cause: Cause = Cause.CLOSED) -> SocketClosed:
+    return SocketClosed(connection=RELAY, cause=cause, reason="gone")
 
 
 def test_lost_and_recovered_are_told_once_per_change() -> None:
@@ -269,11 +271,22 @@ def test_lost_and_recovered_are_told_once_per_change() -> None:
     assert told == [["connection_recovered"], []]
 
 
-def test_a_refused_token_is_named() -> None:
+@pytest.mark.parametrize("cause", [Cause.UNAUTHORIZED, Cause.CREDENTIALS])
+def test_a_refused_token_is_named_and_a_person_is_asked_once(cause: Cause) -> None:
     logic = ingest(connected=False)
     assert logic.not_ready(T0) == ["relay_disconnected"]
-    logic.on_event(closed("HTTP 403", 403), T0)
+    effects = logic.on_event(closed(cause), T0)
+    assert lines(effects) == ["connection_lost", "connection_unauthorized"]
+    assert [line.level for line in of(Log, effects)] == ["warning", "error"]
     assert logic.not_ready(T0) == ["relay_unauthorized"]
+    assert logic.on_event(closed(cause), T0) == []
+
+
+def test_a_lost_connection_that_is_then_refused_asks_for_a_person_too() -> None:
+    logic = ingest()
+    told = [lines(logic.on_event(closed(cause), T0)) for cause in (Cause.CLOSED, Cause.UNAUTHORIZED, Cause.CLOSED)]
+    assert told == [["connection_lost"], ["connection_unauthorized"], []]
+    assert logic.not_ready(T0) == ["relay_disconnected"]
 
 
 def test_a_refused_subscription_is_told_and_tried_again() -> None:

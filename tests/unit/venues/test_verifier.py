@@ -10,7 +10,7 @@ import pytest
 
 from support.json_service import client_of
 from unrip.domain.values import Amount
-from unrip.venues.near_intents.endpoints import BACK_TO_FIRST_AFTER, Endpoints
+from unrip.venues.near_intents.endpoints import BACK_TO_FIRST_AFTER, LAG_MAX, Endpoints
 from unrip.venues.near_intents.rpc import (
     BlockUnknown,
     ContractPanic,
@@ -288,6 +288,13 @@ class Clock:
         return self.now
 
 
+def forward(clock: Clock, by: timedelta, *nodes: Node) -> None:
+    """Let time pass, also on these nodes' chain."""
+    clock.now += by
+    for node in nodes:
+        node.nanoseconds += by // timedelta(microseconds=1) * 1_000
+
+
 def down() -> Node:
     node = Node()
     node.raw = _error("HANDLER_ERROR", "NO_SYNCED_BLOCKS")
@@ -306,15 +313,15 @@ async def test_the_next_node_is_asked_where_one_is_unavailable_and_stays_for_a_w
     assert places(counts) == [("1", "unavailable"), ("2", "unavailable"), ("3", "answered")]
     first.raw = None
     counts.clear()
-    clock.now += BACK_TO_FIRST_AFTER - timedelta(seconds=1)
+    forward(clock, BACK_TO_FIRST_AFTER - timedelta(seconds=1), first, third)
     await verifier.read()
     assert places(counts) == [("3", "answered")]
     counts.clear()
-    clock.now += timedelta(seconds=1)
+    forward(clock, timedelta(seconds=1), first, third)
     await verifier.read()
     assert places(counts) == [("1", "answered")], "back to the first"
     counts.clear()
-    clock.now += BACK_TO_FIRST_AFTER * 2
+    forward(clock, BACK_TO_FIRST_AFTER * 2, first, third)
     await verifier.read()
     assert places(counts) == [("1", "answered")]
 
@@ -323,7 +330,7 @@ async def test_a_first_node_that_is_still_away_is_left_for_another_while() -> No
     first, second, clock, counts = down(), Node(), Clock(), Counts()
     verifier = verifier_at(endpoints_of(first, second, clock=clock, counts=counts))
     await verifier.read()
-    clock.now += BACK_TO_FIRST_AFTER
+    forward(clock, BACK_TO_FIRST_AFTER, first, second)
     await verifier.read()
     counts.clear()
     await verifier.read()
@@ -333,6 +340,52 @@ async def test_a_first_node_that_is_still_away_is_left_for_another_while() -> No
     counts.clear()
     await verifier.read()
     assert places(counts) == [("2", "unavailable"), ("1", "answered")], "any other, when the one that stood in is away"
+
+
+async def test_a_node_that_lags_behind_our_clock_is_passed_over_while_another_is_further() -> None:
+    first, second, clock, counts = Node(), Node(), Clock(), Counts()
+    verifier = verifier_at(endpoints_of(first, second, clock=clock, counts=counts))
+    forward(clock, LAG_MAX, second)
+    await verifier.read()
+    assert places(counts) == [("1", "answered")], "at the bound it does not lag yet"
+    counts.clear()
+    forward(clock, timedelta(seconds=1), second)
+    reading = await verifier.read()
+    assert (clock.now - reading.block_time) < LAG_MAX
+    assert places(counts) == [("1", "lagging"), ("2", "answered")]
+    counts.clear()
+    await verifier.read()
+    assert places(counts) == [("2", "answered")], "and the other one stays for a while"
+
+
+async def test_a_node_that_lags_behind_another_is_passed_over_whatever_our_clock_says() -> None:
+    ahead, behind, other, clock, counts = Node(), Node(), Node(), Clock(), Counts()
+    forward(clock, LAG_MAX + timedelta(seconds=1), ahead, other)
+    clock.now = NOW
+    verifier = verifier_at(endpoints_of(ahead, behind, other, clock=clock, counts=counts))
+    await verifier.read()
+    ahead.raw = down().raw
+    await verifier.read()
+    assert places(counts) == [("1", "answered"), ("1", "unavailable"), ("2", "lagging"), ("3", "answered")]
+
+
+async def test_where_every_node_lags_the_newest_answer_counts() -> None:
+    """A chain that stands still is no reason to forget what it said: its age is judged by those who use it."""
+    first, second, clock, counts = Node(), Node(), Clock(), Counts()
+    forward(clock, timedelta(seconds=1), second)
+    verifier = verifier_at(endpoints_of(first, second, clock=clock, counts=counts))
+    forward(clock, LAG_MAX * 2)
+    reading = await verifier.read()
+    assert clock.now - reading.block_time < LAG_MAX * 2
+    assert places(counts) == [("1", "lagging"), ("2", "lagging")]
+
+
+async def test_two_nodes_together_lag_by_the_block_that_both_have() -> None:
+    first, second, clock, counts = Node(), Node(), Clock(), Counts()
+    clock.now += LAG_MAX * 2
+    reading = await verifier_at(endpoints_of(first, second, clock=clock, counts=counts), cross_check=True).read()
+    assert reading.height == HEIGHT
+    assert places(counts) == [("1", "lagging"), ("2", "lagging")]
 
 
 async def test_a_reading_never_comes_from_two_nodes() -> None:

@@ -52,7 +52,6 @@ SEEN_MAX = 10_000
 UNACKNOWLEDGED_MAX = 2_000
 _LINES_APART = timedelta(seconds=1)
 _RESUBSCRIBE_AFTER = timedelta(seconds=30)
-_UNAUTHORIZED = frozenset({401, 403})
 
 
 class NearIntentsIngest(Logic):
@@ -253,11 +252,8 @@ class NearIntentsIngest(Logic):
     def not_ready(self, now: datetime) -> list[str]:
         """Why no demand can come through."""
         del now
-        reasons = []
-        if not self._link.up:
-            unauthorized = self._link.http_status in _UNAUTHORIZED
-            reasons.append("relay_unauthorized" if unauthorized else "relay_disconnected")
-        elif QUOTE not in self._session.subscriptions:
+        reasons = self._link.not_ready()
+        if self._link.up and QUOTE not in self._session.subscriptions:
             reasons.append("relay_not_subscribed")
         if self._paused:
             reasons.append("paused")

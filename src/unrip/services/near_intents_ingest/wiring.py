@@ -8,7 +8,7 @@ from unrip.net.events import CloseSocket, SendFrame
 from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
 from unrip.services.near_intents_ingest.logic import RELAY, NearIntentsIngest
-from unrip.venues.near_intents.access import bearer_headers
+from unrip.services.venue import relay_headers_of
 
 
 class PairFilterBody(ReasonBody):
@@ -24,7 +24,7 @@ def wire(context: Context) -> Wiring:
     socket = context.socket(
         name=RELAY,
         url=settings.near_intents.relay_ws_url,
-        headers=bearer_headers(settings.near_intents.ingest_token_file),
+        headers=relay_headers_of(context, settings.near_intents.ingest_token_file),
     )
     return Wiring(
         logic=NearIntentsIngest(

@@ -213,9 +213,8 @@ class StrategyEngine(Logic):
     def _desk(self, now: datetime, demand: SwapDemand | None = None) -> Desk:
         """A database that answers is not enough: until the lock is held again, another strategy may be at work."""
         store_up = self._database_up and self._holds_role
-        return self._inputs.desk(
-            self._switchboard.switches, now, store_up=store_up, generation=self._generation, demand=demand
-        )
+        switches = self._switchboard.switches
+        return self._inputs.desk(switches, now, store_up=store_up, generation=self._generation, demand=demand)
 
     def _case(self, demand: SwapDemand, now: datetime) -> Case:
         return Case(

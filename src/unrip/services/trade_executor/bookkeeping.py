@@ -17,12 +17,14 @@ from unrip.services.trade_executor.effects import (
     ClaimDecided,
     ClaimOffer,
     DropAttempt,
+    FindOffer,
     HeldChecked,
     LedgerLoaded,
     LedgerNoted,
     LedgerUnknown,
     LoadLedger,
     NoteAttempt,
+    OfferFound,
     RejectCommand,
 )
 from unrip.store.errors import StoreUnavailable
@@ -83,9 +85,17 @@ class Bookkeeper:
         )
         self._start("note", self._noted(reading))
 
+    def find(self, effect: FindOffer) -> None:
+        """Look an offer up by its hash."""
+        self._start("find", self._find(effect))
+
     def check(self, _effect: CheckHeld) -> None:
         """Compare counters and open holds."""
         self._start("check", self._check())
+
+    async def _find(self, effect: FindOffer) -> None:
+        offer = await self._ledger.find(self._account, effect.quote_hash)
+        self._emit(OfferFound(quote_hash=effect.quote_hash, offer=offer))
 
     async def _check(self) -> None:
         self._emit(HeldChecked(differences=tuple(await self._ledger.check_held())))

@@ -2,49 +2,94 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from unrip.domain.attempt import Offer
 from unrip.domain.values import derived_id
 from unrip.messages.payloads import RawQuoteStatus
 from unrip.messages.topics import RAW_QUOTE_STATUS
-from unrip.net.events import FrameReceived, SendFrame
-from unrip.service.contract import Count, Effect, Log, Publish
+from unrip.net.events import FrameReceived, SendFrame, SocketClosed, SocketOpened
+from unrip.service.contract import Count, Effect, Log, Publish, Published, PublishFailed, SetTimer
 from unrip.service.dead_letters import dead_letter_of_frame
+from unrip.services.link import Link
 from unrip.venues.near_intents.relay import (
     ACKNOWLEDGE,
     Malformed,
-    RelayEvent,
+    QuoteRequested,
     RelaySession,
     Reply,
     StatusNotice,
+    Subscribed,
     SubscriptionRefused,
     Unknown,
 )
 
 #: The name of the executor's connection.
 RELAY = "relay"
+#: A refused subscription is asked for again after this.
+_SUBSCRIBE_AGAIN = timedelta(seconds=30)
+_RESUBSCRIBE_TIMER = "resubscribe"
 
 
 class Conversation:
-    """One relay session; frames that say nothing to an executor are counted and forgotten."""
+    """One relay session over one connection. Quote requests are counted and forgotten: another service decides them."""
 
-    def __init__(self, session: RelaySession) -> None:
+    def __init__(self, session: RelaySession, *, mute_after_ms: int) -> None:
         self._session = session
+        self._link = Link(
+            RELAY,
+            venue="near_intents",
+            mute_after_ms=mute_after_ms,
+            resubscribe=lambda: session.resubscribe(session.streams),
+        )
+        self.timers = frozenset({self._link.timer, _RESUBSCRIBE_TIMER})
+        #: Frames that nobody can read, by the tokens of their dead letters.
+        self._unread: dict[str, str] = {}
 
-    def opened(self) -> list[Effect]:
-        """A new connection: subscribe again."""
-        return [SendFrame(connection=RELAY, text=frame) for frame in self._session.opened()]
+    @property
+    def up(self) -> bool:
+        """Whether there is a connection."""
+        return self._link.up
+
+    def not_ready(self) -> list[str]:
+        """Why no answer may go out: no connection, or a stream that is not confirmed on it."""
+        missing = [stream.name for stream in self._session.streams if stream.name not in self._session.subscriptions]
+        return self._link.not_ready() or (["relay_not_subscribed"] if missing else [])
+
+    def state(self) -> dict[str, Any]:
+        """For `GET /state`."""
+        return {**self._link.state(), "subscriptions": dict(self._session.subscriptions)}
+
+    def opened(self, event: SocketOpened, now: datetime) -> list[Effect]:
+        """A new connection: subscribe again. Numbers of the earlier one's subscriptions are void."""
+        self._unread.clear()
+        return self._link.opened(event, now, self._session.opened())
+
+    def closed(self, event: SocketClosed, now: datetime) -> list[Effect]:
+        """The connection is gone; the socket tries again by itself."""
+        self._session.subscriptions.clear()
+        return self._link.closed(event, now)
+
+    def on_timer(self, name: str, now: datetime) -> list[Effect]:
+        """Judge the silence, or ask for what was refused."""
+        if name == self._link.timer:
+            return self._link.on_timer(now)
+        missing = [stream for stream in self._session.streams if stream.name not in self._session.subscriptions]
+        return list(self._link.send(self._session.resubscribe(tuple(missing)))) if self._link.up else []
 
     def answer(self, offer: Offer) -> str:
         """The frame that answers a quote; the reply will name the command."""
         return self._session.quote_response(offer.signed_payload, name=offer.command_id)
 
-    def heard(self, frame: FrameReceived) -> tuple[Reply | StatusNotice | None, list[Effect]]:
+    def heard(self, frame: FrameReceived, now: datetime) -> tuple[Reply | StatusNotice | None, list[Effect]]:
         """What a frame says to us, and what is to be told about it."""
         if frame.text is None:
-            return None, _unreadable(frame, "a binary frame that is not UTF-8 text")
+            return None, self._unreadable(frame, "a binary frame that is not UTF-8 text")
         said = self._session.receive(frame.text)
+        if not isinstance(said, Malformed):
+            # A reply counts, too: with a narrow filter and a queue of our own notices, silence is no fault.
+            self._link.sign(now)
         match said:
             case Reply(request=None):
                 return None, [Count(name="relay_frames", labels={"kind": "unmatched_reply"})]
@@ -53,27 +98,44 @@ class Conversation:
                 return None, [Count(name="acknowledgements", labels={"outcome": "taken" if said.ok else "refused"})]
             case Reply() | StatusNotice():
                 return said, []
-            case Malformed():
-                return None, [*_unreadable(frame, said.reason), *self._not_again(frame.text)]
+            case Malformed() | Unknown():
+                return None, self._unreadable(frame, said.reason)
             case SubscriptionRefused():
-                return None, self._refused(said)
-            case Unknown():
-                return None, [_counted(said), *self._not_again(frame.text)]
-        return None, [_counted(said)]
+                return None, self._refused(said, now)
+            case Subscribed() | QuoteRequested():
+                return None, [Count(name="relay_frames", labels={"kind": type(said).__name__})]
 
     def acknowledge(self, notice: StatusNotice) -> list[Effect]:
         """Everything that a notice caused is committed; nothing to do for one that is not repeated."""
         return _sent(self._session.acknowledge(notice))
 
-    def _not_again(self, frame: str) -> list[Effect]:
-        """What cannot be understood now will not be understood when it is repeated."""
+    def on_record(self, event: Published | PublishFailed) -> list[Effect]:
+        """The fate of a dead letter: once it is kept, its frame need not come again.
+
+        What cannot be understood now will not be understood when it is repeated, and left unacknowledged, 256 of them
+        would block the queue. Where the broker did not take the letter, the frame comes again and makes another.
+        """
+        frame = self._unread.pop(event.token, None)
+        if frame is None or isinstance(event, PublishFailed):
+            return []
         return _sent(self._session.acknowledge_unread(frame))
 
-    def _refused(self, said: SubscriptionRefused) -> list[Effect]:
+    def _unreadable(self, frame: FrameReceived, reason: str) -> list[Effect]:
+        letter = dead_letter_of_frame(frame, reason, tracked=True)
+        if letter.token is not None and frame.text is not None:
+            self._unread[letter.token] = frame.text
+        return [
+            Count(name="relay_frames", labels={"kind": "unreadable"}),
+            _line("invalid_message", "warning", {"reason": reason}),
+            letter,
+        ]
+
+    def _refused(self, said: SubscriptionRefused, now: datetime) -> list[Effect]:
         """Without its guarantee a stream is still worth having; the next connection asks for the guarantee again."""
         body = {"stream": said.stream, "code": said.code, "text": said.text}
         if not said.guaranteed:
-            return [_line("subscription_refused", "error", body)]
+            again = SetTimer(name=_RESUBSCRIBE_TIMER, at=now + _SUBSCRIBE_AGAIN)
+            return [_line("subscription_refused", "error", body), again]
         plain = self._session.without_guarantee(said.stream)
         return [
             Count(name="guarantees_refused"),
@@ -83,10 +145,15 @@ class Conversation:
 
     @staticmethod
     def record(notice: StatusNotice, frame: FrameReceived, offer: Offer) -> Publish:
-        """A settlement notice for one of our hashes, as received; its fate is awaited where the relay waits for it."""
+        """A settlement notice for one of our hashes, as received; its fate is awaited where the relay waits for it.
+
+        Its token names the notice however often it is told, its id this receipt of it: told again to a later life,
+        it is another record.
+        """
+        token = notice_id(notice)
         return Publish(
             topic=RAW_QUOTE_STATUS,
-            event_id=notice_id(notice),
+            event_id=derived_id("quote_status_record", token, frame.received_at.isoformat()),
             payload=RawQuoteStatus(
                 quote_hash=notice.quote_hash,
                 intent_hash=notice.intent_hash,
@@ -99,29 +166,17 @@ class Conversation:
             causation_id=offer.command_id,
             venue="near_intents",
             pair=offer.pair,
-            token=None if notice.seq is None else notice_id(notice),
+            token=None if notice.seq is None else token,
         )
 
 
 def notice_id(notice: StatusNotice) -> str:
-    """The id of the record of a notice, the same however often it is told."""
+    """Names a notice, however often it is told."""
     return derived_id("quote_status", notice.quote_hash, notice.tx_hash or "")
-
-
-def _unreadable(frame: FrameReceived, reason: str) -> list[Effect]:
-    return [
-        Count(name="relay_frames", labels={"kind": "malformed"}),
-        _line("invalid_message", "warning", {"reason": reason}),
-        dead_letter_of_frame(frame, reason),
-    ]
 
 
 def _sent(frame: str | None) -> list[Effect]:
     return [] if frame is None else [SendFrame(connection=RELAY, text=frame)]
-
-
-def _counted(said: RelayEvent) -> Count:
-    return Count(name="relay_frames", labels={"kind": type(said).__name__})
 
 
 def _line(event: str, level: str, body: dict[str, Any]) -> Log:

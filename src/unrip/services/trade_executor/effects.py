@@ -77,6 +77,12 @@ class ApplyReading(Value):
     endings: tuple[Ending, ...]
 
 
+class FindOffer(Value):
+    """Effect: look an offer up by its hash, though it has ended; `OfferFound` or `LedgerUnknown("find")` follows."""
+
+    quote_hash: str
+
+
 class CheckHeld(Value):
     """Effect: compare the counters with the open holds; `HeldChecked` or `LedgerUnknown("check")` follows."""
 
@@ -86,6 +92,14 @@ LedgerWrite = NoteAttempt | DropAttempt | ApplyReading
 
 
 # --- effects: signer and chain ------------------------------------------------------------------------------------
+
+
+class OpenRelay(Value):
+    """Effect: begin to keep the connection to the relay up.
+
+    A standby has none: it would take the token's only connection, or its part of the notices, from the instance that
+    works.
+    """
 
 
 class SignOffer(Value):
@@ -151,6 +165,13 @@ class LedgerNoted(Value):
     """A write of the note lane is committed."""
 
     view: LedgerView
+
+
+class OfferFound(Value):
+    """The offer of ours that has this hash, None where it is not ours."""
+
+    quote_hash: str
+    offer: Offer | None
 
 
 class HeldChecked(Value):

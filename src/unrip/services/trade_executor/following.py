@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ from unrip.services.trade_executor.taking import taker, taker_by_balances
 #: The first question about an offer comes this long after its deadline: a final block lags by a few seconds.
 FINALITY_ALLOWANCE = timedelta(seconds=3)
 #: So long after the last deadline of its offers the taker of a used nonce is still looked for.
-TAKER_ALLOWANCE = timedelta(seconds=10)
+TAKER_ALLOWANCE = timedelta(seconds=5)
 #: Settlements remembered to explain a fall of the balance since a snapshot.
 SETTLED_KEPT = 1_000
 
@@ -32,9 +32,9 @@ class Followed:
     chain: Chain
     #: Ask about it at the next read, whatever its deadline: after a start or a reconnect.
     ask_now: bool = False
-    #: A notice says that it settled: ask at every read until a final block shows it.
+    #: A notice says that it settled, or a block that its nonce is used: ask at every read until its end is known.
     noticed: bool = False
-    #: It was open before this start and no final block was asked about it yet.
+    #: It was open before this start or this connection, and no final block was asked about it since.
     unrecovered: bool = False
     #: The answer as sent; the relay's reply to it is awaited.
     frame: str = ""
@@ -43,8 +43,6 @@ class Followed:
     diff: dict[str, Delta] | None = None
     #: Our reading when it was claimed; its nonce was unused then, if it was the first to carry it.
     before: VerifierReading | None = None
-    #: A final block shows its nonce used, and its taker is still looked for.
-    used: bool = False
     #: Its ending is being written.
     ending: bool = False
 
@@ -66,13 +64,19 @@ class OpenOffers:
         return next((each for each in self.by_command.values() if each.offer.quote_hash == quote_hash), None)
 
     def ask_about_all(self) -> None:
-        """After a reconnect every open offer is asked about."""
+        """On a new connection every open offer is asked about: notices of the time before it may be lost."""
         for followed in self.by_command.values():
-            followed.ask_now = True
+            followed.ask_now = followed.unrecovered = True
+
+    def asked_about(self, nonces: Collection[str]) -> None:
+        """A final block was asked about these."""
+        for followed in self.by_command.values():
+            if followed.offer.nonce in nonces:
+                followed.ask_now = followed.unrecovered = False
 
     def unrecovered(self) -> int:
-        """Offers of an earlier life that no final block was asked about yet."""
-        return sum(followed.unrecovered for followed in self.by_command.values())
+        """Offers of an earlier life or connection that no final block was asked about yet."""
+        return sum(followed.unrecovered and not followed.ending for followed in self.by_command.values())
 
     def due(self, now: datetime) -> list[Followed]:
         """The offers to ask about: asked for, noticed, or past their deadline by the finality allowance."""
@@ -94,9 +98,9 @@ class OpenOffers:
         return promised + taken
 
     def live_nonces(self, asset_id: str) -> set[str]:
-        """The nonces that open offers of this asset carry and that no block has ended or shown used."""
+        """The nonces that open offers of this asset carry and that nothing speaks against: no block, and no notice."""
         live = [each for each in self.by_command.values() if not each.ending and each.offer.asset_out == asset_id]
-        return {each.offer.nonce for each in live} - {each.offer.nonce for each in live if each.used}
+        return {each.offer.nonce for each in live} - {each.offer.nonce for each in live if each.noticed}
 
     def note_fills(self, tx_hash: str, fills: tuple[VerifierFill, ...]) -> None:
         """Keep what a transaction moved for the offers it settled."""
@@ -105,24 +109,31 @@ class OpenOffers:
             if followed is not None:
                 followed.tx_hash, followed.diff = tx_hash, fill.diff
 
-    def endings(self, reading: VerifierReading, now: datetime) -> tuple[Ending, ...]:
-        """The nonces that this block ends, marked as being written."""
+    def endings(self, reading: VerifierReading, now: datetime, *, claiming: Collection[str]) -> tuple[Ending, ...]:
+        """The nonces that this block ends, marked as being written.
+
+        One that is just being claimed once more is asked about again: its end must tell of all its offers.
+        """
         by_nonce: dict[str, list[Followed]] = {}
         for followed in self.by_command.values():
-            if followed.offer.nonce in reading.nonces and not followed.ending:
-                followed.ask_now = followed.unrecovered = False
+            if followed.offer.nonce not in reading.nonces or followed.ending:
+                continue
+            if followed.offer.nonce in claiming:
+                followed.ask_now = True
+            else:
                 by_nonce.setdefault(followed.offer.nonce, []).append(followed)
         found = (
             self._ending(nonce, offers, reading, now, newest=reading.block_time) for nonce, offers in by_nonce.items()
         )
         return tuple(ending for ending in found if ending is not None)
 
-    def undecided(self, reading: VerifierReading) -> list[Offer]:
+    def undecided(self, reading: VerifierReading, *, claiming: Collection[str]) -> list[Followed]:
         """Offers that this block cannot judge: unused, but the salt is not valid, or the nonce's deadline is past."""
         return [
-            followed.offer
+            followed
             for followed in self.by_command.values()
             if not followed.ending
+            and followed.offer.nonce not in claiming
             and reading.nonces.get(followed.offer.nonce) is False
             and (reading.salts.get(followed.offer.salt) is False or reading.block_time > followed.offer.nonce_deadline)
         ]
@@ -197,7 +208,7 @@ class OpenOffers:
             took = self._taker(nonce, offers, reading)
             if took is None and newest <= last_deadline + TAKER_ALLOWANCE:
                 for followed in offers:  # asked about at every read until its taker is known
-                    followed.used = followed.noticed = True
+                    followed.noticed = True
                 return None
             state = AttemptState.SPENT if took is None else AttemptState.SETTLED
         elif evidence.salt_valid and last_deadline < reading.block_time <= offers[0].offer.nonce_deadline:

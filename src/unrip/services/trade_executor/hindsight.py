@@ -69,16 +69,17 @@ class Hindsight:
     _newest: VerifierReading | None = None
     _asked: ReadPast | None = None
 
-    def look(self, reading: VerifierReading, now: datetime) -> list[Effect]:
-        """The newest block was read: ask older ones about what it cannot judge."""
+    def look(self, reading: VerifierReading, now: datetime, *, claiming: Collection[str]) -> list[Effect]:
+        """The newest block was read: ask older ones about what it cannot judge, and nobody joins it any more."""
         self._newest = reading
-        undecided = self.offers.undecided(reading)
+        undecided = self.offers.undecided(reading, claiming=claiming)
         everything = [followed.offer for followed in self.offers.by_command.values()]
         open_nonces = {offer.nonce for offer in everything}
         self._doubts = {nonce: doubt for nonce, doubt in self._doubts.items() if nonce in open_nonces}
-        for offer in undecided:
-            self._doubts.setdefault(offer.nonce, Doubt(next_check_at=now))
-        due = [offer for offer in undecided if self._doubts[offer.nonce].next_check_at <= now]
+        for followed in undecided:
+            followed.noticed = True
+            self._doubts.setdefault(followed.offer.nonce, Doubt(next_check_at=now))
+        due = [each.offer for each in undecided if self._doubts[each.offer.nonce].next_check_at <= now]
         if self._asked is not None or not due:
             return []
         self._asked = _question(due, everything, reading)

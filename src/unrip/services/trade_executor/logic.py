@@ -53,7 +53,9 @@ from unrip.services.trade_executor.effects import (
     LedgerNoted,
     LedgerUnknown,
     LoadLedger,
+    OfferFound,
     OfferSigned,
+    OpenRelay,
     PastRead,
     PastUnread,
     ProveAuthority,
@@ -137,6 +139,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_noted(event, now)
             case Published() | PublishFailed() if event.token != REARM:
                 return self._pursuit.on_record(event)
+            case OfferFound():
+                return self._pursuit.on_found(event)
             case LedgerLoaded() | LedgerUnknown():
                 return self._on_ledger(event, now)
             case HeldChecked():
@@ -167,6 +171,7 @@ class TradeExecutor(Logic):
         self._loading = True
         return [
             LoadLedger(),
+            OpenRelay(),
             SetTimer(name="read", at=now),
             SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY),
             *self._switchboard.begin(),
@@ -188,6 +193,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.notes.unknown(now)
             case "claim":
                 return [SetTimer(name="claim_again", at=now + lane.RETRY)]
+            case "find":
+                return self._pursuit.on_not_found()
             case "check":
                 return []  # asked again in its own time
             case _:
@@ -196,6 +203,7 @@ class TradeExecutor(Logic):
     def _on_loaded(self, event: LedgerLoaded) -> list[Effect]:
         """Follow what is open. At start the commands are then read from right after the ledger's position."""
         self._pursuit.load(event.open_offers, event.view)
+        self._pursuit.claiming &= {self._current.message.payload.nonce} if self._current else set()
         if self._loaded:
             return []
         self._loaded = True
@@ -227,13 +235,14 @@ class TradeExecutor(Logic):
         found = self._inspector.rejection(
             command,
             switches=self._switchboard.switches,
-            connected=self._pursuit.connected and self._proof.proven and not self._pursuit.recovering,
+            connected=self._proof.proven and not self._pursuit.not_ready(),
             reading=self._pursuit.reading,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
             now=now,
         )
         if found is None:
+            self._pursuit.claiming.add(command.nonce)
             return [SignOffer(command=command)]
         reason, numbers = found
         self._claim = RejectCommand(
@@ -284,6 +293,8 @@ class TradeExecutor(Logic):
         if claim is None or record is None:
             raise AssertionError("the ledger decided a claim that nobody made")
         self._claim = self._current = None
+        if event.kind != "duplicate":  # else the ledger's own offers are read first
+            self._pursuit.claiming.discard(record.message.payload.nonce)
         self._pursuit.view = event.view
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
         match event.kind:
@@ -304,6 +315,8 @@ class TradeExecutor(Logic):
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
         name, _, command_id = timer.name.partition(":")
+        if name in self._pursuit.timers:
+            return self._pursuit.on_timer(name, now)
         match name:
             case "read":
                 return [*self._pursuit.ask(now), SetTimer(name="read", at=now + self._read_interval)]
@@ -340,8 +353,7 @@ class TradeExecutor(Logic):
             "draining": self._draining,
             "database_away": not self._database_up,
             "ledger_not_loaded": not self._loaded,
-            "recovering": self._pursuit.recovering,
-            "relay_disconnected": not self._pursuit.connected,
+            **dict.fromkeys(self._pursuit.not_ready(), True),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
         }
@@ -371,6 +383,7 @@ class TradeExecutor(Logic):
         return {
             **self.control_state(now),
             "connected": self._pursuit.connected,
+            "connection": self._pursuit.connection(),
             "recovering": self._pursuit.recovering,
             "authority": self._proof,
             "ledger": self._pursuit.view,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -34,6 +35,7 @@ from unrip.services.trade_executor.effects import (
     LedgerNoted,
     LedgerWrite,
     NoteAttempt,
+    OfferFound,
     ReadFills,
     ReadVerifier,
     VerifierRead,
@@ -65,17 +67,37 @@ class Pursuit:
         self.offers = OpenOffers()
         self.notes = NoteLane()
         self.hindsight = Hindsight(account=account, offers=self.offers, notes=self.notes, report=report)
-        self.connected = False
-        #: Until every offer of an earlier life was asked about once at a final block.
+        self.timers = conversation.timers
+        #: Until every open offer was asked about once at a final block, since the start and since each reconnect.
         self.recovering = True
         #: The newest final block that was read.
         self.reading: VerifierReading | None = None
+        #: Nonces that the ledger may have one more offer of than we know.
+        self.claiming: set[str] = set()
         #: The ledger as of the last commit that was heard of.
         self.view: LedgerView | None = None
         self._loaded = False
         self._asking = False
+        #: The nonces of the last question, none if it was put before the present connection was opened: its answer may
+        #: be of a block before that.
+        self._asked: frozenset[str] = frozenset()
         #: Something became known that the reading under way may be too old for.
         self._ask_again = False
+
+    # --- readiness -------------------------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to the relay."""
+        return self._conversation.up
+
+    def connection(self) -> dict[str, Any]:
+        """The connection, for `GET /state`."""
+        return self._conversation.state()
+
+    def not_ready(self) -> list[str]:
+        """Why no offer may leave: the relay, or open offers that nobody has asked about since it was lost."""
+        return [*(["recovering"] if self.recovering else []), *self._conversation.not_ready()]
 
     # --- recovery --------------------------------------------------------------------------------------------------
 
@@ -88,7 +110,7 @@ class Pursuit:
         self._loaded = True
 
     def _recovered(self) -> list[Effect]:
-        if not self.recovering or not self._loaded or self.reading is None or self.offers.unrecovered():
+        if not (self.recovering and self._loaded and self.connected) or self.offers.unrecovered():
             return []
         self.recovering = False
         return self._report.recovered(len(self.offers.by_command))
@@ -102,7 +124,7 @@ class Pursuit:
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
         if now >= claim.offer.answer_by:
             return [*effects, *self._drop(followed, Drop.WINDOW_CLOSED, now)]
-        if not self.connected:
+        if self.not_ready():  # the socket that it was claimed for is gone, perhaps with another in its place
             return [*effects, *self._drop(followed, Drop.SOCKET_GONE, now)]
         followed.awaits_reply, followed.frame = True, self._conversation.answer(claim.offer)
         command_id = claim.offer.command_id
@@ -151,13 +173,10 @@ class Pursuit:
     def on_relay(self, event: FrameReceived | SocketOpened | SocketClosed, now: datetime) -> list[Effect]:
         """The connection, and what comes over it."""
         if isinstance(event, SocketOpened):
-            self.connected = True
-            self.offers.ask_about_all()
-            self._receipts.reconnected()
-            return [*self._report.connected(), *self._conversation.opened()]
+            return self._on_opened(event, now)
         if isinstance(event, SocketClosed):
             return self._on_closed(event, now)
-        heard, effects = self._conversation.heard(event)
+        heard, effects = self._conversation.heard(event, now)
         match heard:
             case Reply():
                 return [*effects, *self._on_reply(heard, now)]
@@ -165,14 +184,26 @@ class Pursuit:
                 return [*effects, *self._on_notice(heard, event, now)]
         return effects
 
+    def on_timer(self, name: str, now: datetime) -> list[Effect]:
+        """A timer of the connection."""
+        return self._conversation.on_timer(name, now)
+
     def on_reply_timer(self, command_id: str, now: datetime) -> list[Effect]:
         """The relay has had time enough to reply."""
         followed = self.offers.by_command.get(command_id)
         return [] if followed is None or not followed.awaits_reply else self._unanswered(followed, "no_reply", now)
 
+    def _on_opened(self, event: SocketOpened, now: datetime) -> list[Effect]:
+        """Notices may have been missed: nothing is sent until every open offer was asked about."""
+        self._receipts.reconnected()
+        self._asked = frozenset()
+        self.offers.ask_about_all()
+        self.recovering = self.recovering or self.offers.unrecovered() > 0
+        asked = self._ask_anew(now) if self.recovering and self._loaded else []
+        return [*self._conversation.opened(event, now), *asked]
+
     def _on_closed(self, event: SocketClosed, now: datetime) -> list[Effect]:
-        self.connected = False
-        effects = self._report.disconnected(event)
+        effects = self._conversation.closed(event, now)
         for followed in list(self.offers.by_command.values()):
             if followed.awaits_reply and not followed.ending:
                 effects += self._unanswered(followed, "socket_gone", now)
@@ -209,19 +240,32 @@ class Pursuit:
         followed = self.offers.by_quote_hash(notice.quote_hash)
         if followed is None:
             count = Count(name="status_notices", labels={"whose": "others_or_ended"})
-            return [count, *self._conversation.acknowledge(notice)]
+            return [count, *self._receipts.seek(notice, frame)]
         followed.noticed = True
         record = self._conversation.record(notice, frame, followed.offer)
         self._receipts.keep(notice, record)
-        effects: list[Effect] = [Count(name="status_notices", labels={"whose": "ours"}), record]
+        effects: list[Effect] = [
+            CrashPoint(name="executor.notice_received"),
+            Count(name="status_notices", labels={"whose": "ours"}),
+            record,
+        ]
         if notice.tx_hash is not None and followed.tx_hash is None:
             followed.tx_hash = notice.tx_hash
             effects.append(ReadFills(tx_hash=notice.tx_hash))
         return [*effects, *self.ask(now)]
 
     def on_record(self, event: Published | PublishFailed) -> list[Effect]:
-        """What became of the record of a guaranteed notice."""
-        return self._receipts.on_record(event)
+        """What became of the record of a guaranteed notice, or of the dead letter of a frame."""
+        return [*self._receipts.on_record(event), *self._conversation.on_record(event)]
+
+    def on_found(self, event: OfferFound) -> list[Effect]:
+        """The ledger's word about a notice that is about no open offer."""
+        return self._receipts.found(event.quote_hash, event.offer)
+
+    def on_not_found(self) -> list[Effect]:
+        """The ledger could not be asked about a notice; it comes again."""
+        self._receipts.not_found()
+        return []
 
     def _note(
         self,
@@ -253,6 +297,7 @@ class Pursuit:
         self._asking = True
         due = self.offers.due(now)
         nonces = tuple(dict.fromkeys(followed.offer.nonce for followed in due))
+        self._asked = frozenset(nonces)
         salts = tuple(dict.fromkeys(followed.offer.salt for followed in due))
         return [ReadVerifier(nonces=nonces, salts=salts)]
 
@@ -260,11 +305,12 @@ class Pursuit:
         """Relay or contract refused an offer of ours. A refused salt is looked up at once, never chosen here."""
         if _INVALID_SALT not in text.lower():
             return []
-        count = Count(name="salts_refused")
-        if self._asking:
-            self._ask_again = True
-            return [count]
-        return [count, *self.ask(now)]
+        return [Count(name="salts_refused"), *self._ask_anew(now)]
+
+    def _ask_anew(self, now: datetime) -> list[Effect]:
+        """Ask at once, or as soon as the reading under way is there, which may be of an earlier block."""
+        self._ask_again = self._asking
+        return self.ask(now)
 
     def on_chain(self, event: VerifierRead | VerifierUnread | FillsRead, now: datetime) -> list[Effect]:
         """A final block, no answer, or the fills of a transaction."""
@@ -292,9 +338,10 @@ class Pursuit:
         self.reading = reading
         if not self._loaded:
             return []
-        endings = self.offers.endings(reading, now)
+        self.offers.asked_about(self._asked & reading.nonces.keys())
+        endings = self.offers.endings(reading, now, claiming=self.claiming)
         write = ApplyReading(account=self._account, height=reading.height, credited=reading.credited, endings=endings)
-        return [*self.notes.push(write), *self.hindsight.look(reading, now), *self._recovered()]
+        return [*self.notes.push(write), *self.hindsight.look(reading, now, claiming=self.claiming), *self._recovered()]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 

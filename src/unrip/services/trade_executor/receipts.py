@@ -1,16 +1,24 @@
 """Guaranteed notices about our offers: acknowledged once everything that they caused is committed.
 
 The relay tells a notice again until it is acknowledged (protocol/message-bus section 8.1), so what is not committed
-yet is simply not acknowledged yet.
+yet is simply not acknowledged yet. That holds for both: the end of the offer in the ledger, and the record of the
+notice at the broker, also where another evidence or an earlier life has ended the offer already.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from unrip.domain.attempt import Offer
+from unrip.net.events import FrameReceived
 from unrip.service.contract import Effect, Publish, Published, PublishFailed
 from unrip.services.trade_executor.conversation import Conversation, notice_id
+from unrip.services.trade_executor.effects import FindOffer
 from unrip.venues.near_intents.relay import StatusNotice
+
+#: Notices that are remembered after their acknowledgement, in case it is lost.
+_DONE_MAX = 1_000
 
 
 @dataclass
@@ -33,25 +41,54 @@ class Receipts:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        #: By the id of the record, which is the same for every delivery.
+        #: By the name of the notice, which is the same for every delivery.
         self._kept: dict[str, _Kept] = {}
+        #: Notices about no open offer, by the hash that the ledger is asked about.
+        self._sought: dict[str, tuple[StatusNotice, FrameReceived]] = {}
+        self._done: OrderedDict[str, None] = OrderedDict()
 
     def again(self, notice: StatusNotice) -> list[Effect] | None:
-        """What a repeated delivery asks for, None where the notice is not waiting."""
+        """What a repeated delivery asks for, None where the notice is neither waiting nor done."""
         kept = self._kept.get(notice_id(notice))
         if kept is None:
-            return None
+            return self._conversation.acknowledge(notice) if notice_id(notice) in self._done else None
         self._delivered(kept, notice)
         if not kept.unrecorded:
             return []
         kept.unrecorded = False
         return [kept.record]
 
-    def keep(self, notice: StatusNotice, record: Publish) -> None:
+    def keep(self, notice: StatusNotice, record: Publish, *, ended: bool = False) -> None:
         """Acknowledge this notice when its record and the end of its offer are committed."""
         if record.token is not None:
             kept = self._kept.setdefault(record.token, _Kept(quote_hash=notice.quote_hash, record=record))
+            kept.ended = ended
             self._delivered(kept, notice)
+
+    def seek(self, notice: StatusNotice, frame: FrameReceived) -> list[Effect]:
+        """A notice about no open offer: one of ours that has ended, or somebody else's; the ledger knows."""
+        if notice.seq is None:
+            return []
+        self._sought[notice.quote_hash] = (notice, frame)
+        return [FindOffer(quote_hash=notice.quote_hash)]
+
+    def found(self, quote_hash: str, offer: Offer | None) -> list[Effect]:
+        """The ledger's word: a notice of ours is recorded before it is acknowledged, another is nothing to us."""
+        sought = self._sought.pop(quote_hash, None)
+        if sought is None:
+            return []
+        notice, frame = sought
+        if offer is None:
+            return self._conversation.acknowledge(notice)
+        if (again := self.again(notice)) is not None:
+            return again
+        record = self._conversation.record(notice, frame, offer)
+        self.keep(notice, record, ended=True)
+        return [record]
+
+    def not_found(self) -> None:
+        """The ledger did not answer: what was asked about comes again."""
+        self._sought.clear()
 
     def on_record(self, event: Published | PublishFailed) -> list[Effect]:
         """The broker has the record of a notice, or may not have it: then the next delivery publishes it again."""
@@ -75,6 +112,7 @@ class Receipts:
 
     def reconnected(self) -> None:
         """Numbers of an earlier connection's subscription are void; the relay tells everything again."""
+        self._sought.clear()
         for kept in self._kept.values():
             kept.deliveries.clear()
 
@@ -87,4 +125,7 @@ class Receipts:
         if not (kept.recorded and kept.ended):
             return []
         del self._kept[token]
+        self._done[token] = None
+        if len(self._done) > _DONE_MAX:
+            self._done.popitem(last=False)
         return [effect for notice in kept.deliveries.values() for effect in self._conversation.acknowledge(notice)]

@@ -9,7 +9,6 @@ from typing import Any
 
 from unrip.domain.attempt import AttemptState, Offer, TradeResult, VenueReply
 from unrip.domain.command import TradeCommand
-from unrip.net.events import SocketClosed
 from unrip.service.contract import Count, Effect, Log
 from unrip.store.ledger import HeldDifference
 
@@ -25,7 +24,6 @@ class ExecutionReport:
         self._last_error: dict[str, Any] | None = None
         self._ended: Counter[str] = Counter()
         self._attempts: deque[dict[str, Any]] = deque(maxlen=ATTEMPTS_KEPT)
-        self._connection: bool | None = None
         self._verifier_read = True
         self._differences: tuple[HeldDifference, ...] = ()
 
@@ -65,7 +63,7 @@ class ExecutionReport:
         return [Count(name="executions_ended", labels=labels), _line(event, result.pair, body)]
 
     def recovered(self, open_offers: int) -> list[Effect]:
-        """Every open offer of an earlier life was asked about."""
+        """Every open offer was asked about since the start or the reconnect."""
         return [Log(event="execution_recovered", component="recovery", body={"open_offers": open_offers})]
 
     def held_differs(self, differences: Sequence[HeldDifference]) -> list[Effect]:
@@ -79,20 +77,6 @@ class ExecutionReport:
     def health_failures(self) -> list[str]:
         """What the last check of the ledger found."""
         return ["ledger_differs"] if self._differences else []
-
-    def connected(self) -> list[Effect]:
-        """The relay's socket is open."""
-        before, self._connection = self._connection, True
-        lost = before is False
-        return [Log(event="connection_recovered", component="relay", venue="near_intents")] if lost else []
-
-    def disconnected(self, event: SocketClosed) -> list[Effect]:
-        """The relay's socket is gone; said once until it is back."""
-        before, self._connection = self._connection, False
-        if before is False:
-            return []
-        body = {"reason": event.reason, "http_status": event.http_status}
-        return [Log(event="connection_lost", level="warning", component="relay", venue="near_intents", body=body)]
 
     def unread(self, reason: str) -> list[Effect]:
         """The verifier could not be read; said once until it can."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from unrip.net.events import CloseSocket, SendFrame
@@ -17,8 +18,10 @@ from unrip.services.trade_executor.effects import (
     CheckHeld,
     ClaimOffer,
     DropAttempt,
+    FindOffer,
     LoadLedger,
     NoteAttempt,
+    OpenRelay,
     ProveAuthority,
     ReadFills,
     ReadPast,
@@ -32,9 +35,9 @@ from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.signing import SigningDesk
-from unrip.services.venue import account_of, public_key_of, rpc_client_of, verifier_of
+from unrip.services.venue import account_of, public_key_of, relay_headers_of, rpc_client_of, verifier_of
 from unrip.store.postgres_ledger import PostgresLedger
-from unrip.venues.near_intents.access import bearer_headers, relay_url
+from unrip.venues.near_intents.access import relay_url
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, RelaySession, Stream
 from unrip.venues.near_intents.signer import Signer
@@ -56,8 +59,14 @@ def wire(context: Context) -> Wiring:
     socket = context.socket(
         name=RELAY,
         url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
-        headers=bearer_headers(venue.executor_token_file),
+        headers=relay_headers_of(context, venue.executor_token_file),
     )
+    works = asyncio.Event()
+
+    async def keep_connected() -> None:
+        await works.wait()
+        await socket.run()
+
     return Wiring(
         logic=TradeExecutor(
             inspector=Inspector(
@@ -66,7 +75,9 @@ def wire(context: Context) -> Wiring:
                 policy=settings.limits.policy(),
                 encode_nonce=encode_nonce,
             ),
-            conversation=Conversation(RelaySession(_streams(context, assets))),
+            conversation=Conversation(
+                RelaySession(_streams(context, assets)), mute_after_ms=settings.intervals.mute_after_ms
+            ),
             read_interval=timedelta(milliseconds=settings.intervals.executor_read_ms),
             reply_bound=timedelta(milliseconds=settings.intervals.relay_reply_ms),
             switchboard=arming.switchboard,
@@ -74,6 +85,7 @@ def wire(context: Context) -> Wiring:
         handlers={
             LoadLedger: books.load,
             CheckHeld: books.check,
+            FindOffer: books.find,
             ClaimOffer: books.claim,
             RejectCommand: books.reject,
             NoteAttempt: books.note,
@@ -84,11 +96,12 @@ def wire(context: Context) -> Wiring:
             ReadVerifier: chain.read,
             ReadPast: chain.read_past,
             ReadFills: chain.read_fills,
+            OpenRelay: lambda _: works.set(),
             SendFrame: socket.send,
             CloseSocket: socket.close,
             **arming.handlers,
         },
-        sources=(socket.run, outbox.run, desk.watch, chain.watch, books.watch, *arming.sources),
+        sources=(keep_connected, outbox.run, desk.watch, chain.watch, books.watch, *arming.sources),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose, *arming.closers),
         actions=(*ARMING_ACTIONS, RESOLVE_ACTION),

@@ -253,8 +253,8 @@ SELECT known.quote_id,
   LEFT JOIN history.execute_trade AS command USING (quote_id)
   LEFT JOIN LATERAL (SELECT * FROM history.attempt AS a WHERE a.quote_id = known.quote_id) AS attempt ON true;
 
--- What became of every decided quote: open, or exactly one class of the blueprint's section 10. Nothing produces
--- `revoked` or `failed` yet. `refused_by` and `reason` say more where it was ours to refuse.
+-- What became of every decided quote: open, or exactly one class of the blueprint's section 10, or `taker_unknown`: one
+-- of the offers that shared its nonce settled, nobody knows which. Nothing produces `revoked` or `failed` yet. `refused_by` and `reason` say more where it was ours to refuse.
 CREATE VIEW history.loss_ledger AS
 SELECT decision.quote_id, decision.direction, decision.decided_at, decision.notional_eur, verdict.class,
        CASE WHEN NOT decision.accepted THEN 'strategy'
@@ -269,6 +269,7 @@ SELECT decision.quote_id, decision.direction, decision.decided_at, decision.noti
            WHEN NOT decision.accepted OR attempt.states && ARRAY['rejected', 'dropped'] THEN 'refused_by_us'
            WHEN attempt.states @> ARRAY['lapsed', 'refused'] THEN 'refused_by_relay'
            WHEN 'lapsed' = ANY (attempt.states) THEN 'not_chosen'
+           WHEN 'spent' = ANY (attempt.states) THEN 'taker_unknown'
            ELSE 'open' END AS class) AS verdict;
 
 -- The newest row per key, found by one index step per key instead of a walk over all rows.

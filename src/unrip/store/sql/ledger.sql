@@ -16,6 +16,10 @@ SELECT ledger.drop_attempt($1::jsonb);
 -- apply_reading --
 SELECT ledger.apply_reading($1, $2, $3::jsonb, $4::jsonb);
 
+-- find --
+SELECT offer || jsonb_build_object('state', state) AS offer
+  FROM ledger.attempt WHERE account = $1 AND quote_hash = $2;
+
 -- unpublished --
 SELECT seq, event_id, correlation_id, causation_id, observed_at, stages, payload, ledger_view
   FROM ledger.outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1;

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
-from unrip.net.secret_file import read_secret
+from unrip.net.secret_file import SecretFileError, read_secret
 
 
 def bearer_headers(token_file: Path | None) -> Callable[[], dict[str, str]]:
@@ -16,6 +16,14 @@ def bearer_headers(token_file: Path | None) -> Callable[[], dict[str, str]]:
         return {} if token_file is None else {"Authorization": f"Bearer {read_secret(token_file)}"}
 
     return headers
+
+
+def hold_one_token(*token_files: Path | None) -> bool:
+    """Whether all these files hold the same token. One that cannot be read here is the other service's own matter."""
+    try:
+        return len({read_secret(file) for file in token_files if file is not None}) == 1
+    except SecretFileError:
+        return False
 
 
 def relay_url(url: str, *, instance_id: str | None) -> str:

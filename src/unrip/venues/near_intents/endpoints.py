@@ -1,6 +1,7 @@
 """Several NEAR nodes as one: asked in their order, the next one where one gives no usable answer.
 
-A whole question goes to one node, never its parts to several: nodes are not equally far along the chain.
+A whole question goes to one node, never its parts to several: nodes are not equally far along the chain. One that lags
+behind the others, or behind our clock, is passed over while another is further.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ from unrip.venues.near_intents.rpc import NearRpc, RpcContradicted, RpcError, Rp
 
 #: So long after another node has stood in, the first one is asked again.
 BACK_TO_FIRST_AFTER = timedelta(seconds=60)
+#: A final block is two to four seconds old; one that is older than this, or so much older than the newest that any node
+#: has given, comes from a node that lags. It is half the age at which an inventory is stale by default.
+LAG_MAX = timedelta(seconds=5)
 
 T = TypeVar("T")
+#: The time of the block that an answer is about.
+AsOf = Callable[[T], datetime]
 
 
 class Endpoints:
@@ -33,19 +39,21 @@ class Endpoints:
         #: The place of the node that answered last, and since when it has stood in for the first.
         self._current = 0
         self._since: datetime | None = None
+        #: The time of the newest final block that any node has given.
+        self._newest: datetime | None = None
 
-    async def ask(self, question: Callable[[NearRpc], Awaitable[T]]) -> T:
-        """The first usable answer.
+    async def ask(self, question: Callable[[NearRpc], Awaitable[T]], *, as_of: AsOf[T] | None = None) -> T:
+        """The first usable answer that does not lag by its block's time (`as_of`), else the newest of those that do.
 
         Raises:
             RpcUnavailable: no node has one; the last one's reason.
             RpcRefused, ContractPanic: a node's definite word, which no other node is asked about.
 
         """
-        return await self._first_answer(lambda place: question(self._nodes[place]))
+        return await self._first_answer(lambda place: question(self._nodes[place]), as_of)
 
-    async def ask_two(self, question: Callable[[NearRpc, NearRpc], Awaitable[T]]) -> T:
-        """The first usable answer of a node and its successor together.
+    async def ask_two(self, question: Callable[[NearRpc, NearRpc], Awaitable[T]], *, as_of: AsOf[T] | None = None) -> T:
+        """The first usable answer of a node and its successor together, chosen as by `ask`.
 
         Raises:
             RpcContradicted: the two say different things; no other pair is asked to hide that.
@@ -53,10 +61,13 @@ class Endpoints:
 
         """
         count = len(self._nodes)
-        return await self._first_answer(lambda place: question(self._nodes[place], self._nodes[(place + 1) % count]))
+        return await self._first_answer(
+            lambda place: question(self._nodes[place], self._nodes[(place + 1) % count]), as_of
+        )
 
-    async def _first_answer(self, question: Callable[[int], Awaitable[T]]) -> T:
+    async def _first_answer(self, question: Callable[[int], Awaitable[T]], as_of: AsOf[T] | None) -> T:
         reason: RpcUnavailable | None = None
+        lagging: list[tuple[datetime, T]] = []
         for place in self._order():
             try:
                 answer = await question(place)
@@ -70,9 +81,19 @@ class Endpoints:
                 self._answered(place)
                 raise
             else:
+                if as_of is not None and self._lags(as_of(answer)):
+                    self._counted(place, "lagging")
+                    lagging.append((as_of(answer), answer))
+                    continue
                 self._answered(place)
                 return answer
+        if lagging:  # nobody is further: what is known of the past is still more than nothing
+            return max(lagging, key=lambda each: each[0])[1]
         raise reason or RpcUnavailable("no endpoint is named")
+
+    def _lags(self, block_time: datetime) -> bool:
+        self._newest = max(self._newest or block_time, block_time)
+        return max(self._newest, self._clock()) - block_time > LAG_MAX
 
     def _order(self) -> list[int]:
         """The places from the preferred one on, each once."""

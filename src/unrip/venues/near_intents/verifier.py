@@ -95,7 +95,9 @@ class Verifier:
                 raise RpcContradicted(f"two endpoints contradict each other about block {block.height}")
             return reading
 
-        return await (self._endpoints.ask_two(read_both) if self._cross_check else self._endpoints.ask(read_one))
+        if self._cross_check:
+            return await self._endpoints.ask_two(read_both, as_of=_block_time)
+        return await self._endpoints.ask(read_one, as_of=_block_time)
 
     async def read_past(
         self, span: PastSpan, *, nonces: Collection[str], beside: Collection[str]
@@ -271,6 +273,10 @@ def _unknown_is_not_kept() -> Iterator[None]:
         yield
     except BlockUnknown as error:
         raise BlocksNotKept(f"a node does not have an older block: {error}") from None
+
+
+def _block_time(reading: VerifierReading) -> datetime:
+    return reading.block_time
 
 
 def _flag(value: object) -> bool:

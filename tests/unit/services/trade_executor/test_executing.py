@@ -15,7 +15,7 @@ from unrip.domain.attempt import AttemptState, Rejection
 from unrip.domain.desk import CommandPosition
 from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
-from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame
+from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketOpened
 from unrip.service.contract import (
     Count,
     CrashPoint,
@@ -358,7 +358,7 @@ def test_frames_that_cannot_be_read_become_dead_letters() -> None:
 def test_a_refused_subscription_is_an_error_line() -> None:
     desk = Executor()
     desk.start()
-    desk.connect()
+    desk.feed(SocketOpened(connection=RELAY))
     desk.reply(error={"code": -32_602, "message": "unknown stream"})
     line = desk.last(Log)
     assert (line.event, line.level, line.body["text"]) == ("subscription_refused", "error", "unknown stream")

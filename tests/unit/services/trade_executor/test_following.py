@@ -27,6 +27,7 @@ from unrip.service.contract import (
     Draining,
     Log,
     Publish,
+    RoleChanged,
     SetTimer,
     Started,
     Subscribe,
@@ -43,6 +44,7 @@ from unrip.services.trade_executor.effects import (
     LedgerUnknown,
     LoadLedger,
     NoteAttempt,
+    OpenRelay,
     ProveAuthority,
     ReadFills,
     ReadVerifier,
@@ -282,10 +284,12 @@ def test_every_start_is_disarmed_reads_on_after_its_position_and_proves_itself()
     assert desk.logic.vitals(NOW).recovering
 
 
-def test_a_standby_does_nothing() -> None:
+def test_a_standby_does_nothing_and_takes_no_connection_from_the_instance_that_works() -> None:
     desk = Executor()
     assert desk.feed(Started(active=False, generation=None, start_id="x")) == []
     assert "standby" in desk.logic.not_ready(NOW)
+    assert OpenRelay() in desk.feed(RoleChanged(active=True, generation=2))
+    assert desk.feed(RoleChanged(active=True, generation=2)) == []
 
 
 def test_open_offers_of_an_earlier_life_are_asked_about_before_it_is_ready() -> None:

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from support.cases import NOW
 from support.executor import VIEW, Executor, a_reading
 from support.whole_desk import WholeDesk
-from unrip.messages.topics import RAW_QUOTE_STATUS, TRADE_RESULT
-from unrip.net.events import SendFrame, SocketClosed
-from unrip.service.contract import Count, Effect, Log, Publish, Published, PublishFailed, Started
+from unrip.domain.attempt import AttemptState, Offer
+from unrip.messages.topics import DEAD_LETTER, RAW_QUOTE_STATUS, TRADE_RESULT
+from unrip.net.events import SendFrame, SocketClosed, SocketOpened
+from unrip.net.reconnect import Cause
+from unrip.service.contract import (
+    Count,
+    Effect,
+    Log,
+    Publish,
+    Published,
+    PublishFailed,
+    SetTimer,
+    Started,
+    TimerFired,
+)
 from unrip.services.trade_executor.conversation import RELAY
-from unrip.services.trade_executor.effects import LedgerLoaded, VerifierRead
+from unrip.services.trade_executor.effects import FindOffer, LedgerLoaded, LedgerUnknown, OfferFound, VerifierRead
 from unrip.venues.near_intents.relay import FRAME_CHARACTERS_MAX
 from unrip_world.config import RelaySettings
 
@@ -44,7 +59,7 @@ def noticed(desk: Executor, seq: int = 4) -> tuple[str, str]:
 
 
 def connection_lost(desk: Executor) -> None:
-    desk.feed(SocketClosed(connection=RELAY, reason="gone", http_status=None, was_open=True))
+    desk.feed(SocketClosed(connection=RELAY, cause=Cause.CLOSED, reason="gone"))
 
 
 def test_the_guarantee_is_the_third_parameter_of_the_subscription() -> None:
@@ -79,8 +94,69 @@ def test_a_reading_that_is_not_committed_acknowledges_nothing() -> None:
     assert acknowledged(desk.noted()) == [["s", 4]]
 
 
-def test_a_notice_of_others_is_acknowledged_at_once() -> None:
-    assert acknowledged(executor().notice("somebody else's", seq=9)) == [["s", 9]]
+def test_a_notice_of_others_is_acknowledged_once_the_ledger_does_not_know_it() -> None:
+    desk = executor()
+    assert acknowledged(desk.notice("somebody else's", seq=9)) == []
+    assert desk.last(FindOffer) == FindOffer(quote_hash="somebody else's")
+    assert acknowledged(desk.feed(OfferFound(quote_hash="somebody else's", offer=None))) == [["s", 9]]
+    assert records(desk) == []
+    assert desk.feed(OfferFound(quote_hash="somebody else's", offer=None)) == [], "an answer that nobody waits for"
+
+
+def ended_before(desk: Executor, seq: int = 4) -> Offer:
+    """A guaranteed notice about an offer of ours that was ended before it came, perhaps in an earlier life."""
+    offer = msgspec.structs.replace(Executor().ready().send().offer, state=AttemptState.SETTLED)
+    assert acknowledged(desk.notice(offer.quote_hash, seq=seq)) == []
+    return offer
+
+
+def test_a_notice_about_an_offer_that_has_ended_is_recorded_before_it_is_acknowledged() -> None:
+    desk = executor()
+    offer = ended_before(desk)
+    assert acknowledged(desk.feed(OfferFound(quote_hash=offer.quote_hash, offer=offer))) == []
+    (record,) = records(desk)
+    assert (record.payload.quote_hash, record.correlation_id) == (offer.quote_hash, offer.correlation_id)
+    assert acknowledged(the_broker_has_it(desk)) == [["s", 4]]
+    assert acknowledged(desk.notice(offer.quote_hash, seq=5)) == [["s", 5]]
+    assert len(records(desk)) == 1
+
+
+def test_a_notice_that_comes_twice_before_the_ledger_answers_is_recorded_once() -> None:
+    desk = executor()
+    offer = ended_before(desk, seq=4)
+    desk.notice(offer.quote_hash, seq=5)
+    for _ in range(2):
+        desk.feed(OfferFound(quote_hash=offer.quote_hash, offer=offer))
+    assert len(records(desk)) == 1
+    assert acknowledged(the_broker_has_it(desk)) == [["s", 5]], "the first delivery comes again and is then known"
+
+
+def test_a_ledger_that_does_not_answer_lets_the_notice_come_again() -> None:
+    desk = executor()
+    offer = ended_before(desk)
+    assert desk.feed(LedgerUnknown(lane="find", reason="no answer")) == []
+    assert desk.feed(OfferFound(quote_hash=offer.quote_hash, offer=offer)) == []
+    assert FindOffer(quote_hash=offer.quote_hash) in desk.notice(offer.quote_hash, seq=4)
+
+
+def test_what_was_asked_on_an_earlier_connection_is_not_acknowledged_on_this_one() -> None:
+    desk = executor()
+    offer = ended_before(desk)
+    connection_lost(desk)
+    desk.connect()
+    assert desk.feed(OfferFound(quote_hash=offer.quote_hash, offer=offer)) == []
+
+
+def test_the_record_of_a_later_life_is_another_record() -> None:
+    """The same id with another instant of receipt would be a conflict in the history."""
+    ids = set()
+    for seconds in (0, 5):
+        desk = executor()
+        desk.now += timedelta(seconds=seconds)
+        offer = ended_before(desk)
+        desk.feed(OfferFound(quote_hash=offer.quote_hash, offer=offer))
+        ids.add(records(desk)[0].event_id)
+    assert len(ids) == 2
 
 
 def test_a_repeated_notice_is_recorded_once_and_every_delivery_is_acknowledged() -> None:
@@ -125,12 +201,12 @@ def test_before_the_ledger_is_loaded_nobody_knows_whose_a_notice_is() -> None:
     desk.connect()
     assert desk.notice("perhaps ours", seq=1) == [Count(name="status_notices", labels={"whose": "unknown_yet"})]
     desk.feed(LedgerLoaded(position=None, open_offers=(), view=VIEW))
-    assert acknowledged(desk.notice("perhaps ours", seq=1)) == [["s", 1]]
+    assert FindOffer(quote_hash="perhaps ours") in desk.notice("perhaps ours", seq=1)
 
 
 def test_a_refused_guarantee_falls_back_to_the_plain_stream_on_this_connection() -> None:
     desk = Executor(guaranteed=True)
-    desk.connect()
+    desk.feed(SocketOpened(connection=RELAY))
     effects = desk.reply(error={"code": -32602, "message": "guaranteed delivery is not enabled for this partner"})
     assert Count(name="guarantees_refused") in effects
     assert [line.event for line in effects if isinstance(line, Log)] == ["guarantee_refused"]
@@ -139,7 +215,12 @@ def test_a_refused_guarantee_falls_back_to_the_plain_stream_on_this_connection()
     refused = desk.reply(error="no such stream")
     assert [line.event for line in refused if isinstance(line, Log)] == ["subscription_refused"]
     assert not [effect for effect in refused if isinstance(effect, SendFrame)], "it falls once"
+    assert "relay_not_subscribed" in desk.logic.not_ready(NOW)
+    (timer,) = [effect for effect in refused if isinstance(effect, SetTimer)]
+    desk.feed(TimerFired(name=timer.name))
+    assert json.loads(desk.last(SendFrame).text)["params"] == ["quote_status", None, True], "it asks again"
     connection_lost(desk)
+    assert desk.feed(TimerFired(name=timer.name)) == []
     desk.connect()
     assert json.loads(desk.last(SendFrame).text)["params"] == ["quote_status", None, True]
 
@@ -148,6 +229,7 @@ def test_a_refused_guarantee_falls_back_to_the_plain_stream_on_this_connection()
 def test_the_reply_to_an_acknowledgement_is_counted(said: dict[str, Any], outcome: str) -> None:
     desk = executor()
     desk.notice("somebody else's", seq=9)
+    desk.feed(OfferFound(quote_hash="somebody else's", offer=None))
     request_id = json.loads(desk.last(SendFrame).text)["id"]
     told = desk.hear({"jsonrpc": "2.0", "id": request_id, **said})
     assert told == [Count(name="acknowledgements", labels={"outcome": outcome})]
@@ -164,21 +246,54 @@ def test_an_unguaranteed_notice_is_not_awaited() -> None:
 
 
 @pytest.mark.parametrize("data", [{"quote_hash": 7}, {"news": "of a kind that is not known"}, []])
-def test_a_frame_that_cannot_be_understood_does_not_come_for_ever(data: Any) -> None:
-    """Left unacknowledged, 256 of them would block the queue for what can be understood."""
+def test_a_frame_that_cannot_be_understood_is_kept_and_does_not_come_for_ever(data: Any) -> None:
     desk = executor()
     frame = {"method": "event", "params": {"subscription": "s", "data": data, "seq": 8}}
-    assert acknowledged(desk.hear(frame)) == [["s", 8]]
+    assert acknowledged(desk.hear(frame)) == []
+    letter = kept(desk)
+    assert acknowledged(desk.feed(Published(token=letter, offset=3))) == [["s", 8]]
+    assert desk.feed(Published(token=letter, offset=3)) == []
+
+
+def kept(desk: Executor) -> str:
+    """The token of the dead letter that was made last."""
+    letter: Publish = desk.last(Publish)
+    assert letter.topic == DEAD_LETTER
+    assert letter.token is not None
+    return letter.token
+
+
+UNREADABLE = {"method": "event", "params": {"subscription": "s", "data": {"quote_hash": 7}, "seq": 8}}
+
+
+def test_a_dead_letter_that_the_broker_did_not_take_lets_the_frame_come_again() -> None:
+    desk = executor()
+    desk.hear(UNREADABLE)
+    assert desk.feed(PublishFailed(token=kept(desk), reason="no broker")) == []
+    desk.hear(UNREADABLE)
+    assert acknowledged(desk.feed(Published(token=kept(desk), offset=3))) == [["s", 8]]
+
+
+def test_an_unreadable_frame_of_an_earlier_connection_is_not_acknowledged() -> None:
+    desk = executor()
+    desk.hear(UNREADABLE)
+    connection_lost(desk)
+    desk.connect()
+    assert desk.feed(Published(token=desk.of(Publish)[0].token, offset=3)) == []
 
 
 def test_a_frame_too_large_to_be_read_is_not_read_for_its_number() -> None:
     padded = {"method": "event", "params": {"subscription": "s", "seq": 8, "padding": "x" * FRAME_CHARACTERS_MAX}}
-    assert acknowledged(executor().hear(padded)) == []
+    desk = executor()
+    desk.hear(padded)
+    assert desk.feed(Published(token=kept(desk), offset=3)) == []
 
 
 @pytest.mark.parametrize("frame", ["{", "[]", '{"method":"ping"}', '{"method":"event","params":{"seq":"8"}}'])
 def test_a_frame_without_a_number_is_not_acknowledged(frame: str) -> None:
-    assert acknowledged(executor().hear(frame)) == []
+    desk = executor()
+    desk.hear(frame)
+    assert desk.feed(Published(token=kept(desk), offset=3)) == []
 
 
 def test_the_fate_of_another_record_is_nothing_to_it() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -97,13 +97,13 @@ def test_the_question_bisects_from_the_snapshot_of_the_offer_to_the_newest_block
     assert desk.states == ["claimed", "sent"], "and nothing is guessed meanwhile"
 
 
-@pytest.mark.parametrize("where", ["last of the salt", "next one"])
-def test_used_where_the_salt_ended_is_settled_though_it_is_forgotten_now(where: str) -> None:
+@pytest.mark.parametrize(("before", "after", "height"), [(True, True, 990), (True, False, 990), (False, True, 991)])
+def test_used_where_the_salt_ended_is_settled_though_it_is_forgotten_now(
+    before: bool, after: bool, height: int
+) -> None:
     desk, offer = in_doubt()
-    used = {"before": [offer.nonce]} if where == "last of the salt" else {"after": [offer.nonce]}
-    answer(desk, *pair(offer, **used))
-    assert (ended(desk).state, evidence(desk).nonce_used) == ("settled", True)
-    assert evidence(desk).height == (990 if where == "last of the salt" else 991)
+    answer(desk, *pair(offer, before=[offer.nonce] * before, after=[offer.nonce] * after))
+    assert (ended(desk).state, evidence(desk).nonce_used, evidence(desk).height) == ("settled", True, height)
     assert desk.open_offers == []
 
 
@@ -190,7 +190,7 @@ def test_a_block_that_is_not_after_the_deadline_proves_nothing() -> None:
 def test_unreadable_blocks_keep_the_offer_and_are_asked_for_at_a_bounded_rate(kept: bool) -> None:
     desk, offer = in_doubt()
     answered = PastUnread(kept=kept, reason="why")
-    asked_at = []
+    asked_at: list[datetime] = []
     for _ in range(2_000):
         if len(desk.of(ReadPast)) > len(asked_at):
             asked_at.append(desk.now)

@@ -9,14 +9,15 @@ import msgspec
 import pytest
 
 from support.cases import ACCOUNT, BTC, EURE, a_case, a_decision, a_demand, a_desk
-from support.executor import Executor, a_command, executor
+from support.executor import VIEW, Executor, a_command, executor
 from unrip.domain.attempt import Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.pairs import Direction
 from unrip.domain.sharing import SharedNonce, Sharing
 from unrip.domain.values import Amount, Delta
 from unrip.domain.verifier import VerifierFill
-from unrip.services.trade_executor.effects import ApplyReading, ClaimOffer, FillsRead, SignOffer
+from unrip.service.contract import TimerFired
+from unrip.services.trade_executor.effects import ApplyReading, ClaimOffer, FillsRead, LedgerLoaded, SignOffer
 
 #: What the desk has before the first offer, as the executor's readings say.
 BALANCES = {BTC.asset_id: 10**7, EURE.asset_id: 5_000 * 10**18}
@@ -169,6 +170,44 @@ def test_while_two_explanations_remain_the_hold_stays_and_nobody_joins_any_more(
     assert desk.rejection.reason == Rejection.NONCE_ENDED
 
 
+def test_nobody_joins_a_nonce_of_which_a_notice_says_that_it_was_taken() -> None:
+    """True or not, an offer on a nonce of its own is the better answer."""
+    desk, small, _larger = two_offers()
+    desk.notice(small.offer.quote_hash)
+    desk.command(joining(opening(), "third"))
+    assert desk.rejection.reason == Rejection.NONCE_ENDED
+
+
+def test_a_nonce_that_is_being_claimed_once_more_ends_after_that_claim() -> None:
+    """The end of a nonce tells of all its offers, and the ledger may have taken one more by now."""
+    desk = executor()
+    first = opening()
+    claim = desk.send(first)
+    desk.command(joining(first, "second", amount_in=Amount(40_000)))
+    desk.read(used=[claim.offer.nonce], credited=moved(claim))
+    assert desk.last(ApplyReading).endings == ()
+    desk.sign()
+    desk.decide()
+    desk.feed(TimerFired(name="read"))
+    assert desk.asked == (claim.offer.nonce,)
+    desk.read(used=[claim.offer.nonce], credited=moved(claim))
+    assert ends(desk) == {"first": "settled", "second": "lapsed"}
+
+
+def test_after_a_claim_that_was_not_heard_of_the_ledger_is_read_before_its_nonce_ends() -> None:
+    desk = executor()
+    first = opening()
+    claim = desk.send(first)
+    desk.command(joining(first, "second", amount_in=Amount(40_000)))
+    second = desk.sign()
+    desk.decide("duplicate")
+    desk.read(used=[claim.offer.nonce], credited=moved(claim))
+    assert desk.last(ApplyReading).endings == ()
+    desk.feed(LedgerLoaded(position=None, open_offers=(claim.offer, second.offer), view=VIEW))
+    desk.read(used=[claim.offer.nonce], credited=moved(claim))
+    assert ends(desk) == {"first": "settled", "second": "lapsed"}
+
+
 def test_a_late_word_still_names_the_taker() -> None:
     desk, claim = two_of_a_kind()
     desk.read(used=[claim.offer.nonce], credited=moved(claim))
@@ -180,7 +219,7 @@ def test_a_late_word_still_names_the_taker() -> None:
 
 def test_after_the_last_deadline_the_taker_of_a_used_nonce_stays_unknown() -> None:
     desk, claim = two_of_a_kind()
-    for seconds, over in ((10, False), (11, True)):
+    for seconds, over in ((5, False), (6, True)):
         at = claim.offer.offer_deadline + timedelta(seconds=seconds)
         desk.now = at
         desk.read(used=[claim.offer.nonce], block_time=at, credited=moved(claim))
