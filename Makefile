@@ -34,7 +34,7 @@ fmt: install ## rewrite the code in the project's format
 	@ruff check --fix-only . && ruff format .
 
 test: lint ## all checks, all tests, and the demo
-	@python -m pytest -m "not long"
+	@python -m pytest -n 2 --dist loadgroup -m "not long"
 	@$(MAKE) --no-print-directory demo
 
 test-long: install ## the tests that take minutes of load or faults
