@@ -27,12 +27,14 @@ class Node:
     salt_ended: int
     kept_from: int = 0
     states_from: int = 0
+    #: Heights of blocks that this node has lost.
+    hole: range = range(0)
     questions: int = 0
 
     async def block_at(self, height: int) -> Block:
         self.questions += 1
         for block in self.blocks[self.kept_from :]:
-            if block.height == height:
+            if block.height == height and height not in self.hole:
                 return block
         raise BlockUnknown(f"no block {height}")
 
@@ -100,6 +102,14 @@ def test_where_blocks_are_gone_nothing_else_is_taken_for_them(gaps: list[int], d
 def test_a_salt_that_was_not_valid_where_we_think_so_tells_nothing() -> None:
     with pytest.raises(BlocksNotKept):
         a_node([1] * 20, salt_ended=0).deciding(deadline=30)
+
+
+def test_blocks_around_a_hole_are_not_taken_for_neighbours() -> None:
+    node = a_node([1] * 100, salt_ended=44)
+    assert node.deciding(deadline=200) == [43, 44]
+    node.hole = range(FIRST + 40, FIRST + 49)
+    with pytest.raises(BlocksNotKept, match="the first where the salt is not valid"):
+        node.deciding(deadline=200)
 
 
 def test_a_month_of_blocks_takes_a_bounded_number_of_questions() -> None:

@@ -253,10 +253,12 @@ def test_an_operator_ends_what_is_unproven(outcome: str) -> None:
     result = ended(desk)
     assert (result.state, result.reason) == (outcome, control.reason)
     assert evidence(desk).operator == control.actor
+    desk.noted()
+    labels = {"state": outcome, "reason": "operator"}
+    assert Count(name="executions_ended", labels=labels) in desk.effects, "no free text becomes a label"
     assert desk.states == ["claimed", "sent", "unproven", outcome]
     with pytest.raises(ControlRefused, match="no open offer"):
         desk.feed(control)
-    desk.noted()
     assert desk.open_offers == []
 
 
