@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -58,7 +59,7 @@ class Node:
         return [self.blocks.index(block) for block in found]
 
 
-def a_node(gaps: list[int], **fields: int) -> Node:
+def a_node(gaps: list[int], **fields: Any) -> Node:
     """Blocks at these distances of height."""
     blocks, height = [], FIRST
     for place, gap in enumerate([0, *gaps]):

@@ -68,6 +68,12 @@ class OpenOffers:
         for followed in self.by_command.values():
             followed.ask_now = followed.unrecovered = True
 
+    def ask_about_other_salts(self, salt: str) -> None:
+        """Of these the salt may have ended, and they with it."""
+        for followed in self.by_command.values():
+            if followed.offer.salt != salt:
+                followed.ask_now = True
+
     def asked_about(self, nonces: Collection[str]) -> None:
         """A final block was asked about these."""
         for followed in self.by_command.values():

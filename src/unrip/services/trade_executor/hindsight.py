@@ -70,7 +70,12 @@ class Hindsight:
     _asked: ReadPast | None = None
 
     def look(self, reading: VerifierReading, now: datetime, *, claiming: Collection[str]) -> list[Effect]:
-        """The newest block was read: ask older ones about what it cannot judge, and nobody joins it any more."""
+        """The newest block was read: ask older ones about what it cannot judge, and nobody joins it any more.
+
+        A new salt may have ended the others: offers with those are asked about once, however long they still live.
+        """
+        if self._newest is not None and reading.salt != self._newest.salt:
+            self.offers.ask_about_other_salts(reading.salt)
         self._newest = reading
         undecided = self.offers.undecided(reading, claiming=claiming)
         everything = [followed.offer for followed in self.offers.by_command.values()]

@@ -97,6 +97,18 @@ def test_the_question_bisects_from_the_snapshot_of_the_offer_to_the_newest_block
     assert desk.states == ["claimed", "sent"], "and nothing is guessed meanwhile"
 
 
+def test_a_new_salt_has_the_offers_of_the_others_asked_about_once_at_once() -> None:
+    desk = executor()
+    offer = desk.send().offer
+    asked: list[tuple[str, ...]] = []
+    for salt in (SALT, "0badcafe", "0badcafe"):
+        desk.read(salt=salt, asked=desk.asked if asked else [])
+        desk.feed(TimerFired(name="read"))
+        asked.append(desk.asked)
+    assert asked == [(), (offer.nonce,), ()]
+    assert desk.of(ReadPast) == [], "its own is still valid"
+
+
 @pytest.mark.parametrize(("before", "after", "height"), [(True, True, 990), (True, False, 990), (False, True, 991)])
 def test_used_where_the_salt_ended_is_settled_though_it_is_forgotten_now(
     before: bool, after: bool, height: int
