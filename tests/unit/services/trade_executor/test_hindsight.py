@@ -27,6 +27,7 @@ from unrip.services.trade_executor.effects import (
     RevocationTraced,
     TraceRevocation,
 )
+from unrip.services.trade_executor.following import TAKER_ALLOWANCE
 from unrip.services.trade_executor.hindsight import RETRY_FIRST, RETRY_MAX
 
 SALT = "252812b3"
@@ -123,6 +124,20 @@ def test_used_where_the_salt_ended_is_settled_though_it_is_forgotten_now(
     assert desk.open_offers == []
 
 
+def test_nobody_looks_for_the_taker_of_a_shared_nonce_longer_than_at_the_newest_block() -> None:
+    desk = executor()
+    first = desk.send().offer
+    second = desk.send(a_command("second", nonce=first.nonce, nonce_opener=first.command_id)).offer
+    look(desk, first, second, past=TAKER_ALLOWANCE - timedelta(seconds=1))
+    older = pair(first, second, before=[first.nonce])
+    answer(desk, *older)
+    assert desk.states == ["claimed", "sent"] * 2
+    desk.now += RETRY_FIRST
+    look(desk, first, second)
+    answer(desk, *older)
+    assert desk.states[-2:] == ["spent", "spent"]
+
+
 def test_unused_with_balances_that_did_not_move_is_lapsed_with_that_evidence() -> None:
     desk, offer = in_doubt()
     answer(desk, *pair(offer))
@@ -214,6 +229,12 @@ def revoked_and_in_doubt(*, before: bool, after: bool) -> tuple[Executor, Offer]
     return desk, offer
 
 
+def told(desk: Executor) -> tuple[str, bool]:
+    """What the operator is told about the one offer, and whether the ledger has it."""
+    (offer,) = desk.logic.state(desk.now)["revocation"]["offers"]
+    return offer.outcome, offer.recorded
+
+
 @pytest.mark.parametrize(("before", "after"), [(True, False), (False, True)])
 @pytest.mark.parametrize(("finding", "state"), [(Finding.REVOKED, "revoked"), (Finding.NOT_REVOKED, "settled")])
 def test_a_use_that_may_be_our_revocations_ends_nothing_before_it_is_known_who_it_was(
@@ -226,11 +247,12 @@ def test_a_use_that_may_be_our_revocations_ends_nothing_before_it_is_known_who_i
     desk.feed(RevocationTraced(nonce=offer.nonce, finding=finding, **executed))
     look(desk, offer)
     assert len(desk.of(ReadPast)) == 2, "looked again at once"
-    answer(desk, *pair(offer, before=[offer.nonce] * before, after=[offer.nonce] * after))
+    desk.feed(PastRead(readings=pair(offer, before=[offer.nonce] * before, after=[offer.nonce] * after)))
     assert ended(desk).state == state
     assert evidence(desk).executed == ("revocation" if finding is Finding.REVOKED else None)
-    (told,) = desk.logic.state(desk.now)["revocation"]["offers"]
-    assert (told.outcome, told.recorded) == (state, True)
+    assert told(desk) == (state, False), "a brake's report waits for no database"
+    desk.noted()
+    assert told(desk) == (state, True)
 
 
 def test_while_nobody_says_who_used_it_it_is_held_and_asked_about_again() -> None:
