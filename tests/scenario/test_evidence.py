@@ -1,10 +1,13 @@
 """What the outside says about an offer, lost, repeated, early, wrong or by strangers: only the chain ends it, once."""
 
 import json
+from datetime import datetime
 from typing import Any
 
+from support.cli import unrip
 from support.desk import Desk
 from unrip.domain.attempt import AttemptState
+from unrip_world.assets import BTC
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 #: A taker who never accepts: the offer lives for a few seconds and is then provably dead.
@@ -112,3 +115,65 @@ def test_a_salt_rotated_between_signing_and_settlement(armed: Desk) -> None:
     later = armed.world.demand(**BTC_IN)
     assert armed.decision(later)["command"]["salt"] != salt
     ended_once(armed, later, "settled")
+
+
+def wait_for_the_new_salt(desk: Desk, quote_id: str) -> None:
+    """The next decision must not be made with the salt of this one's."""
+    salt = desk.decision(quote_id)["command"]["salt"]
+    desk.until(lambda: desk.state("inventory-sync")["salt"] != salt, what="the new salt")
+
+
+def test_an_open_offer_whose_salt_is_invalidated_lapses_by_the_blocks_around_that(armed: Desk) -> None:
+    """The newest block proves nothing any more; the last one of the salt and its successor do."""
+    quote_id = armed.world.demand(**NEVER)
+    armed.result(quote_id, "accepted")
+    armed.world.fault("verifier", "rotate_salt", invalidate=True)
+    lapsed = ended_once(armed, quote_id, "lapsed")
+    evidence, deadline = lapsed["evidence"], armed.decision(quote_id)["command"]["offer_deadline"]
+    assert (evidence["nonce_used"], evidence["salt_valid"]) == (False, False)
+    assert evidence["salt_valid_at"] == evidence["height"] - 1 < lapsed["ledger"]["height"]
+    assert datetime.fromisoformat(evidence["block_time"]) < datetime.fromisoformat(deadline)
+    wait_for_the_new_salt(armed, quote_id)
+
+
+def test_a_settlement_that_was_forgotten_before_the_executor_is_back_is_still_one(armed: Desk) -> None:
+    """Notice dropped, executor away, salt invalidated, nonce erased: all that is left of it is in older blocks."""
+    account = armed.settings.near_intents.account
+    with armed.fault("relay", "drop_status"):
+        with armed.fault("relay", "withhold_settlement"):
+            quote_id = armed.world.demand(**BTC_IN)
+            armed.result(quote_id, "accepted")
+            nonce = the_offer(armed, quote_id)["params"][0]["signed_data"]["payload"]["nonce"]
+            armed.stop("trade-executor")
+        armed.until(lambda: armed.world.get(f"/demands/{quote_id}")["status"] == "settled", what="settled")
+        armed.world.fault("verifier", "rotate_salt", invalidate=True)
+        armed.world.fault("verifier", "cleanup_nonces", account_id=account)
+        wait_for_the_new_salt(armed, quote_id)
+        armed.until(lambda: not armed.world.nonce_used(account, nonce), what="a nonce that is forgotten")
+        armed.start("trade-executor")
+        settled = ended_once(armed, quote_id, "settled")
+    assert (settled["evidence"]["nonce_used"], settled["evidence"]["salt_valid"]) == (True, True)
+    assert settled["evidence"]["height"] < settled["ledger"]["height"]
+
+
+def test_what_no_block_can_judge_is_held_until_an_operator_says(armed: Desk) -> None:
+    """A gift in the very block that ends the salt is one explanation too many."""
+    quote_id = armed.world.demand(**NEVER)
+    command_id = armed.result(quote_id, "accepted")["command_id"]
+    resolve = ("resolve", command_id, "--as", "lapsed", "--reason", "seen in the explorer")
+    early = unrip(armed, *resolve)
+    assert (early.returncode, "the chain can still tell" in early.stderr) == (1, True)
+    gift = {"account_id": armed.settings.near_intents.account, "token_id": BTC, "amount": 1}
+    armed.world.fault("verifier", "gift", **gift)
+    armed.world.fault("verifier", "rotate_salt", invalidate=True)
+    armed.world.fault("verifier", "gift", **gift)  # one of the two is in the block of the rotation
+    unproven = armed.result(quote_id, "unproven", timeout_s=30)
+    assert "more than one explanation" in unproven["reason"]
+    assert unproven["next_check_at"] is not None
+    (shown,) = armed.state("trade-executor")["in_doubt"]
+    assert (shown["command_ids"], shown["unproven"]) == ([command_id], True)
+    assert held(armed, quote_id) > 0
+    assert unrip(armed, *resolve).returncode == 0
+    lapsed = ended_once(armed, quote_id, "lapsed")
+    assert (lapsed["reason"], lapsed["evidence"]["operator"]) == ("seen in the explorer", "operator")
+    wait_for_the_new_salt(armed, quote_id)

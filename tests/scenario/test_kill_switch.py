@@ -20,9 +20,9 @@ EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
 HALTED_WITHIN_S = 1.0
 
 
-def live_offer(desk: Desk) -> str:
+def live_offer(desk: Desk, **asked: Any) -> str:
     """An offer that the relay took and that nobody will accept; gives its quote id."""
-    quote_id = desk.world.demand(**ASKED_ONLY)
+    quote_id = desk.world.demand(**ASKED_ONLY, **asked)
     desk.result(quote_id, "accepted")
     return quote_id
 
@@ -45,7 +45,7 @@ def executed_in(desk: Desk, tx_hash: str) -> str:
 
 
 def test_live_offers_are_revoked_and_what_was_taken_first_is_told(armed: Desk) -> None:
-    ours, taken = live_offer(armed), live_offer(armed)
+    ours, taken = live_offer(armed), live_offer(armed, partner_id="another")  # each on a nonce of its own
     account = armed.settings.near_intents.account
     before = armed.world.balance(account, EURE)
     armed.world.fault("relay", "leak", quote_hash=armed.result(taken, "accepted")["quote_hash"])

@@ -61,6 +61,7 @@ def an_offer(
         answer_by=T0 + timedelta(milliseconds=300),
         offer_deadline=deadline,
         nonce_deadline=nonce_deadline,
+        inventory_height=1,
         signed_payload=f'{{"quote_id":"{name}"}}',
         correlation_id=name,
         state=AttemptState.CLAIMED,
@@ -141,10 +142,18 @@ def evidence_at(
     block_time: datetime = DEADLINE + timedelta(seconds=5),
     salt_valid: bool = True,
     executed: str | None = None,
+    salt_valid_at: int | None = None,
+    operator: str | None = None,
 ) -> ChainEvidence:
     """What a final block says about a nonce; by default five seconds after the offers' deadline."""
     return ChainEvidence(
-        height=height, block_time=block_time, nonce_used=used, salt_valid=salt_valid, executed=executed
+        height=height,
+        block_time=block_time,
+        nonce_used=used,
+        salt_valid=salt_valid,
+        salt_valid_at=salt_valid_at,
+        operator=operator,
+        executed=executed,
     )
 
 

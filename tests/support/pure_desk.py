@@ -69,8 +69,10 @@ from unrip.services.trade_executor.effects import (
     OfferFound,
     OfferSigned,
     OpenRelay,
+    PastRead,
     ProveAuthority,
     ReadFills,
+    ReadPast,
     ReadVerifier,
     RejectCommand,
     SignOffer,
@@ -82,7 +84,9 @@ from unrip.store.ledger import NonceEnding, OutboxEvent
 from unrip.store.memory_ledger import MemoryLedger
 from unrip.venues.near_intents.contract_events import read_events, successful_logs
 from unrip.venues.near_intents.nonces import encode_nonce
+from unrip.venues.near_intents.past import Past
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, QuoteRequested, RelaySession, Stream
+from unrip.venues.near_intents.rpc import Block
 from unrip.venues.near_intents.signer import Signer
 from unrip_world.assets import BTC, EURE
 from unrip_world.demands import Demand
@@ -292,8 +296,10 @@ class PureDesk:
         }
         return json.loads(bytes(self.world.near_rpc.call("query", parameters)["result"]))
 
-    def _read(self, nonces: Sequence[str], salts: Sequence[str]) -> VerifierReading:
-        header = self.world.near_rpc.call("block", {"finality": "final"})["header"]
+    def _read(
+        self, nonces: Sequence[str], salts: Sequence[str], *, which: dict[str, Any] | None = None
+    ) -> VerifierReading:
+        header = self.world.near_rpc.call("block", which or {"finality": "final"})["header"]
         height = header["height"]
         account = {"account_id": ACCOUNT}
         balances = self._view("mt_batch_balance_of", {**account, "token_ids": [BTC, EURE]}, height)
@@ -373,6 +379,7 @@ class PureDesk:
             ProveAuthority: lambda who, _effect: self.tell(who, AuthorityJudged(proven=True, reason="trusted here")),
             ReadVerifier: self._read_verifier,
             ReadFills: self._read_fills,
+            ReadPast: self._read_past,
             LoadLedger: self._load,
             Recall: lambda who, _effect: self.tell(who, Recalled(policy=None, fills=())),
             OpenRelay: lambda _who, _effect: None,
@@ -404,6 +411,20 @@ class PureDesk:
 
     def _read_verifier(self, who: str, effect: ReadVerifier) -> None:
         self.tell(who, VerifierRead(reading=self._read(effect.nonces, effect.salts)))
+
+    def _read_past(self, who: str, effect: ReadPast) -> None:
+        async def block_at(height: int) -> Block:
+            header = self.world.near_rpc.call("block", {"block_id": height})["header"]
+            hashes = {"hash": header["hash"], "previous_hash": header["prev_hash"]}
+            return Block(height=header["height"], time=at(header["timestamp"]), **hashes)
+
+        async def salt_valid(height: int) -> bool:
+            return bool(self._view("is_valid_salt", {"salt": effect.span.salt}, height))
+
+        nonces = list(dict.fromkeys([*effect.nonces, *(offer.nonce for offer in effect.offers)]))
+        blocks = done(Past(block_at=block_at, salt_valid=salt_valid).deciding(effect.span))
+        readings = [self._read(nonces, [effect.span.salt], which={"block_id": block.height}) for block in blocks]
+        self.tell(who, PastRead(readings=tuple(readings)))
 
     def _read_fills(self, who: str, effect: ReadFills) -> None:
         try:

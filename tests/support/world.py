@@ -6,6 +6,7 @@ The simulated world as a test runs it: the real process on free ports, and a sma
         world.until(lambda: world.get(f"/demands/{quote_id}")["status"] == "settled")
 """
 
+import base64
 import json
 import os
 import signal
@@ -71,6 +72,19 @@ class WorldClient:
     def balance(self, account: str, token_id: str, *, at: str = "head") -> int:
         """Give a ledger balance at `head` or `final`."""
         return int(self.get(f"/accounts/{account}")[at].get(token_id, "0"))
+
+    def nonce_used(self, account: str, nonce: str) -> bool:
+        """What a final block says of a nonce."""
+        arguments = json.dumps({"account_id": account, "nonce": nonce}).encode()
+        question = {
+            "request_type": "call_function",
+            "finality": "final",
+            "account_id": "intents.near",
+            "method_name": "is_nonce_used",
+            "args_base64": base64.b64encode(arguments).decode(),
+        }
+        answer: bool = json.loads(bytes(self.near("query", question)["result"]["result"]))
+        return answer
 
     def near(self, method: str, params: Mapping[str, Any] | list[Any]) -> Any:
         """Call NEAR JSON-RPC; gives the whole reply."""

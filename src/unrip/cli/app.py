@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from unrip import __version__
-from unrip.cli import config, controls, evidence, explain, halt, near, prepare, run, status, tail, up, world
+from unrip.cli import config, controls, evidence, explain, halt, near, prepare, resolve, run, status, tail, up, world
 from unrip.cli.exits import one_line_errors
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command("resume")(controls.resume)
 app.command("limits")(controls.limits)
 app.command("threshold")(controls.threshold)
 app.command("accept-balance")(controls.accept_balance)
+app.command("resolve")(resolve.resolve)
 app.command("explain")(explain.explain)
 app.command("tail")(tail.tail)
 app.command("evidence")(evidence.evidence)

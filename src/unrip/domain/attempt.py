@@ -28,9 +28,13 @@ class AttemptState(StrEnum):
     """The relay refused the answer. Whoever saw the bytes may still use them until the deadline."""
     UNANSWERED = "unanswered"
     """The relay's reply never came: unknown, which is not no."""
+    UNPROVEN = "unproven"
+    """Neither the newest block nor an older one that can be read says how it ended: held until one does, or until an
+    operator decides."""
     SETTLED = "settled"
     LAPSED = "lapsed"
-    """Provably dead: nonce unused and salt valid at a final block after the deadline, or taken by another offer."""
+    """Provably dead: nonce unused and salt valid at a final block after the deadline, or unused up to the block that
+    invalidated the salt, or taken by another offer; or so an operator says of an unproven one."""
     SPENT = "spent"
     """Its nonce was used by one of the offers that shared it; which one, no evidence says."""
     REVOKED = "revoked"
@@ -96,12 +100,16 @@ class VenueReply(Value):
 
 
 class ChainEvidence(Value):
-    """What one final block says about an offer's nonce."""
+    """What one final block says about an offer's nonce; or who decided where no block does."""
 
     height: int
     block_time: datetime
     nonce_used: bool
     salt_valid: bool
+    #: Of a salt that ended in this very block: the block before, the last at which it was valid and the nonce unused.
+    salt_valid_at: int | None = None
+    #: The operator who decided what no block says; the result's reason is theirs.
+    operator: str | None = None
     #: The transaction that used the nonce, where somebody named it.
     tx_hash: str | None = None
     #: The intent that used the nonce, by the contract's own logs of that transaction; None where they were not read.
@@ -155,6 +163,8 @@ class Offer(Value):
     answer_by: datetime
     offer_deadline: datetime
     nonce_deadline: datetime
+    #: Of the snapshot that it was decided on: the salt was valid at that block.
+    inventory_height: int
     #: The exact text of the `quote_response` parameters: what is recorded is what is sent.
     signed_payload: str
     #: Ids of the chain it belongs to.

@@ -26,8 +26,8 @@ class LedgerView(Value):
     held: dict[str, Amount]
     #: None while no command was ever handled.
     position: CommandPosition | None
-    #: Open attempts that the relay has neither accepted nor refused: whether they count is unknown. None where the
-    #: record is older than this count.
+    #: Open attempts that the relay has neither accepted nor refused, or that no block can judge: whether they count is
+    #: unknown. None where the record is older than this count.
     without_answer: int | None = None
 
 

@@ -36,7 +36,8 @@ class Policy(Value):
     markout_ms: int = 600_000
     #: Offers within any 60 s.
     offers_per_minute_max: int = 60
-    #: Open offers that the relay has neither accepted nor refused; one more stops the desk until some are known.
+    #: Open offers that the relay has neither accepted nor refused, or that no block can judge; one more stops the desk
+    #: until some are known.
     unknown_max: int = 10
     #: Kraken's reading may be this old, by its own time or ours, whichever is older.
     kraken_age_max_ms: int = 10_000

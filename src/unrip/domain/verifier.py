@@ -26,6 +26,19 @@ class VerifierReading(Value):
     salts: dict[str, bool]
 
 
+class PastSpan(Value):
+    """Where older blocks can still tell how a nonce ended, when the newest one cannot."""
+
+    salt: str
+    #: A height at which the salt was valid.
+    valid_at: int
+    #: The newest final block, and its time.
+    height: int
+    block_time: datetime
+    #: Of the nonce: later, the contract may have forgotten that it was used.
+    nonce_deadline: datetime
+
+
 class VerifierFill(Value):
     """A settled offer as the transaction's own logs show it."""
 

@@ -34,9 +34,10 @@ _PROGRESS = {
     AttemptState.UNANSWERED: 2,
     AttemptState.ACCEPTED: 3,
     AttemptState.REFUSED: 3,
+    AttemptState.UNPROVEN: 4,
 }
-#: The relay has neither accepted nor refused: whether the offer counts is unknown.
-_WITHOUT_ANSWER = frozenset({AttemptState.CLAIMED, AttemptState.SENT, AttemptState.UNANSWERED})
+#: The relay has neither accepted nor refused, or no block says how it ended: whether the offer counts is unknown.
+_WITHOUT_ANSWER = frozenset({AttemptState.CLAIMED, AttemptState.SENT, AttemptState.UNANSWERED, AttemptState.UNPROVEN})
 
 
 @dataclass
@@ -315,7 +316,8 @@ class MemoryLedger:
         if evidence is None or evidence.height > newest:
             raise StoreRefused(f"the ledger is older than the evidence that nonce {ending.nonce} has ended")
         own = {a.offer.quote_hash for a in book.attempts.values() if a.offer and a.offer.nonce == ending.nonce}
-        if not _proves(ending.state, evidence, hold, own):
+        undecided = all(attempt.state is AttemptState.UNPROVEN for attempt in book.open_on(ending.nonce))
+        if not (undecided if evidence.operator is not None else _proves(ending.state, evidence, hold, own)):
             raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
         if not _fit(ending):
             raise StoreRefused(f"the offers of nonce {ending.nonce} cannot end like this")
@@ -375,14 +377,16 @@ def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold, own: set[
     """Whether the evidence shows this state.
 
     Settled or spent: the nonce is used. Revoked: used by an intent that is none of the nonce's `own` offers. Lapsed:
-    unused and the salt valid, after the offers' life, before the nonce's end.
+    unused after the offers' life and before the nonce's end, or where the salt ended.
     """
     if state in {AttemptState.SETTLED, AttemptState.SPENT}:
         return evidence.nonce_used
     if state is AttemptState.REVOKED:
         return evidence.nonce_used and evidence.executed is not None and evidence.executed not in own
     in_time = hold.last_deadline < evidence.block_time <= hold.nonce_deadline
-    return state is AttemptState.LAPSED and not evidence.nonce_used and evidence.salt_valid and in_time
+    valid = evidence.salt_valid_at
+    dead = in_time if evidence.salt_valid else valid is not None and valid < evidence.height
+    return state is AttemptState.LAPSED and not evidence.nonce_used and dead
 
 
 def _fit(ending: NonceEnding) -> bool:

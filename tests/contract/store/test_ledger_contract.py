@@ -118,7 +118,9 @@ async def test_a_rejected_command_cannot_raise_the_generation(ledger: Ledger) ->
     assert (await claim(ledger, an_offer("one"), 1, generation=1)).kind is ClaimKind.CLAIMED
 
 
-async def test_an_attempt_is_without_answer_until_the_relay_has_said_yes_or_no(ledger: Ledger) -> None:
+async def test_an_attempt_is_without_answer_until_the_relay_says_yes_or_no_and_again_if_unproven(
+    ledger: Ledger,
+) -> None:
     await credit(ledger, 100)
     counts = [(await claim(ledger, an_offer(name, amount=10), place)).view for place, name in enumerate("abcd")]
     counts.append(await ledger.note(an_event(an_offer("a"), AttemptState.SENT)))
@@ -127,7 +129,8 @@ async def test_an_attempt_is_without_answer_until_the_relay_has_said_yes_or_no(l
     counts.append(await ledger.note(an_event(an_offer("c"), AttemptState.REFUSED)))
     counts.append(await ledger.drop(an_event(an_offer("d"), AttemptState.DROPPED)))
     counts.append(await ledger.note(an_event(an_offer("a"), AttemptState.ACCEPTED)))
-    assert [view.without_answer for view in counts] == [1, 2, 3, 4, 4, 4, 3, 2, 1, 0]
+    counts.append(await ledger.note(an_event(an_offer("a"), AttemptState.UNPROVEN)))
+    assert [view.without_answer for view in counts] == [1, 2, 3, 4, 4, 4, 3, 2, 1, 0, 1]
 
 
 async def test_a_rejection_is_told_once_and_moves_the_position(ledger: Ledger) -> None:

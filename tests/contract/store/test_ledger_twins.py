@@ -56,6 +56,8 @@ EVIDENCE = st.builds(
     block_time=st.sampled_from([DEADLINE, DEADLINE + timedelta(seconds=5), DEADLINE + timedelta(days=3)]),
     salt_valid=st.sampled_from([True, True, False]),
     executed=st.sampled_from([None, "our revocation", "hash of one"]),
+    salt_valid_at=st.sampled_from([None, None, 1, 4]),
+    operator=st.sampled_from([None, None, None, "operator"]),
 )
 
 

@@ -107,7 +107,11 @@ async def test_coingecko_is_read() -> None:
 
 def node(request: Any) -> Any:
     if request["method"] == "block":
-        return {"result": {"header": {"height": 1, "timestamp_nanosec": "1795341600000000000"}}}
+        return {
+            "result": {
+                "header": {"height": 1, "timestamp_nanosec": "1795341600000000000", "hash": "1", "prev_hash": "0"}
+            }
+        }
     answers = {
         "mt_batch_balance_of": b'["5"]',
         "current_salt": b'"252812b3"',

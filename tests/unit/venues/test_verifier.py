@@ -11,13 +11,21 @@ import pytest
 from support.json_service import client_of
 from unrip.domain.values import Amount
 from unrip.venues.near_intents.endpoints import BACK_TO_FIRST_AFTER, LAG_MAX, Endpoints
-from unrip.venues.near_intents.rpc import ContractPanic, NearRpc, RpcContradicted, RpcRefused, RpcUnavailable
+from unrip.venues.near_intents.rpc import (
+    BlockUnknown,
+    ContractPanic,
+    NearRpc,
+    RpcContradicted,
+    RpcRefused,
+    RpcUnavailable,
+)
 from unrip.venues.near_intents.verifier import Verifier
 
 BTC, EURE = "nep141:btc.omft.near", "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 HEIGHT = 140_000_123
 NONCE = "Vij2xgAlKBKzADZykFdbpB8CcBXsE9wRhklzE4/mgS8="
+HEADER = {"height": 1, "timestamp_nanosec": "1", "hash": "1", "prev_hash": "0"}
 PAUSED = "wasm execution failed: Smart contract panicked: Pausable: Method is paused"
 
 NESTED: list[Any] = []
@@ -58,6 +66,7 @@ class Node:
             height = params.get("block_id", self.final)
             assert params == ({"finality": "final"} if height == self.final else {"block_id": height})
             header = {"height": height, "timestamp": 1, "timestamp_nanosec": str(self.nanoseconds)}
+            header |= {"hash": f"block {height}", "prev_hash": f"block {height - 1}"}
             return {"jsonrpc": "2.0", "id": "unrip", "result": {"header": header}}
         if method == "EXPERIMENTAL_tx_status":
             return {"jsonrpc": "2.0", "id": "unrip", "result": self.views["tx"]}
@@ -183,9 +192,13 @@ def _error(name: Any, cause: Any, **info: Any) -> dict[str, Any]:
         ({}, RpcUnavailable),
         ([], RpcUnavailable),
         ({"result": {"header": {}}}, RpcUnavailable),
-        ({"result": {"header": {"height": 1, "timestamp_nanosec": "9" * 40}}}, RpcUnavailable),
-        ({"result": {"header": {"height": 2**63, "timestamp_nanosec": "1"}}}, RpcUnavailable),
-        ({"result": {"header": {"height": -1, "timestamp_nanosec": "1"}}}, RpcUnavailable),
+        ({"result": {"header": {**HEADER, "timestamp_nanosec": "9" * 40}}}, RpcUnavailable),
+        ({"result": {"header": {**HEADER, "height": 2**63}}}, RpcUnavailable),
+        ({"result": {"header": {**HEADER, "height": -1}}}, RpcUnavailable),
+        ({"result": {"header": {**HEADER, "hash": ""}}}, RpcUnavailable),
+        ({"result": {"header": {**HEADER, "prev_hash": None}}}, RpcUnavailable),
+        (_error("HANDLER_ERROR", "UNKNOWN_BLOCK"), BlockUnknown),
+        (_error("HANDLER_ERROR", "GARBAGE_COLLECTED_BLOCK"), BlockUnknown),
         ({"result": 7}, RpcUnavailable),
         (_error("HANDLER_ERROR", []), RpcUnavailable),
         (_error([], {}), RpcUnavailable),

@@ -9,7 +9,7 @@ from unrip.domain.attempt import AttemptState, Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.values import Amount, Value
-from unrip.domain.verifier import VerifierFill, VerifierReading
+from unrip.domain.verifier import PastSpan, VerifierFill, VerifierReading
 from unrip.store.ledger import HeldDifference
 
 
@@ -159,6 +159,15 @@ class ReadVerifier(Value):
     salts: tuple[str, ...]
 
 
+class ReadPast(Value):
+    """Effect: read the older blocks that can judge nonces of one salt; `PastRead` or `PastUnread` follows."""
+
+    span: PastSpan
+    nonces: tuple[str, ...]
+    #: Everything that was open: in the block that ended the salt, any of it may have moved a balance.
+    offers: tuple[Offer, ...]
+
+
 class ReadFills(Value):
     """Effect: read what a transaction moved for us; `FillsRead` follows, empty where it could not be read."""
 
@@ -288,6 +297,19 @@ class VerifierRead(Value):
 class VerifierUnread(Value):
     """The verifier could not be read: unknown, which changes nothing."""
 
+    reason: str
+
+
+class PastRead(Value):
+    """One block at which the salt was valid, or the last one and its successor."""
+
+    readings: tuple[VerifierReading, ...]
+
+
+class PastUnread(Value):
+    """The older blocks could not be read: not now, or never again where no node keeps them."""
+
+    kept: bool
     reason: str
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -69,6 +69,12 @@ class OpenOffers:
         for followed in self.by_command.values():
             followed.ask_now = followed.unrecovered = True
 
+    def ask_about_other_salts(self, salt: str) -> None:
+        """Of these the salt may have ended, and they with it."""
+        for followed in self.by_command.values():
+            if followed.offer.salt != salt:
+                followed.ask_now = True
+
     def asked_about(self, nonces: Collection[str]) -> None:
         """A final block was asked about these."""
         for followed in self.by_command.values():
@@ -131,7 +137,8 @@ class OpenOffers:
             else:
                 by_nonce.setdefault(followed.offer.nonce, []).append(followed)
         found = (
-            self._ending(nonce, offers, reading, now, revocations.get(nonce)) for nonce, offers in by_nonce.items()
+            self._ending(nonce, offers, reading, now, newest=reading.block_time, revocation=revocations.get(nonce))
+            for nonce, offers in by_nonce.items()
         )
         return tuple(ending for ending in found if ending is not None)
 
@@ -142,6 +149,69 @@ class OpenOffers:
             for followed in self.by_command.values()
             if reading.nonces.get(followed.offer.nonce, False) and not followed.ending
         ]
+
+    def undecided(self, reading: VerifierReading, *, claiming: Collection[str]) -> list[Followed]:
+        """Offers that this block cannot judge: unused, but the salt is not valid, or the nonce's deadline is past."""
+        return [
+            followed
+            for followed in self.by_command.values()
+            if not followed.ending
+            and followed.offer.nonce not in claiming
+            and reading.nonces.get(followed.offer.nonce) is False
+            and (reading.salts.get(followed.offer.salt) is False or reading.block_time > followed.offer.nonce_deadline)
+        ]
+
+    def past_ending(
+        self,
+        nonce: str,
+        readings: Sequence[VerifierReading],
+        now: datetime,
+        *,
+        newest: datetime,
+        no_fill: bool,
+        revocation: Revocation | None,
+    ) -> Ending | None:
+        """What older blocks say about one nonce: each by itself, or two neighbours between which the salt ended.
+
+        `no_fill`: the balances of the two show that no offer used it in the later one, where it was forgotten.
+        """
+        offers = [each for each in self.by_command.values() if each.offer.nonce == nonce and not each.ending]
+        if not offers:
+            return None
+        for reading in readings:
+            ending = self._ending(nonce, offers, reading, now, newest=newest, revocation=revocation)
+            if ending is not None:
+                return ending
+        if not no_fill or any(reading.nonces[nonce] for reading in readings):
+            return None
+        before, after = readings
+        evidence = ChainEvidence(
+            height=after.height,
+            block_time=after.block_time,
+            nonce_used=False,
+            salt_valid=False,
+            salt_valid_at=before.height,
+        )
+        results = tuple(_result(followed, AttemptState.LAPSED, evidence, now) for followed in offers)
+        return Ending(nonce=nonce, state=AttemptState.LAPSED, results=results)
+
+    def resolved(
+        self, command_id: str, state: AttemptState, evidence: ChainEvidence, reason: str, now: datetime
+    ) -> Ending:
+        """The end of an open offer's nonce by an operator's word: this one settled, or none did."""
+        nonce = self.by_command[command_id].offer.nonce
+        offers = [each for each in self.by_command.values() if each.offer.nonce == nonce]
+        results = tuple(
+            _result(
+                each,
+                state if each.offer.command_id == command_id else AttemptState.LAPSED,
+                evidence,
+                now,
+                reason=reason,
+            )
+            for each in offers
+        )
+        return Ending(nonce=nonce, state=state, results=results)
 
     def ended(self, ending: Ending, height: int) -> list[Followed]:
         """Forget the offers of an ending that is committed, and remember what it took."""
@@ -162,9 +232,11 @@ class OpenOffers:
         offers: list[Followed],
         reading: VerifierReading,
         now: datetime,
+        *,
+        newest: datetime,
         revocation: Revocation | None,
     ) -> Ending | None:
-        """What the block says about one nonce, None when it leaves the offers open.
+        """What the block says about one nonce, None when it leaves the offers open; `newest` is the newest one's time.
 
         A used nonce was used by an offer unless a revocation of ours may exist; then the transaction's logs say which.
         Dead is: unused, salt valid, at a final block after the last deadline of its offers and not after the nonce's
@@ -178,7 +250,7 @@ class OpenOffers:
         )
         last_deadline = max(followed.offer.offer_deadline for followed in offers)
         if evidence.nonce_used:
-            used = self._use(nonce, offers, reading, revocation)
+            used = self._use(nonce, offers, reading, newest=newest, revocation=revocation)
             if used is None:
                 for followed in offers:  # asked about at every read until its taker is known
                     followed.noticed = True
@@ -190,7 +262,11 @@ class OpenOffers:
             return None
         results = tuple(
             _result(
-                followed, state if took in {None, followed.offer} else AttemptState.LAPSED, evidence, now, revocation
+                followed,
+                state if took in {None, followed.offer} else AttemptState.LAPSED,
+                evidence,
+                now,
+                revocation=revocation,
             )
             for followed in offers
         )
@@ -199,7 +275,13 @@ class OpenOffers:
         return Ending(nonce=nonce, state=state, results=results)
 
     def _use(
-        self, nonce: str, offers: list[Followed], reading: VerifierReading, revocation: Revocation | None
+        self,
+        nonce: str,
+        offers: list[Followed],
+        reading: VerifierReading,
+        *,
+        newest: datetime,
+        revocation: Revocation | None,
     ) -> tuple[Offer | None, AttemptState] | None:
         """The offer that took a used nonce, if one is known, and how the nonce ends; None while that is looked for."""
         if revocation is not None and revocation.executed is not None:
@@ -211,7 +293,7 @@ class OpenOffers:
         if took is not None:
             return took, AttemptState.SETTLED
         last_deadline = max(followed.offer.offer_deadline for followed in offers)
-        still_looked_for = reading.block_time <= last_deadline + TAKER_ALLOWANCE
+        still_looked_for = newest <= last_deadline + TAKER_ALLOWANCE
         return None if still_looked_for else (None, AttemptState.SPENT)
 
     def _taker(self, nonce: str, offers: list[Followed], reading: VerifierReading) -> Offer | None:
@@ -230,7 +312,13 @@ class OpenOffers:
 
 
 def _result(
-    followed: Followed, state: AttemptState, evidence: ChainEvidence, now: datetime, revocation: Revocation | None
+    followed: Followed,
+    state: AttemptState,
+    evidence: ChainEvidence,
+    now: datetime,
+    *,
+    reason: str | None = None,
+    revocation: Revocation | None = None,
 ) -> tuple[TradeResult, Chain]:
     followed.ending = True
     executed = revocation.executed if revocation is not None else None
@@ -240,7 +328,7 @@ def _result(
         return result_of_offer(followed.offer, state, evidence=own, request=executed.payload), chain
     own_hash = followed.offer.quote_hash if followed.diff is not None else None
     own = msgspec.structs.replace(evidence, tx_hash=followed.tx_hash, diff=followed.diff, executed=own_hash)
-    return result_of_offer(followed.offer, state, evidence=own), chain
+    return result_of_offer(followed.offer, state, reason=reason, evidence=own), chain
 
 
 def _told_once(results: tuple[tuple[TradeResult, Chain], ...]) -> tuple[tuple[TradeResult, Chain], ...]:

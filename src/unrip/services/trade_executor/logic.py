@@ -56,6 +56,8 @@ from unrip.services.trade_executor.effects import (
     OfferFound,
     OfferSigned,
     OpenRelay,
+    PastRead,
+    PastUnread,
     ProveAuthority,
     RejectCommand,
     RevocationPublished,
@@ -66,6 +68,7 @@ from unrip.services.trade_executor.effects import (
     VerifierUnread,
 )
 from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
+from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
@@ -142,6 +145,8 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_relay(event, now)
             case VerifierRead() | VerifierUnread() | FillsRead():
                 return [*self._pursuit.on_chain(event, now), *self._handle_next(now)]
+            case PastRead() | PastUnread():
+                return self._pursuit.hindsight.on_past(event, now)
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
                 return self._pursuit.on_revocation(event, now)
             case LedgerNoted():
@@ -300,6 +305,7 @@ class TradeExecutor(Logic):
             answer_by=command.answer_by,
             offer_deadline=command.offer_deadline,
             nonce_deadline=command.nonce_deadline,
+            inventory_height=command.inventory_height,
             signed_payload=event.signed_payload,
             correlation_id=record.message.correlation_id,
             state=AttemptState.CLAIMED,
@@ -373,6 +379,8 @@ class TradeExecutor(Logic):
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
+        if control.action == RESOLVE_ACTION.name:
+            return self._pursuit.hindsight.resolve(control, now)
         if control.action == "halt" and not self._switchboard.switches.halted:
             self._pursuit.revocations.begin()
         effects = self._switchboard.follow(control, now)
@@ -434,6 +442,7 @@ class TradeExecutor(Logic):
             "commands_waiting": len(self._commands),
             "open_offers": [followed.offer for followed in self._pursuit.offers.by_command.values()],
             "revocation": self._pursuit.revocations.state(),
+            "in_doubt": self._pursuit.hindsight.state(),
             **self._report.state(),
         }
 

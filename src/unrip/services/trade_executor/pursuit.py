@@ -1,6 +1,7 @@
 """An offer after its claim: sent once, and followed until the chain says how it ended.
 
-The relay's replies and notices are notes on an open offer; only `following.py` ends one, from a final block.
+The relay's replies and notices are notes on an open offer; only `following.py` ends one, from a final block, the
+newest or an older one (`hindsight.py`).
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from unrip.services.trade_executor.effects import (
     VerifierUnread,
 )
 from unrip.services.trade_executor.following import Followed, OpenOffers
+from unrip.services.trade_executor.hindsight import Hindsight
 from unrip.services.trade_executor.lane import NoteLane
 from unrip.services.trade_executor.receipts import Receipts
 from unrip.services.trade_executor.report import ExecutionReport
@@ -71,6 +73,9 @@ class Pursuit:
         self.offers = OpenOffers()
         self.notes = NoteLane()
         self.revocations = Revocations()
+        self.hindsight = Hindsight(
+            account=account, offers=self.offers, notes=self.notes, revocations=self.revocations, report=report
+        )
         self.timers = conversation.timers
         #: Until every open offer was asked about once at a final block, since the start and since each reconnect.
         self.recovering = True
@@ -206,7 +211,10 @@ class Pursuit:
         if isinstance(event, RevocationPublished):
             return [CrashPoint(name="executor.revoked"), *self.revocations.published(event), *self._ask_anew(now)]
         count = Count(name="revocation_traces", labels={"finding": event.finding})
-        return [count, *(self._ask_anew(now) if self.revocations.traced(event) else [])]
+        if not self.revocations.traced(event):
+            return [count]
+        self.hindsight.traced(event.nonce, now)
+        return [count, *self._ask_anew(now)]
 
     # --- the relay -------------------------------------------------------------------------------------------------
 
@@ -384,7 +392,8 @@ class Pursuit:
             self.revocations.ended((result for result, _chain in ending.results), recorded=False)
         questions = self.revocations.questions(self.offers.used_by_whom(reading))
         write = ApplyReading(account=self._account, height=reading.height, credited=reading.credited, endings=endings)
-        return [*self.notes.push(write), *questions, *self._recovered()]
+        looks = self.hindsight.look(reading, now, claiming=self.claiming)
+        return [*self.notes.push(write), *questions, *looks, *self._recovered()]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,20 @@
-"""The `ReadVerifier` and `ReadFills` effects: asking the chain, one question of each kind at a time."""
+"""The `ReadVerifier`, `ReadPast` and `ReadFills` effects: asking the chain, one question of each kind at a time."""
 
 from __future__ import annotations
 
 from unrip.net.tasks import Tasks
 from unrip.service.contract import Emit
-from unrip.services.trade_executor.effects import FillsRead, ReadFills, ReadVerifier, VerifierRead, VerifierUnread
+from unrip.services.trade_executor.effects import (
+    FillsRead,
+    PastRead,
+    PastUnread,
+    ReadFills,
+    ReadPast,
+    ReadVerifier,
+    VerifierRead,
+    VerifierUnread,
+)
+from unrip.venues.near_intents.past import BlocksNotKept
 from unrip.venues.near_intents.rpc import RpcError
 from unrip.venues.near_intents.verifier import Verifier
 
@@ -22,6 +32,10 @@ class ChainReader:
         """Read one final block."""
         self._tasks.start(self._read(effect))
 
+    def read_past(self, effect: ReadPast) -> None:
+        """Read older blocks."""
+        self._tasks.start(self._read_past(effect))
+
     def read_fills(self, effect: ReadFills) -> None:
         """Read what a transaction moved for us."""
         self._tasks.start(self._read_fills(effect))
@@ -37,6 +51,15 @@ class ChainReader:
             self._emit(VerifierUnread(reason=str(error)))
         else:
             self._emit(VerifierRead(reading=reading))
+
+    async def _read_past(self, effect: ReadPast) -> None:
+        beside = [offer.nonce for offer in effect.offers]
+        try:
+            readings = await self._verifier.read_past(effect.span, nonces=effect.nonces, beside=beside)
+        except RpcError as error:
+            self._emit(PastUnread(kept=not isinstance(error, BlocksNotKept), reason=str(error)))
+        else:
+            self._emit(PastRead(readings=readings))
 
     async def _read_fills(self, effect: ReadFills) -> None:
         """The fill's amounts are good to have; the nonce at a final block is what decides."""

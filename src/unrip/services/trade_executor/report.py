@@ -59,7 +59,8 @@ class ExecutionReport:
             AttemptState.REJECTED: "execution_rejected",
             AttemptState.DROPPED: "execution_failed",
         }.get(result.state, "execution_completed")
-        labels = {"state": str(result.state), "reason": result.reason or "none"}
+        by_word = result.evidence is not None and result.evidence.operator is not None
+        labels = {"state": str(result.state), "reason": "operator" if by_word else result.reason or "none"}
         return [Count(name="executions_ended", labels=labels), _line(event, result.pair, body)]
 
     def recovered(self, open_offers: int) -> list[Effect]:

@@ -27,12 +27,14 @@ from unrip.services.trade_executor.effects import (
     ProveAuthority,
     PublishRevocation,
     ReadFills,
+    ReadPast,
     ReadVerifier,
     RejectCommand,
     SignOffer,
     SignRevocation,
     TraceRevocation,
 )
+from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
@@ -106,6 +108,7 @@ def wire(context: Context) -> Wiring:
             PublishRevocation: revoker.publish,
             TraceRevocation: revoker.trace,
             ReadVerifier: chain.read,
+            ReadPast: chain.read_past,
             ReadFills: chain.read_fills,
             OpenRelay: lambda _: works.set(),
             SendFrame: socket.send,
@@ -115,7 +118,7 @@ def wire(context: Context) -> Wiring:
         sources=(keep_connected, outbox.run, desk.watch, chain.watch, books.watch, revoker.watch, *arming.sources),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose, relay_http.aclose, *arming.closers),
-        actions=(ARM, DISARM, HALT_AND_REVOKE),
+        actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE_ACTION),
         uses_database=True,
         single_active_role="trade-executor",
     )

@@ -52,8 +52,9 @@ CREATE TABLE ledger.attempt (
     CHECK ((ended_at IS NOT NULL) = (state IN ('rejected', 'settled', 'lapsed', 'spent', 'revoked', 'dropped')))
 );
 CREATE INDEX open_attempt ON ledger.attempt (nonce) WHERE ended_at IS NULL;
--- The relay has neither accepted nor refused these: whether they count is unknown.
-CREATE INDEX attempt_without_answer ON ledger.attempt (account) WHERE state IN ('claimed', 'sent', 'unanswered');
+-- Neither the relay nor, of unproven ones, a block has said anything about these: whether they count is unknown.
+CREATE INDEX attempt_without_answer ON ledger.attempt (account)
+    WHERE state IN ('claimed', 'sent', 'unanswered', 'unproven');
 -- The newest generation counts claims only: a rejected command may be anybody's.
 CREATE INDEX claimed_generation ON ledger.attempt (account, generation) WHERE nonce IS NOT NULL;
 
@@ -106,7 +107,7 @@ CREATE FUNCTION ledger.view(p_account text) RETURNS jsonb LANGUAGE sql STABLE AS
         'held', coalesce(jsonb_object_agg(asset, held::text), '{}'),
         'without_answer', (
             SELECT count(*) FROM ledger.attempt
-             WHERE account = p_account AND state IN ('claimed', 'sent', 'unanswered')
+             WHERE account = p_account AND state IN ('claimed', 'sent', 'unanswered', 'unproven')
         ),
         'position', (
             SELECT jsonb_build_object('topic_id', topic_id, 'next_offset', next_offset)
@@ -119,7 +120,7 @@ $$;
 -- counts; a second, contradictory one does not move the state.
 CREATE FUNCTION ledger.progress(p_state text) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE p_state WHEN 'claimed' THEN 0 WHEN 'sent' THEN 1 WHEN 'unanswered' THEN 2
-                        WHEN 'accepted' THEN 3 WHEN 'refused' THEN 3 END
+                        WHEN 'accepted' THEN 3 WHEN 'refused' THEN 3 WHEN 'unproven' THEN 4 END
 $$;
 
 CREATE FUNCTION ledger.newest_generation(p_account text) RETURNS bigint LANGUAGE sql STABLE AS $$
@@ -367,20 +368,30 @@ BEGIN
        < (v_evidence->>'height')::bigint THEN
         RAISE EXCEPTION 'the ledger is older than the evidence that nonce % has ended', v_nonce;
     END IF;
-    CASE p_ending->>'state'
-        WHEN 'settled', 'spent' THEN
+    CASE
+        -- An operator decides only what no block says.
+        WHEN v_evidence->>'operator' IS NOT NULL THEN
+            IF EXISTS (SELECT FROM ledger.attempt
+                        WHERE nonce = v_nonce AND ended_at IS NULL AND state <> 'unproven') THEN
+                RAISE EXCEPTION 'nonce % is not one that no block can judge', v_nonce;
+            END IF;
+        WHEN p_ending->>'state' IN ('settled', 'spent') THEN
             IF NOT (v_evidence->>'nonce_used')::boolean THEN
                 RAISE EXCEPTION 'nonce % is unused: nothing settled', v_nonce;
             END IF;
-        WHEN 'revoked' THEN
+        WHEN p_ending->>'state' = 'revoked' THEN
             IF NOT (v_evidence->>'nonce_used')::boolean OR v_evidence->>'executed' IS NULL
                OR EXISTS (SELECT FROM ledger.attempt WHERE nonce = v_nonce AND quote_hash = v_evidence->>'executed') THEN
                 RAISE EXCEPTION 'nonce % was not shown to be used by another intent than its offers', v_nonce;
             END IF;
-        WHEN 'lapsed' THEN
-            IF (v_evidence->>'nonce_used')::boolean OR NOT (v_evidence->>'salt_valid')::boolean
-               OR NOT (v_evidence->>'block_time')::timestamptz > v_hold.last_deadline
-               OR (v_evidence->>'block_time')::timestamptz > v_hold.nonce_deadline THEN
+        WHEN p_ending->>'state' = 'lapsed' THEN
+            IF (v_evidence->>'nonce_used')::boolean OR NOT (CASE
+                   WHEN (v_evidence->>'salt_valid')::boolean
+                   THEN (v_evidence->>'block_time')::timestamptz > v_hold.last_deadline
+                        AND (v_evidence->>'block_time')::timestamptz <= v_hold.nonce_deadline
+                   -- Unused at the last block of its salt, and not used in the next one, which ended the salt.
+                   ELSE coalesce((v_evidence->>'salt_valid_at')::bigint < (v_evidence->>'height')::bigint, false)
+               END) THEN
                 RAISE EXCEPTION 'nonce % is not provably dead', v_nonce;
             END IF;
     END CASE;

@@ -4,6 +4,7 @@ Errors of this client:
 
 * RpcError
   x RpcUnavailable   no usable answer; the same question may be asked again
+    + BlockUnknown   the node has no block there: it keeps none, the height was skipped, or the block is too new
   x RpcRefused       the node understood and says that the question is wrong: ours to fix
   x RpcContradicted  two nodes say different things about one block; neither is believed
   x ContractPanic    the contract itself said no, at the block that was asked about
@@ -27,6 +28,9 @@ _WRONG_QUESTIONS = frozenset(
     {"UNKNOWN_ACCOUNT", "INVALID_ACCOUNT", "NO_CONTRACT_CODE", "PARSE_ERROR", "METHOD_NOT_FOUND"}
 )
 
+#: How nodes say that they have no block: never had, not yet, no longer.
+_NO_BLOCK = frozenset({"UNKNOWN_BLOCK", "GARBAGE_COLLECTED_BLOCK"})
+
 
 class RpcError(Exception):
     """A question to the chain has no answer."""
@@ -34,6 +38,10 @@ class RpcError(Exception):
 
 class RpcUnavailable(RpcError):  # noqa: N818 - an outcome; the base class says that it is an error
     """The node could not be asked, or could not say; the chain's state is unknown."""
+
+
+class BlockUnknown(RpcUnavailable):
+    """The node has no such block: no longer, not yet, or because the chain skipped the height."""
 
 
 class RpcRefused(RpcError):  # noqa: N818 - an outcome; the base class says that it is an error
@@ -57,6 +65,9 @@ class Block(Value):
 
     height: int
     time: datetime
+    hash: str
+    #: Of the block before, whose height may be lower by more than one.
+    previous_hash: str
 
 
 class NearRpc:
@@ -90,7 +101,10 @@ class NearRpc:
             header = mapping(mapping(result, "the block").get("header"), "the block's header")
             nanoseconds = int(text(header.get("timestamp_nanosec"), "timestamp_nanosec"))
             return Block(
-                height=_height(header.get("height")), time=_EPOCH + timedelta(microseconds=nanoseconds // 1_000)
+                height=_height(header.get("height")),
+                time=_EPOCH + timedelta(microseconds=nanoseconds // 1_000),
+                hash=text(header.get("hash"), "hash"),
+                previous_hash=text(header.get("prev_hash"), "prev_hash"),
             )
         except (ValueError, OverflowError) as error:
             raise RpcUnavailable(f"the block is not readable: {error}") from None
@@ -184,6 +198,8 @@ def _error_of(error: object) -> RpcError:
     if name == "CONTRACT_EXECUTION_ERROR":
         return ContractPanic(_text(info, "vm_error") or _text(info, "error_message"))
     said = f"{kind}: {name}"
+    if name in _NO_BLOCK:
+        return BlockUnknown(said)
     if kind == "REQUEST_VALIDATION_ERROR" or name in _WRONG_QUESTIONS:
         return RpcRefused(said)
     return RpcUnavailable(said)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from unrip.domain.values import Amount, Delta, Value
-from unrip.domain.verifier import VerifierFill, VerifierReading
+from unrip.domain.verifier import PastSpan, VerifierFill, VerifierReading
 from unrip.net.exact import NotExact, integer, mapping
 from unrip.venues.near_intents.contract_events import AccountEvents, read_events, successful_logs
 from unrip.venues.near_intents.endpoints import Endpoints
-from unrip.venues.near_intents.rpc import Block, ContractPanic, NearRpc, RpcContradicted, RpcUnavailable
+from unrip.venues.near_intents.past import BlocksNotKept, Past
+from unrip.venues.near_intents.rpc import (
+    Block,
+    BlockUnknown,
+    ContractPanic,
+    NearRpc,
+    RpcContradicted,
+    RpcUnavailable,
+)
 
 #: Views of one reading that may be under way together: the request rate at a node is bounded by this.
 VIEWS_AT_ONCE = 8
@@ -89,6 +98,59 @@ class Verifier:
         if self._cross_check:
             return await self._endpoints.ask_two(read_both, as_of=_block_time)
         return await self._endpoints.ask(read_one, as_of=_block_time)
+
+    async def read_past(
+        self, span: PastSpan, *, nonces: Collection[str], beside: Collection[str]
+    ) -> tuple[VerifierReading, ...]:
+        """What the older blocks say that can tell how nonces ended: see `past`.
+
+        One reading where the salt is valid; or two, of the last block where it was and of the next one, then also with
+        the nonces of other offers that may have been executed there (`beside`).
+
+        Raises:
+            BlocksNotKept: no node has the blocks any more.
+            RpcUnavailable, RpcContradicted, ContractPanic, RpcRefused: as for `read`.
+
+        """
+
+        async def read_at(rpc: NearRpc, block: Block, observed_at: datetime, *, alone: bool) -> VerifierReading:
+            asked = list(dict.fromkeys([*nonces, *([] if alone else beside)]))
+            return await self._read_at(rpc, block, nonces=asked, salts=[span.salt], observed_at=observed_at)
+
+        async def read_one(rpc: NearRpc) -> tuple[VerifierReading, ...]:
+            observed_at = self._clock()
+            with _unknown_is_not_kept():
+                blocks = await self._deciding(rpc, span)
+                alone = len(blocks) == 1
+                return tuple([await read_at(rpc, block, observed_at, alone=alone) for block in blocks])
+
+        async def read_both(rpc: NearRpc, witness: NearRpc) -> tuple[VerifierReading, ...]:
+            observed_at = self._clock()
+            readings = []
+            with _unknown_is_not_kept():
+                blocks = await self._deciding(rpc, span)
+                alone = len(blocks) == 1
+                for block in blocks:
+                    reading, witnessed, seen = await self._together(
+                        read_at(rpc, block, observed_at, alone=alone),
+                        read_at(witness, block, observed_at, alone=alone),
+                        witness.block_at(block.height),
+                    )
+                    if (reading, block) != (witnessed, seen):
+                        raise RpcContradicted(f"two endpoints contradict each other about block {block.height}")
+                    readings.append(reading)
+            return tuple(readings)
+
+        return await (self._endpoints.ask_two(read_both) if self._cross_check else self._endpoints.ask(read_one))
+
+    async def _deciding(self, rpc: NearRpc, span: PastSpan) -> tuple[Block, ...]:
+        if (await rpc.final_block()).height < span.height:
+            raise RpcUnavailable(f"the node is behind block {span.height}")
+
+        async def salt_valid(height: int) -> bool:
+            return _flag(await self._view(rpc, "is_valid_salt", {"salt": span.salt}, height=height))
+
+        return await Past(block_at=rpc.block_at, salt_valid=salt_valid).deciding(span)
 
     @staticmethod
     async def _common_block(rpc: NearRpc, witness: NearRpc) -> Block:
@@ -211,6 +273,14 @@ class Verifier:
         except ValueError:
             pass
         raise RpcUnavailable("mt_batch_balance_of: not one amount per token")
+
+
+@contextmanager
+def _unknown_is_not_kept() -> Iterator[None]:
+    try:
+        yield
+    except BlockUnknown as error:
+        raise BlocksNotKept(f"a node does not have an older block: {error}") from None
 
 
 def _block_time(reading: VerifierReading) -> datetime:

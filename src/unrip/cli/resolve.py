@@ -1,0 +1,40 @@
+"""An operator's word about an offer that no block can judge."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from unrip.cli.desk import ControlClient, settings_of
+from unrip.cli.exits import CommandFailed, Exit
+from unrip.cli.options import ConfigOption, ReasonOption
+
+_console = Console(highlight=False)
+
+
+class Outcome(StrEnum):
+    """How the offer ended, by all that is known outside the desk."""
+
+    LAPSED = "lapsed"
+    SETTLED = "settled"
+
+
+def resolve(
+    command_id: Annotated[str, typer.Argument(help="The offer's command, as in `in_doubt` of the executor's state.")],
+    outcome: Annotated[Outcome, typer.Option("--as", help="How it ended. Offers that share its nonce lapsed.")],
+    reason: ReasonOption,
+    config: ConfigOption = None,
+) -> None:
+    """End an offer that no block can judge any more, and release its hold. Recorded before it takes effect.
+
+    Refused while the chain may still tell. Look for the offer's hash in an explorer first: a wrong word here makes the
+    ledger wrong.
+    """
+    client = ControlClient(settings_of(config))
+    told = client.act("trade-executor", "resolve", reason=reason, command_id=command_id, outcome=outcome.value)
+    if not told["applied"]:
+        raise CommandFailed(f"trade-executor refused resolve: {told['refusal']}", code=Exit.NO)
+    _console.print(f"{command_id} ends as {outcome} by your word")
