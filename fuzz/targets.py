@@ -30,7 +30,8 @@ from unrip.venues.near_intents.verifier import Verifier
 CORPUS = Path(__file__).parent / "corpus"
 ACCOUNT = "solver.near"
 CONTRACT = "intents.near"
-NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+#: After every time in the kept inputs: what is yet to come is refused.
+NOW = datetime(2026, 12, 31, tzinfo=UTC)
 
 URL = "http://127.0.0.1:9"
 _HEIGHT = 140_000_123

@@ -18,11 +18,11 @@ import msgspec
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
 from unrip.domain.desk import LedgerView
 from unrip.domain.values import Amount
+from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
 from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.logic import StrategyEngine
-from unrip.services.trade_executor import following
 from unrip.services.trade_executor.conversation import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -170,8 +170,8 @@ def _sent_before_claimed() -> Patches:
         return on_signed
 
     def not_again(original: Any) -> Any:
-        def send(self: Pursuit, claim: ClaimOffer, now: datetime) -> list[Effect]:
-            return [effect for effect in original(self, claim, now) if not isinstance(effect, SendFrame)]
+        def send(self: Pursuit, claim: ClaimOffer, now: datetime, **named: Any) -> list[Effect]:
+            return [effect for effect in original(self, claim, now, **named) if not isinstance(effect, SendFrame)]
 
         return send
 
@@ -192,27 +192,14 @@ def _duplicates_are_sent() -> Patches:
 
 def _restart_forgets() -> Patches:
     def make(original: Any) -> Any:
-        def load(self: Pursuit, offers: Sequence[Offer], view: LedgerView) -> None:
-            original(self, () if not self._loaded else offers, view)
+        def load(self: Pursuit, event: LedgerLoaded, now: datetime) -> list[Effect]:
+            if not self._loaded:
+                event = msgspec.structs.replace(event, open_offers=())
+            return list(original(self, event, now))
 
         return load
 
     return [_patched(Pursuit, "load", make)]
-
-
-def _late_unused_is_lapsed() -> Patches:
-    def make(original: Any) -> Any:
-        def ending(nonce: str, offers: list[Followed], reading: Any, now: datetime) -> Ending | None:
-            for followed in offers:
-                followed.offer = msgspec.structs.replace(
-                    followed.offer, nonce_deadline=datetime.max.replace(tzinfo=now.tzinfo)
-                )
-            found: Ending | None = original(nonce, offers, reading, now)
-            return found
-
-        return ending
-
-    return [_patched(following, "_ending", make)]
 
 
 def _notices_are_believed() -> Patches:
@@ -251,12 +238,12 @@ def _outbox_forgets() -> Patches:
 
 def _holds_are_not_counted() -> Patches:
     def make(original: Any) -> Any:
-        def refusal(book: Any, offer: Offer, generation: int) -> Any:
+        def refusal(book: Any, offer: Offer, *rest: Any, **named: Any) -> Any:
             held, asset = None, book.assets.get(offer.asset_out)
             if asset is not None:
                 held, asset.held = asset.held, 0
             try:
-                return original(book, offer, generation)
+                return original(book, offer, *rest, **named)
             finally:
                 if asset is not None:
                     asset.held = held
@@ -284,15 +271,17 @@ def _command_is_lost() -> Patches:
 
 def _position_is_forgotten() -> Patches:
     def make(original: Any) -> Any:
-        def on_loaded(self: TradeExecutor, event: LedgerLoaded) -> list[Effect]:
+        def on_event(self: TradeExecutor, event: Any, now: datetime) -> list[Effect]:
             return [
-                Subscribe(topic=effect.topic, tail=0) if isinstance(effect, Subscribe) else effect
-                for effect in original(self, event)
+                Subscribe(topic=effect.topic, tail=0)
+                if isinstance(effect, Subscribe) and effect.topic is EXECUTE_TRADE
+                else effect
+                for effect in original(self, event, now)
             ]
 
-        return on_loaded
+        return on_event
 
-    return [_patched(TradeExecutor, "_on_loaded", make)]
+    return [_patched(TradeExecutor, "on_event", make)]
 
 
 #: By a short name, in the order of docs/simulation.md.
@@ -355,13 +344,6 @@ PLANTED = {
         patches=_restart_forgets,
         seed=1,
         breaks=("class",),
-    ),
-    "late-unused": Planted(
-        mistake="an unused nonce proves an end also after the nonce's own deadline",
-        patches=_late_unused_is_lapsed,
-        make_ledger=Trusting,
-        seed=5,
-        breaks=("evidence",),
     ),
     "notice": Planted(
         mistake="a settlement notice ends an offer, also one about somebody else's",

@@ -263,7 +263,8 @@ def test_a_gift_is_recorded_and_not_spendable(armed: Desk) -> None:
     armed.until(lambda: armed.state("inventory-sync")["unexplained"]["BTC"] == "5", what="gift seen")
     assert armed.trade_ready()["base_out"]["spendable"] == spendable
     armed.accept_balance(BTC)
-    assert armed.trade_ready()["base_out"]["spendable"] == str(int(spendable) + 5)
+    richer = str(int(spendable) + 5)
+    armed.until(lambda: armed.trade_ready()["base_out"]["spendable"] == richer, what="the accepted gift spendable")
 
 
 # --- limits and the other services ----------------------------------------------------------------------------------

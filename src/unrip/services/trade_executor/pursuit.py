@@ -132,7 +132,7 @@ class Pursuit:
     def send(self, claim: ClaimOffer, now: datetime, *, halted: bool) -> list[Effect]:
         """The claim is committed: the bytes may go, if nobody halted meanwhile and there is still time and a socket."""
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
-        self.offers.add(followed)
+        self.offers.claimed(followed)
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
         if halted:
             return [*effects, *self._drop(followed, Drop.HALTED, now)]
