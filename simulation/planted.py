@@ -17,11 +17,9 @@ import msgspec
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
 from unrip.domain.desk import LedgerView
-from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
-from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor.conversation import RELAY
 from unrip.services.trade_executor.effects import (
@@ -37,7 +35,6 @@ from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.results import result_of_offer
-from unrip.store import memory_ledger
 from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
 from unrip.store.memory_ledger import MemoryLedger
 
@@ -236,31 +233,6 @@ def _outbox_forgets() -> Patches:
     return [patch.object(OutboxPublisher, "_publish", publish)]
 
 
-def _holds_are_not_counted() -> Patches:
-    def make(original: Any) -> Any:
-        def refusal(book: Any, offer: Offer, *rest: Any, **named: Any) -> Any:
-            held, asset = None, book.assets.get(offer.asset_out)
-            if asset is not None:
-                held, asset.held = asset.held, 0
-            try:
-                return original(book, offer, *rest, **named)
-            finally:
-                if asset is not None:
-                    asset.held = held
-
-        return refusal
-
-    def nothing_promised(original: Any) -> Any:
-        def take_ledger(self: Any, ledger: LedgerView | None) -> None:
-            if ledger is not None:
-                ledger = msgspec.structs.replace(ledger, held=dict.fromkeys(ledger.held, Amount(0)))
-            original(self, ledger)
-
-        return take_ledger
-
-    return [_patched(memory_ledger, "_refusal", make), _patched(Inputs, "_take_ledger", nothing_promised)]
-
-
 def _decides_again() -> Patches:
     return [patch.object(StrategyEngine, "_remember", lambda _self, _quote_id: None)]
 
@@ -320,12 +292,6 @@ PLANTED = {
         make_ledger=LosingUpdates,
         seed=1,
         breaks=("sum",),
-    ),
-    "holds-ignored": Planted(
-        mistake="what is promised elsewhere is not subtracted from what is credited",
-        patches=_holds_are_not_counted,
-        seed=1,
-        breaks=("solvent",),
     ),
     "send-first": Planted(
         mistake="the answer is sent before its claim is committed",
