@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import Exchange
 from unrip.domain.desk import CommandPosition
@@ -11,6 +13,8 @@ from unrip.domain.values import Amount, Delta
 from unrip.domain.verifier import VerifierReading
 from unrip.service.contract import RecordReceived
 
+#: Fills that are remembered, to know them when they are told again.
+_FILLED_MAX = 5_000
 UNEXPLAINED = frozenset({Reconciliation.UNEXPLAINED_RISE, Reconciliation.UNEXPLAINED_FALL})
 
 
@@ -29,6 +33,8 @@ class Reconciler:
         self._results_read: CommandPosition | None = None
         self._actions_read: CommandPosition | None = None
         self._open: dict[str, Exchange] = {}
+        #: Commands whose fill was told, also before this life as far as results are read back.
+        self._filled: OrderedDict[str, None] = OrderedDict()
         self._held: dict[str, Amount] = {}
         self._credited: dict[str, Amount] = {}
         #: Evidence that was counted since the last snapshot.
@@ -73,7 +79,7 @@ class Reconciler:
             return
         if not result.state.terminal:
             self._open[result.command_id] = result.exchange
-        elif is_new and result.state.moved and result.evidence is not None:
+        elif result.state.moved and result.evidence is not None and self._told_first(result.command_id) and is_new:
             for asset, change in (
                 (result.exchange.asset_in, result.exchange.amount_in),
                 (result.exchange.asset_out, -result.exchange.amount_out),
@@ -87,6 +93,15 @@ class Reconciler:
                         seen_by=result.evidence.block_time,
                     )
                 )
+
+    def _told_first(self, command_id: str) -> bool:
+        """Whether this is the first word of a fill: a restored ledger tells its ends once more."""
+        if command_id in self._filled:
+            return False
+        self._filled[command_id] = None
+        if len(self._filled) > _FILLED_MAX:
+            self._filled.popitem(last=False)
+        return True
 
     def take_action(self, record: RecordReceived) -> None:
         """The mint of a deposit and the beginning of a withdrawal happened before the bridge told of them."""
