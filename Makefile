@@ -6,7 +6,7 @@ installed := .venv/.installed
 
 SECONDS := 15
 
-.PHONY: help install up demo down test test-long bench bench-parsers versus fuzz lint fmt clean
+.PHONY: help install up demo down test test-scenarios test-parts test-long bench bench-parsers versus fuzz lint fmt clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -34,8 +34,15 @@ fmt: install ## rewrite the code in the project's format
 	@ruff check --fix-only . && ruff format .
 
 test: lint ## all checks, all tests, and the demo
-	@python -m pytest -n 2 --dist loadgroup -m "not long"
+	@$(MAKE) --no-print-directory -j2 test-scenarios test-parts
 	@$(MAKE) --no-print-directory demo
+
+# Scenarios mostly wait, so that the other tests compute beside them.
+test-scenarios: install
+	@python -m pytest -m "not long" tests/scenario
+
+test-parts: install
+	@python -m pytest -m "not long" --ignore=tests/scenario
 
 test-long: install ## the tests that take minutes of load or faults
 	@python -m pytest -m long

@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,17 +10,6 @@ from support.servers import Servers, running_servers
 # A shell starts what runs in its background with SIGINT ignored, which all our processes would inherit, and Ctrl-C with
 # them would be nothing; a handler of our own is the default again in what we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-_HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the tests: one runs all scenarios on its desk, one all that needs its servers."""
-    for item in items:
-        folder = item.path.relative_to(_HERE).parts[0]
-        if folder != "unit":
-            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.fixture(scope="session")
