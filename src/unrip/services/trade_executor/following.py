@@ -54,6 +54,10 @@ class OpenOffers:
         """Follow an offer to its end."""
         self.by_command.setdefault(followed.offer.command_id, followed)
 
+    def claimed(self, followed: Followed) -> None:
+        """Follow an offer that was just claimed; a reading of the ledger in between knows less of it than we do."""
+        self.by_command[followed.offer.command_id] = followed
+
     def by_quote_hash(self, quote_hash: str) -> Followed | None:
         """The open offer with this hash."""
         return next((each for each in self.by_command.values() if each.offer.quote_hash == quote_hash), None)

@@ -115,7 +115,7 @@ class Pursuit:
     def send(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
         """The claim is committed: the bytes may go, if there is still time and a socket."""
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now))
-        self.offers.add(followed)
+        self.offers.claimed(followed)
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
         if now >= claim.offer.answer_by:
             return [*effects, *self._drop(followed, Drop.WINDOW_CLOSED, now)]

@@ -352,3 +352,14 @@ def test_a_refused_subscription_is_an_error_line() -> None:
     desk.reply(error={"code": -32_602, "message": "unknown stream"})
     line = desk.last(Log)
     assert (line.event, line.level, line.body["text"]) == ("subscription_refused", "error", "unknown stream")
+
+
+def test_a_reading_of_the_ledger_between_claim_and_answer_does_not_lose_what_is_sent() -> None:
+    """A duplicate before it had the ledger read, and the reading saw the claim that we had not heard of yet."""
+    desk = executor()
+    desk.command()
+    claim = desk.sign()
+    desk.feed(LedgerLoaded(position=None, open_offers=(claim.offer,), view=VIEW))
+    (sent,) = [effect for effect in desk.decide() if isinstance(effect, SendFrame)]
+    desk.feed(FrameSent(connection=RELAY, token=claim.offer.command_id, sent_at=desk.now))
+    assert desk.last(NoteAttempt).result.request == sent.text
