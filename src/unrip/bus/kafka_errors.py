@@ -15,8 +15,14 @@ _UNAVAILABLE = {
     KafkaError._TRANSPORT,  # noqa: SLF001 - see above
     KafkaError._DESTROY,  # noqa: SLF001 - see above
 }
-#: A topic that was just created has no leader yet, or not everybody knows it yet: ask again.
-NO_LEADER_YET = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+#: A topic that was just created has no leader yet, or broker and client do not know of the same one yet: ask again.
+NO_LEADER_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+}
 _MISSING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID}
 
 
@@ -25,6 +31,6 @@ def bus_error(error: KafkaException) -> BusError:
     cause: KafkaError = error.args[0]
     if cause.code() in _MISSING:
         return TopicMissing(f"{cause.str()}: create the topics first")
-    if cause.retriable() or cause.code() in _UNAVAILABLE:
+    if cause.retriable() or cause.code() in _UNAVAILABLE | NO_LEADER_YET:
         return BusUnavailable(cause.str())
     return BusError(cause.str())
