@@ -152,6 +152,37 @@ def test_not_more_often_than_three_times_an_hour(station: Station) -> None:
     assert "too often" in station.logs[-1].body["reason"]
 
 
+def test_a_file_that_cannot_be_deleted_is_told_and_the_brake_holds_all_the_same(station: Station) -> None:
+    station.arm(survive=True)
+    station.path.unlink()
+    station.path.mkdir()
+    station.control("disarm")
+    assert station.armed() == ()
+    assert (station.logs[-1].event, station.logs[-1].level) == ("lease_not_forgotten", "error")
+    assert str(station.path) in station.logs[-1].body["reason"]
+
+
+def test_a_file_that_cannot_be_written_is_told_and_the_lease_ends_with_its_process(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    station = Station(tmp_path / "a file" / "strategy-engine.lease")
+    station.arm(survive=True)
+    assert station.armed() == BOTH
+    assert station.logs[-1].event == "lease_not_kept"
+    station.restart()
+    station.wait(600)
+    assert station.armed() == ()
+
+
+def test_a_file_that_others_may_read_arms_nothing(station: Station) -> None:
+    station.arm(survive=True)
+    station.path.chmod(0o644)
+    station.restart()
+    station.wait(600)
+    assert station.armed() == ()
+    assert station.logs[-1].event == "lease_not_kept"
+    assert "chmod 600" in station.logs[-1].body["reason"]
+
+
 class Operators(RuleBasedStateMachine):
     """Operators, crashes and time do whatever they like; a plain model says who may be armed."""
 
