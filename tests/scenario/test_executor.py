@@ -126,7 +126,7 @@ def test_same_offer(armed: Desk) -> None:
 def test_repeats_share_one_hold_and_the_nonce_ends_them_all(armed: Desk) -> None:
     """The same amount six times, the last one accepted, no notice, equal offers: nobody can tell which one it was."""
     before = int(armed.state("trade-executor")["ledger"]["held"][EURE])
-    repeat = {**BTC_IN, "min_deadline_ms": 3_000, "min_wait_ms": 300, "max_wait_ms": 1_000}
+    repeat = {**BTC_IN, "partner_id": "1click", "min_deadline_ms": 3_000, "min_wait_ms": 300, "max_wait_ms": 1_000}
     with armed.fault("relay", "drop_status"):
         with armed.fault("kraken", "freeze"):
             quotes = [armed.world.demand(**repeat, accept="never") for _ in range(5)]
@@ -144,11 +144,10 @@ def test_repeats_share_one_hold_and_the_nonce_ends_them_all(armed: Desk) -> None
 
 def test_asking_and_never_accepting_locks_at_most_the_share(armed: Desk) -> None:
     """Thirty strangers ask for ten times what there is, each for another amount; all are answered."""
+    armed.until(lambda: armed.state("trade-executor")["ledger"]["held"][EURE] == "0", what="the end of earlier offers")
     with armed.spent_down(EURE, leave=30 * 10**18):
         demand = {"direction": "btc_to_eure", "accept": "never", "min_deadline_ms": 1_000, "min_wait_ms": 4_000}
-        quotes = [
-            armed.world.demand(**demand, partner_id=None, amount_in=str(12_000 + 100 * number)) for number in range(30)
-        ]
+        quotes = [armed.world.demand(**demand, amount_in=str(12_000 + 100 * number)) for number in range(30)]
         decisions = [armed.decision(quote_id) for quote_id in quotes]
         assert {decision["reason"] for decision in decisions} == {None}
         results = [armed.result(quote_id, "claimed") for quote_id in quotes]

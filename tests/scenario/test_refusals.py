@@ -301,7 +301,7 @@ def test_exposure_above_cap(armed: Desk) -> None:
 
 
 def test_rate_limited(armed: Desk) -> None:
-    armed.result(armed.world.demand(**BTC_IN), "accepted")
+    armed.result(armed.world.demand(**BTC_IN), "settled")
     with limits(armed, offers_per_minute_max=1):
         numbers = refused(armed, Refusal.RATE_LIMITED)
         assert int(numbers["offers_in_60_s"]) > int(numbers["limit"])

@@ -95,11 +95,15 @@ class Desk:
 
     def result(self, quote_id: str, state: str, *, timeout_s: float = WITHIN_S) -> dict[str, Any]:
         """The result of this state, once PostgreSQL has it."""
-        found: dict[str, Any] = self.until(
-            lambda: next((each for each in self.results(quote_id) if each["state"] == state), None),
-            what=f"result {state!r} of {quote_id} in PostgreSQL",
-            timeout_s=timeout_s,
-        )
+        try:
+            found: dict[str, Any] = self.until(
+                lambda: next((each for each in self.results(quote_id) if each["state"] == state), None),
+                what=f"result {state!r} of {quote_id} in PostgreSQL",
+                timeout_s=timeout_s,
+            )
+        except AssertionError as error:
+            states = [(each["state"], each["reason"]) for each in self.results(quote_id)]
+            raise AssertionError(f"{error}; there are {states}") from None
         return found
 
     def submissions(self, quote_id: str) -> list[dict[str, Any]]:

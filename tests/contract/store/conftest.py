@@ -1,4 +1,4 @@
-"""Both ledgers, for the tests of what each of them promises."""
+"""A database for each module, and both ledgers for the tests of what each of them promises."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,8 +15,8 @@ from unrip.store.postgres_ledger import PostgresLedger
 
 
 @pytest.fixture(scope="module")
-def database(servers: Servers) -> str:
-    url = servers.create_database("ledger_contract")
+def database(request: pytest.FixtureRequest, servers: Servers) -> str:
+    url = servers.create_database(request.module.__name__)
     asyncio.run(apply(url))
     return url
 

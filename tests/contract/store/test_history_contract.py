@@ -1,6 +1,5 @@
 """What every history promises; run against PostgreSQL and against its twin."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -10,27 +9,12 @@ import pytest
 
 from support.histories import MemoryStore, PostgresStore, Store, a_batch, a_row, batches_of
 from support.samples import NOW, event, events_beside_the_trade, events_of_a_trade, one_of_each_topic
-from support.servers import Servers
 from unrip.messages.envelope import Envelope
 from unrip.messages.payloads import RawQuote
 from unrip.messages.topics import TOPICS
 from unrip.store.history import AnotherWriter, InvalidRecord, Position, TopicReplaced, WriteReport
-from unrip.store.migrate import apply
 
 TOPIC = "raw.near_intents.quote"
-
-
-@pytest.fixture(scope="module")
-def database(servers: Servers) -> str:
-    url = servers.create_database("history_contract")
-    asyncio.run(apply(url))
-    return url
-
-
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.servers)])
-def url(request: pytest.FixtureRequest) -> str | None:
-    """Of the database; None for the twin."""
-    return request.getfixturevalue("database") if request.param == "postgres" else None
 
 
 @pytest.fixture
