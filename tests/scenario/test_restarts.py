@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,21 +123,22 @@ def on_another_database(desk: Desk, folder: Path) -> Iterator[tuple[ControlClien
             yield second, url
 
 
+def standing(url: str, *quote_ids: str) -> list[tuple[str, bool]]:
+    """How each offer stands in a ledger, and whether its hold is released."""
+    query = (
+        "SELECT state, released_at IS NOT NULL FROM ledger.attempt JOIN ledger.hold USING (nonce)"
+        " WHERE quote_id = ANY (%s) ORDER BY array_position(%s, quote_id)"
+    )
+    with psycopg.connect(url) as connection:
+        return connection.execute(query, (list(quote_ids), list(quote_ids))).fetchall()
+
+
 def test_two_executors_on_two_databases_spend_one_nonce(armed: Desk, tmp_path: Path) -> None:
     """Both work and both answer, with the same bytes: the nonce is the command's, so the chain takes one of them."""
     desk, account = armed, armed.settings.near_intents.account
 
     def judged() -> Any:
         return desk.world.get("/judge", account_id=account)["accounts"][account]
-
-    def ends(url: str, *quote_ids: str) -> list[tuple[str, bool]]:
-        """How each offer stands in a ledger, and whether its hold is released."""
-        query = (
-            "SELECT state, released_at IS NOT NULL FROM ledger.attempt JOIN ledger.hold USING (nonce)"
-            " WHERE quote_id = ANY (%s) ORDER BY array_position(%s, quote_id)"
-        )
-        with psycopg.connect(url) as connection:
-            return connection.execute(query, (list(quote_ids), list(quote_ids))).fetchall()
 
     with on_another_database(desk, tmp_path) as (second, url):
         desk.until(lambda: second.is_ready("trade-executor"), what="second executor ready")
@@ -154,14 +154,13 @@ def test_two_executors_on_two_databases_spend_one_nonce(armed: Desk, tmp_path: P
             assert {first["solver"], other["solver"]} == {"desk-executor", "second-executor"}
             assert json.loads(first["raw"]) == json.loads(other["raw"]), "nobody but the command chose a byte"
 
-
-        def ended(ledger: str) -> bool:
-            return ends(ledger, taken, never) == [("settled", True), ("lapsed", True)]
-
         desk.until(lambda: judged()["settlements"] == before["settlements"] + 1, what="the settlement")
         desk.world.fault("relay", "leak", quote_hash=desk.submissions(taken)[0]["quote_hash"])
-        for ledger in (desk.settings.postgres_url(), url):
-            desk.until(partial(ended, ledger), what="both ends, by evidence")
+        ledgers, ends = (desk.settings.postgres_url(), url), [("settled", True), ("lapsed", True)]
+        desk.until(
+            lambda: [standing(ledger, taken, never) for ledger in ledgers] == [ends, ends],
+            what="both ends in both ledgers",
+        )
         desk.until(lambda: judged()["failed"] != before["failed"], what="the stranger's attempt to use the bytes again")
         after = judged()
         assert after["settlements"] == before["settlements"] + 1
