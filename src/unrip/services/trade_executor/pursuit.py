@@ -158,11 +158,17 @@ class Pursuit:
         # The socket that it was claimed for is gone, perhaps with another in its place.
         return Drop.SOCKET_GONE if self.not_ready() else None
 
-    def adopt(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
-        """An offer that an earlier life may have sent, and perhaps revoked: only the chain ends it."""
-        self.offers.add(Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), ask_now=True))
+    def adopt(self, claim: ClaimOffer, now: datetime, *, halted: bool) -> list[Effect]:
+        """An offer that an earlier life may have sent, and perhaps revoked: only the chain ends it.
+
+        Where a halt stands that was to take live offers back, it takes this one back, too.
+        """
+        revoke = halted and self.revocations.requested
+        chain = _stamped(claim.chain, "claimed", now)
+        self.offers.add(Followed(offer=claim.offer, chain=chain, ask_now=True, noticed=revoke))
         self.revocations.may_exist([claim.offer.nonce], {})
-        return self._ask_anew(now)
+        revocations = self.revocations.request([claim.offer], now, loaded=True) if revoke else []
+        return [*revocations, *self._ask_anew(now)]
 
     def on_frame_fate(self, event: FrameSent | FrameNotSent, now: datetime) -> list[Effect]:
         """The bytes left, did not leave, or nobody knows."""
@@ -217,7 +223,8 @@ class Pursuit:
         """A revocation goes out first and is recorded after; what used its nonce is looked up once it is used."""
         if isinstance(event, RevocationSigned):
             note = NoteRevocation(account=self._account, nonce=event.nonce, payload=event.payload)
-            return [*self.revocations.signed(event), *self.notes.push(note)]
+            known = self.revocations.is_published(event)
+            return [*self.revocations.signed(event), *([] if known else self.notes.push(note))]
         if isinstance(event, RevocationPublished):
             return [CrashPoint(name="executor.revoked"), *self.revocations.published(event), *self._ask_anew(now)]
         count = Count(name="revocation_traces", labels={"finding": event.finding})
