@@ -258,6 +258,15 @@ def test_a_lost_reply_is_unknown_and_the_trade_settles_all_the_same(armed: Desk)
         armed.result(quote_id, "settled", timeout_s=30)
 
 
+def test_a_connection_that_ends_before_the_reply_leaves_it_unknown(armed: Desk) -> None:
+    with armed.fault("relay", "lose_replies"):
+        quote_id = armed.world.demand(**BTC_IN)
+        armed.until(lambda: armed.submissions(quote_id), what="the answer")
+        armed.world.fault("relay", "disconnect")
+        assert armed.result(quote_id, "unanswered")["reason"] == "socket_gone"
+    armed.result(quote_id, "settled", timeout_s=30)
+
+
 def test_a_lost_notice_is_made_up_for_by_the_nonce(armed: Desk) -> None:
     with armed.fault("relay", "drop_status"):
         quote_id = armed.world.demand(**BTC_IN, min_deadline_ms=3_000)

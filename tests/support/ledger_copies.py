@@ -47,6 +47,7 @@ def copied_to_another_database(url: str) -> Iterator[str]:
             asyncio.run(apply(other))
             with psycopg.connect(other) as copy:
                 restore(copy, dump(connection))
+                copy.execute("SELECT setval('ledger.outbox_seq_seq', max(seq)) FROM ledger.outbox")
             yield other
         finally:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
