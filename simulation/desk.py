@@ -28,6 +28,7 @@ from unrip.bus.memory import MemoryBroker
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import TOPICS, Topic
+from unrip.net.events import SendFrame
 from unrip.service.contract import Control, Effect
 from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES, wire_of
@@ -216,6 +217,8 @@ class Desk:
         if self._on_effect is not None:
             self._on_effect(process.service, effect)
         self._mischief.crashes_before(process, effect)
+        if isinstance(effect, SendFrame) and effect.token is not None:
+            self._judge(self.invariants.on_answer, effect.token, process.logic.vitals(self.loop.now))
 
     def ended(self, process: Process, fault: BaseException | None) -> None:
         """A service ended by itself: with a fault, or because another one took its role over."""

@@ -16,6 +16,7 @@ from unrip.domain.values import epoch_ms
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import encode
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_DECISION, TRADE_RESULT
+from unrip.service.contract import Vitals
 from unrip.store.ledger import LedgerState
 from unrip_world.chain.core import Block
 from unrip_world.relay.journal import Submission
@@ -58,6 +59,11 @@ class Invariants:
         self.submissions = 0
 
     # --- steps -----------------------------------------------------------------------------------------------------
+
+    def on_answer(self, command_id: str, switches: Vitals) -> None:
+        """An answer is about to leave: every brake that the executor was told of holds it back."""
+        if switches.halted or switches.paused or self.commands[command_id].direction not in switches.armed:
+            raise Violation(f"brake: command {command_id} is answered by an executor that must not")
 
     def on_submission(self, submission: Submission) -> None:
         """The world has an answer of ours, and may let it settle from now on."""

@@ -15,12 +15,14 @@ from unittest.mock import patch
 
 import msgspec
 
+from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
 from unrip.domain.desk import LedgerView
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
 from unrip.services.strategy_engine.logic import StrategyEngine
+from unrip.services.trade_executor import inspection
 from unrip.services.trade_executor.conversation import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -256,6 +258,16 @@ def _position_is_forgotten() -> Patches:
     return [_patched(TradeExecutor, "on_event", make)]
 
 
+def _brakes_are_left_to_the_strategy() -> Patches:
+    def given_up(self: Pursuit, offer: Offer, now: datetime, _switches: Switches) -> Drop | None:
+        return Drop.WINDOW_CLOSED if now >= offer.answer_by else Drop.SOCKET_GONE if self.not_ready() else None
+
+    return [
+        patch.object(inspection, "_switched_off", lambda _command, _switches, _now: None),
+        patch.object(Pursuit, "_given_up", given_up),
+    ]
+
+
 #: By a short name, in the order of docs/simulation.md.
 PLANTED = {
     "timer": Planted(
@@ -341,5 +353,11 @@ PLANTED = {
         patches=_position_is_forgotten,
         seed=1,
         breaks=("class",),
+    ),
+    "brakes": Planted(
+        mistake="the executor leaves halt, disarm and pause to the strategy",
+        patches=_brakes_are_left_to_the_strategy,
+        seed=18,
+        breaks=("brake",),
     ),
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.desk import Desk, running_desk
+from support.desk import SPARE_TOKEN, Desk, running_desk
 from unrip.services.registry import SERVICES
 
 _HERE = Path(__file__).parent
@@ -18,8 +18,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.scenario)
 
 
-#: Every shared scenario trades under the strictest relay that the reference leaves possible.
-STRICT_RELAY = {"answers_from_subscriber_only": True, "one_connection_per_token": True, "ack_window_ms": 1_000}
+#: Every shared scenario trades under the strictest relay that the reference leaves possible. It knows one token more
+#: than the desk has connections: what an operator would have to give a second executor.
+STRICT_RELAY = {
+    "answers_from_subscriber_only": True,
+    "one_connection_per_token": True,
+    "ack_window_ms": 1_000,
+    "tokens": {"second-executor": SPARE_TOKEN},
+}
 
 
 @pytest.fixture(scope="session")

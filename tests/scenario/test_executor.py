@@ -225,14 +225,17 @@ def test_socket_goes_while_the_claim_commits(armed: Desk) -> None:
     armed.until(lambda: armed.state("trade-executor")["connected"], what="reconnect", timeout_s=30)
 
 
-def test_halted_while_the_claim_commits(armed: Desk) -> None:
+@pytest.mark.parametrize(
+    ("brake", "reason"), [("halt", Drop.HALTED), ("disarm", Drop.DISARMED), ("pause", Drop.PAUSED)]
+)
+def test_a_brake_acts_while_the_claim_commits(armed: Desk, brake: str, reason: Drop) -> None:
     with psycopg.connect(armed.settings.postgres_url()) as blocker:
         blocker.execute("LOCK TABLE ledger.attempt IN ACCESS EXCLUSIVE MODE")
         quote_id = armed.world.demand(**BTC_IN, min_wait_ms=10_000, max_wait_ms=12_000)
         armed.until(lambda: armed.state("trade-executor")["in_flight"], what="a claim under way")
-        armed.act("trade-executor", "halt")
+        armed.act("trade-executor", brake)
         blocker.rollback()
-    drops(armed, quote_id, Drop.HALTED)
+    drops(armed, quote_id, reason)
 
 
 # --- the relay's word is a note -------------------------------------------------------------------------------------
@@ -253,6 +256,15 @@ def test_a_lost_reply_is_unknown_and_the_trade_settles_all_the_same(armed: Desk)
         quote_id = armed.world.demand(**BTC_IN)
         assert armed.result(quote_id, "unanswered")["reason"] == "no_reply"
         armed.result(quote_id, "settled", timeout_s=30)
+
+
+def test_a_connection_that_ends_before_the_reply_leaves_it_unknown(armed: Desk) -> None:
+    with armed.fault("relay", "lose_replies"):
+        quote_id = armed.world.demand(**BTC_IN)
+        armed.until(lambda: armed.submissions(quote_id), what="the answer")
+        armed.world.fault("relay", "disconnect")
+        assert armed.result(quote_id, "unanswered")["reason"] == "socket_gone"
+    armed.result(quote_id, "settled", timeout_s=30)
 
 
 def test_a_lost_notice_is_made_up_for_by_the_nonce(armed: Desk) -> None:

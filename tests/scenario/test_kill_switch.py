@@ -4,6 +4,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -34,8 +35,22 @@ def halt(desk: Desk, *options: str) -> tuple[int, dict[str, dict[str, Any]], str
     return done.returncode, {offer["quote_id"]: offer for offer in json.loads(done.stdout)["offers"]}, done.stderr
 
 
+def not_ready(desk: Desk) -> set[str]:
+    """Why the executor is not ready, details apart; nothing while it does not answer."""
+    try:
+        return {reason.partition(":")[0] for reason in desk.state("trade-executor")["not_ready"]}
+    except CommandFailed:
+        return set()
+
+
 def halted(desk: Desk) -> bool:
     return all(desk.state(service)["halted"] == "true" for service in ("strategy-engine", "trade-executor"))
+
+
+def revocations(desk: Desk) -> dict[str, tuple[str, str]]:
+    """What the relay made of each revocation, and what the chain made of its offer, by quote."""
+    offers = desk.state("trade-executor")["revocation"]["offers"]
+    return {each["quote_id"]: (each["publication"], each["outcome"]) for each in offers}
 
 
 def executed_in(desk: Desk, tx_hash: str) -> str:
@@ -48,14 +63,23 @@ def test_live_offers_are_revoked_and_what_was_taken_first_is_told(armed: Desk) -
     ours, taken = live_offer(armed), live_offer(armed)
     account = armed.settings.near_intents.account
     before = armed.world.balance(account, EURE)
-    armed.world.fault("relay", "leak", quote_hash=armed.result(taken, "accepted")["quote_hash"])
-    armed.until(lambda: armed.world.balance(account, EURE) < before, what="the stranger's fill")
-    with armed.fault("relay", "down"):
-        code, told, left = halt(armed, "--wait", "3")
-        assert code == 1
-        assert {told[quote]["publication"] for quote in (ours, taken)} == {"unreachable"}
-        assert {told[quote]["outcome"] for quote in (ours, taken)} == {"unknown"}
-        assert "2 not revoked: the relay did not take it. Run `unrip halt --revoke` again" in left
+    with armed.fault("rpc", "down"):  # nobody can say yet that it is taken
+        armed.world.fault("relay", "leak", quote_hash=armed.result(taken, "accepted")["quote_hash"])
+        armed.until(lambda: armed.world.balance(account, EURE) < before, what="the stranger's fill")
+        with armed.fault("relay", "down"):
+            code, told, left = halt(armed, "--wait", "3")
+            assert code == 1
+            assert {told[quote]["publication"] for quote in (ours, taken)} == {"unreachable"}
+            assert {told[quote]["outcome"] for quote in (ours, taken)} == {"unknown"}
+            assert "2 not revoked: the relay did not take it. Run `unrip halt --revoke` again" in left
+        assert halt(armed, "--wait", "0")[0] == 1
+        armed.until(
+            lambda: (
+                {quote: publication for quote, (publication, _outcome) in revocations(armed).items()}
+                == {ours: "taken", taken: "refused"}
+            ),
+            what="the relay's word about each",
+        )
     code, told, left = halt(armed)
     assert (code, "not known yet" in left, "not revoked" in left) == (0, False, False), left
     assert (told[ours]["outcome"], told[taken]["outcome"]) == ("revoked", "settled")
@@ -101,6 +125,28 @@ def test_the_kill_switch_works_without_kafka_and_postgres(armed: Desk) -> None:
     assert armed.result(quote_id, "revoked")["evidence"]["executed"] == told["revocation_hash"]
     query = "SELECT 1 AS one FROM history.control_action WHERE event->'payload'->>'reason' = 'without anything'"
     armed.until(lambda: len(armed.sql(query)) == 2, what="both halts recorded afterwards")
+
+
+def test_asked_before_the_ledger_is_read_it_takes_back_what_it_finds_there(armed: Desk) -> None:
+    """A start without PostgreSQL knows no live offer; it says so, and acts as soon as it does."""
+    live, late = live_offer(armed), live_offer(armed, partner_id="another", min_deadline_ms=4_000)
+    ends_at = datetime.fromisoformat(armed.decision(late)["command"]["offer_deadline"])
+    armed.stop("trade-executor")
+    armed.stop("postgres")
+    try:
+        armed.start("trade-executor")
+        armed.until(lambda: "database_away" in not_ready(armed), what="a start without PostgreSQL")
+        assert {"standby", "ledger_not_loaded", "results_not_read", "authority_not_proven"} <= not_ready(armed)
+        code, told, left = halt(armed, "--wait", "0")
+        assert (code, told) == (1, {})
+        assert "it knows no offer of an earlier life; it revokes them as soon as PostgreSQL answers" in left
+        armed.until(lambda: datetime.now(UTC) > ends_at, what="the deadline of one of them")
+    finally:
+        armed.start("postgres")
+    ends = {live: ("taken", "revoked"), late: ("expired", "lapsed")}
+    armed.until(lambda: revocations(armed) == ends, what="both ends, by evidence", timeout_s=40)
+    armed.until(armed.all_ready, what="recovery", timeout_s=40)
+    assert [armed.result(quote_id, end)["state"] for quote_id, (_told, end) in ends.items()] == ["revoked", "lapsed"]
 
 
 def test_killed_between_a_revocation_and_its_evidence(desk: Desk) -> None:

@@ -2,21 +2,24 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from support.commands import a_command, put_on_topic
 from support.desk import Desk, running_desk
 from unrip.bus.kafka_admin import KafkaAdmin
+from unrip.cli.exits import CommandFailed
 from unrip.domain.decision import Refusal
-from unrip.messages.topics import INTENT_INVENTORY, TOPICS
+from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, TOPICS
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_desk() -> Iterator[Desk]:
-    """A desk of its own: what is lost here stays lost."""
+    """A desk of its own for this module: what is lost here stays lost."""
     with running_desk() as desk:
         yield desk
 
@@ -49,3 +52,28 @@ def test_inventory_missing_after_the_loss_of_its_topic(own_desk: Desk) -> None:
     # The record stops that topic by name instead of skipping for ever.
     assert f"topic_stopped: {INTENT_INVENTORY.name}" in own_desk.state("history-writer")["not_ready"]
     assert len(own_desk.log_lines("history-writer", "topic_recreated")) == 1
+
+
+def test_another_topic_of_commands_quarantines_the_executor(own_desk: Desk) -> None:
+    """What the lost topic held is not known: a command that the ledger does not know may have been sent."""
+    first = a_command(own_desk)
+    put_on_topic(own_desk, first)
+    own_desk.result(first.quote_id, "refused")  # nobody asked for it; the ledger has a position now
+    own_desk.stop("trade-executor")
+    lose_topic(own_desk, EXECUTE_TRADE.name)
+    own_desk.start("trade-executor")
+
+    def quarantine() -> dict[str, str] | None:
+        with suppress(CommandFailed):  # it has not started yet
+            found: dict[str, str] | None = own_desk.state("trade-executor")["quarantine"]
+            return found
+        return None
+
+    assert own_desk.until(quarantine, what="quarantine")["reason"] == "commands_topic_is_another"
+    refused = own_desk.client.act("trade-executor", "arm", reason="scenario")
+    assert "quarantine: commands_topic_is_another, until" in refused["refusal"]
+    unknown = a_command(own_desk)
+    put_on_topic(own_desk, unknown)
+    assert own_desk.result(unknown.quote_id, "claimed")["reason"] == "perhaps_sent"
+    assert own_desk.submissions(unknown.quote_id) == []
+    own_desk.result(unknown.quote_id, "lapsed", timeout_s=30)

@@ -1,10 +1,19 @@
 """Processes die and come back: soon, disarmed, caught up, and nobody else notices."""
 
+import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
-from support.desk import Desk
+from support.desk import SPARE_TOKEN, Desk
+from support.ledger_copies import copied_to_another_database
+from unrip.cli.desk import ControlClient
+from unrip.net.secret_file import write_secret
 from unrip.services.registry import SERVICES
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
@@ -98,3 +107,67 @@ def test_a_second_executor_is_standby(desk: Desk) -> None:
         assert (state["connected"], state["connection"]["cause"]) == (False, None), "it does not even try the relay"
         assert not second.is_ready("trade-executor")
         assert desk.client.is_ready("trade-executor")
+
+
+@contextmanager
+def on_another_database(desk: Desk, folder: Path) -> Iterator[tuple[ControlClient, str]]:
+    """A second executor that nothing of ours can keep off: its lock is in its own database, as is its ledger."""
+    write_secret(folder / "spare.token", SPARE_TOKEN)
+    with copied_to_another_database(desk.settings.postgres_url()) as url:
+        environment = {
+            "UNRIP_POSTGRES__URL": url,
+            "UNRIP_CONTROL__SPOOL_DIR": str(folder / "spool"),
+            "UNRIP_NEAR_INTENTS__EXECUTOR_TOKEN_FILE": str(folder / "spare.token"),
+        }
+        with desk.second_instance("trade-executor", environment) as second:
+            yield second, url
+
+
+def standing(url: str, *quote_ids: str) -> list[tuple[str, bool]]:
+    """How each offer stands in a ledger, and whether its hold is released."""
+    query = (
+        "SELECT state, released_at IS NOT NULL FROM ledger.attempt JOIN ledger.hold USING (nonce)"
+        " WHERE quote_id = ANY (%s) ORDER BY array_position(%s, quote_id)"
+    )
+    with psycopg.connect(url) as connection:
+        return connection.execute(query, (list(quote_ids), list(quote_ids))).fetchall()
+
+
+def test_two_executors_on_two_databases_spend_one_nonce(armed: Desk, tmp_path: Path) -> None:
+    """Both work and both answer, with the same bytes: the nonce is the command's, so the chain takes one of them."""
+    desk, account = armed, armed.settings.near_intents.account
+
+    def judged() -> Any:
+        return desk.world.get("/judge", account_id=account)["accounts"][account]
+
+    with on_another_database(desk, tmp_path) as (second, url):
+        desk.until(lambda: second.is_ready("trade-executor"), what="second executor ready")
+        assert second.state("trade-executor")["active"]
+        assert second.act("trade-executor", "arm", reason="scenario")["applied"]
+        before, conflicts = judged(), len(desk.log_lines("history-writer", "record_conflict"))
+        taken = desk.world.demand(**BTC_IN, min_wait_ms=1_000, min_deadline_ms=5_000)
+        desk.until(lambda: len(desk.submissions(taken)) == 2, what="both answers")
+        never = desk.world.demand(**BTC_IN, partner_id="another", accept="never", min_deadline_ms=2_000)
+        desk.until(lambda: len(desk.submissions(never)) == 2, what="both answers")
+        for quote_id in (taken, never):
+            first, other = desk.submissions(quote_id)
+            assert {first["solver"], other["solver"]} == {"desk-executor", "second-executor"}
+            assert json.loads(first["raw"]) == json.loads(other["raw"]), "nobody but the command chose a byte"
+
+        desk.until(lambda: judged()["settlements"] == before["settlements"] + 1, what="the settlement")
+        desk.world.fault("relay", "leak", quote_hash=desk.submissions(taken)[0]["quote_hash"])
+        ledgers, ends = (desk.settings.postgres_url(), url), [("settled", True), ("lapsed", True)]
+        desk.until(
+            lambda: [standing(ledger, taken, never) for ledger in ledgers] == [ends, ends],
+            what="both ends in both ledgers",
+        )
+        desk.until(lambda: judged()["failed"] != before["failed"], what="the stranger's attempt to use the bytes again")
+        after = judged()
+        assert after["settlements"] == before["settlements"] + 1
+        assert after["nonces_used"] == before["nonces_used"] + 1
+        assert after["insufficient_balance"] == before["insufficient_balance"] == 0
+        command = desk.decision(taken)["command"]
+        assert desk.world.nonce_used(account, command["nonce"])
+        spent = command["asset_out"]
+        assert int(before["flows"].get(spent, "0")) - int(after["flows"][spent]) == int(command["amount_out"])
+        assert len(desk.log_lines("history-writer", "record_conflict")) > conflicts, "the record alarms"

@@ -5,36 +5,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from support.desk import Desk
+from support.ledger_copies import dump, restore
 from unrip.cli.exits import CommandFailed
 
 SETTLING = {"direction": "btc_to_eure", "amount_in": "15000", "min_deadline_ms": 6_000}
 ASKED_ONLY = {**SETTLING, "accept": "never"}
 SHORT = {"UNRIP_LIMITS__DEADLINE_MAX_MS": "8000"}
-LEDGER = ("inventory", "hold", "attempt", "outbox", "position", "surroundings")
-
-Dump = dict[str, list[tuple[Any, ...]]]
-
-
-def dump(connection: psycopg.Connection) -> Dump:
-    """Every row of the ledger, each as the text of a row."""
-    return {
-        table: connection.execute(
-            sql.SQL("SELECT t::text FROM ledger.{} AS t").format(sql.Identifier(table))
-        ).fetchall()
-        for table in LEDGER
-    }
-
-
-def restore(connection: psycopg.Connection, dumped: Dump) -> None:
-    tables = sql.SQL(", ").join(sql.Identifier("ledger", table) for table in LEDGER)
-    connection.execute(sql.SQL("TRUNCATE {}").format(tables))
-    for table in LEDGER:
-        name = sql.Identifier("ledger", table)
-        for (row,) in dumped[table]:
-            connection.execute(sql.SQL("INSERT INTO {} SELECT (%s::{}).*").format(name, name), (row,))
 
 
 @pytest.fixture

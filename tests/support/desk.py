@@ -35,6 +35,8 @@ from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES
 
 WITHIN_S = 20.0
+#: A token of the relay that no service of the desk is told of.
+SPARE_TOKEN = "spare-token-of-the-relay"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,15 +237,15 @@ class Desk:
         self.until(lambda: self.client.is_ready(service), what=f"{service} ready")
 
     @contextmanager
-    def second_instance(self, service: str) -> Iterator[ControlClient]:
-        """Another process of a service, started by mistake, on a port of its own."""
+    def second_instance(self, service: str, environment: dict[str, str] | None = None) -> Iterator[ControlClient]:
+        """Another process of a service, started by mistake, on a port of its own, perhaps with other environment."""
         (port,) = free_ports(1)
         key = service.replace("-", "_")
         settings = self.settings.model_copy(update={"ports": self.settings.ports.model_copy(update={key: port})})
         second = ControlClient(settings)
-        environment = {**os.environ, f"UNRIP_PORTS__{key.upper()}": str(port)}
+        variables = {**os.environ, f"UNRIP_PORTS__{key.upper()}": str(port), **(environment or {})}
         command = [sys.executable, "-m", "unrip", "run", service, "--config", str(self.local.settings_file)]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             self.until(lambda: _answers(second, service), what="a second instance that answers")
             yield second

@@ -88,6 +88,10 @@ class Drop(StrEnum):
     SOCKET_GONE = "socket_gone"
     HALTED = "halted"
     """An operator halted while the claim was being committed."""
+    DISARMED = "disarmed"
+    """The lease ended, or no longer covered the direction, while the claim was being committed."""
+    PAUSED = "paused"
+    """An operator paused while the claim was being committed: a command waits, a claim cannot."""
 
 
 class VenueReply(Value):

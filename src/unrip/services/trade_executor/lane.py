@@ -6,7 +6,7 @@ from collections import deque
 from datetime import datetime, timedelta
 
 from unrip.service.contract import Effect, SetTimer
-from unrip.services.trade_executor.effects import LedgerWrite
+from unrip.services.trade_executor.effects import ApplyReading, LedgerWrite
 
 RETRY = timedelta(milliseconds=500)
 TIMER = "ledger_note_again"
@@ -15,7 +15,9 @@ TIMER = "ledger_note_again"
 class NoteLane:
     """Keeps the order of notes, drops and readings. Every write is idempotent, so unknown means: again.
 
-    It grows only while PostgreSQL is away, and then by what was already in flight: nothing new is claimed without it.
+    While PostgreSQL is away nothing new is claimed, so what waits is bounded by the offers that were open: each passes
+    through each state once, each of their nonces ends once, and is revoked by one intent. Readings go on, but of those
+    that only tell balances none waits once a newer one follows it.
     """
 
     def __init__(self) -> None:
@@ -24,6 +26,8 @@ class NoteLane:
 
     def push(self, write: LedgerWrite) -> list[Effect]:
         """Make a write when its turn comes."""
+        if self._waiting and _replaces(write, self._waiting[-1]):
+            self._waiting.pop()
         self._waiting.append(write)
         return self._next()
 
@@ -51,3 +55,10 @@ class NoteLane:
             return []
         self.in_flight = self._waiting.popleft()
         return [self.in_flight]
+
+
+def _replaces(write: LedgerWrite, last: LedgerWrite) -> bool:
+    """Whether the last one to wait tells nothing but balances that this one knows from a newer block."""
+    return (
+        isinstance(write, ApplyReading) and bool(write.credited) and isinstance(last, ApplyReading) and not last.endings
+    )

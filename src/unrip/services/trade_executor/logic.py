@@ -337,9 +337,9 @@ class TradeExecutor(Logic):
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
         match event.kind:
             case "claimed" if isinstance(claim, ClaimOffer) and claim.perhaps_sent:
-                effects += self._pursuit.adopt(claim, now)
+                effects += self._pursuit.adopt(claim, now, halted=self._switchboard.switches.halted)
             case "claimed" if isinstance(claim, ClaimOffer):
-                effects += self._pursuit.send(claim, now, halted=self._switchboard.switches.halted)
+                effects += self._pursuit.send(claim, now, switches=self._switchboard.switches)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, Drop, TradeResult, VenueReply
+from unrip.domain.arming import Switches
+from unrip.domain.attempt import AttemptState, Drop, Offer, TradeResult, VenueReply
 from unrip.domain.desk import LedgerView
 from unrip.domain.verifier import VerifierReading
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
@@ -129,17 +130,13 @@ class Pursuit:
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
-    def send(self, claim: ClaimOffer, now: datetime, *, halted: bool) -> list[Effect]:
-        """The claim is committed: the bytes may go, if nobody halted meanwhile and there is still time and a socket."""
+    def send(self, claim: ClaimOffer, now: datetime, *, switches: Switches) -> list[Effect]:
+        """The claim is committed: the bytes may go, unless something forbids it by now."""
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
         self.offers.claimed(followed)
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
-        if halted:
-            return [*effects, *self._drop(followed, Drop.HALTED, now)]
-        if now >= claim.offer.answer_by:
-            return [*effects, *self._drop(followed, Drop.WINDOW_CLOSED, now)]
-        if self.not_ready():  # the socket that it was claimed for is gone, perhaps with another in its place
-            return [*effects, *self._drop(followed, Drop.SOCKET_GONE, now)]
+        if (reason := self._given_up(claim.offer, now, switches)) is not None:
+            return [*effects, *self._drop(followed, reason, now)]
         followed.awaits_reply, followed.frame = True, self._conversation.answer(claim.offer)
         command_id = claim.offer.command_id
         return [
@@ -148,11 +145,30 @@ class Pursuit:
             SetTimer(name=f"reply:{command_id}", at=now + self._reply_bound),
         ]
 
-    def adopt(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
-        """An offer that an earlier life may have sent, and perhaps revoked: only the chain ends it."""
-        self.offers.add(Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), ask_now=True))
+    def _given_up(self, offer: Offer, now: datetime, switches: Switches) -> Drop | None:
+        """What happened while the claim was being committed that forbids the first byte."""
+        if switches.halted:
+            return Drop.HALTED
+        if offer.direction not in switches.armed_directions(now):
+            return Drop.DISARMED
+        if switches.paused:
+            return Drop.PAUSED
+        if now >= offer.answer_by:
+            return Drop.WINDOW_CLOSED
+        # The socket that it was claimed for is gone, perhaps with another in its place.
+        return Drop.SOCKET_GONE if self.not_ready() else None
+
+    def adopt(self, claim: ClaimOffer, now: datetime, *, halted: bool) -> list[Effect]:
+        """An offer that an earlier life may have sent, and perhaps revoked: only the chain ends it.
+
+        Where a halt stands that was to take live offers back, it takes this one back, too.
+        """
+        revoke = halted and self.revocations.requested
+        chain = _stamped(claim.chain, "claimed", now)
+        self.offers.add(Followed(offer=claim.offer, chain=chain, ask_now=True, noticed=revoke))
         self.revocations.may_exist([claim.offer.nonce], {})
-        return self._ask_anew(now)
+        revocations = self.revocations.request([claim.offer], now, loaded=True) if revoke else []
+        return [*revocations, *self._ask_anew(now)]
 
     def on_frame_fate(self, event: FrameSent | FrameNotSent, now: datetime) -> list[Effect]:
         """The bytes left, did not leave, or nobody knows."""
@@ -207,7 +223,8 @@ class Pursuit:
         """A revocation goes out first and is recorded after; what used its nonce is looked up once it is used."""
         if isinstance(event, RevocationSigned):
             note = NoteRevocation(account=self._account, nonce=event.nonce, payload=event.payload)
-            return [*self.revocations.signed(event), *self.notes.push(note)]
+            known = self.revocations.is_published(event)
+            return [*self.revocations.signed(event), *([] if known else self.notes.push(note))]
         if isinstance(event, RevocationPublished):
             return [CrashPoint(name="executor.revoked"), *self.revocations.published(event), *self._ask_anew(now)]
         count = Count(name="revocation_traces", labels={"finding": event.finding})

@@ -97,6 +97,11 @@ class Revocations:
             self._offers[offer.command_id] = _unrevoked(offer, now)
         return [SignRevocation(nonce=nonce, deadline=deadline) for nonce, deadline in live.items()]
 
+    def is_published(self, event: RevocationSigned) -> bool:
+        """Whether the same was published before, and is recorded or about to be."""
+        known = self.by_nonce.get(event.nonce)
+        return known is not None and known.payload == event.payload
+
     def signed(self, event: RevocationSigned) -> list[Effect]:
         """A revocation may go: from here on its nonce has two ways to be used."""
         self.by_nonce.setdefault(event.nonce, Revocation(payload=None)).payload = event.payload
@@ -174,13 +179,18 @@ class Revocations:
                 )
 
     @property
+    def requested(self) -> bool:
+        """Whether live offers were to be taken back, in this life."""
+        return self._requested_at is not None
+
+    @property
     def unknown(self) -> int:
         """Offers whose end is not known."""
         return sum(each.outcome == UNKNOWN for each in self._offers.values())
 
     def state(self) -> dict[str, Any] | None:
         """For `GET /state`; None before the first request."""
-        if self._requested_at is None:
+        if not self.requested:
             return None
         return {
             "requested_at": self._requested_at,

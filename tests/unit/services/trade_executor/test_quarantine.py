@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from support.cases import NOW
-from support.engine import ARM, a_record
+from support.engine import ARM, a_control, a_record
 from support.executor import VIEW, Executor, a_command, executor
 from unrip.domain.attempt import AttemptState, Rejection, TradeResult
 from unrip.domain.desk import CommandPosition
@@ -23,6 +23,7 @@ from unrip.services.trade_executor.effects import (
     LedgerLoaded,
     NoteSurroundings,
     RejectCommand,
+    SignRevocation,
 )
 from unrip.services.trade_executor.results import result_of_offer
 
@@ -130,6 +131,19 @@ def test_a_command_that_the_ledger_does_not_know_counts_as_perhaps_sent() -> Non
     desk.now = command.offer_deadline + timedelta(seconds=5)
     desk.read(asked=[command.nonce])
     assert desk.states[-1] == "lapsed"
+
+
+@pytest.mark.parametrize("revoke", [True, False])
+def test_a_halt_that_takes_offers_back_takes_back_what_is_adopted_after_it(revoke: bool) -> None:
+    desk = started("database_is_another")
+    desk.feed(a_control("halt", revoke=revoke))
+    command = a_command()
+    desk.command(command)
+    desk.sign()
+    desk.decide()
+    assert [each.nonce for each in desk.of(SignRevocation)] == ([command.nonce] if revoke else [])
+    told = desk.logic.state(desk.now)["revocation"]
+    assert ([each.quote_id for each in told["offers"]] if told else []) == ([command.quote_id] if revoke else [])
 
 
 @pytest.mark.parametrize(

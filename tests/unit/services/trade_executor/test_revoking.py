@@ -13,7 +13,7 @@ from unrip.domain.attempt import AttemptState, Drop, Offer
 from unrip.domain.values import Delta
 from unrip.domain.verifier import VerifierFill
 from unrip.net.events import SendFrame
-from unrip.service.contract import Log, Started
+from unrip.service.contract import Control, Log, Started
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     ClaimOffer,
@@ -202,15 +202,38 @@ def test_asked_before_the_ledger_was_read_it_revokes_as_soon_as_it_is() -> None:
     assert not desk.logic.state(desk.now)["revocation"]["waits_for_ledger"]
 
 
-def test_a_claim_that_commits_after_the_halt_sends_nothing() -> None:
+@pytest.mark.parametrize(
+    ("brake", "reason"),
+    [
+        (a_control("halt"), Drop.HALTED),
+        (a_control("disarm"), Drop.DISARMED),
+        (a_control("arm", directions=["base_out"], lease_minutes=60), Drop.DISARMED),
+        (a_control("pause"), Drop.PAUSED),
+    ],
+)
+def test_a_claim_that_commits_after_a_brake_sends_nothing(brake: Control, reason: Drop) -> None:
     desk = executor()
     desk.command()
     desk.sign()
-    desk.feed(a_control("halt"))
+    desk.feed(brake)
     desk.decide()
     assert desk.of(SendFrame) == []
-    assert desk.last(DropAttempt).result.reason == Drop.HALTED
+    assert desk.last(DropAttempt).result.reason == reason
     assert len(desk.of(ClaimOffer)) == 1
+
+
+def test_a_claim_that_commits_after_the_end_of_its_lease_sends_nothing() -> None:
+    desk = executor()
+    desk.feed(a_control("arm", directions=["base_in"], lease_minutes=1))
+    end_of_lease = desk.now + timedelta(minutes=1)
+    desk.now = end_of_lease - timedelta(milliseconds=1)
+    desk.read()
+    desk.command(a_command(answer_by=end_of_lease + timedelta(seconds=1)))
+    desk.sign()
+    desk.now = end_of_lease
+    desk.decide()
+    assert desk.of(SendFrame) == []
+    assert desk.last(DropAttempt).result.reason == Drop.DISARMED
 
 
 def test_a_halt_without_revoke_leaves_live_offers_alone() -> None:
