@@ -105,6 +105,16 @@ CREATE FUNCTION ledger.view(p_account text) RETURNS jsonb LANGUAGE sql STABLE AS
         'height', coalesce(min(height), 0),
         'credited', coalesce(jsonb_object_agg(asset, credited::text), '{}'),
         'held', coalesce(jsonb_object_agg(asset, held::text), '{}'),
+        -- One offer of a nonce settles, so a nonce brings no more than its largest.
+        'incoming', (
+            SELECT coalesce(jsonb_object_agg(asset_in, amount::text), '{}') FROM (
+                SELECT asset_in, sum(largest) AS amount FROM (
+                    SELECT offer->>'asset_in' AS asset_in, max((offer->>'amount_in')::numeric) AS largest
+                      FROM ledger.attempt WHERE account = p_account AND ended_at IS NULL
+                     GROUP BY nonce, offer->>'asset_in'
+                ) AS nonce GROUP BY asset_in
+            ) AS asset
+        ),
         'without_answer', (
             SELECT count(*) FROM ledger.attempt
              WHERE account = p_account AND state IN ('claimed', 'sent', 'unanswered', 'unproven')
