@@ -32,10 +32,11 @@ from unrip.services.strategy_engine.trade_ready import trade_ready
         ({"base_min": "none"}, False),
         ({"base_max": "2.1"}, False),
         ({"base_max": "none", "quote_max": "5"}, False),
+        ({"quote_min": "none"}, False),
     ],
 )
 def test_a_band_that_is_wider_or_gone_is_no_brake(change: dict[str, str], brake: bool) -> None:
-    desk = Engine(Policy(base_min=Decimal(1), base_max=Decimal(2))).ready()
+    desk = Engine(Policy(base_min=Decimal(1), base_max=Decimal(2), quote_min=Decimal(0))).ready()
     assert desk.logic.tightens(a_control("limits", **change)) is brake
 
 
