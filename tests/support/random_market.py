@@ -137,10 +137,10 @@ class RandomMarket:
         return found
 
 
-def _bands(seed: int, balances: dict[str, str]) -> dict[str, Decimal | None]:
+def _bands(seed: int, balances: dict[str, str]) -> dict[str, Any]:
     """Bounds near what there is at first, which may lie outside of them."""
     rng = Random(f"bands {seed}")  # noqa: S311 - it must repeat
-    bounds: dict[str, Decimal | None] = {}
+    bounds: dict[str, Any] = {}
     for name, token, digits in (("base", BTC, 8), ("quote", EURE, 18)):
         had = Decimal(balances[token]).scaleb(-digits)
         least, most = rng.choice([None, None, "0.3", "0.9", "1.1"]), rng.choice([None, "1.3", "1.8", "2.5"])
