@@ -44,6 +44,9 @@ CREATE TABLE ledger.attempt (
     nonce text REFERENCES ledger.hold,
     quote_hash text UNIQUE,
     offer jsonb,
+    -- Of the offer, for the view: every answer of the ledger adds them up.
+    asset_in text GENERATED ALWAYS AS (offer->>'asset_in') STORED,
+    amount_in numeric(39, 0) GENERATED ALWAYS AS ((offer->>'amount_in')::numeric) STORED,
     state text NOT NULL,
     generation bigint NOT NULL,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -109,9 +112,9 @@ CREATE FUNCTION ledger.view(p_account text) RETURNS jsonb LANGUAGE sql STABLE AS
         'incoming', (
             SELECT coalesce(jsonb_object_agg(asset_in, amount::text), '{}') FROM (
                 SELECT asset_in, sum(largest) AS amount FROM (
-                    SELECT offer->>'asset_in' AS asset_in, max((offer->>'amount_in')::numeric) AS largest
+                    SELECT asset_in, max(amount_in) AS largest
                       FROM ledger.attempt WHERE account = p_account AND ended_at IS NULL
-                     GROUP BY nonce, offer->>'asset_in'
+                     GROUP BY nonce, asset_in
                 ) AS nonce GROUP BY asset_in
             ) AS asset
         ),
