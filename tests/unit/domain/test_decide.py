@@ -88,7 +88,15 @@ def cases(draw: st.DrawFn) -> Case:
     desk = a_desk(
         armed=draw(st.sampled_from([BOTH, (Direction.BASE_IN,), ()])),
         paused=draw(st.booleans()),
-        ledger=draw(st.sampled_from([None, a_view(), a_view(held={EURE.asset_id: Amount(4_990 * 10**18)})])),
+        ledger=draw(
+            st.sampled_from(
+                [
+                    None,
+                    a_view(),
+                    a_view(held={EURE.asset_id: Amount(4_990 * 10**18)}, incoming={BTC.asset_id: Amount(20_000)}),
+                ]
+            )
+        ),
         sharing=Sharing(alike=draw(shared), pool=draw(shared)),
     )
     return a_case(
@@ -99,6 +107,8 @@ def cases(draw: st.DrawFn) -> Case:
         policy=Policy(
             edge_threshold=draw(st.decimals(min_value=0, max_value=Decimal("0.05"), places=4)),
             coingecko_fallback=draw(st.booleans()),
+            quote_min=draw(st.sampled_from([None, Decimal(4_990)])),
+            base_max=draw(st.sampled_from([None, Decimal("0.1003")])),
         ),
     )
 

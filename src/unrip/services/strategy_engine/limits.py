@@ -69,7 +69,7 @@ def changed_policy(policy: Policy, control: Control) -> Policy:
     try:
         changes = {name: _read(policy, name, value) for name, value in control.arguments.items()}
         changed = msgspec.structs.replace(policy, **changes)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise ControlRefused(str(error)) from None
     if changed.notional_cap_eur > policy.notional_ceiling_eur:
         raise ControlRefused(
