@@ -37,10 +37,13 @@ def test_arm_disarm_halt_pause_resume(desk: Desk) -> None:
 
 
 def test_limits_are_shown_changed_and_refused(desk: Desk) -> None:
-    assert unrip(desk, "limits", "notional_cap_eur=24", "-r", "scenario").returncode == 0
-    assert "notional_cap_eur         24\n" in unrip(desk, "limits").stdout
+    assert unrip(desk, "limits", "notional_cap_eur=24", "base_max=7.5", "-r", "scenario").returncode == 0
+    shown = unrip(desk, "limits").stdout
+    assert "notional_cap_eur         24\n" in shown
+    assert "base_max                 7.5\n" in shown
+    assert "base_min                 none\n" in shown
     assert unrip(desk, "limits", "notional_cap_eur=101", "-r", "scenario").returncode == 1
-    desk.act("strategy-engine", "limits", notional_cap_eur="25")
+    desk.act("strategy-engine", "limits", notional_cap_eur="25", base_max="none")
     assert unrip(desk, "threshold", "2 %", "-r", "scenario").returncode == 0
     nothing = unrip(desk, "accept-balance", "BTC", "--unexplained=-1", "-r", "scenario")
     assert (nothing.returncode, "nothing of BTC is unexplained" in nothing.stderr) == (1, True)

@@ -300,6 +300,34 @@ def test_exposure_above_cap(armed: Desk) -> None:
         assert Decimal(numbers["exposure_eur"]) > Decimal(numbers["limit"]) == 5
 
 
+def test_inventory_out_of_band_by_what_is_spent_and_by_what_is_received(armed: Desk) -> None:
+    """One open offer fits below the upper bound; what it could bring stands in the way of the next one."""
+
+    def ledger() -> dict[str, Any]:
+        view: dict[str, Any] = armed.state("strategy-engine")["desk"]["ledger"]
+        return view
+
+    armed.until(
+        lambda: ledger()["incoming"] == {} and ledger()["credited"] == armed.state("inventory-sync")["credited"],
+        what="nothing open",
+    )
+    credited = ledger()["credited"]
+    btc, eure = Decimal(credited[BTC]).scaleb(-8), Decimal(credited[EURE]).scaleb(-18)
+    with limits(armed, quote_min=str(eure - 1)):
+        numbers = refused(armed, Refusal.INVENTORY_OUT_OF_BAND)
+        assert (numbers["spent"], numbers["upper_bound"]) == ("EURe", "none")
+        assert Decimal(numbers["lowest"]) < Decimal(numbers["lower_bound"]) == eure - 1
+        assert armed.trade_ready()["base_out"]["ready"], "the other direction brings EURe"
+    with limits(armed, base_max=str(btc + Decimal("0.0002"))):
+        first = armed.world.demand(**BTC_IN, accept="never", min_deadline_ms=3_000)
+        armed.result(first, "accepted")
+        brings = Decimal(armed.decision(first)["command"]["amount_in"]).scaleb(-8)
+        numbers = refused(armed, Refusal.INVENTORY_OUT_OF_BAND)
+        assert (numbers["received"], numbers["lower_bound"]) == ("BTC", "none")
+        assert Decimal(numbers["highest"]) == btc + 2 * brings > Decimal(numbers["upper_bound"])
+    armed.result(armed.world.demand(**BTC_IN), "settled")
+
+
 def test_rate_limited(armed: Desk) -> None:
     armed.result(armed.world.demand(**BTC_IN), "settled")
     with limits(armed, offers_per_minute_max=1):

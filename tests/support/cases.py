@@ -162,6 +162,7 @@ def a_view(**changes: Any) -> LedgerView:
         "credited": {BTC.asset_id: Amount(10**7), EURE.asset_id: Amount(5_000 * 10**18)},
         "held": {},
         "without_answer": 0,
+        "incoming": {},
         "position": CommandPosition(topic_id="commands-1", next_offset=0),
     }
     return LedgerView(**(fields | changes))
@@ -195,6 +196,7 @@ def a_desk(**changes: Any) -> Desk:
         "history": a_history(),
         "ledger": a_view(),
         "uncounted": {},
+        "uncounted_in": {},
         "sharing": Sharing(),
         "offers_last_minute": 0,
         "day_result_eur": Decimal(0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from decimal import Decimal
+from itertools import count, takewhile
 from random import Random
 from typing import Any
 
@@ -30,6 +31,8 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"service": "relay", "kind": "stranger", "after_ms": 1_500, "for_s": "5"},
     {"service": "rpc", "kind": "lag_blocks", "blocks": 6, "for_s": "6"},
     {"service": "verifier", "kind": "rotate_salt"},
+)
+GIFTS: tuple[dict[str, Any], ...] = (
     {"service": "verifier", "kind": "gift", "account_id": DESK.account_id, "token_id": EURE, "amount": 10**18},
     {"service": "verifier", "kind": "gift", "account_id": DESK.account_id, "token_id": BTC, "amount": 1},
 )
@@ -46,13 +49,16 @@ SATS, WEI = 28_000, 20 * 10**18
 class RandomMarket:
     """Six to twelve requests within half a minute, several accepted at a time, and a few faults."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, banded: bool = False) -> None:
         rng = self._rng = Random(f"random market {seed}")  # noqa: S311 - it must repeat
         balances = {BTC: str(rng.randint(SATS // 2, SATS * 4)), EURE: str(rng.randint(WEI // 2, WEI * 4))}
         account = AccountSettings(account_id=DESK.account_id, public_keys=[DESK.public_key], balances=balances)
         # A share of nine times the asset is no limit: then nothing but the holds keeps offers apart.
         share, margin_ms = Decimal(rng.choice(["0", "0.5", "9", "9"])), rng.choice([1_000, 10_000])
-        policy = Policy(held_share=share, deadline_margin_ms=margin_ms, **WIDE)
+        bands = _bands(seed, balances) if banded else {}
+        policy = Policy(held_share=share, deadline_margin_ms=margin_ms, **WIDE, **bands)
+        #: No band keeps a gift away.
+        self._faults = FAULTS if banded else (*FAULTS, *GIFTS)
         self.desk = PureDesk(policy=policy, accounts=[account], seed=seed, market=MarketSettings(tick_ms=1_000))
 
     def run(self) -> Counter[str]:
@@ -84,8 +90,15 @@ class RandomMarket:
 
     def _fault(self) -> None:
         desk = self.desk
-        fault = read_fault(self._rng.choice(FAULTS), now_ns=desk.now_ns)
+        fault = read_fault(self._rng.choice(self._faults), now_ns=desk.now_ns)
         desk.from_world(desk.world.set_fault(fault, desk.now_ns))
+
+    def balances(self) -> list[dict[str, int]]:
+        """Ours at every block, by the world's own ledger."""
+        world = self.desk.world
+        heights = takewhile(world.chain.block, count(world.chain.head.height, -1))
+        at_each = [world.balances(DESK.account_id, height=height) for height in heights]
+        return [{token: int(held.get(token, "0")) for token in (BTC, EURE)} for held in reversed(at_each)]
 
     def executed(self) -> set[str]:
         """The hashes of our offers that the chain executed, by the contract's own events."""
@@ -122,3 +135,15 @@ class RandomMarket:
         found.update(f"ended {end.state}" for end in ends)
         found.update({f"failed: {text}": times for text, times in verdict["failed"].items()})
         return found
+
+
+def _bands(seed: int, balances: dict[str, str]) -> dict[str, Any]:
+    """Bounds near what there is at first, which may lie outside of them."""
+    rng = Random(f"bands {seed}")  # noqa: S311 - it must repeat
+    bounds: dict[str, Any] = {}
+    for name, token, digits in (("base", BTC, 8), ("quote", EURE, 18)):
+        had = Decimal(balances[token]).scaleb(-digits)
+        least, most = rng.choice([None, None, "0.3", "0.9", "1.1"]), rng.choice([None, "1.3", "1.8", "2.5"])
+        bounds[f"{name}_min"] = None if least is None else had * Decimal(least)
+        bounds[f"{name}_max"] = None if most is None else had * Decimal(most)
+    return bounds

@@ -63,6 +63,7 @@ LEDGER = LedgerView(
     credited=CREDITED,
     held={BTC: Amount(0), EURE: Amount(0)},
     without_answer=1,
+    incoming={BTC: Amount(15_000)},
     position=CommandPosition(topic_id="commands-1", next_offset=7),
 )
 POLICY = Policy()
@@ -184,6 +185,7 @@ DESK = Desk(
     history=HistoryView(observed_at=ago(600), database_up=True, lag=2),
     ledger=LEDGER,
     uncounted={},
+    uncounted_in={EURE: Amount(10 * 10**18)},
     sharing=Sharing(),
     offers_last_minute=0,
     day_result_eur=Decimal("-1.25"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from decimal import Decimal
 
 import pytest
 
 from support.random_market import RandomMarket
 from unrip.domain.attempt import AttemptState
-from unrip.messages.topics import EXECUTE_TRADE
+from unrip.domain.decision import Refusal
+from unrip.messages.topics import EXECUTE_TRADE, TRADE_DECISION
+from unrip_world.assets import BTC, EURE
 
-RUNS, RUNS_LONG = 60, 10_000
+RUNS, RUNS_LONG, RUNS_BANDED = 60, 10_000, 45
 
 
 def judged(seed: int) -> Counter[str]:
@@ -31,6 +34,27 @@ def judged(seed: int) -> Counter[str]:
     assert all(sum(taken) == 1 for taken in spent.values()), f"seed {seed}: one offer of a nonce settles"
     assert len({end.command_id for end in ends}) == len(ends), f"seed {seed}: one end each"
     return counted
+
+
+def reasons(market: RandomMarket) -> Counter[str]:
+    """What the decisions said."""
+    return Counter(event.payload.reason or "accepted" for event in market.desk.topics[TRADE_DECISION.name])
+
+
+def test_no_trade_carries_an_asset_out_of_its_band() -> None:
+    """Nor further out of it than it was at first; several offers are open at a time, and a start can lie outside."""
+    decided: Counter[str] = Counter()
+    for seed in range(RUNS_BANDED):
+        market = RandomMarket(seed, banded=True)
+        market.run()
+        decided += reasons(market)
+        policy, balances = market.desk.policy, market.balances()
+        bands = {BTC: (policy.base_min, policy.base_max, 8), EURE: (policy.quote_min, policy.quote_max, 18)}
+        for token, (least, most, digits) in bands.items():
+            amounts = [Decimal(each[token]).scaleb(-digits) for each in balances]
+            assert least is None or min(amounts) >= min(least, amounts[0]), f"seed {seed}: {token} fell out of its band"
+            assert most is None or max(amounts) <= max(most, amounts[0]), f"seed {seed}: {token} rose out of its band"
+    assert min(decided["accepted"], decided[Refusal.INVENTORY_OUT_OF_BAND]) > RUNS_BANDED, decided
 
 
 def judge_all(runs: int) -> None:

@@ -92,7 +92,10 @@ def limits(
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; required with a change, recorded.")] = "",
     config: ConfigOption = None,
 ) -> None:
-    """Show the limits in force, or change some. Lowering acts first, raising is recorded first."""
+    """Show the limits in force, or change some; NAME=none takes a bound of a band away.
+
+    What only tightens acts first, anything else is recorded first.
+    """
     client = ControlClient(settings_of(config))
     if not changes:
         state = client.state("strategy-engine")

@@ -14,7 +14,7 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import Desk
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
-from unrip.domain.pairs import Pair
+from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge, spent_units, value_eur
 from unrip.domain.sharing import POOLS_MAX, NonceChoice, choose_nonce
@@ -156,20 +156,24 @@ class Case:
         )
 
     @cached_property
-    def proposal(self) -> Proposal | None:
-        """The offer we would make, None without a valid demand and a positive fair rate."""
-        if not self.demand_is_valid or self.fair_rate is None or self.fair_rate <= 0:
-            return None
-        edge = required_edge(
+    def edge(self) -> Decimal:
+        """The edge we would offer, by the life of the offer."""
+        return required_edge(
             base=MONEY.add(self.policy.edge_base, self._edge_added),
             per_sqrt_minute=self.policy.edge_per_sqrt_minute,
             lifetime_ms=self.demand.min_deadline_ms + self.policy.deadline_margin_ms,
         )
+
+    @cached_property
+    def proposal(self) -> Proposal | None:
+        """The offer we would make, None without a valid demand and a positive fair rate."""
+        if not self.demand_is_valid or self.fair_rate is None or self.fair_rate <= 0:
+            return None
         proposal = propose(
             self.pair,
             self.demand.direction,
             fair_rate=self.fair_rate,
-            edge=edge,
+            edge=self.edge,
             amount_in=self.demand.amount_in,
             amount_out=self.demand.amount_out,
         )
@@ -231,6 +235,39 @@ class Case:
             return None
         asset = self.demand.asset_out
         return self.desk.spendable(asset, self.inventory.value.trusted(asset))
+
+    @cached_property
+    def reachable(self) -> int | None:
+        """What the asset we would receive could come to without this offer; an unexplained rise is counted."""
+        credited = self.inventory.value.credited.get(self.demand.asset_in) if self.inventory else None
+        return None if credited is None else self.desk.reachable(self.demand.asset_in, credited)
+
+    @cached_property
+    def lowest(self) -> Fraction | None:
+        """Whole tokens that would be left of what we spend if all that is promised and this offer settled.
+
+        The offer counts in full, also where it shares a nonce, and so it does in `highest`.
+        """
+        if self.proposal is None or self.spendable is None:
+            return None
+        return self.pair.spent(self.demand.direction).whole(self.spendable - self.proposal.amount_out)
+
+    @cached_property
+    def highest(self) -> Fraction | None:
+        """Whole tokens there would be of what we receive if all that could come and this offer settled."""
+        if self.proposal is None or self.reachable is None:
+            return None
+        return self.pair.received(self.demand.direction).whole(self.reachable + self.proposal.amount_in)
+
+    @cached_property
+    def lower_bound(self) -> Decimal | None:
+        """The least of the asset we would spend, in whole tokens; None where its band has no such bound."""
+        return self.policy.quote_min if self.demand.direction is Direction.BASE_IN else self.policy.base_min
+
+    @cached_property
+    def upper_bound(self) -> Decimal | None:
+        """The most of the asset we would receive, in whole tokens; None where its band has no such bound."""
+        return self.policy.base_max if self.demand.direction is Direction.BASE_IN else self.policy.quote_max
 
     @cached_property
     def own_room(self) -> int | None:

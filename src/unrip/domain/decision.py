@@ -50,6 +50,8 @@ class Refusal(StrEnum):
     NOTIONAL_ABOVE_CAP = "notional_above_cap"
     EXPOSURE_ABOVE_CAP = "exposure_above_cap"
     """All open offers that spend this asset, with this one, are worth more than the limit."""
+    INVENTORY_OUT_OF_BAND = "inventory_out_of_band"
+    """What we spend could fall below the least we want of it, or what we receive could rise above the most."""
     DAILY_LOSS_HALT = "daily_loss_halt"
     """Today's fills have brought less than the limit, or nobody knows what they brought."""
     RATE_LIMITED = "rate_limited"

@@ -29,6 +29,8 @@ class LedgerView(Value):
     #: Open attempts that the relay has neither accepted nor refused, or that no block can judge: whether they count is
     #: unknown. None where the record is older than this count.
     without_answer: int | None = None
+    #: What open attempts could bring, per asset: of each nonce its largest. None where the record is older than this.
+    incoming: dict[str, Amount] | None = None
 
 
 class ExecutorView(Value):
@@ -74,6 +76,8 @@ class Desk(Value):
     offers_last_minute: int | None = None
     #: Sum over today's fills of value at the markout less value given. None where it is not known.
     day_result_eur: Decimal | None = None
+    #: What own commands that the ledger has not handled yet could bring, per asset. None in records older than this.
+    uncounted_in: dict[str, Amount] | None = None
 
     def promised(self, asset_id: str) -> int | None:
         """Held by live offers and by own commands that the ledger has not handled yet; None while it is unknown."""
@@ -90,3 +94,16 @@ class Desk(Value):
         if self.ledger is None or promised is None:
             return None
         return min(snapshot_credited, self.ledger.credited.get(asset_id, Amount(0))) - promised
+
+    def reachable(self, asset_id: str, snapshot_credited: int) -> int | None:
+        """Credited plus all that live offers and own commands could bring, None while any of it is unknown.
+
+        The larger of the two credited readings counts: whichever is older errs on the safe side here, too.
+        """
+        if self.ledger is None or self.ledger.incoming is None or self.uncounted_in is None:
+            return None
+        credited = self.ledger.credited.get(asset_id)
+        if credited is None:
+            return None
+        incoming = self.ledger.incoming.get(asset_id, 0) + self.uncounted_in.get(asset_id, 0)
+        return max(snapshot_credited, credited) + incoming

@@ -212,6 +212,24 @@ def exposure_below_cap(case: Case) -> Verdict:
     return _at_most("exposure_eur", case.exposure_eur, case.policy.exposure_cap_eur)
 
 
+def inventory_in_band(case: Case) -> Verdict:
+    """Whatever of the open offers settles, with this one. A bound that is not set asks nothing.
+
+    It is judged against what makes things worse only: an asset that is out of its band may be traded back into it.
+    """
+    lower, upper = case.lower_bound, case.upper_bound
+    low_enough = upper is None or (case.highest is not None and case.highest <= upper)
+    high_enough = lower is None or (case.lowest is not None and case.lowest >= lower)
+    return low_enough and high_enough, {
+        "spent": case.pair.spent(case.demand.direction).symbol,
+        "lowest": _text(case.lowest),
+        "lower_bound": "none" if lower is None else _text(lower),
+        "received": case.pair.received(case.demand.direction).symbol,
+        "highest": _text(case.highest),
+        "upper_bound": "none" if upper is None else _text(upper),
+    }
+
+
 def day_result_sufficient(case: Case) -> Verdict:
     return _at_least("day_result_eur", case.desk.day_result_eur, case.policy.day_result_min_eur)
 
@@ -312,6 +330,7 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.EDGE_BELOW_THRESHOLD: edge_sufficient,
     Refusal.NOTIONAL_ABOVE_CAP: notional_below_cap,
     Refusal.EXPOSURE_ABOVE_CAP: exposure_below_cap,
+    Refusal.INVENTORY_OUT_OF_BAND: inventory_in_band,
     Refusal.DAILY_LOSS_HALT: day_result_sufficient,
     Refusal.RATE_LIMITED: rate_below_limit,
     Refusal.EXECUTOR_NOT_READY: executor_ready,

@@ -37,6 +37,10 @@ class Asset(Value):
         """Smallest units of a whole-token quantity, cut down."""
         return Amount(int(Fraction(whole) * 10**self.decimals))
 
+    def whole(self, units: int) -> Fraction:
+        """Whole tokens of a count of smallest units, exact."""
+        return Fraction(units, 10**self.decimals)
+
     def parse_whole(self, text: str) -> Amount:
         """Smallest units of a whole-token quantity as people write it, such as `0.02`.
 

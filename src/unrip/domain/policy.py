@@ -28,6 +28,12 @@ class Policy(Value):
     notional_floor_eur: Decimal = Decimal(1)
     #: Largest fair value of one asset that all open offers together may spend.
     exposure_cap_eur: Decimal = Decimal(250)
+    #: Inventory bands, in whole tokens. No offer may spend so much of an asset that it could fall below its least, nor
+    #: receive so much that it could rise above its most, whatever of the open offers settles. None: no such bound.
+    base_min: Decimal | None = None
+    base_max: Decimal | None = None
+    quote_min: Decimal | None = None
+    quote_max: Decimal | None = None
     #: What today's fills (UTC) must have brought at least: -10 stops the desk at a loss of more than 10 EUR.
     day_result_min_eur: Decimal = Decimal(-10)
     #: A fall of the equity from its highest beyond this is told; it refuses nothing.
@@ -78,6 +84,14 @@ class Policy(Value):
     edge_floor: Decimal = Decimal("0.005")
     #: Lag of the history writer above which nothing new is decided to be true.
     history_lag_max: int = 5_000
+
+    def crossed_band(self) -> str | None:
+        """A band whose least is above its most, in words; None where there is none."""
+        bands = {"base": (self.base_min, self.base_max), "quote": (self.quote_min, self.quote_max)}
+        for asset, (least, most) in bands.items():
+            if least is not None and most is not None and least > most:
+                return f"{asset}_min {least} is above {asset}_max {most}"
+        return None
 
     @property
     def hash(self) -> str:

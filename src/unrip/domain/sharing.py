@@ -7,6 +7,7 @@ spends it shares one. Without this anybody could lock the desk for free, by aski
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from unrip.domain.demand import SwapDemand
@@ -107,3 +108,14 @@ def _joinable(
 
 def _growth(shared: SharedNonce | None, amount_out: Amount) -> Amount:
     return Amount(max(0, amount_out - (shared.amount if shared else 0)))
+
+
+def most_by_asset(parts: Iterable[tuple[str, str, Amount]]) -> dict[str, Amount]:
+    """The most that offers can move of each asset: of nonce, asset and amount the largest per nonce, added up."""
+    largest: dict[tuple[str, str], Amount] = {}
+    for nonce, asset, amount in parts:
+        largest[nonce, asset] = max(largest.get((nonce, asset), Amount(0)), amount)
+    totals: dict[str, Amount] = {}
+    for (_nonce, asset), amount in largest.items():
+        totals[asset] = Amount(totals.get(asset, 0) + amount)
+    return totals

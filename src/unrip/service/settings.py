@@ -233,6 +233,12 @@ class LimitSettings(_Section):
     notional_cap_eur: Decimal = Field(default=Decimal(25), gt=0)
     notional_floor_eur: Decimal = Field(default=Decimal(1), ge=0)
     exposure_cap_eur: Decimal = Field(default=Decimal(250), gt=0)
+    #: Inventory bands, in whole tokens: what no offer may let the base or the quote fall below or rise above. Unset: no
+    #: such bound.
+    base_min: Decimal | None = Field(default=None, ge=0)
+    base_max: Decimal | None = Field(default=None, ge=0)
+    quote_min: Decimal | None = Field(default=None, ge=0)
+    quote_max: Decimal | None = Field(default=None, ge=0)
     day_result_min_eur: Decimal = Decimal(-10)
     drawdown_max_eur: Decimal = Field(default=Decimal(50), gt=0)
     markout_ms: int = Field(default=600_000, ge=0)
@@ -275,6 +281,8 @@ class LimitSettings(_Section):
                 raise ValueError(
                     f"{name} {format_rate(getattr(self, name))} is below edge_floor {format_rate(self.edge_floor)}"
                 )
+        if crossed := self.policy().crossed_band():
+            raise ValueError(crossed)
         return self
 
     def policy(self) -> Policy:

@@ -12,6 +12,7 @@ import msgspec
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.sharing import most_by_asset
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import (
@@ -91,6 +92,11 @@ class _Account:
             height=min((asset.height for asset in self.assets.values()), default=0),
             credited={name: Amount(asset.credited) for name, asset in self.assets.items()},
             held={name: Amount(asset.held) for name, asset in self.assets.items()},
+            incoming=most_by_asset(
+                (attempt.offer.nonce, attempt.offer.asset_in, attempt.offer.amount_in)
+                for attempt in self.attempts.values()
+                if attempt.open and attempt.offer is not None
+            ),
             without_answer=sum(attempt.state in _WITHOUT_ANSWER for attempt in self.attempts.values()),
             position=self.position,
         )

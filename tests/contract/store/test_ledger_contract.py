@@ -34,7 +34,7 @@ U128_MAX = 2**128 - 1
 
 async def test_an_empty_ledger_says_so(ledger: Ledger) -> None:
     state = await ledger.load(ACCOUNT)
-    assert state.view == LedgerView(height=0, credited={}, held={}, without_answer=0, position=None)
+    assert state.view == LedgerView(height=0, credited={}, held={}, incoming={}, without_answer=0, position=None)
     assert (state.position, state.newest_generation, state.open_offers) == (None, 0, ())
     assert state.last_claimed_at is None
 
@@ -45,7 +45,12 @@ async def test_a_claim_holds_keeps_the_payload_moves_the_position_and_tells(ledg
     outcome = await claim(ledger, offer, 4, generation=7)
     assert outcome.kind is ClaimKind.CLAIMED
     assert outcome.view == LedgerView(
-        height=10, credited={EURE: Amount(100)}, held={EURE: Amount(30)}, without_answer=1, position=at(4)
+        height=10,
+        credited={EURE: Amount(100)},
+        held={EURE: Amount(30)},
+        incoming={BTC: Amount(1)},
+        without_answer=1,
+        position=at(4),
     )
     state = await ledger.load(ACCOUNT)
     assert state.view == outcome.view

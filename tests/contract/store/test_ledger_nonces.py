@@ -57,6 +57,21 @@ async def test_dropping_one_of_several_offers_keeps_their_hold(ledger: Ledger) -
     assert (await ledger.drop(an_event(two, AttemptState.DROPPED))).held == {EURE: 0}
 
 
+async def test_what_open_offers_could_bring_is_the_largest_of_each_nonce(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    small, large = (an_offer(str(brings), amount_in=brings, nonce="shared") for brings in (4, 6))
+    views = [(await claim(ledger, offer, place)).view for place, offer in enumerate((small, large))]
+    views.append((await claim(ledger, an_offer("alone", amount_in=3), 2)).view)
+    views.append((await claim(ledger, an_offer("too much", amount=90, amount_in=50), 3)).view)
+    views.append(await ledger.drop(an_event(large, AttemptState.DROPPED)))
+    views.append(await ledger.note(an_event(small, AttemptState.REFUSED)))
+    assert [view.incoming for view in views] == [{BTC: each} for each in (4, 6, 9, 9, 7, 7)]
+    settled = an_ending(evidence_at(11, used=True), small)
+    view = await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[settled])
+    assert view.incoming == {BTC: 3}
+    assert (await ledger.load(ACCOUNT)).view == view
+
+
 async def test_a_dropped_nonce_was_seen_by_nobody_and_may_be_held_again(ledger: Ledger) -> None:
     await credit(ledger, 100)
     one, two = an_offer("one", amount=90, nonce="shared"), an_offer("two", amount=20, nonce="shared")

@@ -44,6 +44,7 @@ OFFERS = st.builds(
     an_offer,
     NAMES,
     amount=st.integers(1, 60),
+    amount_in=st.integers(1, 9),
     asset=st.sampled_from([EURE, EURE, EURE, BTC]),
     nonce=st.sampled_from(["shared", None, None]),
     deadline=st.sampled_from([DEADLINE, DEADLINE + timedelta(minutes=2)]),

@@ -88,7 +88,15 @@ def cases(draw: st.DrawFn) -> Case:
     desk = a_desk(
         armed=draw(st.sampled_from([BOTH, (Direction.BASE_IN,), ()])),
         paused=draw(st.booleans()),
-        ledger=draw(st.sampled_from([None, a_view(), a_view(held={EURE.asset_id: Amount(4_990 * 10**18)})])),
+        ledger=draw(
+            st.sampled_from(
+                [
+                    None,
+                    a_view(),
+                    a_view(held={EURE.asset_id: Amount(4_990 * 10**18)}, incoming={BTC.asset_id: Amount(20_000)}),
+                ]
+            )
+        ),
         sharing=Sharing(alike=draw(shared), pool=draw(shared)),
     )
     return a_case(
@@ -99,6 +107,8 @@ def cases(draw: st.DrawFn) -> Case:
         policy=Policy(
             edge_threshold=draw(st.decimals(min_value=0, max_value=Decimal("0.05"), places=4)),
             coingecko_fallback=draw(st.booleans()),
+            quote_min=draw(st.sampled_from([None, Decimal(4_990)])),
+            base_max=draw(st.sampled_from([None, Decimal("0.1003")])),
         ),
     )
 
@@ -276,6 +286,18 @@ def test_what_is_spendable_is_the_smaller_credit_less_every_promise(held: int) -
     assert a_desk(ledger=None).spendable(BTC.asset_id, 1_000) is None
 
 
+@pytest.mark.parametrize("incoming", [0, 1, 10**18])
+def test_what_could_come_is_the_larger_credit_and_all_that_offers_could_bring(incoming: int) -> None:
+    desk = a_desk(
+        ledger=a_view(credited={BTC.asset_id: Amount(900)}, incoming={BTC.asset_id: Amount(incoming)}),
+        uncounted_in={BTC.asset_id: Amount(50)},
+    )
+    assert desk.reachable(BTC.asset_id, 1_000) == 1_000 + incoming + 50
+    assert desk.reachable(BTC.asset_id, 800) == 900 + incoming + 50
+    assert desk.reachable(EURE.asset_id, 800) is None
+    assert a_desk(ledger=None).reachable(BTC.asset_id, 1_000) is None
+
+
 def test_the_edge_grows_with_the_life_of_the_offer() -> None:
     short = a_decision(a_case(demand=a_demand(min_deadline_ms=1_000)))
     long = a_decision(a_case(demand=a_demand(min_deadline_ms=60_000)))
@@ -291,5 +313,5 @@ def test_a_policy_is_named_by_everything_in_it() -> None:
     assert Policy().hash == base.hash
     for name in base.__struct_fields__:
         value = getattr(base, name)
-        other = not value if isinstance(value, bool) else value + 1
+        other = not value if isinstance(value, bool) else (value or 0) + 1
         assert msgspec.structs.replace(base, **{name: other}).hash != base.hash, name

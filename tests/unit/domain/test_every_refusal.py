@@ -72,6 +72,10 @@ def inventory(**changes: Any) -> dict[str, Any]:
     return {"inventory": seen("inventory-1", an_inventory(**changes), 1_200)}
 
 
+def band(**bounds: str) -> dict[str, Any]:
+    return {"policy": msgspec.structs.replace(Policy(), **{name: Decimal(bound) for name, bound in bounds.items()})}
+
+
 EXECUTOR_FINE = {
     "executor_age_ms": "600",
     "limit": "5000",
@@ -133,6 +137,17 @@ WITHOUT_SNAPSHOT = {
     Refusal.INVENTORY_HELD,
     Refusal.KEY_NOT_REGISTERED,
     Refusal.VENUE_PAUSED,
+}
+
+ONE = 10**18
+#: What a demand here would leave of 5 000 EURe, and make of 0.1 BTC.
+IN_BAND = {
+    "spent": "EURe",
+    "lowest": "4988.260157801675675312",
+    "lower_bound": "none",
+    "received": "BTC",
+    "highest": "0.1002",
+    "upper_bound": "none",
 }
 
 #: What 20 000 sat at 60 000 EUR with the edge of a 70 s offer buy.
@@ -453,6 +468,69 @@ CASES = [
         | demand(direction=Direction.BASE_OUT),
         {"exposure_eur": "251.7396", "limit": "250"},
         name="promised by ledger and own commands together",
+    ),
+    Refused(
+        Refusal.INVENTORY_OUT_OF_BAND,
+        band(quote_min="4988.27"),
+        IN_BAND | {"lower_bound": "4988.27"},
+        name="what is spent could fall too low",
+    ),
+    Refused(
+        Refusal.INVENTORY_OUT_OF_BAND,
+        band(base_max="0.10019999"),
+        IN_BAND | {"upper_bound": "0.10019999"},
+        name="what is received could rise too high",
+    ),
+    Refused(
+        Refusal.INVENTORY_OUT_OF_BAND,
+        band(quote_min="4988.2")
+        | desk(ledger=a_view(held={EURE.asset_id: ONE}), uncounted={EURE.asset_id: Amount(2 * ONE)}),
+        IN_BAND | {"lowest": "4985.260157801675675312", "lower_bound": "4988.2"},
+        name="what is promised by ledger and own commands could all settle",
+    ),
+    Refused(
+        Refusal.INVENTORY_OUT_OF_BAND,
+        band(base_max="0.1003")
+        | desk(ledger=a_view(incoming={BTC.asset_id: Amount(10_000)}), uncounted_in={BTC.asset_id: Amount(1)}),
+        IN_BAND | {"highest": "0.10030001", "upper_bound": "0.1003"},
+        name="what ledger and own commands expect could all come",
+    ),
+    Refused(
+        Refusal.INVENTORY_OUT_OF_BAND,
+        band(quote_max="5012") | demand(direction=Direction.BASE_OUT, amount_in=Amount(12 * ONE + 1)),
+        {
+            "spent": "BTC",
+            "lowest": "0.09980434",
+            "lower_bound": "none",
+            "received": "EURe",
+            "highest": "5012.000000000000000001",
+            "upper_bound": "5012",
+        },
+        name="one unit too many, the other way",
+    ),
+    Refused(
+        Refusal.INVENTORY_OUT_OF_BAND,
+        band(base_max="1") | desk(ledger=a_view(incoming=None)),
+        IN_BAND | {"highest": "unknown", "upper_bound": "1"},
+        name="a ledger that does not say what could come",
+    ),
+    Refused(
+        Refusal.INVENTORY_OUT_OF_BAND,
+        band(base_max="1") | desk(uncounted_in=None),
+        IN_BAND | {"highest": "unknown", "upper_bound": "1"},
+        name="a record that does not say what own commands could bring",
+    ),
+    Refused(
+        Refusal.INVENTORY_OUT_OF_BAND,
+        band(base_max="1") | desk(ledger=a_view(credited={EURE.asset_id: Amount(5_000 * ONE)})),
+        IN_BAND | {"highest": "unknown", "upper_bound": "1"},
+        name="a ledger that has not read what is credited of it",
+    ),
+    Refused(
+        Refusal.INVENTORY_OUT_OF_BAND,
+        band(base_max="0.10019999") | inventory(books=a_books({EURE.asset_id: Delta(5_000 * ONE)})),
+        IN_BAND | {"upper_bound": "0.10019999"},
+        name="what nobody explains is there all the same",
     ),
     Refused(
         Refusal.DAILY_LOSS_HALT,

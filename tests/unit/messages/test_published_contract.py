@@ -73,7 +73,7 @@ def _with_more(value: Any, *, name: str = "") -> Any:
     """A field more in every object whose fields are declared; the others are maps, where a key is data."""
     maps = {
         "stages", "details", "arguments", "before", "after", "numbers", "credited", "held", "deposits", "withdrawals",
-        "reconciliation", "uncounted", "diff",
+        "reconciliation", "uncounted", "uncounted_in", "incoming", "diff",
     }  # fmt: skip
     if isinstance(value, list):
         return [_with_more(item) for item in value]

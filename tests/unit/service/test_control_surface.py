@@ -181,6 +181,7 @@ async def test_a_refusal_is_a_conflict_with_its_words(client: httpx.AsyncClient,
         ("/limits", {"reason": "fine", "notional_cap_eur": "NaN"}),
         ("/limits", {"reason": "fine", "notional_floor_eur": -1}),
         ("/limits", {"reason": "fine", "edge_threshold": "3 %"}),
+        ("/limits", {"reason": "fine", "base_max": 1}),
     ],
 )
 async def test_what_cannot_be_read_is_refused_before_it_acts(

@@ -54,6 +54,11 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "a cap above the ceiling": ("[limits]\nnotional_cap_eur = 101", "notional_cap_eur 101 is above .*_ceiling_eur 100"),
     "an edge below the floor": ('[limits]\nedge_base = "0.4 %"', r"edge_base 0.4 % is below edge_floor 0.5 %"),
     "a threshold below the floor": ('[limits]\nedge_floor = "3 %"', "edge_threshold 2 % is below edge_floor 3 %"),
+    "a band that holds nothing": (
+        "[limits]\nbase_min = 2\nbase_max = 1",
+        "key limits .*base_min 2 is above base_max 1",
+    ),
+    "a bound below nothing": ("[limits]\nquote_min = -1", "quote_min .*greater than or equal to 0"),
     "a peg that heals before it breaks": (
         '[price]\npeg_heals_within = "3 %"',
         "key price .*peg_heals_within is above peg_breaks_beyond",

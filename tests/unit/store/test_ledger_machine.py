@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from support.ledgers import ACCOUNT, EURE, T0, an_ending, an_event, an_offer, at
+from support.ledgers import ACCOUNT, BTC, EURE, T0, an_ending, an_event, an_offer, at
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
@@ -92,17 +92,22 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         amount=st.integers(1, 90),
+        amount_in=st.integers(1, 9),
         share=st.booleans(),
         life_s=st.integers(1, 40),
         deliver_twice=st.booleans(),
     )
-    def claim(self, data: st.DataObject, amount: int, share: bool, life_s: int, deliver_twice: bool) -> None:
+    def claim(
+        self, data: st.DataObject, amount: int, amount_in: int, share: bool, life_s: int, deliver_twice: bool
+    ) -> None:
         """A new offer, perhaps on a nonce that carries others, or that has ended already."""
         self.handled += 1
         name = f"quote {self.handled}"
         nonce = data.draw(st.sampled_from(sorted(self.nonces))) if share and self.nonces else None
         deadline = self.chain.now + timedelta(seconds=life_s)
-        offer = an_offer(name, amount=amount, nonce=nonce, deadline=deadline, nonce_deadline=NONCES_END)
+        offer = an_offer(
+            name, amount=amount, amount_in=amount_in, nonce=nonce, deadline=deadline, nonce_deadline=NONCES_END
+        )
         event = an_event(offer, AttemptState.CLAIMED)
         before = done(self.ledger.load(ACCOUNT)).view.held.get(EURE, 0)
         outcome = done(self.ledger.claim(offer, position=at(self.handled), generation=1, event=event))
@@ -208,10 +213,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def held_is_what_is_open(self) -> None:
         assert done(self.ledger.check_held()) == []
         by_nonce: dict[str, int] = {}
+        in_by_nonce: dict[str, int] = {}
         for offer in self.open.values():
             by_nonce[offer.nonce] = max(offer.amount_out, by_nonce.get(offer.nonce, 0))
-        held = done(self.ledger.load(ACCOUNT)).view.held.get(EURE, 0)
-        assert held == sum(by_nonce.values())
+            in_by_nonce[offer.nonce] = max(offer.amount_in, in_by_nonce.get(offer.nonce, 0))
+        view = done(self.ledger.load(ACCOUNT)).view
+        assert view.held.get(EURE, 0) == sum(by_nonce.values())
+        assert view.incoming is not None
+        assert view.incoming.get(BTC, 0) == sum(in_by_nonce.values())
 
     @invariant()
     def every_attempt_is_told_once_per_state(self) -> None:

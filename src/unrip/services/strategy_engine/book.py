@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition
+from unrip.domain.sharing import most_by_asset
 from unrip.domain.values import Amount
 
 #: No view lags behind a newer one by more commands than this.
@@ -14,7 +15,7 @@ PASSED_KEPT = 100
 
 @dataclass
 class CommandBook:
-    """What own commands would spend before the ledger's view includes them.
+    """What own commands would spend and could bring before the ledger's view includes them.
 
     A command counts until the position of the view in use has passed its offset; one that the broker has not
     acknowledged yet counts as standing after it (blueprint, section 7). Views come over two topics, beats and results,
@@ -56,15 +57,12 @@ class CommandBook:
         )
 
     def uncounted(self) -> dict[str, Amount]:
-        """Per asset, what the open commands would spend: the largest per nonce, summed over nonces."""
-        largest: dict[tuple[str, str], int] = {}
-        for command in self._open():
-            key = (command.asset_out, command.nonce)
-            largest[key] = max(largest.get(key, 0), command.amount_out)
-        totals: dict[str, Amount] = {}
-        for (asset, _nonce), amount in largest.items():
-            totals[asset] = Amount(totals.get(asset, 0) + amount)
-        return totals
+        """Per asset, what the open commands would spend."""
+        return most_by_asset((command.nonce, command.asset_out, command.amount_out) for command in self._open())
+
+    def uncounted_in(self) -> dict[str, Amount]:
+        """Per asset, what the open commands could bring."""
+        return most_by_asset((command.nonce, command.asset_in, command.amount_in) for command in self._open())
 
     def __len__(self) -> int:
         return len(self._open())

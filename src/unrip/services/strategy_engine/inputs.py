@@ -111,6 +111,7 @@ class Inputs:
             history=self.history,
             ledger=self.ledger,
             uncounted=self.book.uncounted(),
+            uncounted_in=self.book.uncounted_in(),
             sharing=Sharing() if demand is None else self.nonces.sharing(demand, now),
             offers_last_minute=self.pace.last_minute(now),
             day_result_eur=self.day.result_eur(now),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 from pydantic import Field
 
 from unrip.domain.policy import Policy
-from unrip.domain.values import format_rate, parse_rate
+from unrip.domain.values import format_rate, parse_rate, shown
 from unrip.service.contract import Control, ControlRefused
 from unrip.service.http import Action, ReasonBody
 
@@ -19,6 +20,11 @@ class ThresholdBody(ReasonBody):
     edge_threshold: str = Field(description="With its unit: '2.5 %' or '250 bps'.")
 
 
+#: How a bound that is not set is written and shown.
+NO_BOUND = "none"
+BOUND = f"Whole tokens, such as '0.05'; '{NO_BOUND}' takes the bound away."
+
+
 class LimitsBody(ReasonBody):
     """New limits; those left out stay as they are."""
 
@@ -27,6 +33,10 @@ class LimitsBody(ReasonBody):
     exposure_cap_eur: Decimal | None = Field(default=None, gt=0)
     day_result_min_eur: Decimal | None = Field(default=None, description="-10 stops at a loss of more than 10 EUR.")
     drawdown_max_eur: Decimal | None = Field(default=None, gt=0)
+    base_min: str | None = Field(default=None, description=BOUND)
+    base_max: str | None = Field(default=None, description=BOUND)
+    quote_min: str | None = Field(default=None, description=BOUND)
+    quote_max: str | None = Field(default=None, description=BOUND)
     offers_per_minute_max: int | None = Field(default=None, gt=0)
     unknown_max: int | None = Field(default=None, ge=0)
     edge_base: str | None = Field(default=None, description="With its unit: '2.5 %' or '250 bps'.")
@@ -42,7 +52,11 @@ _RATES = ("edge_threshold", "edge_base", "edge_per_sqrt_minute")
 #: Limits that make the desk trade less when they are lowered, and those that do when they are raised.
 _CAPS = ("notional_cap_eur", "exposure_cap_eur", "drawdown_max_eur", "offers_per_minute_max", "unknown_max")
 _FLOORS = ("notional_floor_eur", "day_result_min_eur", *_RATES)
-LIMITS = (*_CAPS, *_FLOORS)
+#: Bounds of the inventory bands, each of which may be missing.
+_UPPER_BOUNDS = ("base_max", "quote_max")
+_LOWER_BOUNDS = ("base_min", "quote_min")
+_BOUNDS = (*_LOWER_BOUNDS, *_UPPER_BOUNDS)
+LIMITS = (*_CAPS, *_FLOORS, *_BOUNDS)
 
 
 def changed_policy(policy: Policy, control: Control) -> Policy:
@@ -53,13 +67,10 @@ def changed_policy(policy: Policy, control: Control) -> Policy:
 
     """
     try:
-        changes = {
-            name: parse_rate(value) if name in _RATES else type(getattr(policy, name))(value)
-            for name, value in control.arguments.items()
-        }
+        changes = {name: _read(policy, name, value) for name, value in control.arguments.items()}
+        changed = msgspec.structs.replace(policy, **changes)
     except (ValueError, ArithmeticError) as error:
         raise ControlRefused(str(error)) from None
-    changed = msgspec.structs.replace(policy, **changes)
     if changed.notional_cap_eur > policy.notional_ceiling_eur:
         raise ControlRefused(
             f"notional_cap_eur {changed.notional_cap_eur} is above limits.notional_ceiling_eur "
@@ -71,9 +82,28 @@ def changed_policy(policy: Policy, control: Control) -> Policy:
                 f"{name} {format_rate(getattr(changed, name))} is below limits.edge_floor "
                 f"{format_rate(policy.edge_floor)} of the configuration"
             )
+    if crossed := changed.crossed_band():
+        raise ControlRefused(crossed)
     if changed.edge_per_sqrt_minute < 0:
         raise ControlRefused("edge_per_sqrt_minute is negative: a longer offer would cost the taker less")
     return changed
+
+
+def _read(policy: Policy, name: str, value: Any) -> Any:
+    """A limit in the type that the policy has it in."""
+    if name in _RATES:
+        return parse_rate(value)
+    return _read_bound(name, value) if name in _BOUNDS else type(getattr(policy, name))(value)
+
+
+def _read_bound(name: str, text: str) -> Decimal | None:
+    try:
+        bound = None if text == NO_BOUND else Decimal(text)
+        if bound is None or bound >= 0:
+            return bound
+    except ArithmeticError:
+        pass
+    raise ValueError(f"{name} {shown(text)}: write whole tokens, such as 0.05, or {NO_BOUND}")
 
 
 def tightens(policy: Policy, control: Control) -> bool:
@@ -82,13 +112,31 @@ def tightens(policy: Policy, control: Control) -> bool:
         changed = changed_policy(policy, control)
     except ControlRefused:
         return False
-    return all(getattr(changed, name) <= getattr(policy, name) for name in _CAPS) and all(
-        getattr(changed, name) >= getattr(policy, name) for name in _FLOORS
+    return (
+        all(getattr(changed, name) <= getattr(policy, name) for name in _CAPS)
+        and all(getattr(changed, name) >= getattr(policy, name) for name in _FLOORS)
+        and all(_upper(changed, name) <= _upper(policy, name) for name in _UPPER_BOUNDS)
+        and all(_lower(changed, name) >= _lower(policy, name) for name in _LOWER_BOUNDS)
     )
+
+
+def _upper(policy: Policy, name: str) -> Decimal:
+    bound: Decimal | None = getattr(policy, name)
+    return Decimal("Infinity") if bound is None else bound
+
+
+def _lower(policy: Policy, name: str) -> Decimal:
+    """No bound lets more through than one of nothing: what a ledger promises may for a while be more than it has."""
+    bound: Decimal | None = getattr(policy, name)
+    return Decimal("-Infinity") if bound is None else bound
 
 
 def policy_state(policy: Policy) -> dict[str, str]:
     """The changeable limits as a control record shows them."""
-    limits = {name: getattr(policy, name) for name in LIMITS}
-    shown = {name: format_rate(limit) if name in _RATES else str(limit) for name, limit in limits.items()}
-    return {**shown, "policy_hash": policy.hash}
+    return {**{name: _written(name, getattr(policy, name)) for name in LIMITS}, "policy_hash": policy.hash}
+
+
+def _written(name: str, limit: Any) -> str:
+    if limit is None:
+        return NO_BOUND
+    return format_rate(limit) if name in _RATES else str(limit)

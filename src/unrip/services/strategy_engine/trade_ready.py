@@ -16,7 +16,7 @@ from unrip.domain.decision import Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.guards import ask_all
 from unrip.domain.pairs import Direction, Pair
-from unrip.domain.pricing import fair_in_per_out, spent_units
+from unrip.domain.pricing import fair_in_per_out, propose, spent_units
 from unrip.domain.values import Amount, decimal_of
 
 #: Where the policy knows no floor, readiness is still asked about an amount that means something.
@@ -88,7 +88,7 @@ def _smallest_demand(
 
 
 def _largest_quotable(case: Case, pair: Pair, direction: Direction) -> str | None:
-    """The most we could spend in one offer now: what is spendable, within the caps, in whole tokens."""
+    """The most we could spend in one offer now: what is spendable, within caps and bands, in whole tokens."""
     spent = pair.spent(direction)
     promised = case.desk.promised(spent.asset_id)
     if case.price is None or case.fair_rate is None or case.fair_rate <= 0:
@@ -100,6 +100,16 @@ def _largest_quotable(case: Case, pair: Pair, direction: Direction) -> str | Non
         return spent_units(pair, direction, eur=eur, eur_per_quote=eur_per_quote, fair_rate=fair_rate)
 
     eur_per_quote, fair_rate = case.price.value.eure_eur_assumption, case.fair_rate
-    room = worth(case.policy.exposure_cap_eur) - promised
-    units = min(Fraction(case.spendable), worth(case.policy.notional_cap_eur), room)
+    kept = Fraction(case.lower_bound or 0) * 10**spent.decimals
+    rooms = [case.spendable - kept, worth(case.policy.notional_cap_eur), worth(case.policy.exposure_cap_eur) - promised]
+    if case.upper_bound is not None:
+        rooms.append(_spent_for(case, pair, direction, up_to=case.upper_bound, fair_rate=fair_rate))
+    units = min(rooms)
     return str(decimal_of(units / 10**spent.decimals, digits=8)) if units > 0 else None
+
+
+def _spent_for(case: Case, pair: Pair, direction: Direction, *, up_to: Decimal, fair_rate: Decimal) -> Fraction:
+    """What we would give for all that may still come of the asset we receive; nothing where that is not known."""
+    room = 0 if case.reachable is None else pair.received(direction).units(up_to) - case.reachable
+    given = propose(pair, direction, fair_rate=fair_rate, edge=case.edge, amount_in=Amount(max(0, room)))
+    return Fraction(given.amount_out)

@@ -44,6 +44,9 @@ CREATE TABLE ledger.attempt (
     nonce text REFERENCES ledger.hold,
     quote_hash text UNIQUE,
     offer jsonb,
+    -- Of the offer, for the view: every answer of the ledger adds them up.
+    asset_in text GENERATED ALWAYS AS (offer->>'asset_in') STORED,
+    amount_in numeric(39, 0) GENERATED ALWAYS AS ((offer->>'amount_in')::numeric) STORED,
     state text NOT NULL,
     generation bigint NOT NULL,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -105,6 +108,16 @@ CREATE FUNCTION ledger.view(p_account text) RETURNS jsonb LANGUAGE sql STABLE AS
         'height', coalesce(min(height), 0),
         'credited', coalesce(jsonb_object_agg(asset, credited::text), '{}'),
         'held', coalesce(jsonb_object_agg(asset, held::text), '{}'),
+        -- One offer of a nonce settles, so a nonce brings no more than its largest.
+        'incoming', (
+            SELECT coalesce(jsonb_object_agg(asset_in, amount::text), '{}') FROM (
+                SELECT asset_in, sum(largest) AS amount FROM (
+                    SELECT asset_in, max(amount_in) AS largest
+                      FROM ledger.attempt WHERE account = p_account AND ended_at IS NULL
+                     GROUP BY nonce, asset_in
+                ) AS nonce GROUP BY asset_in
+            ) AS asset
+        ),
         'without_answer', (
             SELECT count(*) FROM ledger.attempt
              WHERE account = p_account AND state IN ('claimed', 'sent', 'unanswered', 'unproven')
