@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any, TypeVarTuple
+
+Arguments = TypeVarTuple("Arguments")
 
 #: When every simulation begins, in the Unix epoch.
 START_NS = 1_900_000_000 * 1_000_000_000
@@ -21,24 +27,45 @@ class Deadlock(Exception):  # noqa: N818 - it states what is the case
 class VirtualLoop(asyncio.BaseEventLoop):
     """asyncio without sockets, threads and waiting: when nothing is left to do now, the next timer is now."""
 
+    _ready: deque[asyncio.Handle]
+    _stopping: bool
+
     def __init__(self) -> None:
         super().__init__()
-        self._selector = self
         self._seconds = 0.0
+        #: What is due when, of equals the one first that was asked for first.
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = count()
 
     def time(self) -> float:
         """Virtual seconds since the start."""
         return self._seconds
 
-    def select(self, timeout: float | None) -> Sequence[Any]:
-        """Take the time that a selector would wait as passed."""
-        if timeout is None:
-            raise Deadlock("nothing is due")
-        self._seconds += timeout
-        return ()
+    def call_at(
+        self, when: float, callback: Callable[[*Arguments], object], *args: *Arguments, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call this at an instant."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heappush(self._timers, (when, next(self._numbers), timer))
+        return timer
 
-    def _process_events(self, event_list: Sequence[Any]) -> None:
-        """There are none."""
+    def _run_once(self) -> None:
+        """Everything that can be done at this instant, and if that is nothing, the next instant."""
+        ready, timers = self._ready, self._timers
+        while timers and (timers[0][0] <= self._seconds or not ready):
+            due_s, _, timer = heappop(timers)
+            if not timer.cancelled():
+                self._seconds = max(self._seconds, due_s)
+                ready.append(timer)
+        if not ready and not self._stopping:
+            raise Deadlock("nothing is due")
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001 - as every loop does it
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is passed over when its time comes."""
 
     @property
     def now_ns(self) -> int:

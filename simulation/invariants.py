@@ -86,7 +86,7 @@ class Invariants:
         self._solvent()
 
     def on_commit(self) -> None:
-        """The ledger or the history has changed."""
+        """The ledger may have changed."""
         before, state = self._last, self._state()
         if before == state:
             return

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any, Protocol, cast
@@ -50,6 +49,21 @@ _WATCH_S = 0.5
 
 class Killed(BaseException):
     """The process ends between two effects; nothing of it may catch this."""
+
+
+class _Running:
+    """While this is entered, the code of a process is running."""
+
+    __slots__ = ("_process", "_token")
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def __enter__(self) -> None:
+        self._token = _OWNER.set(self._process)
+
+    def __exit__(self, *_failure: object) -> None:
+        _OWNER.reset(self._token)
 
 
 def owned_task(loop: asyncio.AbstractEventLoop, work: Any, **named: Any) -> asyncio.Task[Any]:
@@ -210,13 +224,8 @@ class Process:
         if self.alive:
             self._house.ended(self, fault)
 
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        token = _OWNER.set(self)
-        try:
-            yield
-        finally:
-            _OWNER.reset(token)
+    def _running(self) -> _Running:
+        return _Running(self)
 
     def _spawn(self, source: Callable[[], Any]) -> None:
         async def guarded() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -62,13 +63,14 @@ class Database:
         """Answer again; nothing committed is lost."""
         self.up = True
 
-    async def call(self, name: str, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
-        """One transaction and its round trip.
+    async def call(self, twin: object, name: str, /, *arguments: Any, **named: Any) -> Any:
+        """One transaction on a twin and its round trip.
 
         Raises:
             StoreUnavailable: nobody knows whether it happened.
 
         """
+        work = partial(self._commit, twin, name, arguments, named)
         try:
             await asyncio.sleep(self._latency_s())
         except asyncio.CancelledError:
@@ -82,7 +84,7 @@ class Database:
             raise StoreUnavailable(f"{name}: no answer within the statement's bound")
         if self._faults.strikes("lost_request"):
             raise StoreUnavailable(f"{name}: the connection broke")
-        answer = self._commit(work)
+        answer = work()
         await asyncio.sleep(self._latency_s())
         self._require_up(name)
         if self._faults.strikes("lost_commit"):
@@ -103,10 +105,11 @@ class Database:
         """The sessions of an instance end."""
         self.holders = {role: holder for role, holder in self.holders.items() if holder != instance}
 
-    def _commit(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+    def _commit(self, twin: object, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """One transaction."""
-        answer = done(work())
-        self._on_commit()
+        answer = done(getattr(twin, name)(*arguments, **named))
+        if twin is self.ledger:
+            self._on_commit()
         return answer
 
     def _require_up(self, name: str) -> None:
@@ -116,15 +119,15 @@ class Database:
     def _latency_s(self) -> float:
         return self._chance.uniform(0.0005, 0.005)
 
-    def _later(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    def _later(self, work: Callable[[], Any]) -> None:
         self._loop.call_later(self._chance.uniform(0, _STRAGGLES_S), self._straggle, work)
 
-    def _straggle(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    def _straggle(self, work: Callable[[], Any]) -> None:
         """Nobody hears what the database says to a statement whose client has gone."""
         if not self.up:
             return
         with suppress(StoreRefused):
-            self._commit(work)
+            work()
 
 
 class Remote:
@@ -135,12 +138,7 @@ class Remote:
         self._database = database
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        method = getattr(self._twin, name)
-
-        async def call(*arguments: Any, **named: Any) -> Any:
-            return await self._database.call(name, lambda: method(*arguments, **named))
-
-        return call
+        return partial(self._database.call, self._twin, name)
 
     async def close(self) -> None:
         """Closing a client needs no answer."""

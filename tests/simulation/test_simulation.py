@@ -87,6 +87,17 @@ def test_plans_hold_faults_of_every_boundary_and_repeat() -> None:
             read_fault(fault.world, now_ns=0)
 
 
+def test_what_is_due_at_one_instant_happens_in_the_order_in_which_it_was_asked_for() -> None:
+    loop = VirtualLoop()
+    happened: list[int] = []
+    timers = [loop.call_at(5, happened.append, number) for number in range(50)]
+    timers[7].cancel()
+    loop.call_at(3, timers[9].cancel)
+    loop.run_until_complete(asyncio.sleep(5))
+    assert happened == [number for number in range(50) if number not in {7, 9}]
+    loop.close()
+
+
 def test_time_jumps_to_what_is_due_and_nothing_overtakes_in_a_pipe() -> None:
     loop = VirtualLoop()
     arrived: list[object] = []

@@ -27,6 +27,9 @@ from unrip.messages.topics import Topic
 
 QUEUE_MAX = 20_000
 
+#: Told of every change: of the topic that has a new record, of None for the broker itself and its topics.
+Listener = Callable[[str | None], None]
+
 
 @dataclass
 class _Log:
@@ -45,7 +48,7 @@ class MemoryBroker:
         self._logs: dict[str, _Log] = {}
         self._incarnations = 0
         self._up = True
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Listener] = []
 
     @property
     def up(self) -> bool:
@@ -91,14 +94,14 @@ class MemoryBroker:
                 timestamp=self._clock(),
             )
         )
-        self._notify()
+        self._notify(topic)
         return offset
 
-    def listen(self, listener: Callable[[], None]) -> None:
+    def listen(self, listener: Listener) -> None:
         """Call this after every change."""
         self._listeners.append(listener)
 
-    def forget(self, listener: Callable[[], None]) -> None:
+    def forget(self, listener: Listener) -> None:
         """Do not call this any more."""
         self._listeners.remove(listener)
 
@@ -107,9 +110,9 @@ class MemoryBroker:
         if not self._up:
             raise BusUnavailable("the broker is down")
 
-    def _notify(self) -> None:
+    def _notify(self, topic: str | None = None) -> None:
         for listener in list(self._listeners):
-            listener()
+            listener(topic)
 
 
 class MemoryProducer:
@@ -123,7 +126,7 @@ class MemoryProducer:
         self._outstanding = 0
         self._changed = asyncio.Event()
         self._closed = False
-        broker.listen(self._deliver_soon)
+        broker.listen(self._on_change)
 
     def produce(self, topic: str, key: str, value: bytes, on_delivery: OnDelivery) -> None:
         """Queue one record and return at once."""
@@ -152,10 +155,14 @@ class MemoryProducer:
         """Flush and report what is left as failed."""
         await self.flush(timeout_s)
         self._closed = True
-        self._broker.forget(self._deliver_soon)
+        self._broker.forget(self._on_change)
         waiting, self._waiting = self._waiting, []
         for _, _, _, on_delivery, _ in waiting:
             self._report(on_delivery, None, "the producer was closed first")
+
+    def _on_change(self, topic: str | None) -> None:
+        if topic is None:
+            self._deliver_soon()
 
     def _deliver_soon(self) -> None:
         self._loop.call_soon(self._deliver)
@@ -194,7 +201,7 @@ class MemoryConsumer:
 
     async def start(self) -> None:
         """Begin; call once."""
-        self._broker.listen(self._changed.set)
+        self._broker.listen(self._on_change)
         self._task = asyncio.create_task(self._run())
 
     async def subscribe(self, topic: str, start: Start) -> Assignment:
@@ -216,9 +223,13 @@ class MemoryConsumer:
     async def stop(self) -> None:
         """Read nothing more."""
         if self._task is not None:
-            self._broker.forget(self._changed.set)
+            self._broker.forget(self._on_change)
             self._task.cancel()
             await asyncio.wait([self._task])
+
+    def _on_change(self, topic: str | None) -> None:
+        if topic is None or topic in self._next:
+            self._changed.set()
 
     async def _run(self) -> None:
         while True:
@@ -295,13 +306,13 @@ class MemoryWatch:
         self._on_state = on_state
         self._up: bool | None = None
         broker.listen(self._look)
-        asyncio.get_running_loop().call_soon(self._look)
+        asyncio.get_running_loop().call_soon(self._look, None)
 
     async def stop(self) -> None:
         """End the watch."""
         self._broker.forget(self._look)
 
-    def _look(self) -> None:
+    def _look(self, _topic: str | None) -> None:
         if self._broker.up != self._up:
             self._up = self._broker.up
             self._on_state(self._up, "the broker answers" if self._up else "the broker is down")

@@ -6,7 +6,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
-from typing import Self, dataclass_transform
+from functools import cache
+from typing import Any, Self, dataclass_transform, get_args
 
 import msgspec
 
@@ -36,12 +37,23 @@ class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=Tru
     """
 
     def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
+        for name in _fields_to_check(type(self)):
             value = getattr(self, name)
-            if isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) <= _EXPONENT_MAX):
+            if isinstance(value, datetime):
+                if value.tzinfo is None:
+                    raise ValueError(f"{name} has no time zone: {value.isoformat()}")
+            elif isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) <= _EXPONENT_MAX):
                 raise ValueError(f"{name} is no number to reckon with: {value}")
-            if isinstance(value, datetime) and value.tzinfo is None:
-                raise ValueError(f"{name} has no time zone: {value.isoformat()}")
+
+
+@cache
+def _fields_to_check(kind: type[Value]) -> tuple[str, ...]:
+    """The fields that may hold a number or an instant; every message passes here, and most of its fields cannot."""
+    return tuple(field.name for field in msgspec.structs.fields(kind) if _may_hold_one(field.type))
+
+
+def _may_hold_one(annotation: Any) -> bool:
+    return annotation is Decimal or annotation is datetime or any(_may_hold_one(part) for part in get_args(annotation))
 
 
 def shown(value: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 #: From the latency budget: the venue's windows are 51, 300, 600 and 3000 ms.
@@ -16,19 +18,32 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
+        #: What `labels` found, by name and labels: to find it is most of the work, and there are few.
+        self._counted: dict[Hashable, Counter] = {}
+        self._observed: dict[Hashable, Histogram] = {}
 
     def count(self, name: str, labels: dict[str, str] | None = None) -> None:
         """Raise a counter by one."""
-        labels = {"service": self._service, **(labels or {})}
+        key = (name, *(labels or {}).items())
+        if key not in self._counted:
+            self._counted[key] = self._counter(name, {"service": self._service, **(labels or {})})
+        self._counted[key].inc()
+
+    def observe(self, name: str, milliseconds: float, labels: dict[str, str] | None = None) -> None:
+        """Add one duration to a histogram."""
+        key = (name, *(labels or {}).items())
+        if key not in self._observed:
+            self._observed[key] = self._histogram(name, {"service": self._service, **(labels or {})})
+        self._observed[key].observe(milliseconds)
+
+    def _counter(self, name: str, labels: dict[str, str]) -> Counter:
         if name not in self._counters:
             self._counters[name] = Counter(
                 f"unrip_{name}", name.replace("_", " "), list(labels), registry=self._registry
             )
-        self._counters[name].labels(**labels).inc()
+        return self._counters[name].labels(**labels)
 
-    def observe(self, name: str, milliseconds: float, labels: dict[str, str] | None = None) -> None:
-        """Add one duration to a histogram."""
-        labels = {"service": self._service, **(labels or {})}
+    def _histogram(self, name: str, labels: dict[str, str]) -> Histogram:
         if name not in self._histograms:
             self._histograms[name] = Histogram(
                 f"unrip_{name}_ms",
@@ -37,7 +52,7 @@ class Metrics:
                 registry=self._registry,
                 buckets=LATENCY_BUCKETS_MS,
             )
-        self._histograms[name].labels(**labels).observe(milliseconds)
+        return self._histograms[name].labels(**labels)
 
     def text(self) -> bytes:
         """The exposition that `GET /metrics` returns."""

@@ -8,7 +8,7 @@ import pytest
 from support.logic import T0, act, after, lines, of, published
 from support.market import ONLINE, Market
 from unrip.domain.market import KrakenReading, MarketPrice, SourceHealth
-from unrip.net.events import CloseSocket, SendFrame, SocketClosed
+from unrip.net.events import CloseSocket, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import Cause
 from unrip.service.contract import BusChanged, ControlRefused, Effect, Published
 from unrip.services.market_reference_ingest.effects import (
@@ -159,6 +159,21 @@ def test_an_unknown_state_is_not_online() -> None:
     assert market.prices(market.rest(system=None))[-1].fair_rate is None
     market.run(milliseconds=1_500)
     assert market.prices(market.rest(system="online"))[-1].fair_rate is not None
+
+
+def test_rest_tells_the_state_while_a_socket_brings_ticks_and_has_not_told_it() -> None:
+    market = Market()
+    market.emit(SocketClosed(connection=KRAKEN, cause=Cause.CLOSED, reason="gone"))
+    market.emit(SocketOpened(connection=KRAKEN))  # and its one word about the state is lost
+    for _ in range(20):
+        market.tick()
+        if of(PollKrakenRest, market.run(seconds=1)):
+            market.rest(system="online")
+    assert market.logic.not_ready(market.now) == []
+    assert market.prices()[-1].fair_rate is not None
+    market.hear(ONLINE)
+    market.tick()
+    assert not of(PollKrakenRest, market.run(seconds=4))
 
 
 def test_what_the_socket_pushed_stands_above_what_rest_says() -> None:

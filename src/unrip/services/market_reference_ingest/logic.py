@@ -242,8 +242,7 @@ class MarketReferenceIngest(Logic):
             case "publish":
                 return self._publish(now)
             case "rest":
-                needed = self._last_tick_at is None or age_ms(now, self._last_tick_at) > self._rest_after_ms
-                poll = self._ask(PollKrakenRest()) if needed and not self._silent else []
+                poll = self._ask(PollKrakenRest()) if self._needs_rest(now) and not self._silent else []
                 return [*poll, SetTimer(name="rest", at=now + REST_INTERVAL)]
             case "coingecko":
                 poll = [] if self._silent else self._poll_coingecko(now)
@@ -251,6 +250,11 @@ class MarketReferenceIngest(Logic):
             case self._link.timer:
                 return self._link.on_timer(now)
         return []
+
+    def _needs_rest(self, now: datetime) -> bool:
+        """Ticks are late, or the socket has not told the state: it does so once, and then only what changes."""
+        late = self._last_tick_at is None or age_ms(now, self._last_tick_at) > self._rest_after_ms
+        return late or not self._kraken.system_followed
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         match control.action:

@@ -64,13 +64,18 @@ class Kraken:
         self.reading = reading
         return True
 
+    @property
+    def system_followed(self) -> bool:
+        """The socket has told the state, and will tell every change."""
+        return self._system is not None and self._system_seen_at is None
+
     def system_pushed(self, system: str) -> None:
         """The socket told the state; it tells every change."""
         self._system, self._system_seen_at = system, None
 
     def system_asked(self, system: str, now: datetime) -> None:
         """REST told the state, as of now; while the socket is up it knows better."""
-        if self._system_seen_at is not None or self._system is None:
+        if not self.system_followed:
             self._system, self._system_seen_at = system, now
 
     def socket_closed(self, now: datetime) -> None:

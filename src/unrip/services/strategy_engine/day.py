@@ -63,10 +63,11 @@ class DayResult:
 
     def _mark(self, command_id: str, price: MarketPrice) -> None:
         _at, exchange = self._waiting.pop(command_id)
-        self._marked[self._days[command_id]] += self._gain(exchange, price)
+        self._marked[self._days[command_id]] += _gain(exchange, self._values_eur(price))
 
-    def _gain(self, exchange: Exchange, price: MarketPrice) -> Fraction:
-        values = {
+    def _values_eur(self, price: MarketPrice) -> dict[str, Fraction]:
+        """What the smallest unit of each asset is worth."""
+        return {
             asset.asset_id: value_eur(
                 self.pair,
                 asset,
@@ -76,7 +77,6 @@ class DayResult:
             )
             for asset in self.pair.assets()
         }
-        return exchange.amount_in * values[exchange.asset_in] - exchange.amount_out * values[exchange.asset_out]
 
     def result_eur(self, now: datetime) -> Decimal | None:
         """Today's sum, None while it cannot be known."""
@@ -86,7 +86,8 @@ class DayResult:
         newest = self._newest
         if not self.complete or (waiting and newest is None):
             return None
-        unmarked = sum((self._gain(each, newest) for each in waiting if newest is not None), Fraction(0))
+        values = self._values_eur(newest) if newest is not None else {}
+        unmarked = sum((_gain(each, values) for each in waiting), Fraction(0))
         return decimal_of(self._marked[today] + unmarked)
 
     def _forget_before(self, today: date) -> None:
@@ -98,3 +99,7 @@ class DayResult:
     def state(self) -> dict[str, int]:
         """For `GET /state`."""
         return {"fills_today": len(self._days), "fills_unmarked": len(self._waiting)}
+
+
+def _gain(exchange: Exchange, values_eur: dict[str, Fraction]) -> Fraction:
+    return exchange.amount_in * values_eur[exchange.asset_in] - exchange.amount_out * values_eur[exchange.asset_out]
