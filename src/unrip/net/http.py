@@ -25,7 +25,6 @@ ANSWER_BYTES_MAX = 4 * 1024 * 1024
 ATTEMPTS_MAX = 2
 RETRY_PAUSE_S = 0.2
 
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "unrip"}
 _TRANSIENT = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 #: Client errors that say "later" rather than "no".
 _LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -70,10 +69,12 @@ class HttpClient:
         self.name = name
         self._count = count
         self._total_timeout_s = total_timeout_s
-        # The library's client would add redirects, cookies and credentials to this, none of which may be there.
-        self._transport = transport or httpx.AsyncHTTPTransport(trust_env=False)
-        timeout = httpx.Timeout(total_timeout_s, connect=CONNECT_TIMEOUT_S)
-        self._extensions = {"timeout": timeout.as_dict()}
+        self._client = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(total_timeout_s, connect=CONNECT_TIMEOUT_S),
+            headers={"Accept": "application/json", "User-Agent": "unrip"},
+            trust_env=False,  # no environment variable decides where a request goes
+        )
 
     async def get(
         self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
@@ -84,7 +85,7 @@ class HttpClient:
             HttpUnavailable, HttpRefused: see the module.
 
         """
-        return await self._ask(lambda: self._request("GET", url, headers, params=params))
+        return await self._ask(lambda: self._client.build_request("GET", url, params=params, headers=headers))
 
     async def post(self, url: str, body: Any, *, headers: Mapping[str, str] | None = None) -> Any:
         """The decoded JSON of a POST that may be sent twice: it only asks, or says the same thing again.
@@ -93,15 +94,11 @@ class HttpClient:
             HttpUnavailable, HttpRefused: see the module.
 
         """
-        return await self._ask(lambda: self._request("POST", url, headers, json=body))
+        return await self._ask(lambda: self._client.build_request("POST", url, json=body, headers=headers))
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._transport.aclose()
-
-    def _request(self, method: str, url: str, headers: Mapping[str, str] | None, **content: Any) -> httpx.Request:
-        all_headers = {**_HEADERS, **(headers or {})}
-        return httpx.Request(method, url, headers=all_headers, extensions=self._extensions, **content)
+        await self._client.aclose()
 
     async def _ask(self, build: Callable[[], httpx.Request]) -> Any:
         """All attempts together stay within the total time-out."""
@@ -121,7 +118,7 @@ class HttpClient:
 
     async def _attempt(self, request: httpx.Request) -> Any:
         try:
-            response = await self._transport.handle_async_request(request)
+            response = await self._client.send(request, stream=True)
             try:
                 body = await self._read(response)
             finally:
