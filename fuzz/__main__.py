@@ -75,7 +75,7 @@ def main() -> int:
         return 0 if all(results) else 1
     if len(options.targets) != 1:
         parser.error("--input needs exactly one target")
-    understood = TARGETS[options.targets[0]](options.input.read_bytes())
+    understood = any(TARGETS[options.targets[0]](options.input.read_bytes()).values())
     print("understood" if understood else "refused")
     return 0
 

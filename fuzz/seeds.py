@@ -74,7 +74,16 @@ BRIDGE: tuple[Any, ...] = (
     {"error": {"code": -32000, "message": "unknown chain"}},
 )
 RPC: tuple[Any, ...] = (
-    {"result": {"header": {"height": 140_000_123, "timestamp_nanosec": "1795341600123456789"}}},
+    {
+        "result": {
+            "header": {
+                "height": 140_000_123,
+                "timestamp_nanosec": "1795341600123456789",
+                "hash": "7jQ2hZ5Xc9sR1bW4nT8eKfGmLpUvYaD3oHiJxNzCqBt",
+                "prev_hash": "3oHiJxNzCqBt7jQ2hZ5Xc9sR1bW4nT8eKfGmLpUvYaD",
+            }
+        }
+    },
     {"result": {"block_height": 140_000_123, "logs": [], "result": [34, 50, 53, 34]}},
     {"result": {"error": "wasm execution failed: Smart contract panicked", "block_height": 140_000_123}},
     {
@@ -85,15 +94,35 @@ RPC: tuple[Any, ...] = (
     },
     {"error": {"name": "REQUEST_VALIDATION_ERROR", "cause": {"name": "PARSE_ERROR", "info": {}}}},
 )
+_SIMULATION = {
+    "intents_executed": [],
+    "logs": [],
+    "invariant_violated": {"error": "unmatched_deltas", "unmatched_deltas": {"nep141:btc.omft.near": "-5"}},
+    "state": {"fee": 1, "current_salt": "252812b3"},
+}
 CONTRACT: tuple[Any, ...] = (
     ["152000000", "84000000000000000000001"],
     "252812b3",
+    _SIMULATION,
     {
-        "intents_executed": [],
-        "logs": [],
-        "invariant_violated": {"error": "unmatched_deltas", "unmatched_deltas": {"nep141:btc.omft.near": "-5"}},
-        "state": {"fee": 1, "current_salt": "252812b3"},
+        "mt_batch_balance_of": ["152000000", "84000000000000000000001"],
+        "current_salt": "252812b3",
+        "fee": 1,
+        "has_public_key": True,
+        "is_account_locked": False,
+        "is_nonce_used": False,
+        "is_valid_salt": True,
+        "simulate_intents": _SIMULATION,
     },
+)
+RELAY_RPC: tuple[Any, ...] = (
+    {"result": {"status": "OK", "intent_hash": "4LKE"}},
+    {"result": {"status": "FAILED", "reason": "nonce was already used", "intent_hash": ""}},
+    {"result": {"status": "FAILED", "reason": "Intent already processed"}},
+    {"result": {"intent_hash": "4LKE", "status": "TX_BROADCASTED", "data": {"hash": "8yFNEk7G"}}},
+    {"result": {"intent_hash": "4LKE", "status": "SETTLED", "data": {"hash": "8yFNEk7G"}}},
+    {"result": {"intent_hash": "4LKE", "status": "NOT_FOUND_OR_NOT_VALID", "status_details": "FAILED", "data": {}}},
+    {"error": {"code": -32602, "message": "params must be an array with one object"}},
 )
 
 
@@ -110,6 +139,7 @@ def seeds() -> dict[str, list[str]]:
     samples = sorted((TESTS / "fixtures" / "messages" / "v1").glob("*.json"))
     return {
         "relay": [frame if isinstance(frame, str) else json.dumps(frame) for frame in frames],
+        "relay_rpc": [json.dumps(reply) for reply in RELAY_RPC],
         "rpc": [json.dumps(reply) for reply in (*RPC, {"result": outcome})],
         "contract": [json.dumps(returned) for returned in CONTRACT] + logs,
         "bridge": [json.dumps(reply) for reply in BRIDGE],

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import msgspec
 
 from unrip.feeds.coingecko import CoinGecko, CoinGeckoUnavailable
 from unrip.feeds.kraken import Ignored, KrakenRest, KrakenSession, KrakenUnavailable
@@ -24,6 +25,7 @@ from unrip.net.http import HttpClient
 from unrip.venues.near_intents.bridge import Bridge, BridgeError
 from unrip.venues.near_intents.endpoints import Endpoints
 from unrip.venues.near_intents.relay import Malformed, RelaySession, Stream, Unknown
+from unrip.venues.near_intents.relay_rpc import RelayRpc, RelayRpcError
 from unrip.venues.near_intents.rpc import NearRpc, RpcError
 from unrip.venues.near_intents.verifier import Verifier
 
@@ -35,12 +37,18 @@ NOW = datetime(2026, 12, 31, tzinfo=UTC)
 
 URL = "http://127.0.0.1:9"
 _HEIGHT = 140_000_123
-_BLOCK = {"result": {"header": {"height": _HEIGHT, "timestamp_nanosec": "1795341600123456789"}}}
+_BLOCK = {
+    "result": {
+        "header": {"height": _HEIGHT, "timestamp_nanosec": "1795341600123456789", "hash": "b2", "prev_hash": "b1"}
+    }
+}
 
 _NUMBERS = tuple(b"%d," % byte for byte in range(256))
 
-#: Whether the bytes were understood at all; raises whatever is not the parser's own refusal.
-Target = Callable[[bytes], bool]
+#: Which of a target's parsers understood the bytes, by name.
+Understood = dict[str, bool]
+#: Raises whatever is not a parser's own refusal.
+Target = Callable[[bytes], Understood]
 
 
 class _Service(httpx.AsyncBaseTransport):
@@ -77,105 +85,136 @@ async def _understood(question: Awaitable[object], refusal: type[Exception], *, 
     return True
 
 
-def relay(data: bytes) -> bool:
+async def _each(questions: dict[str, Awaitable[object]], refusal: type[Exception]) -> Understood:
+    return {name: await _understood(question, refusal) for name, question in questions.items()}
+
+
+def _either(one: Understood, other: Understood) -> Understood:
+    return {name: one[name] or other[name] for name in one}
+
+
+def relay(data: bytes) -> Understood:
     """A frame to a session that awaits two subscriptions and a reply."""
     session = RelaySession((Stream(name="quote"), Stream(name="quote_status")))
     session.opened()
     session.quote_response("[]", name="offer")
     event = session.receive(data.decode(errors="replace"))
     encode(event)
-    return not isinstance(event, Malformed | Unknown)
+    return {"frame": not isinstance(event, Malformed | Unknown)}
 
 
-def kraken(data: bytes) -> bool:
+def relay_rpc(data: bytes) -> Understood:
+    """An answer of the relay's RPC to a revocation and to the question what became of it."""
+    return asyncio.run(_relay_rpc(data))
+
+
+async def _relay_rpc(data: bytes) -> Understood:
+    relay = RelayRpc(client, URL, headers=dict)
+    with answering(data):
+        return await _each({"publish": relay.publish({}), "status": relay.status("hash")}, RelayRpcError)
+
+
+def kraken(data: bytes) -> Understood:
     """A frame on the socket, and the same bytes as an answer to each REST question."""
     event = KrakenSession("BTC/EUR").receive(data.decode(errors="replace"), NOW)
     encode(event)
-    answered = asyncio.run(_kraken_rest(data))
-    return answered or not isinstance(event, KrakenMalformed | Ignored)
+    return {"frame": not isinstance(event, KrakenMalformed | Ignored), **asyncio.run(_kraken_rest(data))}
 
 
-async def _kraken_rest(data: bytes) -> bool:
+async def _kraken_rest(data: bytes) -> Understood:
     rest = KrakenRest(client, URL, pair="XBTEUR", clock=lambda: NOW)
     with answering(data):
-        answers = [await _understood(question(), KrakenUnavailable) for question in (rest.ticker, rest.system)]
-    return any(answers)
+        return await _each({"ticker": rest.ticker(), "system": rest.system()}, KrakenUnavailable)
 
 
-def coingecko(data: bytes) -> bool:
+def coingecko(data: bytes) -> Understood:
     """An answer, also to a question that was refused for its rate."""
     return asyncio.run(_coingecko(data))
 
 
-async def _coingecko(data: bytes) -> bool:
+async def _coingecko(data: bytes) -> Understood:
     source = CoinGecko(client, URL, key_file=None, base_id="bitcoin", quote_id="monerium-eur-money", clock=lambda: NOW)
-    answers = []
-    for status in (200, 429):
-        with answering(data, status=status):
-            answers.append(await _understood(source.read(), CoinGeckoUnavailable))
-    return any(answers)
+    with answering(data, status=429):
+        await _understood(source.read(), CoinGeckoUnavailable)
+    with answering(data):
+        return await _each({"price": source.read()}, CoinGeckoUnavailable)
 
 
-def bridge(data: bytes) -> bool:
+def bridge(data: bytes) -> Understood:
     """An answer to each of the bridge's questions."""
     return asyncio.run(_bridge(data))
 
 
-async def _bridge(data: bytes) -> bool:
+async def _bridge(data: bytes) -> Understood:
     service = Bridge(client, URL, account=ACCOUNT)
     chain, token = "btc:mainnet", "btc.omft.near"
+    questions: dict[str, Awaitable[object]] = {
+        "supported_tokens": service.supported_tokens(chain),
+        "deposit_address": service.deposit_address(chain),
+        "recent_deposits": service.recent_deposits(chain),
+        "recent_withdrawals": service.recent_withdrawals(chain),
+        "withdrawal_estimate": service.withdrawal_estimate(chain, token=token, destination="bc1qowner"),
+        "withdrawal_status": service.withdrawal_status("burn", asset_id=f"nep141:{token}"),
+    }
     with answering(data):
-        answers = [
-            await _understood(question, BridgeError)
-            for question in (
-                service.supported_tokens(chain),
-                service.deposit_address(chain),
-                service.recent_deposits(chain),
-                service.recent_withdrawals(chain),
-                service.withdrawal_estimate(chain, token=token, destination="bc1qowner"),
-                service.withdrawal_status("burn", asset_id=f"nep141:{token}"),
-            )
-        ]
-    return any(answers)
+        return await _each(questions, BridgeError)
 
 
-def rpc(data: bytes) -> bool:
+def rpc(data: bytes) -> Understood:
     """A node's reply to each question, with good and bad HTTP status."""
     return asyncio.run(_rpc(data))
 
 
-async def _rpc(data: bytes) -> bool:
-    node = NearRpc(client, URL)
-    answers = []
-    for status in (200, 500):
-        with answering(data, status=status):
-            answers += [
-                await _understood(node.final_block(), RpcError),
-                await _understood(node.view(CONTRACT, "fee", {}, height=_HEIGHT), RpcError, recorded=False),
-                await _understood(_verifier(node).transaction_fills("hash", ACCOUNT), RpcError),
-            ]
-    return any(answers)
+async def _rpc(data: bytes) -> Understood:
+    with answering(data, status=500):
+        refused = await _node(NearRpc(client, URL))
+    with answering(data):
+        return _either(refused, await _node(NearRpc(client, URL)))
 
 
-def contract(data: bytes) -> bool:
-    """What the contract's views return, and the lines of its log, inside a node's reply that is well."""
+async def _node(node: NearRpc) -> Understood:
+    view = node.view(CONTRACT, "fee", {}, height=_HEIGHT)
+    questions: dict[str, Awaitable[object]] = {
+        "final_block": node.final_block(),
+        "block_at": node.block_at(_HEIGHT),
+        "fills": _verifier(node).transaction_fills("hash", ACCOUNT),
+    }
+    return {"view": await _understood(view, RpcError, recorded=False), **await _each(questions, RpcError)}
+
+
+def contract(data: bytes) -> Understood:
+    """What the contract's views return, and the lines of its log, inside a node's reply that is well.
+
+    Bytes that are an object of returned values by the names of views answer each view with its own; all others answer
+    every view alike.
+    """
     return asyncio.run(_contract(data))
 
 
-async def _contract(data: bytes) -> bool:
-    verifier = _verifier(NearRpc(client, URL))
-    block, view = json.dumps(_BLOCK).encode(), returned(data)
-    with answering(lambda request: block if json.loads(request)["method"] == "block" else view):
-        answers = [
-            await _understood(verifier.read(nonces=("n",), salts=("252812b3",)), RpcError),
-            await _understood(verifier.simulate([]), RpcError),
-        ]
+async def _contract(data: bytes) -> Understood:
+    verifier, views = _verifier(NearRpc(client, URL)), _by_view(data)
+    block = json.dumps(_BLOCK).encode()
+
+    def answer(request: bytes) -> bytes:
+        asked = json.loads(request)
+        return block if asked["method"] == "block" else returned(views.get(asked["params"]["method_name"], data))
+
+    with answering(answer):
+        read = verifier.read(nonces=("n",), salts=("252812b3",))
+        answers = await _each({"reading": read, "simulation": verifier.simulate([])}, RpcError)
     with answering(logged(data)):
         try:
-            answers.append(bool(await verifier.transaction_fills("hash", ACCOUNT)))
+            return {**answers, "fills": bool(await verifier.transaction_fills("hash", ACCOUNT))}
         except RpcError:
-            answers.append(False)
-    return any(answers)
+            return {**answers, "fills": False}
+
+
+def _by_view(data: bytes) -> dict[str, bytes]:
+    """Each member's own bytes, none where it is no object."""
+    try:
+        return {name: bytes(value) for name, value in msgspec.json.decode(data, type=dict[str, msgspec.Raw]).items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
 
 
 def _verifier(node: NearRpc) -> Verifier:
@@ -205,20 +244,24 @@ def logged(data: bytes) -> bytes:
     return b'{"result":{"receipts_outcome":[%s]}}' % receipt
 
 
-def records(data: bytes) -> bool:
+def records(data: bytes) -> Understood:
     """A record on each topic; what is read must be written and read back the same."""
-    understood = False
-    for topic in TOPICS:
-        with contextlib.suppress(InvalidMessage):
-            event = decode_event(topic, data)
-            understood = True
-            if decode_event(topic, encode_event(event)) != event:
-                raise AssertionError(f"{topic}: not the same after writing and reading")
-    return understood
+    return {topic: _record(topic, data) for topic in TOPICS}
+
+
+def _record(topic: str, data: bytes) -> bool:
+    try:
+        event = decode_event(topic, data)
+    except InvalidMessage:
+        return False
+    if decode_event(topic, encode_event(event)) != event:
+        raise AssertionError(f"{topic}: not the same after writing and reading")
+    return True
 
 
 TARGETS: dict[str, Target] = {
     "relay": relay,
+    "relay_rpc": relay_rpc,
     "rpc": rpc,
     "contract": contract,
     "bridge": bridge,

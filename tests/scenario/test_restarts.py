@@ -144,6 +144,12 @@ def test_two_executors_on_two_databases_spend_one_nonce(armed: Desk, tmp_path: P
         desk.until(lambda: second.is_ready("trade-executor"), what="second executor ready")
         assert second.state("trade-executor")["active"]
         assert second.act("trade-executor", "arm", reason="scenario")["applied"]
+        told = (
+            "SELECT 1 AS one FROM history.service_status WHERE event#>>'{payload,instance}' = %s"
+            " AND jsonb_array_length(event#>'{payload,armed}') > 0"
+        )
+        instance = second.state("trade-executor")["instance"]
+        desk.until(lambda: desk.sql(told, instance), what="its beat, which the strategy takes for the executor's")
         before, conflicts = judged(), len(desk.log_lines("history-writer", "record_conflict"))
         taken = desk.world.demand(**BTC_IN, min_wait_ms=1_000, min_deadline_ms=5_000)
         desk.until(lambda: len(desk.submissions(taken)) == 2, what="both answers")
@@ -152,7 +158,9 @@ def test_two_executors_on_two_databases_spend_one_nonce(armed: Desk, tmp_path: P
         for quote_id in (taken, never):
             first, other = desk.submissions(quote_id)
             assert {first["solver"], other["solver"]} == {"desk-executor", "second-executor"}
-            assert json.loads(first["raw"]) == json.loads(other["raw"]), "nobody but the command chose a byte"
+            assert json.loads(first["raw"])["params"] == json.loads(other["raw"])["params"], (
+                "the command chose each byte"
+            )
 
         desk.until(lambda: judged()["settlements"] == before["settlements"] + 1, what="the settlement")
         desk.world.fault("relay", "leak", quote_hash=desk.submissions(taken)[0]["quote_hash"])
