@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -57,6 +58,14 @@ async def test_a_post_carries_its_body_and_a_get_its_headers() -> None:
     assert service.requests[0].content == b'{"amount":"5"}'
     assert service.requests[1].url.query == b"pair=XBTEUR"
     assert service.requests[1].headers["x-key"] == "k"
+
+
+async def test_no_cookie_is_kept() -> None:
+    service = Service(answer("{}", headers={**JSON, "set-cookie": "session=1"}), answer("{}"))
+    client = service.client()
+    await client.get(URL)
+    await client.get(URL)
+    assert "cookie" not in service.requests[1].headers
 
 
 @pytest.mark.parametrize(
@@ -151,5 +160,14 @@ async def test_a_real_server_is_read() -> None:
     client = HttpClient(name="rpc", count=lambda *_: None)
     reply = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"n":1.5}'
     async with serving(reply) as url:
+        assert await client.get(url) == {"n": Decimal("1.5")}
+        await client.aclose()
+
+
+async def test_a_compressed_answer_is_read() -> None:
+    client = HttpClient(name="rpc", count=lambda *_: None)
+    body = gzip.compress(b'{"n":1.5}')
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}"
+    async with serving(head.encode() + b"\r\n\r\n" + body) as url:
         assert await client.get(url) == {"n": Decimal("1.5")}
         await client.aclose()
