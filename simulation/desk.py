@@ -241,9 +241,19 @@ class Desk:
                     continue
                 await self.act(service, "resume" if vitals.paused else "arm")
 
-    async def act(self, service: str, action: str) -> None:
+    async def restart(self, service: str) -> None:
+        """A stop that lets the service finish what it has in flight, but not for longer than the frame does."""
+        process = self.processes[service]
+        await self.act(service, "drain")
+        latest_s = self.loop.time() + self.settings.control.drain_bound_s
+        while process.alive and not process.logic.idle() and self.loop.time() < latest_s:  # noqa: ASYNC110 - as the frame
+            await asyncio.sleep(0.01)
+        if process.alive:
+            self.kill(service, "is drained and stopped")
+
+    async def act(self, service: str, action: str, **arguments: Any) -> None:
         """What an operator does through a control surface."""
-        arguments = dict(self._lease) if action == "arm" else {}
+        arguments = dict(self._lease) if action == "arm" else arguments
         control = Control(action=action, arguments=arguments, actor="operator", reason="simulation")
         work = self.processes[service].act(control)
         try:

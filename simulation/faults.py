@@ -51,7 +51,7 @@ class Fault:
     for_s: float = 0.0
     #: The service, topic or crash point that it is about.
     target: str = ""
-    #: Seconds of a stall, or the number of effects before a crash.
+    #: Seconds of a stall, the number of effects before a crash, or the EUR that an operator caps a trade at.
     amount: float = 0.0
     #: The body of a fault of the world, as in its scripts.
     world: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +122,7 @@ def _any(chance: Random, *, at_s: float, account: str) -> Fault:
         (_crash, 5),
         (_window, 6),
         (_outage, 4),
-        (_operator, 1),
+        (_operator, 2),
         (_of_the_world, 9),
     )
     (maker,) = chance.choices([maker for maker, _ in makers], [weight for _, weight in makers])
@@ -157,8 +157,12 @@ def _outage(chance: Random, *, at_s: float, account: str) -> Fault:
 
 def _operator(chance: Random, *, at_s: float, account: str) -> Fault:
     del account
-    service = chance.choice(("strategy-engine", "trade-executor"))
-    return Fault(at_s=at_s, kind=chance.choice(("halt", "pause", "disarm")), target=service)
+    kind = chance.choice(("halt", "pause", "disarm", "drain", "drain", "cap"))
+    if kind == "drain":
+        return Fault(at_s=at_s, kind=kind, target=chance.choice(SERVICES))
+    if kind == "cap":
+        return Fault(at_s=at_s, kind=kind, target="strategy-engine", amount=chance.choice((15.0, 20.0, 60.0)))
+    return Fault(at_s=at_s, kind=kind, target=chance.choice(("strategy-engine", "trade-executor")))
 
 
 def _lasting(chance: Random, at_s: float, kind: str, **fields: Any) -> Fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from simulation.faults import Fault
@@ -26,7 +27,7 @@ class Mischief:
         self._effects_left: dict[str, int] = {}
         self._crash_points: set[str] = set()
         #: What happens once; every other kind is a window, except for the outages.
-        self._deeds: dict[str, Callable[[Fault], None]] = {
+        self._deeds: dict[str, Callable[[Fault], object]] = {
             "crash": lambda fault: desk.kill(fault.target, "is killed"),
             "crash_at": lambda fault: self._crash_points.add(fault.target),
             "crash_within": self._crash_within,
@@ -35,6 +36,8 @@ class Mischief:
             "halt": self._operator,
             "pause": self._operator,
             "disarm": self._operator,
+            "cap": self._cap,
+            "drain": lambda fault: desk.loop.create_task(desk.restart(fault.target)),
             "world": self._in_the_world,
             "erase_nonces": self._erase_nonces,
         }
@@ -93,6 +96,10 @@ class Mischief:
 
     def _operator(self, fault: Fault) -> None:
         self._desk.loop.create_task(self._desk.act(fault.target, fault.kind))
+
+    def _cap(self, fault: Fault) -> None:
+        """A change of the limits at run time, tighter or looser."""
+        self._desk.loop.create_task(self._desk.act(fault.target, "limits", notional_cap_eur=Decimal(fault.amount)))
 
     def _in_the_world(self, fault: Fault) -> None:
         now_ns = self._desk.loop.now_ns

@@ -18,9 +18,11 @@ import msgspec
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
 from unrip.domain.desk import LedgerView
+from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
+from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor import inspection
 from unrip.services.trade_executor.conversation import RELAY
@@ -32,11 +34,12 @@ from unrip.services.trade_executor.effects import (
     LedgerLoaded,
     OfferSigned,
 )
-from unrip.services.trade_executor.following import Followed
+from unrip.services.trade_executor.following import Followed, OpenOffers
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.results import result_of_offer
+from unrip.store import memory_ledger
 from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
 from unrip.store.memory_ledger import MemoryLedger
 
@@ -235,6 +238,45 @@ def _outbox_forgets() -> Patches:
     return [patch.object(OutboxPublisher, "_publish", publish)]
 
 
+def _holds_are_not_counted() -> Patches:
+    def make(original: Any) -> Any:
+        def refusal(book: Any, offer: Offer, *rest: Any, **named: Any) -> Any:
+            held, asset = None, book.assets.get(offer.asset_out)
+            if asset is not None:
+                held, asset.held = asset.held, 0
+            try:
+                return original(book, offer, *rest, **named)
+            finally:
+                if asset is not None:
+                    asset.held = held
+
+        return refusal
+
+    def nothing_promised(original: Any) -> Any:
+        def take_ledger(self: Any, ledger: LedgerView | None) -> None:
+            if ledger is not None:
+                ledger = msgspec.structs.replace(ledger, held=dict.fromkeys(ledger.held, Amount(0)))
+            original(self, ledger)
+
+        return take_ledger
+
+    return [_patched(memory_ledger, "_refusal", make), _patched(Inputs, "_take_ledger", nothing_promised)]
+
+
+def _late_unused_is_lapsed() -> Patches:
+    def make(original: Any) -> Any:
+        def ending(self: Any, nonce: str, offers: list[Followed], *rest: Any, **named: Any) -> Ending | None:
+            for followed in offers:
+                forever = datetime.max.replace(tzinfo=followed.offer.nonce_deadline.tzinfo)
+                followed.offer = msgspec.structs.replace(followed.offer, nonce_deadline=forever)
+            found: Ending | None = original(self, nonce, offers, *rest, **named)
+            return found
+
+        return ending
+
+    return [_patched(OpenOffers, "_ending", make)]
+
+
 def _decides_again() -> Patches:
     return [patch.object(StrategyEngine, "_remember", lambda _self, _quote_id: None)]
 
@@ -288,14 +330,14 @@ PLANTED = {
         mistake="an unknown outcome of sending counts as not sent",
         patches=_unknown_is_no,
         make_ledger=Trusting,
-        seed=8,
+        seed=1,
         breaks=("evidence", "recorded"),
     ),
     "older-snapshot": Planted(
         mistake="balances of an older block replace newer ones",
         patches=_older_snapshot,
         make_ledger=GoingBack,
-        seed=4,
+        seed=1,
         breaks=("credited",),
     ),
     "lost-update": Planted(
@@ -304,6 +346,12 @@ PLANTED = {
         make_ledger=LosingUpdates,
         seed=1,
         breaks=("sum",),
+    ),
+    "holds-ignored": Planted(
+        mistake="what is promised elsewhere is not subtracted from what is credited",
+        patches=_holds_are_not_counted,
+        seed=3,
+        breaks=("solvent",),
     ),
     "send-first": Planted(
         mistake="the answer is sent before its claim is committed",
@@ -314,7 +362,7 @@ PLANTED = {
     "duplicate": Planted(
         mistake="a command that comes again is sent again",
         patches=_duplicates_are_sent,
-        seed=5,
+        seed=2,
         breaks=("once",),
     ),
     "forgetful": Planted(
@@ -323,35 +371,42 @@ PLANTED = {
         seed=1,
         breaks=("class",),
     ),
+    "late-unused": Planted(
+        mistake="an unused nonce proves an end also after the nonce's own deadline",
+        patches=_late_unused_is_lapsed,
+        make_ledger=Trusting,
+        seed=6,
+        breaks=("evidence",),
+    ),
     "notice": Planted(
         mistake="a settlement notice ends an offer, also one about somebody else's",
         patches=_notices_are_believed,
         make_ledger=Trusting,
-        seed=2,
-        breaks=("evidence",),
+        seed=1,
+        breaks=("evidence", "sum"),
     ),
     "outbox": Planted(
         mistake="a result counts as published once it was handed to the producer",
         patches=_outbox_forgets,
-        seed=1,
+        seed=2,
         breaks=("class",),
     ),
     "decides-again": Planted(
         mistake="the strategy does not remember what it has decided",
         patches=_decides_again,
-        seed=3,
+        seed=2,
         breaks=("once",),
     ),
     "lost-command": Planted(
         mistake="a restart does not make up for the command of an acknowledged decision",
         patches=_command_is_lost,
-        seed=2,
+        seed=3,
         breaks=("class",),
     ),
     "position": Planted(
         mistake="a restarted executor reads only commands that are still to come",
         patches=_position_is_forgotten,
-        seed=1,
+        seed=3,
         breaks=("class",),
     ),
     "brakes": Planted(

@@ -24,7 +24,19 @@ from unrip.messages.envelope import Producer as Identity
 from unrip.net.http import HttpClient
 from unrip.net.websocket import Connection
 from unrip.service.beat import BEAT_S, Beat
-from unrip.service.contract import Control, Count, CrashPoint, Effect, Event, Log, Observe, Publish, Started, Subscribe
+from unrip.service.contract import (
+    Control,
+    Count,
+    CrashPoint,
+    Draining,
+    Effect,
+    Event,
+    Log,
+    Observe,
+    Publish,
+    Started,
+    Subscribe,
+)
 from unrip.service.control import ControlDesk, ControlOutcome
 from unrip.service.dependencies import Dependencies
 from unrip.service.metrics import Metrics
@@ -110,6 +122,7 @@ class Process:
         self.alive = True
         #: Killed between two effects: nothing more is done, and what it had is taken away at once.
         self.dying = False
+        self._draining = False
         self._house = house
         self._loop = house.loop
         self._tasks: dict[asyncio.Task[Any], None] = {}
@@ -251,7 +264,11 @@ class Process:
     async def act(self, control: Control) -> ControlOutcome:
         """An operator's action."""
         with self._running():
-            return await self._loop.create_task(self._controls.act(control))
+            outcome = await self._loop.create_task(self._controls.act(control))
+        if control.action == "drain" and outcome.applied:
+            self._draining = True
+            self.emit(Draining())
+        return outcome
 
     def _perform(self, effect: Effect) -> None:
         if self.alive:
@@ -351,7 +368,8 @@ class Process:
 
     def not_ready(self) -> list[str]:
         """As the frame answers it."""
-        return list(dict.fromkeys([*self.dependencies.not_ready(), *self.logic.not_ready(self._now())]))
+        draining = ["draining"] if self._draining else []
+        return list(dict.fromkeys([*self.dependencies.not_ready(), *self.logic.not_ready(self._now()), *draining]))
 
     async def _watch_database(self) -> None:
         while True:

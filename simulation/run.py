@@ -112,8 +112,14 @@ def _surroundings(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     settings = {
         "near_intents": {"instance_id": "desk-1" if chance.random() < 0.6 else None},
         "intervals": {"inventory_ms": 2_500, "executor_read_ms": 2_500},
-        # Some nonces outlive their offers by little, so that what the contract forgets can matter within the run.
-        "limits": {"nonce_life_ms": chance.choice((15_000, 15_000, 86_400_000))},
+        "limits": {
+            # Some nonces outlive their offers by little, so that what the contract forgets can matter within the run.
+            "nonce_life_ms": chance.choice((15_000, 15_000, 86_400_000)),
+            "deadline_max_ms": lives_ms,
+            "sharing_bucket_ms": chance.choice((10_000, 60_000, 600_000)),
+            # Offers share nonces soon, or nearly never, so that they compete for what there is.
+            "held_share": chance.choice(("50 %", "100 %")),
+        },
     }
     return world, settings
 

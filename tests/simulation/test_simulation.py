@@ -16,7 +16,7 @@ import pytest
 from simulation import __main__ as program
 from simulation.clock import Deadlock, Pipe, VirtualLoop
 from simulation.faults import Fault, plan
-from simulation.run import Outcome
+from simulation.run import Outcome, run
 from simulation.shrink import shrunk
 from unrip.service.crashpoints import CRASH_POINTS
 from unrip.services.registry import SERVICES
@@ -77,6 +77,7 @@ def test_plans_hold_faults_of_every_boundary_and_repeat() -> None:
     faults = [fault for each in plans for fault in each]
     kinds = {fault.kind for fault in faults}
     assert {"crash", "crash_at", "crash_within", "broker_away", "database_away", "cut", "half_open"} <= kinds
+    assert {"halt", "pause", "disarm", "drain", "cap"} <= kinds
     assert {"lost_ack", "deliver_twice", "stall_topic", "lost_commit", "late_commit", "half_write"} <= kinds
     assert {fault.target for fault in faults if fault.kind == "crash"} == set(SERVICES)
     assert {fault.target for fault in faults if fault.kind == "crash_at"} == CRASH_POINTS
@@ -85,6 +86,17 @@ def test_plans_hold_faults_of_every_boundary_and_repeat() -> None:
     for fault in faults:
         if fault.world:
             read_fault(fault.world, now_ns=0)
+
+
+def test_an_operator_caps_a_trade_and_drains_a_service_which_starts_again() -> None:
+    cap = Fault(at_s=60, kind="cap", target="strategy-engine", amount=15)
+    drain = Fault(at_s=65, kind="drain", target="trade-executor")
+    outcome = run(1, faults=(cap, drain), seconds=180)
+    told = [line.partition(" s  ")[2] for line in outcome.trace]
+    assert outcome.violation is None
+    assert "operator: limits strategy-engine: done" in told
+    drained = told.index("trade-executor is drained and stopped")
+    assert told.index("operator: drain trade-executor: done") < drained < told.index("trade-executor starts, life 2")
 
 
 def test_what_is_due_at_one_instant_happens_in_the_order_in_which_it_was_asked_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -151,5 +152,14 @@ async def test_a_real_server_is_read() -> None:
     client = HttpClient(name="rpc", count=lambda *_: None)
     reply = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"n":1.5}'
     async with serving(reply) as url:
+        assert await client.get(url) == {"n": Decimal("1.5")}
+        await client.aclose()
+
+
+async def test_a_compressed_answer_is_read() -> None:
+    client = HttpClient(name="rpc", count=lambda *_: None)
+    body = gzip.compress(b'{"n":1.5}')
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}"
+    async with serving(head.encode() + b"\r\n\r\n" + body) as url:
         assert await client.get(url) == {"n": Decimal("1.5")}
         await client.aclose()
