@@ -166,20 +166,19 @@ def rpc(data: bytes) -> Understood:
 
 
 async def _rpc(data: bytes) -> Understood:
-    with answering(data, status=500):
-        refused = await _node(NearRpc(client, URL))
     with answering(data):
-        return _either(refused, await _node(NearRpc(client, URL)))
+        answers = await _node(NearRpc(client, URL))
+    with answering(data, status=500):
+        return _either(answers, await _node(NearRpc(client, URL)))
 
 
 async def _node(node: NearRpc) -> Understood:
     view = node.view(CONTRACT, "fee", {}, height=_HEIGHT)
-    questions: dict[str, Awaitable[object]] = {
-        "final_block": node.final_block(),
-        "block_at": node.block_at(_HEIGHT),
-        "fills": _verifier(node).transaction_fills("hash", ACCOUNT),
+    return {
+        "block": await _understood(node.final_block(), RpcError),
+        "view": await _understood(view, RpcError, recorded=False),
+        "fills": await _understood(_verifier(node).transaction_fills("hash", ACCOUNT), RpcError),
     }
-    return {"view": await _understood(view, RpcError, recorded=False), **await _each(questions, RpcError)}
 
 
 def contract(data: bytes) -> Understood:
