@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any, Protocol, cast
@@ -198,7 +199,7 @@ class Process:
             self._spawn(self._run)
 
     async def _run(self) -> None:
-        self._watch = MemoryWatch(self._house.broker, self.dependencies.bus_changed)
+        self._watch = MemoryWatch(self._house.broker, self._bus_changed)
         await self._reader.start()
         self.emit(Started(active=self.dependencies.active, generation=None, start_id=self.start_id))
         if self._wiring.uses_database:
@@ -208,6 +209,11 @@ class Process:
         for source in self._wiring.sources:
             self._spawn(source)
         self._spawn(self._beat)
+
+    def _bus_changed(self, *state: Any) -> None:
+        """The broker tells one process after the other: the death of one must not keep it from the rest."""
+        with suppress(Killed):
+            self.dependencies.bus_changed(*state)
 
     def kill(self) -> None:
         """End at once: no handler of the process does anything any more."""

@@ -99,6 +99,16 @@ def test_an_operator_caps_a_trade_and_drains_a_service_which_starts_again() -> N
     assert told.index("operator: drain trade-executor: done") < drained < told.index("trade-executor starts, life 2")
 
 
+def test_a_service_that_dies_when_the_broker_goes_away_keeps_nobody_else_from_hearing_of_it() -> None:
+    dies = Fault(at_s=60, kind="crash_within", target="near-intents-ingest", amount=0)
+    away = Fault(at_s=60, kind="broker_away", for_s=2)
+    outcome = run(1, faults=(dies, away), seconds=180)
+    told = [line.partition(" s  ")[2] for line in outcome.trace]
+    assert outcome.violation is None
+    assert any(line.startswith("near-intents-ingest is killed before") for line in told)
+    assert f"over:  {away}" in told
+
+
 def test_what_is_due_at_one_instant_happens_in_the_order_in_which_it_was_asked_for() -> None:
     loop = VirtualLoop()
     happened: list[int] = []
