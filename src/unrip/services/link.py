@@ -20,7 +20,9 @@ class Link:
     `mute_after_ms` without a sign the subscriptions are made again, after as long again the connection is given up.
     """
 
-    def __init__(self, name: str, *, venue: str, mute_after_ms: int, resubscribe: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self, name: str, *, venue: str, mute_after_ms: int, resubscribe: Callable[[datetime], Sequence[Effect]]
+    ) -> None:
         self.name = name
         self.up = False
         #: Why the last connection ended or the last attempt failed, None while it is up.
@@ -41,18 +43,16 @@ class Link:
         """The name of the timer that this link needs back through `on_timer`."""
         return f"{self.name}-mute"
 
-    def opened(self, event: SocketOpened, now: datetime, frames: Sequence[str]) -> list[Effect]:
-        """Subscribe, and begin to listen for signs."""
+    def opened(self, event: SocketOpened, now: datetime) -> list[Effect]:
+        """Begin to listen for signs."""
         del event
         self.up, self.cause, self._changed_at = True, None, now
         self._person_asked = False
         self._connections += 1
         self._last_sign_at, self._asked_again = now, False
-        effects: list[Effect] = list(self.send(frames))
-        if self._lost:
-            self._lost = False
-            effects.append(self._line("connection_recovered", "info", {}))
-        return [*effects, SetTimer(name=self.timer, at=now + self._mute_after)]
+        told = [self._line("connection_recovered", "info", {})] if self._lost else []
+        self._lost = False
+        return [*told, SetTimer(name=self.timer, at=now + self._mute_after)]
 
     def closed(self, event: SocketClosed, now: datetime) -> list[Effect]:
         """Say once that the connection is lost, and once that only a person helps; the socket tries again by itself."""
@@ -97,7 +97,7 @@ class Link:
         self._asked_again = True
         return [
             Count(name="mute_connections", labels={"connection": self.name, "remedy": "resubscribe"}),
-            *self.send(self._resubscribe()),
+            *self._resubscribe(now),
             SetTimer(name=self.timer, at=self._last_sign_at + self._mute_after * 2),
         ]
 

@@ -29,7 +29,8 @@ from unrip.service.contract import (
     Started,
     TimerFired,
 )
-from unrip.services.near_intents_ingest.logic import RELAY, SEEN_MAX, UNACKNOWLEDGED_MAX, NearIntentsIngest
+from unrip.services.near_intents_ingest.logic import SEEN_MAX, UNACKNOWLEDGED_MAX, NearIntentsIngest
+from unrip.services.relay_link import RELAY
 
 CLASSES = (
     "quotes_published",
@@ -289,15 +290,42 @@ def test_a_lost_connection_that_is_then_refused_asks_for_a_person_too() -> None:
     assert logic.not_ready(T0) == ["relay_disconnected"]
 
 
+def asked_again(logic: NearIntentsIngest, now: datetime) -> list[str]:
+    effects = logic.on_event(TimerFired(name="resubscribe"), now)
+    return [json.loads(frame.text)["params"][0] for frame in of(SendFrame, effects)]
+
+
 def test_a_refused_subscription_is_told_and_tried_again() -> None:
     logic = ingest()
     effects = hear(logic, '{"id":1,"error":{"code":-1,"message":"no"}}')
     assert lines(effects) == ["subscription_refused"]
     hear(logic, '{"id":2,"result":"sub-2"}')
     assert logic.not_ready(T0) == ["relay_not_subscribed"]
-    (timer,) = of(SetTimer, effects)
-    (again,) = of(SendFrame, logic.on_event(TimerFired(name=timer.name), timer.at))
-    assert json.loads(again.text)["params"][0] == "quote"
+    assert asked_again(logic, after(seconds=30)) == ["quote"]
+
+
+def test_a_stream_whose_confirmation_was_lost_is_asked_for_again_whatever_else_is_heard() -> None:
+    logic = ingest(connected=False)
+    opened = logic.on_event(SocketOpened(connection=RELAY), T0)
+    assert SetTimer(name="resubscribe", at=after(seconds=30)) in opened
+    hear(logic, '{"id":2,"result":"sub-2"}')
+    hear(logic, quote("q1"), after(seconds=29))
+    again = logic.on_event(TimerFired(name="resubscribe"), after(seconds=30))
+    assert [json.loads(frame.text)["params"][0] for frame in of(SendFrame, again)] == ["quote"]
+    assert SetTimer(name="resubscribe", at=after(seconds=60)) in again, "and again, if that is lost, too"
+    hear(logic, '{"id":3,"result":"sub-3"}', after(seconds=31))
+    assert logic.not_ready(T0) == []
+    assert logic.on_event(TimerFired(name="resubscribe"), after(seconds=60)) == []
+
+
+def test_what_a_silence_or_a_new_filter_asked_for_is_looked_after_as_well() -> None:
+    logic = ingest()
+    hear(logic, '{"id":1,"result":"sub-1"}')
+    hear(logic, '{"id":2,"result":"sub-2"}')
+    assert SetTimer(name="resubscribe", at=after(seconds=90)) in fire(logic, after(seconds=60))
+    hear(logic, quote("q1"), after(seconds=61))
+    assert asked_again(logic, after(seconds=90)) == ["quote", "quote_status"]
+    assert SetTimer(name="resubscribe", at=after(seconds=30)) in act(logic, "pair-filter", mode="disable")
 
 
 def fire(logic: NearIntentsIngest, now: datetime) -> list[Effect]:

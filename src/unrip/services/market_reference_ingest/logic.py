@@ -89,7 +89,9 @@ class MarketReferenceIngest(Logic):
         self._pair = pair
         self._eure_eur = eure_eur_assumption
         self._session = KrakenSession(symbol)
-        self._link = Link(KRAKEN, venue=KRAKEN, mute_after_ms=kraken_age_max_ms, resubscribe=self._session.opened)
+        self._link = Link(
+            KRAKEN, venue=KRAKEN, mute_after_ms=kraken_age_max_ms, resubscribe=lambda _now: self._subscribe_kraken()
+        )
         self._kraken = Kraken(age_max_ms=kraken_age_max_ms)
         self._coingecko = CoinGecko(age_max_ms=coingecko_age_max_ms)
         self._peg = peg
@@ -150,9 +152,12 @@ class MarketReferenceIngest(Logic):
 
     def _on_socket(self, event: SocketOpened | SocketClosed, now: datetime) -> list[Effect]:
         if isinstance(event, SocketOpened):
-            return self._link.opened(event, now, self._session.opened())
+            return [*self._link.opened(event, now), *self._subscribe_kraken()]
         self._kraken.socket_closed(now)
         return self._link.closed(event, now)
+
+    def _subscribe_kraken(self) -> list[Effect]:
+        return list(self._link.send(self._session.opened()))
 
     def _on_memory(self, event: RecordReceived | CaughtUp, now: datetime) -> None:
         """Remember what was last published. It is as old as it is: every age counts from its own times.

@@ -21,15 +21,14 @@ from unrip.service.contract import (
     Logic,
     Published,
     PublishFailed,
-    SetTimer,
     TimerFired,
     Vitals,
 )
 from unrip.service.dead_letters import dead_letter_of_frame
-from unrip.services.link import Link
 from unrip.services.near_intents_ingest.ledger import FrameClass, FrameLedger
 from unrip.services.near_intents_ingest.pair_filter import PairFilter
 from unrip.services.near_intents_ingest.records import VENUE, demand_record, raw_record
+from unrip.services.relay_link import RELAY, RelayLink
 from unrip.venues.near_intents.relay import (
     QUOTE,
     QUOTE_STATUS,
@@ -44,14 +43,11 @@ from unrip.venues.near_intents.relay import (
     Unknown,
 )
 
-#: The name of the ingest's connection.
-RELAY = "relay"
 #: Quotes that are remembered, so that a repeated frame makes no second record.
 SEEN_MAX = 10_000
 #: Records without an acknowledgement; beyond it the broker counts as away.
 UNACKNOWLEDGED_MAX = 2_000
 _LINES_APART = timedelta(seconds=1)
-_RESUBSCRIBE_AFTER = timedelta(seconds=30)
 
 
 class NearIntentsIngest(Logic):
@@ -62,7 +58,7 @@ class NearIntentsIngest(Logic):
     def __init__(self, *, pairs: tuple[Pair, ...], raw_cap_per_s: int, mute_after_ms: int) -> None:
         self._filter = PairFilter(pairs)
         self._session = RelaySession((self._filter.stream(), Stream(name=QUOTE_STATUS)))
-        self._link = Link(RELAY, venue=VENUE, mute_after_ms=mute_after_ms, resubscribe=self._subscribe_again)
+        self._link = RelayLink(self._session, venue=VENUE, mute_after_ms=mute_after_ms)
         self._ledger = FrameLedger(unacknowledged_max=UNACKNOWLEDGED_MAX)
         self._raw_cap_per_s = raw_cap_per_s
         self._raw_second: datetime | None = None
@@ -87,14 +83,13 @@ class NearIntentsIngest(Logic):
             case PublishFailed():
                 return self._on_publish_failed(event)
             case SocketOpened():
-                return self._link.opened(event, now, self._session.opened())
+                return self._link.opened(event, now)
             case SocketClosed():
-                self._session.subscriptions.clear()
                 return self._link.closed(event, now)
             case TimerFired():
-                return self._on_timer(event, now)
+                return self._link.on_timer(event.name, now)
             case Control():
-                return self._on_control(event)
+                return self._on_control(event, now)
             case _:
                 self._on_surroundings(event)
         return []
@@ -121,7 +116,7 @@ class NearIntentsIngest(Logic):
             case Reply() | Subscribed():
                 return self._counted(FrameClass.REPLY)
             case SubscriptionRefused():
-                return [*self._counted(FrameClass.REPLY), *self._refused(said, now)]
+                return [*self._counted(FrameClass.REPLY), self._refused_line(said)]
             case Unknown() | Malformed():
                 return self._dead_letter(frame, said.reason, now)
 
@@ -187,22 +182,12 @@ class NearIntentsIngest(Logic):
         self._seen.pop(event.token.removeprefix("demand/"), None)
         return [Count(name="relay_frames_unacknowledged")]
 
-    def _refused(self, said: SubscriptionRefused, now: datetime) -> list[Effect]:
+    @staticmethod
+    def _refused_line(said: SubscriptionRefused) -> Log:
         body = {"stream": said.stream, "code": said.code, "text": said.text}
-        return [
-            Log(event="subscription_refused", level="error", component=RELAY, venue=VENUE, body=body),
-            SetTimer(name="resubscribe", at=now + _RESUBSCRIBE_AFTER),
-        ]
+        return Log(event="subscription_refused", level="error", component=RELAY, venue=VENUE, body=body)
 
-    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
-        if timer.name == self._link.timer:
-            return self._link.on_timer(now)
-        if timer.name == "resubscribe" and self._link.up:
-            missing = [stream for stream in self._session.streams if stream.name not in self._session.subscriptions]
-            return list(self._link.send(self._session.resubscribe(tuple(missing))))
-        return []
-
-    def _on_control(self, control: Control) -> list[Effect]:
+    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         match control.action:
             case "pause":
                 self._paused = True
@@ -210,7 +195,7 @@ class NearIntentsIngest(Logic):
                 self._paused = False
             case "pair-filter":
                 self._filter.change(control.arguments)
-                return list(self._link.send(self._session.resubscribe((self._filter.stream(),))))
+                return self._link.subscribe((self._filter.stream(),), now)
             case "drain":  # the frame drains
                 pass
             case _:
@@ -222,9 +207,6 @@ class NearIntentsIngest(Logic):
     @property
     def _broker_away(self) -> bool:
         return not self._bus_up or self._ledger.full
-
-    def _subscribe_again(self) -> list[str]:
-        return self._session.resubscribe(self._session.streams)
 
     def _remember(self, quote_id: str) -> None:
         self._seen[quote_id] = None

@@ -7,7 +7,8 @@ from pydantic import Field
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
-from unrip.services.near_intents_ingest.logic import RELAY, NearIntentsIngest
+from unrip.services.near_intents_ingest.logic import NearIntentsIngest
+from unrip.services.relay_link import RELAY
 from unrip.services.venue import relay_headers_of
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from unrip.domain.attempt import Offer
@@ -10,9 +10,9 @@ from unrip.domain.values import derived_id
 from unrip.messages.payloads import RawQuoteStatus
 from unrip.messages.topics import RAW_QUOTE_STATUS
 from unrip.net.events import FrameReceived, SendFrame, SocketClosed, SocketOpened
-from unrip.service.contract import Count, Effect, Log, Publish, Published, PublishFailed, SetTimer
+from unrip.service.contract import Count, Effect, Log, Publish, Published, PublishFailed
 from unrip.service.dead_letters import dead_letter_of_frame
-from unrip.services.link import Link
+from unrip.services.relay_link import RELAY, RelayLink
 from unrip.venues.near_intents.relay import (
     ACKNOWLEDGE,
     Malformed,
@@ -25,25 +25,14 @@ from unrip.venues.near_intents.relay import (
     Unknown,
 )
 
-#: The name of the executor's connection.
-RELAY = "relay"
-#: A refused subscription is asked for again after this.
-_SUBSCRIBE_AGAIN = timedelta(seconds=30)
-_RESUBSCRIBE_TIMER = "resubscribe"
-
 
 class Conversation:
     """One relay session over one connection. Quote requests are counted and forgotten: another service decides them."""
 
     def __init__(self, session: RelaySession, *, mute_after_ms: int) -> None:
         self._session = session
-        self._link = Link(
-            RELAY,
-            venue="near_intents",
-            mute_after_ms=mute_after_ms,
-            resubscribe=lambda: session.resubscribe(session.streams),
-        )
-        self.timers = frozenset({self._link.timer, _RESUBSCRIBE_TIMER})
+        self._link = RelayLink(session, venue="near_intents", mute_after_ms=mute_after_ms)
+        self.timers = self._link.timers
         #: Frames that nobody can read, by the tokens of their dead letters.
         self._unread: dict[str, str] = {}
 
@@ -54,8 +43,7 @@ class Conversation:
 
     def not_ready(self) -> list[str]:
         """Why no answer may go out: no connection, or a stream that is not confirmed on it."""
-        missing = [stream.name for stream in self._session.streams if stream.name not in self._session.subscriptions]
-        return self._link.not_ready() or (["relay_not_subscribed"] if missing else [])
+        return self._link.not_ready() or (["relay_not_subscribed"] if self._link.unconfirmed else [])
 
     def state(self) -> dict[str, Any]:
         """For `GET /state`."""
@@ -64,19 +52,15 @@ class Conversation:
     def opened(self, event: SocketOpened, now: datetime) -> list[Effect]:
         """A new connection: subscribe again. Numbers of the earlier one's subscriptions are void."""
         self._unread.clear()
-        return self._link.opened(event, now, self._session.opened())
+        return self._link.opened(event, now)
 
     def closed(self, event: SocketClosed, now: datetime) -> list[Effect]:
         """The connection is gone; the socket tries again by itself."""
-        self._session.subscriptions.clear()
         return self._link.closed(event, now)
 
     def on_timer(self, name: str, now: datetime) -> list[Effect]:
-        """Judge the silence, or ask for what was refused."""
-        if name == self._link.timer:
-            return self._link.on_timer(now)
-        missing = [stream for stream in self._session.streams if stream.name not in self._session.subscriptions]
-        return list(self._link.send(self._session.resubscribe(tuple(missing)))) if self._link.up else []
+        """Judge the silence, or ask for what is not confirmed."""
+        return self._link.on_timer(name, now)
 
     def answer(self, offer: Offer) -> str:
         """The frame that answers a quote; the reply will name the command."""
@@ -134,13 +118,11 @@ class Conversation:
         """Without its guarantee a stream is still worth having; the next connection asks for the guarantee again."""
         body = {"stream": said.stream, "code": said.code, "text": said.text}
         if not said.guaranteed:
-            again = SetTimer(name=_RESUBSCRIBE_TIMER, at=now + _SUBSCRIBE_AGAIN)
-            return [_line("subscription_refused", "error", body), again]
-        plain = self._session.without_guarantee(said.stream)
+            return [_line("subscription_refused", "error", body)]
         return [
             Count(name="guarantees_refused"),
             _line("guarantee_refused", "warning", body),
-            *(SendFrame(connection=RELAY, text=frame) for frame in plain),
+            *self._link.ask(self._session.without_guarantee(said.stream), now),
         ]
 
     @staticmethod

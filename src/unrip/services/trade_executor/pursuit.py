@@ -25,7 +25,8 @@ from unrip.service.contract import (
     PublishFailed,
     SetTimer,
 )
-from unrip.services.trade_executor.conversation import RELAY, Conversation
+from unrip.services.relay_link import RELAY
+from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     Chain,

@@ -11,8 +11,9 @@ from unrip.service.settings import SettingsError
 from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
+from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.bookkeeping import Bookkeeper
-from unrip.services.trade_executor.conversation import RELAY, Conversation
+from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     CheckHeld,

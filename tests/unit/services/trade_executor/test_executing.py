@@ -25,7 +25,7 @@ from unrip.service.contract import (
     Subscribe,
     TimerFired,
 )
-from unrip.services.trade_executor.conversation import RELAY
+from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     ClaimOffer,

@@ -27,7 +27,7 @@ from unrip.service.contract import (
     Started,
     TimerFired,
 )
-from unrip.services.trade_executor.conversation import RELAY
+from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import FindOffer, LedgerLoaded, LedgerUnknown, OfferFound, VerifierRead
 from unrip.venues.near_intents.relay import FRAME_CHARACTERS_MAX
 from unrip_world.config import RelaySettings
@@ -216,7 +216,8 @@ def test_a_refused_guarantee_falls_back_to_the_plain_stream_on_this_connection()
     assert [line.event for line in refused if isinstance(line, Log)] == ["subscription_refused"]
     assert not [effect for effect in refused if isinstance(effect, SendFrame)], "it falls once"
     assert "relay_not_subscribed" in desk.logic.not_ready(NOW)
-    (timer,) = [effect for effect in refused if isinstance(effect, SetTimer)]
+    timer = next(each for each in effects if isinstance(each, SetTimer))
+    assert timer.at == desk.now + timedelta(seconds=30)
     desk.feed(TimerFired(name=timer.name))
     assert json.loads(desk.last(SendFrame).text)["params"] == ["quote_status", None, True], "it asks again"
     connection_lost(desk)

@@ -13,7 +13,7 @@ from unrip.domain.attempt import Drop, Rejection
 from unrip.net.events import CloseSocket, FrameReceived, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import Cause
 from unrip.service.contract import CrashPoint, Effect, SetTimer, TimerFired
-from unrip.services.trade_executor.conversation import RELAY
+from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import DropAttempt, ReadVerifier, SignOffer
 
 
@@ -127,6 +127,21 @@ def test_a_refused_token_stops_quoting_and_asks_for_a_person(cause: Cause) -> No
     assert events_of(desk) == ["connection_lost", "connection_unauthorized"]
     assert desk.logic.not_ready(NOW) == ["relay_unauthorized"]
     assert rejected_now(desk)
+
+
+def test_a_subscription_whose_confirmation_was_lost_is_asked_for_again_whatever_else_is_heard() -> None:
+    """A relay that was mute for a moment has heard the request, tells what it should, and never confirms."""
+    desk = executor()
+    lost(desk)
+    opened = desk.feed(SocketOpened(connection=RELAY))
+    assert SetTimer(name="resubscribe", at=NOW + timedelta(seconds=30)) in opened
+    desk.notice("somebody else's")
+    assert desk.logic.not_ready(NOW) == ["relay_not_subscribed"]
+    desk.now += timedelta(seconds=30)
+    again = desk.feed(TimerFired(name="resubscribe"))
+    assert [json.loads(each.text)["method"] for each in again if isinstance(each, SendFrame)] == ["subscribe"]
+    desk.reply("sub-3")
+    assert desk.logic.not_ready(desk.now) == []
 
 
 # --- mute ------------------------------------------------------------------------------------------------------------
