@@ -22,10 +22,10 @@ from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
+from unrip.services.relay_link import RELAY
 from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor import inspection
-from unrip.services.trade_executor.conversation import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     ClaimDecided,

@@ -23,7 +23,8 @@ from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import Cause
 from unrip.service.contract import CaughtUp, Effect, Event, Log, Started
-from unrip.services.trade_executor.conversation import RELAY, Conversation
+from unrip.services.relay_link import RELAY
+from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     AuthorityJudged,

@@ -50,9 +50,10 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.services.near_intents_ingest.records import demand_record
+from unrip.services.relay_link import RELAY
 from unrip.services.strategy_engine.effects import Recall, Recalled
 from unrip.services.strategy_engine.logic import StrategyEngine
-from unrip.services.trade_executor.conversation import RELAY, Conversation
+from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     AuthorityJudged,

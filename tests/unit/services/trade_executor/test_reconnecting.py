@@ -132,7 +132,7 @@ def test_a_refused_token_stops_quoting_and_asks_for_a_person(cause: Cause) -> No
 def test_a_subscription_whose_confirmation_was_lost_is_asked_for_again_whatever_else_is_heard() -> None:
     """A relay that was mute for a moment has heard the request, tells what it should, and never confirms."""
     desk = executor()
-    lost(desk)
+    desk.feed(SocketClosed(connection=RELAY, cause=Cause.CLOSED, reason="gone"))
     opened = desk.feed(SocketOpened(connection=RELAY))
     assert SetTimer(name="resubscribe", at=NOW + timedelta(seconds=30)) in opened
     desk.notice("somebody else's")
@@ -141,7 +141,7 @@ def test_a_subscription_whose_confirmation_was_lost_is_asked_for_again_whatever_
     again = desk.feed(TimerFired(name="resubscribe"))
     assert [json.loads(each.text)["method"] for each in again if isinstance(each, SendFrame)] == ["subscribe"]
     desk.reply("sub-3")
-    assert desk.logic.not_ready(desk.now) == []
+    assert desk.logic.not_ready(NOW) == []
 
 
 # --- mute ------------------------------------------------------------------------------------------------------------
