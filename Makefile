@@ -37,15 +37,15 @@ fmt: install ## rewrite the code in the project's format
 
 test: lint ## all checks, all tests, the simulation and the demo
 	@$(MAKE) --no-print-directory -j2 test-scenarios test-parts
-	@$(MAKE) --no-print-directory simulate
 	@$(MAKE) --no-print-directory demo
 
-# Scenarios mostly wait, so that the other tests compute beside them.
+# Scenarios mostly wait, so that everything else computes beside them.
 test-scenarios: install
 	@python -m pytest -m "not long" tests/scenario
 
 test-parts: install
 	@python -m pytest -m "not long" --ignore=tests/scenario
+	@$(MAKE) --no-print-directory simulate
 
 test-long: install ## the tests that take minutes of load or faults
 	@python -m pytest -m long

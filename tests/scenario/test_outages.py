@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from support.desk import Desk
+from unrip.services.registry import SERVICES
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 #: PostgreSQL away: health fails hard within this; a scenario fails only at three times the value.
@@ -15,6 +16,11 @@ HARD_FAILURE_WITHIN_S = 2.0
 
 def unhealthy(desk: Desk, service: str) -> bool:
     return httpx.get(f"{desk.client.url_of(service)}/healthz", timeout=2).status_code == 503
+
+
+def services(desk: Desk) -> dict[str, int]:
+    """The process of each service."""
+    return {name: pid for name, pid in desk.pids().items() if name in SERVICES}
 
 
 def test_postgres_stopped(armed: Desk) -> None:
@@ -41,6 +47,7 @@ def test_postgres_stopped(armed: Desk) -> None:
 
 def test_kafka_killed_under_load(armed: Desk) -> None:
     """Services stay up and inspectable, prices go on being polled, quotes that came meanwhile are not answered."""
+    processes = services(armed)
     armed.kill("kafka")
     began = time.monotonic()
     armed.until(lambda: not armed.client.is_ready("strategy-engine"), what="unready")
@@ -48,6 +55,7 @@ def test_kafka_killed_under_load(armed: Desk) -> None:
     assert armed.state("market-reference-ingest")["kafka_up"] is False
     armed.until(armed.all_ready, what="recovery without a hand", timeout_s=40)
     print(f"ready again {time.monotonic() - began:.2f} s after the kill of Kafka")
+    assert services(armed) == processes, "every service stays up"
     assert armed.submissions(quote_id) == []
     frames = armed.state("near-intents-ingest")["frames"]
     assert frames.pop("frames_received") == sum(frames.values())
@@ -57,6 +65,7 @@ def test_kafka_killed_under_load(armed: Desk) -> None:
 
 
 def test_the_brake_works_without_kafka_and_is_recorded_later(armed: Desk) -> None:
+    processes = services(armed)
     armed.stop("kafka")
     try:
         armed.until(lambda: armed.state("strategy-engine")["kafka_up"] is False, what="loss seen")
@@ -69,6 +78,7 @@ def test_the_brake_works_without_kafka_and_is_recorded_later(armed: Desk) -> Non
     finally:
         armed.start("kafka")
     armed.until(armed.all_ready, what="recovery", timeout_s=40)
+    assert services(armed) == processes, "every service stays up"
     query = "SELECT 1 AS one FROM history.control_action WHERE service = 'strategy-engine' AND action = 'halt'"
     armed.until(lambda: armed.sql(query + " AND event->'payload'->>'reason' = 'scenario'"), what="spooled record")
 

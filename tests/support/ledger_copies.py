@@ -31,9 +31,21 @@ def restore(connection: psycopg.Connection, dumped: Dump) -> None:
     tables = sql.SQL(", ").join(sql.Identifier("ledger", table) for table in LEDGER)
     connection.execute(sql.SQL("TRUNCATE {}").format(tables))
     for table in LEDGER:
-        name = sql.Identifier("ledger", table)
+        name, written = sql.Identifier("ledger", table), _written(connection, table)
+        row_of = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM (SELECT (%s::{}).*) AS t").format(
+            name, written, written, name
+        )
         for (row,) in dumped[table]:
-            connection.execute(sql.SQL("INSERT INTO {} SELECT (%s::{}).*").format(name, name), (row,))
+            connection.execute(row_of, (row,))
+
+
+def _written(connection: psycopg.Connection, table: str) -> sql.Composed:
+    """The columns that are written; the others are generated from them."""
+    query = (
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_schema = 'ledger' AND table_name = %s AND is_generated = 'NEVER'"
+    )
+    return sql.SQL(", ").join(sql.Identifier(column) for (column,) in connection.execute(query, (table,)))
 
 
 @contextmanager

@@ -15,8 +15,10 @@ _UNAVAILABLE = {
     KafkaError._TRANSPORT,  # noqa: SLF001 - see above
     KafkaError._DESTROY,  # noqa: SLF001 - see above
 }
-#: A topic that was just created has no leader yet, or broker and client do not know of the same one yet: ask again.
+#: A topic that was just created has no leader yet, broker and client do not know of the same one yet, or the broker
+#: that stops or starts tells the client of none ("No leaders found"): ask again.
 NO_LEADER_YET = {
+    KafkaError._NOENT,  # noqa: SLF001 - see above
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,

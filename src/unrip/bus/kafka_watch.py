@@ -42,13 +42,14 @@ class BrokerWatch:
             self._client.poll(_INTERVAL_S)
 
     def _probe(self) -> None:
+        # Not `describe_cluster`: where a broker that is stopping answers it with no brokers, librdkafka 2.16 fails an
+        # assertion (`rd_kafka_admin_response_parse`) and takes the process down with it.
         try:
-            self._client.describe_cluster(request_timeout=_PROBE_TIMEOUT_S).result(timeout=2 * _PROBE_TIMEOUT_S)
-        except (KafkaException, TimeoutError) as error:
-            cause = error.args[0].str() if isinstance(error, KafkaException) else "no answer"
-            self._report(up=False, reason=cause)
+            brokers = self._client.list_topics(timeout=_PROBE_TIMEOUT_S).brokers
+        except KafkaException as error:
+            self._report(up=False, reason=error.args[0].str())
         else:
-            self._report(up=True, reason="the broker answers")
+            self._report(up=bool(brokers), reason="the broker answers" if brokers else "no broker is left")
 
     def _client_failed(self, error: KafkaError) -> None:
         if error.code() == ALL_BROKERS_DOWN:
