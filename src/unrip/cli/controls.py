@@ -147,4 +147,5 @@ def tell(client: ControlClient, service: str, action: str, *, reason: str, **arg
     changes = ", ".join(
         f"{key} {before.get(key)} → {value}" for key, value in after.items() if value != before.get(key)
     )
-    return f"{service}: {action} done ({outcome['recorded']}); {changes or 'nothing changed'}"
+    kept = {None: "", True: ", kept", False: ", NOT KEPT YET: a restart before PostgreSQL is back may forget it"}
+    return f"{service}: {action} done ({outcome['recorded']}{kept[outcome['kept']]}); {changes or 'nothing changed'}"
