@@ -7,7 +7,7 @@ and acts when that is acknowledged, so that no restart finds limits tighter than
 from __future__ import annotations
 
 from unrip.domain.policy import Policy
-from unrip.service.contract import Control, ControlRefused
+from unrip.service.contract import Control, ControlRefused, Event, Withdrawn
 from unrip.services.strategy_engine.effects import PolicyKept, RememberPolicy
 from unrip.services.strategy_engine.limits import changed_policy, tightens
 
@@ -58,14 +58,22 @@ class PolicyInForce:
             self._looser = changed
         return self._remember(changed, actor=control.actor, reason=control.reason)
 
-    def on_kept(self, event: PolicyKept) -> None:
-        """PostgreSQL has acknowledged a change, and with it every earlier one."""
+    def on_event(self, event: Event) -> list[RememberPolicy]:
+        """Take in what became of changes; every other event means nothing here."""
+        match event:
+            case PolicyKept():
+                self._on_kept(event)
+            case Withdrawn():
+                return self._withdraw()
+        return []
+
+    def _on_kept(self, event: PolicyKept) -> None:
         self._changes_kept = event.change
         if self.kept and self._looser is not None:
             self.now, self._looser = self._looser, None
 
-    def withdraw(self) -> list[RememberPolicy]:
-        """What waits for being kept is not to act any more, nor after a restart."""
+    def _withdraw(self) -> list[RememberPolicy]:
+        """What is in force is kept once more, above what is not to come into force after a restart either."""
         if self._looser is None:
             return []
         self._looser = None

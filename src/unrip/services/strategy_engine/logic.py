@@ -42,11 +42,10 @@ from unrip.service.contract import (
     Subscribe,
     TimerFired,
     Vitals,
-    Withdrawn,
 )
 from unrip.service.switchboard import Switchboard
 from unrip.services.strategy_engine.day import DayResult, midnight_before
-from unrip.services.strategy_engine.effects import PolicyKept, Recall, Recalled
+from unrip.services.strategy_engine.effects import Recall, Recalled
 from unrip.services.strategy_engine.equity import Equity
 from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import INPUT_TOPICS, RESULTS_READ_BACK, Inputs
@@ -114,16 +113,15 @@ class StrategyEngine(Logic):
                 return self._on_role(event, now)
             case Recalled():
                 return self._on_recalled(event, now)
-            case PolicyKept():
-                self._policy.on_kept(event)
-            case Withdrawn():
-                return self._policy.withdraw()
             case DatabaseChanged():
                 self._database_up = event.up
             case Draining():  # what waits is read again at the next start
                 self._draining = True
             case _:
-                return self._switchboard.on_event(event, now, lambda ways: self._green(ways, now))
+                return [
+                    *self._policy.on_event(event),
+                    *self._switchboard.on_event(event, now, lambda ways: self._green(ways, now)),
+                ]
         return []
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
