@@ -22,6 +22,7 @@ from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
+from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor import inspection
@@ -285,6 +286,10 @@ def _command_is_lost() -> Patches:
     return [patch.object(StrategyEngine, "_make_up_for_missing_command", lambda _self, _now: [])]
 
 
+def _limits_are_told_too_early() -> Patches:
+    return [patch.object(PolicyInForce, "kept", property(lambda _self: True))]
+
+
 def _position_is_forgotten() -> Patches:
     def make(original: Any) -> Any:
         def on_event(self: TradeExecutor, event: Any, now: datetime) -> list[Effect]:
@@ -402,6 +407,12 @@ PLANTED = {
         patches=_command_is_lost,
         seed=3,
         breaks=("class",),
+    ),
+    "limits": Planted(
+        mistake="a change of the limits is told as kept before PostgreSQL has it",
+        patches=_limits_are_told_too_early,
+        seed=1,
+        breaks=("cap",),
     ),
     "position": Planted(
         mistake="a restarted executor reads only commands that are still to come",
