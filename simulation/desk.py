@@ -9,6 +9,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -17,9 +18,9 @@ from typing import Any, Self
 import base58
 from nacl.signing import SigningKey
 
+from simulation.caps import ToldCaps
 from simulation.clock import START_NS, VirtualLoop
 from simulation.faults import Fault, Faults
-from simulation.caps import ToldCaps
 from simulation.invariants import Invariants, Violation
 from simulation.mischief import Mischief
 from simulation.network import URLS, Network
@@ -31,6 +32,7 @@ from unrip.messages.envelope import Envelope
 from unrip.messages.topics import TOPICS, Topic
 from unrip.net.events import SendFrame
 from unrip.service.contract import Control, Effect
+from unrip.service.control import ControlOutcome
 from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES, wire_of
 from unrip.store.memory_ledger import MemoryLedger

@@ -152,8 +152,8 @@ class Invariants:
         highest = self._caps.highest(decision.decided_at)
         if decision.accepted and decision.notional_eur is not None and decision.notional_eur > highest:
             raise Violation(
-                f"cap: quote {decision.quote_id} of {decision.notional_eur} EUR was accepted, and the operator was told "
-                f"that no trade is above {highest} EUR"
+                f"cap: quote {decision.quote_id} of {decision.notional_eur} EUR was accepted, and the operator was "
+                f"told that no trade is above {highest} EUR"
             )
 
     def _on_result(self, result: TradeResult) -> None:

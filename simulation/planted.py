@@ -22,7 +22,6 @@ from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
-from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor import inspection
@@ -42,6 +41,7 @@ from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.store import memory_ledger
 from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
+from unrip.store.memory_desk import MemoryDesk
 from unrip.store.memory_ledger import MemoryLedger
 
 Patches = Sequence[Any]
@@ -286,8 +286,11 @@ def _command_is_lost() -> Patches:
     return [patch.object(StrategyEngine, "_make_up_for_missing_command", lambda _self, _now: [])]
 
 
-def _limits_are_told_too_early() -> Patches:
-    return [patch.object(PolicyInForce, "kept", property(lambda _self: True))]
+def _limits_are_forgotten() -> Patches:
+    async def in_force(_self: MemoryDesk, _base: str) -> None:
+        return None
+
+    return [patch.object(MemoryDesk, "in_force", in_force)]
 
 
 def _position_is_forgotten() -> Patches:
@@ -409,9 +412,9 @@ PLANTED = {
         breaks=("class",),
     ),
     "limits": Planted(
-        mistake="a change of the limits is told as kept before PostgreSQL has it",
-        patches=_limits_are_told_too_early,
-        seed=1,
+        mistake="a restart forgets the limits that an operator has changed",
+        patches=_limits_are_forgotten,
+        seed=3,
         breaks=("cap",),
     ),
     "position": Planted(
