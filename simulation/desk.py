@@ -9,6 +9,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import Any, Self
 import base58
 from nacl.signing import SigningKey
 
+from simulation.caps import ToldCaps
 from simulation.clock import START_NS, VirtualLoop
 from simulation.faults import Fault, Faults
 from simulation.invariants import Invariants, Violation
@@ -30,6 +32,7 @@ from unrip.messages.envelope import Envelope
 from unrip.messages.topics import TOPICS, Topic
 from unrip.net.events import SendFrame
 from unrip.service.contract import Control, Effect
+from unrip.service.control import ControlOutcome
 from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES, wire_of
 from unrip.store.memory_ledger import MemoryLedger
@@ -104,7 +107,8 @@ class Desk:
             on_submission=self._on_submission,
             on_block=self._on_block,
         )
-        self.invariants = Invariants(self.world, self.database, account=ACCOUNT, say=self.say)
+        self._caps = ToldCaps(self.settings.limits.policy().notional_cap_eur)
+        self.invariants = Invariants(self.world, self.database, account=ACCOUNT, caps=self._caps, say=self.say)
         self._lease = {
             "directions": ["base_in", "base_out"],
             "lease_minutes": _LEASE_MINUTES,
@@ -251,16 +255,24 @@ class Desk:
         if process.alive:
             self.kill(service, "is drained and stopped")
 
-    async def act(self, service: str, action: str, **arguments: Any) -> None:
-        """What an operator does through a control surface."""
+    async def cap(self, cap: Decimal) -> None:
+        """The operator changes the notional cap, and remembers what he was told."""
+        self._caps.asked(cap, self.loop.now)
+        outcome = await self.act("strategy-engine", "limits", notional_cap_eur=cap)
+        self._caps.answered(cap, outcome, self.loop.now)
+
+    async def act(self, service: str, action: str, **arguments: Any) -> ControlOutcome | None:
+        """What an operator does through a control surface; None when the service dies before it answers."""
         arguments = dict(self._lease) if action == "arm" else arguments
         control = Control(action=action, arguments=arguments, actor="operator", reason="simulation")
         work = self.processes[service].act(control)
         try:
             outcome = await work
         except asyncio.CancelledError:
-            return  # the service was killed meanwhile
-        self.say(f"operator: {action} {service}: {'done' if outcome.applied else outcome.refusal}")
+            return None  # the service was killed meanwhile
+        kept = {None: "", True: ", kept", False: ", not kept"}[outcome.kept]
+        self.say(f"operator: {action} {service}: {'done' if outcome.applied else outcome.refusal}{kept}")
+        return outcome
 
     # --- steps -----------------------------------------------------------------------------------------------------
 

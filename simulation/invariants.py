@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from simulation.caps import ToldCaps
 from simulation.stores import Database, done
 from unrip.domain.attempt import AttemptState, Offer, TradeResult
 from unrip.domain.command import TradeCommand
@@ -35,9 +36,11 @@ class Violation(Exception):  # noqa: N818 - it states what is the case
 class Invariants:
     """The judge. Every method raises `Violation`."""
 
-    def __init__(self, world: World, database: Database, *, account: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, world: World, database: Database, *, account: str, caps: ToldCaps, say: Callable[[str], None]
+    ) -> None:
         self._world, self._database, self._account = world, database, account
-        self._say = say
+        self._caps, self._say = caps, say
         #: What the world has received of every nonce, and of those that may still settle.
         self._sent: dict[str, list[Offer]] = {}
         self._live: dict[str, list[Offer]] = {}
@@ -136,6 +139,7 @@ class Invariants:
             case Decision():
                 if self.decisions.setdefault(payload.quote_id, payload) != payload:
                     raise Violation(f"once: quote {payload.quote_id} was decided twice")
+                self._within_the_cap(payload)
             case TradeCommand():
                 decision = self.decisions.get(payload.quote_id)
                 if decision is None or decision.command != payload:
@@ -143,6 +147,14 @@ class Invariants:
                 self.commands[payload.command_id] = payload
             case TradeResult():
                 self._on_result(payload)
+
+    def _within_the_cap(self, decision: Decision) -> None:
+        highest = self._caps.highest(decision.decided_at)
+        if decision.accepted and decision.notional_eur is not None and decision.notional_eur > highest:
+            raise Violation(
+                f"cap: quote {decision.quote_id} of {decision.notional_eur} EUR was accepted, and the operator was "
+                f"told that no trade is above {highest} EUR"
+            )
 
     def _on_result(self, result: TradeResult) -> None:
         if result.command_id not in self.commands:

@@ -99,7 +99,7 @@ class Mischief:
 
     def _cap(self, fault: Fault) -> None:
         """A change of the limits at run time, tighter or looser."""
-        self._desk.loop.create_task(self._desk.act(fault.target, "limits", notional_cap_eur=Decimal(fault.amount)))
+        self._desk.loop.create_task(self._desk.cap(Decimal(fault.amount)))
 
     def _in_the_world(self, fault: Fault) -> None:
         now_ns = self._desk.loop.now_ns

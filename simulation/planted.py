@@ -41,6 +41,7 @@ from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.store import memory_ledger
 from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
+from unrip.store.memory_desk import MemoryDesk
 from unrip.store.memory_ledger import MemoryLedger
 
 Patches = Sequence[Any]
@@ -285,6 +286,13 @@ def _command_is_lost() -> Patches:
     return [patch.object(StrategyEngine, "_make_up_for_missing_command", lambda _self, _now: [])]
 
 
+def _limits_are_forgotten() -> Patches:
+    async def in_force(_self: MemoryDesk, _base: str) -> None:
+        return None
+
+    return [patch.object(MemoryDesk, "in_force", in_force)]
+
+
 def _position_is_forgotten() -> Patches:
     def make(original: Any) -> Any:
         def on_event(self: TradeExecutor, event: Any, now: datetime) -> list[Effect]:
@@ -402,6 +410,12 @@ PLANTED = {
         patches=_command_is_lost,
         seed=3,
         breaks=("class",),
+    ),
+    "limits": Planted(
+        mistake="a restart forgets the limits that an operator has changed",
+        patches=_limits_are_forgotten,
+        seed=3,
+        breaks=("cap",),
     ),
     "position": Planted(
         mistake="a restarted executor reads only commands that are still to come",

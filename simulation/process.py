@@ -38,7 +38,7 @@ from unrip.service.contract import (
     Started,
     Subscribe,
 )
-from unrip.service.control import ControlDesk, ControlOutcome
+from unrip.service.control import KEPT_BOUND_S, ControlDesk, ControlOutcome
 from unrip.service.dependencies import Dependencies
 from unrip.service.metrics import Metrics
 from unrip.service.outside import BATCH_MAX, Counter
@@ -177,6 +177,7 @@ class Process:
             bus_up=lambda: bool(self.dependencies.bus_up),
             log=self._perform,
             record_bound_s=timeout_ms / 1_000 + 2,
+            kept_bound_s=KEPT_BOUND_S,
         )
         self._runner.handle({effect: self._guarded(handler) for effect, handler in self._handlers().items()})
 

@@ -94,7 +94,7 @@ def test_an_operator_caps_a_trade_and_drains_a_service_which_starts_again() -> N
     outcome = run(1, faults=(cap, drain), seconds=180)
     told = [line.partition(" s  ")[2] for line in outcome.trace]
     assert outcome.violation is None
-    assert "operator: limits strategy-engine: done" in told
+    assert "operator: limits strategy-engine: done, kept" in told
     drained = told.index("trade-executor is drained and stopped")
     assert told.index("operator: drain trade-executor: done") < drained < told.index("trade-executor starts, life 2")
 

@@ -37,7 +37,7 @@ from unrip.service.contract import (
     RecordReceived,
     Started,
 )
-from unrip.services.strategy_engine.effects import Recalled
+from unrip.services.strategy_engine.effects import PolicyKept, Recalled, RememberPolicy
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.venues.near_intents.nonces import encode_nonce
 
@@ -130,6 +130,7 @@ class Engine:
         self.caught_up()
         self.inputs()
         self.feed(ARM)
+        self.keep()
         self.effects.clear()
         return self
 
@@ -146,6 +147,11 @@ class Engine:
         beat = a_beat("trade-executor", view=view or a_view())
         self.feed(a_record(SERVICE_STATUS, beat, observed_at=self.now))
         self.feed(a_record(SERVICE_STATUS, a_beat("history-writer"), observed_at=self.now))
+
+    def keep(self) -> None:
+        """PostgreSQL acknowledges every policy that it was given so far."""
+        for remembered in only(RememberPolicy, self.effects):
+            self.feed(PolicyKept(change=remembered.change))
 
     def demand(self, quote_id: str = "quote-1", *, offset: int = 0, **changes: Any) -> Sequence[Effect]:
         demand = a_demand(quote_id=quote_id, **changes)

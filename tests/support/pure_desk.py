@@ -51,7 +51,7 @@ from unrip.service.contract import (
 )
 from unrip.services.near_intents_ingest.records import demand_record
 from unrip.services.relay_link import RELAY
-from unrip.services.strategy_engine.effects import Recall, Recalled
+from unrip.services.strategy_engine.effects import PolicyKept, Recall, Recalled, RememberPolicy
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
@@ -383,6 +383,7 @@ class PureDesk:
             ReadPast: self._read_past,
             LoadLedger: self._load,
             Recall: lambda who, _effect: self.tell(who, Recalled(policy=None, fills=())),
+            RememberPolicy: lambda who, effect: self.tell(who, PolicyKept(change=effect.change)),
             OpenRelay: lambda _who, _effect: None,
             FindOffer: self._find,
             ClaimOffer: self._claim,

@@ -94,7 +94,7 @@ def limits(
 ) -> None:
     """Show the limits in force, or change some; NAME=none takes a bound of a band away.
 
-    What only tightens acts first, anything else is recorded first.
+    What only tightens acts first, anything else once it is recorded and kept for the next start.
     """
     client = ControlClient(settings_of(config))
     if not changes:
@@ -147,4 +147,5 @@ def tell(client: ControlClient, service: str, action: str, *, reason: str, **arg
     changes = ", ".join(
         f"{key} {before.get(key)} → {value}" for key, value in after.items() if value != before.get(key)
     )
-    return f"{service}: {action} done ({outcome['recorded']}); {changes or 'nothing changed'}"
+    kept = {None: "", True: ", kept", False: ", NOT KEPT YET: a restart before PostgreSQL has it forgets it"}
+    return f"{service}: {action} done ({outcome['recorded']}{kept[outcome['kept']]}); {changes or 'nothing changed'}"

@@ -76,6 +76,14 @@ class Logic(Protocol):
         del control
         return False
 
+    def kept(self, control: Control) -> bool | None:
+        """Whether a restart would find what this action and all before it changed; None if it changes no such thing.
+
+        An action that does not tighten acts only once it is kept, or never if `Withdrawn` comes first.
+        """
+        del control
+        return None
+
     def idle(self) -> bool:
         """Nothing is in flight: a draining service may stop."""
         return True
@@ -161,6 +169,10 @@ class Control(Value):
     arguments: dict[str, Any]
     actor: str
     reason: str
+
+
+class Withdrawn(Value):
+    """An action that waits for being kept is not to act any more: a brake overtook it, or it waited for too long."""
 
 
 class Draining(Value):

@@ -1,6 +1,7 @@
 """What happens when an operator acts.
 
 The brake acts first and is recorded after; everything else is recorded first and acts after (blueprint, section 11).
+So it is with what a restart must find again, too: a brake acts before it is kept, anything else after.
 What an action would change is found by trying it on a copy of the pure logic.
 """
 
@@ -15,13 +16,15 @@ from typing import Any
 from unrip.domain.status import ControlRecord
 from unrip.domain.values import Value
 from unrip.messages.topics import CONTROL_ACTION
-from unrip.service.contract import Control, ControlRefused, Log, Publish
+from unrip.service.contract import Control, ControlRefused, Log, Publish, Withdrawn
 from unrip.service.publisher import Publisher
 from unrip.service.runner import Runner
 from unrip.service.spool import Spool
 
 #: Actions that only ever make the desk do less. They never wait for anything.
 BRAKES = frozenset({"pause", "disarm", "halt", "drain"})
+#: How long an answer waits until what it changed is kept; a statement that is not stuck takes milliseconds.
+KEPT_BOUND_S = 3.0
 #: How a followed action is logged; others are `control_applied`.
 _LOG_EVENTS = {
     "arm": "armed",
@@ -42,6 +45,9 @@ class ControlOutcome(Value):
     after: dict[str, str]
     #: `published`, `spooled` (Kafka is away; it will be published later) or `not_recorded`.
     recorded: str
+    #: Whether a restart would find everything again that such actions changed; None for actions that change no limit.
+    #: Where it is False, a process that dies now may begin with what was asked for before, also if that was refused.
+    kept: bool | None
     refusal: str | None
 
 
@@ -60,6 +66,7 @@ class ControlDesk:
         bus_up: Callable[[], bool],
         log: Callable[[Log], None],
         record_bound_s: float,
+        kept_bound_s: float,
     ) -> None:
         self._runner = runner
         self._publisher = publisher
@@ -70,8 +77,11 @@ class ControlDesk:
         self._bus_up = bus_up
         self._log = log
         self._record_bound_s = record_bound_s
+        self._kept_bound_s = kept_bound_s
         self._sequence = 0
         self._brakes_pulled = 0
+        #: Of the action that acts only once it is kept: None when it is, or why it was withdrawn.
+        self._keeping: asyncio.Future[str | None] | None = None
         self._emptying = asyncio.Lock()
 
     async def act(self, control: Control) -> ControlOutcome:
@@ -85,10 +95,11 @@ class ControlDesk:
         record = self._record(control, before, after, refusal=None)
         if control.action in BRAKES or self._runner.logic.tightens(control):
             self._brakes_pulled += 1
-            self._follow(control)
-            return ControlOutcome(
-                applied=True, before=before, after=after, recorded=await self._record_after(record), refusal=None
-            )
+            self._withdraw("a brake was pulled while this was being kept, so it was not followed; look again first")
+            self._runner.emit(control)
+            self._say_followed(control)
+            recorded, kept = await asyncio.gather(self._record_after(record), self._kept_in_time(control))
+            return ControlOutcome(applied=True, before=before, after=after, recorded=recorded, kept=kept, refusal=None)
         brakes_before = self._brakes_pulled
         if not await self._published(record):
             refusal_text = "it cannot be recorded while Kafka does not acknowledge, so it was not followed; try again"
@@ -100,8 +111,40 @@ class ControlDesk:
             after = self._preview(control, self._clock())
         except ControlRefused as refusal:  # true when it was asked for, no longer when it was recorded
             return await self._refuse(control, before, str(refusal))
-        self._follow(control)
-        return ControlOutcome(applied=True, before=before, after=after, recorded="published", refusal=None)
+        self._runner.emit(control)
+        if (why_not := await self._kept_or_withdrawn(control)) is not None:
+            return await self._refuse(control, before, why_not)
+        self._say_followed(control)
+        kept = self._runner.logic.kept(control)
+        return ControlOutcome(applied=True, before=before, after=after, recorded="published", kept=kept, refusal=None)
+
+    async def _kept_in_time(self, control: Control) -> bool | None:
+        """Of what acts already: whether a restart would find it, as far as that is known within the bound."""
+        logic = self._runner.logic
+        kept = self._runner.when(lambda: logic.kept(control) is not False)
+        await asyncio.wait([kept], timeout=self._kept_bound_s)
+        kept.cancel()
+        return logic.kept(control)
+
+    async def _kept_or_withdrawn(self, control: Control) -> str | None:
+        """Of what acts once it is kept: None when that is so, or why it never will be."""
+        logic = self._runner.logic
+        if logic.kept(control) is not False:
+            return None
+        self._keeping = self._runner.when(lambda: logic.kept(control) is not False)
+        too_late = asyncio.get_running_loop().call_later(
+            self._kept_bound_s, self._withdraw, "it was not kept in time, so it was not followed; try again"
+        )
+        try:
+            return await self._keeping
+        finally:
+            too_late.cancel()
+            self._keeping = None
+
+    def _withdraw(self, why: str) -> None:
+        if self._keeping is not None and not self._keeping.done():
+            self._keeping.set_result(why)
+            self._runner.emit(Withdrawn())
 
     def _preview(self, control: Control, now: datetime) -> dict[str, str]:
         """The state after the action, from a copy: pure logic can be tried without consequences."""
@@ -109,8 +152,7 @@ class ControlDesk:
         trial.on_event(control, now)
         return trial.control_state(now)
 
-    def _follow(self, control: Control) -> None:
-        self._runner.emit(control)
+    def _say_followed(self, control: Control) -> None:
         self._log(
             Log(
                 event=_LOG_EVENTS.get(control.action, "control_applied"),
@@ -129,7 +171,8 @@ class ControlDesk:
             )
         )
         recorded = await self._record_after(self._record(control, before, before, refusal=refusal))
-        return ControlOutcome(applied=False, before=before, after=before, recorded=recorded, refusal=refusal)
+        kept = self._runner.logic.kept(control)
+        return ControlOutcome(applied=False, before=before, after=before, recorded=recorded, kept=kept, refusal=refusal)
 
     def _record(
         self, control: Control, before: dict[str, str], after: dict[str, str], *, refusal: str | None

@@ -32,7 +32,7 @@ from unrip.service.contract import (
     Started,
     Subscribe,
 )
-from unrip.service.control import ControlDesk, ControlOutcome
+from unrip.service.control import KEPT_BOUND_S, ControlDesk, ControlOutcome
 from unrip.service.crashpoints import crash_point
 from unrip.service.dependencies import Dependencies
 from unrip.service.http import build_app
@@ -125,6 +125,7 @@ class Frame:
             log=write_log,
             # Beyond the producer's own bound: a refused action must not arrive on the topic as applied after all.
             record_bound_s=settings.kafka.delivery_timeout_ms / 1_000 + 2,
+            kept_bound_s=KEPT_BOUND_S,
         )
         self._beat = Beat(service=service, start_id=self._start_id, started_at=self._started_at)
         self._runner.handle(

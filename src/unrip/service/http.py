@@ -74,6 +74,7 @@ class OutcomeBody(BaseModel):
     before: dict[str, str]
     after: dict[str, str]
     recorded: str
+    kept: bool | None
     refusal: str | None
 
 
@@ -156,6 +157,7 @@ def _action_route(
                 before=outcome.before,
                 after=outcome.after,
                 recorded=outcome.recorded,
+                kept=outcome.kept,
                 refusal=outcome.refusal,
             ).model_dump(),
             status_code=status,

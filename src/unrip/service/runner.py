@@ -31,6 +31,7 @@ class Runner:
         self._busy = False
         self.faulted = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._awaited: list[tuple[Callable[[], bool], asyncio.Future[Any]]] = []
 
     def handle(self, handlers: dict[type[Effect], Handler]) -> None:
         """Register what performs which effect; each effect has exactly one handler."""
@@ -50,6 +51,7 @@ class Runner:
         try:
             while self._events:
                 self._step(self._events.popleft())
+                self._tell_who_waits()
         except Exception as fault:
             self.faulted = True
             self._events.clear()
@@ -64,6 +66,19 @@ class Runner:
             return  # it changed nothing, and the control desk saw the same refusal on its copy
         for effect in effects:
             self.perform(effect)
+
+    def when(self, condition: Callable[[], bool]) -> asyncio.Future[Any]:
+        """Done, with None, at the very event that makes a condition of the logic true; or as whoever waits ends it."""
+        met: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._awaited.append((condition, met))
+        self._tell_who_waits()
+        return met
+
+    def _tell_who_waits(self) -> None:
+        for condition, met in self._awaited:
+            if not met.done() and condition():
+                met.set_result(None)
+        self._awaited = [each for each in self._awaited if not each[1].done()]
 
     def perform(self, effect: Effect) -> None:
         """Start one effect; the frame's own parts use this, too."""

@@ -26,8 +26,13 @@ T = TypeVar("T")
 class DeskStore(Protocol):
     """Policies by hash, which of them is in force, and the day's fills."""
 
-    async def remember(self, policy: Policy, *, base: str, actor: str, reason: str) -> None:
-        """Keep a policy, and that it is in force; `base` is the hash of the configured one it was changed from."""
+    async def remember(
+        self, policy: Policy, *, base: str, generation: int, change: int, actor: str, reason: str
+    ) -> None:
+        """Keep a policy, and that it is in force; `base` is the hash of the configured one it was changed from.
+
+        Returns when it is durable. What comes into force last is the highest `change` of the highest `generation`.
+        """
         ...
 
     async def in_force(self, base: str) -> Policy | None:
@@ -50,12 +55,17 @@ class PostgresDesk:
 
     def __init__(self, url: str) -> None:
         self._pool = pool(url, application="desk", size=1)
-        #: Policies are kept in the order in which they came into force.
+        #: One at a time: who hears that a change is kept may rely on every earlier one.
         self._in_order = asyncio.Lock()
 
-    async def remember(self, policy: Policy, *, base: str, actor: str, reason: str) -> None:
-        """Keep a policy, and that it is in force; `base` is the hash of the configured one it was changed from."""
-        arguments = (policy.hash, encode(policy).decode(), actor, reason, base)
+    async def remember(
+        self, policy: Policy, *, base: str, generation: int, change: int, actor: str, reason: str
+    ) -> None:
+        """Keep a policy, and that it is in force; `base` is the hash of the configured one it was changed from.
+
+        Returns when it is durable. What comes into force last is the highest `change` of the highest `generation`.
+        """
+        arguments = (policy.hash, encode(policy).decode(), actor, reason, base, generation, change)
         async with self._in_order:
             await _until_possible("keeping a policy", lambda: self._fetch("remember_policy", *arguments))
 

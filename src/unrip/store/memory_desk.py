@@ -19,17 +19,19 @@ class MemoryDesk:
 
     def __init__(self, record: MemoryRecord) -> None:
         self._record = record
-        #: Policies in the order in which they came into force, each with the hash of its base.
-        self._in_force: list[tuple[str, Policy]] = []
+        #: Policies by generation and change, each with the hash of its base.
+        self._in_force: dict[tuple[int, int], tuple[str, Policy]] = {}
 
-    async def remember(self, policy: Policy, *, base: str, actor: str, reason: str) -> None:
+    async def remember(
+        self, policy: Policy, *, base: str, generation: int, change: int, actor: str, reason: str
+    ) -> None:
         """Keep a policy, and that it is in force."""
         del actor, reason
-        self._in_force.append((base, policy))
+        self._in_force.setdefault((generation, change), (base, policy))
 
     async def in_force(self, base: str) -> Policy | None:
         """The policy that came into force last, if it was changed from this configured one."""
-        last = self._in_force[-1] if self._in_force else None
+        last = self._in_force[max(self._in_force)] if self._in_force else None
         return last[1] if last is not None and last[0] == base else None
 
     async def fills(

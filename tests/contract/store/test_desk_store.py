@@ -63,9 +63,10 @@ async def rows(url: str) -> list[asyncpg.Record]:
 async def test_a_policy_is_kept_whole_and_its_first_row_stays(url: str) -> None:
     keeper = PostgresDesk(url)
     wide = msgspec.structs.replace(Policy(), history_lag_max=9)
-    await keeper.remember(Policy(), base="b", actor="configuration", reason="start")
-    await keeper.remember(wide, base="b", actor="operator", reason="a busy day")
-    await keeper.remember(Policy(), base="b", actor="somebody else", reason="again")
+    for change, (policy, actor, reason) in enumerate(
+        [(Policy(), "configuration", "start"), (wide, "operator", "a busy day"), (Policy(), "somebody else", "again")]
+    ):
+        await keeper.remember(policy, base="b", generation=1, change=change, actor=actor, reason=reason)
     await keeper.close()
     kept = await rows(url)
     assert [(row["actor"], row["reason"]) for row in kept] == [("configuration", "start"), ("operator", "a busy day")]
@@ -77,7 +78,9 @@ async def test_a_policy_waits_for_a_database_that_is_away(url: str) -> None:
     async with proxied(url) as (proxy, through):
         proxy.hang_up()
         keeper = PostgresDesk(through)
-        waiting = asyncio.create_task(keeper.remember(Policy(), base="b", actor="configuration", reason="start"))
+        waiting = asyncio.create_task(
+            keeper.remember(Policy(), base="b", generation=1, change=1, actor="configuration", reason="start")
+        )
         await asyncio.sleep(0.1)
         assert not waiting.done()
         proxy.answer_again()
@@ -93,7 +96,10 @@ def changes() -> list[tuple[Policy, str]]:
 
 async def put_in_force(keeper: DeskStore) -> None:
     await asyncio.gather(
-        *(keeper.remember(policy, base="configured", actor=actor, reason="why") for policy, actor in changes())
+        *(
+            keeper.remember(policy, base="configured", generation=1, change=change, actor=actor, reason="why")
+            for change, (policy, actor) in enumerate(changes(), start=1)
+        )
     )
 
 
@@ -105,20 +111,42 @@ async def test_the_policy_in_force_is_the_last_one_and_only_for_the_configuratio
     await put_in_force(keeper)
     assert await keeper.in_force("configured") == changes()[-1][0]
     assert await keeper.in_force("other limits in the file") is None
-    await keeper.remember(Policy(), base="other limits in the file", actor="start", reason="configuration")
+    await keeper.remember(
+        Policy(), base="other limits in the file", generation=2, change=1, actor="start", reason="configuration"
+    )
     assert await keeper.in_force("configured") is None, "what was in force before other limits is over"
 
 
-async def test_what_was_in_force_is_kept_in_order_and_a_start_that_changes_nothing_adds_nothing(url: str) -> None:
+async def test_a_statement_that_commits_late_brings_nothing_back_into_force(
+    stores: tuple[DeskStore, HistorySink],
+) -> None:
+    keeper, _ = stores
+    wide, narrow = changes()[1][0], changes()[2][0]
+
+    async def remember(policy: Policy, generation: int, change: int) -> None:
+        await keeper.remember(
+            policy, base="configured", generation=generation, change=change, actor="operator", reason="why"
+        )
+
+    await remember(narrow, 1, 3)
+    await remember(wide, 1, 2)
+    assert await keeper.in_force("configured") == narrow, "of an earlier change"
+    await remember(narrow, 2, 1)
+    await remember(wide, 1, 4)
+    assert await keeper.in_force("configured") == narrow, "of an earlier life"
+    await remember(wide, 2, 1)
+    assert await keeper.in_force("configured") == narrow, "of the same change"
+
+
+async def test_what_was_in_force_is_kept_in_order_and_once_however_often_it_is_sent(url: str) -> None:
     keeper = PostgresDesk(url)
+    await put_in_force(keeper)
     await put_in_force(keeper)
     await keeper.close()
     connection = await asyncpg.connect(url, timeout=5)
     try:
-        rows = await connection.fetch("SELECT hash, actor FROM desk.policy_in_force ORDER BY seq")
-        assert [(row["hash"], row["actor"]) for row in rows] == [
-            (policy.hash, actor) for policy, actor in changes()[:4]
-        ]
+        rows = await connection.fetch("SELECT hash, actor FROM desk.policy_in_force ORDER BY generation, change")
+        assert [(row["hash"], row["actor"]) for row in rows] == [(policy.hash, actor) for policy, actor in changes()]
         with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
             await connection.execute("DELETE FROM desk.policy_in_force")
     finally:

@@ -7,7 +7,7 @@ from unrip.bus.kafka_errors import NO_LEADER_YET, bus_error
 from unrip.bus.ports import BusUnavailable, TopicMissing
 
 #: librdkafka calls none of them retriable. The last is its "No leaders found" while a broker stops or starts.
-NOT_SETTLED = (KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH, KafkaError._NOENT)  # noqa: SLF001
+NOT_SETTLED = (KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH, KafkaError._NOENT)
 
 
 @pytest.mark.parametrize("code", NOT_SETTLED)

@@ -14,10 +14,11 @@ from support.buses import eventually
 from support.cases import NOW
 from unrip.domain.arming import Switches
 from unrip.domain.status import ControlRecord
+from unrip.domain.values import Value
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Producer
 from unrip.messages.topics import CONTROL_ACTION
-from unrip.service.contract import Control, ControlRefused, Effect, Event, Log, Logic
+from unrip.service.contract import Control, ControlRefused, Effect, Event, Log, Logic, Withdrawn
 from unrip.service.control import ControlDesk
 from unrip.service.publisher import Delivery, Publisher
 from unrip.service.runner import Runner
@@ -25,28 +26,51 @@ from unrip.service.spool import SPOOL_MAX, Spool
 from unrip.service.switching import switch, switch_state
 
 
+class Keep(Value):
+    """Effect: keep a limit."""
+
+    limit: int
+
+
+class Kept(Value):
+    """Every limit is kept."""
+
+
 class Armable(Logic):
-    """A logic that only has switches, and a limit that may be lowered at once."""
+    """A logic that has switches, and a limit that may be lowered at once and is raised once that is kept."""
 
     def __init__(self) -> None:
         self.switches = Switches()
-        self.limit = 100
+        self.limit = self.asked = 100
+        self.all_kept = True
         self.ready = True
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        if isinstance(event, Kept):
+            self.limit, self.all_kept = self.asked, True
+            return []
+        if isinstance(event, Withdrawn):
+            return self._ask(self.limit)
         assert isinstance(event, Control)
         if event.action == "arm" and not self.ready:
             raise ControlRefused("not ready: recovering")
         if event.action == "limits":
-            self.limit = event.arguments["limit"]
+            return self._ask(event.arguments["limit"])
         self.switches = switch(self.switches, event, now, configuration_hash="c") or self.switches
         return []
+
+    def _ask(self, limit: int) -> list[Effect]:
+        self.asked, self.limit, self.all_kept = limit, min(self.limit, limit), False
+        return [Keep(limit=limit)]
+
+    def kept(self, control: Control) -> bool | None:
+        return self.all_kept if control.action == "limits" else None
 
     def tightens(self, control: Control) -> bool:
         return control.action == "limits" and control.arguments["limit"] < self.limit
 
     def control_state(self, now: datetime) -> dict[str, str]:
-        return {**switch_state(self.switches, now), "limit": str(self.limit)}
+        return {**switch_state(self.switches, now), "limit": str(self.asked)}
 
     def state(self, now: datetime) -> dict[str, Any]:
         return {}
@@ -85,7 +109,12 @@ def _fail(fault: BaseException) -> None:
 
 
 class Bench:
-    def __init__(self, tmp_path: Path, broker: Broker | None = None) -> None:
+    def __init__(
+        self, tmp_path: Path, broker: Broker | None = None, *, database_answers: bool = True, kept_bound_s: float = 5
+    ) -> None:
+        #: What was given to the database, which acknowledges at once or when the test says so.
+        self.given: list[int] = []
+        self.database_answers = database_answers
         self.broker = broker or Broker()
         self.logic = Armable()
         self.spool = Spool(tmp_path / "spool" / "test.jsonl")
@@ -108,7 +137,14 @@ class Bench:
             bus_up=lambda: self.broker.up,
             log=self.logs.append,
             record_bound_s=0.05,
+            kept_bound_s=kept_bound_s,
         )
+        self.runner.handle({Keep: self._keep})
+
+    def _keep(self, effect: Keep) -> None:
+        self.given.append(effect.limit)
+        if self.database_answers:
+            self.runner.emit(Kept())
 
     def armed(self) -> bool:
         return bool(self.logic.switches.armed_directions(NOW)) and not self.logic.switches.halted
@@ -236,6 +272,60 @@ async def test_lowering_a_limit_is_a_brake_and_raising_it_is_not(tmp_path: Path)
     assert not (await bench.desk.act(control("limits", limit=200))).applied
     assert (await bench.desk.act(control("limits", limit=50))).applied
     assert bench.logic.limit == 50
+
+
+async def test_a_lowered_limit_acts_at_once_and_is_done_when_it_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, database_answers=False)
+    acting = asyncio.create_task(bench.desk.act(control("limits", limit=50)))
+    await eventually(lambda: len(bench.broker.records) == 1)
+    assert (bench.logic.limit, bench.given) == (50, [50])
+    await asyncio.sleep(0)
+    assert not acting.done(), "a process that died now would forget it"
+    bench.runner.emit(Kept())
+    outcome = await acting
+    assert (outcome.applied, outcome.recorded, outcome.kept, bench.logic.limit) == (True, "published", True, 50)
+
+
+async def test_a_lowered_limit_that_is_not_kept_in_time_acts_and_the_answer_says_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, database_answers=False, kept_bound_s=0.05)
+    outcome = await bench.desk.act(control("limits", limit=50))
+    assert (outcome.applied, outcome.recorded, outcome.kept, bench.logic.limit) == (True, "published", False, 50)
+
+
+async def test_a_raised_limit_acts_only_once_it_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, database_answers=False)
+    acting = asyncio.create_task(bench.desk.act(control("limits", limit=200)))
+    await eventually(lambda: bench.given == [200])
+    assert (bench.logic.limit, acting.done(), bench.logs) == (100, False, [])
+    bench.runner.emit(Kept())
+    outcome = await acting
+    assert (outcome.applied, outcome.kept, outcome.after["limit"], bench.logic.limit) == (True, True, "200", 200)
+    assert [line.event for line in bench.logs] == ["limits_changed"]
+
+
+async def test_a_raised_limit_that_is_not_kept_in_time_is_withdrawn_for_good(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, database_answers=False, kept_bound_s=0.05)
+    outcome = await bench.desk.act(control("limits", limit=200))
+    assert (outcome.applied, outcome.kept, bench.given) == (False, False, [200, 100])
+    assert outcome.refusal is not None
+    assert "not kept in time" in outcome.refusal
+    bench.runner.emit(Kept())
+    assert bench.logic.limit == 100
+    assert [(r.action, r.applied) for r in bench.broker.records] == [("limits", True), ("limits", False)]
+
+
+@pytest.mark.parametrize("brake", ["halt", "limits"])
+async def test_a_brake_wins_over_a_raised_limit_that_is_still_being_kept(tmp_path: Path, brake: str) -> None:
+    bench = Bench(tmp_path, database_answers=False)
+    raising = asyncio.create_task(bench.desk.act(control("limits", limit=200)))
+    await eventually(lambda: bench.given == [200])
+    braking = asyncio.create_task(bench.desk.act(control(brake, **({"limit": 50} if brake == "limits" else {}))))
+    outcome = await raising
+    assert outcome.refusal is not None
+    assert "a brake was pulled" in outcome.refusal
+    bench.runner.emit(Kept())
+    assert (await braking).applied
+    assert bench.logic.limit == bench.given[-1] == (50 if brake == "limits" else 100)
 
 
 async def test_the_spool_is_published_once_in_its_order_also_when_the_broker_comes_back_twice(tmp_path: Path) -> None:

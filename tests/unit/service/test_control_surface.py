@@ -43,7 +43,12 @@ class Surface:
     async def act(self, control: Control) -> ControlOutcome:
         self.controls.append(control)
         return ControlOutcome(
-            applied=self.refusal is None, before={}, after={"a": "b"}, recorded="published", refusal=self.refusal
+            applied=self.refusal is None,
+            before={},
+            after={"a": "b"},
+            recorded="published",
+            kept=None,
+            refusal=self.refusal,
         )
 
 
@@ -139,6 +144,7 @@ async def test_an_action_carries_actor_reason_and_arguments(client: httpx.AsyncC
         "before": {},
         "after": {"a": "b"},
         "recorded": "published",
+        "kept": None,
         "refusal": None,
     }
     (control,) = surface.controls

@@ -11,13 +11,25 @@ from unrip.domain.values import Value
 
 
 class RememberPolicy(Value):
-    """Effect: keep the policy as an append-only row by its hash, so that its decisions can be recomputed."""
+    """Effect: keep the policy by its hash, so that its decisions can be recomputed, and that it is the one in force.
+
+    `PolicyKept` follows, in the order of the changes.
+    """
 
     policy: Policy
     #: Hash of the configured policy that it was changed from.
     base: str
+    #: Changes count from 1 in each generation; the highest of the highest generation is in force after a restart.
+    generation: int
+    change: int
     actor: str
     reason: str
+
+
+class PolicyKept(Value):
+    """PostgreSQL has acknowledged a change, and every earlier one of this life."""
+
+    change: int
 
 
 class Recall(Value):

@@ -45,10 +45,11 @@ from unrip.service.contract import (
 )
 from unrip.service.switchboard import Switchboard
 from unrip.services.strategy_engine.day import DayResult, midnight_before
-from unrip.services.strategy_engine.effects import Recall, Recalled, RememberPolicy
+from unrip.services.strategy_engine.effects import Recall, Recalled
 from unrip.services.strategy_engine.equity import Equity
+from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import INPUT_TOPICS, RESULTS_READ_BACK, Inputs
-from unrip.services.strategy_engine.limits import changed_policy, policy_state, tightens
+from unrip.services.strategy_engine.limits import LIMIT_ACTIONS, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
 from unrip.services.strategy_engine.trade_ready import trade_ready
 
@@ -60,6 +61,7 @@ _DECISION, _COMMAND = "decision", "command"
 _RECALLED = "recalled"
 _OWN_RECORDS = frozenset({TRADE_DECISION.name, EXECUTE_TRADE.name})
 _TO_READ_BACK = _OWN_RECORDS | {TRADE_RESULT.name, _RECALLED}
+_CHANGES_LIMITS = frozenset(action.name for action in LIMIT_ACTIONS)
 
 
 class StrategyEngine(Logic):
@@ -70,10 +72,9 @@ class StrategyEngine(Logic):
     ) -> None:
         self._pair = pair
         self._account = account
-        self._policy = policy
+        self._policy = PolicyInForce(policy)
         self._encode_nonce = encode_nonce
         self._switchboard = switchboard
-        self._configured_policy = policy
         self._markout = timedelta(milliseconds=policy.markout_ms)
         self._inputs = Inputs(account=account, day=DayResult(pair=pair, markout=self._markout))
         self._equity = Equity(pair=pair)
@@ -117,7 +118,10 @@ class StrategyEngine(Logic):
             case Draining():  # what waits is read again at the next start
                 self._draining = True
             case _:
-                return self._switchboard.on_event(event, now, lambda ways: self._green(ways, now))
+                return [
+                    *self._policy.on_event(event),
+                    *self._switchboard.on_event(event, now, lambda ways: self._green(ways, now)),
+                ]
         return []
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
@@ -129,7 +133,7 @@ class StrategyEngine(Logic):
         self._active = True
         self._generation = event.generation or 0
         return [
-            Recall(base=self._configured_policy.hash, since=midnight_before(now), markout=self._markout),
+            Recall(base=self._policy.configured.hash, since=midnight_before(now), markout=self._markout),
             Subscribe(topic=TRADE_DECISION, tail=DECIDED_MAX, until_end=True),
             Subscribe(topic=EXECUTE_TRADE, tail=DECIDED_MAX, until_end=True),
             *(Subscribe(topic=topic, tail=tail) for topic, tail in INPUT_TOPICS.items()),
@@ -138,15 +142,11 @@ class StrategyEngine(Logic):
 
     def _on_recalled(self, event: Recalled, now: datetime) -> list[Effect]:
         """The limits that an operator set hold on, as long as those of the configuration are the same."""
-        self._policy = event.policy or self._configured_policy
         for result, mark in event.fills:
             self._inputs.day.filled(result, mark)
         self._inputs.day.complete = True
-        reason = "configuration" if event.policy is None else "as before the start"
-        return [self._remember_policy("start", reason), *self._when_read_back(_RECALLED, now)]
-
-    def _remember_policy(self, actor: str, reason: str) -> RememberPolicy:
-        return RememberPolicy(policy=self._policy, base=self._configured_policy.hash, actor=actor, reason=reason)
+        remember = self._policy.recalled(event.policy, self._generation)
+        return [remember, *self._when_read_back(_RECALLED, now)]
 
     def _on_record(self, record: RecordReceived, now: datetime) -> list[Effect]:
         payload = record.message.payload
@@ -171,7 +171,7 @@ class StrategyEngine(Logic):
         price, inventory = self._inputs.price, self._inputs.inventory
         if price is None or inventory is None or inventory.value.books is None:
             return []
-        return self._equity.seen(inventory.value.books, price.value, drawdown_max_eur=self._policy.drawdown_max_eur)
+        return self._equity.seen(inventory.value.books, price.value, drawdown_max_eur=self._policy.now.drawdown_max_eur)
 
     def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
         """Once decisions and commands are read back, make up for a missing command and go on with the demands.
@@ -261,7 +261,7 @@ class StrategyEngine(Logic):
             price=self._inputs.price,
             inventory=self._inputs.inventory,
             desk=self._desk(now, demand),
-            policy=self._policy,
+            policy=self._policy.now,
             now=now,
         )
 
@@ -315,11 +315,10 @@ class StrategyEngine(Logic):
         """A standby cannot be armed: whoever takes over begins disarmed (blueprint, section 3)."""
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
-        if control.action in {"threshold", "limits"}:
+        if control.action in _CHANGES_LIMITS:
             if _RECALLED not in self._read_back:
                 raise ControlRefused("the limits in force are not read yet, and nothing is decided before: try again")
-            self._policy = changed_policy(self._policy, control)
-            return [self._remember_policy(control.actor, control.reason)]
+            return [self._policy.change(control, database_up=self._database_up)]
         return self._switchboard.follow(control, now) or []
 
     def _green(self, directions: tuple[Direction, ...], now: datetime) -> bool:
@@ -345,21 +344,27 @@ class StrategyEngine(Logic):
         return self._switchboard.vitals(now)
 
     def control_state(self, now: datetime) -> dict[str, str]:
-        """Switches and limits."""
-        return {**self._switchboard.state(now), **policy_state(self._policy)}
+        """Switches, and the limits as they were asked for last; `state` tells those in force."""
+        return {**self._switchboard.state(now), **policy_state(self._policy.asked)}
 
     def tightens(self, control: Control) -> bool:
         """A limit that is lowered is a brake."""
-        return control.action in {"threshold", "limits"} and tightens(self._policy, control)
+        return control.action in _CHANGES_LIMITS and tightens(self._policy.now, control)
+
+    def kept(self, control: Control) -> bool | None:
+        """Limits hold on after a restart once PostgreSQL has them."""
+        return self._policy.kept if control.action in _CHANGES_LIMITS else None
 
     def idle(self) -> bool:
-        """Every decision and command is acknowledged."""
-        return self._in_flight is None
+        """Every decision, command and change of the limits is acknowledged."""
+        return self._in_flight is None and self._policy.kept
 
     def state(self, now: datetime) -> dict[str, Any]:
         """Arm state, limits, what is in use, latest decisions, counts by reason, and the one answer to trade-ready."""
         return {
-            **self.control_state(now),
+            **self._switchboard.state(now),
+            **policy_state(self._policy.now),
+            "limits_kept": self._policy.kept,
             "trade_ready": trade_ready(lambda demand: self._case(demand, now), self._pair, now),
             "generation": self._generation,
             "price": self._inputs.price,

@@ -6,7 +6,7 @@ from unrip.net.tasks import Tasks
 from unrip.service.switching import ARMING_ACTIONS
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
-from unrip.services.strategy_engine.effects import Recall, Recalled, RememberPolicy
+from unrip.services.strategy_engine.effects import PolicyKept, Recall, Recalled, RememberPolicy
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.venue import account_of
@@ -20,8 +20,16 @@ def wire(context: Context) -> Wiring:
     arming = arming_of(context, "strategy-engine")
     tasks = Tasks()
 
-    def remember(effect: RememberPolicy) -> None:
-        tasks.start(store.remember(effect.policy, base=effect.base, actor=effect.actor, reason=effect.reason))
+    async def remember(effect: RememberPolicy) -> None:
+        await store.remember(
+            effect.policy,
+            base=effect.base,
+            generation=effect.generation,
+            change=effect.change,
+            actor=effect.actor,
+            reason=effect.reason,
+        )
+        context.emit(PolicyKept(change=effect.change))
 
     async def recalled(effect: Recall) -> None:
         policy = await store.in_force(effect.base)
@@ -36,7 +44,11 @@ def wire(context: Context) -> Wiring:
             encode_nonce=encode_nonce,
             switchboard=arming.switchboard,
         ),
-        handlers={RememberPolicy: remember, Recall: lambda effect: tasks.start(recalled(effect)), **arming.handlers},
+        handlers={
+            RememberPolicy: lambda effect: tasks.start(remember(effect)),
+            Recall: lambda effect: tasks.start(recalled(effect)),
+            **arming.handlers,
+        },
         sources=(tasks.watch, *arming.sources),
         closers=(tasks.aclose, store.close, *arming.closers),
         actions=(*ARMING_ACTIONS, *LIMIT_ACTIONS),

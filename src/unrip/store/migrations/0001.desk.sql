@@ -21,14 +21,17 @@ CREATE TABLE desk.policy (
 );
 
 -- Which policy came into force when. `base` is the hash of the configured one: with other limits in the settings file,
--- changes of an operator no longer hold.
+-- changes of an operator no longer hold. The order is that of the strategy and not that of the commits: a statement whose
+-- answer got lost is sent again, and the first one may still commit after a later change.
 CREATE TABLE desk.policy_in_force (
-    seq bigserial PRIMARY KEY,
+    generation bigint NOT NULL,
+    change bigint NOT NULL,
     base text NOT NULL,
     hash text NOT NULL REFERENCES desk.policy,
     actor text NOT NULL,
     reason text NOT NULL,
-    since timestamptz NOT NULL DEFAULT now()
+    since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (generation, change)
 );
 
 CREATE FUNCTION desk.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -7,20 +7,16 @@ RETURNING generation;
 SELECT generation, taken_by FROM desk.generation WHERE role = $1;
 
 -- remember_policy --
--- A start with what was in force before adds nothing.
+-- May be repeated: the first row of a change stays.
 WITH kept AS (
     INSERT INTO desk.policy (hash, body, actor, reason) VALUES ($1, $2::jsonb, $3, $4) ON CONFLICT (hash) DO NOTHING
 )
-INSERT INTO desk.policy_in_force (base, hash, actor, reason)
-SELECT $5, $1, $3, $4
- WHERE NOT EXISTS (
-       SELECT FROM (SELECT base, hash FROM desk.policy_in_force ORDER BY seq DESC LIMIT 1) AS newest
-        WHERE newest.base = $5 AND newest.hash = $1
- );
+INSERT INTO desk.policy_in_force (generation, change, base, hash, actor, reason)
+VALUES ($6, $7, $5, $1, $3, $4) ON CONFLICT (generation, change) DO NOTHING;
 
 -- policy_in_force --
 SELECT policy.body
-  FROM (SELECT base, hash FROM desk.policy_in_force ORDER BY seq DESC LIMIT 1) AS newest
+  FROM (SELECT base, hash FROM desk.policy_in_force ORDER BY generation DESC, change DESC LIMIT 1) AS newest
   JOIN desk.policy USING (hash)
  WHERE newest.base = $1;
 

@@ -51,7 +51,9 @@ def test_a_band_is_set_shown_obeyed_and_taken_away_again() -> None:
     desk.demand("too much")
     assert desk.decisions[-1].payload.reason is Refusal.INVENTORY_OUT_OF_BAND
     desk.acknowledge(desk.decisions[-1])
+    desk.keep()
     desk.feed(a_control("limits", quote_min="none"))
+    desk.keep()
     assert desk.logic.control_state(NOW)["quote_min"] == "none"
     assert desk.logic.control_state(NOW)["policy_hash"] == Policy().hash
     desk.demand("the same again", offset=1)
