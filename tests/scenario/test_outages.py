@@ -18,7 +18,7 @@ def unhealthy(desk: Desk, service: str) -> bool:
     return httpx.get(f"{desk.client.url_of(service)}/healthz", timeout=2).status_code == 503
 
 
-def services(desk: Desk) -> dict[str, int]:
+def services(desk: Desk) -> dict[str, int | None]:
     """The process of each service."""
     return {name: pid for name, pid in desk.pids().items() if name in SERVICES}
 
