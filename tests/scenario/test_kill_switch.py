@@ -151,6 +151,8 @@ def test_asked_before_the_ledger_is_read_it_takes_back_what_it_finds_there(armed
 
 def test_killed_between_a_revocation_and_its_evidence(desk: Desk) -> None:
     """What was published is found again, whatever could be recorded of it."""
+    desk.act("trade-executor", "halt", revoke=True)  # offers of earlier tests: the first one revoked is to be ours
+    desk.until(lambda: desk.state("trade-executor")["open_offers"] == [], what="nothing open")
     desk.restart("trade-executor", {"UNRIP_TEST_CRASH_AT": "executor.revoked"})
     desk.arm()
     quote_id = live_offer(desk)

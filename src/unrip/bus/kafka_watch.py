@@ -25,6 +25,8 @@ class BrokerWatch:
         self._loop = asyncio.get_running_loop()
         self._on_state = on_state
         self._up: bool | None = None
+        #: What the client reports now is older than the answer that we have.
+        self._overtaken = False
         self._client = AdminClient(client_settings(bootstrap), error_cb=self._client_failed)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka-watch", daemon=True)
@@ -49,10 +51,17 @@ class BrokerWatch:
         except KafkaException as error:
             self._report(up=False, reason=error.args[0].str())
         else:
+            self._pass_over_what_is_older()
             self._report(up=bool(brokers), reason="the broker answers" if brokers else "no broker is left")
 
+    def _pass_over_what_is_older(self) -> None:
+        """Failed attempts to connect, from before the answer, wait to be reported."""
+        self._overtaken = True
+        self._client.poll(0)
+        self._overtaken = False
+
     def _client_failed(self, error: KafkaError) -> None:
-        if error.code() == ALL_BROKERS_DOWN:
+        if error.code() == ALL_BROKERS_DOWN and not self._overtaken:
             self._report(up=False, reason=error.str())
 
     def _report(self, *, up: bool, reason: str) -> None:
