@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import json
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
+from simulation.stores import done
 from support.cases import a_books, a_coingecko, a_kraken, a_peg, a_price
 from support.engine import ARM
 from support.switches import a_switchboard
@@ -102,7 +103,6 @@ PAIR = Pair(
 ACCOUNT, CONTRACT = DESK.account_id, "intents.near"
 _EXECUTORS_SOCKET, _INGESTS_SOCKET = 1, 2
 _STEP_NS = 5_000_000
-R = TypeVar("R")
 
 
 def at(nanoseconds: int) -> datetime:
@@ -111,16 +111,6 @@ def at(nanoseconds: int) -> datetime:
 
 def nanoseconds(instant: datetime) -> int:
     return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1_000
-
-
-def done(work: Coroutine[Any, Any, R]) -> R:
-    """What a coroutine returns that waits for nothing, as those of the in-memory twins."""
-    try:
-        work.send(None)
-    except StopIteration as returned:
-        result: R = returned.value
-        return result
-    raise AssertionError("it waits for something")
 
 
 class PureDesk:
