@@ -1,6 +1,6 @@
 """One desk for all scenarios that can share it; each begins with a desk that is whole, disarmed and fault-free."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.scenario)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where a scenario fails, tell what its desk looked like: what fails once in ten runs is seen once."""
+    report = yield
+    desk = getattr(item, "funcargs", {}).get("shared_desk")
+    if report.failed and desk is not None:
+        report.sections.append(("the desk", desk.condition()))
+    return report
 
 
 #: Every shared scenario trades under the strictest relay that the reference leaves possible. It knows one token more
@@ -42,6 +52,7 @@ def desk(shared_desk: Desk) -> Iterator[Desk]:
     for service in SERVICES:
         shared_desk.act(service, "resume")
     shared_desk.disarm()
+    shared_desk.accept_balances()
     yield shared_desk
     shared_desk.world.delete("/faults")
 

@@ -94,7 +94,9 @@ def test_pause_and_resume_are_recorded(desk: Desk, service: str) -> None:
 def test_drained_it_takes_nothing_new_and_stops_with_code_zero(desk: Desk, service: str) -> None:
     desk.act(service, "drain")
     desk.until(lambda: "draining" in desk.state(service)["not_ready"], what="draining")
+    stops = len(desk.log_lines(service, "stopped"))
     desk.stop(service)
+    desk.until(lambda: len(desk.log_lines(service, "stopped")) > stops, what="its last line in the log")
     assert desk.log_lines(service, "stopped")[-1]["exit_code"] == 0
     desk.start(service)
     desk.until(lambda: desk.client.is_ready(service), what="ready after the restart")

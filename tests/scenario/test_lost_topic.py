@@ -51,6 +51,7 @@ def test_inventory_missing_after_the_loss_of_its_topic(own_desk: Desk) -> None:
     assert guard["numbers"]["snapshot"] == "unknown"
     # The record stops that topic by name instead of skipping for ever.
     assert f"topic_stopped: {INTENT_INVENTORY.name}" in own_desk.state("history-writer")["not_ready"]
+    own_desk.until(lambda: own_desk.log_lines("history-writer", "topic_recreated"), what="the loss in the log")
     assert len(own_desk.log_lines("history-writer", "topic_recreated")) == 1
 
 

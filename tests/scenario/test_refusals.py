@@ -248,7 +248,10 @@ def test_an_unexplained_fall_blocks_its_direction_until_an_operator_accepts_it(a
     armed.until(lambda: "inventory_unreconciled" in armed.trade_ready()["base_out"]["reasons"], what="fall seen")
     numbers = refused(armed, Refusal.INVENTORY_UNRECONCILED, **EURE_IN)
     assert numbers == {"unexplained": "-3", "reconciliation": "unexplained_fall"}
-    assert armed.log_lines("inventory-sync", "balance_unexplained")[-1]["how"] == "unexplained_fall"
+    armed.until(
+        lambda: armed.log_lines("inventory-sync", "balance_unexplained")[-1]["how"] == "unexplained_fall",
+        what="the alarm in the log, which supervisord writes when it comes to it",
+    )
     armed.result(armed.world.demand(**BTC_IN), "settled")
     armed.kill("inventory-sync")
     armed.until(lambda: armed.client.is_ready("inventory-sync"), what="inventory-sync ready")

@@ -127,6 +127,25 @@ class Desk:
         ready: dict[str, dict[str, Any]] = self.state("strategy-engine")["trade_ready"]
         return ready
 
+    def condition(self) -> str:
+        """What each service says is the matter, and its last lines; for a scenario that failed."""
+        told = []
+        for service in SERVICES:
+            try:
+                state = self.state(service)
+            except CommandFailed as error:
+                state = {"error": str(error)}
+            wanted = ("error", "not_ready", "armed", "halted", "paused", "trade_ready", "reconciliation", "unexplained")
+            told.append(f"{service}: {json.dumps({name: state[name] for name in wanted if name in state})}")
+            told += [
+                f"    {name}: {json.dumps(state[name])[:2_000]}"
+                for name in ("open_offers", "in_doubt", "revocation")
+                if state.get(name)
+            ]
+            lines = self.local.home.log_of(service).read_text().splitlines()
+            told += [f"    {line[:400]}" for line in lines[-12:]]
+        return "\n".join(told)
+
     # --- acting ------------------------------------------------------------------------------------------------------
 
     def act(self, service: str, action: str, **arguments: Any) -> dict[str, Any]:
@@ -184,18 +203,29 @@ class Desk:
         """Accept, as an operator, what the world did to our balance without evidence; wait until it is spendable."""
         symbol = next(asset.symbol for asset in self.settings.pair.pair().assets() if asset.asset_id == token_id)
 
-        def seen() -> str | None:
+        def accepted() -> bool:
             state = self.state("inventory-sync")
-            is_unexplained = state["reconciliation"][token_id].startswith("unexplained")
-            return state["unexplained"][symbol] if is_unexplained else None
+            if not state["reconciliation"][token_id].startswith("unexplained"):
+                return False
+            amount = state["unexplained"][symbol]
+            outcome = self.client.act(
+                "inventory-sync", "accept-balance", reason="scenario", asset=symbol, unexplained=amount
+            )
+            return bool(outcome["applied"])  # not while evidence waits, or when more moved since
 
-        self.act("inventory-sync", "accept-balance", asset=symbol, unexplained=self.until(seen, what="unexplained"))
+        self.until(accepted, what="unexplained, and accepted")
 
         def counted() -> bool:
             books = self.state("strategy-engine")["inventory"]["value"]
             return bool(books["credited"][token_id] == books["books"]["explained"][token_id])
 
         self.until(counted, what="accepted balance counted")
+
+    def accept_balances(self) -> None:
+        """Accept what a scenario that failed half-way left unexplained, lest all after it fail as well."""
+        for token_id, how in self.state("inventory-sync")["reconciliation"].items():
+            if how.startswith("unexplained"):
+                self.accept_balance(token_id)
 
     def produce(self, topic: str, key: str, *values: bytes) -> None:
         """Put records on a topic as any stranger with access could."""

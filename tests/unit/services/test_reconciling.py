@@ -277,6 +277,16 @@ def test_an_operator_accepts_exactly_what_is_unexplained() -> None:
     assert states(sync.read(100, 150)) == (UNCHANGED, UNCHANGED)
 
 
+def test_nothing_is_accepted_while_evidence_waits_for_a_block_that_may_be_in_the_reading_or_not() -> None:
+    sync = begun()
+    sync.result(AttemptState.CLAIMED, "waits", held=20)
+    sync.result(AttemptState.SETTLED, "waits", block_s=60)
+    assert states(sync.read(100, 150))[1] is FALL
+    unexplained = sync.logic.control_state(sync.now)["unexplained EURe"]
+    with pytest.raises(ControlRefused, match="evidence about EURe waits for the next final block"):
+        act(sync.logic, "accept-balance", sync.now, asset="EURe", unexplained=unexplained)
+
+
 # --- restarts -------------------------------------------------------------------------------------------------------
 
 

@@ -241,6 +241,8 @@ class InventorySync(Logic):
         unexplained = self._reconciler.unexplained(asset)
         if self._reconciler.states.get(asset) not in UNEXPLAINED:
             raise ControlRefused(f"nothing of {symbol} is unexplained")
+        if self._reconciler.awaits_block(asset):
+            raise ControlRefused(f"evidence about {symbol} waits for the next final block: look again in a moment")
         if amount != str(unexplained):
             raise ControlRefused(f"{unexplained} of {symbol} is unexplained by now, not {amount}: look again first")
         self._reconciler.accept(

@@ -189,14 +189,17 @@ class Reconciler:
             return rest + self._may_fall(change.asset_id) >= change.change
         return -rest + self._may_rise(change.asset_id) >= -change.change
 
+    def awaits_block(self, asset: str) -> bool:
+        """Whether evidence waits for a newer block: whether the last reading contains it is not known."""
+        return any(change.asset_id == asset for change in self._waiting)
+
     # --- the operator ----------------------------------------------------------------------------------------------
 
     def accept(self, change: BalanceChange) -> None:
-        """Take what is credited of an asset as explained; what waits for it is part of that."""
+        """Take what is credited of an asset as explained; nothing may wait for it (`awaits_block`)."""
         if self._explained is None:
             raise AssertionError("there is nothing to accept before a first reading")
         self._explained[change.asset_id] += change.change
-        self._waiting = [each for each in self._waiting if each.asset_id != change.asset_id]
         self._count(change)
         self.states[change.asset_id] = Reconciliation.CHANGED
 
