@@ -1,6 +1,7 @@
 """A restored ledger through the real processes: no double submission, and the hold of what it forgot is back."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -70,7 +71,7 @@ def test_a_restored_older_ledger_forgets_nothing_and_sends_nothing_twice(short: 
     assert [len(desk.submissions(quote_id)) for quote_id in ends] == [1, 1]
     assert desk.state("trade-executor")["ledger"]["held"][command["asset_out"]] == "0"
     for event in ("quarantined", "quarantine_over"):
-        desk.until(lambda name=event: desk.log_lines("trade-executor", name), what=event)
+        desk.until(partial(desk.log_lines, "trade-executor", event), what=event)
     desk.arm()
     desk.result(desk.world.demand(**SETTLING), "settled")
 
