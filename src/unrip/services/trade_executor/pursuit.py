@@ -117,7 +117,9 @@ class Pursuit:
         self.view = event.view
         for offer in event.open_offers:
             chain = Chain(correlation_id=offer.correlation_id, causation_id=offer.command_id, stages={})
-            self.offers.add(Followed(offer=offer, chain=chain, ask_now=True, unrecovered=not self._loaded))
+            # What an earlier life revoked is asked about until a block shows it, and no new offer shares its nonce.
+            revoked, first = offer.nonce in event.revocations, not self._loaded
+            self.offers.add(Followed(offer=offer, chain=chain, ask_now=True, noticed=revoked, unrecovered=first))
         earlier = () if self._loaded else event.open_offers  # later it is our own claim that was not heard of
         self.revocations.may_exist({offer.nonce for offer in earlier} | event.revocations.keys(), event.revocations)
         self._loaded = True

@@ -13,7 +13,7 @@ from unrip.domain.attempt import AttemptState, Drop, Offer
 from unrip.domain.values import Delta
 from unrip.domain.verifier import VerifierFill
 from unrip.net.events import SendFrame
-from unrip.service.contract import Control, Log, Started
+from unrip.service.contract import Control, Log, Started, TimerFired
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     ClaimOffer,
@@ -24,6 +24,7 @@ from unrip.services.trade_executor.effects import (
     NoteRevocation,
     Publication,
     PublishRevocation,
+    ReadVerifier,
     RevocationPublished,
     RevocationSigned,
     RevocationTraced,
@@ -188,6 +189,19 @@ def test_after_a_restart_a_used_nonce_is_settled_only_when_no_revocation_took_it
     traced(desk, offer, Finding.REVOKED)
     desk.read(used=[offer.nonce])
     assert last_ending(desk).state is AttemptState.REVOKED
+
+
+def test_after_a_restart_a_revoked_nonce_is_asked_about_until_a_final_block_shows_its_use() -> None:
+    """The start may be faster than finality; asked only then, and not again before its deadline, it stayed held."""
+    offer = live(executor())
+    desk = Executor()
+    desk.feed(STARTED)
+    desk.feed(LedgerLoaded(position=None, open_offers=(offer,), view=VIEW, revocations={offer.nonce: "{}"}))
+    desk.connect()
+    for _ in range(2):
+        desk.read(asked=[offer.nonce])
+        (question,) = (e for e in desk.feed(TimerFired(name="read")) if isinstance(e, ReadVerifier))
+        assert question.nonces == (offer.nonce,)
 
 
 def test_asked_before_the_ledger_was_read_it_revokes_as_soon_as_it_is() -> None:
