@@ -75,7 +75,12 @@ def test_state_names_no_secret(shared_desk: Desk, ask: Ask, service: str) -> Non
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_pause_and_resume_are_recorded(desk: Desk, service: str) -> None:
+def test_pause_and_resume_are_recorded_and_beaten_at_once(desk: Desk, service: str) -> None:
+    def beats_of_a_pause() -> int:
+        paused = "event #>> '{payload,paused}' = 'true'"
+        return len(desk.sql(f"SELECT 1 AS one FROM history.service_status WHERE service = %s AND {paused}", service))
+
+    beats = beats_of_a_pause()
     paused = desk.act(service, "pause")
     assert (paused["before"]["paused"], paused["after"]["paused"]) == ("false", "true")
     resumed = desk.act(service, "resume")
@@ -88,6 +93,7 @@ def test_pause_and_resume_are_recorded(desk: Desk, service: str) -> None:
     (row,) = desk.until(lambda: desk.sql(query, service), what="record of the resume")
     assert row["record"]["actor"] == "operator"
     assert row["record"]["reason"] == "scenario"
+    desk.until(lambda: beats_of_a_pause() > beats, what="the beat of a pause that lasted for less than one interval")
 
 
 @pytest.mark.parametrize("service", SERVICES)

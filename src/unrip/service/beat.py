@@ -1,4 +1,4 @@
-"""One beat a second: the service's own account of itself on `ops.service_status`."""
+"""A service's own account of itself on `ops.service_status`: each second, and at once after an operator's action."""
 
 from __future__ import annotations
 

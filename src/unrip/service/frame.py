@@ -77,6 +77,7 @@ class Frame:
         self._start_id = f"{service}-{secrets.token_hex(6)}"
         self._started_at = wall_clock()
         self._stopping = asyncio.Event()
+        self._acted = asyncio.Event()
         self._exit_code = EXIT_OK
         self._draining = False
         self._tasks: list[asyncio.Task[Any]] = []
@@ -224,9 +225,11 @@ class Frame:
 
     async def _beat_forever(self) -> None:
         while True:
+            self._acted.clear()
             if self._dependencies.bus_up:
                 self._publisher.publish(self._next_beat())
-            await asyncio.sleep(BEAT_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._acted.wait(), BEAT_S)
 
     def _next_beat(self) -> Publish:
         now = wall_clock()
@@ -310,6 +313,7 @@ class Frame:
         outcome = await self._controls.act(control)
         if control.action == "drain" and outcome.applied:
             self._drain()
+        self._acted.set()
         return outcome
 
 
