@@ -142,8 +142,8 @@ class Desk:
                 for name in ("open_offers", "in_doubt", "revocation")
                 if state.get(name)
             ]
-            lines = self.local.home.log_of(service).read_text().splitlines()
-            told += [f"    {line[:400]}" for line in lines[-12:]]
+            lines = [line for line in self.log_lines(service) if line["component"] != "control"]
+            told += [f"    {line}"[:400] for line in lines[-12:]]
         return "\n".join(told)
 
     # --- acting ------------------------------------------------------------------------------------------------------

@@ -184,6 +184,18 @@ def test_what_the_socket_pushed_stands_above_what_rest_says() -> None:
     assert market.prices()[-1].kraken_system == "maintenance"
 
 
+def test_the_end_of_trouble_that_the_socket_did_not_tell_is_told_by_rest() -> None:
+    """Found by seed 57: the state's change back fell into a moment in which nothing came over the socket."""
+    market = Market()
+    market.hear(json.dumps({"channel": "status", "data": [{"system": "maintenance"}]}))
+    for _ in range(16):
+        market.tick()
+        if of(PollKrakenRest, market.run(seconds=1)):
+            market.rest(system="online")
+    assert market.logic.not_ready(market.now) == []
+    assert market.prices()[-1].kraken_system == "online"
+
+
 # --- CoinGecko ---------------------------------------------------------------------------------------------------
 
 

@@ -196,7 +196,7 @@ class MarketReferenceIngest(Logic):
                 changed = self._read_kraken(said.reading)
                 return [count, *(self._on_change(now) if changed else [])]
             case KrakenStatus():
-                self._kraken.system_pushed(said.system)
+                self._kraken.system_pushed(said.system, now)
                 return [count, *self._on_change(now)]
             case TickRefused():
                 self._refused_ticks[said.name] = self._refused_ticks.get(said.name, 0) + 1
@@ -257,9 +257,12 @@ class MarketReferenceIngest(Logic):
         return []
 
     def _needs_rest(self, now: datetime) -> bool:
-        """Ticks are late, or the socket has not told the state: it does so once, and then only what changes."""
+        """Ticks are late, or the socket has not told the state: it does so once, and then only what changes.
+
+        Of trouble it may also have told the beginning and not the end.
+        """
         late = self._last_tick_at is None or age_ms(now, self._last_tick_at) > self._rest_after_ms
-        return late or not self._kraken.system_followed
+        return late or not self._kraken.system_followed(now)
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         match control.action:

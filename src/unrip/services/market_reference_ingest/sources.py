@@ -14,6 +14,8 @@ from unrip.services.market_reference_ingest.told import Told
 
 #: Prices are discovered in this state of Kraken's matching engine only (sources/kraken section 4.1).
 ONLINE = "online"
+#: The socket's word of trouble is not contradicted by REST for this long, whose answer may be on its way or cached.
+TROUBLE_HOLDS = timedelta(seconds=10)
 
 
 class Health:
@@ -56,6 +58,7 @@ class Kraken:
         self._system: str | None = None
         #: None while the socket is up: it pushes every change of the state, so the last one holds.
         self._system_seen_at: datetime | None = None
+        self._system_pushed_at: datetime | None = None
 
     def read(self, reading: KrakenReading) -> bool:
         """Take a reading; False when it is older than the one we have."""
@@ -64,18 +67,22 @@ class Kraken:
         self.reading = reading
         return True
 
-    @property
-    def system_followed(self) -> bool:
-        """The socket has told the state, and will tell every change."""
-        return self._system is not None and self._system_seen_at is None
+    def system_followed(self, now: datetime) -> bool:
+        """The socket has told the state, and will tell every change.
 
-    def system_pushed(self, system: str) -> None:
+        That trouble is over REST may tell as well, after a while: the one frame that says so can be lost.
+        """
+        if self._system_pushed_at is None or self._system_seen_at is not None:
+            return False
+        return self._system == ONLINE or now - self._system_pushed_at <= TROUBLE_HOLDS
+
+    def system_pushed(self, system: str, now: datetime) -> None:
         """The socket told the state; it tells every change."""
-        self._system, self._system_seen_at = system, None
+        self._system, self._system_seen_at, self._system_pushed_at = system, None, now
 
     def system_asked(self, system: str, now: datetime) -> None:
         """REST told the state, as of now; while the socket is up it knows better."""
-        if not self.system_followed:
+        if not self.system_followed(now):
             self._system, self._system_seen_at = system, now
 
     def socket_closed(self, now: datetime) -> None:
