@@ -35,9 +35,8 @@ lint: install ## style, types, import rules
 fmt: install ## rewrite the code in the project's format
 	@ruff check --fix-only . && ruff format .
 
-test: lint ## all checks, all tests, the simulation and the demo
+test: lint ## all checks, all tests, the simulation, a little fuzzing and the demo
 	@$(MAKE) --no-print-directory -j2 test-scenarios test-parts
-	@$(MAKE) --no-print-directory demo
 
 # Scenarios mostly wait, so that everything else computes beside them.
 test-scenarios: install
@@ -46,6 +45,8 @@ test-scenarios: install
 test-parts: install
 	@python -m pytest -m "not long" --ignore=tests/scenario
 	@$(MAKE) --no-print-directory simulate
+	@$(MAKE) --no-print-directory fuzz SECONDS=8
+	@$(MAKE) --no-print-directory demo
 
 test-long: install ## the tests that take minutes of load or faults
 	@python -m pytest -m long
