@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from simulation.faults import Fault
+from simulation.outages import pairs_told
 from simulation.planted import PLANTED
 from simulation.run import RUN_S, Outcome, run
 from simulation.shrink import shrunk
@@ -44,7 +45,8 @@ def summary(outcomes: Sequence[Outcome], *, wall_s: float) -> str:
         f"{len(outcomes)} seeds, {total['virtual_s'] // 60} virtual minutes, {total['quotes']} quotes, "
         f"{total['offers']} offers, {total['settled']} settlements, {total['crashes']} crashes, "
         f"{total['faults']} faults injected ({total['strikes']} strikes of the lasting ones), {wall_s:.0f} s\n"
-        f"commands ended: {ends}"
+        f"commands ended: {ends}\n"
+        f"{pairs_told(outcome.faults for outcome in outcomes)}"
     )
 
 

@@ -16,6 +16,7 @@ import pytest
 from simulation import __main__ as program
 from simulation.clock import Deadlock, Pipe, VirtualLoop
 from simulation.faults import Fault, plan
+from simulation.outages import away_at_once, pairs_told
 from simulation.run import Outcome, run
 from simulation.shrink import shrunk
 from unrip.service.crashpoints import CRASH_POINTS
@@ -137,3 +138,16 @@ def test_time_jumps_to_what_is_due_and_nothing_overtakes_in_a_pipe() -> None:
     with pytest.raises(Deadlock):
         loop.run_until_complete(loop.create_future())
     loop.close()
+
+
+def test_the_pairs_of_dependencies_that_are_away_at_once() -> None:
+    kraken = Fault(at_s=10, kind="world", world={"service": "kraken", "kind": "down", "for_s": 5})
+    slow = Fault(at_s=10, kind="world", world={"service": "relay", "kind": "slow_ms", "ms": 50, "for_s": 50})
+    database = Fault(at_s=14, kind="database_away", for_s=10)
+    broker = Fault(at_s=15, kind="broker_away", for_s=1)
+    assert away_at_once([kraken, slow, database, broker]) == {("postgres", "kraken"), ("postgres", "kafka")}
+    assert pairs_told([[kraken, database]]) == "dependencies away at once: 1 of 21 pairs"
+    forty = [plan(seed, account="desk.near", until_s=470) for seed in range(1, 41)]
+    assert pairs_told(forty).startswith("dependencies away at once: 18 of 21 pairs; never postgres with relay, ")
+    thousand = (plan(seed, account="desk.near", until_s=470) for seed in range(1, 1_001))
+    assert pairs_told(thousand) == "dependencies away at once: 21 of 21 pairs"
