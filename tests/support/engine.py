@@ -11,6 +11,8 @@ import msgspec
 from support.cases import ACCOUNT, BOTH, NOW, PAIR, a_demand, a_price, a_view, an_inventory
 from support.switches import a_switchboard
 from unrip.domain.attempt import TradeResult
+from unrip.domain.command import TradeCommand
+from unrip.domain.decision import Decision
 from unrip.domain.desk import LedgerView
 from unrip.domain.market import MarketPrice
 from unrip.domain.policy import Policy
@@ -185,3 +187,32 @@ def only(kind: type[E], effects: Sequence[Effect]) -> list[E]:
 def _later(value: Any, age: timedelta, *fields: str) -> Any:
     moved = {name: getattr(value, name) + age for name in fields if isinstance(getattr(value, name), datetime)}
     return msgspec.structs.replace(value, **moved)
+
+
+def engine() -> Engine:
+    return Engine().ready()
+
+
+def restarted(*records: Any, inputs: bool = True) -> Engine:
+    """A new life that has read these records back and is armed again."""
+    desk = Engine()
+    desk.start()
+    for record in records:
+        desk.feed(record)
+    desk.caught_up()
+    if inputs:
+        desk.inputs()
+    return desk
+
+
+def decision_record(quote_id: str = "quote-1", *, offset: int = 7) -> tuple[Any, Decision]:
+    desk = engine()
+    desk.demand(quote_id, offset=offset)
+    publish = desk.decisions[0]
+    record = a_record(TRADE_DECISION, publish.payload, event_id=publish.event_id, correlation_id=quote_id)
+    return record, publish.payload
+
+
+def command_record(command: TradeCommand | None) -> Any:
+    assert command is not None
+    return a_record(EXECUTE_TRADE, command, event_id=command.command_id, offset=3)

@@ -7,9 +7,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from support.cases import a_case
 from support.engine import a_record
 from support.logic import PAIR, T0, of, published
+from unrip.domain.case import Case, Observed
+from unrip.domain.decision import Refusal
+from unrip.domain.guards import GUARDS
 from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice
+from unrip.domain.policy import Policy
 from unrip.messages.topics import MARKET_PRICE
 from unrip.net.events import FrameReceived, SocketOpened
 from unrip.service.contract import (
@@ -126,3 +131,31 @@ class Market:
     def read_rest(self, reading: KrakenReading, system: str | None = "online") -> list[Effect]:
         """Kraken answered by REST."""
         return self.emit(KrakenRestRead(reading=reading, system=system))
+
+    def ticks(self, mid: str | Decimal, *, seconds: int) -> None:
+        """One tick a second at a mid."""
+        for _ in range(seconds):
+            self.tick(bid=str(mid), ask=str(mid))
+            self.run(seconds=1)
+
+
+ABOUT_PRICE = (
+    Refusal.PRICE_MISSING,
+    Refusal.PRICE_STALE,
+    Refusal.PRICE_SOURCES_DISAGREE,
+    Refusal.PRICE_JUMP,
+    Refusal.PEG_BROKEN,
+    Refusal.PEG_UNKNOWN,
+)
+
+
+def case_of(market: Market, policy: Policy | None = None) -> Case:
+    """A decision about the newest price that was published."""
+    record = published(market.effects, MARKET_PRICE.name)[-1]
+    price = Observed(event_id=record.event_id, observed_at=record.observed_at, value=record.payload)
+    return a_case(price=price, now=market.now, policy=policy or Policy())
+
+
+def refused(case: Case) -> Refusal | None:
+    """The first guard of the price that refuses."""
+    return next((reason for reason in ABOUT_PRICE if not GUARDS[reason](case)[0]), None)

@@ -1,11 +1,8 @@
-"""When a price is not believed: the peg, the jump, what a restart remembers, and every way a feed can go wrong."""
+"""When a price is not believed: the peg, the jump, and what a restart remembers."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 import msgspec
@@ -13,32 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.cases import a_case
 from support.engine import a_record
 from support.logic import T0, after, lines, of, published
-from support.market import Market
-from unrip.domain.case import Case, Observed
+from support.market import Market, case_of, refused
 from unrip.domain.decision import Refusal
-from unrip.domain.guards import GUARDS
 from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth, disagreement_of
-from unrip.domain.policy import Policy
 from unrip.messages.topics import MARKET_PRICE
-from unrip.net.events import SocketClosed
-from unrip.net.reconnect import Cause
 from unrip.service.contract import CaughtUp, Subscribe
-from unrip.services.market_reference_ingest.effects import CoinGeckoUnread, KrakenRestUnread
 from unrip.services.market_reference_ingest.jump import JumpGuard
-from unrip.services.market_reference_ingest.logic import KRAKEN
 from unrip.services.market_reference_ingest.peg import PegGuard
-
-ABOUT_PRICE = (
-    Refusal.PRICE_MISSING,
-    Refusal.PRICE_STALE,
-    Refusal.PRICE_SOURCES_DISAGREE,
-    Refusal.PRICE_JUMP,
-    Refusal.PEG_BROKEN,
-    Refusal.PEG_UNKNOWN,
-)
 
 
 def price_of(market: Market) -> MarketPrice:
@@ -57,18 +37,6 @@ def jump_of(market: Market) -> Jump:
     jump = price_of(market).jump
     assert jump is not None
     return jump
-
-
-def case_of(market: Market, policy: Policy | None = None) -> Case:
-    """A decision about the newest price that was published."""
-    record = published(market.effects, MARKET_PRICE.name)[-1]
-    price = Observed(event_id=record.event_id, observed_at=record.observed_at, value=record.payload)
-    return a_case(price=price, now=market.now, policy=policy or Policy())
-
-
-def refused(case: Case) -> Refusal | None:
-    """The first guard of the price that refuses."""
-    return next((reason for reason in ABOUT_PRICE if not GUARDS[reason](case)[0]), None)
 
 
 # --- the peg -----------------------------------------------------------------------------------------------------
@@ -165,18 +133,11 @@ def test_the_peg_is_told_once_per_change() -> None:
 # --- the jump ----------------------------------------------------------------------------------------------------
 
 
-def ticks(market: Market, mid: str | Decimal, *, seconds: int) -> None:
-    """One tick a second at a mid."""
-    for _ in range(seconds):
-        market.tick(bid=str(mid), ask=str(mid))
-        market.run(seconds=1)
-
-
 @pytest.mark.parametrize(("mid", "jumped"), [("70700", False), ("70701", True), ("69307", False), ("69306", True)])
 def test_a_move_beyond_the_limit_within_the_window_is_a_jump(mid: str, *, jumped: bool) -> None:
     market = Market()
-    ticks(market, "70000", seconds=30)
-    ticks(market, mid, seconds=1)
+    market.ticks("70000", seconds=30)
+    market.ticks(mid, seconds=1)
     jump = jump_of(market)
     assert jump.jumped is jumped
     assert {jump.lowest, jump.highest} == {Decimal(70_000), Decimal(mid)}
@@ -188,29 +149,29 @@ def test_a_move_beyond_the_limit_within_the_window_is_a_jump(mid: str, *, jumped
 def test_many_small_steps_are_a_jump_and_a_slow_drift_is_none() -> None:
     fast, slow = Market(), Market()
     for step in range(40):
-        ticks(fast, Decimal(70_000 + 20 * step), seconds=1)
-        ticks(slow, Decimal(70_000 + 20 * step), seconds=3)
+        fast.ticks(Decimal(70_000 + 20 * step), seconds=1)
+        slow.ticks(Decimal(70_000 + 20 * step), seconds=3)
     assert jump_of(fast).jumped
     assert not jump_of(slow).jumped
 
 
 def test_a_level_that_held_for_a_window_is_confirmed_and_told() -> None:
     market = Market()
-    ticks(market, "70000", seconds=5)
-    ticks(market, "72000", seconds=59)
+    market.ticks("70000", seconds=5)
+    market.ticks("72000", seconds=59)
     assert jump_of(market).jumped
-    ticks(market, "72000", seconds=1)
+    market.ticks("72000", seconds=1)
     assert not jump_of(market).jumped
     assert [line for line in lines(market.effects) if line.startswith("price")] == ["price_jumped", "price_settled"]
 
 
 def test_a_spike_that_returns_blocks_until_it_is_a_window_ago() -> None:
     market = Market()
-    ticks(market, "70000", seconds=5)
-    ticks(market, "77000", seconds=1)
-    ticks(market, "70000", seconds=59)
+    market.ticks("70000", seconds=5)
+    market.ticks("77000", seconds=1)
+    market.ticks("70000", seconds=59)
     assert jump_of(market).jumped
-    ticks(market, "70000", seconds=1)
+    market.ticks("70000", seconds=1)
     assert not jump_of(market).jumped
 
 
@@ -223,28 +184,28 @@ def test_a_spike_within_a_second_is_seen() -> None:
 
 def test_silence_confirms_nothing() -> None:
     market = Market()
-    ticks(market, "70000", seconds=5)
-    ticks(market, "72000", seconds=1)
+    market.ticks("70000", seconds=5)
+    market.ticks("72000", seconds=1)
     market.run(seconds=300)
-    ticks(market, "72000", seconds=9)
+    market.ticks("72000", seconds=9)
     assert (jump_of(market).jumped, jump_of(market).readings) == (True, 9)
-    ticks(market, "72000", seconds=1)
+    market.ticks("72000", seconds=1)
     assert not jump_of(market).jumped
 
 
 def test_coingecko_contradicts_only_by_what_it_learned_after_the_jump() -> None:
     market = Market()
     market.coingecko("70000", age_s=0)
-    ticks(market, "70000", seconds=5)
-    ticks(market, "72000", seconds=61)
+    market.ticks("70000", seconds=5)
+    market.ticks("72000", seconds=61)
     assert not jump_of(market).jumped, "an average from before the jump says nothing about it"
-    ticks(market, "74000", seconds=1)
+    market.ticks("74000", seconds=1)
     market.run(seconds=1)
     market.coingecko("72000", age_s=0)
-    ticks(market, "74000", seconds=90)
+    market.ticks("74000", seconds=90)
     assert (jump_of(market).jumped, jump_of(market).contradicted) == (True, True)
     market.coingecko("73900", age_s=0)
-    ticks(market, "74000", seconds=1)
+    market.ticks("74000", seconds=1)
     assert (jump_of(market).jumped, jump_of(market).contradicted) == (False, False)
 
 
@@ -312,9 +273,9 @@ def test_a_whole_peg_is_still_whole_between_the_bounds_after_a_restart() -> None
 def test_what_came_before_the_memory_is_judged_once_more() -> None:
     before = Market()
     before.coingecko(eure="0.97", age_s=60)
-    ticks(before, "70000", seconds=3)
+    before.ticks("70000", seconds=3)
     again = Market(at=after(seconds=10))
-    ticks(again, "72000", seconds=1)
+    again.ticks("72000", seconds=1)
     again.coingecko(eure="0.985")
     assert (jump_of(again).jumped, peg_of(again).eure_eur) == (False, Decimal("0.985"))
     again.emit(a_record(MARKET_PRICE, last_words(before), published_at=after(seconds=6)))
@@ -326,23 +287,23 @@ def test_what_came_before_the_memory_is_judged_once_more() -> None:
 
 def test_a_jump_is_not_forgotten_by_a_restart_and_needs_its_own_readings() -> None:
     before = Market()
-    ticks(before, "70000", seconds=5)
-    ticks(before, "72000", seconds=5)
+    before.ticks("70000", seconds=5)
+    before.ticks("72000", seconds=5)
     again = Market(at=after(seconds=300), remembers=last_words(before))
-    ticks(again, "72000", seconds=9)
+    again.ticks("72000", seconds=9)
     assert (jump_of(again).jumped, jump_of(again).since) == (True, after(seconds=5))
-    ticks(again, "72000", seconds=1)
+    again.ticks("72000", seconds=1)
     assert not jump_of(again).jumped
 
 
 def test_a_move_while_the_service_was_down_for_seconds_is_a_jump() -> None:
     before = Market()
-    ticks(before, "70000", seconds=5)
+    before.ticks("70000", seconds=5)
     again = Market(at=after(seconds=20), remembers=last_words(before))
-    ticks(again, "72000", seconds=1)
+    again.ticks("72000", seconds=1)
     assert jump_of(again).jumped
     later = Market(at=after(seconds=120), remembers=last_words(before))
-    ticks(later, "72000", seconds=1)
+    later.ticks("72000", seconds=1)
     assert not jump_of(later).jumped, "what is older than the window is no recent reading"
 
 
@@ -381,179 +342,3 @@ def test_nothing_is_published_before_the_memory_is_read() -> None:
     market.emit(CaughtUp(topic=MARKET_PRICE.name, topic_id="prices-1"))
     assert published(market.run(seconds=1), MARKET_PRICE.name)
     assert market.logic.not_ready(market.now) == []
-
-
-# --- every way a feed can go wrong -------------------------------------------------------------------------------
-
-
-def in_order(market: Market) -> None:
-    """Both sources agree and have done so for a while."""
-    market.coingecko("70000", age_s=0)
-    ticks(market, "70000", seconds=20)
-
-
-def kraken_gone(market: Market) -> None:
-    market.emit(SocketClosed(connection=KRAKEN, cause=Cause.CLOSED, reason="gone"))
-    market.emit(KrakenRestUnread(reason="HTTP 503"))
-
-
-def frozen(market: Market) -> None:
-    in_order(market)
-    market.run(seconds=11)
-
-
-def frozen_in_its_own_time(market: Market) -> None:
-    in_order(market)
-    stamp = market.now.isoformat()
-    for _ in range(11):
-        market.tick(bid="70000", ask="70000", timestamp=stamp)
-        market.run(seconds=1)
-
-
-def frozen_with_fresh_stamps(market: Market) -> None:
-    in_order(market)
-    market.coingecko("72500", age_s=0)
-    ticks(market, "70000", seconds=2)
-
-
-def jumping(market: Market) -> None:
-    in_order(market)
-    ticks(market, "71000", seconds=2)
-
-
-def bad_ticks(bid: object, ask: object) -> Callable[[Market], None]:
-    def script(market: Market) -> None:
-        for _ in range(12):
-            market.tick(bid=json.dumps(bid), ask=json.dumps(ask))
-            market.run(seconds=1)
-
-    return script
-
-
-def after_good_ones(script: Callable[[Market], None]) -> Callable[[Market], None]:
-    def whole(market: Market) -> None:
-        in_order(market)
-        script(market)
-
-    return whole
-
-
-def late_returning(market: Market) -> None:
-    in_order(market)
-    stamp = market.now.isoformat()
-    market.run(seconds=30)
-    market.tick(bid="70000", ask="70000", timestamp=stamp)
-    market.run(seconds=1)
-
-
-def late_rest_answer(market: Market) -> None:
-    in_order(market)
-    asked_at = market.now
-    ticks(market, "70001", seconds=5)
-    late = KrakenReading(
-        bid=Decimal(1), ask=Decimal(2), observed_at=asked_at - timedelta(seconds=5), source_time=None, transport="rest"
-    )
-    market.read_rest(late)
-    market.run(seconds=1)
-
-
-def not_matching(market: Market) -> None:
-    in_order(market)
-    market.hear(json.dumps({"channel": "status", "data": [{"system": "cancel_only"}]}))
-    market.run(seconds=1)
-
-
-def kraken_down(market: Market) -> None:
-    in_order(market)
-    kraken_gone(market)
-    market.run(seconds=60)
-
-
-def coingecko_down(market: Market) -> None:
-    in_order(market)
-    market.run(hours=5)
-    market.emit(CoinGeckoUnread(reason="HTTP 503", retry_after_s=None))
-    ticks(market, "70000", seconds=2)
-
-
-def coingecko_down_for_long(market: Market) -> None:
-    in_order(market)
-    market.run(hours=6)
-    ticks(market, "70000", seconds=2)
-
-
-def coingecko_never_there(market: Market) -> None:
-    ticks(market, "70000", seconds=5)
-
-
-def both_down(market: Market) -> None:
-    in_order(market)
-    kraken_gone(market)
-    market.run(seconds=700)
-
-
-def depegged(market: Market) -> None:
-    in_order(market)
-    market.coingecko("70000", age_s=0, eure="0.97")
-    ticks(market, "70000", seconds=2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Feed:
-    """What happens to a feed, and the reason that names it; None where a price stands."""
-
-    script: Callable[[Market], None]
-    reason: Refusal | None
-    #: The same where the policy lets CoinGecko stand in for Kraken.
-    with_fallback: Refusal | None
-    source: str | None = "kraken.websocket"
-    connected: bool = True
-
-
-FEEDS = {
-    "everything in order": Feed(script=in_order, reason=None, with_fallback=None),
-    "frozen": Feed(script=frozen, reason=Refusal.PRICE_STALE, with_fallback=None),
-    "frozen in its own time": Feed(script=frozen_in_its_own_time, reason=Refusal.PRICE_STALE, with_fallback=None),
-    "frozen with fresh stamps": Feed(
-        script=frozen_with_fresh_stamps,
-        reason=Refusal.PRICE_SOURCES_DISAGREE,
-        with_fallback=Refusal.PRICE_SOURCES_DISAGREE,
-    ),
-    "jumping": Feed(script=jumping, reason=Refusal.PRICE_JUMP, with_fallback=Refusal.PRICE_JUMP),
-    "inverted": Feed(script=after_good_ones(bad_ticks(70_001, 70_000)), reason=Refusal.PRICE_STALE, with_fallback=None),
-    "zero": Feed(script=after_good_ones(bad_ticks(0, 70_000)), reason=Refusal.PRICE_STALE, with_fallback=None),
-    "one-sided": Feed(script=after_good_ones(bad_ticks(70_000, None)), reason=Refusal.PRICE_STALE, with_fallback=None),
-    "never anything but inverted": Feed(
-        script=bad_ticks(70_001, 70_000),
-        reason=Refusal.PRICE_MISSING,
-        with_fallback=Refusal.PRICE_MISSING,
-        source=None,
-    ),
-    "late-returning": Feed(script=late_returning, reason=Refusal.PRICE_STALE, with_fallback=None),
-    "an answer of REST that comes late": Feed(script=late_rest_answer, reason=None, with_fallback=None),
-    "an exchange that does not match": Feed(script=not_matching, reason=Refusal.PRICE_MISSING, with_fallback=None),
-    "Kraken down": Feed(script=kraken_down, reason=Refusal.PRICE_STALE, with_fallback=None),
-    "CoinGecko down": Feed(script=coingecko_down, reason=None, with_fallback=None),
-    "CoinGecko down for six hours": Feed(
-        script=coingecko_down_for_long, reason=Refusal.PEG_UNKNOWN, with_fallback=Refusal.PEG_UNKNOWN
-    ),
-    "CoinGecko never there": Feed(
-        script=coingecko_never_there, reason=Refusal.PEG_UNKNOWN, with_fallback=Refusal.PEG_UNKNOWN
-    ),
-    "both down": Feed(script=both_down, reason=Refusal.PRICE_STALE, with_fallback=Refusal.PRICE_STALE),
-    "EURe off its peg": Feed(script=depegged, reason=Refusal.PEG_BROKEN, with_fallback=Refusal.PEG_BROKEN),
-}
-
-
-@pytest.mark.parametrize("name", FEEDS)
-def test_a_feed_that_goes_wrong_is_refused_by_the_right_reason(name: str) -> None:
-    feed = FEEDS[name]
-    market = Market()
-    feed.script(market)
-    case = case_of(market)
-    assert (refused(case), case.price_source) == (feed.reason, feed.source)
-    fallback = case_of(market, Policy(coingecko_fallback=True))
-    assert refused(fallback) is feed.with_fallback
-    stands_in = feed.reason in {Refusal.PRICE_STALE, Refusal.PRICE_MISSING} and feed.with_fallback is None
-    assert fallback.price_fallback is stands_in
-    assert (fallback.price_source == "coingecko") is stands_in

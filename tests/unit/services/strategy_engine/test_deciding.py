@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from support.cases import BTC, EURE, NOW, a_decision, a_demand, a_price, a_view, an_inventory
-from support.engine import ARM, Engine, a_beat, a_control, a_record, only
-from unrip.domain.command import TradeCommand
+from support.engine import (
+    ARM,
+    Engine,
+    a_beat,
+    a_control,
+    a_record,
+    command_record,
+    decision_record,
+    engine,
+    only,
+    restarted,
+)
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.desk import CommandPosition
 from unrip.domain.pairs import Direction
@@ -42,10 +50,6 @@ from unrip.service.contract import (
     TimerFired,
 )
 from unrip.services.strategy_engine.effects import RememberPolicy
-
-
-def engine() -> Engine:
-    return Engine().ready()
 
 
 def test_a_decision_is_acknowledged_before_its_command_is_produced() -> None:
@@ -175,31 +179,6 @@ def test_a_command_is_counted_until_the_ledger_counts_it_whatever_order_the_view
         freed = number == 4
         assert decision.spendable == 5_000 * 10**18 - (0 if freed else promised)
         desk.acknowledge(desk.decisions[-1])
-
-
-def restarted(*records: Any, inputs: bool = True) -> Engine:
-    """A new life that has read these records back and is armed again."""
-    desk = Engine()
-    desk.start()
-    for record in records:
-        desk.feed(record)
-    desk.caught_up()
-    if inputs:
-        desk.inputs()
-    return desk
-
-
-def decision_record(quote_id: str = "quote-1", *, offset: int = 7) -> tuple[Any, Decision]:
-    desk = engine()
-    desk.demand(quote_id, offset=offset)
-    publish = desk.decisions[0]
-    record = a_record(TRADE_DECISION, publish.payload, event_id=publish.event_id, correlation_id=quote_id)
-    return record, publish.payload
-
-
-def command_record(command: TradeCommand | None) -> Any:
-    assert command is not None
-    return a_record(EXECUTE_TRADE, command, event_id=command.command_id, offset=3)
 
 
 def test_a_start_reads_back_and_goes_on_after_the_last_decisions_demand() -> None:
@@ -423,103 +402,6 @@ def test_an_accepted_decision_has_a_line_with_its_command() -> None:
 
 
 # --- limits ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_changed_threshold_is_remembered_and_used() -> None:
-    desk = engine()
-    (remembered,) = only(RememberPolicy, desk.feed(a_control("threshold", edge_threshold="2.5 %")))
-    assert (remembered.actor, remembered.reason) == ("operator", "a test")
-    desk.demand()
-    decision: Decision = desk.decisions[0].payload
-    assert decision.reason is Refusal.EDGE_BELOW_THRESHOLD
-    assert decision.edge_threshold == Decimal("0.025")
-    assert decision.policy_hash == remembered.policy.hash != Policy().hash
-
-
-@pytest.mark.parametrize(
-    ("action", "arguments", "complaint"),
-    [
-        ("limits", {"notional_cap_eur": Decimal("100.01")}, "above limits.notional_ceiling_eur 100"),
-        ("threshold", {"edge_threshold": "0.49 %"}, "below limits.edge_floor 0.5 %"),
-        ("limits", {"edge_base": "49 bps"}, "below limits.edge_floor 0.5 %"),
-        ("limits", {"edge_per_sqrt_minute": "-1 bps"}, "negative"),
-        ("limits", {"base_min": "2", "base_max": "1"}, "base_min 2 is above base_max 1"),
-        ("limits", {"quote_max": "-1"}, "quote_max '-1': write whole tokens, such as 0.05, or none"),
-        ("limits", {"quote_max": "a lot"}, "quote_max 'a lot': write whole tokens"),
-        ("limits", {"base_min": "NaN"}, "base_min 'NaN': write whole tokens"),
-        ("limits", {"base_min": "Infinity"}, "base_min is no number to reckon with"),
-        ("limits", {"notional_floor_eur": Decimal("1E+200")}, "notional_floor_eur is no number to reckon with"),
-        ("threshold", {"edge_threshold": "2"}, "needs its unit"),
-        ("threshold", {"edge_threshold": "NaN %"}, "not finite"),
-    ],
-)
-def test_no_change_goes_beyond_the_configurations_bounds(
-    action: str, arguments: dict[str, Any], complaint: str
-) -> None:
-    desk = engine()
-    before = desk.logic.control_state(NOW)
-    with pytest.raises(ControlRefused, match=complaint):
-        desk.feed(a_control(action, **arguments))
-    assert desk.logic.control_state(NOW) == before
-    assert not desk.logic.tightens(a_control(action, **arguments))
-
-
-@pytest.mark.parametrize(
-    ("action", "arguments", "brake"),
-    [
-        ("threshold", {"edge_threshold": "3 %"}, True),
-        ("threshold", {"edge_threshold": "1 %"}, False),
-        ("limits", {"notional_cap_eur": Decimal(10)}, True),
-        ("limits", {"notional_cap_eur": Decimal(50)}, False),
-        ("limits", {"notional_floor_eur": Decimal(2)}, True),
-        ("limits", {"notional_floor_eur": Decimal("0.5")}, False),
-        ("limits", {"notional_cap_eur": Decimal(10), "edge_base": "1 %"}, False),
-        ("limits", {"edge_per_sqrt_minute": "1 %"}, True),
-        ("limits", {"exposure_cap_eur": Decimal(100), "offers_per_minute_max": 60, "unknown_max": 0}, True),
-        ("limits", {"exposure_cap_eur": Decimal(251)}, False),
-        ("limits", {"offers_per_minute_max": 61}, False),
-        ("limits", {"unknown_max": 11}, False),
-        ("limits", {"base_min": "0", "base_max": "1000", "quote_min": "0", "quote_max": "1000"}, True),
-        ("limits", {"base_max": "none"}, True),
-        ("limits", {"base_max": "1", "quote_min": "1", "notional_cap_eur": Decimal(26)}, False),
-        ("arm", {"directions": ["base_in"], "lease_minutes": 1}, False),
-    ],
-)
-def test_a_change_that_only_makes_the_desk_do_less_is_a_brake(
-    action: str, arguments: dict[str, Any], brake: bool
-) -> None:
-    assert engine().logic.tightens(a_control(action, **arguments)) is brake
-
-
-def test_offers_of_the_last_minute_are_counted_by_their_decisions() -> None:
-    desk = Engine(Policy(offers_per_minute_max=2)).ready()
-    reasons = []
-    for number, second in enumerate((0, 10, 59, 60, 69, 70)):
-        desk.now = NOW + timedelta(seconds=second)
-        desk.inputs()
-        desk.demand(f"quote-{number}", offset=number, received_at=desk.now, answer_by=desk.now + timedelta(seconds=1))
-        reasons.append(desk.decisions[-1].payload.reason)
-        desk.acknowledge(desk.decisions[-1])
-        if desk.decisions[-1].payload.accepted:
-            desk.acknowledge(desk.commands[-1])
-    assert reasons == [None, None, Refusal.RATE_LIMITED, None, Refusal.RATE_LIMITED, None]
-
-
-@pytest.mark.parametrize("read_back", ["decision", "command", "both"])
-def test_offers_of_an_earlier_life_count_after_a_restart(read_back: str) -> None:
-    record, decision = decision_record()
-    records = {"decision": [record], "command": [command_record(decision.command)]}
-    records["both"] = [*records["command"], *records["decision"]]
-    desk = restarted(*records[read_back])
-    assert desk.logic.state(NOW)["desk"].offers_last_minute == 1
-    assert desk.logic.state(NOW + timedelta(seconds=60))["desk"].offers_last_minute == 0
-
-
-def test_the_largest_quotable_amount_stays_within_the_exposure_that_is_left() -> None:
-    desk = engine()
-    for held, largest in ((239, "11.00000000"), (250, None)):
-        desk.inputs(view=a_view(held={EURE.asset_id: Amount(held * 10**18)}))
-        assert desk.logic.state(NOW)["trade_ready"]["base_in"]["largest_quotable"] == largest
 
 
 # --- trade-ready ----------------------------------------------------------------------------------------------------
