@@ -101,10 +101,10 @@ def test_only_a_rise_and_a_transfer_are_written() -> None:
     assert only(KeepHighest, look(equity, books(10**6, 100), 59_000)) == []
     gone = books(10**6, 0, transferred={EURE.asset_id: -100 * 10**18})
     (moved,) = only(KeepHighest, look(equity, gone, 59_000))
-    assert (moved.highest.eur, moved.highest.transferred, moved.change) == (600, gone.transferred, 2)
+    assert (moved.highest.eur, moved.highest.transferred, moved.change) == (Fraction(600), gone.transferred, 2)
     assert equity.on_event(HighestKept()) == []
     (risen,) = only(KeepHighest, look(equity, gone, 61_000))
-    assert (risen.highest.eur, risen.change) == (610, 3)
+    assert (risen.highest.eur, risen.change) == (Fraction(610), 3)
 
 
 def test_what_is_kept_is_not_written_again_by_the_next_life() -> None:
