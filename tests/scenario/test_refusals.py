@@ -358,14 +358,16 @@ def test_rate_limited(armed: Desk) -> None:
 
 
 def test_daily_loss_halt_and_the_days_result_and_limits_after_a_restart(armed: Desk) -> None:
+    """Killed below the highest equity, the strategy knows in its next life what it has fallen from."""
     before = Decimal(armed.state("strategy-engine")["desk"]["day_result_eur"])
     armed.result(armed.world.demand(**BTC_IN), "settled")
     armed.until(lambda: armed.state("strategy-engine")["fills_unmarked"] == 0, what="every markout passed")
     result = Decimal(armed.state("strategy-engine")["desk"]["day_result_eur"])
     assert result > before, "an edge of 2 % is a gain"
-    with limits(armed, drawdown_max_eur="0.01"):
-        armed.until(lambda: armed.log_lines("strategy-engine", "drawdown"), what="a drawdown told")
-    with limits(armed, day_result_min_eur=str(result + 1)):
+    told = len(armed.log_lines("strategy-engine", "drawdown"))
+    armed.world.fault("kraken", "price", mid=str(Decimal(price(armed)["fair_rate"]) * Decimal("0.994")))
+    with limits(armed, drawdown_max_eur="3", day_result_min_eur=str(result + 1)):
+        armed.until(lambda: armed.log_lines("strategy-engine", "drawdown")[told:], what="a drawdown told")
         numbers = refused(armed, Refusal.DAILY_LOSS_HALT)
         assert Decimal(numbers["day_result_eur"]) < Decimal(numbers["limit"]) == result + 1
         armed.kill("strategy-engine")
@@ -375,6 +377,9 @@ def test_daily_loss_halt_and_the_days_result_and_limits_after_a_restart(armed: D
         )
         again = Decimal(armed.state("strategy-engine")["desk"]["day_result_eur"])
         assert abs(again - result) < Decimal("0.05"), "the same fills, each by a price at its markout"
+        armed.until(
+            lambda: armed.log_lines("strategy-engine", "drawdown")[told + 1 :], what="the high of the life before"
+        )
 
 
 def test_one_unknown_too_many_stops_the_desk_until_the_chain_has_told(armed: Desk) -> None:

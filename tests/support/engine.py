@@ -39,7 +39,7 @@ from unrip.service.contract import (
     RecordReceived,
     Started,
 )
-from unrip.services.strategy_engine.effects import PolicyKept, Recalled, RememberPolicy
+from unrip.services.strategy_engine.effects import HighestRecalled, PolicyKept, Recalled, RememberPolicy
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.venues.near_intents.nonces import encode_nonce
 
@@ -130,6 +130,7 @@ class Engine:
         """Started, read back, armed, and with everything in order."""
         self.start()
         self.caught_up()
+        self.feed(HighestRecalled(highest=None, generation=1))
         self.inputs()
         self.feed(ARM)
         self.keep()

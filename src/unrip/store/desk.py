@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
 from unrip.domain.attempt import TradeResult
+from unrip.domain.equity import HighestEquity
 from unrip.domain.market import MarketPrice
 from unrip.domain.policy import Policy
+from unrip.domain.values import Delta
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import decode, encode
 from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
@@ -24,7 +27,7 @@ T = TypeVar("T")
 
 
 class DeskStore(Protocol):
-    """Policies by hash, which of them is in force, and the day's fills."""
+    """Policies by hash, which of them is in force, the day's fills, and the highest equity."""
 
     async def remember(
         self, policy: Policy, *, base: str, generation: int, change: int, actor: str, reason: str
@@ -43,6 +46,19 @@ class DeskStore(Protocol):
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
         """Taken offers told since an instant, each with the first price at or after its markout, if any."""
+        ...
+
+    async def keep_highest_equity(
+        self, account: str, pair: str, highest: HighestEquity, *, generation: int, change: int
+    ) -> None:
+        """Keep it in the place of the one before; returns when it is durable.
+
+        Nothing happens where a higher `change` of this `generation`, or any of a higher one, is kept.
+        """
+        ...
+
+    async def highest_equity(self, account: str, pair: str) -> HighestEquity | None:
+        """What was kept last, None while nothing was."""
         ...
 
     async def close(self) -> None:
@@ -86,6 +102,24 @@ class PostgresDesk:
             )
             for row in rows
         ]
+
+    async def keep_highest_equity(
+        self, account: str, pair: str, highest: HighestEquity, *, generation: int, change: int
+    ) -> None:
+        """Keep it in the place of the one before; returns when it is durable.
+
+        Nothing happens where a higher `change` of this `generation`, or any of a higher one, is kept.
+        """
+        arguments = (account, pair, str(highest.eur), encode(highest.transferred).decode(), generation, change)
+        await _until_possible("keeping the highest equity", lambda: self._fetch("keep_highest_equity", *arguments))
+
+    async def highest_equity(self, account: str, pair: str) -> HighestEquity | None:
+        """What was kept last, None while nothing was."""
+        rows = await _until_possible("reading the highest equity", lambda: self._fetch("highest_equity", account, pair))
+        if not rows:
+            return None
+        transferred = decode(rows[0]["transferred"], dict[str, Delta])
+        return HighestEquity(eur=Fraction(rows[0]["eur"]), transferred=transferred)
 
     async def _fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         await self._pool

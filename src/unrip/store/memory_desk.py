@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from unrip.domain.attempt import TradeResult
+from unrip.domain.equity import HighestEquity
 from unrip.domain.market import MarketPrice
 from unrip.domain.policy import Policy
 from unrip.messages.codec import decode_event
@@ -21,6 +22,8 @@ class MemoryDesk:
         self._record = record
         #: Policies by generation and change, each with the hash of its base.
         self._in_force: dict[tuple[int, int], tuple[str, Policy]] = {}
+        #: By account and pair, each with its generation and change.
+        self._highest: dict[tuple[str, str], tuple[tuple[int, int], HighestEquity]] = {}
 
     async def remember(
         self, policy: Policy, *, base: str, generation: int, change: int, actor: str, reason: str
@@ -50,6 +53,19 @@ class MemoryDesk:
             marked = (each.payload for each in prices if each.payload.pair == pair and each.observed_at >= due)
             found.append((result, next(marked, None)))
         return found
+
+    async def keep_highest_equity(
+        self, account: str, pair: str, highest: HighestEquity, *, generation: int, change: int
+    ) -> None:
+        """Keep it in the place of the one before."""
+        kept = self._highest.get((account, pair))
+        if kept is None or kept[0] < (generation, change):
+            self._highest[account, pair] = (generation, change), highest
+
+    async def highest_equity(self, account: str, pair: str) -> HighestEquity | None:
+        """What was kept last, None while nothing was."""
+        kept = self._highest.get((account, pair))
+        return None if kept is None else kept[1]
 
     def _events(self, topic: Topic) -> list[Envelope[Any]]:
         rows = self._record.rows.get(topic.name, {}).values()

@@ -1,9 +1,10 @@
-"""What the strategy keeps and recalls: policies by hash, the one in force, the day's fills with their markouts."""
+"""What the strategy keeps and recalls: policies by hash, the one in force, the day's fills, the highest equity."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,9 @@ from support.proxy import proxied
 from support.samples import ACCOUNT, NOW, PAIR, PRICE, SETTLED, decision, event, result
 from support.servers import Servers
 from unrip.domain.attempt import AttemptState, TradeResult
+from unrip.domain.equity import HighestEquity
 from unrip.domain.policy import Policy
+from unrip.domain.values import Delta
 from unrip.messages.envelope import Envelope, decode
 from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
 from unrip.store.desk import DeskStore, PostgresDesk
@@ -188,3 +191,38 @@ async def test_fills_come_with_the_first_price_at_or_after_their_markout(
     await sink.write(batches_of(events))
     fills = await keeper.fills(ACCOUNT, PAIR.name, since=NOW - timedelta(hours=1), markout=markout)
     assert [(fill, mark.fair_rate if mark else None) for fill, mark in fills] == [(settled, Decimal(3)), (late, None)]
+
+
+def a_highest(eur: str, **transferred: int) -> HighestEquity:
+    return HighestEquity(eur=Fraction(eur), transferred={asset: Delta(moved) for asset, moved in transferred.items()})
+
+
+async def test_the_highest_equity_is_exact_and_each_account_and_pair_has_its_own(
+    stores: tuple[DeskStore, HistorySink],
+) -> None:
+    keeper, _ = stores
+    assert await keeper.highest_equity(ACCOUNT, PAIR.name) is None
+    exact = a_highest("123456789012345678901234567890.123456789012345678901234567890", btc=-(10**30), eure=7)
+    kept = {(ACCOUNT, PAIR.name): exact, ("somebody.near", PAIR.name): a_highest("1"), (ACCOUNT, "X/Y"): a_highest("2")}
+    for (account, pair), highest in kept.items():
+        await keeper.keep_highest_equity(account, pair, highest, generation=1, change=1)
+    for (account, pair), highest in kept.items():
+        assert await keeper.highest_equity(account, pair) == highest
+
+
+async def test_the_highest_equity_is_the_newest_and_not_what_commits_last(
+    stores: tuple[DeskStore, HistorySink],
+) -> None:
+    keeper, _ = stores
+
+    async def kept_after(eur: str, generation: int, change: int) -> HighestEquity | None:
+        highest = a_highest(eur, btc=int(eur))
+        await keeper.keep_highest_equity(ACCOUNT, PAIR.name, highest, generation=generation, change=change)
+        return await keeper.highest_equity(ACCOUNT, PAIR.name)
+
+    assert await kept_after("50", 1, 2) == a_highest("50", btc=50)
+    assert await kept_after("99", 1, 1) == a_highest("50", btc=50), "of an earlier change"
+    assert await kept_after("40", 1, 3) == a_highest("40", btc=40), "a withdrawal moves it down"
+    assert await kept_after("30", 2, 1) == a_highest("30", btc=30)
+    assert await kept_after("99", 1, 4) == a_highest("30", btc=30), "of an earlier life"
+    assert await kept_after("99", 2, 1) == a_highest("30", btc=30), "of the same change"

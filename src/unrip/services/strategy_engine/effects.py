@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from unrip.domain.attempt import TradeResult
+from unrip.domain.equity import HighestEquity
 from unrip.domain.market import MarketPrice
 from unrip.domain.policy import Policy
 from unrip.domain.values import Value
@@ -33,12 +34,14 @@ class PolicyKept(Value):
 
 
 class Recall(Value):
-    """Effect: read back what must survive a restart; `Recalled` follows."""
+    """Effect: read back what must survive a restart; `Recalled` follows, and then `HighestRecalled`."""
 
     base: str
     #: The beginning of the day.
     since: datetime
     markout: timedelta
+    #: Of this life; what it keeps is numbered within.
+    generation: int
 
 
 class Recalled(Value):
@@ -48,3 +51,24 @@ class Recalled(Value):
     policy: Policy | None
     #: The day's settled results, each with the price of its markout, if that is on record.
     fills: tuple[tuple[TradeResult, MarketPrice | None], ...]
+
+
+class HighestRecalled(Value):
+    """The highest equity of earlier lives, None in the first one. No decision waits for it."""
+
+    highest: HighestEquity | None
+    #: Of this life.
+    generation: int
+
+
+class KeepHighest(Value):
+    """Effect: keep the highest equity; `HighestKept` follows. There is never a second one before that."""
+
+    highest: HighestEquity
+    #: Changes count from 1 in each generation; the highest of the highest generation is found after a restart.
+    generation: int
+    change: int
+
+
+class HighestKept(Value):
+    """PostgreSQL has acknowledged the highest equity."""

@@ -1,48 +1,88 @@
-"""What is explained of the inventory is worth, and how far it has fallen from its highest since the start."""
+"""What is explained of the inventory is worth, and how far it has fallen from its highest. Pure.
+
+The highest is kept in PostgreSQL and read once at start; nothing waits for either. No write begins before the last one
+is acknowledged, and then the newest is written: a database that is away grows no queue, and a crash loses only what
+came since the last write.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from unrip.domain.equity import HighestEquity
 from unrip.domain.inventory import Books
 from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.pricing import value_eur
 from unrip.domain.values import decimal_of
-from unrip.service.contract import Count, Effect, Log
+from unrip.service.contract import Count, Effect, Event, Log
+from unrip.services.strategy_engine.effects import HighestKept, HighestRecalled, KeepHighest
 
 
 @dataclass
 class Equity:
-    """Value of what evidence explains, in EUR by the reference price, and its highest since the start.
+    """Value of what evidence explains, in EUR by the reference price, and its highest, also of earlier lives.
 
     A transfer (credit, withdrawal, what an operator accepted) moves the highest by its value at that moment: what
-    comes or goes is neither a gain nor a loss.
+    comes or goes is neither a gain nor a loss. One of a time without a strategy does so at the next snapshot's price.
     """
 
     pair: Pair
     _now_eur: Fraction | None = None
-    _highest_eur: Fraction = Fraction(0)
-    _transferred: dict[str, int] = field(default_factory=dict)
+    #: Whether the highest of earlier lives is known; snapshots mean nothing before.
+    _recalled: bool = False
+    #: None before the first snapshot of the first life.
+    _highest: HighestEquity | None = None
+    #: What PostgreSQL has, or is being given.
+    _sent: HighestEquity | None = None
+    _under_way: bool = False
+    _generation: int = 0
+    _changes: int = 0
     _over: bool = False
 
+    def on_event(self, event: Event) -> list[Effect]:
+        """Take in what became of the highest in PostgreSQL; every other event means nothing here."""
+        match event:
+            case HighestRecalled():
+                self._highest = self._sent = event.highest
+                self._generation, self._recalled = event.generation, True
+            case HighestKept():
+                self._under_way = False
+                return self._keep()
+        return []
+
     def seen(self, books: Books, price: MarketPrice, *, drawdown_max_eur: Decimal) -> list[Effect]:
-        """Take in a snapshot; a drawdown beyond the limit is told once, and once that it is over."""
-        if price.fair_rate is None:
+        """Take in a snapshot; a drawdown beyond the limit is told once in each life, and once that it is over."""
+        if price.fair_rate is None or not self._recalled:
             return []
-        self._now_eur, first = self._value(books.explained, price), self._now_eur is None
-        moved = {asset: amount - self._transferred.get(asset, 0) for asset, amount in books.transferred.items()}
-        self._transferred = {asset: int(amount) for asset, amount in books.transferred.items()}
-        transfer = Fraction(0) if first else self._value(moved, price)
-        self._highest_eur = max(self._now_eur, self._highest_eur + transfer)
-        over = self.drawdown_eur > drawdown_max_eur
+        self._now_eur = self._value(books.explained, price)
+        self._highest = self._moved(books, price, self._now_eur)
+        return [*self._keep(), *self._tell(self._highest.eur - self._now_eur, drawdown_max_eur)]
+
+    def _moved(self, books: Books, price: MarketPrice, now_eur: Fraction) -> HighestEquity:
+        if self._highest is None:
+            return HighestEquity(eur=now_eur, transferred=books.transferred)
+        before = self._highest.transferred
+        moved = {asset: amount - before.get(asset, 0) for asset, amount in books.transferred.items()}
+        eur = max(now_eur, self._highest.eur + self._value(moved, price))
+        return HighestEquity(eur=eur, transferred=books.transferred)
+
+    def _keep(self) -> list[Effect]:
+        if self._highest is None or self._highest == self._sent or self._under_way:
+            return []
+        self._sent, self._under_way = self._highest, True
+        self._changes += 1
+        return [KeepHighest(highest=self._highest, generation=self._generation, change=self._changes)]
+
+    def _tell(self, drawdown_eur: Fraction, drawdown_max_eur: Decimal) -> list[Effect]:
+        over = drawdown_eur > drawdown_max_eur
         if over == self._over:
             return []
         self._over = over
-        body = {"drawdown_eur": str(decimal_of(self.drawdown_eur, digits=2)), "limit": str(drawdown_max_eur)}
+        body = {"drawdown_eur": str(decimal_of(drawdown_eur, digits=2)), "limit": str(drawdown_max_eur)}
         if not over:
             return [Log(event="drawdown_over", component="equity", pair=self.pair.name, body=body)]
         line = Log(event="drawdown", level="warning", component="equity", pair=self.pair.name, body=body)
@@ -64,11 +104,13 @@ class Equity:
         )
 
     @property
-    def drawdown_eur(self) -> Fraction:
-        """How far below the highest."""
-        return Fraction(0) if self._now_eur is None else self._highest_eur - self._now_eur
+    def drawdown_eur(self) -> Fraction | None:
+        """How far below the highest; None until it is known."""
+        if self._highest is None or self._now_eur is None:
+            return None
+        return self._highest.eur - self._now_eur
 
     def state(self) -> dict[str, Decimal | None]:
         """For `GET /state`."""
-        equity = None if self._now_eur is None else decimal_of(self._now_eur, digits=2)
-        return {"equity_eur": equity, "drawdown_eur": decimal_of(self.drawdown_eur, digits=2)}
+        values = {"equity_eur": self._now_eur, "drawdown_eur": self.drawdown_eur}
+        return {name: None if eur is None else decimal_of(eur, digits=2) for name, eur in values.items()}

@@ -120,6 +120,7 @@ class StrategyEngine(Logic):
             case _:
                 return [
                     *self._policy.on_event(event),
+                    *self._equity.on_event(event),
                     *self._switchboard.on_event(event, now, lambda ways: self._green(ways, now)),
                 ]
         return []
@@ -133,7 +134,12 @@ class StrategyEngine(Logic):
         self._active = True
         self._generation = event.generation or 0
         return [
-            Recall(base=self._policy.configured.hash, since=midnight_before(now), markout=self._markout),
+            Recall(
+                base=self._policy.configured.hash,
+                since=midnight_before(now),
+                markout=self._markout,
+                generation=self._generation,
+            ),
             Subscribe(topic=TRADE_DECISION, tail=DECIDED_MAX, until_end=True),
             Subscribe(topic=EXECUTE_TRADE, tail=DECIDED_MAX, until_end=True),
             *(Subscribe(topic=topic, tail=tail) for topic, tail in INPUT_TOPICS.items()),

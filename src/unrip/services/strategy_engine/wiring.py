@@ -6,7 +6,15 @@ from unrip.net.tasks import Tasks
 from unrip.service.switching import ARMING_ACTIONS
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
-from unrip.services.strategy_engine.effects import PolicyKept, Recall, Recalled, RememberPolicy
+from unrip.services.strategy_engine.effects import (
+    HighestKept,
+    HighestRecalled,
+    KeepHighest,
+    PolicyKept,
+    Recall,
+    Recalled,
+    RememberPolicy,
+)
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.venue import account_of
@@ -35,6 +43,14 @@ def wire(context: Context) -> Wiring:
         policy = await store.in_force(effect.base)
         fills = await store.fills(account, context.pair.name, since=effect.since, markout=effect.markout)
         context.emit(Recalled(policy=policy, fills=tuple(fills)))
+        highest = await store.highest_equity(account, context.pair.name)
+        context.emit(HighestRecalled(highest=highest, generation=effect.generation))
+
+    async def keep_highest(effect: KeepHighest) -> None:
+        await store.keep_highest_equity(
+            account, context.pair.name, effect.highest, generation=effect.generation, change=effect.change
+        )
+        context.emit(HighestKept())
 
     return Wiring(
         logic=StrategyEngine(
@@ -47,6 +63,7 @@ def wire(context: Context) -> Wiring:
         handlers={
             RememberPolicy: lambda effect: tasks.start(remember(effect)),
             Recall: lambda effect: tasks.start(recalled(effect)),
+            KeepHighest: lambda effect: tasks.start(keep_highest(effect)),
             **arming.handlers,
         },
         sources=(tasks.watch, *arming.sources),

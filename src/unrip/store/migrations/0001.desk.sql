@@ -48,6 +48,19 @@ CREATE TRIGGER policy_in_force_is_append_only BEFORE UPDATE OR DELETE ON desk.po
 CREATE TRIGGER policy_in_force_is_not_truncated BEFORE TRUNCATE ON desk.policy_in_force
     FOR EACH STATEMENT EXECUTE FUNCTION desk.refuse_change();
 
+-- From what height a drawdown is told: one row per account and pair, replaced as it moves. Here as well the newest is
+-- the strategy's last, whatever commits last.
+CREATE TABLE desk.highest_equity (
+    account text NOT NULL,
+    pair text NOT NULL,
+    -- Exact, as a fraction: 30001/5 is 6000.20 EUR.
+    eur text NOT NULL,
+    transferred jsonb NOT NULL,
+    generation bigint NOT NULL,
+    change bigint NOT NULL,
+    PRIMARY KEY (account, pair)
+);
+
 -- Arm leases that survive a restart, under the hash of the token in the file beside the process.
 CREATE TABLE desk.arm_lease (
     token_hash text PRIMARY KEY,
