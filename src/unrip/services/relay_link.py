@@ -20,9 +20,9 @@ class RelayLink:
     """One relay session over one connection.
 
     What arrives shows that the connection carries something, not that every stream is confirmed on it: the relay may
-    have heard the request and its reply be lost. An unconfirmed stream is therefore asked for again whatever else is
-    heard, every `subscribe_again_ms`, and whether it was refused or nothing was said. One `quote` subscription per connection: subscribing again
-    replaces it (protocol/message-bus section 4).
+    have heard the request and its reply be lost. After `subscribe_again_ms` an unconfirmed stream is therefore asked
+    for again, whatever else is heard, and whether it was refused or nothing was said. One `quote` subscription per
+    connection: subscribing again replaces it (protocol/message-bus section 4).
     """
 
     def __init__(self, session: RelaySession, *, venue: str, mute_after_ms: int, subscribe_again_ms: int) -> None:
