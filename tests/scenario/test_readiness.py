@@ -8,6 +8,7 @@ import psycopg
 
 from support.desk import Desk
 from unrip.cli.exits import CommandFailed
+from unrip.services.registry import SERVICES
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
@@ -46,6 +47,17 @@ def test_every_venue_that_is_away_is_named_by_those_who_need_it(desk: Desk) -> N
     says(desk, "trade-executor", "relay_disconnected")
     desk.world.delete("/faults")
     desk.until(desk.all_ready, what="recovery without a hand", timeout_s=30)
+
+
+def test_a_paused_service_says_so_but_those_that_refuse_by_name(desk: Desk) -> None:
+    """Strategy and executor stay ready: what comes is decided, and the executor's next beat has it refused."""
+    for service in SERVICES:
+        desk.act(service, "pause")
+    paused = {service for service in SERVICES if "paused" in desk.state(service)["not_ready"]}
+    assert paused == set(SERVICES) - {"strategy-engine", "trade-executor"}
+    for service in SERVICES:
+        desk.act(service, "resume")
+    desk.until(desk.all_ready, what="ready after the resume")
 
 
 def test_a_matching_engine_in_maintenance(desk: Desk) -> None:
