@@ -8,6 +8,9 @@ SECONDS := 15
 SEEDS := 40
 FIRST_SEED := 1
 
+# Scenarios that start a desk of their own and share none.
+OWN_DESKS := tests/scenario/test_lost_topic.py tests/scenario/test_outside_servers.py
+
 .PHONY: help install up demo down test test-scenarios test-parts test-long bench bench-parsers versus fuzz simulate lint fmt clean
 
 help: ## show the targets
@@ -40,10 +43,11 @@ test: lint ## all checks, all tests, the simulation, a little fuzzing and the de
 
 # Scenarios mostly wait, so that everything else computes beside them.
 test-scenarios: install
-	@python -m pytest -m "not long" tests/scenario
+	@python -m pytest -m "not long" tests/scenario $(OWN_DESKS:%=--ignore=%)
 
 test-parts: install
 	@python -m pytest -m "not long" --ignore=tests/scenario
+	@python -m pytest -m "not long" $(OWN_DESKS)
 	@$(MAKE) --no-print-directory simulate
 	@$(MAKE) --no-print-directory fuzz SECONDS=8
 	@$(MAKE) --no-print-directory demo

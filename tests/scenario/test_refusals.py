@@ -260,6 +260,25 @@ def test_an_unexplained_fall_blocks_its_direction_until_an_operator_accepts_it(a
     armed.until(lambda: armed.trade_ready()["base_out"]["ready"], what="accepted")
 
 
+def test_nothing_is_accepted_while_evidence_waits_for_a_block(armed: Desk) -> None:
+    account = armed.settings.near_intents.account
+    armed.world.post(f"/accounts/{account}/debit", token_id=BTC, amount="3")
+    armed.until(lambda: armed.state("inventory-sync")["unexplained"]["BTC"] == "-3", what="fall seen")
+    deposit = armed.world.post("/bridge/deposits", account_id=account, chain="btc:mainnet", amount="5000000")
+
+    def refusal() -> str:
+        wrong = {"asset": "BTC", "unexplained": "1"}  # so that it is refused in any case
+        answer = armed.client.act("inventory-sync", "accept-balance", reason="scenario", **wrong)
+        return str(answer["refusal"])
+
+    assert "-3 of BTC is unexplained by now, not 1" in refusal()
+    with armed.fault("rpc", "lag_blocks", blocks=10):
+        armed.world.post(f"/bridge/deposits/{deposit['id']}/credit")
+        armed.until(lambda: "evidence about BTC waits for the next final block" in refusal(), what="evidence first")
+    armed.accept_balance(BTC)
+    armed.until(lambda: armed.trade_ready()["base_out"]["ready"], what="accepted")
+
+
 def test_a_gift_is_recorded_and_not_spendable(armed: Desk) -> None:
     spendable = armed.trade_ready()["base_out"]["spendable"]
     armed.world.fault("verifier", "gift", account_id=armed.settings.near_intents.account, token_id=BTC, amount=5)

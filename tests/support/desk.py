@@ -205,7 +205,7 @@ class Desk:
 
         def accepted() -> bool:
             state = self.state("inventory-sync")
-            if not state["reconciliation"][token_id].startswith("unexplained"):
+            if not state["reconciliation"].get(token_id, "").startswith("unexplained"):
                 return False
             amount = state["unexplained"][symbol]
             outcome = self.client.act(

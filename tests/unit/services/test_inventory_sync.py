@@ -117,6 +117,17 @@ def test_it_reads_at_the_start_and_every_interval_but_never_twice_at_once() -> N
     assert of(ReadVerifier, fire(logic, "verifier", after(seconds=3)))
 
 
+def test_what_was_read_before_the_books_were_is_read_anew_and_judged_before_it_is_ready() -> None:
+    logic = sync()
+    logic.on_event(Started(active=True, generation=None, start_id="sync-1"), T0)
+    read(logic)
+    assert logic.not_ready(T0) == ["reading_back"]
+    assert ReadVerifier() in read_back(logic)
+    assert logic.not_ready(T0) == ["reading_back"], "nothing is judged yet"
+    read(logic)
+    assert logic.not_ready(T0) == []
+
+
 def test_every_successful_read_is_published_with_its_own_time() -> None:
     logic = started()
     first, second = (

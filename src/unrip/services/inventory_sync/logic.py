@@ -107,7 +107,7 @@ class InventorySync(Logic):
             case RecordReceived():
                 self._on_record(event)
             case CaughtUp():
-                return self._on_caught_up(event)
+                return self._on_caught_up(event, now)
             case Started():
                 self._start_id, self._started_at = event.start_id, now
                 return [
@@ -195,12 +195,12 @@ class InventorySync(Logic):
         else:
             self._reconciler.take_action(record)
 
-    def _on_caught_up(self, event: CaughtUp) -> list[Effect]:
-        """First the books of an earlier life, then the evidence since."""
+    def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
+        """First the books of an earlier life, then the evidence since; with both a reading can be judged."""
         first = event.topic not in self._read_back
         self._read_back.add(event.topic)
         if event.topic != INTENT_INVENTORY.name or not first:
-            return []
+            return self._ask(ReadVerifier(), now) if self._read_back == _TO_READ and first else []
         books = self._last.books if self._last is not None else None
         if self._last is not None and books is not None:
             self._reconciler.resume(books, self._last.credited)
@@ -354,7 +354,7 @@ class InventorySync(Logic):
             reasons.append("inventory_missing")
         elif self._is_stale(now):
             reasons.append("inventory_stale")
-        if self._read_back != _TO_READ:
+        if self._read_back != _TO_READ or (self._reading is not None and not self._reconciler.states):
             reasons.append("reading_back")
         if self._paused:
             reasons.append("paused")
