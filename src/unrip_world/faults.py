@@ -47,6 +47,8 @@ _OWN: dict[str, dict[str, Spec]] = {
         "refuse_answers": _lasting(code=(int, -32000), message=(str, "internal error")),
         "refuse_publish": _lasting(reason=(str, "internal")),
         "lose_replies": _lasting(),
+        "lose_confirmations": _lasting(),
+        "refuse_subscriptions": _lasting(guaranteed_only=(bool, False), message=(str, "internal error")),
         "duplicate_status": _lasting(),
         "drop_status": _lasting(),
         "delay_status_ms": _lasting(ms=(int, None)),
@@ -58,7 +60,7 @@ _OWN: dict[str, dict[str, Spec]] = {
         "leak": _momentary(quote_hash=(str, "")),
     },
     "rpc": {"lag_blocks": _lasting(blocks=(int, None))},
-    "bridge": {},
+    "bridge": {"other_addresses": _lasting()},
     "kraken": {
         "freeze": _lasting(),
         "system_status": _lasting(status=(str, "maintenance")),

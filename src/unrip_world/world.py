@@ -93,6 +93,7 @@ class World:
         )
         self.bridge = Bridge(
             chain=self.chain,
+            faults=self.faults,
             credit_after_s=settings.bridge.credit_after_s,
             withdraw_after_s=settings.bridge.withdraw_after_s,
         )

@@ -12,7 +12,7 @@ from support.desk import Desk, running_desk
 from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.cli.exits import CommandFailed
 from unrip.domain.decision import Refusal
-from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, TOPICS
+from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, MARKET_PRICE, TOPICS
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 
@@ -78,3 +78,18 @@ def test_another_topic_of_commands_quarantines_the_executor(own_desk: Desk) -> N
     assert own_desk.result(unknown.quote_id, "claimed")["reason"] == "perhaps_sent"
     assert own_desk.submissions(unknown.quote_id) == []
     own_desk.result(unknown.quote_id, "lapsed", timeout_s=30)
+
+
+def test_kraken_unknown_where_no_price_was_ever_read(own_desk: Desk) -> None:
+    with own_desk.fault("kraken", "down"):
+        own_desk.stop("market-reference-ingest")
+        lose_topic(own_desk, MARKET_PRICE.name)
+        own_desk.start("market-reference-ingest")
+
+        def unknown() -> bool:
+            with suppress(CommandFailed):  # it has not started yet
+                return "kraken_unknown" in own_desk.state("market-reference-ingest")["not_ready"]
+            return False
+
+        own_desk.until(unknown, what="a start that knows no price")
+    own_desk.until(lambda: own_desk.client.is_ready("market-reference-ingest"), what="the first price, without a hand")

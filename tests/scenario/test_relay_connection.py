@@ -6,6 +6,8 @@ from support.desk import Desk
 from unrip.domain.attempt import AttemptState
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
+#: The services with a connection to the relay.
+CONNECTED = ("near-intents-ingest", "trade-executor")
 NOTICED = "SELECT event FROM history.raw_quote_status WHERE event->'payload'->>'quote_hash' = %s"
 
 
@@ -17,6 +19,16 @@ def unacknowledged(desk: Desk) -> int:
 
 def recovering(desk: Desk) -> bool:
     return all("recovering" in answer["reasons"] for answer in desk.trade_ready().values())
+
+
+def unsubscribed(desk: Desk) -> bool:
+    return all("relay_not_subscribed" in desk.state(service)["not_ready"] for service in CONNECTED)
+
+
+def back_and_trading(desk: Desk) -> None:
+    desk.until(lambda: all(each["ready"] for each in desk.trade_ready().values()), what="trade-ready, without a hand")
+    desk.until(desk.all_ready, what="every service ready, without a hand")
+    desk.result(desk.world.demand(**BTC_IN), "settled")
 
 
 def test_the_second_connection_of_a_token_is_refused_and_says_so_and_the_desk_trades_on(armed: Desk) -> None:
@@ -73,3 +85,48 @@ def test_a_guaranteed_notice_outlives_the_process_that_received_it(desk: Desk) -
     desk.until(lambda: unacknowledged(desk) == 0, what="the acknowledgement")
     desk.until(lambda: desk.sql(NOTICED, settled["quote_hash"]), what="the notice as received, in PostgreSQL")
     assert desk.sql(conflicts) == before
+
+
+def test_a_lost_confirmation_is_asked_for_again(armed: Desk) -> None:
+    """The relay has heard the subscriptions, so quotes go on to arrive; nothing may be answered all the same."""
+    with armed.fault("relay", "lose_confirmations"):
+        armed.world.fault("relay", "disconnect")
+        armed.until(lambda: unsubscribed(armed), what="connections without a confirmation")
+        armed.until(
+            lambda: all("executor_not_ready" in each["reasons"] for each in armed.trade_ready().values()),
+            what="the strategy to hear of it",
+        )
+        assert armed.refused(armed.world.demand(**BTC_IN))["reason"] == "executor_not_ready"
+    back_and_trading(armed)
+
+
+def test_a_refused_subscription_is_told_and_asked_for_again(armed: Desk) -> None:
+    before = {service: len(armed.log_lines(service, "subscription_refused")) for service in CONNECTED}
+    with armed.fault("relay", "refuse_subscriptions", message="not today"):
+        armed.world.fault("relay", "disconnect")
+        armed.until(lambda: unsubscribed(armed), what="connections without a subscription")
+        for service in CONNECTED:
+            line, *_ = armed.log_lines(service, "subscription_refused")[before[service] :]
+            assert (line["level"], line["text"]) == ("error", "not today")
+        unheard = armed.world.demand(**BTC_IN, min_wait_ms=100, max_wait_ms=200)
+        armed.until(lambda: armed.world.get(f"/demands/{unheard}")["status"] == "no_answer", what="window over")
+    back_and_trading(armed)
+    assert armed.submissions(unheard) == []
+
+
+def test_without_its_guarantee_the_plain_stream_is_used_until_the_next_connection(armed: Desk) -> None:
+    """What the relay would have repeated waits in its queue, and is told once the guarantee is granted again."""
+    armed.until(lambda: unacknowledged(armed) == 0, what="no notice of earlier trades")
+    before = len(armed.log_lines("trade-executor", "guarantee_refused"))
+    with armed.fault("relay", "refuse_subscriptions", guaranteed_only=True, message="not for you"):
+        armed.world.fault("relay", "disconnect")
+        armed.until(lambda: armed.log_lines("trade-executor", "guarantee_refused")[before:], what="the refusal")
+        armed.until(lambda: armed.client.is_ready("trade-executor"), what="the plain stream")
+        armed.until(lambda: all(each["ready"] for each in armed.trade_ready().values()), what="trade-ready")
+        settled = armed.result(armed.world.demand(**BTC_IN), "settled")
+        armed.until(lambda: armed.sql(NOTICED, settled["quote_hash"]), what="the plain notice, in PostgreSQL")
+        assert unacknowledged(armed) == 1
+    armed.world.fault("relay", "disconnect")
+    armed.until(lambda: unacknowledged(armed) == 0, what="the guaranteed notice acknowledged")
+    (line,) = armed.log_lines("trade-executor", "guarantee_refused")[before:]
+    assert (line["level"], line["text"]) == ("warning", "not for you")

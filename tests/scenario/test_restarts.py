@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,31 @@ def test_two_executors_on_two_databases_spend_one_nonce(armed: Desk, tmp_path: P
         spent = command["asset_out"]
         assert int(before["flows"].get(spent, "0")) - int(after["flows"][spent]) == int(command["amount_out"])
         desk.until(lambda: len(desk.log_lines("history-writer", "record_conflict")) > conflicts, what="an alarm")
+
+
+def test_a_tightened_limit_that_is_not_kept_acts_and_dies_with_its_process(armed: Desk) -> None:
+    def cap() -> Decimal:
+        return Decimal(armed.state("strategy-engine")["notional_cap_eur"])
+
+    before, pid = cap(), armed.pids()["strategy-engine"]
+    armed.stop("postgres")
+    try:
+        armed.until(lambda: armed.state("strategy-engine")["postgres_up"] is False, what="the loss")
+        outcome = armed.act("strategy-engine", "limits", notional_cap_eur="5")
+        assert (outcome["kept"], outcome["recorded"]) == (False, "published")
+        assert armed.state("strategy-engine")["limits_kept"] is False
+        quote_id, next_id = armed.world.demand(**BTC_IN), armed.world.demand(**BTC_IN)
+        decided = "a decision, which waits until the one before is acknowledged"
+        armed.until(lambda: next_id in str(armed.state("strategy-engine")["latest_decisions"]), what=decided)
+        armed.kill("strategy-engine")
+        armed.until(lambda: armed.pids()["strategy-engine"] not in {None, pid}, what="a new process")
+    finally:
+        armed.start("postgres")
+    armed.until(armed.all_ready, what="recovery without a hand", timeout_s=30)
+    guards = {guard["reason"]: guard for guard in armed.decision(quote_id)["guards"]}
+    assert not guards["notional_above_cap"]["passed"]
+    assert guards["notional_above_cap"]["numbers"]["limit"] == "5"
+    assert cap() == before
+    assert armed.state("strategy-engine")["limits_kept"]
+    armed.arm()
+    armed.result(armed.world.demand(**BTC_IN), "settled")

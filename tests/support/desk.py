@@ -325,10 +325,12 @@ SHORT_LIVES: dict[str, Any] = {
     },
     "intervals": {
         "executor_read_ms": 500,
+        "held_check_s": 1,
         "inventory_ms": 500,
         "bridge_s": 1,
         "treasury_s": 1,
         "mute_after_ms": 15_000,
+        "subscribe_again_ms": 2_000,
         "relay_reply_ms": 1_000,
     },
     "coingecko": {"poll_interval_s": 1},

@@ -82,9 +82,12 @@ class Executor:
         self.logic = TradeExecutor(
             inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=Policy(), encode_nonce=encode_nonce),
             conversation=Conversation(
-                RelaySession((Stream(name=QUOTE_STATUS, guaranteed=guaranteed),)), mute_after_ms=60_000
+                RelaySession((Stream(name=QUOTE_STATUS, guaranteed=guaranteed),)),
+                mute_after_ms=60_000,
+                subscribe_again_ms=30_000,
             ),
             read_interval=timedelta(seconds=2),
+            held_check_interval=timedelta(minutes=1),
             reply_bound=timedelta(seconds=5),
             switchboard=a_switchboard("trade-executor"),
         )

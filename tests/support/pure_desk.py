@@ -154,8 +154,9 @@ class PureDesk:
         status = Stream(name=QUOTE_STATUS, guaranteed=self._instance_id is not None)
         self._services["trade-executor"] = TradeExecutor(
             inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=self.policy, encode_nonce=encode_nonce),
-            conversation=Conversation(RelaySession((status,)), mute_after_ms=60_000),
+            conversation=Conversation(RelaySession((status,)), mute_after_ms=60_000, subscribe_again_ms=30_000),
             read_interval=timedelta(seconds=2),
+            held_check_interval=timedelta(minutes=1),
             reply_bound=timedelta(seconds=5),
             switchboard=a_switchboard("trade-executor"),
         )

@@ -94,6 +94,15 @@ def test_the_operators_page_explains_every_word(words: type[StrEnum]) -> None:
     assert missing == set()
 
 
+def test_every_reason_for_not_being_ready_is_named_by_a_scenario() -> None:
+    tables = (DOCS / "operate.md").read_text().partition("## Not ready")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.+?) +\|", tables, re.MULTILINE)
+    reasons = {word for cell in cells for word in re.findall(r"`(\w+)", cell)}
+    assert {"paused", "relay_unauthorized", "topic_stopped", "verifier_not_read"} <= reasons
+    scenarios = "".join(path.read_text() for path in (ROOT / "tests" / "scenario").glob("test_*.py"))
+    assert {reason for reason in reasons if not re.search(rf"\b{reason}\b", scenarios)} == set()
+
+
 def test_every_topic_has_its_writer_and_its_readers() -> None:
     table = (DOCS / "reference" / "topics.md").read_text().partition("## Who writes and who reads")[2]
     assert {name for name in TOPICS if f"| `{name}`" not in table} == set()

@@ -330,10 +330,14 @@ class IntervalSettings(_Section):
     treasury_s: int = Field(default=30, ge=1)
     #: trade-executor reads the verifier for itself.
     executor_read_ms: int = Field(default=2_000, ge=100)
+    #: trade-executor compares the ledger's held amounts with its open holds.
+    held_check_s: int = Field(default=60, ge=1)
     #: Raw quotes outside the pair filter that are recorded in a second; the others are only counted.
     raw_cap_per_s: int = Field(default=20, ge=0)
     #: A relay that says nothing at all for this long is subscribed again, after twice as long connected again.
     mute_after_ms: int = Field(default=60_000, ge=1_000)
+    #: A stream of the relay that is not confirmed this long after it was asked for is asked for again.
+    subscribe_again_ms: int = Field(default=30_000, ge=1_000)
     #: A relay that has not replied to an answer by then counts as silent: the outcome is unknown.
     relay_reply_ms: int = Field(default=5_000, ge=100)
 

@@ -13,8 +13,6 @@ from unrip.venues.near_intents.relay import RelaySession, Stream
 
 #: The name of a service's connection to the relay.
 RELAY = "relay"
-#: A stream that is not confirmed this long after it was asked for is asked for again.
-CONFIRMED_WITHIN = timedelta(seconds=30)
 _CONFIRM_TIMER = "resubscribe"
 
 
@@ -22,13 +20,14 @@ class RelayLink:
     """One relay session over one connection.
 
     What arrives shows that the connection carries something, not that every stream is confirmed on it: the relay may
-    have heard the request and its reply be lost. An unconfirmed stream is therefore asked for again whatever else is
-    heard, and whether it was refused or nothing was said. One `quote` subscription per connection: subscribing again
-    replaces it (protocol/message-bus section 4).
+    have heard the request and its reply be lost. After `subscribe_again_ms` an unconfirmed stream is therefore asked
+    for again, whatever else is heard, and whether it was refused or nothing was said. One `quote` subscription per
+    connection: subscribing again replaces it (protocol/message-bus section 4).
     """
 
-    def __init__(self, session: RelaySession, *, venue: str, mute_after_ms: int) -> None:
+    def __init__(self, session: RelaySession, *, venue: str, mute_after_ms: int, subscribe_again_ms: int) -> None:
         self._session = session
+        self._subscribe_again_after = timedelta(milliseconds=subscribe_again_ms)
         self._link = Link(
             RELAY,
             venue=venue,
@@ -66,7 +65,7 @@ class RelayLink:
         """Send subscriptions, and look later whether they are confirmed."""
         if not self.up:
             return []
-        return [*self._link.send(frames), SetTimer(name=_CONFIRM_TIMER, at=now + CONFIRMED_WITHIN)]
+        return [*self._link.send(frames), SetTimer(name=_CONFIRM_TIMER, at=now + self._subscribe_again_after)]
 
     def sign(self, now: datetime) -> None:
         """Something of value arrived."""

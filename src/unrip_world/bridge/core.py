@@ -11,6 +11,7 @@ from unrip_world.bridge.addresses import deposit_address
 from unrip_world.bridge.records import BY_NEAR_TOKEN, TOKENS, Deposit, Token, Withdrawal
 from unrip_world.chain.core import Block, Chain, Outcome
 from unrip_world.codec import NS_PER_S
+from unrip_world.faults import Faults
 from unrip_world.verifier.contract import WITHDRAW_TO
 
 #: The service's account that mints on the ledger.
@@ -25,8 +26,10 @@ class BridgeRefusedError(Exception):
 class Bridge:
     """The service. Requests come by `call`, coins by `deposit`, burns by `on_block`, time by `advance`."""
 
-    def __init__(self, *, chain: Chain, credit_after_s: Decimal | None, withdraw_after_s: Decimal) -> None:
-        self._chain = chain
+    def __init__(
+        self, *, chain: Chain, faults: Faults, credit_after_s: Decimal | None, withdraw_after_s: Decimal
+    ) -> None:
+        self._chain, self._faults = chain, faults
         self._credit_after_ns = None if credit_after_s is None else int(credit_after_s * NS_PER_S)
         self._withdraw_after_ns = int(withdraw_after_s * NS_PER_S)
         self.deposits: OrderedDict[str, Deposit] = OrderedDict()
@@ -147,8 +150,10 @@ class Bridge:
         return {"tokens": [token.listed for chain, token in TOKENS.items() if chain in chains]}
 
     def _deposit_address(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        chain = _token_on(parameters.get("chain")).chain
-        return {"address": deposit_address(account_id=_text(parameters, "account_id"), chain=chain), "chain": chain}
+        chain, account_id = _token_on(parameters.get("chain")).chain, _text(parameters, "account_id")
+        others = self._faults.get("bridge", "other_addresses") is not None
+        address = deposit_address(account_id=f"other/{account_id}" if others else account_id, chain=chain)
+        return {"address": address, "chain": chain}
 
     def _recent_deposits(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         wanted = {name: parameters[name] for name in ("account_id", "chain", "status") if parameters.get(name)}

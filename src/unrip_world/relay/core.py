@@ -118,13 +118,17 @@ class Relay:
             result = self._methods[method](session, request.get("params"), now_ns)
         except FrameRefusedError as refusal:
             return [self._wire.reply(session.connection, request_id, error={"code": -32602, "message": str(refusal)})]
-        reply = self._wire.reply(session.connection, request_id, result=result)
-        return [reply, *self._deliver_guaranteed(session, now_ns)]
+        lost = method == "subscribe" and self._faults.get("relay", "lose_confirmations") is not None
+        replies = [] if lost else [self._wire.reply(session.connection, request_id, result=result)]
+        return [*replies, *self._deliver_guaranteed(session, now_ns)]
 
     def _subscribe(self, session: Session, parameters: object, _now_ns: int) -> str:
         stream, filters, guaranteed = (*_as_list(parameters), None, None, None)[:3]
         if stream not in _STREAMS:
             raise FrameRefusedError(f"unknown subscription {stream!r}")
+        refusing = self._faults.get("relay", "refuse_subscriptions")
+        if refusing is not None and (guaranteed or not refusing["guaranteed_only"]):
+            raise FrameRefusedError(refusing["message"])
         if guaranteed:
             self._require_guaranteed(session, stream, filters)
         try:

@@ -47,7 +47,7 @@ OTHER = Pair(
 
 
 def ingest(*, connected: bool = True, pairs: tuple[Pair, ...] = (PAIR,), raw_cap_per_s: int = 2) -> NearIntentsIngest:
-    logic = NearIntentsIngest(pairs=pairs, raw_cap_per_s=raw_cap_per_s, mute_after_ms=60_000)
+    logic = NearIntentsIngest(pairs=pairs, raw_cap_per_s=raw_cap_per_s, mute_after_ms=60_000, subscribe_again_ms=30_000)
     logic.on_event(Started(active=True, generation=None, start_id="ingest-1"), T0)
     logic.on_event(BusChanged(up=True, reason=""), T0)
     if connected:

@@ -305,6 +305,58 @@ def test_an_asker_is_refused_with_the_reason_of_the_fault() -> None:
     assert driver.world.askers.publish(quote_hashes=[], signed=signed, now_ns=driver.now_ns)["status"] == "OK"
 
 
+def subscribe(driver: Driver, *parameters: object) -> list[dict[str, Any]]:
+    """What the relay says to this subscription."""
+    driver.frames.clear()
+    driver.send({"id": 5, "method": "subscribe", "params": parameters})
+    return driver.frames
+
+
+def test_a_subscription_counts_though_its_confirmation_is_lost() -> None:
+    driver = Driver(world())
+    driver.send({"id": 3, "method": "unsubscribe", "params": [driver.frames[0]["result"]]})
+    strike(driver, "relay", "lose_confirmations")
+    assert subscribe(driver, "quote") == []
+    ask(driver)
+    assert len(driver.events("quote_id")) == 1
+    clear(driver, "relay", "lose_confirmations")
+    assert [frame["id"] for frame in subscribe(driver, "quote")] == [5]
+
+
+def test_subscriptions_are_refused_and_those_made_before_go_on() -> None:
+    driver = Driver(world())
+    strike(driver, "relay", "refuse_subscriptions", message="not today")
+    assert [frame["error"]["message"] for frame in subscribe(driver, "quote")] == ["not today"]
+    ask(driver)
+    assert len(driver.events("quote_id")) == 1
+    clear(driver, "relay", "refuse_subscriptions")
+    assert "result" in subscribe(driver, "quote")[0]
+
+
+def test_the_guarantee_alone_is_refused() -> None:
+    driver = Driver(world())
+    driver.world.relay.on_open(1, solver="desk", instance_id="one")
+    strike(driver, "relay", "refuse_subscriptions", guaranteed_only=True)
+    assert "error" in subscribe(driver, "quote_status", None, True)[0]
+    assert "result" in subscribe(driver, "quote_status")[0]
+    clear(driver, "relay", "refuse_subscriptions")
+    assert "result" in subscribe(driver, "quote_status", None, True)[0]
+
+
+def test_the_bridge_names_other_addresses_and_its_own_again() -> None:
+    driver = Driver(world())
+
+    def addresses() -> list[str]:
+        asked = [{"account_id": DESK.account_id, "chain": chain} for chain in ("btc:mainnet", "eth:100")]
+        return [driver.world.bridge.call("deposit_address", [each])["address"] for each in asked]
+
+    own = addresses()
+    strike(driver, "bridge", "other_addresses")
+    assert not set(own) & set(addresses())
+    clear(driver, "bridge", "other_addresses")
+    assert addresses() == own
+
+
 DEMANDS = [
     {"at_s": 3, "direction": "btc_to_eure", "amount_in": "70000", "accept": "never", "min_wait_ms": 400},
     {"at_s": 2.5, "direction": "eure_to_btc", "amount_out": "30000", "limit_pct": 9, "protocol_fee_included": True},

@@ -55,10 +55,14 @@ class NearIntentsIngest(Logic):
 
     controls = ("pair-filter",)
 
-    def __init__(self, *, pairs: tuple[Pair, ...], raw_cap_per_s: int, mute_after_ms: int) -> None:
+    def __init__(
+        self, *, pairs: tuple[Pair, ...], raw_cap_per_s: int, mute_after_ms: int, subscribe_again_ms: int
+    ) -> None:
         self._filter = PairFilter(pairs)
         self._session = RelaySession((self._filter.stream(), Stream(name=QUOTE_STATUS)))
-        self._link = RelayLink(self._session, venue=VENUE, mute_after_ms=mute_after_ms)
+        self._link = RelayLink(
+            self._session, venue=VENUE, mute_after_ms=mute_after_ms, subscribe_again_ms=subscribe_again_ms
+        )
         self._ledger = FrameLedger(unacknowledged_max=UNACKNOWLEDGED_MAX)
         self._raw_cap_per_s = raw_cap_per_s
         self._raw_second: datetime | None = None

@@ -29,9 +29,11 @@ from unrip.venues.near_intents.relay import (
 class Conversation:
     """One relay session over one connection. Quote requests are counted and forgotten: another service decides them."""
 
-    def __init__(self, session: RelaySession, *, mute_after_ms: int) -> None:
+    def __init__(self, session: RelaySession, *, mute_after_ms: int, subscribe_again_ms: int) -> None:
         self._session = session
-        self._link = RelayLink(session, venue="near_intents", mute_after_ms=mute_after_ms)
+        self._link = RelayLink(
+            session, venue="near_intents", mute_after_ms=mute_after_ms, subscribe_again_ms=subscribe_again_ms
+        )
         self.timers = self._link.timers
         #: Frames that nobody can read, by the tokens of their dead letters.
         self._unread: dict[str, str] = {}

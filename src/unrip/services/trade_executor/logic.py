@@ -75,10 +75,6 @@ from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import rejected, result_of_offer
 
 _PROVE_AGAIN = timedelta(seconds=5)
-#: How often the ledger's counters are compared with its open holds.
-_CHECK_HELD_EVERY = timedelta(minutes=1)
-
-
 #: What the ledger rejects by itself, though a claim was asked for.
 _REFUSED_BY_THE_LEDGER = {
     Rejection.INSUFFICIENT_INVENTORY,
@@ -97,11 +93,13 @@ class TradeExecutor(Logic):
         inspector: Inspector,
         conversation: Conversation,
         read_interval: timedelta,
+        held_check_interval: timedelta,
         reply_bound: timedelta,
         switchboard: Switchboard,
     ) -> None:
         self._inspector = inspector
         self._read_interval = read_interval
+        self._held_check_interval = held_check_interval
         self._switchboard = switchboard
         self._report = ExecutionReport()
         self._pursuit = Pursuit(
@@ -187,7 +185,7 @@ class TradeExecutor(Logic):
             LoadLedger(),
             OpenRelay(),
             SetTimer(name="read", at=now),
-            SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY),
+            SetTimer(name="check_held", at=now + self._held_check_interval),
             *self._switchboard.begin(),
         ]
 
@@ -367,7 +365,7 @@ class TradeExecutor(Logic):
             case "claim_again":
                 return [self._claim] if self._claim is not None else []
             case "check_held":
-                return [CheckHeld(), SetTimer(name="check_held", at=now + _CHECK_HELD_EVERY)]
+                return [CheckHeld(), SetTimer(name="check_held", at=now + self._held_check_interval)]
             case "load_again":
                 return [LoadLedger()]
             case "prove_again":

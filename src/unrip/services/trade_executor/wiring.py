@@ -86,9 +86,12 @@ def wire(context: Context) -> Wiring:
                 encode_nonce=encode_nonce,
             ),
             conversation=Conversation(
-                RelaySession(_streams(context, assets)), mute_after_ms=settings.intervals.mute_after_ms
+                RelaySession(_streams(context, assets)),
+                mute_after_ms=settings.intervals.mute_after_ms,
+                subscribe_again_ms=settings.intervals.subscribe_again_ms,
             ),
             read_interval=timedelta(milliseconds=settings.intervals.executor_read_ms),
+            held_check_interval=timedelta(seconds=settings.intervals.held_check_s),
             reply_bound=timedelta(milliseconds=settings.intervals.relay_reply_ms),
             switchboard=arming.switchboard,
         ),
