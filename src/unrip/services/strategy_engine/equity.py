@@ -28,6 +28,7 @@ class Equity:
 
     A transfer (credit, withdrawal, what an operator accepted) moves the highest by its value at that moment: what
     comes or goes is neither a gain nor a loss. One of a time without a strategy does so at the next snapshot's price.
+    A price that has jumped and is not confirmed makes no highest: it would outlive the jump.
     """
 
     pair: Pair
@@ -56,7 +57,7 @@ class Equity:
 
     def seen(self, books: Books, price: MarketPrice, *, drawdown_max_eur: Decimal) -> list[Effect]:
         """Take in a snapshot; a drawdown beyond the limit is told once in each life, and once that it is over."""
-        if price.fair_rate is None or not self._recalled:
+        if price.fair_rate is None or not self._recalled or (self._highest is None and _has_jumped(price)):
             return []
         self._now_eur = self._value(books.explained, price)
         self._highest = self._moved(books, price, self._now_eur)
@@ -67,7 +68,9 @@ class Equity:
             return HighestEquity(eur=now_eur, transferred=books.transferred)
         before = self._highest.transferred
         moved = {asset: amount - before.get(asset, 0) for asset, amount in books.transferred.items()}
-        eur = max(now_eur, self._highest.eur + self._value(moved, price))
+        eur = self._highest.eur + self._value(moved, price)
+        if not _has_jumped(price):
+            eur = max(now_eur, eur)
         return HighestEquity(eur=eur, transferred=books.transferred)
 
     def _keep(self) -> list[Effect]:
@@ -108,9 +111,13 @@ class Equity:
         """How far below the highest; None until it is known."""
         if self._highest is None or self._now_eur is None:
             return None
-        return self._highest.eur - self._now_eur
+        return max(Fraction(0), self._highest.eur - self._now_eur)
 
     def state(self) -> dict[str, Decimal | None]:
         """For `GET /state`."""
         values = {"equity_eur": self._now_eur, "drawdown_eur": self.drawdown_eur}
         return {name: None if eur is None else decimal_of(eur, digits=2) for name, eur in values.items()}
+
+
+def _has_jumped(price: MarketPrice) -> bool:
+    return price.jump is not None and price.jump.jumped

@@ -8,7 +8,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.cases import BTC, EURE, NOW, PAIR, a_books, a_price, an_inventory
+from support.cases import BTC, EURE, NOW, PAIR, a_books, a_jump, a_price, an_inventory
 from support.engine import ARM, Engine, a_record, only
 from unrip.domain.equity import HighestEquity
 from unrip.domain.inventory import Books
@@ -57,6 +57,24 @@ def test_a_transfer_is_neither_gain_nor_loss_but_its_price_counts_from_then_on()
     assert equity.state() == {"equity_eur": Decimal(1_200), "drawdown_eur": Decimal(0)}
     assert seen(equity, books(2 * 10**6, 0, transferred={EURE.asset_id: -100 * 10**18, BTC.asset_id: 10**6}), 57_000)
     assert equity.state()["drawdown_eur"] == 60
+
+
+def test_a_jump_that_nobody_confirmed_makes_no_highest_and_hides_no_fall() -> None:
+    jumped = a_jump(jumped=True)
+
+    def jump(equity: Equity, rate: int) -> list[Effect]:
+        price = a_price(fair_rate=Decimal(rate), jump=jumped)
+        return equity.seen(books(10**6, 100), price, drawdown_max_eur=Decimal(50))
+
+    equity = a_life()
+    assert jump(equity, 90_000) == []
+    assert equity.state()["equity_eur"] is None
+    look(equity, books(10**6, 100))
+    assert jump(equity, 90_000) == []
+    assert equity.state() == {"equity_eur": Decimal(1_000), "drawdown_eur": Decimal(0)}
+    assert seen(equity, books(10**6, 100)) == []
+    assert equity.state()["drawdown_eur"] == 0
+    assert [line.event for line in only(Log, jump(equity, 50_000))] == ["drawdown"]
 
 
 def test_what_was_transferred_before_the_first_life_moves_nothing() -> None:
