@@ -86,6 +86,9 @@ def test_another_deposit_address_stops_its_use_until_an_operator_accepts_it(desk
         assert all(address["address"] != own[chain] for chain, address in told().items())
     doubted_and_accepted()
     assert {chain: address["address"] for chain, address in told().items()} == own
+    desk.restart("liquidity-manager")
+    desk.until(lambda: all(told()[chain]["usable"] for chain in own), what="what was accepted, after a restart")
+    assert desk.client.is_ready("liquidity-manager")
 
 
 def test_a_ledger_that_does_not_add_up_is_unhealthy_until_it_does(desk: Desk) -> None:
