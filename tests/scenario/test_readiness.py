@@ -86,6 +86,10 @@ def test_another_deposit_address_stops_its_use_until_an_operator_accepts_it(desk
         assert all(address["address"] != own[chain] for chain, address in told().items())
     doubted_and_accepted()
     assert {chain: address["address"] for chain, address in told().items()} == own
+    desk.restart("liquidity-manager")
+    desk.until(lambda: desk.state("liquidity-manager")["chains_read_at"].keys() == own.keys(), what="the bridge read")
+    assert {chain: address["address"] for chain, address in told().items() if address["usable"]} == own
+    assert desk.client.is_ready("liquidity-manager")
 
 
 def test_a_ledger_that_does_not_add_up_is_unhealthy_until_it_does(desk: Desk) -> None:

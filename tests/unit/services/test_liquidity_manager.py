@@ -313,6 +313,18 @@ def test_the_doubt_survives_a_restart() -> None:
     assert not second.state(T0)["deposit_addresses"][BITCOIN]["usable"]
 
 
+def test_an_accepted_address_survives_a_restart() -> None:
+    first = manager()
+    earlier = [*published(told(first, chain(BITCOIN)), ACTIONS)]
+    earlier += published(told(first, chain(BITCOIN, address="bc1qnew")), ACTIONS)
+    act(first, "deposit-addresses", chain=BITCOIN, accept="bc1qnew")
+    earlier += published(told(first, chain(BITCOIN, address="bc1qnew")), ACTIONS)
+    second = manager(*earlier)
+    told(second, chain(BITCOIN, address="bc1qnew"))
+    assert second.not_ready(T0) == []
+    assert second.state(T0)["deposit_addresses"][BITCOIN]["address"] == "bc1qnew"
+
+
 def test_an_address_that_changed_during_a_stop_is_noticed_from_the_last_state() -> None:
     first = manager()
     told(first, chain(BITCOIN))

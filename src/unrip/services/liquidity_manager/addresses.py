@@ -19,9 +19,11 @@ class Addresses:
         self._doubts: dict[str, DepositAddress] = {}
 
     def learn(self, address: DepositAddress, other: DepositAddress | None = None) -> None:
-        """Take what an earlier life of this service knew."""
+        """Take what an earlier life of this service knew, oldest first: an accepted address ends an older doubt."""
         self._known[address.chain] = address
-        if other is not None:
+        if other is None:
+            self._doubts.pop(address.chain, None)
+        else:
             self._doubts[address.chain] = other
 
     def told(self, address: DepositAddress) -> None:
