@@ -10,6 +10,7 @@ from typing import Any
 from support.cases import a_case
 from support.engine import a_record
 from support.logic import PAIR, T0, of, published
+from support.refusals import ABOUT_PRICE
 from unrip.domain.case import Case, Observed
 from unrip.domain.decision import Refusal
 from unrip.domain.guards import GUARDS
@@ -139,16 +140,6 @@ class Market:
             self.run(seconds=1)
 
 
-ABOUT_PRICE = (
-    Refusal.PRICE_MISSING,
-    Refusal.PRICE_STALE,
-    Refusal.PRICE_SOURCES_DISAGREE,
-    Refusal.PRICE_JUMP,
-    Refusal.PEG_BROKEN,
-    Refusal.PEG_UNKNOWN,
-)
-
-
 def case_of(market: Market, policy: Policy | None = None) -> Case:
     """A decision about the newest price that was published."""
     record = published(market.effects, MARKET_PRICE.name)[-1]
@@ -158,4 +149,4 @@ def case_of(market: Market, policy: Policy | None = None) -> Case:
 
 def refused(case: Case) -> Refusal | None:
     """The first guard of the price that refuses."""
-    return next((reason for reason in ABOUT_PRICE if not GUARDS[reason](case)[0]), None)
+    return next((reason for reason in GUARDS if reason in ABOUT_PRICE and not GUARDS[reason](case)[0]), None)

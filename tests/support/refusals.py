@@ -83,20 +83,6 @@ PEG_FINE = {
     "breaks_beyond": "0.02",
     "heals_within": "0.01",
 }
-#: What cannot be worked out without a price, after the price itself.
-WITHOUT_PRICE = {
-    Refusal.PRICE_MISSING,
-    Refusal.PRICE_STALE,
-    Refusal.PRICE_SOURCES_DISAGREE,
-    Refusal.PRICE_JUMP,
-    Refusal.PEG_BROKEN,
-    Refusal.PEG_UNKNOWN,
-    Refusal.INSUFFICIENT_INVENTORY,
-    Refusal.INVENTORY_HELD,
-    Refusal.EDGE_BELOW_THRESHOLD,
-    Refusal.NOTIONAL_ABOVE_CAP,
-    Refusal.EXPOSURE_ABOVE_CAP,
-}
 ABOUT_PRICE = {
     Refusal.PRICE_MISSING,
     Refusal.PRICE_STALE,
@@ -104,6 +90,14 @@ ABOUT_PRICE = {
     Refusal.PRICE_JUMP,
     Refusal.PEG_BROKEN,
     Refusal.PEG_UNKNOWN,
+}
+#: What cannot be worked out without a price, after the price itself.
+WITHOUT_PRICE = ABOUT_PRICE | {
+    Refusal.INSUFFICIENT_INVENTORY,
+    Refusal.INVENTORY_HELD,
+    Refusal.EDGE_BELOW_THRESHOLD,
+    Refusal.NOTIONAL_ABOVE_CAP,
+    Refusal.EXPOSURE_ABOVE_CAP,
 }
 WITHOUT_PROPOSAL = WITHOUT_PRICE - ABOUT_PRICE | {Refusal.BELOW_MINIMUM}
 WITHOUT_SNAPSHOT = {
