@@ -16,7 +16,7 @@ from typing import Any
 
 from simulation.stores import done
 from support.cases import a_books, a_coingecko, a_kraken, a_peg, a_price
-from support.engine import ARM
+from support.engine import ARM, a_record
 from support.switches import a_switchboard
 from support.virtual_world import DESK, START_NS, world
 from unrip.domain.attempt import TradeResult, result_id
@@ -26,7 +26,7 @@ from unrip.domain.policy import Policy
 from unrip.domain.values import Amount, Delta, Value
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.messages.codec import decode_event, encode_event
-from unrip.messages.envelope import Envelope, Producer
+from unrip.messages.envelope import Envelope
 from unrip.messages.topics import (
     INTENT_INVENTORY,
     MARKET_PRICE,
@@ -312,26 +312,13 @@ class PureDesk:
     # --- the broker ------------------------------------------------------------------------------------------------
 
     def _produce(self, topic: Topic, event_id: str, payload: Any, **fields: Any) -> int:
-        event: Envelope[Any] = Envelope(
-            event_id=event_id,
-            event_type=topic.name,
-            schema_version=topic.schema_version,
-            producer=Producer(service="pump", instance="pump-1", version="0"),
-            published_at=self.now,
-            **(
-                {
-                    "occurred_at": None,
-                    "observed_at": self.now,
-                    "venue": "near_intents",
-                    "pair": PAIR.name,
-                    "correlation_id": event_id,
-                    "causation_id": None,
-                    "stages": {},
-                }
-                | fields
-            ),
-            payload=payload,
-        )
+        defaults: dict[str, Any] = {
+            "observed_at": self.now,
+            "published_at": self.now,
+            "correlation_id": event_id,
+            "pair": PAIR.name,
+        }
+        event = a_record(topic, payload, event_id=event_id, **(defaults | fields)).message
         read = decode_event(topic.name, encode_event(event))
         self.topics[topic.name].append(read)
         offset = len(self.topics[topic.name]) - 1
