@@ -312,13 +312,8 @@ class PureDesk:
     # --- the broker ------------------------------------------------------------------------------------------------
 
     def _produce(self, topic: Topic, event_id: str, payload: Any, **fields: Any) -> int:
-        defaults: dict[str, Any] = {
-            "observed_at": self.now,
-            "published_at": self.now,
-            "correlation_id": event_id,
-            "pair": PAIR.name,
-        }
-        event = a_record(topic, payload, event_id=event_id, **(defaults | fields)).message
+        defaults: dict[str, Any] = {"observed_at": self.now, "correlation_id": event_id, "pair": PAIR.name}
+        event = a_record(topic, payload, event_id=event_id, published_at=self.now, **(defaults | fields)).message
         read = decode_event(topic.name, encode_event(event))
         self.topics[topic.name].append(read)
         offset = len(self.topics[topic.name]) - 1
