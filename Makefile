@@ -49,7 +49,7 @@ test-parts: install
 	@python -m pytest -m "not long" --ignore=tests/scenario
 	@python -m pytest -m "not long" $(OWN_DESKS)
 	@$(MAKE) --no-print-directory simulate
-	@$(MAKE) --no-print-directory fuzz SECONDS=8
+	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory demo
 
 test-long: install ## the tests that take minutes of load or faults

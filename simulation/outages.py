@@ -16,7 +16,7 @@ _AWAY = frozenset({"down", "mute"})
 
 
 def away_at_once(faults: Sequence[Fault]) -> set[tuple[str, str]]:
-    """The pairs of dependencies that are away at one instant of a plan, in the order of `PAIRS`."""
+    """The pairs of dependencies that are away at one instant of a plan, each written as in `PAIRS`."""
     spans = [
         (dependency, fault.at_s, fault.at_s + (fault.for_s or float(fault.world.get("for_s", 0))))
         for fault in faults

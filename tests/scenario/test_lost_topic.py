@@ -85,11 +85,5 @@ def test_kraken_unknown_where_no_price_was_ever_read(own_desk: Desk) -> None:
         own_desk.stop("market-reference-ingest")
         lose_topic(own_desk, MARKET_PRICE.name)
         own_desk.start("market-reference-ingest")
-
-        def unknown() -> bool:
-            with suppress(CommandFailed):  # it has not started yet
-                return "kraken_unknown" in own_desk.state("market-reference-ingest")["not_ready"]
-            return False
-
-        own_desk.until(unknown, what="a start that knows no price")
+        own_desk.until_not_ready("market-reference-ingest", "kraken_unknown")
     own_desk.until(lambda: own_desk.client.is_ready("market-reference-ingest"), what="the first price, without a hand")

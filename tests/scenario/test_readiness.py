@@ -1,30 +1,17 @@
 """What each service says while it cannot do its job, and that it says so no longer once the cause is gone."""
 
-from contextlib import suppress
 from typing import Any
 
 import httpx
 import psycopg
 
 from support.desk import Desk
-from unrip.cli.exits import CommandFailed
 from unrip.services.registry import SERVICES
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
 #: The services that read back what earlier lives of theirs have published.
 REMEMBERING = ("strategy-engine", "inventory-sync", "market-reference-ingest")
-
-
-def says(desk: Desk, service: str, *reasons: str) -> None:
-    """Wait until the service names all of these among its reasons."""
-
-    def told() -> bool:
-        with suppress(CommandFailed):  # it has not started yet
-            return set(reasons) <= set(desk.state(service)["not_ready"])
-        return False
-
-    desk.until(told, what=f"{service} not ready: {', '.join(reasons)}")
 
 
 def rename(desk: Desk, table: str, name: str) -> None:
@@ -36,15 +23,15 @@ def rename(desk: Desk, table: str, name: str) -> None:
 def test_every_venue_that_is_away_is_named_by_those_who_need_it(desk: Desk) -> None:
     for venue in ("kraken", "bridge", "rpc"):
         desk.world.fault(venue, "down")
-    says(desk, "market-reference-ingest", "kraken_stale")
-    says(desk, "liquidity-manager", "bridge_stale")
-    says(desk, "trade-executor", "verifier_not_read")
-    says(desk, "inventory-sync", "inventory_stale")
+    desk.until_not_ready("market-reference-ingest", "kraken_stale")
+    desk.until_not_ready("liquidity-manager", "bridge_stale")
+    desk.until_not_ready("trade-executor", "verifier_not_read")
+    desk.until_not_ready("inventory-sync", "inventory_stale")
     desk.kill("inventory-sync")
-    says(desk, "inventory-sync", "inventory_missing")
+    desk.until_not_ready("inventory-sync", "inventory_missing")
     desk.world.fault("relay", "down")
-    says(desk, "near-intents-ingest", "relay_disconnected")
-    says(desk, "trade-executor", "relay_disconnected")
+    desk.until_not_ready("near-intents-ingest", "relay_disconnected")
+    desk.until_not_ready("trade-executor", "relay_disconnected")
     desk.world.delete("/faults")
     desk.until(desk.all_ready, what="recovery without a hand", timeout_s=30)
 
@@ -62,7 +49,7 @@ def test_a_paused_service_says_so_but_those_that_refuse_by_name(desk: Desk) -> N
 
 def test_a_matching_engine_in_maintenance(desk: Desk) -> None:
     with desk.fault("kraken", "system_status", status="maintenance"):
-        says(desk, "market-reference-ingest", "kraken_not_online")
+        desk.until_not_ready("market-reference-ingest", "kraken_not_online")
     desk.until(lambda: desk.client.is_ready("market-reference-ingest"), what="online again")
 
 
@@ -122,11 +109,11 @@ def test_a_start_without_kafka_and_postgres_names_what_it_waits_for(desk: Desk) 
         for service in (*REMEMBERING, "history-writer"):
             desk.kill(service)
         for service in REMEMBERING:
-            says(desk, service, "reading_back", "kafka_unreachable")
-        says(desk, "strategy-engine", "postgres_unreachable", "standby")
-        says(desk, "history-writer", "offsets_not_loaded", "postgres_unreachable")
+            desk.until_not_ready(service, "reading_back", "kafka_unreachable")
+        desk.until_not_ready("strategy-engine", "postgres_unreachable", "standby")
+        desk.until_not_ready("history-writer", "offsets_not_loaded", "postgres_unreachable")
         desk.start("postgres")
-        says(desk, "history-writer", "lag_unknown")
+        desk.until_not_ready("history-writer", "lag_unknown")
     finally:
         for server in ("postgres", "kafka"):
             desk.start(server)
@@ -139,7 +126,7 @@ def test_history_that_cannot_be_written_says_so_and_makes_up_for_it(armed: Desk)
         rename(armed, "trade_result", "trade_result_away")
         try:
             quote_id = armed.world.demand(**BTC_IN)
-            says(armed, "history-writer", "writes_fail", "lag_above_limit")
+            armed.until_not_ready("history-writer", "writes_fail", "lag_above_limit")
         finally:
             rename(armed, "trade_result_away", "trade_result")
         armed.until(lambda: armed.client.is_ready("history-writer"), what="caught up without a hand")

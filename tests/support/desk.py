@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,16 @@ class Desk:
             lines = [line for line in self.log_lines(service) if line["component"] != "control"]
             told += [f"    {line}"[:400] for line in lines[-12:]]
         return "\n".join(told)
+
+    def until_not_ready(self, service: str, *reasons: str) -> None:
+        """Wait until a service, which may be starting, names all of these among its reasons for not being ready."""
+
+        def told() -> bool:
+            with suppress(CommandFailed):
+                return set(reasons) <= set(self.state(service)["not_ready"])
+            return False
+
+        self.until(told, what=f"{service} not ready: {', '.join(reasons)}")
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
