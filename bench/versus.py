@@ -22,8 +22,8 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests")]
 
 from support.desk import Desk, running_desk
+from support.ports import free_ports
 from unrip.local.keys import ensure_signing_key
-from unrip.local.ports import free_ports
 
 NAMES = {"desk-executor": "unrip", "anonymous": "example solver"}
 DEMANDS = (

@@ -23,6 +23,7 @@ import psycopg
 from confluent_kafka import Producer as ConfluentProducer
 from psycopg.rows import dict_row
 
+from support.ports import free_ports
 from support.servers import free_server_ports, temporary_home
 from support.world import WorldClient
 from unrip.cli.desk import ControlClient
@@ -30,7 +31,6 @@ from unrip.cli.exits import CommandFailed
 from unrip.domain.pairs import Direction
 from unrip.local.desk import LocalDesk
 from unrip.local.paths import user_data_folder
-from unrip.local.ports import free_ports
 from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES
 
@@ -142,9 +142,14 @@ class Desk:
                 for name in ("open_offers", "in_doubt", "revocation")
                 if state.get(name)
             ]
-            lines = [line for line in self.log_lines(service) if line["component"] != "control"]
-            told += [f"    {line}"[:400] for line in lines[-12:]]
+            told += self._last_lines(service)
+            if self.local.home.log_of(f"second-{service}").exists():
+                told += [f"second {service}:", *self._last_lines(f"second-{service}")]
         return "\n".join(told)
+
+    def _last_lines(self, service: str) -> list[str]:
+        lines = [line for line in self.log_lines(service) if line["component"] != "control"]
+        return [f"    {line}"[:400] for line in lines[-12:]]
 
     def until_not_ready(self, service: str, *reasons: str) -> None:
         """Wait until a service, which may be starting, names all of these among its reasons for not being ready."""
@@ -285,7 +290,8 @@ class Desk:
         second = ControlClient(settings)
         variables = {**os.environ, f"UNRIP_PORTS__{key.upper()}": str(port), **(environment or {})}
         command = [sys.executable, "-m", "unrip", "run", service, "--config", str(self.local.settings_file)]
-        process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with self.local.home.log_of(f"second-{service}").open("wb") as log:
+            process = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT)
         try:
             self.until(lambda: _answers(second, service), what="a second instance that answers")
             yield second

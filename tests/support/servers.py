@@ -12,8 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from support.ports import free_ports
 from unrip.local.paths import Home, user_data_folder
-from unrip.local.ports import free_ports
 from unrip.local.stack import Endpoints, ServerPorts, ServerStack
 
 

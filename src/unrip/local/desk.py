@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import tomli_w
 
 from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.local.paths import Home
-from unrip.local.ports import PortNeed, require_free
+from unrip.local.ports import PortNeed, require_free, says_well
 from unrip.local.program import Program
 from unrip.local.simulated import SimulatedWorld, default_inventory
 from unrip.local.stack import ServerPorts, ServerStack
@@ -110,7 +109,7 @@ class LocalDesk:
         return Program(
             name=name,
             argv=[sys.executable, "-m", "unrip", "run", name, "--config", str(self.settings_file)],
-            ready=lambda: _says_ready(probe),
+            ready=lambda: says_well(probe),
             priority=_SERVICE_PRIORITY,
             directory=self.home.root,
             stop_wait_s=settings.control.drain_bound_s + 3,
@@ -182,10 +181,3 @@ def _port_needs(settings: Settings) -> list[PortNeed]:
         PortNeed(port=settings.port_of(name), program=name, setting=f"[ports] {name.replace('-', '_')}")
         for name in SERVICES
     ]
-
-
-def _says_ready(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1.0).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False

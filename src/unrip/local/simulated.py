@@ -6,11 +6,11 @@ import json
 import sys
 from typing import Any
 
-import httpx
 import tomli_w
 
 from unrip.local.keys import ensure_signing_key, ensure_token
 from unrip.local.paths import Home
+from unrip.local.ports import says_well
 from unrip.local.program import Program
 from unrip.net.secret_file import write_secret
 
@@ -93,9 +93,10 @@ class SimulatedWorld:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.urls()['control']}/health", timeout=1.0).is_success
-        except (OSError, ValueError, httpx.TransportError):
+            urls = self.urls()
+        except (OSError, ValueError):
             return False
+        return says_well(f"{urls['control']}/health")
 
 
 def default_inventory(base: str, quote: str) -> dict[str, str]:

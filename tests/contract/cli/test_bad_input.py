@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from support.cli import SOURCE, run_unrip
+from support.ports import free_ports
 from unrip.local.keys import ensure_signing_key
-from unrip.local.ports import free_ports
 from unrip.net.secret_file import write_secret
 
 ACCOUNT = "0" * 64

@@ -14,12 +14,12 @@ import asyncpg
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from support.ports import free_ports
 from support.processes import eventually, processes_of
 from support.servers import Servers, free_server_ports, temporary_home
 from unrip.local.errors import AlreadyRunning, LocalError, PortBusy, PreparationFailed, ProgramNotReady, ToolMissing
 from unrip.local.kafka import KafkaServer, fetch_jars, serves_metadata
 from unrip.local.paths import Home, user_data_folder
-from unrip.local.ports import free_ports
 from unrip.local.postgres import PostgresServer
 from unrip.local.program import Program
 from unrip.local.stack import Endpoints, ServerPorts, ServerStack

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from support.histories import PostgresStore, a_batch, batches_of
+from support.ports import free_ports
 from support.samples import (
     DESK,
     NOW,
@@ -30,7 +31,6 @@ from support.servers import Servers
 from unrip.domain.attempt import AttemptState
 from unrip.domain.decision import Decision
 from unrip.domain.market import MarketPrice
-from unrip.local.ports import free_ports
 from unrip.messages.envelope import Envelope
 from unrip.messages.payloads import RawQuote
 from unrip.messages.topics import TOPICS

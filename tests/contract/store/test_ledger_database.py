@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from support.ledgers import ACCOUNT, EURE, an_event, an_offer, at
+from support.ports import free_ports
 from support.servers import Servers
 from unrip.domain.attempt import AttemptState
 from unrip.domain.values import Amount
-from unrip.local.ports import free_ports
 from unrip.store.errors import StoreUnavailable
 from unrip.store.ledger import ClaimKind, ClaimOutcome
 from unrip.store.migrate import apply

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from support.ports import free_ports
 from support.servers import Servers
-from unrip.local.ports import free_ports
 from unrip.store.errors import StoreRefused, StoreUnavailable
 from unrip.store.migrate import apply, pending
 

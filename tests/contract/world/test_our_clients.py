@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from support.cli import run_unrip
+from support.ports import free_ports
 from support.solver import BTC, EURE, Signer
 from support.world import StartWorld
 from unrip.domain.values import Value
-from unrip.local.ports import free_ports
 from unrip.net.events import FrameReceived, SendFrame, SocketOpened
 from unrip.net.http import HttpClient
 from unrip.net.reconnect import ReconnectPolicy

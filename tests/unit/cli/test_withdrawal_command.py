@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from support.ports import free_ports
 from unrip.cli.app import app
 from unrip.cli.exits import CommandFailed, Exit
-from unrip.local.ports import free_ports
 
 BITCOIN = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 GNOSIS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
