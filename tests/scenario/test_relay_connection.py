@@ -1,9 +1,11 @@
 """The relay at its strictest and at its worst, through the real processes."""
 
+from pathlib import Path
 from typing import Any
 
 from support.desk import Desk
 from unrip.domain.attempt import AttemptState
+from unrip.net.secret_file import write_secret
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 #: The services with a connection to the relay.
@@ -17,8 +19,9 @@ def unacknowledged(desk: Desk) -> int:
     return waiting["desk-executor/unrip-up"]
 
 
-def recovering(desk: Desk) -> bool:
-    return all("recovering" in answer["reasons"] for answer in desk.trade_ready().values())
+def told(desk: Desk, reason: str) -> bool:
+    """Whether the strategy says for both directions that this is in the way."""
+    return all(reason in answer["reasons"] for answer in desk.trade_ready().values())
 
 
 def unsubscribed(desk: Desk) -> bool:
@@ -45,13 +48,41 @@ def test_the_second_connection_of_a_token_is_refused_and_says_so_and_the_desk_tr
     assert armed.client.is_ready("near-intents-ingest")
 
 
+def test_a_token_that_is_gone_or_unknown_stops_quoting_until_a_person_mends_it(desk: Desk, tmp_path: Path) -> None:
+    own, spare = desk.settings.near_intents.executor_token_file, tmp_path / "executor.token"
+    assert own is not None
+
+    def refused_by(cause: str) -> None:
+        desk.world.fault("relay", "disconnect")
+        desk.until_not_ready("trade-executor", "relay_unauthorized")
+        assert desk.state("trade-executor")["connection"]["cause"] == cause
+        desk.until(lambda: told(desk, "executor_not_ready"), what="the strategy to hear of it")
+        assert desk.refused(desk.world.demand(**BTC_IN))["reason"] == "executor_not_ready"
+
+    write_secret(spare, own.read_text())
+    desk.restart("trade-executor", {"UNRIP_NEAR_INTENTS__EXECUTOR_TOKEN_FILE": str(spare)})
+    try:
+        desk.arm()
+        spare.unlink()
+        refused_by("credentials")
+        write_secret(spare, own.read_text())
+        back_and_trading(desk)
+        write_secret(spare, "token-of-nobody")
+        refused_by("unauthorized")
+    finally:
+        # Nothing but a start tries again sooner than after five minutes.
+        desk.restart("trade-executor", {})
+    desk.arm()
+    back_and_trading(desk)
+
+
 def test_after_a_reconnect_nothing_is_quoted_until_every_open_offer_was_asked_about(armed: Desk) -> None:
     with armed.fault("relay", "withhold_settlement"):
         open_offer = armed.world.demand(**BTC_IN, min_deadline_ms=30_000)
         armed.result(open_offer, "accepted")
         with armed.fault("rpc", "down"):
             armed.world.fault("relay", "disconnect")
-            armed.until(lambda: recovering(armed), what="the strategy to hear of it")
+            armed.until(lambda: told(armed, "recovering"), what="the strategy to hear of it")
             state = armed.state("trade-executor")
             assert state["connected"]
             assert "recovering" in state["not_ready"]
