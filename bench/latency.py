@@ -50,6 +50,18 @@ def ask(desk: Desk, count: int, per_s: float) -> list[str]:
     return quote_ids
 
 
+def first_answers_ms(desk: Desk, service: str, starts: int) -> list[float]:
+    """How late the first quote after each start of a service is answered, asked as soon as the desk is trade-ready."""
+    latencies = []
+    for _ in range(starts):
+        desk.restart(service)
+        desk.arm()
+        quote_id = desk.world.demand(**DEMANDS[0], min_wait_ms=3_000)
+        desk.result(quote_id, "accepted")
+        latencies += [answer["received_ms"] for answer in desk.world.get(f"/demands/{quote_id}")["answers"]]
+    return latencies
+
+
 def stage_table(desk: Desk, quote_ids: list[str]) -> dict[str, list[float]]:
     """Milliseconds between successive stages of the quotes that were sent."""
     rows = desk.sql(
@@ -74,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quotes", type=int, default=600)
     parser.add_argument("--per-second", type=float, default=10.0)
+    parser.add_argument("--starts", type=int, default=5)
     options = parser.parse_args()
     with running_desk() as desk:
         desk.act("strategy-engine", "limits", offers_per_minute_max=100_000, exposure_cap_eur="100000")
@@ -101,6 +114,9 @@ def main() -> None:
             print(f"  {stage:45} p50 {statistics.median(values):7.2f} ms  p99 {percentile(values, 0.99):7.2f} ms")
         for name in sorted(pids):
             print(f"  {name:26} {memory[name]:7.0f} MB  {cpu[name]:5.1f} % of a core")
+        for service in ("near-intents-ingest", "strategy-engine", "trade-executor"):
+            values = ", ".join(f"{value:.0f}" for value in first_answers_ms(desk, service, options.starts))
+            print(f"first quote after a start of {service:22} answered after {values} ms")
 
 
 if __name__ == "__main__":

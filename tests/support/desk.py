@@ -149,7 +149,7 @@ class Desk:
 
     def _last_lines(self, service: str) -> list[str]:
         lines = [line for line in self.log_lines(service) if line["component"] != "control"]
-        return [f"    {line}"[:400] for line in lines[-12:]]
+        return [f"    {line}"[:700] for line in lines[-12:]]
 
     def until_not_ready(self, service: str, *reasons: str) -> None:
         """Wait until a service, which may be starting, names all of these among its reasons for not being ready."""

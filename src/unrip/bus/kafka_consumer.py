@@ -39,6 +39,8 @@ _POLL_S = 0.05
 #: How often the topics are asked for their ids. A record of a recreated topic can be mistaken for one of the old topic
 #: only within this time, and only if the new topic already holds more records than were read of the old one.
 _ID_CHECK_S = 1.0
+#: How long a new subscription may wait for the broker's word on who leads the topic.
+_LEADER_TIMEOUT_S = 1.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -131,9 +133,20 @@ class KafkaConsumer:
             while True:
                 new = self._subscriptions.get_nowait()
                 place = new.assignment
+                self._find_leaders([place.topic])
                 self._client.incremental_assign([TopicPartition(place.topic, 0, place.offset)])
                 self._topics[place.topic] = _Place(place.topic_id, place.offset)
                 self._call(_finish, new.done)
+
+    def _find_leaders(self, topics: Sequence[str]) -> None:
+        """Let the client know who leads these topics before it is to read them.
+
+        What it does not know then it asks for in its next turn of housekeeping, which comes once a second: a service
+        would be ready and deaf for that long (librdkafka, `rd_kafka_topic_scan_all`).
+        """
+        with contextlib.suppress(KafkaException):  # the broker is away: then housekeeping it is
+            for topic in topics:
+                self._client.list_topics(topic, timeout=_LEADER_TIMEOUT_S)
 
     def _drop_recreated(self) -> None:
         for topic, found in self._ids.poll(self._topics).items():
@@ -178,6 +191,7 @@ class KafkaConsumer:
             self._renew_client = False
             self._client.close()
             self._client = ConfluentConsumer(self._settings)
+            self._find_leaders(list(self._topics))
             self._client.assign([TopicPartition(t, 0, place.next_offset) for t, place in self._topics.items()])
 
     def _hand_over(self, records: Sequence[Record]) -> bool:
