@@ -115,8 +115,8 @@ def main() -> None:
         for name in sorted(pids):
             print(f"  {name:26} {memory[name]:7.0f} MB  {cpu[name]:5.1f} % of a core")
         for service in ("near-intents-ingest", "strategy-engine", "trade-executor"):
-            values = ", ".join(f"{value:.0f}" for value in first_answers_ms(desk, service, options.starts))
-            print(f"first quote after a start of {service:22} answered after {values} ms")
+            firsts = ", ".join(f"{value:.0f}" for value in first_answers_ms(desk, service, options.starts))
+            print(f"first quote after a start of {service:22} answered after {firsts} ms")
 
 
 if __name__ == "__main__":
