@@ -152,7 +152,7 @@ def test_without_its_guarantee_the_plain_stream_is_used_until_the_next_connectio
     with armed.fault("relay", "refuse_subscriptions", guaranteed_only=True, message="not for you"):
         armed.world.fault("relay", "disconnect")
         armed.until(lambda: armed.log_lines("trade-executor", "guarantee_refused")[before:], what="the refusal")
-        armed.until(lambda: armed.client.is_ready("trade-executor"), what="the plain stream")
+        armed.until(armed.all_ready, what="the plain stream")
         armed.until(lambda: all(each["ready"] for each in armed.trade_ready().values()), what="trade-ready")
         settled = armed.result(armed.world.demand(**BTC_IN), "settled")
         armed.until(lambda: armed.sql(NOTICED, settled["quote_hash"]), what="the plain notice, in PostgreSQL")

@@ -347,6 +347,7 @@ SHORT_LIVES: dict[str, Any] = {
         "treasury_s": 1,
         "mute_after_ms": 15_000,
         "subscribe_again_ms": 2_000,
+        "stable_after_ms": 500,
         "relay_reply_ms": 1_000,
     },
     "coingecko": {"poll_interval_s": 1},

@@ -70,7 +70,7 @@ class ReconnectPolicy:
     rows: Mapping[Cause, Row] = field(default_factory=lambda: ROWS)
     #: A connection that lived shorter than this counts as a failed attempt, so that a peer who opens and closes at
     #: once is not stormed.
-    stable_after_s: float = 10.0
+    stable_after_s: float
 
     def delay(self, cause: Cause, attempt: int, source: random.Random) -> float:
         """Seconds until the next attempt; `attempt` counts the retries since the last stable connection, from 0.

@@ -338,6 +338,8 @@ class IntervalSettings(_Section):
     mute_after_ms: int = Field(default=60_000, ge=1_000)
     #: A stream of the relay that is not confirmed this long after it was asked for is asked for again.
     subscribe_again_ms: int = Field(default=30_000, ge=1_000)
+    #: A socket that lived shorter than this waits before the next attempt as after one that failed.
+    stable_after_ms: int = Field(default=10_000, ge=0)
     #: A relay that has not replied to an answer by then counts as silent: the outcome is unknown.
     relay_reply_ms: int = Field(default=5_000, ge=100)
 

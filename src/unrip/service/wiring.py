@@ -47,7 +47,7 @@ class Context:
             emit=self.emit,
             clock=self.clock,
             random=self.random,
-            reconnect=ReconnectPolicy(),
+            reconnect=ReconnectPolicy(stable_after_s=self.settings.intervals.stable_after_ms / 1_000),
             count=self.metrics.count,
             connect=self.outside.connect,
         )

@@ -97,7 +97,7 @@ async def test_our_socket_names_the_queue_that_the_guarantee_needs(start_world: 
         emit=take,
         clock=clock,
         random=random.Random(1),  # noqa: S311 - seeded, for tests
-        reconnect=ReconnectPolicy(),
+        reconnect=ReconnectPolicy(stable_after_s=10),
         count=lambda *_: None,
     )
     running = asyncio.create_task(socket.run())

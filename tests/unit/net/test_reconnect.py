@@ -6,7 +6,7 @@ import pytest
 
 from unrip.net.reconnect import ROWS, Cause, ReconnectPolicy, cause_of_status
 
-POLICY = ReconnectPolicy()
+POLICY = ReconnectPolicy(stable_after_s=10)
 
 
 @pytest.mark.parametrize(

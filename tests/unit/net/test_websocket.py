@@ -31,7 +31,9 @@ from unrip.net.websocket import Socket
 
 V = TypeVar("V", bound=Value)
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-AT_ONCE = ReconnectPolicy(rows={cause: Row(first_s=0.01, base_s=0.01, cap_s=0.01) for cause in Cause})
+AT_ONCE = ReconnectPolicy(
+    rows={cause: Row(first_s=0.01, base_s=0.01, cap_s=0.01) for cause in Cause}, stable_after_s=10
+)
 
 
 class Desk:
