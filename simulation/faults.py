@@ -37,6 +37,8 @@ WINDOWS = {
 _BLIND_SHARE = 0.5
 #: Without room for it before the end there is none.
 _BLIND_NEEDS_S = 150.0
+#: Of the seeds, this part pulls the kill switch once, and of those this part dies while it is under way.
+_REVOKE_SHARE, _CRASH_SHARE = 0.5, 0.5
 _CRASHES = ("crash", "crash_at", "crash_within")
 _STALLED = (SWAP_DEMAND, EXECUTE_TRADE, TRADE_RESULT, MARKET_PRICE, INTENT_INVENTORY, SERVICE_STATUS)
 
@@ -105,6 +107,9 @@ def plan(seed: int, *, account: str, until_s: float) -> list[Fault]:
             faults.append(_any(chance, at_s=now_s + chance.uniform(0, 3), account=account))
     if chance.random() < _BLIND_SHARE and until_s > _BLIND_NEEDS_S:
         faults += _blind(chance, chance.uniform(20, until_s - 100))
+    killing = Random(f"{seed}/revoke")
+    if killing.random() < _REVOKE_SHARE:
+        faults += _revoke(killing, killing.uniform(20, until_s))
     return sorted(faults, key=lambda fault: fault.at_s)
 
 
@@ -115,6 +120,13 @@ def _blind(chance: Random, at_s: float) -> list[Fault]:
     mute = {"service": "rpc", "kind": "down", "for_s": for_s}
     erased = [Fault(at_s=at_s + for_s - before_s, kind="erase_nonces") for before_s in (3.0, 0.5)]
     return [Fault(at_s=at_s, kind="world", world=body) for body in (deaf, mute)] + erased
+
+
+def _revoke(chance: Random, at_s: float) -> list[Fault]:
+    """The kill switch, and perhaps a death in the middle of it."""
+    revoke = Fault(at_s=at_s, kind="revoke", target="trade-executor")
+    crash = Fault(at_s=at_s - 1, kind="crash_at", target="executor.revoked")
+    return [revoke, crash] if chance.random() < _CRASH_SHARE else [revoke]
 
 
 def _any(chance: Random, *, at_s: float, account: str) -> Fault:

@@ -161,7 +161,9 @@ class Invariants:
             raise Violation(f"class: a result of command {result.command_id}, which was never given")
         self.results.setdefault(result.command_id, {})[result.state] = result
         frame = self._frames.get(result.command_id)
-        if result.request is not None and frame not in {None, result.request}:
+        # What a revoked offer's end tells is the intent that took it back.
+        tells_answer = result.request is not None and result.state is not AttemptState.REVOKED
+        if tells_answer and frame not in {None, result.request}:
             raise Violation(
                 f"recorded: the record of what was sent for command {result.command_id} is not what was sent"
             )
@@ -176,8 +178,13 @@ class Invariants:
             raise Violation(f"evidence: command {result.command_id} is told to be settled, and it was not filled")
         if result.state in _UNUSED and filled:
             raise Violation(f"evidence: command {result.command_id} is told to be {result.state}, and it was filled")
+        if result.state is AttemptState.REVOKED and (taken := self._settled & self._hashes(nonce)):
+            raise Violation(f"evidence: command {result.command_id} is told to be revoked, and {taken} was filled")
         if result.state not in _UNUSED and not self._used(nonce, self._world.chain.final.height):
             raise Violation(f"evidence: command {result.command_id} is {result.state}, and its nonce is not used")
+
+    def _hashes(self, nonce: str) -> set[str]:
+        return {offer.quote_hash for offer in self._sent.get(nonce, ())}
 
     # --- what is asked ---------------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ class Mischief:
             "pause": self._operator,
             "disarm": self._operator,
             "cap": self._cap,
+            "revoke": lambda fault: desk.loop.create_task(desk.act(fault.target, "halt", revoke=True)),
             "drain": lambda fault: desk.loop.create_task(desk.restart(fault.target)),
             "world": self._in_the_world,
             "erase_nonces": self._erase_nonces,

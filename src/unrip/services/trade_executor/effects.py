@@ -131,7 +131,7 @@ class SignRevocation(Value):
     """Effect: sign an intent that does nothing but spend a nonce; `RevocationSigned` follows."""
 
     nonce: str
-    #: Of the offer that it takes back.
+    #: The nonce's own.
     deadline: datetime
 
 
@@ -146,8 +146,8 @@ class TraceRevocation(Value):
     """Effect: find out whether a revocation used a nonce that is used; `RevocationTraced` follows."""
 
     nonce: str
-    #: Of the nonce's offers: each gives the one revocation that could have been made of it.
-    deadlines: tuple[datetime, ...]
+    #: The nonce's own: it gives the one revocation that could have been made.
+    deadline: datetime
     #: What was published, where that is known.
     payload: str | None
 

@@ -94,25 +94,23 @@ class Revoker:
         self._emit(traced)
 
     async def _look(self, effect: TraceRevocation) -> RevocationTraced:
-        """The first revocation of the nonce that the chain shows as executed, or that none was."""
-        findings = []
-        for deadline in effect.deadlines:
-            signed = sign_revocation(self._signer, account=self._account, nonce=effect.nonce, deadline=deadline)
-            status = await self._relay.status(signed.intent_hash)
-            if status.tx_hash is not None:
-                executed = await self._verifier.executed_intents(status.tx_hash, self._account)
-                if executed.get(effect.nonce) == signed.intent_hash:
-                    return RevocationTraced(
-                        nonce=effect.nonce,
-                        finding=Finding.REVOKED,
-                        intent_hash=signed.intent_hash,
-                        payload=_text(signed),
-                        tx_hash=status.tx_hash,
-                    )
-            findings.append(await self._not_executed(status, signed, effect.payload))
-        return RevocationTraced(nonce=effect.nonce, finding=Finding.NOT_REVOKED if all(findings) else Finding.UNKNOWN)
+        """That the chain shows the revocation of the nonce as executed, or that it was not."""
+        signed = sign_revocation(self._signer, account=self._account, nonce=effect.nonce, deadline=effect.deadline)
+        status = await self._relay.status(signed.intent_hash)
+        if status.tx_hash is not None:
+            executed = await self._verifier.executed_intents(status.tx_hash, self._account)
+            if executed.get(effect.nonce) == signed.intent_hash:
+                return RevocationTraced(
+                    nonce=effect.nonce,
+                    finding=Finding.REVOKED,
+                    intent_hash=signed.intent_hash,
+                    payload=_text(signed),
+                    tx_hash=status.tx_hash,
+                )
+        unused = await self._not_executed(status, signed, published=effect.payload is not None)
+        return RevocationTraced(nonce=effect.nonce, finding=Finding.NOT_REVOKED if unused else Finding.UNKNOWN)
 
-    async def _not_executed(self, status: IntentStatus, signed: SignedMessage, published: str | None) -> bool:
+    async def _not_executed(self, status: IntentStatus, signed: SignedMessage, *, published: bool) -> bool:
         """Whether a revocation certainly did not use the nonce, which is used at a final block.
 
         Its transaction is final without it; or the relay never had it. Of one that we published, "not found" may pass
@@ -122,7 +120,7 @@ class Revoker:
             return True
         if status.fate is not IntentFate.UNKNOWN:
             return False
-        if published != _text(signed):
+        if not published:
             return True
         answer = await self._relay.publish(signed.signed_data)
         return not answer.taken and _NONCE_USED in answer.reason.lower()

@@ -1,6 +1,6 @@
 """The kill switch's second half: live offers are taken back by spending their nonces, and what came of it is told.
 
-A revocation is a pure function of its offer, so nothing need be recorded before it acts: after a crash the one that may
+A revocation is a pure function of its nonce, so nothing need be recorded before it acts: after a crash the one that may
 have been published is made again and looked for. Only the chain says who used a nonce first, the taker or we.
 """
 
@@ -93,7 +93,7 @@ class Revocations:
         live: dict[str, datetime] = {}
         for offer in offers:
             if offer.offer_deadline > now:
-                live[offer.nonce] = max(offer.offer_deadline, live.get(offer.nonce, now))
+                live[offer.nonce] = offer.nonce_deadline
             self._offers[offer.command_id] = _unrevoked(offer, now)
         return [SignRevocation(nonce=nonce, deadline=deadline) for nonce, deadline in live.items()]
 
@@ -140,17 +140,12 @@ class Revocations:
 
     def questions(self, used: Iterable[Offer]) -> list[Effect]:
         """Who used these nonces, each asked about once at a time."""
-        deadlines: dict[str, list[datetime]] = {}
-        for offer in used:
-            deadlines.setdefault(offer.nonce, []).append(offer.offer_deadline)
         effects: list[Effect] = []
-        for nonce, of_offers in deadlines.items():
+        for nonce, deadline in {offer.nonce: offer.nonce_deadline for offer in used}.items():
             revocation = self.by_nonce.get(nonce)
             if revocation is not None and revocation.traced is None and not revocation.tracing:
                 revocation.tracing = True
-                effects.append(
-                    TraceRevocation(nonce=nonce, deadlines=tuple(dict.fromkeys(of_offers)), payload=revocation.payload)
-                )
+                effects.append(TraceRevocation(nonce=nonce, deadline=deadline, payload=revocation.payload))
         return effects
 
     def traced(self, event: RevocationTraced) -> bool:

@@ -17,7 +17,8 @@ from unrip.venues.near_intents.signer import SignedMessage, Signer
 def sign_revocation(signer: Signer, *, account: str, nonce: str, deadline: datetime) -> SignedMessage:
     """Sign the revocation of a nonce; the same arguments always give the same bytes and so the same hash.
 
-    `deadline` is that of the offer: a longer life would be of no use, since the offer is dead by then.
+    `deadline` is the nonce's own, the latest that the contract allows (intents-and-signing section 7): so a nonce has
+    one revocation, whichever of its offers are open when it is made and when it is looked for.
 
     Raises:
         ValueError: account or nonce are none.

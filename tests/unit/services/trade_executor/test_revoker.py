@@ -119,7 +119,7 @@ async def test_only_a_final_transaction_shows_that_a_revocation_took_the_nonce(
 ) -> None:
     own = await signed()
     chain = {tx: {n: own.intent_hash if who == "ours" else who for n, who in by.items()} for tx, by in executed.items()}
-    question = TraceRevocation(nonce=NONCE, deadlines=(DEADLINE,), payload=own.payload if published else None)
+    question = TraceRevocation(nonce=NONCE, deadline=DEADLINE, payload=own.payload if published else None)
     relay = Relay(get_status=status, publish_intent=publish)
     traced = await outcome(question, relay, chain)
     assert isinstance(traced, RevocationTraced)
@@ -131,6 +131,6 @@ async def test_only_a_final_transaction_shows_that_a_revocation_took_the_nonce(
 
 @pytest.mark.parametrize("said", [{"status": "OK"}, {"status": "FAILED", "reason": "deadline has expired"}, "nonsense"])
 async def test_not_found_is_no_answer_about_what_was_published(said: Any) -> None:
-    question = TraceRevocation(nonce=NONCE, deadlines=(DEADLINE,), payload=(await signed()).payload)
+    question = TraceRevocation(nonce=NONCE, deadline=DEADLINE, payload=(await signed()).payload)
     traced = await outcome(question, Relay(get_status=NOT_FOUND, publish_intent=said))
     assert traced.finding is Finding.UNKNOWN

@@ -12,8 +12,9 @@ from support.executor import VIEW, Executor, a_command, executor
 from unrip.domain.attempt import AttemptState, Drop, Offer
 from unrip.domain.values import Delta
 from unrip.domain.verifier import VerifierFill
-from unrip.net.events import SendFrame
+from unrip.net.events import FrameNotSent, SendFrame
 from unrip.service.contract import Control, Log, Started, TimerFired
+from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     ClaimOffer,
@@ -79,11 +80,29 @@ def test_every_live_nonce_is_spent_once_and_recorded_after() -> None:
     offers = [live(desk, f"quote-{number}") for number in range(3)]
     effects = desk.feed(HALT)
     assert {(e.nonce, e.deadline) for e in effects if isinstance(e, SignRevocation)} == {
-        (offer.nonce, offer.offer_deadline) for offer in offers
+        (offer.nonce, offer.nonce_deadline) for offer in offers
     }
     effects = desk.feed(RevocationSigned(nonce=offers[0].nonce, intent_hash="hash", payload="{}"))
     assert [type(e) for e in effects] == [PublishRevocation, NoteRevocation], "published first, recorded after"
     assert [each.publication for each in told(desk)] == [Publication.WAITING] * 3
+
+
+def test_a_nonce_has_one_revocation_whichever_of_its_offers_are_still_open() -> None:
+    """The one with the latest deadline may never have left the socket; what was published is looked for all the same."""
+    desk = executor()
+    latest = a_command("first").offer_deadline
+    first = desk.send(a_command("first", offer_deadline=latest - timedelta(milliseconds=500))).offer
+    desk.command(a_command("second", nonce=first.nonce, nonce_opener=first.command_id))
+    waiting = desk.sign().offer
+    desk.decide()
+    (signing,) = (e for e in desk.feed(HALT) if isinstance(e, SignRevocation))
+    desk.feed(RevocationSigned(nonce=first.nonce, intent_hash="hash", payload="{}"))
+    desk.feed(FrameNotSent(connection=RELAY, token=waiting.command_id, nothing_left=True, reason="too_late"))
+    desk.noted()
+    desk.noted()
+    assert [each.command_id for each in desk.open_offers] == [first.command_id]
+    desk.read(used=[first.nonce])
+    assert desk.last(TraceRevocation) == TraceRevocation(nonce=first.nonce, deadline=signing.deadline, payload="{}")
 
 
 def test_the_chain_shows_that_our_revocation_used_the_nonce() -> None:
@@ -93,7 +112,7 @@ def test_the_chain_shows_that_our_revocation_used_the_nonce() -> None:
     assert desk.asked == (offer.nonce,), "asked about at once"
     desk.read(used=[offer.nonce])
     assert desk.states[-1] == "accepted", "a used nonce alone says nothing"
-    assert desk.last(TraceRevocation).deadlines == (offer.offer_deadline,)
+    assert desk.last(TraceRevocation).deadline == offer.nonce_deadline
     assert told(desk)[0].outcome == "unknown"
     traced(desk, offer, Finding.REVOKED)
     desk.read(used=[offer.nonce])
