@@ -21,6 +21,8 @@ from unrip.services.trade_executor.taking import taker, taker_by_balances
 FINALITY_ALLOWANCE = timedelta(seconds=3)
 #: So long after the last deadline of its offers the taker of a used nonce is still looked for.
 TAKER_ALLOWANCE = timedelta(seconds=5)
+#: Transactions that notices may name for one offer; a true one is among the first.
+_NAMED_MAX = 4
 #: Settlements remembered to explain a fall of the balance since a snapshot.
 SETTLED_KEPT = 1_000
 
@@ -40,12 +42,21 @@ class Followed:
     #: The answer as sent; the relay's reply to it is awaited.
     frame: str = ""
     awaits_reply: bool = False
+    #: The transaction that settled it, or else the first that a notice names.
     tx_hash: str | None = None
+    #: What notices name: any of it may be wrong, or not final yet.
+    named: list[str] = field(default_factory=list)
     diff: dict[str, Delta] | None = None
     #: Our reading when it was claimed; its nonce was unused then, if it was the first to carry it.
     before: VerifierReading | None = None
     #: Its ending is being written.
     ending: bool = False
+
+    def name(self, tx_hash: str) -> None:
+        """A notice names the transaction that settled it."""
+        self.tx_hash = self.tx_hash or tx_hash
+        if tx_hash not in self.named and len(self.named) < _NAMED_MAX:
+            self.named.append(tx_hash)
 
 
 @dataclass
@@ -55,6 +66,9 @@ class OpenOffers:
     by_command: dict[str, Followed] = field(default_factory=dict)
     #: (height, asset, amount) of settlements since the start.
     settled: deque[tuple[int, str, int]] = field(default_factory=lambda: deque(maxlen=SETTLED_KEPT))
+
+    #: Transactions whose fills are being read.
+    _fills_asked: set[str] = field(default_factory=set)
 
     def add(self, followed: Followed) -> None:
         """Follow an offer to its end."""
@@ -113,8 +127,21 @@ class OpenOffers:
         live = [each for each in self.by_command.values() if not each.ending and each.offer.asset_out == asset_id]
         return {each.offer.nonce for each in live} - {each.offer.nonce for each in live if each.noticed}
 
+    def fills_to_read(self) -> list[str]:
+        """The transactions to ask about what they moved, again as long as the offers they are named for are open."""
+        named = (
+            tx_hash
+            for followed in self.by_command.values()
+            if followed.diff is None and not followed.ending
+            for tx_hash in followed.named
+        )
+        asked = [tx_hash for tx_hash in dict.fromkeys(named) if tx_hash not in self._fills_asked]
+        self._fills_asked.update(asked)
+        return asked
+
     def note_fills(self, tx_hash: str, fills: tuple[VerifierFill, ...]) -> None:
-        """Keep what a transaction moved for the offers it settled."""
+        """Keep what a transaction moved for the offers it settled; nothing, where it could not be read."""
+        self._fills_asked.discard(tx_hash)
         for fill in fills:
             followed = self.by_quote_hash(fill.quote_hash)
             if followed is not None:

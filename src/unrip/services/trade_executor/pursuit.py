@@ -317,10 +317,9 @@ class Pursuit:
             Count(name="status_notices", labels={"whose": "ours"}),
             record,
         ]
-        if notice.tx_hash is not None and followed.tx_hash is None:
-            followed.tx_hash = notice.tx_hash
-            effects.append(ReadFills(tx_hash=notice.tx_hash))
-        return [*effects, *self.ask(now)]
+        if notice.tx_hash is not None:
+            followed.name(notice.tx_hash)
+        return [*effects, *self._read_fills(), *self.ask(now)]
 
     def on_record(self, event: Published | PublishFailed) -> list[Effect]:
         """What became of the record of a guaranteed notice, or of the dead letter of a frame."""
@@ -413,7 +412,10 @@ class Pursuit:
         questions = self.revocations.questions(self.offers.used_by_whom(reading))
         write = ApplyReading(account=self._account, height=reading.height, credited=reading.credited, endings=endings)
         looks = self.hindsight.look(reading, now, claiming=self.claiming)
-        return [*self.notes.push(write), *questions, *looks, *self._recovered()]
+        return [*self.notes.push(write), *questions, *self._read_fills(), *looks, *self._recovered()]
+
+    def _read_fills(self) -> list[Effect]:
+        return [ReadFills(tx_hash=tx_hash) for tx_hash in self.offers.fills_to_read()]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 

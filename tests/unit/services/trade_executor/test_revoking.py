@@ -88,7 +88,7 @@ def test_every_live_nonce_is_spent_once_and_recorded_after() -> None:
 
 
 def test_a_nonce_has_one_revocation_whichever_of_its_offers_are_still_open() -> None:
-    """The one with the latest deadline may never have left the socket; what was published is looked for all the same."""
+    """The latest of them may never have left the socket; what was published is looked for all the same."""
     desk = executor()
     latest = a_command("first").offer_deadline
     first = desk.send(a_command("first", offer_deadline=latest - timedelta(milliseconds=500))).offer

@@ -17,7 +17,14 @@ from unrip.domain.sharing import SharedNonce, Sharing
 from unrip.domain.values import Amount, Delta
 from unrip.domain.verifier import VerifierFill
 from unrip.service.contract import TimerFired
-from unrip.services.trade_executor.effects import ApplyReading, ClaimOffer, FillsRead, LedgerLoaded, SignOffer
+from unrip.services.trade_executor.effects import (
+    ApplyReading,
+    ClaimOffer,
+    FillsRead,
+    LedgerLoaded,
+    ReadFills,
+    SignOffer,
+)
 
 #: What the desk has before the first offer, as the executor's readings say.
 BALANCES = {BTC.asset_id: 10**7, EURE.asset_id: 5_000 * 10**18}
@@ -133,6 +140,39 @@ def test_the_offer_that_the_transaction_names_settled_and_the_others_lapsed(take
     desk.read(used=[took.offer.nonce])
     assert ends(desk) == {"first": "lapsed", "second": "lapsed", takes: "settled"}
     assert desk.open_offers == []
+
+
+def test_what_a_transaction_moved_is_asked_until_it_is_known() -> None:
+    """It may not be final yet, its node may not answer, and the first transaction that is named may be a wrong one."""
+    desk, small, larger = two_offers()
+    offer = larger.offer
+    desk.notice(offer.quote_hash, "wrong")
+    for _ in range(2):
+        desk.notice(offer.quote_hash, "tx-1")
+        asked = {each.tx_hash for each in desk.of(ReadFills)}
+        assert asked == {"wrong", "tx-1"}
+        reads = len(desk.of(ReadFills))
+        desk.read(asked=[offer.nonce])
+        assert len(desk.of(ReadFills)) == reads, "each is asked about once at a time"
+        for tx_hash in asked:
+            desk.feed(FillsRead(tx_hash=tx_hash, fills=()))
+        desk.read(asked=[offer.nonce])
+        assert len(desk.of(ReadFills)) == reads + 2
+    fill = VerifierFill(quote_hash=offer.quote_hash, tx_hash="tx-1", diff={BTC.asset_id: Delta(1)}, nonce=offer.nonce)
+    desk.feed(FillsRead(tx_hash="tx-1", fills=(fill,)))
+    desk.read(used=[offer.nonce])
+    assert ends(desk) == {"first": "lapsed", "second": "settled"}
+    result = next(result for result, _ in desk.last(ApplyReading).endings[0].results if result.state == "settled")
+    assert result.evidence is not None
+    assert result.evidence.tx_hash == "tx-1"
+    assert small.offer.nonce == offer.nonce
+
+
+def test_nobody_names_transactions_without_end() -> None:
+    desk, _small, larger = two_offers()
+    for number in range(20):
+        desk.notice(larger.offer.quote_hash, f"tx-{number}")
+    assert len(desk.of(ReadFills)) == 4
 
 
 def test_a_notice_alone_names_nobody() -> None:
