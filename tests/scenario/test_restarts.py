@@ -186,6 +186,11 @@ def test_two_executors_on_two_databases_spend_one_nonce(armed: Desk, tmp_path: P
 
 
 def test_a_tightened_limit_that_is_not_kept_acts_and_dies_with_its_process(armed: Desk) -> None:
+    """And with it dies the lease that would have armed the next process by the looser limit."""
+    lease = armed.settings.control.spool_dir / "strategy-engine.lease"
+    armed.arm(survive_restart=True)
+    armed.until(lease.exists, what="the lease on disk")
+
     def cap() -> Decimal:
         return Decimal(armed.state("strategy-engine")["notional_cap_eur"])
 
@@ -195,6 +200,7 @@ def test_a_tightened_limit_that_is_not_kept_acts_and_dies_with_its_process(armed
         armed.until(lambda: armed.state("strategy-engine")["postgres_up"] is False, what="the loss")
         outcome = armed.act("strategy-engine", "limits", notional_cap_eur="5")
         assert (outcome["kept"], outcome["recorded"]) == (False, "published")
+        assert not lease.exists()
         assert armed.state("strategy-engine")["limits_kept"] is False
         quote_id, next_id = armed.world.demand(**BTC_IN), armed.world.demand(**BTC_IN)
         decided = "a decision, which waits until the one before is acknowledged"

@@ -68,13 +68,17 @@ class Switchboard:
         self.switches = switches
         if control.action == "resume":
             return []
-        self._surviving = self._record = None
-        effects: list[Effect] = [ForgetLease()]
+        effects = self.brake()
         if control.action == "arm" and switches.lease is not None:
             effects += lease_timer(switches)
             if switches.lease.survives_restart:
                 effects.append(KeepLease(lease=switches.lease))
         return effects
+
+    def brake(self) -> list[Effect]:
+        """A brake is pulled, perhaps one that is no switch: no lease arms again after a restart."""
+        self._surviving = self._record = None
+        return [ForgetLease()]
 
     def on_event(self, event: Event, now: datetime, green: Green) -> list[Effect]:
         """Take in what happened to leases; every other event means nothing here."""

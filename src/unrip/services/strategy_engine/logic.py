@@ -324,7 +324,10 @@ class StrategyEngine(Logic):
         if control.action in _CHANGES_LIMITS:
             if _RECALLED not in self._read_back:
                 raise ControlRefused("the limits in force are not read yet, and nothing is decided before: try again")
-            return [self._policy.change(control, database_up=self._database_up)]
+            brakes = self.tightens(control)
+            change = self._policy.change(control, database_up=self._database_up)
+            # Until PostgreSQL has it a new life would trade by the looser limit.
+            return [*(self._switchboard.brake() if brakes else []), change]
         return self._switchboard.follow(control, now) or []
 
     def _green(self, directions: tuple[Direction, ...], now: datetime) -> bool:

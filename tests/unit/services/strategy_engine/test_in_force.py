@@ -10,6 +10,7 @@ from support.cases import NOW
 from support.engine import Engine, a_control, only
 from unrip.domain.policy import Policy
 from unrip.service.contract import Control, ControlRefused, DatabaseChanged, Withdrawn
+from unrip.service.leases import ForgetLease
 from unrip.services.strategy_engine.effects import PolicyKept, RememberPolicy
 
 
@@ -41,9 +42,17 @@ def test_only_the_last_of_several_tighter_limits_makes_all_of_them_kept() -> Non
     assert desk.logic.kept(a_cap(4)) is True
 
 
+def test_no_lease_survives_a_tighter_limit_which_a_crash_might_forget() -> None:
+    desk = Engine().ready()
+    assert len(only(ForgetLease, desk.feed(a_cap(5)))) == 1
+    assert desk.logic.vitals(NOW).armed, "this process goes on, by the tighter limit"
+
+
 def test_a_looser_limit_acts_only_once_it_is_kept() -> None:
     desk = Engine().ready()
-    (remembered,) = only(RememberPolicy, desk.feed(a_cap(50)))
+    effects = desk.feed(a_cap(50))
+    assert only(ForgetLease, effects) == []
+    (remembered,) = only(RememberPolicy, effects)
     assert (cap_in_force(desk), desk.logic.control_state(NOW)["notional_cap_eur"]) == ("25", "50")
     desk.feed(PolicyKept(change=remembered.change))
     assert cap_in_force(desk) == "50"
