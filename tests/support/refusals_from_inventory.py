@@ -32,6 +32,9 @@ from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
 from unrip.domain.values import Amount, Delta
 
+#: Half of the 5 000 EURe that are credited.
+SHARE = 2_500 * 10**18
+
 FROM_INVENTORY = [
     Refused(
         Refusal.INVENTORY_MISSING,
@@ -88,14 +91,21 @@ FROM_INVENTORY = [
     Refused(
         Refusal.INVENTORY_HELD,
         desk(ledger=a_view(held={EURE.asset_id: Amount(5_000 * 10**18 - OUT + 1)})),
-        {"spendable": str(OUT - 1), "limit": str(OUT)},
+        {"spendable": str(OUT - 1), "limit": str(OUT), "share_left": str(OUT - 1 - SHARE)},
         {Refusal.EXPOSURE_ABOVE_CAP},
         name="promised by the ledger",
     ),
     Refused(
         Refusal.INVENTORY_HELD,
+        desk(ledger=a_view(held={EURE.asset_id: Amount(SHARE - OUT + 1)})),
+        {"spendable": str(SHARE + OUT - 1), "limit": str(OUT), "share_left": str(OUT - 1)},
+        {Refusal.EXPOSURE_ABOVE_CAP},
+        name="more than the share of it that offers may lock",
+    ),
+    Refused(
+        Refusal.INVENTORY_HELD,
         desk(uncounted={EURE.asset_id: Amount(5_000 * 10**18)}),
-        {"spendable": "0", "limit": str(OUT)},
+        {"spendable": "0", "limit": str(OUT), "share_left": str(-SHARE)},
         {Refusal.EXPOSURE_ABOVE_CAP},
         name="promised by own commands",
     ),

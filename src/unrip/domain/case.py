@@ -203,16 +203,16 @@ class Case:
     def exposure_eur(self) -> Fraction | None:
         """Fair value in EUR of what all open offers, own commands and this offer could spend of the same asset.
 
-        Offers that share a nonce count once, as in the ledger: only one of them can settle.
+        Offers that share a nonce count once, as in the ledger: only one of them can settle. This one counts in full,
+        as in `lowest`: the ledger may have rejected what our memory of its nonce rests on.
         """
         promised = self.desk.promised(self.demand.asset_out)
         if self.proposal is None or self.fair_rate is None or self.price is None or promised is None:
             return None
-        growth = self.nonce.growth if self.nonce is not None else self.proposal.amount_out
         return value_eur(
             self.pair,
             self.pair.spent(self.demand.direction),
-            promised + growth,
+            promised + self.proposal.amount_out,
             fair_rate=self.fair_rate,
             eur_per_quote=self.price.value.eure_eur_assumption,
         )
@@ -270,14 +270,20 @@ class Case:
         return self.policy.base_max if self.demand.direction is Direction.BASE_IN else self.policy.quote_max
 
     @cached_property
-    def own_room(self) -> int | None:
-        """What holds may still grow by before further offers share one: the asset's share, less room for the pools.
+    def share_left(self) -> int | None:
+        """What holds may still grow by within the share of the asset that they may lock."""
+        promised = self.desk.promised(self.demand.asset_out)
+        if self.credited is None or promised is None:
+            return None
+        return math.floor(self.credited * Fraction(self.policy.held_share)) - promised
 
-        A pool holds at most an offer at the notional cap, so with room for them all holds together keep to the share.
+    @cached_property
+    def own_room(self) -> int | None:
+        """What holds may still grow by before further offers share one: what is left of the share, less the pools.
+
+        A pool holds at most an offer at the notional cap, so with room for them others seldom use the share up.
         """
-        asset = self.demand.asset_out
-        promised = self.desk.promised(asset)
-        if self.credited is None or promised is None or self.price is None or not self.fair_rate:
+        if self.share_left is None or self.price is None or not self.fair_rate:
             return None
         largest = spent_units(
             self.pair,
@@ -286,7 +292,7 @@ class Case:
             eur_per_quote=self.price.value.eure_eur_assumption,
             fair_rate=self.fair_rate,
         )
-        return math.floor(self.credited * Fraction(self.policy.held_share) - POOLS_MAX * largest) - promised
+        return self.share_left - POOLS_MAX * largest
 
     @cached_property
     def nonce(self) -> NonceChoice | None:

@@ -195,9 +195,14 @@ def inventory_sufficient(case: Case) -> Verdict:
 
 
 def inventory_free(case: Case) -> Verdict:
-    """What is not held covers what the offer would add to the hold of its nonce: nothing more than that is promised."""
+    """What is not held covers what the offer would add to the hold of its nonce, and that keeps within the share.
+
+    An offer that adds nothing may join its nonce also where a smaller balance has left more held than the share.
+    """
     required = case.nonce.growth if case.nonce else case.demand.amount_out
-    return _at_least("spendable", case.spendable, required)
+    free, numbers = _at_least("spendable", case.spendable, required)
+    within = required == 0 or (None not in (case.share_left, required) and required <= case.share_left)
+    return free and within, {**numbers, "share_left": _text(case.share_left)}
 
 
 def edge_sufficient(case: Case) -> Verdict:

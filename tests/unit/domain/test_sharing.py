@@ -154,11 +154,11 @@ def test_a_repeat_that_adds_nothing_joins_its_like_also_when_the_share_is_used()
         "first"
     )
     growing = msgspec.structs.replace(live, amount=Amount(1))
-    assert commanded(decided(held=OWN_LIMIT * 2, alike=growing)).nonce_group == group_of_all(EURE.asset_id)
+    assert commanded(decided(held=OWN_LIMIT, alike=growing)).nonce_group == group_of_all(EURE.asset_id)
 
 
-def test_only_what_the_hold_grows_by_must_be_free() -> None:
-    full = 5_000 * 10**18
+def test_only_what_the_hold_grows_by_must_be_free_within_the_share() -> None:
+    full = 2_500 * 10**18
     assert decided(held=full).reason is Refusal.INVENTORY_HELD
     assert decided(held=full, pool=a_shared_nonce()).accepted
     required = decided().required
@@ -168,7 +168,32 @@ def test_only_what_the_hold_grows_by_must_be_free() -> None:
     refused = decided(held=full - 4, pool=smaller)
     assert refused.reason is Refusal.INVENTORY_HELD
     free = next(guard for guard in refused.guards if guard.reason is Refusal.INVENTORY_HELD)
-    assert free.numbers == {"spendable": "4", "limit": "5"}
+    assert free.numbers == {"spendable": str(2_500 * 10**18 + 4), "limit": "5", "share_left": "4"}
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+@given(
+    held_permille=st.integers(0, 1_000),
+    share_permille=st.integers(0, 1_000),
+    credited_eur=st.integers(1, 200),
+    amount=st.integers(2_000, 40_000),
+)
+def test_nothing_is_promised_beyond_the_share(
+    direction: Direction, held_permille: int, share_permille: int, credited_eur: int, amount: int
+) -> None:
+    """Neither by an offer of its own nor by the pool, however small the balance is against the cap."""
+    asset = EURE if direction is Direction.BASE_IN else BTC
+    credited = Amount(credited_eur * 10**18 if direction is Direction.BASE_IN else credited_eur * 1_700)
+    held = Amount(credited * held_permille // 1_000)
+    view = a_view(credited={**a_view().credited, asset.asset_id: credited}, held={asset.asset_id: held})
+    inventory = seen("inventory-1", an_inventory(credited=view.credited), 1_200)
+    policy = Policy(held_share=Decimal(share_permille) / 1_000, exposure_cap_eur=Decimal(1_000_000))
+    amount_in = Amount(amount if direction is Direction.BASE_IN else amount * 6 * 10**14)
+    case = a_case(
+        demand=a_demand(direction, amount_in=amount_in), desk=a_desk(ledger=view), inventory=inventory, policy=policy
+    )
+    command = a_decision(case).command
+    assert command is None or held + command.amount_out <= credited * share_permille // 1_000
 
 
 def test_a_share_smaller_than_two_offers_at_the_cap_is_all_pool() -> None:

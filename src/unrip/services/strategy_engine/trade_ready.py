@@ -101,7 +101,9 @@ def _largest_quotable(case: Case, pair: Pair, direction: Direction) -> str | Non
 
     eur_per_quote, fair_rate = case.price.value.eure_eur_assumption, case.fair_rate
     kept = Fraction(case.lower_bound or 0) * 10**spent.decimals
-    rooms = [case.spendable - kept, worth(case.policy.notional_cap_eur), worth(case.policy.exposure_cap_eur) - promised]
+    joined = case.nonce.joined if case.nonce else None
+    within_share = Fraction(max(0, case.share_left or 0) + (joined.amount if joined else 0))
+    rooms = [case.spendable - kept, within_share, worth(case.policy.notional_cap_eur), worth(case.policy.exposure_cap_eur) - promised]
     if case.upper_bound is not None:
         rooms.append(_spent_for(case, pair, direction, up_to=case.upper_bound, fair_rate=fair_rate))
     units = min(rooms)
