@@ -103,7 +103,12 @@ def _largest_quotable(case: Case, pair: Pair, direction: Direction) -> str | Non
     kept = Fraction(case.lower_bound or 0) * 10**spent.decimals
     joined = case.nonce.joined if case.nonce else None
     within_share = Fraction(max(0, case.share_left or 0) + (joined.amount if joined else 0))
-    rooms = [case.spendable - kept, within_share, worth(case.policy.notional_cap_eur), worth(case.policy.exposure_cap_eur) - promised]
+    rooms = [
+        case.spendable - kept,
+        within_share,
+        worth(case.policy.notional_cap_eur),
+        worth(case.policy.exposure_cap_eur) - promised,
+    ]
     if case.upper_bound is not None:
         rooms.append(_spent_for(case, pair, direction, up_to=case.upper_bound, fair_rate=fair_rate))
     units = min(rooms)
