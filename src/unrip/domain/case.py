@@ -292,7 +292,7 @@ class Case:
             eur_per_quote=self.price.value.eure_eur_assumption,
             fair_rate=self.fair_rate,
         )
-        return self.share_left - POOLS_MAX * largest
+        return math.floor(self.share_left - POOLS_MAX * largest)
 
     @cached_property
     def nonce(self) -> NonceChoice | None:

@@ -201,8 +201,8 @@ def inventory_free(case: Case) -> Verdict:
     """
     required = case.nonce.growth if case.nonce else case.demand.amount_out
     free, numbers = _at_least("spendable", case.spendable, required)
-    within = required == 0 or (None not in (case.share_left, required) and required <= case.share_left)
-    return free and within, {**numbers, "share_left": _text(case.share_left)}
+    within, _ = _at_least("share_left", case.share_left, required)
+    return free and (within or required == 0), {**numbers, "share_left": _text(case.share_left)}
 
 
 def edge_sufficient(case: Case) -> Verdict:
