@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -78,9 +79,15 @@ def a_reading(
 class Executor:
     """The logic with what it asked for."""
 
-    def __init__(self, *, guaranteed: bool = False) -> None:
+    def __init__(self, *, guaranteed: bool = False, eur_per_quote: str = "1") -> None:
         self.logic = TradeExecutor(
-            inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=Policy(), encode_nonce=encode_nonce),
+            inspector=Inspector(
+                pair=PAIR,
+                account=ACCOUNT,
+                policy=Policy(),
+                eur_per_quote=Decimal(eur_per_quote),
+                encode_nonce=encode_nonce,
+            ),
             conversation=Conversation(
                 RelaySession((Stream(name=QUOTE_STATUS, guaranteed=guaranteed),)),
                 mute_after_ms=60_000,

@@ -50,6 +50,8 @@ class Market:
         published_at: datetime | None = None,
         caught_up: bool = True,
         coingecko_interval_s: int = 260,
+        peg_breaks_beyond: str = "0.02",
+        peg_heals_within: str = "0.01",
     ) -> None:
         """At this instant, with the record that its topic ends with, if there is one."""
         self.acknowledging = acknowledging
@@ -60,7 +62,11 @@ class Market:
             kraken_age_max_ms=10_000,
             coingecko_age_max_ms=600_000,
             coingecko_interval_s=coingecko_interval_s,
-            peg=PegGuard(assumed=Decimal(assumption), breaks_beyond=Decimal("0.02"), heals_within=Decimal("0.01")),
+            peg=PegGuard(
+                assumed=Decimal(assumption),
+                breaks_beyond=Decimal(peg_breaks_beyond),
+                heals_within=Decimal(peg_heals_within),
+            ),
             jump=JumpGuard(limit=Decimal("0.01"), window_s=60, readings_min=10),
         )
         self.now = at
@@ -87,6 +93,10 @@ class Market:
 
     def hear(self, text: str) -> list[Effect]:
         return self.emit(FrameReceived(connection=KRAKEN, text=text, size_bytes=len(text), received_at=self.now))
+
+    def told(self, system: str) -> list[Effect]:
+        """The socket tells the state of the matching engine."""
+        return self.hear(json.dumps({"channel": "status", "data": [{"system": system}]}))
 
     def tick(self, bid: str = "70000.0", ask: str = "70000.2", **fields: Any) -> list[Effect]:
         prices = f'"symbol":"BTC/EUR","bid":{bid},"ask":{ask}'

@@ -12,6 +12,7 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from simulation.stores import done
@@ -153,7 +154,13 @@ class PureDesk:
         )
         status = Stream(name=QUOTE_STATUS, guaranteed=self._instance_id is not None)
         self._services["trade-executor"] = TradeExecutor(
-            inspector=Inspector(pair=PAIR, account=ACCOUNT, policy=self.policy, encode_nonce=encode_nonce),
+            inspector=Inspector(
+                pair=PAIR,
+                account=ACCOUNT,
+                policy=self.policy,
+                eur_per_quote=Decimal(1),
+                encode_nonce=encode_nonce,
+            ),
             conversation=Conversation(RelaySession((status,)), mute_after_ms=60_000, subscribe_again_ms=30_000),
             read_interval=timedelta(seconds=2),
             held_check_interval=timedelta(minutes=1),

@@ -8,6 +8,7 @@ from decimal import Decimal
 from support.cases import (
     BTC,
     NOW,
+    a_coingecko,
     a_jump,
     a_kraken,
     a_peg,
@@ -152,6 +153,22 @@ UP_TO_PRICE = [
         desk(executor=an_executor(observed_at=ago(-3_600_000))),
         {"ahead_ms": "3600000", "of": "executor", "limit": "250"},
         name="a beat of the future",
+    ),
+    Refused(
+        Refusal.CLOCK_SKEWED,
+        price(
+            kraken=a_kraken(source_time=ago(10_001)),
+            coingecko=a_coingecko(btc_updated_at=ago(-3_600_000), observed_at=ago(-3_600_000)),
+        )
+        | {"policy": Policy(coingecko_fallback=True)},
+        {"ahead_ms": "3600000", "of": "coingecko", "limit": "250"},
+        name="a fallback of the future",
+    ),
+    Refused(
+        Refusal.CLOCK_SKEWED,
+        price(peg=a_peg(updated_at=ago(-3_600_000), observed_at=ago(-3_600_000))),
+        {"ahead_ms": "3600000", "of": "peg", "limit": "250"},
+        name="a peg of the future",
     ),
     Refused(
         Refusal.PRICE_MISSING,

@@ -16,12 +16,12 @@ _READY_WITHIN_S = 5
 class WholeDesk(Desk):
     """Seven services against the simulated world, in one process and on virtual time."""
 
-    def __init__(self, *, instance_id: str | None = None, **world: Any) -> None:
+    def __init__(self, *, instance_id: str | None = None, settings: dict[str, Any] | None = None, **world: Any) -> None:
         #: Every effect of every service with the service's name, in order.
         self.log: list[tuple[str, Effect]] = []
         super().__init__(
             world={"takers": (), **world},
-            settings={"near_intents": {"instance_id": instance_id}},
+            settings={"near_intents": {"instance_id": instance_id}, **(settings or {})},
             on_effect=lambda who, effect: self.log.append((who, effect)),
         )
         self.run(_READY_WITHIN_S)

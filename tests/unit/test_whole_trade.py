@@ -71,6 +71,23 @@ def test_what_was_recorded_is_what_was_sent(desk: WholeDesk) -> None:
     assert sent.payload.request == frame.text
 
 
+def test_strategy_and_executor_measure_an_offer_by_the_same_assumed_euro() -> None:
+    """104 EURe are 98.80 EUR where one is assumed to be worth 0.95."""
+    settings = {
+        "pair": {"eure_eur_assumption": "0.95"},
+        "price": {"peg_breaks_beyond": "10 %", "peg_heals_within": "10 %"},
+        "limits": {"notional_cap_eur": "100", "notional_ceiling_eur": "100"},
+    }
+    with WholeDesk(settings=settings) as desk:
+        quote_id = desk.demand(direction="eure_to_btc", amount_in=str(104 * 10**18), accept="never")
+        desk.run(5)
+        (decision,) = desk.chain(TRADE_DECISION, quote_id)
+        results = desk.chain(TRADE_RESULT, quote_id)
+    assert decision.payload.accepted, decision.payload.reason
+    assert 98 < decision.payload.notional_eur < 100
+    assert [event.payload.state.value for event in results] == ["claimed", "sent", "accepted"]
+
+
 def test_an_offer_that_nobody_takes_holds_until_the_chain_shows_that_it_is_dead(desk: WholeDesk) -> None:
     quote_id = desk.demand(**DEMANDS["sells BTC"], accept="never")
     desk.run(60)

@@ -102,15 +102,23 @@ def deadline_short_enough(case: Case) -> Verdict:
 def clocks_agree(case: Case) -> Verdict:
     """No input lies ahead of our clock by more than the limit: then one of the clocks is wrong.
 
-    A beat counts, too: one from the future would still look fresh long after its sender is gone.
+    A beat counts, too: one from the future would still look fresh long after its sender is gone. So does the peg, and
+    CoinGecko's price where it stands in for Kraken's.
     """
+    kraken = case.price.value.kraken if case.price else None
+    coingecko = case.price.value.coingecko if case.price and case.price_fallback else None
+    peg = case.price.value.peg if case.price else None
     instants = {"demand": case.demand.received_at}
-    if case.price is not None and case.price.value.kraken is not None:
-        instants["price"] = case.price.value.kraken.source_time or case.price.value.kraken.observed_at
+    if kraken is not None:
+        instants["price"] = kraken.source_time or kraken.observed_at
     if case.inventory is not None:
         instants["block"] = case.inventory.value.block_time
     beats = {"executor": case.desk.executor, "history": case.desk.history}
     instants |= {name: beat.observed_at for name, beat in beats.items() if beat is not None}
+    if coingecko is not None:
+        instants["coingecko"] = coingecko.btc_updated_at
+    if peg is not None and peg.updated_at is not None:
+        instants["peg"] = peg.updated_at
     ahead = {name: (instant - case.now) // timedelta(milliseconds=1) for name, instant in instants.items()}
     worst = max(ahead, key=lambda name: ahead[name])
     passed = ahead[worst] <= case.policy.clock_ahead_max_ms

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from support.logic import T0, act, after, lines, of, published
-from support.market import ONLINE, Market
+from support.market import Market
 from unrip.domain.market import KrakenReading, MarketPrice, SourceHealth
-from unrip.net.events import CloseSocket, SendFrame, SocketClosed, SocketOpened
+from unrip.net.events import CloseSocket, SendFrame, SocketClosed
 from unrip.net.reconnect import Cause
 from unrip.service.contract import BusChanged, ControlRefused, Effect, Published
 from unrip.services.market_reference_ingest.effects import (
@@ -124,6 +125,57 @@ def test_an_older_rest_answer_does_not_replace_a_newer_tick() -> None:
     assert market.prices()[-1].fair_rate == Decimal("70000.1")
 
 
+def test_a_tick_of_an_earlier_time_of_kraken_does_not_replace_a_newer_one() -> None:
+    market = Market()
+    market.run(seconds=20)
+    market.tick(bid="70000", ask="70000", timestamp=market.now.isoformat())
+    late = (market.now - timedelta(seconds=9)).isoformat()
+    market.run(milliseconds=1_500)
+    market.tick(bid="69400", ask="69400", timestamp=late)
+    market.run(milliseconds=1_500)
+    assert market.prices()[-1].fair_rate == 70_000
+    assert market.logic.state(market.now)["kraken_ticks_refused"] == {"late": 1}
+    market.rest("69999.5")
+    market.tick(bid="69400", ask="69400", timestamp=late)
+    market.run(milliseconds=1_500)
+    assert market.prices()[-1].fair_rate == 70_000, "nor where REST, which tells no time, answered in between"
+    market.tick(bid="70002", ask="70002", timestamp=market.now.isoformat())
+    market.run(milliseconds=1_500)
+    assert market.prices()[-1].fair_rate == 70_002
+
+
+def test_a_socket_that_brings_late_ticks_only_is_helped_out_by_rest() -> None:
+    market = Market()
+    market.tick(timestamp=market.now.isoformat())
+    asked: list[Effect] = []
+    for _ in range(8):
+        asked += market.run(seconds=1)
+        market.tick(timestamp=(market.now - timedelta(seconds=9)).isoformat())
+    assert of(PollKrakenRest, asked)
+
+
+@pytest.mark.parametrize("ahead_s", [3, 9, 3_600])
+def test_a_clock_that_kraken_has_put_back_does_not_freeze_the_price(ahead_s: int) -> None:
+    market = Market()
+    market.tick(bid="70000", ask="70000", timestamp=after(seconds=ahead_s).isoformat())
+    market.run(seconds=1)
+    for _ in range(11):
+        market.tick(bid="70100", ask="70100", timestamp=market.now.isoformat())
+        market.run(seconds=1)
+    assert market.prices()[-1].fair_rate == 70_100
+    assert market.logic.not_ready(market.now) == []
+
+
+def test_a_late_tick_does_not_replace_what_an_earlier_start_read() -> None:
+    before = Market(at=after(seconds=20))
+    before.tick(bid="70000", ask="70000", timestamp=before.now.isoformat())
+    before.run(seconds=2)
+    again = Market(at=before.now, remembers=before.prices()[-1])
+    again.tick(bid="69400", ask="69400", timestamp=after(seconds=11).isoformat())
+    again.run(seconds=2)
+    assert again.prices()[-1].fair_rate == 70_000
+
+
 def test_both_sources_gone_makes_the_price_old_not_absent() -> None:
     market = Market()
     market.tick()
@@ -133,67 +185,6 @@ def test_both_sources_gone_makes_the_price_old_not_absent() -> None:
     market.run(seconds=5)
     assert market.prices()[-1].kraken_health is SourceHealth.STALE
     assert market.logic.not_ready(market.now) == ["kraken_stale"]
-
-
-# --- the engine's state ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("system", ["maintenance", "cancel_only", "post_only"])
-def test_without_discovery_there_is_no_fair_rate(system: str) -> None:
-    market = Market()
-    market.run(milliseconds=1_500)
-    market.tick()
-    assert market.prices()[-1].fair_rate is not None
-    market.run(milliseconds=1_500)
-    price = market.prices(market.hear(json.dumps({"channel": "status", "data": [{"system": system}]})))[-1]
-    assert (price.fair_rate, price.kraken_system) == (None, system)
-    assert market.logic.not_ready(market.now) == ["kraken_not_online"]
-    market.hear(ONLINE)
-    market.run(milliseconds=1_500)
-    assert market.prices()[-1].fair_rate is not None
-
-
-def test_an_unknown_state_is_not_online() -> None:
-    market = Market(connected=False)
-    market.run(milliseconds=1_500)
-    assert market.prices(market.rest(system=None))[-1].fair_rate is None
-    market.run(milliseconds=1_500)
-    assert market.prices(market.rest(system="online"))[-1].fair_rate is not None
-
-
-def test_rest_tells_the_state_while_a_socket_brings_ticks_and_has_not_told_it() -> None:
-    market = Market()
-    market.emit(SocketClosed(connection=KRAKEN, cause=Cause.CLOSED, reason="gone"))
-    market.emit(SocketOpened(connection=KRAKEN))  # and its one word about the state is lost
-    for _ in range(20):
-        market.tick()
-        if of(PollKrakenRest, market.run(seconds=1)):
-            market.rest(system="online")
-    assert market.logic.not_ready(market.now) == []
-    assert market.prices()[-1].fair_rate is not None
-    market.hear(ONLINE)
-    market.tick()
-    assert not of(PollKrakenRest, market.run(seconds=4))
-
-
-def test_what_the_socket_pushed_stands_above_what_rest_says() -> None:
-    market = Market()
-    market.hear(json.dumps({"channel": "status", "data": [{"system": "maintenance"}]}))
-    market.rest(system="online")
-    market.run(milliseconds=1_500)
-    assert market.prices()[-1].kraken_system == "maintenance"
-
-
-def test_the_end_of_trouble_that_the_socket_did_not_tell_is_told_by_rest() -> None:
-    """Found by seed 57: the state's change back fell into a moment in which nothing came over the socket."""
-    market = Market()
-    market.hear(json.dumps({"channel": "status", "data": [{"system": "maintenance"}]}))
-    for _ in range(16):
-        market.tick()
-        if of(PollKrakenRest, market.run(seconds=1)):
-            market.rest(system="online")
-    assert market.logic.not_ready(market.now) == []
-    assert market.prices()[-1].kraken_system == "online"
 
 
 # --- CoinGecko ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -260,6 +261,31 @@ def test_a_restart_with_another_assumption_measures_against_that_one() -> None:
     assert (peg_of(again).broken, peg_of(again).deviation) == (True, Decimal(0))
     again.coingecko(eure="0.97")
     assert not peg_of(again).broken
+
+
+@pytest.mark.parametrize(
+    ("reading", "restarted"),
+    [
+        ("1", {"assumption": "0.97"}),
+        ("0.985", {"peg_breaks_beyond": "0.005", "peg_heals_within": "0.005"}),
+    ],
+)
+def test_a_restart_that_asks_more_of_the_peg_breaks_it_by_the_last_reading(
+    reading: str, restarted: dict[str, Any]
+) -> None:
+    before = Market()
+    before.coingecko(eure="1")
+    before.coingecko(eure=reading, age_s=20)
+    assert peg_of(before).broken is False
+    again = Market(at=after(hours=1), remembers=last_words(before), **restarted)
+    assert peg_of(again).broken
+    again.run(seconds=2)
+    assert "peg_broken" in lines(again.effects)
+
+
+def test_a_peg_that_was_never_read_is_unknown_after_a_restart_too() -> None:
+    again = Market(at=after(hours=1), remembers=last_words(Market()), peg_breaks_beyond="0", peg_heals_within="0")
+    assert peg_of(again).broken is None
 
 
 def test_a_whole_peg_is_still_whole_between_the_bounds_after_a_restart() -> None:

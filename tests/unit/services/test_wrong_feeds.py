@@ -80,6 +80,16 @@ def late_returning(market: Market) -> None:
     market.run(seconds=1)
 
 
+def late_tick(market: Market) -> None:
+    in_order(market)
+    market.tick(bid="70000", ask="70000", timestamp=market.now.isoformat())
+    market.run(seconds=1)
+    market.tick(bid="69400", ask="69400", timestamp=(market.now - timedelta(seconds=9)).isoformat())
+    market.run(seconds=1)
+    price = case_of(market).fair_rate
+    assert price == 70_000
+
+
 def late_rest_answer(market: Market) -> None:
     in_order(market)
     asked_at = market.now
@@ -93,7 +103,14 @@ def late_rest_answer(market: Market) -> None:
 
 def not_matching(market: Market) -> None:
     in_order(market)
-    market.hear(json.dumps({"channel": "status", "data": [{"system": "cancel_only"}]}))
+    market.told("cancel_only")
+    market.run(seconds=1)
+
+
+def not_matching_by_rest(market: Market) -> None:
+    in_order(market)
+    market.run(seconds=6)
+    market.rest("70000", system="maintenance")
     market.run(seconds=1)
 
 
@@ -164,8 +181,12 @@ FEEDS = {
         source=None,
     ),
     "late-returning": Feed(script=late_returning, reason=Refusal.PRICE_STALE, with_fallback=None),
+    "a tick that comes late": Feed(script=late_tick, reason=None, with_fallback=None),
     "an answer of REST that comes late": Feed(script=late_rest_answer, reason=None, with_fallback=None),
     "an exchange that does not match": Feed(script=not_matching, reason=Refusal.PRICE_MISSING, with_fallback=None),
+    "an exchange that does not match, by REST alone": Feed(
+        script=not_matching_by_rest, reason=Refusal.PRICE_MISSING, with_fallback=None, source="kraken.rest"
+    ),
     "Kraken down": Feed(script=kraken_down, reason=Refusal.PRICE_STALE, with_fallback=None),
     "CoinGecko down": Feed(script=coingecko_down, reason=None, with_fallback=None),
     "CoinGecko down for six hours": Feed(

@@ -172,7 +172,9 @@ class MarketReferenceIngest(Logic):
         if not isinstance(told, MarketPrice) or told.pair != self._pair.name or event.message.published_at > now:
             return
         kraken, coingecko = self._kraken.reading, self._coingecko.reading
-        self._kraken.reading, self._coingecko.reading = kraken or told.kraken, coingecko or told.coingecko
+        if kraken is None and told.kraken is not None:
+            self._kraken.read(told.kraken)
+        self._coingecko.reading = coingecko or told.coingecko
         if told.peg is not None:
             self._peg.restore(told.peg)
         if coingecko is not None:
@@ -191,15 +193,12 @@ class MarketReferenceIngest(Logic):
         count = Count(name="kraken_frames", labels={"kind": type(said).__name__})
         match said:
             case KrakenTick():
-                self._link.sign(now)
-                self._last_tick_at = now
-                changed = self._read_kraken(said.reading)
-                return [count, *(self._on_change(now) if changed else [])]
+                return [count, *self._on_tick(said.reading, now)]
             case KrakenStatus():
                 self._kraken.system_pushed(said.system, now)
                 return [count, *self._on_change(now)]
             case TickRefused():
-                self._refused_ticks[said.name] = self._refused_ticks.get(said.name, 0) + 1
+                self._refuse_tick(said.name)
             case KrakenRejected() | Malformed():
                 self._kraken.failure = said.reason
         return [count]
@@ -233,14 +232,27 @@ class MarketReferenceIngest(Logic):
                     return [SetTimer(name="coingecko", at=max(again_at, self._coingecko_not_before or again_at))]
         return []
 
-    def _read_kraken(self, reading: KrakenReading) -> bool:
-        """Take a reading; False when it is older than the one we have, or says the same."""
+    def _on_tick(self, reading: KrakenReading, now: datetime) -> list[Effect]:
+        """Take a tick; one that comes late is no sign of life, so that REST is asked beside a socket that lags."""
         before = self._kraken.reading
-        if not self._kraken.read(reading):
-            return False
-        self._jump.take(reading, self._coingecko.reading)
+        if not self._read_kraken(reading):
+            self._refuse_tick("late")
+            return []
+        self._link.sign(now)
+        self._last_tick_at = now
         said = (reading.bid, reading.ask, reading.transport)
-        return before is None or (before.bid, before.ask, before.transport) != said
+        changed = before is None or (before.bid, before.ask, before.transport) != said
+        return self._on_change(now) if changed else []
+
+    def _refuse_tick(self, name: str) -> None:
+        self._refused_ticks[name] = self._refused_ticks.get(name, 0) + 1
+
+    def _read_kraken(self, reading: KrakenReading) -> bool:
+        """Take a reading; False when it is older than the one we have."""
+        taken = self._kraken.read(reading)
+        if taken:
+            self._jump.take(reading, self._coingecko.reading)
+        return taken
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
         match timer.name:
@@ -259,7 +271,7 @@ class MarketReferenceIngest(Logic):
     def _needs_rest(self, now: datetime) -> bool:
         """Ticks are late, or the socket has not told the state: it does so once, and then only what changes.
 
-        Of trouble it may also have told the beginning and not the end.
+        Of trouble it may also have told the beginning and not the end, and REST the beginning alone.
         """
         late = self._last_tick_at is None or age_ms(now, self._last_tick_at) > self._rest_after_ms
         return late or not self._kraken.system_followed(now)

@@ -55,10 +55,16 @@ class PegGuard:
         )
 
     def restore(self, told: Peg) -> None:
-        """Go on from what an earlier start last said; bounds and assumption are those of the present configuration."""
+        """Go on from what an earlier start last said; bounds and assumption are those of the present configuration.
+
+        They may break a peg that was whole by the earlier ones; only a new reading heals one.
+        """
+        deviation = None if told.eure_eur is None else disagreement_of(self._assumed, told.eure_eur)
+        breaks = deviation is not None and deviation > self.state.breaks_beyond
         self.state = msgspec.structs.replace(
             told,
-            deviation=None if told.eure_eur is None else disagreement_of(self._assumed, told.eure_eur),
+            broken=True if breaks else told.broken,
+            deviation=deviation,
             breaks_beyond=self.state.breaks_beyond,
             heals_within=self.state.heals_within,
         )

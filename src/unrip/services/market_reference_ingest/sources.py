@@ -55,20 +55,40 @@ class Kraken:
         self.reading: KrakenReading | None = None
         self.failure: str | None = None
         self._age_max = timedelta(milliseconds=age_max_ms)
+        #: The newest reading that carries Kraken's own time: one of REST, which has none, may have come since.
+        self._stamped: KrakenReading | None = None
         self._system: str | None = None
         #: None while the socket is up: it pushes every change of the state, so the last one holds.
         self._system_seen_at: datetime | None = None
         self._system_pushed_at: datetime | None = None
+        #: The trouble that REST last told of and when, until REST takes it back or the socket tells the state.
+        self._trouble_asked: tuple[str, datetime] | None = None
 
     def read(self, reading: KrakenReading) -> bool:
-        """Take a reading; False when it is older than the one we have."""
+        """Take a reading; False when it is older than the one we have, by our time or by Kraken's own."""
         if self.reading is not None and reading.observed_at < self.reading.observed_at:
             return False
+        if self._is_late(reading):
+            return False
         self.reading = reading
+        if reading.source_time is not None:
+            self._stamped = reading
         return True
 
+    def _is_late(self, reading: KrakenReading) -> bool:
+        """Kraken told of a later time before, unless that is too long ago: it may have put its clock back."""
+        last = self._stamped
+        if last is None or last.source_time is None or reading.source_time is None:
+            return False
+        usable = self.health.of(age_ms(reading.observed_at, last.observed_at, last.source_time)) is SourceHealth.FRESH
+        return usable and reading.source_time < last.source_time
+
     def system_followed(self, now: datetime) -> bool:
-        """The socket has told the state, and will tell every change.
+        """The socket has told the state, will tell every change, and REST has not told of trouble since."""
+        return self._trouble_asked is None and self._push_holds(now)
+
+    def _push_holds(self, now: datetime) -> bool:
+        """What the socket told is not ended by REST.
 
         That trouble is over REST may tell as well, after a while: the one frame that says so can be lost.
         """
@@ -79,10 +99,16 @@ class Kraken:
     def system_pushed(self, system: str, now: datetime) -> None:
         """The socket told the state; it tells every change."""
         self._system, self._system_seen_at, self._system_pushed_at = system, None, now
+        self._trouble_asked = None
 
     def system_asked(self, system: str, now: datetime) -> None:
-        """REST told the state, as of now; while the socket is up it knows better."""
-        if not self.system_followed(now):
+        """REST told the state, as of now.
+
+        While the socket is up it knows better that all is well, but not that it is not: its frame can be lost, and
+        REST's prices come without a time that would show a dead book.
+        """
+        self._trouble_asked = None if system == ONLINE else (system, now)
+        if not self._push_holds(now):
             self._system, self._system_seen_at = system, now
 
     def socket_closed(self, now: datetime) -> None:
@@ -91,7 +117,13 @@ class Kraken:
             self._system_seen_at = now
 
     def system(self, now: datetime) -> str | None:
-        """The state of the matching engine, None when nobody has told it for too long."""
+        """The state of the matching engine, None when nobody has told it for too long; trouble counts from either side.
+
+        Trouble of REST that grows old makes it unknown, and not what the socket told before.
+        """
+        if self._trouble_asked is not None:
+            system, seen_at = self._trouble_asked
+            return system if now - seen_at <= self._age_max else None
         if self._system_seen_at is not None and now - self._system_seen_at > self._age_max:
             return None
         return self._system

@@ -31,6 +31,8 @@ class Inspector:
     pair: Pair
     account: str
     policy: Policy
+    #: EUR per whole quote asset, as the configuration assumes it (R5).
+    eur_per_quote: Decimal
     encode_nonce: NonceEncoder
 
     def rejection(
@@ -116,7 +118,7 @@ class Inspector:
             self.pair,
             command.direction,
             fair_rate=command.fair_rate,
-            eur_per_quote=Decimal(1),
+            eur_per_quote=self.eur_per_quote,
             proposal=proposal,
         )
         if notional > self.policy.notional_ceiling_eur:

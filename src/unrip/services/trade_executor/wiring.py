@@ -83,6 +83,7 @@ def wire(context: Context) -> Wiring:
                 pair=context.pair,
                 account=account,
                 policy=settings.limits.policy(),
+                eur_per_quote=settings.pair.eure_eur_assumption,
                 encode_nonce=encode_nonce,
             ),
             conversation=Conversation(

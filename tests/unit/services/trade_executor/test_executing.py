@@ -13,6 +13,7 @@ from support.engine import a_control
 from support.executor import VIEW, Executor, a_command, a_halted, disconnected, events_of, executor
 from unrip.domain.attempt import AttemptState, Rejection
 from unrip.domain.desk import CommandPosition
+from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketOpened
@@ -103,6 +104,22 @@ def test_a_command_with_an_edge_under_the_floor_is_invalid_whatever_threshold_it
     desk = executor()
     desk.command(a_command(edge_threshold=Decimal(0), amount_out=Amount(11_990_000_000_000_000_000)))
     assert desk.rejection.numbers["limit"] == "0.005"
+
+
+@pytest.mark.parametrize(
+    ("eure", "eur_per_quote", "rejected"),
+    [(104, "0.95", False), (104, "1", True), (96, "1", False), (96, "1.05", True)],
+)
+def test_the_ceiling_is_in_euros_by_the_same_assumption_as_the_strategys_cap(
+    eure: int, eur_per_quote: str, *, rejected: bool
+) -> None:
+    desk = Executor(eur_per_quote=eur_per_quote).ready()
+    desk.command(a_command(direction=Direction.BASE_OUT, amount_in=Amount(eure * 10**18), amount_out=Amount(150_000)))
+    assert bool(desk.of(RejectCommand)) is rejected
+    assert bool(desk.of(SignOffer)) is not rejected
+    if rejected:
+        assert desk.rejection.numbers["fault"] == "notional too large"
+        assert Decimal(desk.rejection.numbers["notional_eur"]) == eure * Decimal(eur_per_quote)
 
 
 def a_disarmed(desk: Executor) -> None:
