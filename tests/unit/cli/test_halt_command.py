@@ -14,7 +14,14 @@ from unrip.cli.app import app
 from unrip.cli.exits import CommandFailed, Exit
 
 REPORT: dict[str, Any] = {"requested_at": "now", "waits_for_ledger": False, "unknown": 0, "offers": []}
-OUTCOME = {"applied": True, "refusal": None, "before": {}, "after": {}, "recorded": "published", "kept": None}
+OUTCOME: dict[str, Any] = {
+    "applied": True,
+    "refusal": None,
+    "before": {},
+    "after": {},
+    "recorded": "published",
+    "kept": None,
+}
 
 
 class Services:
