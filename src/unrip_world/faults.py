@@ -59,7 +59,7 @@ _OWN: dict[str, dict[str, Spec]] = {
         "stranger": _lasting(after_ms=(int, 0)),
         "leak": _momentary(quote_hash=(str, "")),
     },
-    "rpc": {"lag_blocks": _lasting(blocks=(int, None))},
+    "rpc": {"lag_blocks": _lasting(blocks=(int, None)), "timestamp_skew_ms": _lasting(ms=(int, None))},
     "bridge": {"other_addresses": _lasting()},
     "kraken": {
         "freeze": _lasting(),

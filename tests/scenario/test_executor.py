@@ -76,6 +76,16 @@ def test_not_connected(armed: Desk) -> None:
     armed.until(lambda: armed.state("trade-executor")["connected"], what="reconnect", timeout_s=30)
 
 
+def test_clock_skewed(armed: Desk) -> None:
+    """Strategy and executor refuse, each by its own reading of the same block."""
+    with armed.fault("rpc", "timestamp_skew_ms", ms=5_000):
+        armed.until_not_ready("trade-executor", "clock_skewed")
+        numbers = rejected(armed, Rejection.CLOCK_SKEWED)
+        assert int(numbers["ahead_ms"]) > int(numbers["limit"]) == 250
+        armed.until(lambda: "clock_skewed" in armed.trade_ready()["base_in"]["reasons"], what="skew of the snapshot")
+    armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
+
+
 def test_inventory_stale(armed: Desk) -> None:
     with armed.fault("rpc", "down"):
         armed.until(lambda: "verifier_not_read" in armed.state("trade-executor")["not_ready"], what="old own read")

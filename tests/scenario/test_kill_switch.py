@@ -152,6 +152,19 @@ def test_asked_before_the_ledger_is_read_it_takes_back_what_it_finds_there(armed
     assert [armed.result(quote_id, end)["state"] for quote_id, (_told, end) in ends.items()] == ["revoked", "lapsed"]
 
 
+def test_with_the_strategy_stopped_what_was_taken_back_is_told_before_the_command_fails(armed: Desk) -> None:
+    quote_id = live_offer(armed)
+    armed.stop("strategy-engine")
+    try:
+        code, told, left = halt(armed)
+    finally:
+        armed.start("strategy-engine")
+    assert (code, told[quote_id]["outcome"]) == (3, "revoked"), left
+    assert "unrip: strategy-engine does not answer" in left
+    armed.until(armed.all_ready, what="recovery", timeout_s=40)
+    assert armed.result(quote_id, "revoked")["evidence"]["executed"] == told[quote_id]["revocation_hash"]
+
+
 def test_killed_between_a_revocation_and_its_evidence(desk: Desk) -> None:
     """What was published is found again, whatever could be recorded of it."""
     desk.act("trade-executor", "halt", revoke=True)  # offers of earlier tests: the first one revoked is to be ours

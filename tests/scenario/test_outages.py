@@ -1,12 +1,20 @@
 """Dependencies go away and come back; nothing unrecorded is sent, and nobody has to help."""
 
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 import httpx
 import pytest
 
+from support.cli import unrip
 from support.desk import Desk
+from unrip.cli.exits import CommandFailed
+from unrip.domain.attempt import AttemptState
 from unrip.services.registry import SERVICES
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
@@ -45,24 +53,101 @@ def test_postgres_stopped(armed: Desk) -> None:
     assert armed.submissions(quote_id) == []
 
 
+@contextmanager
+def steady_demands(desk: Desk) -> Iterator[list[str]]:
+    """Strangers ask for small trades, some five a second, while the context lasts; the quote ids so far."""
+    quotes: list[str] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.2):
+            amount_in = str(3_000 + len(quotes))  # no two alike, so that evidence tells them apart
+            quotes.append(desk.world.demand(direction="btc_to_eure", amount_in=amount_in, min_deadline_ms=5_000))
+
+    with ThreadPoolExecutor() as threads:
+        asking = threads.submit(ask)
+        try:
+            yield quotes
+        finally:
+            over.set()
+            asking.result()
+
+
+def quotes_in(desk: Desk, table: str, quotes: list[str], condition: str = "true") -> list[str]:
+    """Of these quotes those that a table of the history has rows of, once per row."""
+    query = f"SELECT quote_id FROM history.{table} WHERE quote_id = ANY (%s) AND {condition}"
+    return [row["quote_id"] for row in desk.sql(query, quotes)]
+
+
+def all_recorded(desk: Desk, quotes: list[str]) -> bool:
+    """Each has one decision, one command, and results up to an end."""
+    ends = ", ".join(f"'{state}'" for state in AttemptState if state.terminal)
+    return all(
+        sorted(quotes_in(desk, table, quotes, condition)) == sorted(quotes)
+        for table, condition in [
+            ("trade_decision", "accepted"),
+            ("execute_trade", "true"),
+            ("trade_result", "state = 'claimed'"),
+            ("trade_result", "state = 'sent'"),
+            ("trade_result", f"state IN ({ends})"),
+        ]
+    )
+
+
 def test_kafka_killed_under_load(armed: Desk) -> None:
-    """Services stay up and inspectable, prices go on being polled, quotes that came meanwhile are not answered."""
+    """Services stay up and inspectable, prices go on being polled and only the newest goes out afterwards, quotes that
+    came meanwhile are not answered, and no record that the broker had acknowledged is lost.
+    """
     processes = services(armed)
-    armed.kill("kafka")
-    began = time.monotonic()
-    armed.until(lambda: not armed.client.is_ready("strategy-engine"), what="unready")
     ingests = ("near-intents-ingest", "market-reference-ingest")
-    armed.until(lambda: not any(armed.state(service)["kafka_up"] for service in ingests), what="loss seen by both")
-    quote_id = armed.world.demand(**BTC_IN)
-    armed.until(armed.all_ready, what="recovery without a hand", timeout_s=40)
-    print(f"ready again {time.monotonic() - began:.2f} s after the kill of Kafka")
+    published = {"market-reference-ingest": "market_price", "inventory-sync": "intent_inventory"}
+
+    def away() -> list[bool]:
+        return [not armed.state(service)["kafka_up"] for service in ingests]
+
+    armed.act("strategy-engine", "limits", offers_per_minute_max=1_000)
+    with steady_demands(armed) as quotes:
+        armed.until(lambda: len(quotes_in(armed, "trade_result", quotes, "state = 'settled'")) >= 3, what="a load")
+        armed.kill("kafka")
+        began, killed_at = time.monotonic(), datetime.now(UTC)
+        armed.until(lambda: not armed.client.is_ready("strategy-engine"), what="unready")
+        armed.until(lambda: all(away()), what="loss seen by both")
+        acknowledged = {table: armed.state(service)["last_acknowledged"] for service, table in published.items()}
+        first, lost_from = armed.state("market-reference-ingest"), len(quotes)
+        last, lost_to = first, lost_from
+        while True:
+            asked, prices = len(quotes), armed.state("market-reference-ingest")
+            if not all(away()):
+                break
+            last, lost_to = prices, asked
+            time.sleep(0.1)
+        armed.until(armed.all_ready, what="recovery without a hand", timeout_s=40)
+        print(f"ready again {time.monotonic() - began:.2f} s after the kill of Kafka")
+        armed.until(lambda: all(each["ready"] for each in armed.trade_ready().values()), what="trade-ready")
+        again = len(quotes)
+        armed.until(lambda: quotes_in(armed, "trade_result", quotes[again:], "state = 'settled'"), what="trades again")
+    armed.act("strategy-engine", "limits", offers_per_minute_max=60)
     assert services(armed) == processes, "every service stays up"
-    assert armed.submissions(quote_id) == []
+
+    missed = quotes[lost_from:lost_to]
+    assert len(missed) >= 3, "some asked while Kafka was away"
+    assert [quote_id for quote_id in missed if armed.submissions(quote_id)] == []
     frames = armed.state("near-intents-ingest")["frames"]
     assert frames.pop("frames_received") == sum(frames.values())
-    assert frames["dropped_broker_away"] >= 1
-    armed.until(lambda: all(each["ready"] for each in armed.trade_ready().values()), what="trade-ready")
-    armed.result(armed.world.demand(**BTC_IN), "settled")
+    assert frames["dropped_broker_away"] >= len(missed)
+
+    assert datetime.fromisoformat(last["price"]["kraken"]["observed_at"]) > killed_at, "polled while Kafka was away"
+    life = last["last_acknowledged"].rpartition("-price-")[0]
+    unsaid = [f"{life}-price-{number}" for number in range(first["prices_made"] + 1, last["prices_made"] + 1)]
+    assert len(unsaid) >= 3, "prices were made while Kafka was away"
+    seen = {row["event_id"] for row in armed.sql("SELECT event_id FROM history.market_price")}
+    assert seen.isdisjoint(unsaid[:-1]), "only the newest goes out"
+
+    sent = [quote_id for quote_id in quotes if armed.submissions(quote_id)]
+    assert [len(armed.submissions(quote_id)) for quote_id in sent] == [1] * len(sent)
+    armed.until(lambda: all_recorded(armed, sent), what="the whole record of whatever was sent", timeout_s=40)
+    for table, event_id in acknowledged.items():
+        assert armed.sql(f"SELECT event_id FROM history.{table} WHERE event_id = %s", event_id), f"{event_id} is lost"
 
 
 def test_the_brake_works_without_kafka_and_is_recorded_later(armed: Desk) -> None:
@@ -94,8 +179,25 @@ def test_bridge_away_leaves_trading_alone(armed: Desk, service: str) -> None:
 
 
 def test_liquidity_manager_away_leaves_trading_alone(armed: Desk) -> None:
+    """New funding operations are refused by a line that names it; nobody else hands out an address."""
+    chain = "btc:mainnet"
+    funding: tuple[tuple[str, dict[str, str]], ...] = (
+        ("deposit-addresses", {"chain": chain}),
+        ("refresh", {}),
+        ("withdrawals/enable", {}),
+    )
     armed.stop("liquidity-manager")
     try:
+        for action, arguments in funding:
+            with pytest.raises(CommandFailed, match="liquidity-manager does not answer at") as failed:
+                armed.client.act("liquidity-manager", action, reason="scenario", **arguments)
+            assert "\n" not in str(failed.value)
+        told = unrip(armed, "resume", "liquidity-manager", "-r", "scenario")
+        assert (told.returncode, told.stdout) == (3, "")
+        assert told.stderr.startswith("unrip: liquidity-manager does not answer")
         armed.result(armed.world.demand(**BTC_IN), "settled")
+        assert all(each["ready"] for each in armed.trade_ready().values())
     finally:
         armed.start("liquidity-manager")
+    armed.until(armed.all_ready, what="back again")
+    armed.act("liquidity-manager", "deposit-addresses", chain=chain)

@@ -1,9 +1,11 @@
 """Every refusal, reached through the real processes: a decision with the reason and its numbers, no submission."""
 
+import ast
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +19,10 @@ EURE_IN = {"direction": "eure_to_btc", "amount_in": "10000000000000000000"}
 BTC = "nep141:btc.omft.near"
 EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
 
-#: Reasons that the scenarios below have reached; the last test compares it with the enum.
+#: Reasons that the scenarios below have reached; one of the last tests compares it with the enum.
 reached: set[str] = set()
+#: Reasons that need a desk of their own, and the scenario that reaches them there.
+ELSEWHERE = {Refusal.INVENTORY_MISSING: "test_lost_topic.py::test_inventory_missing_after_the_loss_of_its_topic"}
 
 
 def refused(desk: Desk, reason: Refusal, **demand: object) -> dict[str, str]:
@@ -433,7 +437,14 @@ def test_account_locked(armed: Desk) -> None:
         assert refused(armed, Refusal.KEY_NOT_REGISTERED)["account_locked"] == "true"
 
 
-@pytest.mark.parametrize("reason", sorted(set(Refusal) - {Refusal.INVENTORY_MISSING}))
+@pytest.mark.parametrize("reason", sorted(set(Refusal) - ELSEWHERE.keys()))
 def test_every_reason_was_reached(reason: Refusal) -> None:
-    """`inventory_missing` needs a desk that has never read the verifier: `test_cold_start.py`."""
     assert reason in reached, "no scenario of this module reached it (or it did not run)"
+
+
+@pytest.mark.parametrize(("reason", "place"), ELSEWHERE.items())
+def test_a_reason_that_is_left_to_another_module_is_asserted_there(reason: Refusal, place: str) -> None:
+    module, _, name = place.partition("::")
+    tree = ast.parse(Path(__file__).with_name(module).read_text())
+    (test,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    assert f"== Refusal.{reason.name}" in ast.unparse(test)

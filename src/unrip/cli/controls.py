@@ -109,28 +109,35 @@ def limits(
 
 
 def brake(client: ControlClient, action: str, console: Console, *, reason: str, **executor_only: Any) -> None:
-    """Brake both at once, since neither may wait for the other's record; then say what was done and what failed.
+    """Brake both; say what was done and what failed.
 
     Raises:
         CommandFailed: one of them does not answer or refuses.
 
     """
+    if failures := tell_both(client, action, console, reason=reason, **executor_only):
+        raise CommandFailed("; ".join(failures.values()))
+
+
+def tell_both(
+    client: ControlClient, action: str, console: Console, *, reason: str, **executor_only: Any
+) -> dict[str, str]:
+    """Tell both at once, since neither may wait for the other's record; gives what failed, by service."""
     arguments: dict[str, dict[str, Any]] = {"strategy-engine": {}, "trade-executor": executor_only}
     with ThreadPoolExecutor() as threads:
         told = [
             threads.submit(tell, client, service, action, reason=reason, **own) for service, own in arguments.items()
         ]
-    failures = []
-    for each in told:
+    failures = {}
+    for service, each in zip(arguments, told, strict=True):
         error = each.exception()
         if error is None:
             console.print(each.result())
         elif isinstance(error, CommandFailed):
-            failures.append(str(error))
+            failures[service] = str(error)
         else:
             raise error
-    if failures:
-        raise CommandFailed("; ".join(failures))
+    return failures
 
 
 def tell(client: ControlClient, service: str, action: str, *, reason: str, **arguments: Any) -> str:

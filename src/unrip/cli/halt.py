@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from unrip.cli.controls import brake
+from unrip.cli.controls import brake, tell_both
 from unrip.cli.desk import ControlClient, settings_of
-from unrip.cli.exits import Exit
+from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption, ReasonOption
 
+_EXECUTOR = "trade-executor"
 _LOOK_AGAIN_S = 0.25
 _console = Console(highlight=False)
 #: With `--json` only the document goes to stdout.
@@ -34,32 +35,58 @@ def halt(
 ) -> None:
     """Stop all new offers at once; only an explicit arm ends it. Works without Kafka and PostgreSQL.
 
-    With --revoke, exit 0 when the end of every live offer is known, 1 when some are not known yet.
+    With --revoke, exit 0 when the end of every live offer is known, 1 when some are not known yet, 3 when a service did
+    not answer; what the executor took back is told all the same.
     """
     client = ControlClient(settings_of(config))
     told = _aside if json_output else _console
     if not revoke:
         brake(client, "halt", told, reason=reason)
         return
-    brake(client, "halt", told, reason=reason, revoke=True)
-    report = _report(client, wait_s)
-    if json_output:
-        typer.echo(json.dumps(report, indent=2))
-    else:
-        _print(report)
-    for line in _left_to_do(report):
-        told.print(line)
-    raise typer.Exit(Exit.NO if _is_open(report) else Exit.OK)
+    report, failures = _taken_back(client, told, reason=reason, wait_s=wait_s)
+    if report is not None:
+        _tell(report, told, json_output=json_output)
+    if failures:
+        raise CommandFailed("; ".join(failures))
+    raise typer.Exit(Exit.OK if report is not None and not _is_open(report) else Exit.NO)
+
+
+def _taken_back(
+    client: ControlClient, console: Console, *, reason: str, wait_s: int
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """What became of the offers, where the executor was told and says so, and what failed."""
+    failures = tell_both(client, "halt", console, reason=reason, revoke=True)
+    failed = list(failures.values())
+    if _EXECUTOR in failures:
+        return None, failed
+    try:
+        return _report(client, wait_s), failed
+    except CommandFailed as error:
+        return None, [*failed, str(error)]
 
 
 def _report(client: ControlClient, wait_s: int) -> dict[str, Any]:
     """What became of the offers, once every end is known or the wait is over."""
     deadline = time.monotonic() + wait_s
     while True:
-        report: dict[str, Any] = client.state("trade-executor")["revocation"]
+        report: dict[str, Any] | None = client.state(_EXECUTOR)["revocation"]
+        if report is None:
+            raise CommandFailed(
+                f"{_EXECUTOR} has restarted since it was told to take offers back and knows nothing of it: run"
+                " `unrip halt --revoke` again"
+            )
         if not _is_open(report) or time.monotonic() >= deadline:
             return report
         time.sleep(_LOOK_AGAIN_S)
+
+
+def _tell(report: dict[str, Any], console: Console, *, json_output: bool) -> None:
+    if json_output:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        _print(report)
+    for line in _left_to_do(report):
+        console.print(line)
 
 
 def _is_open(report: dict[str, Any]) -> bool:

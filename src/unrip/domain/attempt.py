@@ -67,6 +67,8 @@ class Rejection(StrEnum):
     """Its own numbers break a limit: who can write the topic must not be able to trade freely."""
     WINDOW_CLOSED = "window_closed"
     NOT_CONNECTED = "not_connected"
+    CLOCK_SKEWED = "clock_skewed"
+    """Our own read of the verifier lies ahead of our clock: one of the clocks is wrong, and no age means anything."""
     INVENTORY_STALE = "inventory_stale"
     """Our own read of the verifier is missing or old."""
     INVENTORY_DRIFT = "inventory_drift"

@@ -213,6 +213,8 @@ class Subscribe(Value):
 
     With `topic_id` and `offset` it starts at that offset, or at the beginning where the topic has another id by now
     (a lost broker starts empty). Otherwise it starts `tail` records before the end; None means at the beginning.
+
+    Where the topic is made anew later, that one is read from its beginning, and another `CaughtUp` follows.
     """
 
     topic: Topic

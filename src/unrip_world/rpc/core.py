@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unrip_world.chain.core import Block, Chain, Outcome
-from unrip_world.codec import encode_json, ns_to_rfc3339
+from unrip_world.codec import NS_PER_MS, encode_json, ns_to_rfc3339
 from unrip_world.faults import Faults
 from unrip_world.verifier.contract import Verifier
 from unrip_world.verifier.errors import PanicError
@@ -33,7 +33,7 @@ def _invalid(message: str) -> RpcError:
 
 
 class NearRpc:
-    """One node. The fault `lag_blocks` makes it stay behind the chain."""
+    """One node. The fault `lag_blocks` makes it stay behind the chain, `timestamp_skew_ms` misstate its times."""
 
     def __init__(self, *, chain: Chain, verifier: Verifier, faults: Faults, structured_view_errors: bool) -> None:
         self._chain, self._verifier, self._faults = chain, verifier, faults
@@ -48,7 +48,7 @@ class NearRpc:
         if not isinstance(parameters, dict):
             raise _invalid("params must be an object")
         if method == "block":
-            return _block_body(self._find_block(parameters))
+            return self._block(self._find_block(parameters))
         if method == "query":
             return self._query(parameters)
         raise RpcError("REQUEST_VALIDATION_ERROR", "METHOD_NOT_FOUND", {"method_name": method}, "Method not found")
@@ -61,6 +61,11 @@ class NearRpc:
         """Give the block that a lagging node takes for this one."""
         lagging = self._chain.block(block.height - self._lag())
         return block if lagging is None else lagging
+
+    def _told_ns(self, block: Block) -> int:
+        """Give the time that the node tells of a block; the contract sees the true one."""
+        fault = self._faults.get("rpc", "timestamp_skew_ms")
+        return block.timestamp_ns + (0 if fault is None else int(fault["ms"]) * NS_PER_MS)
 
     @property
     def _head(self) -> Block:
@@ -77,6 +82,17 @@ class NearRpc:
             message = f"DB Not Found Error: BLOCK: {block_id}"
             raise RpcError("HANDLER_ERROR", "UNKNOWN_BLOCK", {"block_reference": {"block_id": block_id}}, message)
         return block
+
+    def _block(self, block: Block) -> dict[str, Any]:
+        told_ns = self._told_ns(block)
+        header = {
+            "height": block.height,
+            "hash": block.hash,
+            "prev_hash": block.prev_hash,
+            "timestamp": told_ns,
+            "timestamp_nanosec": str(told_ns),
+        }
+        return {"author": "validator.world.near", "header": header, "chunks": []}
 
     def _query(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         if parameters.get("request_type") != "call_function":
@@ -117,7 +133,7 @@ class NearRpc:
         sync = {
             "latest_block_hash": head.hash,
             "latest_block_height": head.height,
-            "latest_block_time": ns_to_rfc3339(head.timestamp_ns, digits=9),
+            "latest_block_time": ns_to_rfc3339(self._told_ns(head), digits=9),
             "syncing": False,
         }
         version = {"version": "unrip-world", "build": "simulated"}
@@ -135,17 +151,6 @@ class NearRpc:
             raise RpcError("HANDLER_ERROR", "UNKNOWN_TRANSACTION", info, message)
         final = outcome.height <= self._seen(self._chain.final).height
         return _transaction_body(outcome, final=final)
-
-
-def _block_body(block: Block) -> dict[str, Any]:
-    header = {
-        "height": block.height,
-        "hash": block.hash,
-        "prev_hash": block.prev_hash,
-        "timestamp": block.timestamp_ns,
-        "timestamp_nanosec": str(block.timestamp_ns),
-    }
-    return {"author": "validator.world.near", "header": header, "chunks": []}
 
 
 def _transaction_body(outcome: Outcome, *, final: bool) -> dict[str, Any]:

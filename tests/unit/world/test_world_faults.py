@@ -430,3 +430,27 @@ def test_every_fault_is_in_the_docs_and_can_be_scripted() -> None:
             subject: World = world(script=script)
             subject.advance(START_NS + 10**9)
             assert [fault.kind for _, fault in subject.fault_log] == [kind]
+
+
+# -- the node's clock
+
+
+def test_a_node_with_a_wrong_clock_shifts_the_times_that_it_tells_and_nothing_else() -> None:
+    driver = Driver(world())
+
+    def told() -> tuple[dict[str, Any], str]:
+        rpc = driver.world.near_rpc
+        return rpc.call("block", {"finality": "final"})["header"], rpc.call("status", [])["sync_info"][
+            "latest_block_time"
+        ]
+
+    driver.run(5)
+    header, head_at = told()
+    strike(driver, "rpc", "timestamp_skew_ms", ms=5_000)
+    shifted, shifted_head_at = told()
+    assert shifted.pop("timestamp") - header.pop("timestamp") == 5_000 * NS_PER_MS
+    assert int(shifted.pop("timestamp_nanosec")) - int(header.pop("timestamp_nanosec")) == 5_000 * NS_PER_MS
+    assert shifted == header
+    assert shifted_head_at > head_at
+    clear(driver, "rpc", "timestamp_skew_ms")
+    assert told()[1] == head_at

@@ -57,6 +57,7 @@ class Inspector:
             lambda: _closed(command, now),
             lambda: _shares_nothing(command, live_nonces),
             lambda: None if connected else (Rejection.NOT_CONNECTED, {}),
+            lambda: self.skewed(reading, now),
             lambda: self._stale(reading, now),
             lambda: _drifted(command, reading, explained_fall),
         )
@@ -125,6 +126,14 @@ class Inspector:
             ceiling = str(self.policy.notional_ceiling_eur)
             return {"fault": "notional too large", "notional_eur": str(decimal_of(notional)), "limit": ceiling}
         return None
+
+    def skewed(self, reading: VerifierReading | None, now: datetime) -> tuple[Rejection, Numbers] | None:
+        """Whether the final block, or our own time of reading it, is further ahead of our clock than the limit."""
+        if reading is None:
+            return None
+        ahead = (max(reading.block_time, reading.observed_at) - now) // timedelta(milliseconds=1)
+        limit = self.policy.clock_ahead_max_ms
+        return None if ahead <= limit else (Rejection.CLOCK_SKEWED, {"ahead_ms": str(ahead), "limit": str(limit)})
 
     def _stale(self, reading: VerifierReading | None, now: datetime) -> tuple[Rejection, Numbers] | None:
         limit = self.policy.inventory_age_max_ms

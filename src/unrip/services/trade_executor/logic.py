@@ -403,6 +403,7 @@ class TradeExecutor(Logic):
             **self._quarantine.stands_in_the_way(),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
+            "clock_skewed": self._inspector.skewed(reading, now) is not None,
         }
         return [reason for reason, holds in stands_in_the_way.items() if holds]
 

@@ -66,7 +66,12 @@ class Quarantine:
         return self._begin("commands_topic_is_another", now)
 
     def results_read(self) -> list[Effect]:
-        """The results are read back: commands are read from right after the ledger's position."""
+        """The results are read back: commands are read from right after the ledger's position.
+
+        A topic that is made anew is read once more, and that is said again; the commands are followed by then.
+        """
+        if self.judged:
+            return []
         self.judged = True
         position = self._position
         return [

@@ -19,6 +19,8 @@ from unrip.venues.near_intents.relay import StatusNotice
 
 #: Notices that are remembered after their acknowledgement, in case it is lost.
 _DONE_MAX = 1_000
+#: Notices that wait for the ledger's word. The relay tells again what is not acknowledged, so any more are left to it.
+_SOUGHT_MAX = 256
 
 
 @dataclass
@@ -43,8 +45,10 @@ class Receipts:
         self._conversation = conversation
         #: By the name of the notice, which is the same for every delivery.
         self._kept: dict[str, _Kept] = {}
-        #: Notices about no open offer, by the hash that the ledger is asked about.
+        #: Notices about no open offer, by the hash that the ledger is to be asked about.
         self._sought: dict[str, tuple[StatusNotice, FrameReceived]] = {}
+        #: The ledger is asked about one at a time: while it hangs, look-ups do not pile up.
+        self._asking = False
         self._done: OrderedDict[str, None] = OrderedDict()
 
     def again(self, notice: StatusNotice) -> list[Effect] | None:
@@ -67,17 +71,25 @@ class Receipts:
 
     def seek(self, notice: StatusNotice, frame: FrameReceived) -> list[Effect]:
         """A notice about no open offer: one of ours that has ended, or somebody else's; the ledger knows."""
-        if notice.seq is None:
+        if notice.seq is None or (notice.quote_hash not in self._sought and len(self._sought) >= _SOUGHT_MAX):
             return []
         self._sought[notice.quote_hash] = (notice, frame)
-        return [FindOffer(quote_hash=notice.quote_hash)]
+        return self._ask()
 
     def found(self, quote_hash: str, offer: Offer | None) -> list[Effect]:
         """The ledger's word: a notice of ours is recorded before it is acknowledged, another is nothing to us."""
+        self._asking = False
         sought = self._sought.pop(quote_hash, None)
-        if sought is None:
+        effects = [] if sought is None else self._judged(*sought, offer)
+        return [*effects, *self._ask()]
+
+    def _ask(self) -> list[Effect]:
+        if self._asking or not self._sought:
             return []
-        notice, frame = sought
+        self._asking = True
+        return [FindOffer(quote_hash=next(iter(self._sought)))]
+
+    def _judged(self, notice: StatusNotice, frame: FrameReceived, offer: Offer | None) -> list[Effect]:
         if offer is None:
             return self._conversation.acknowledge(notice)
         if (again := self.again(notice)) is not None:
@@ -87,7 +99,8 @@ class Receipts:
         return [record]
 
     def not_found(self) -> None:
-        """The ledger did not answer: what was asked about comes again."""
+        """The ledger did not answer: what was sought comes again."""
+        self._asking = False
         self._sought.clear()
 
     def on_record(self, event: Published | PublishFailed) -> list[Effect]:

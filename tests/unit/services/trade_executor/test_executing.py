@@ -146,6 +146,14 @@ def read_an_old_block(desk: Executor) -> None:
     desk.read(block_time=NOW - timedelta(milliseconds=10_001))
 
 
+def read_a_block_of_the_future(desk: Executor) -> None:
+    desk.read(block_time=NOW + timedelta(milliseconds=251))
+
+
+def our_clock_was_set_back(desk: Executor) -> None:
+    desk.read(observed_at=NOW + timedelta(hours=1))
+
+
 def fell(desk: Executor) -> None:
     desk.read(credited={EURE.asset_id: Amount(5_000 * 10**18 - 1)})
 
@@ -161,6 +169,8 @@ def fell(desk: Executor) -> None:
         (unproven, Rejection.NOT_CONNECTED, {}),
         (read_long_ago, Rejection.INVENTORY_STALE, {"own_read_age_ms": "10001", "limit": "10000"}),
         (read_an_old_block, Rejection.INVENTORY_STALE, {"own_read_age_ms": "10001", "limit": "10000"}),
+        (read_a_block_of_the_future, Rejection.CLOCK_SKEWED, {"ahead_ms": "251", "limit": "250"}),
+        (our_clock_was_set_back, Rejection.CLOCK_SKEWED, {"ahead_ms": "3600000", "limit": "250"}),
         (
             fell,
             Rejection.INVENTORY_DRIFT,
@@ -211,9 +221,26 @@ def test_every_rejection_is_reached_in_this_file() -> None:
         "disarmed",
         "halted",
     }
-    assert here | {"window_closed", "not_connected", "inventory_stale", "inventory_drift"} == {
+    assert here | {"window_closed", "not_connected", "clock_skewed", "inventory_stale", "inventory_drift"} == {
         str(reason) for reason in Rejection
     }
+
+
+def test_a_block_a_moment_ahead_of_our_clock_is_no_wrong_clock() -> None:
+    desk = executor()
+    desk.read(block_time=NOW + timedelta(milliseconds=250))
+    assert desk.logic.not_ready(desk.now) == []
+    desk.command()
+    assert len(desk.of(SignOffer)) == 1
+
+
+@pytest.mark.parametrize("happened", [read_a_block_of_the_future, our_clock_was_set_back])
+def test_while_a_clock_is_wrong_it_is_not_ready(happened: Any) -> None:
+    desk = executor()
+    happened(desk)
+    assert desk.logic.not_ready(desk.now) == ["clock_skewed"]
+    desk.read()
+    assert desk.logic.not_ready(desk.now) == []
 
 
 def test_a_duplicate_sends_nothing_and_is_followed_from_the_ledger() -> None:

@@ -139,6 +139,30 @@ def test_a_ledger_that_does_not_answer_lets_the_notice_come_again() -> None:
     assert FindOffer(quote_hash=offer.quote_hash) in desk.notice(offer.quote_hash, seq=4)
 
 
+def test_a_ledger_that_hangs_is_asked_once_however_many_notices_come() -> None:
+    desk = executor()
+    for seq in range(50):
+        desk.notice("theirs", seq=seq)
+    for seq in range(50, 1_000):
+        desk.notice(f"theirs, too: {seq}", seq=seq)
+    assert desk.of(FindOffer) == [FindOffer(quote_hash="theirs")]
+    said = [desk.feed(OfferFound(quote_hash=desk.last(FindOffer).quote_hash, offer=None)) for _ in range(256)]
+    assert [acknowledged(effects) for effects in said] == [[["s", seq]] for seq in range(49, 305)]
+    assert len(desk.of(FindOffer)) == 256, "the relay tells the others again"
+    assert FindOffer(quote_hash="theirs, too: 305") in desk.notice("theirs, too: 305", seq=305)
+
+
+def test_a_connection_that_ends_meanwhile_lets_no_look_up_pile_up() -> None:
+    desk = executor()
+    for seq in range(20):
+        desk.notice("theirs", seq=seq)
+        connection_lost(desk)
+        desk.connect()
+    assert len(desk.of(FindOffer)) == 1
+    desk.notice("theirs", seq=1)
+    assert acknowledged(desk.feed(OfferFound(quote_hash="theirs", offer=None))) == [["s", 1]]
+
+
 def test_what_was_asked_on_an_earlier_connection_is_not_acknowledged_on_this_one() -> None:
     desk = executor()
     offer = ended_before(desk)

@@ -177,6 +177,14 @@ def test_commands_wait_until_a_final_block_was_read() -> None:
     assert desk.sign().perhaps_sent
 
 
+def test_results_made_anew_are_heard_as_nothing_new() -> None:
+    """A broker that comes back empty says once more that they are read back; the commands are followed already."""
+    desk = started()
+    assert [each.topic for each in desk.of(Subscribe)] == [TRADE_RESULT, EXECUTE_TRADE]
+    assert desk.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id="results-2")) == []
+    assert desk.logic.not_ready(desk.now) == []
+
+
 def test_commands_are_read_only_after_the_results() -> None:
     desk = Executor()
     desk.feed(Started(active=True, generation=1, start_id="trade-executor-2"))
