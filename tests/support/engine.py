@@ -126,10 +126,10 @@ class Engine:
         self.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id=f"{TRADE_RESULT.name}-1"))
         self.feed(Recalled(policy=policy, fills=fills))
 
-    def ready(self) -> Engine:
+    def ready(self, *, fills: Fills = ()) -> Engine:
         """Started, read back, armed, and with everything in order."""
         self.start()
-        self.caught_up()
+        self.caught_up(fills=fills)
         self.feed(HighestRecalled(highest=None, generation=1))
         self.inputs()
         self.feed(ARM)

@@ -142,7 +142,7 @@ def _price(event: Envelope[MarketPrice]) -> str:
         f"fair {_or_unknown(price.fair_rate)} {price.pair} at {_clock(event.observed_at)}; {'; '.join(sources)}; "
         f"EUR per EURe assumed {price.eure_eur_assumption}, observed {_or_unknown(price.eure_eur_observed)}"
         f"{', broken' if price.peg and price.peg.broken else ''}"
-        f"{'; jumped' if price.jump and price.jump.jumped else ''}"
+        f"{'; jumped' if price.has_jumped else ''}"
     )
 
 

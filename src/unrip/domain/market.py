@@ -117,6 +117,11 @@ class MarketPrice(Value):
     peg: Peg | None = None
     jump: Jump | None = None
 
+    @property
+    def has_jumped(self) -> bool:
+        """Nobody has confirmed this level: nothing that outlives the jump may be valued by it."""
+        return self.jump is not None and self.jump.jumped
+
 
 def disagreement_of(kraken_mid: Decimal, coingecko: Decimal) -> Decimal:
     """How far the second opinion is from the first, as a fraction of the first."""

@@ -45,7 +45,7 @@ class DeskStore(Protocol):
     async def fills(
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
-        """Taken offers told since an instant, each with the first price at or after its markout, if any."""
+        """Taken offers told since an instant, each with the first settled price at or after its markout, if any."""
         ...
 
     async def keep_highest_equity(
@@ -93,7 +93,7 @@ class PostgresDesk:
     async def fills(
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
-        """Taken offers told since an instant, each with the first price at or after its markout, if any."""
+        """Taken offers told since an instant, each with the first settled price at or after its markout, if any."""
         rows = await _until_possible("reading fills", lambda: self._fetch("fills", account, pair, since, markout))
         return [
             (

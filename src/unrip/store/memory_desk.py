@@ -40,8 +40,9 @@ class MemoryDesk:
     async def fills(
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
-        """Taken offers told since an instant, each with the first price at or after its markout, if any."""
-        prices = [price for price in self._events(MARKET_PRICE) if price.payload.fair_rate is not None]
+        """Taken offers told since an instant, each with the first settled price at or after its markout, if any."""
+        events = self._events(MARKET_PRICE)
+        prices = [each for each in events if each.payload.fair_rate is not None and not each.payload.has_jumped]
         prices.sort(key=lambda price: price.observed_at)
         found = []
         for event in sorted(self._events(TRADE_RESULT), key=lambda event: event.published_at):

@@ -156,7 +156,7 @@ async def test_what_was_in_force_is_kept_in_order_and_once_however_often_it_is_s
         await connection.close()
 
 
-async def test_fills_come_with_the_first_price_at_or_after_their_markout(
+async def test_fills_come_with_the_first_settled_price_at_or_after_their_markout(
     stores: tuple[DeskStore, HistorySink],
 ) -> None:
     keeper, sink = stores
@@ -168,8 +168,10 @@ async def test_fills_come_with_the_first_price_at_or_after_their_markout(
     def a_result(name: str, payload: TradeResult, **stamps: datetime) -> Envelope[Any]:
         return msgspec.structs.replace(event(TRADE_RESULT.name, name, payload, chain=name), **stamps)
 
-    def a_price(name: str, at: datetime, rate: str | None) -> Envelope[Any]:
-        price = msgspec.structs.replace(PRICE, fair_rate=None if rate is None else Decimal(rate))
+    def a_price(name: str, at: datetime, rate: str | None, *, jumped: bool | None = False) -> Envelope[Any]:
+        assert PRICE.jump is not None
+        jump = None if jumped is None else msgspec.structs.replace(PRICE.jump, jumped=jumped)
+        price = msgspec.structs.replace(PRICE, fair_rate=None if rate is None else Decimal(rate), jump=jump)
         return msgspec.structs.replace(event(MARKET_PRICE.name, name, price, chain=name), observed_at=at)
 
     yesterday = msgspec.structs.replace(settled, command_id="yesterday")
@@ -180,17 +182,22 @@ async def test_fills_come_with_the_first_price_at_or_after_their_markout(
         command_id="late",
         evidence=msgspec.structs.replace(SETTLED, block_time=SETTLED.block_time + timedelta(hours=1)),
     )
+    untold = msgspec.structs.replace(settled, command_id="untold", state=AttemptState.SPENT, exchange=None)
+    sibling = msgspec.structs.replace(untold, command_id="sibling", told_by="another")
     events = [
         a_result("r1", yesterday, published_at=NOW - timedelta(days=1)),
-        *(a_result(each.command_id, each) for each in (elsewhere, accepted, settled, late)),
+        *(a_result(each.command_id, each) for each in (elsewhere, accepted, settled, late, untold, sibling)),
         a_price("p1", due - timedelta(microseconds=1), "1"),
         a_price("p2", due, None),
         a_price("p4", due + timedelta(seconds=2), "4"),
-        a_price("p3", due, "3"),
+        a_price("p3", due + timedelta(seconds=1), "3", jumped=None),
+        a_price("p5", due, "5", jumped=True),
     ]
     await sink.write(batches_of(events))
     fills = await keeper.fills(ACCOUNT, PAIR.name, since=NOW - timedelta(hours=1), markout=markout)
-    assert [(fill, mark.fair_rate if mark else None) for fill, mark in fills] == [(settled, Decimal(3)), (late, None)]
+    marks = {fill.command_id: (fill, mark.fair_rate if mark else None) for fill, mark in fills}
+    marked = {each.command_id: (each, Decimal(3)) for each in (settled, untold, sibling)}
+    assert marks == {**marked, "late": (late, None)}
 
 
 def a_highest(eur: str, **transferred: int) -> HighestEquity:

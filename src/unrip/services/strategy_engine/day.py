@@ -26,7 +26,9 @@ class DayResult:
     """The sum over the fills of one UTC day, in EUR by the reference price.
 
     A fill belongs to the day of the final block that showed it. Both its sides are valued by the first price that was
-    observed at or after that block's time plus the markout, once and for good; until then by the newest price.
+    observed at or after that block's time plus the markout, once and for good; until then by the newest price. A price
+    that has jumped and is not confirmed is neither. Where nobody knows which of several offers was taken, the sum of
+    its day is unknown.
     """
 
     pair: Pair
@@ -36,25 +38,31 @@ class DayResult:
     _waiting: dict[str, tuple[datetime, Exchange]] = field(default_factory=dict)
     _marked: dict[date, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     _days: dict[str, date] = field(default_factory=dict)
+    #: Offers that may have been taken, by command.
+    _unknown: dict[str, date] = field(default_factory=dict)
     _newest: MarketPrice | None = None
 
     def filled(self, result: TradeResult, mark: MarketPrice | None = None) -> None:
         """Take in a result; a fill that is told again counts once, and other results not at all."""
-        if not result.state.moved or result.evidence is None or result.exchange is None:
+        if not result.state.moved or result.evidence is None or result.told_by is not None:
+            return
+        at = result.evidence.block_time
+        day = at.astimezone(UTC).date()
+        if result.exchange is None:
+            self._unknown[result.command_id] = day
             return
         ours = self.pair.direction_of(result.exchange.asset_in, result.exchange.asset_out) is not None
         if not ours:
             return
         if result.command_id not in self._days:
-            at = result.evidence.block_time
-            self._days[result.command_id] = at.astimezone(UTC).date()
+            self._days[result.command_id] = day
             self._waiting[result.command_id] = (at, result.exchange)
         if mark is not None and result.command_id in self._waiting:
             self._mark(result.command_id, mark)
 
     def priced(self, price: MarketPrice, observed_at: datetime) -> None:
         """Take in a price; it marks the fills whose markout has passed."""
-        if price.fair_rate is None:
+        if price.fair_rate is None or price.has_jumped:
             return
         self._newest = price
         for command_id, (at, _exchange) in list(self._waiting.items()):
@@ -84,13 +92,14 @@ class DayResult:
         self._forget_before(today)
         waiting = [exchange for command_id, (_at, exchange) in self._waiting.items() if self._days[command_id] == today]
         newest = self._newest
-        if not self.complete or (waiting and newest is None):
+        if not self.complete or today in self._unknown.values() or (waiting and newest is None):
             return None
         values = self._values_eur(newest) if newest is not None else {}
         unmarked = sum((_gain(each, values) for each in waiting), Fraction(0))
         return decimal_of(self._marked[today] + unmarked)
 
     def _forget_before(self, today: date) -> None:
+        self._unknown = {command_id: day for command_id, day in self._unknown.items() if day >= today}
         if any(day < today for day in self._days.values()):
             self._days = {command_id: day for command_id, day in self._days.items() if day >= today}
             self._waiting = {command_id: each for command_id, each in self._waiting.items() if command_id in self._days}
@@ -98,7 +107,11 @@ class DayResult:
 
     def state(self) -> dict[str, int]:
         """For `GET /state`."""
-        return {"fills_today": len(self._days), "fills_unmarked": len(self._waiting)}
+        return {
+            "fills_today": len(self._days),
+            "fills_unmarked": len(self._waiting),
+            "takers_unknown": len(self._unknown),
+        }
 
 
 def _gain(exchange: Exchange, values_eur: dict[str, Fraction]) -> Fraction:

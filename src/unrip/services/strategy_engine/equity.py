@@ -28,10 +28,13 @@ class Equity:
 
     A transfer (credit, withdrawal, what an operator accepted) moves the highest by its value at that moment: what
     comes or goes is neither a gain nor a loss. One of a time without a strategy does so at the next snapshot's price.
-    A price that has jumped and is not confirmed makes no highest: it would outlive the jump.
+    A price that has jumped and is not confirmed leaves the highest as it is, which would outlive the jump: a transfer
+    seen meanwhile moves it once the price has settled.
     """
 
     pair: Pair
+    #: How far below the highest; None until it is known.
+    drawdown_eur: Fraction | None = None
     _now_eur: Fraction | None = None
     #: Whether the highest of earlier lives is known; snapshots mean nothing before.
     _recalled: bool = False
@@ -57,20 +60,21 @@ class Equity:
 
     def seen(self, books: Books, price: MarketPrice, *, drawdown_max_eur: Decimal) -> list[Effect]:
         """Take in a snapshot; a drawdown beyond the limit is told once in each life, and once that it is over."""
-        if price.fair_rate is None or not self._recalled or (self._highest is None and _has_jumped(price)):
+        if price.fair_rate is None or not self._recalled or (self._highest is None and price.has_jumped):
             return []
         self._now_eur = self._value(books.explained, price)
-        self._highest = self._moved(books, price, self._now_eur)
-        return [*self._keep(), *self._tell(self._highest.eur - self._now_eur, drawdown_max_eur)]
+        moved = self._moved(books, price, self._now_eur)
+        if not price.has_jumped:
+            self._highest = moved
+        self.drawdown_eur = max(Fraction(0), moved.eur - self._now_eur)
+        return [*self._keep(), *self._tell(self.drawdown_eur, drawdown_max_eur)]
 
     def _moved(self, books: Books, price: MarketPrice, now_eur: Fraction) -> HighestEquity:
         if self._highest is None:
             return HighestEquity(eur=now_eur, transferred=books.transferred)
         before = self._highest.transferred
         moved = {asset: amount - before.get(asset, 0) for asset, amount in books.transferred.items()}
-        eur = self._highest.eur + self._value(moved, price)
-        if not _has_jumped(price):
-            eur = max(now_eur, eur)
+        eur = max(now_eur, self._highest.eur + self._value(moved, price))
         return HighestEquity(eur=eur, transferred=books.transferred)
 
     def _keep(self) -> list[Effect]:
@@ -106,18 +110,7 @@ class Equity:
             Fraction(0),
         )
 
-    @property
-    def drawdown_eur(self) -> Fraction | None:
-        """How far below the highest; None until it is known."""
-        if self._highest is None or self._now_eur is None:
-            return None
-        return max(Fraction(0), self._highest.eur - self._now_eur)
-
     def state(self) -> dict[str, Decimal | None]:
         """For `GET /state`."""
         values = {"equity_eur": self._now_eur, "drawdown_eur": self.drawdown_eur}
         return {name: None if eur is None else decimal_of(eur, digits=2) for name, eur in values.items()}
-
-
-def _has_jumped(price: MarketPrice) -> bool:
-    return price.jump is not None and price.jump.jumped

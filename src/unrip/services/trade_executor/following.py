@@ -364,9 +364,10 @@ def _result(
 
 def _told_once(results: tuple[tuple[TradeResult, Chain], ...]) -> tuple[tuple[TradeResult, Chain], ...]:
     """Nobody knows which offer took the nonce: what moved is told once where all say the same, else not at all."""
-    moved = {result.exchange for result, _chain in results}
-    keeper = 0 if len(moved) == 1 else None
+    teller = results[0][0]
+    told_by = teller.command_id if all(result.exchange == teller.exchange for result, _chain in results) else None
+    untold = {"exchange": None, "told_by": told_by}
     return tuple(
-        (result if number == keeper else msgspec.structs.replace(result, exchange=None), chain)
-        for number, (result, chain) in enumerate(results)
+        (result if result.command_id == told_by else msgspec.structs.replace(result, **untold), chain)
+        for result, chain in results
     )

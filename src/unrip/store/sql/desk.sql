@@ -25,7 +25,7 @@ SELECT result.event AS result, price.event AS price
   FROM history.trade_result AS result
   LEFT JOIN LATERAL (
        SELECT event FROM history.market_price AS p
-        WHERE p.pair = result.pair AND p.fair_rate IS NOT NULL
+        WHERE p.pair = result.pair AND p.fair_rate IS NOT NULL AND p.price_jumped IS NOT TRUE
           AND p.observed_at >= (result.event #>> '{payload,evidence,block_time}')::timestamptz + $4::interval
         ORDER BY p.observed_at, p."offset" LIMIT 1
  ) AS price ON true

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.cases import ACCOUNT, BTC, EURE, FAIR, NOW, PAIR, a_price, a_view
+from support.cases import ACCOUNT, BTC, EURE, FAIR, NOW, PAIR, a_jump, a_price, a_view
 from support.engine import Engine, a_control, a_record, only
 from unrip.domain.attempt import AttemptState, ChainEvidence, TradeResult
 from unrip.domain.command import Exchange
@@ -56,12 +56,22 @@ def a_fill(name: str = "one", *, at: datetime = NOW, direction: Direction = Dire
     )
 
 
+def a_spent(name: str, *, told_by: str | None = None, at: datetime = NOW) -> TradeResult:
+    """A taken offer that does not say what moved."""
+    fill = a_fill(name, at=at)
+    return msgspec.structs.replace(fill, state=AttemptState.SPENT, exchange=None, told_by=told_by)
+
+
 def a_day(*, complete: bool = True) -> DayResult:
     return DayResult(pair=PAIR, markout=MARKOUT, complete=complete)
 
 
 def price(fair_rate: int | Decimal | None) -> MarketPrice:
     return a_price(fair_rate=None if fair_rate is None else Decimal(fair_rate))
+
+
+def a_jumped_price(fair_rate: int) -> MarketPrice:
+    return a_price(fair_rate=Decimal(fair_rate), jump=a_jump(jumped=True))
 
 
 def test_a_fill_is_valued_by_the_newest_price_until_its_markout_and_then_for_good() -> None:
@@ -73,7 +83,22 @@ def test_a_fill_is_valued_by_the_newest_price_until_its_markout_and_then_for_goo
         day.priced(price(rate), NOW + timedelta(minutes=minute))
         seen.append(day.result_eur(NOW + timedelta(minutes=minute)))
     assert seen == [Decimal("2.3"), Decimal("-1.7"), Decimal("0.3"), Decimal("0.3")]
-    assert day.state() == {"fills_today": 1, "fills_unmarked": 0}
+    assert day.state() == {"fills_today": 1, "fills_unmarked": 0, "takers_unknown": 0}
+
+
+def test_a_jump_that_nobody_confirmed_values_no_fill() -> None:
+    day = a_day()
+    day.filled(a_fill())
+    day.priced(a_jumped_price(600_000), NOW)
+    assert day.result_eur(NOW) is None, "as without any price"
+    day.priced(price(FAIR), NOW)
+    seen = []
+    jumped = a_jumped_price(600_000)
+    for minute, each in ((9, jumped), (10, jumped), (11, price(50_000)), (12, price(1))):
+        day.priced(each, NOW + timedelta(minutes=minute))
+        seen.append((day.result_eur(NOW + timedelta(minutes=minute)), day.state()["fills_unmarked"]))
+    waits, marked = (Decimal("0.3"), 1), (Decimal("-1.7"), 0)
+    assert seen == [waits, waits, marked, marked], "the first settled price marks"
 
 
 def test_a_fill_that_is_heard_of_late_is_valued_by_the_first_price_after_that() -> None:
@@ -90,7 +115,7 @@ def test_the_same_fill_twice_counts_once_and_nothing_but_fills_counts() -> None:
     for _ in range(2):
         day.filled(a_fill(), price(FAIR))
     day.filled(msgspec.structs.replace(a_fill("lapsed"), state=AttemptState.LAPSED))
-    day.filled(msgspec.structs.replace(a_fill("older record"), exchange=None))
+    day.filled(a_spent("told by its sibling", told_by="one"))
     foreign = Exchange(asset_in="nep141:wrap.near", amount_in=SATS, asset_out=EURE.asset_id, amount_out=WEI)
     day.filled(msgspec.structs.replace(a_fill("another pair"), exchange=foreign))
     assert day.result_eur(NOW) == Decimal("0.3")
@@ -120,6 +145,19 @@ def test_a_day_ends_at_midnight_utc_and_a_fill_belongs_to_the_day_of_its_block()
     day.priced(price(90_000), midnight + MARKOUT)
     assert day.result_eur(midnight + MARKOUT) == Decimal("6.3"), "yesterday's fill counts no more"
     assert day.state()["fills_today"] == 1
+
+
+def test_a_day_on_which_nobody_knows_what_was_taken_has_no_result() -> None:
+    midnight = midnight_before(NOW) + timedelta(days=1)
+    day = a_day()
+    day.priced(price(FAIR), NOW)
+    for name in ("one", "two"):
+        day.filled(a_spent(name, at=midnight - timedelta(seconds=1)))
+    day.filled(a_fill("known", at=midnight))
+    assert day.result_eur(midnight - timedelta(microseconds=1)) is None
+    assert day.state()["takers_unknown"] == 2
+    assert day.result_eur(midnight) == Decimal("0.3")
+    assert day.state()["takers_unknown"] == 0
 
 
 FILLS = st.lists(st.tuples(st.sampled_from(list(Direction)), st.integers(0, 1_200), st.integers(0, 1_500)), max_size=12)
@@ -183,6 +221,18 @@ def test_a_loss_beyond_the_limit_refuses_and_a_new_day_does_not() -> None:
     assert decision.desk.day_result_eur == Decimal("-1.7")
     tomorrow = midnight_before(NOW) + timedelta(days=1)
     assert desk.logic.state(tomorrow)["desk"].day_result_eur == 0
+
+
+@pytest.mark.parametrize("recalled", [False, True])
+def test_an_unknown_taker_refuses_until_the_day_is_over_also_in_the_next_life(recalled: bool) -> None:
+    spent = a_spent("one"), a_spent("two")
+    desk = Engine().ready(fills=tuple((each, None) for each in spent) if recalled else ())
+    for each in () if recalled else spent:
+        desk.feed(a_record(TRADE_RESULT, each))
+    desk.demand()
+    decision: Decision = desk.decisions[0].payload
+    assert (decision.reason, decision.desk.day_result_eur) == (Refusal.DAILY_LOSS_HALT, None)
+    assert desk.logic.state(midnight_before(NOW) + timedelta(days=1))["desk"].day_result_eur == 0
 
 
 def test_fills_of_an_earlier_life_are_recalled_and_those_of_the_topic_added() -> None:

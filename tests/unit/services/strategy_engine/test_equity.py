@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +76,20 @@ def test_a_jump_that_nobody_confirmed_makes_no_highest_and_hides_no_fall() -> No
     assert seen(equity, books(10**6, 100)) == []
     assert equity.state()["drawdown_eur"] == 0
     assert [line.event for line in only(Log, jump(equity, 50_000))] == ["drawdown"]
+
+
+@pytest.mark.parametrize("rate", [600_000, 6_000])
+def test_a_transfer_during_a_jump_moves_the_highest_by_the_settled_price(rate: int) -> None:
+    equity = a_life(HighestEquity(eur=Fraction(7_000), transferred={}))
+    seen(equity, books(10**7, 900))
+    assert equity.drawdown_eur == 100
+    withdrawn = books(9 * 10**6, 900, transferred={BTC.asset_id: -(10**6)})
+    false = a_price(fair_rate=Decimal(rate), jump=a_jump(jumped=True))
+    assert only(KeepHighest, equity.seen(withdrawn, false, drawdown_max_eur=Decimal(10_000))) == []
+    assert equity.drawdown_eur == max(0, 7_000 - (900 + rate // 10)), "the withdrawal itself is none meanwhile"
+    (written,) = only(KeepHighest, look(equity, withdrawn))
+    assert written.highest == HighestEquity(eur=Fraction(6_400), transferred=withdrawn.transferred)
+    assert equity.drawdown_eur == 100
 
 
 def test_what_was_transferred_before_the_first_life_moves_nothing() -> None:

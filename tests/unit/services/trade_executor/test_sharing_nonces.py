@@ -266,8 +266,18 @@ def test_after_the_last_deadline_the_taker_of_a_used_nonce_stays_unknown() -> No
         assert bool(desk.last(ApplyReading).endings) is over
     assert ends(desk) == {"first": "spent", "second": "spent"}
     assert desk.open_offers == []
-    told = [result.exchange for result, _chain in desk.last(ApplyReading).endings[0].results]
-    assert [exchange is not None for exchange in told] == [True, False], "equal offers say once what moved"
+    first, second = (result for result, _chain in desk.last(ApplyReading).endings[0].results)
+    assert (first.exchange is not None, first.told_by) == (True, None), "equal offers say once what moved"
+    assert (second.exchange, second.told_by) == (None, first.command_id)
+
+
+def test_of_offers_that_differ_none_says_what_moved_and_none_that_another_does() -> None:
+    desk, small, larger = two_offers()
+    desk.now = larger.offer.offer_deadline + timedelta(seconds=6)
+    desk.read(used=[small.offer.nonce], block_time=desk.now)
+    assert ends(desk) == {"first": "spent", "second": "spent"}
+    told = [(result.exchange, result.told_by) for result, _chain in desk.last(ApplyReading).endings[0].results]
+    assert told == [(None, None), (None, None)]
 
 
 @pytest.mark.parametrize("other", ["open", "settled since"])
