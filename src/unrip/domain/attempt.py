@@ -147,12 +147,13 @@ class TradeResult(Value):
     next_check_at: datetime | None
     #: Filled in from the same transaction by the ledger.
     ledger: LedgerView | None
-    #: None of a command that was never claimed, of a `spent` offer but for the one that tells for all of its nonce, and
-    #: in records older than this field.
+    #: None of a command that was never claimed, and of a `spent` offer but for the one that tells for all of its nonce,
+    #: where they all say the same.
     exchange: Exchange | None = None
-    #: Of a `spent` offer: the command whose result tells what moved, where all offers of the nonce say the same.
-    #: Without it and without an exchange nobody knows what moved.
+    #: Of a `spent` offer: the command whose result tells what moved for all offers of the nonce.
     told_by: str | None = None
+    #: Of the `spent` offer that tells, where they differ: what each would have moved. One of them did.
+    candidates: tuple[Exchange, ...] = ()
 
 
 class Offer(Value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -27,36 +28,32 @@ class DayResult:
 
     A fill belongs to the day of the final block that showed it. Both its sides are valued by the first price that was
     observed at or after that block's time plus the markout, once and for good; until then by the newest price. A price
-    that has jumped and is not confirmed is neither. Where nobody knows which of several offers was taken, the sum of
-    its day is unknown.
+    that has jumped and is not confirmed is neither. Where nobody knows which of several offers was taken, the worst of
+    them counts.
     """
 
     pair: Pair
     markout: timedelta
     #: The day's fills of an earlier life are known.
     complete: bool = False
-    _waiting: dict[str, tuple[datetime, Exchange]] = field(default_factory=dict)
+    #: By command: the block's time, and what may have moved; one of it did.
+    _waiting: dict[str, tuple[datetime, tuple[Exchange, ...]]] = field(default_factory=dict)
     _marked: dict[date, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     _days: dict[str, date] = field(default_factory=dict)
-    #: Offers that may have been taken, by command.
-    _unknown: dict[str, date] = field(default_factory=dict)
     _newest: MarketPrice | None = None
 
     def filled(self, result: TradeResult, mark: MarketPrice | None = None) -> None:
         """Take in a result; a fill that is told again counts once, and other results not at all."""
         if not result.state.moved or result.evidence is None or result.told_by is not None:
             return
-        at = result.evidence.block_time
-        day = at.astimezone(UTC).date()
-        if result.exchange is None:
-            self._unknown[result.command_id] = day
-            return
-        ours = self.pair.direction_of(result.exchange.asset_in, result.exchange.asset_out) is not None
+        moved = (result.exchange,) if result.exchange is not None else result.candidates
+        ours = tuple(each for each in moved if self.pair.direction_of(each.asset_in, each.asset_out) is not None)
         if not ours:
             return
         if result.command_id not in self._days:
-            self._days[result.command_id] = day
-            self._waiting[result.command_id] = (at, result.exchange)
+            at = result.evidence.block_time
+            self._days[result.command_id] = at.astimezone(UTC).date()
+            self._waiting[result.command_id] = (at, ours)
         if mark is not None and result.command_id in self._waiting:
             self._mark(result.command_id, mark)
 
@@ -65,13 +62,13 @@ class DayResult:
         if price.fair_rate is None or price.has_jumped:
             return
         self._newest = price
-        for command_id, (at, _exchange) in list(self._waiting.items()):
+        for command_id, (at, _moved) in list(self._waiting.items()):
             if at + self.markout <= observed_at:
                 self._mark(command_id, price)
 
     def _mark(self, command_id: str, price: MarketPrice) -> None:
-        _at, exchange = self._waiting.pop(command_id)
-        self._marked[self._days[command_id]] += _gain(exchange, self._values_eur(price))
+        _at, moved = self._waiting.pop(command_id)
+        self._marked[self._days[command_id]] += _gain(moved, self._values_eur(price))
 
     def _values_eur(self, price: MarketPrice) -> dict[str, Fraction]:
         """What the smallest unit of each asset is worth."""
@@ -90,16 +87,15 @@ class DayResult:
         """Today's sum, None while it cannot be known."""
         today = now.astimezone(UTC).date()
         self._forget_before(today)
-        waiting = [exchange for command_id, (_at, exchange) in self._waiting.items() if self._days[command_id] == today]
+        waiting = [moved for command_id, (_at, moved) in self._waiting.items() if self._days[command_id] == today]
         newest = self._newest
-        if not self.complete or today in self._unknown.values() or (waiting and newest is None):
+        if not self.complete or (waiting and newest is None):
             return None
         values = self._values_eur(newest) if newest is not None else {}
         unmarked = sum((_gain(each, values) for each in waiting), Fraction(0))
         return decimal_of(self._marked[today] + unmarked)
 
     def _forget_before(self, today: date) -> None:
-        self._unknown = {command_id: day for command_id, day in self._unknown.items() if day >= today}
         if any(day < today for day in self._days.values()):
             self._days = {command_id: day for command_id, day in self._days.items() if day >= today}
             self._waiting = {command_id: each for command_id, each in self._waiting.items() if command_id in self._days}
@@ -107,12 +103,11 @@ class DayResult:
 
     def state(self) -> dict[str, int]:
         """For `GET /state`."""
-        return {
-            "fills_today": len(self._days),
-            "fills_unmarked": len(self._waiting),
-            "takers_unknown": len(self._unknown),
-        }
+        return {"fills_today": len(self._days), "fills_unmarked": len(self._waiting)}
 
 
-def _gain(exchange: Exchange, values_eur: dict[str, Fraction]) -> Fraction:
-    return exchange.amount_in * values_eur[exchange.asset_in] - exchange.amount_out * values_eur[exchange.asset_out]
+def _gain(moved: Sequence[Exchange], values_eur: dict[str, Fraction]) -> Fraction:
+    """What a fill brought; where it is one of several, the worst."""
+    return min(
+        each.amount_in * values_eur[each.asset_in] - each.amount_out * values_eur[each.asset_out] for each in moved
+    )

@@ -363,11 +363,10 @@ def _result(
 
 
 def _told_once(results: tuple[tuple[TradeResult, Chain], ...]) -> tuple[tuple[TradeResult, Chain], ...]:
-    """Nobody knows which offer took the nonce: what moved is told once where all say the same, else not at all."""
-    teller = results[0][0]
-    told_by = teller.command_id if all(result.exchange == teller.exchange for result, _chain in results) else None
-    untold = {"exchange": None, "told_by": told_by}
-    return tuple(
-        (result if result.command_id == told_by else msgspec.structs.replace(result, **untold), chain)
-        for result, chain in results
-    )
+    """Nobody knows which offer took the nonce: the first result tells what moved, or else what may have."""
+    (first, chain), *others = results
+    moved = tuple(dict.fromkeys(result.exchange for result, _chain in results if result.exchange is not None))
+    if len(moved) > 1:
+        first = msgspec.structs.replace(first, exchange=None, candidates=moved)
+    silent = {"exchange": None, "told_by": first.command_id}
+    return (first, chain), *((msgspec.structs.replace(result, **silent), chain) for result, chain in others)

@@ -56,10 +56,10 @@ def a_fill(name: str = "one", *, at: datetime = NOW, direction: Direction = Dire
     )
 
 
-def a_spent(name: str, *, told_by: str | None = None, at: datetime = NOW) -> TradeResult:
-    """A taken offer that does not say what moved."""
-    fill = a_fill(name, at=at)
-    return msgspec.structs.replace(fill, state=AttemptState.SPENT, exchange=None, told_by=told_by)
+def a_spent(name: str, *, told_by: str | None = None, candidates: tuple[Exchange, ...] = ()) -> TradeResult:
+    """A taken offer of several, of which nobody knows which it was."""
+    fill = msgspec.structs.replace(a_fill(name), state=AttemptState.SPENT)
+    return msgspec.structs.replace(fill, exchange=None, told_by=told_by, candidates=candidates)
 
 
 def a_day(*, complete: bool = True) -> DayResult:
@@ -83,7 +83,7 @@ def test_a_fill_is_valued_by_the_newest_price_until_its_markout_and_then_for_goo
         day.priced(price(rate), NOW + timedelta(minutes=minute))
         seen.append(day.result_eur(NOW + timedelta(minutes=minute)))
     assert seen == [Decimal("2.3"), Decimal("-1.7"), Decimal("0.3"), Decimal("0.3")]
-    assert day.state() == {"fills_today": 1, "fills_unmarked": 0, "takers_unknown": 0}
+    assert day.state() == {"fills_today": 1, "fills_unmarked": 0}
 
 
 def test_a_jump_that_nobody_confirmed_values_no_fill() -> None:
@@ -147,17 +147,24 @@ def test_a_day_ends_at_midnight_utc_and_a_fill_belongs_to_the_day_of_its_block()
     assert day.state()["fills_today"] == 1
 
 
-def test_a_day_on_which_nobody_knows_what_was_taken_has_no_result() -> None:
-    midnight = midnight_before(NOW) + timedelta(days=1)
+def test_where_nobody_knows_which_offer_was_taken_the_worst_of_them_counts() -> None:
+    """Which one is the worst may change with the price, until the markout settles it."""
+    selling, buying = a_fill(direction=Direction.BASE_OUT).exchange, a_fill().exchange
+    assert selling is not None
+    assert buying is not None
     day = a_day()
-    day.priced(price(FAIR), NOW)
-    for name in ("one", "two"):
-        day.filled(a_spent(name, at=midnight - timedelta(seconds=1)))
-    day.filled(a_fill("known", at=midnight))
-    assert day.result_eur(midnight - timedelta(microseconds=1)) is None
-    assert day.state()["takers_unknown"] == 2
-    assert day.result_eur(midnight) == Decimal("0.3")
-    assert day.state()["takers_unknown"] == 0
+    day.filled(a_spent("one", candidates=(selling, buying)))
+    day.filled(a_spent("two", told_by="one"))
+    for minute, rate in ((1, 50_000), (2, 70_000), (10, 50_000), (11, 90_000)):
+        day.priced(price(rate), NOW + timedelta(minutes=minute))
+        alone = []
+        for exchange in (selling, buying):
+            only_one = a_day()
+            only_one.priced(price(50_000 if minute > 10 else rate), NOW)
+            only_one.filled(msgspec.structs.replace(a_fill(), exchange=exchange))
+            alone.append(only_one.result_eur(NOW))
+        assert day.result_eur(NOW) == min(each for each in alone if each is not None)
+    assert day.state() == {"fills_today": 1, "fills_unmarked": 0}
 
 
 FILLS = st.lists(st.tuples(st.sampled_from(list(Direction)), st.integers(0, 1_200), st.integers(0, 1_500)), max_size=12)
@@ -224,15 +231,19 @@ def test_a_loss_beyond_the_limit_refuses_and_a_new_day_does_not() -> None:
 
 
 @pytest.mark.parametrize("recalled", [False, True])
-def test_an_unknown_taker_refuses_until_the_day_is_over_also_in_the_next_life(recalled: bool) -> None:
-    spent = a_spent("one"), a_spent("two")
+def test_an_unknown_taker_may_have_brought_a_loss_beyond_the_limit_also_in_the_next_life(recalled: bool) -> None:
+    ruin = Exchange(asset_in=BTC.asset_id, amount_in=SATS, asset_out=EURE.asset_id, amount_out=Amount(100 * WEI))
+    small = a_fill().exchange
+    assert small is not None
+    spent = a_spent("one", candidates=(small, ruin)), a_spent("two", told_by="one")
     desk = Engine().ready(fills=tuple((each, None) for each in spent) if recalled else ())
     for each in () if recalled else spent:
         desk.feed(a_record(TRADE_RESULT, each))
     desk.demand()
     decision: Decision = desk.decisions[0].payload
-    assert (decision.reason, decision.desk.day_result_eur) == (Refusal.DAILY_LOSS_HALT, None)
-    assert desk.logic.state(midnight_before(NOW) + timedelta(days=1))["desk"].day_result_eur == 0
+    assert decision.reason is Refusal.DAILY_LOSS_HALT
+    assert decision.desk.day_result_eur is not None
+    assert decision.desk.day_result_eur < -10
 
 
 def test_fills_of_an_earlier_life_are_recalled_and_those_of_the_topic_added() -> None:

@@ -271,13 +271,15 @@ def test_after_the_last_deadline_the_taker_of_a_used_nonce_stays_unknown() -> No
     assert (second.exchange, second.told_by) == (None, first.command_id)
 
 
-def test_of_offers_that_differ_none_says_what_moved_and_none_that_another_does() -> None:
+def test_of_offers_that_differ_the_first_says_what_may_have_moved() -> None:
     desk, small, larger = two_offers()
     desk.now = larger.offer.offer_deadline + timedelta(seconds=6)
     desk.read(used=[small.offer.nonce], block_time=desk.now)
     assert ends(desk) == {"first": "spent", "second": "spent"}
-    told = [(result.exchange, result.told_by) for result, _chain in desk.last(ApplyReading).endings[0].results]
-    assert told == [(None, None), (None, None)]
+    first, second = (result for result, _chain in desk.last(ApplyReading).endings[0].results)
+    assert (first.exchange, first.told_by) == (None, None)
+    assert [each.amount_out for each in first.candidates] == [small.offer.amount_out, larger.offer.amount_out]
+    assert (second.exchange, second.told_by, second.candidates) == (None, first.command_id, ())
 
 
 @pytest.mark.parametrize("other", ["open", "settled since"])
