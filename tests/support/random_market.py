@@ -53,8 +53,9 @@ class RandomMarket:
         rng = self._rng = Random(f"random market {seed}")  # noqa: S311 - it must repeat
         balances = {BTC: str(rng.randint(SATS // 2, SATS * 4)), EURE: str(rng.randint(WEI // 2, WEI * 4))}
         account = AccountSettings(account_id=DESK.account_id, public_keys=[DESK.public_key], balances=balances)
-        # A share of nine times the asset is no limit: then nothing but the holds keeps offers apart.
-        share, margin_ms = Decimal(rng.choice(["0", "0.5", "9", "9"])), rng.choice([1_000, 10_000])
+        # A share of nine times the asset is no limit: then nothing but the holds keeps offers apart. With all of such a
+        # small balance most offers join the pool, with half of it many are refused.
+        share, margin_ms = Decimal(rng.choice(["1", "0.5", "9", "9"])), rng.choice([1_000, 10_000])
         bands = _bands(seed, balances) if banded else {}
         policy = Policy(held_share=share, deadline_margin_ms=margin_ms, **WIDE, **bands)
         #: No band keeps a gift away.

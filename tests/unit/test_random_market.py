@@ -13,7 +13,7 @@ from unrip.domain.decision import Refusal
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_DECISION
 from unrip_world.assets import BTC, EURE
 
-RUNS, RUNS_LONG, RUNS_BANDED = 60, 10_000, 45
+RUNS, RUNS_LONG, RUNS_BANDED = 120, 10_000, 45
 
 
 def judged(seed: int) -> Counter[str]:
