@@ -26,6 +26,7 @@ from unrip.bus.ports import (
     OffsetOutOfRange,
     OnRecords,
     OnTopicLost,
+    ReadingFailed,
     Record,
     Start,
     TopicMissing,
@@ -42,6 +43,8 @@ _ID_CHECK_S = 1.0
 #: How long a new subscription may wait for the broker's word on who leads the topic.
 _LEADER_TIMEOUT_S = 1.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: The last millisecond that a `datetime` can name.
+_LAST_MS = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class KafkaConsumer:
         #: What is being read; written by the poll thread only.
         self._topics: dict[str, _Place] = {}
         self._renew_client = False
+        #: Why nothing more is read, once that is so.
+        self._failed: ReadingFailed | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka-consumer", daemon=True)
 
@@ -97,6 +102,8 @@ class KafkaConsumer:
         assignment = starting_offset(topic, topic_id, start, first=first[topic], end=end[topic])
         done: asyncio.Future[None] = self._loop.create_future()
         self._subscriptions.put(_Subscription(assignment, done))
+        if self._failed is not None:  # the thread may have ended before it saw this one
+            raise self._failed
         await done
         return assignment
 
@@ -123,20 +130,37 @@ class KafkaConsumer:
                     continue
                 batch = [first, *self._client.consume(self._batch_max - 1, timeout=0)]
                 records = [record for message in batch if (record := self._record(message)) is not None]
-                if records and not self._hand_over(records):
-                    return
+                if records:
+                    self._hand_over(records)
+        except ReadingFailed as why:
+            self._fail(why)
+        except Exception as error:  # whatever it is, a service that hears nothing more must not look ready
+            self._fail(ReadingFailed(f"reading raised {error!r}"))
         finally:
             self._client.close()
 
+    def _fail(self, why: ReadingFailed) -> None:
+        """Tell everybody who waits for records, or to be told that they will come."""
+        self._failed = why
+        for topic in list(self._topics):
+            self._lose(topic, why)
+        while not self._subscriptions.empty():
+            self._call(_refuse, self._subscriptions.get_nowait().done, why)
+
     def _assign_new(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                new = self._subscriptions.get_nowait()
-                place = new.assignment
-                self._find_leaders([place.topic])
-                self._client.incremental_assign([TopicPartition(place.topic, 0, place.offset)])
-                self._topics[place.topic] = _Place(place.topic_id, place.offset)
-                self._call(_finish, new.done)
+        while not self._subscriptions.empty():
+            new = self._subscriptions.get_nowait()
+            try:
+                self._assign(new.assignment)
+            except Exception:
+                self._subscriptions.put(new)  # it is refused with the others
+                raise
+            self._call(_finish, new.done)
+
+    def _assign(self, place: Assignment) -> None:
+        self._find_leaders([place.topic])
+        self._client.incremental_assign([TopicPartition(place.topic, 0, place.offset)])
+        self._topics[place.topic] = _Place(place.topic_id, place.offset)
 
     def _find_leaders(self, topics: Sequence[str]) -> None:
         """Let the client know who leads these topics before it is to read them.
@@ -194,21 +218,23 @@ class KafkaConsumer:
             self._find_leaders(list(self._topics))
             self._client.assign([TopicPartition(t, 0, place.next_offset) for t, place in self._topics.items()])
 
-    def _hand_over(self, records: Sequence[Record]) -> bool:
-        """Wait until the loop has taken the batch; return False when reading must end."""
+    def _hand_over(self, records: Sequence[Record]) -> None:
+        """Wait until the loop has taken the batch, or reading is to stop.
+
+        Raises:
+            HandlerFailed: whatever our own handler raised.
+
+        """
         taken = asyncio.run_coroutine_threadsafe(_take(self._on_records, records), self._loop)
         while not self._stopping.is_set():
             try:
                 taken.result(timeout=_POLL_S)
             except TimeoutError:
                 continue
-            except Exception as error:  # whatever our own handler raised, it must not end in silence
-                for topic in list(self._topics):
-                    self._lose(topic, HandlerFailed(f"handling records raised {error!r}"))
-                return False
-            return True
+            except Exception as error:
+                raise HandlerFailed(f"handling records raised {error!r}") from error
+            return
         taken.cancel()
-        return False
 
     def _call(self, function: Any, *arguments: Any) -> None:
         # A closed loop has nobody left who could want to know.
@@ -261,7 +287,8 @@ def _recreated(topic: str, was: str, found: str) -> str:
 
 def _as_record(message: Message, topic: str, topic_id: str) -> Record:
     key, value = message.key(), message.value()
-    _, milliseconds = message.timestamp()
+    # The producer's word, and any number: one that is no instant is cut to the nearest, since nothing is decided by it.
+    milliseconds = min(max(message.timestamp()[1], 0), _LAST_MS)
     return Record(
         topic=topic,
         topic_id=topic_id,
@@ -280,3 +307,8 @@ async def _take(on_records: OnRecords, records: Sequence[Record]) -> None:
 def _finish(done: asyncio.Future[None]) -> None:
     if not done.done():
         done.set_result(None)
+
+
+def _refuse(done: asyncio.Future[None], why: BusError) -> None:
+    if not done.done():
+        done.set_exception(why)

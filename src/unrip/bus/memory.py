@@ -11,6 +11,7 @@ from unrip.bus.ports import (
     Assignment,
     BusUnavailable,
     HandlerFailed,
+    OffsetOutOfRange,
     OnDelivery,
     OnRecords,
     OnState,
@@ -68,6 +69,11 @@ class MemoryBroker:
     def delete_topic(self, name: str) -> None:
         """Forget a topic with its records; created again it has another id."""
         del self._logs[name]
+
+    def truncate_topic(self, name: str, end: int) -> None:
+        """Lose the newest records of a topic, which stays the same one."""
+        del self._logs[name].records[end:]
+        self._notify(name)
 
     def create_topic(self, topic: Topic) -> None:
         """Make an empty topic with an id of its own."""
@@ -258,6 +264,9 @@ class MemoryConsumer:
                 del self._next[topic]
                 why = f"{topic} is another topic now (id {log.topic_id}, read so far {topic_id})"
                 self._on_topic_lost(topic, TopicRecreated(why))
+            elif offset > len(log.records):
+                del self._next[topic]
+                self._on_topic_lost(topic, OffsetOutOfRange(f"{topic} ends before offset {offset}"))
             elif offset < len(log.records):
                 batch = log.records[offset : offset + self._batch_max]
                 self._next[topic] = (topic_id, offset + len(batch))

@@ -7,7 +7,8 @@ Errors of the bus:
   x TopicMissing        the topic is not there: create the topics
   x TopicRecreated      the topic is another one than the one that was being read
   x OffsetOutOfRange    the records that should be read next are not there
-  x HandlerFailed       our own handler of records raised: a programming error
+  x ReadingFailed       the consumer itself has ended: nothing more is read, of any topic
+    + HandlerFailed     because our own handler of records raised: a programming error
 """
 
 # ruff: noqa: N818 - each name states what is the case
@@ -43,7 +44,11 @@ class OffsetOutOfRange(BusError):
     """The next record to read is not in the topic: deleted by retention, or the log is shorter than it was."""
 
 
-class HandlerFailed(BusError):
+class ReadingFailed(BusError):
+    """The consumer has ended by a fault; nothing more is read, of any topic."""
+
+
+class HandlerFailed(ReadingFailed):
     """The handler of a batch raised; nothing more is read."""
 
 
@@ -140,6 +145,7 @@ class Consumer(Protocol):
             BusUnavailable: nothing has changed; ask again.
             TopicMissing: create the topics first.
             OffsetOutOfRange: the offset lies beyond the end of the topic it names.
+            ReadingFailed: the consumer has ended.
 
         """
         ...

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from unrip.domain.pairs import Direction
-from unrip.domain.values import Amount, Value
+from unrip.domain.values import Amount, StoredId, StoredInt, Value
 
 
 class Exchange(Value):
@@ -24,7 +24,7 @@ class TradeCommand(Value):
     Never edited, only executed or rejected; the executor chooses neither nonce nor deadline.
     """
 
-    command_id: str
+    command_id: StoredId
     decision_id: str
     quote_id: str
     account: str
@@ -53,10 +53,10 @@ class TradeCommand(Value):
     notional_eur: Decimal
     #: The snapshot it was decided on, and what that snapshot credits of the asset we spend.
     inventory_id: str
-    inventory_height: int
+    inventory_height: StoredInt
     inventory_credited: Amount
     #: The deciding strategy's take-over number.
-    generation: int
+    generation: StoredInt
     policy_hash: str
     #: The first of the commands that share the nonce, whose id made it; None where that is this one.
     nonce_opener: str | None = None

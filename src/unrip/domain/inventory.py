@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from unrip.domain.desk import CommandPosition
-from unrip.domain.values import Amount, Delta, Value
+from unrip.domain.values import Amount, Delta, StoredInt, Value
 
 
 class Reconciliation(StrEnum):
@@ -79,7 +79,7 @@ class IntentInventory(Value):
 
     account: str
     #: Height of the final block that every field but `pending` was read at.
-    height: int
+    height: StoredInt
     block_time: datetime
     #: Ledger id to credited amount.
     credited: dict[str, Amount]

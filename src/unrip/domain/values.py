@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from functools import cache
-from typing import Any, Self, dataclass_transform, get_args
+from typing import Annotated, Any, Self, dataclass_transform, get_args
 
 import msgspec
 
@@ -62,6 +62,11 @@ def shown(value: object) -> str:
         return repr(value[:40])[:40]
     return repr(value)[:40] if isinstance(value, int | Decimal | None) else type(value).__name__
 
+
+#: What the ledger keeps must fit its columns: a record beyond them is refused where it is read, since refused by
+#: PostgreSQL it would end the executor at every start. A `bigint`, and a text that an index can hold.
+StoredInt = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+StoredId = Annotated[str, msgspec.Meta(max_length=256)]
 
 #: The verifier counts in signed 128-bit integers; no demand and no offer can be larger.
 AMOUNT_MAX = 2**127 - 1

@@ -16,8 +16,6 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import asyncpg
-
 from unrip.local.account import Account, unprivileged_account
 from unrip.local.errors import PreparationFailed, ToolMissing
 from unrip.local.paths import Home
@@ -25,6 +23,7 @@ from unrip.local.ports import LOOPBACK, PortNeed
 from unrip.local.program import Program
 from unrip.local.tool import run_tool
 from unrip.net.secret_file import write_secret
+from unrip.store.connection import open_connection
 from unrip.store.errors import StoreError, named_errors
 
 DATABASE = "unrip"
@@ -188,7 +187,7 @@ async def answers_query(url: str) -> bool:
     """Say whether a database answers a query; takes at most about two seconds."""
     try:
         with named_errors("probing"):
-            connection = await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S)
+            connection = await open_connection(url, timeout=_CONNECT_TIMEOUT_S)
             try:
                 return bool(await connection.fetchval("SELECT true", timeout=_CONNECT_TIMEOUT_S))
             finally:

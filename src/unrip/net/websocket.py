@@ -71,9 +71,17 @@ class Connection(Protocol):
 Connect = Callable[[str, dict[str, str]], Awaitable[Connection]]
 
 
+class _Direct(connect):
+    """Follows no redirect: what we sign goes to the address that the operator named, and the answer is a refusal."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Whatever it was, that is what the handshake ended in."""
+        return exc
+
+
 async def open_websocket(url: str, headers: dict[str, str]) -> Connection:
     """A real connection: every option that matters is written here."""
-    return await connect(
+    return await _Direct(
         url,
         additional_headers=headers,
         compression=None,  # frames are small and we are racing

@@ -128,6 +128,17 @@ class CaughtUp(Value):
     topic_id: str
 
 
+class TopicTruncated(Value):
+    """A topic ended before the offset that was to be read next: the broker has lost records of it.
+
+    Reading goes on at `offset`, its end; `CaughtUp` follows.
+    """
+
+    topic: str
+    topic_id: str
+    offset: int
+
+
 class TimerFired(Value):
     """A timer that the logic set has come due."""
 
@@ -212,7 +223,8 @@ class Subscribe(Value):
     """Effect: read a topic from a place on; `RecordReceived` follows for each record, and one `CaughtUp`.
 
     With `topic_id` and `offset` it starts at that offset, or at the beginning where the topic has another id by now
-    (a lost broker starts empty). Otherwise it starts `tail` records before the end; None means at the beginning.
+    (a lost broker starts empty), or at the end where the topic ends before that offset (`TopicTruncated`). Otherwise it
+    starts `tail` records before the end; None means at the beginning.
 
     Where the topic is made anew later, that one is read from its beginning, and another `CaughtUp` follows.
     """

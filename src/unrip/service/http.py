@@ -1,19 +1,20 @@
 """The control surface that every service has: probes, state, metrics, actions; the same paths everywhere.
 
-No postponed annotations in this module: FastAPI must see the dependencies, which are local functions.
+Who may ask what is judged before, in `gate.py`. No postponed annotations in this module: FastAPI must see them.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Protocol
 
-from fastapi import Depends, FastAPI, HTTPException, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from unrip import __version__
 from unrip.service.contract import Control
 from unrip.service.control import ControlOutcome
+from unrip.service.gate import Gate
 from unrip.service.tokens import Access, Tokens
 
 
@@ -22,7 +23,10 @@ class ReasonBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(min_length=3, max_length=500, description="Why; it is recorded with the action.")
+    #: A NUL has no place in the database that keeps it.
+    reason: str = Field(
+        min_length=3, max_length=500, pattern=r"^[^\x00]*$", description="Why; it is recorded with the action."
+    )
 
 
 class Action(BaseModel):
@@ -78,46 +82,42 @@ class OutcomeBody(BaseModel):
     refusal: str | None
 
 
+#: The bearer is only named by this, for the document: the gate has judged it before a route is asked.
+_NAMED = Depends(HTTPBearer(auto_error=False))
+
+
+def _access(request: Request, _named: Any = _NAMED) -> Access | None:
+    found: Access | None = request.state.access
+    return found
+
+
+_Presented = Annotated[Access | None, Depends(_access)]
+
+
 def build_app(service: str, surface: Surface, tokens: Tokens, actions: tuple[Action, ...]) -> FastAPI:
     """Build the service's HTTP application."""
     app = FastAPI(title=f"unrip {service}", version=__version__, openapi_url=None)
-    bearer = HTTPBearer(auto_error=False)
+    app.add_middleware(Gate, tokens=tokens)
+    _add_probes(app, surface)
 
-    def presented(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Access | None:
-        return tokens.access_of(credentials.credentials if credentials else None)
-
-    def may_read(access: Annotated[Access | None, Depends(presented)]) -> Access:
-        if access is None:
-            raise HTTPException(401, "a read or operator token is needed: Authorization: Bearer …")
-        return access
-
-    def may_act(access: Annotated[Access, Depends(may_read)]) -> Access:
-        if access is not Access.OPERATOR:
-            raise HTTPException(403, "the operator token is needed; this one may only read")
-        return access
-
-    _add_probes(app, surface, presented)
-
-    @app.get("/state", dependencies=[Depends(may_read)])
+    @app.get("/state", dependencies=[_NAMED])
     async def state() -> Response:
         return JSONResponse(surface.state())
 
-    @app.get("/metrics", dependencies=[Depends(may_read)])
+    @app.get("/metrics", dependencies=[_NAMED])
     async def metrics() -> Response:
         return Response(surface.metrics(), media_type="text/plain; version=0.0.4")
 
-    @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(may_read)])
+    @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
         return JSONResponse(app.openapi())
 
     for action in (*COMMON_ACTIONS, *actions):
-        app.post(f"/{action.name}", summary=action.summary, response_model=OutcomeBody)(
-            _action_route(action, surface, may_act)
-        )
+        app.post(f"/{action.name}", summary=action.summary, response_model=OutcomeBody)(_action_route(action, surface))
     return app
 
 
-def _add_probes(app: FastAPI, surface: Surface, presented: Callable[..., Access | None]) -> None:
+def _add_probes(app: FastAPI, surface: Surface) -> None:
     """The three probes need no token, and give no details without one."""
 
     def probe(failures: list[str], access: Access | None) -> Response:
@@ -131,17 +131,15 @@ def _add_probes(app: FastAPI, surface: Surface, presented: Callable[..., Access 
         return JSONResponse({"ok": True})
 
     @app.get("/healthz")
-    async def healthz(access: Annotated[Access | None, Depends(presented)]) -> Response:
+    async def healthz(access: _Presented) -> Response:
         return probe(surface.health_failures(), access)
 
     @app.get("/readyz")
-    async def readyz(access: Annotated[Access | None, Depends(presented)]) -> Response:
+    async def readyz(access: _Presented) -> Response:
         return probe(surface.not_ready(), access)
 
 
-def _action_route(
-    action: Action, surface: Surface, may_act: Callable[..., Access]
-) -> Callable[..., Awaitable[Response]]:
+def _action_route(action: Action, surface: Surface) -> Callable[..., Awaitable[Response]]:
     async def route(body: Any, access: Access) -> Response:
         control = Control(
             action=action.name,
@@ -163,6 +161,6 @@ def _action_route(
             status_code=status,
         )
 
-    route.__annotations__ = {"body": action.body, "access": Annotated[Access, Depends(may_act)], "return": Response}
+    route.__annotations__ = {"body": action.body, "access": _Presented, "return": Response}
     route.__name__ = action.name.replace("-", "_").replace("/", "_")
     return route

@@ -75,8 +75,9 @@ EVENTS: dict[str, str] = {
     "kafka_lost": "the broker does not answer",
     "kafka_recovered": "the broker answers again",
     "write_failed": "a batch could not be written; it will be written again",
-    "records_lost": "retention deleted records before the history writer read them",
+    "records_lost": "retention deleted records before they were read",
     "topic_recreated": "a topic has another id than the stored one; an operator must decide",
+    "topic_truncated": "a topic ends before the place that was to be read next: the broker has lost records of it",
 }
 
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from unrip.bus.ports import (
     Assignment,
     BusError,
     BusUnavailable,
     Consumer,
-    HandlerFailed,
+    OffsetOutOfRange,
     OnRecords,
     OnTopicLost,
+    ReadingFailed,
     Record,
     Start,
     TopicMissing,
+    Where,
 )
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import InvalidMessage
-from unrip.service.contract import CaughtUp, Count, Effect, Emit, Log, RecordReceived, Subscribe
+from unrip.service.contract import CaughtUp, Count, Effect, Emit, Log, RecordReceived, Subscribe, TopicTruncated
 from unrip.service.dead_letters import dead_letter_of_record
 
 #: Between two attempts to subscribe while the broker is away.
@@ -44,6 +47,8 @@ class Reader:
         self._subscribed: dict[str, Subscribe] = {}
         #: Topic to the end at its subscription, while that end is not reached.
         self._ends: dict[str, int] = {}
+        #: Topic to its id and the offset that is read next.
+        self._places: dict[str, tuple[str, int]] = {}
         #: Topics that are read back and no longer followed.
         self._finished: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,6 +82,7 @@ class Reader:
             self._on_fault(fault)
 
     async def _subscribe(self, topic: str, start: Start) -> None:
+        truncated = False
         while True:
             try:
                 assignment = await self._consumer.subscribe(topic, start)
@@ -84,13 +90,22 @@ class Reader:
                 self._perform(Count(name="subscribe_attempts", labels={"outcome": type(error).__name__}))
                 await asyncio.sleep(_AGAIN_S)
                 continue
-            self._assigned(assignment)
+            except OffsetOutOfRange as error:  # what is left was handled before: only what comes from now on is new
+                self._log("topic_truncated", topic, level="error", reason=str(error))
+                truncated, start = True, Start(where=Where.END)
+                continue
+            self._assigned(assignment, truncated=truncated)
             return
 
-    def _assigned(self, assignment: Assignment) -> None:
+    def _assigned(self, assignment: Assignment, *, truncated: bool) -> None:
         topic = assignment.topic
+        self._places[topic] = (assignment.topic_id, assignment.offset)
         if assignment.other_topic:
-            self._perform(Log(event="topic_recreated", level="warning", component="reader", topic=topic))
+            self._log("topic_recreated", topic, level="warning")
+        if assignment.lost:
+            self._log("records_lost", topic, level="error", count=assignment.lost, reading_from=assignment.offset)
+        if truncated:
+            self._emit(TopicTruncated(topic=topic, topic_id=assignment.topic_id, offset=assignment.offset))
         if assignment.offset >= assignment.end:
             self._caught_up(topic, assignment.topic_id)
         else:
@@ -104,6 +119,7 @@ class Reader:
 
     async def _on_records(self, records: Sequence[Record]) -> None:
         for record in records:
+            self._places[record.topic] = (record.topic_id, record.offset + 1)
             if record.topic not in self._finished:
                 self._on_record(record)
 
@@ -120,17 +136,20 @@ class Reader:
             self._caught_up(record.topic, record.topic_id)
 
     def _dead_letter(self, record: Record, reason: str) -> None:
-        body = {"offset": record.offset, "reason": reason}
         self._perform(Count(name="records_invalid", labels={"topic": record.topic}))
-        self._perform(Log(event="invalid_message", level="warning", component="reader", topic=record.topic, body=body))
+        self._log("invalid_message", record.topic, level="warning", offset=record.offset, reason=reason)
         self._perform(dead_letter_of_record(record, reason))
 
     def _on_topic_lost(self, topic: str, why: BusError) -> None:
         """A topic that was made anew is read from its beginning: a lost broker starts empty (blueprint, section 4)."""
-        if isinstance(why, HandlerFailed):
+        if isinstance(why, ReadingFailed):
             self._on_fault(why)
-            return
-        self._perform(
-            Log(event="topic_recreated", level="error", component="reader", topic=topic, body={"reason": str(why)})
-        )
-        self._begin(topic, Start())
+        elif isinstance(why, OffsetOutOfRange):  # subscribing again tells at which of its ends the topic was cut
+            topic_id, offset = self._places[topic]
+            self._begin(topic, Start(topic_id=topic_id, offset=offset))
+        else:
+            self._log("topic_recreated", topic, level="error", reason=str(why))
+            self._begin(topic, Start())
+
+    def _log(self, event: str, topic: str, *, level: str, **body: Any) -> None:
+        self._perform(Log(event=event, level=level, component="reader", topic=topic, body=body))

@@ -29,6 +29,7 @@ from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.values import format_rate, parse_rate
 from unrip.net.secret_file import SecretFileError, read_secret
+from unrip.store.url import REMEDY, fault_of
 
 #: Variables with our prefix that are not settings.
 _NOT_SETTINGS = frozenset({"UNRIP_CONFIG", "UNRIP_HOME", "UNRIP_LOG_LEVEL"})
@@ -396,14 +397,19 @@ class Settings(BaseSettings):
         """The database URL.
 
         Raises:
-            SettingsError: there is none, or its file cannot be read or is open to others.
+            SettingsError: there is none, it is malformed, or its file cannot be read or is open to others.
 
         """
-        if self.postgres.url is not None:
-            return self.postgres.url
-        if self.postgres.url_file is None:
-            raise SettingsError("no database: set [postgres] url_file, or UNRIP_POSTGRES__URL in the environment")
-        return read_secret_file(self.postgres.url_file, "[postgres] url_file")
+        source = "[postgres] url, or UNRIP_POSTGRES__URL"
+        url = self.postgres.url
+        if url is None:
+            if self.postgres.url_file is None:
+                raise SettingsError("no database: set [postgres] url_file, or UNRIP_POSTGRES__URL in the environment")
+            source = "[postgres] url_file"
+            url = read_secret_file(self.postgres.url_file, source)
+        if (fault := fault_of(url)) is not None:
+            raise SettingsError(f"{source}: the database URL cannot be read, {fault}: {REMEDY}")
+        return url
 
 
 def read_secret_file(path: Path, what: str) -> str:

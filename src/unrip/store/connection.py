@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import asyncpg
 
-from unrip.store.errors import named_errors
+from unrip.store.errors import StoreRefused, named_errors
 
 CONNECT_TIMEOUT_S = 3.0
 
@@ -20,12 +21,25 @@ async def connect(url: str, *, application: str, statement_timeout_ms: int = 5_0
 
     """
     with named_errors("connecting"):
-        return await asyncpg.connect(
+        return await open_connection(
             url,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=None,
             server_settings=_settings(application, statement_timeout_ms),
         )
+
+
+async def open_connection(url: str, **options: Any) -> asyncpg.Connection:
+    """The driver's own way to connect, without its words about a URL that it cannot read: they may hold a password.
+
+    Raises:
+        StoreRefused: the URL, or an option in it, cannot be used.
+
+    """
+    try:
+        return await asyncpg.connect(url, **options)
+    except ValueError:  # no answer of a server is one
+        raise StoreRefused("the database URL cannot be used") from None
 
 
 def pool(url: str, *, application: str, size: int, statement_timeout_ms: int = 5_000) -> asyncpg.Pool:
@@ -37,6 +51,7 @@ def pool(url: str, *, application: str, size: int, statement_timeout_ms: int = 5
         url,
         min_size=0,
         max_size=size,
+        connect=open_connection,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=statement_timeout_ms / 1_000 + 1,
         max_inactive_connection_lifetime=0,

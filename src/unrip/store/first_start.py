@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncpg
-
+from unrip.store.connection import open_connection
 from unrip.store.errors import named_errors
 
 
@@ -16,7 +15,7 @@ async def declare_first_start(url: str, account: str) -> bool:
 
     """
     with named_errors("declaring the first start"):
-        connection = await asyncpg.connect(url)
+        connection = await open_connection(url)
         try:
             declared: bool = await connection.fetchval("SELECT ledger.declare_first_start($1)", account)
         finally:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import yoyo
+from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends import DatabaseBackend
 from yoyo.migrations import MigrationList
 
@@ -23,6 +24,8 @@ logging.getLogger("yoyo").setLevel(logging.CRITICAL)
 _CONNECT_TIMEOUT_S = 3
 #: How long another process may migrate before we give up.
 _WAIT_FOR_OTHERS_S = 60
+#: libpq's words, before the value that it quotes, for an option with which it does not even try to connect.
+_OPTION_REFUSED = "connection is bad: invalid"
 
 
 async def apply(url: str) -> list[str]:
@@ -58,6 +61,7 @@ def _migrations(what: str, url: str) -> Iterator[tuple[DatabaseBackend, Migratio
 
     Not by yoyo's own lock, which is a row: a process that is killed leaves it behind. A session's lock ends with it.
     """
+    _require_readable(what, url)
     try:
         with (
             as_file(files("unrip.store").joinpath("migrations")) as folder,
@@ -68,14 +72,27 @@ def _migrations(what: str, url: str) -> Iterator[tuple[DatabaseBackend, Migratio
             with yoyo.get_backend(_driver_url(url)) as backend:
                 yield backend, backend.to_apply(yoyo.read_migrations(str(folder)))
     except psycopg.OperationalError as error:
+        if _OPTION_REFUSED in str(error):
+            raise StoreRefused(f"{what}: an option in the database URL cannot be used") from None
         raise StoreUnavailable(f"{what}: PostgreSQL does not answer ({_first_line(error)})") from None
     except psycopg.Error as error:
         raise StoreRefused(f"{what}: PostgreSQL refused ({_first_line(error)})") from None
 
 
+def _require_readable(what: str, url: str) -> None:
+    """Whoever cannot read a URL quotes it, and so perhaps a password: here nobody's words are passed on."""
+    try:
+        conninfo_to_dict(url)
+        _driver_url(url)
+    except (psycopg.Error, ValueError):
+        raise StoreRefused(f"{what}: the database URL cannot be used") from None
+
+
 def _driver_url(url: str) -> str:
     """Yoyo chooses the driver by the scheme; ours is psycopg 3."""
-    return urlunsplit(urlsplit(url)._replace(scheme="postgresql+psycopg"))
+    parts = urlsplit(url)
+    _ = parts.port  # raises like yoyo's own reading, but in time
+    return urlunsplit(parts._replace(scheme="postgresql+psycopg"))
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -26,7 +26,7 @@ from unrip.store.ledger import (
     OutboxRow,
     rejection_of,
 )
-from unrip.store.nul import json_without_nul
+from unrip.store.nul import json_without_nul, without_nul
 from unrip.store.sql import statements
 
 #: A claim, a note and the outbox may be under way at a time; one more for the check.
@@ -139,8 +139,15 @@ class PostgresLedger:
     async def _rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         with named_errors(f"ledger {statement}"):
             await self._pool  # the first time; later it is ready at once
-            rows: list[asyncpg.Record] = await self._pool.fetch(statements("ledger")[statement], *arguments)
+            rows: list[asyncpg.Record] = await self._pool.fetch(
+                statements("ledger")[statement], *map(_storable, arguments)
+            )
             return rows
+
+
+def _storable(argument: Any) -> Any:
+    """What comes from Kafka may hold what PostgreSQL refuses; such a command would end the executor at every start."""
+    return without_nul(argument) if isinstance(argument, str) else argument
 
 
 def _json(value: object) -> str:

@@ -8,6 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # it exports them by importing them
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
 
 from support.buses import Received, eventually, fresh_topic
 from support.servers import Servers, free_server_ports, temporary_home
@@ -15,7 +22,8 @@ from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.bus.kafka_consumer import KafkaConsumer
 from unrip.bus.kafka_producer import KafkaProducer
 from unrip.bus.kafka_watch import BrokerWatch
-from unrip.bus.ports import BusUnavailable, Start, TopicRecreated
+from unrip.bus.ports import BusUnavailable, ReadingFailed, Start, TopicRecreated
+from unrip.bus.settings import client_settings
 from unrip.local.paths import user_data_folder
 from unrip.local.stack import ServerStack
 
@@ -183,3 +191,72 @@ async def test_a_broker_that_comes_back_empty_is_named_and_served(own_broker: tu
     await eventually(lambda: received.values[3:4] == [b"new"])
     await consumer.stop()
     await producer.close(5)
+
+
+async def test_a_record_of_no_instant_is_read_like_any_other(servers: Servers) -> None:
+    """The time stamp is the producer's word: whoever can write the topic may write any number."""
+    topic = fresh_topic()
+    await KafkaAdmin(servers.kafka_bootstrap).ensure_topics([topic])
+    admin = AdminClient(client_settings(servers.kafka_bootstrap))
+    (change,) = admin.incremental_alter_configs([_any_time_stamp(topic.name)]).values()
+    await asyncio.wrap_future(change)
+    client = Producer(client_settings(servers.kafka_bootstrap))
+    refused: list[object] = []
+    for timestamp in (2**60, 1):
+        refused.append(True)
+        while refused.pop() is not None:  # the broker learns of the setting a moment later
+            client.produce(topic.name, b"v", timestamp=timestamp, on_delivery=lambda error, _: refused.append(error))
+            assert client.flush(10) == 0
+    received = Received()
+    consumer = KafkaConsumer(servers.kafka_bootstrap, on_records=received.take, on_topic_lost=received.lose)
+    await consumer.start()
+    await consumer.subscribe(topic.name, Start())
+    await eventually(lambda: len(received.records) == 2 or bool(received.lost))
+    await consumer.stop()
+    assert received.lost == {}
+    assert [record.timestamp.year for record in received.records] == [9999, 1970]
+
+
+def _any_time_stamp(topic: str) -> ConfigResource:
+    """What older brokers allow anyway, and newer ones when told so: a time stamp that lies ahead."""
+    allowed = ConfigEntry("message.timestamp.after.max.ms", str(2**63 - 1), incremental_operation=AlterConfigOpType.SET)
+    return ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[allowed])
+
+
+@pytest.mark.parametrize("call", ["poll", "consume", "incremental_assign"])
+async def test_whatever_ends_the_poll_thread_is_told(servers: Servers, call: str) -> None:
+    """A service that hears nothing more must not look ready."""
+    one, other = fresh_topic(), fresh_topic()
+    await KafkaAdmin(servers.kafka_bootstrap).ensure_topics([one, other])
+    received = Received()
+    consumer = KafkaConsumer(servers.kafka_bootstrap, on_records=received.take, on_topic_lost=received.lose)
+    await consumer.start()
+    await consumer.subscribe(one.name, Start())
+    consumer._client = _Broken(consumer._client, call)  # type: ignore[assignment]
+    producer = KafkaProducer(servers.kafka_bootstrap)
+    producer.produce(one.name, "k", b"value", lambda *_: None)
+    await producer.close(10)
+
+    async def subscribe_again_and_again() -> None:
+        while True:
+            await consumer.subscribe(other.name, Start())
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(ReadingFailed, match="of librdkafka"):
+        await asyncio.wait_for(subscribe_again_and_again(), 10)
+    await eventually(lambda: one.name in received.lost)
+    assert isinstance(received.lost[one.name], ReadingFailed)
+    await consumer.stop()
+
+
+class _Broken:
+    """A client of which one call raises."""
+
+    def __init__(self, client: object, call: str) -> None:
+        self._client = client
+        self._call = call
+
+    def __getattr__(self, name: str) -> object:
+        if name == self._call:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "a fault of librdkafka"))
+        return getattr(self._client, name)

@@ -133,6 +133,60 @@ def test_unreachable_database(tmp_path: Path) -> None:
     assert "secret" not in told.stderr
 
 
+#: An unescaped character in the password, or none that can be read at all; both drivers quote some of it.
+MALFORMED_URLS = {
+    "a hash": "postgresql://unrip:Tr0ub4dor#3@127.0.0.1:1/x",
+    "a slash": "postgresql://unrip:Tr0ub4dor/3@127.0.0.1:1/x",
+    "a question mark": "postgresql://unrip:Tr0ub4dor?3@127.0.0.1:1/x",
+    "digits and a slash": "postgresql://unrip:60942/Tr0ub4dor@127.0.0.1:1/x",
+    "an at sign": "postgresql://unrip:Tr0u@b4dor@127.0.0.1:1/x",
+    "a percent sign": "postgresql://unrip:Tr0%zzub4dor@127.0.0.1:1/x",
+    "an escaped NUL": "postgresql://unrip:Tr0ub4dor%00@127.0.0.1:1/x",
+    "a bracket": "postgresql://unrip:Tr0ub4dor[@127.0.0.1:1/x",
+    "a character that is more than one": "postgresql://unrip:Tr0ub4dor\u2100@127.0.0.1:1/x",
+    "a blank": "postgresql://unrip:Tr0ub4dor 3@127.0.0.1:1/x",
+    "no scheme": "unrip:Tr0ub4dor@127.0.0.1/x",
+    "another scheme": "mysql://unrip:Tr0ub4dor@127.0.0.1/x",
+    "a port that is none": "postgresql://unrip@127.0.0.1:Tr0ub4dor/x",
+    "a query that is none": "postgresql://unrip@127.0.0.1:1/x?Tr0ub4dor",
+}
+
+
+def no_part_of_the_secret(text: str) -> None:
+    for part in ("Tr0", "ub4", "b4dor", "60942"):
+        assert part not in text
+
+
+@pytest.mark.parametrize("name", MALFORMED_URLS)
+def test_a_malformed_database_url_is_not_repeated(tmp_path: Path, name: str) -> None:
+    told = run_unrip("prepare", cwd=tmp_path, UNRIP_POSTGRES__URL=MALFORMED_URLS[name])
+    one_line(told, 2, "UNRIP_POSTGRES__URL", "the database URL cannot be read", "/ ? # [ ] @ %", "%40 for @")
+    no_part_of_the_secret(told.stderr + told.stdout)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["prepare"], ["up"], ["run", "trade-executor"], ["run", "strategy-engine"], ["explain", "0000"]]
+)
+def test_no_command_repeats_a_malformed_database_url(tmp_path: Path, arguments: list[str]) -> None:
+    write_secret(tmp_path / "url", MALFORMED_URLS["a slash"] + "\n")
+    key = tmp_path / "desk.key"
+    text = (
+        f'[postgres]\nurl_file = "{tmp_path}/url"\n'
+        f'[near_intents]\naccount = "{ensure_signing_key(key)}"\nkey_file = "{key}"\n'
+    )
+    told = run_unrip(*arguments, "--config", config(tmp_path, text), cwd=tmp_path)
+    one_line(told, 2, "[postgres] url_file", "the database URL cannot be read")
+    no_part_of_the_secret(told.stderr + told.stdout)
+
+
+def test_an_option_that_cannot_be_used_is_not_repeated(tmp_path: Path) -> None:
+    url = "postgresql://unrip@127.0.0.1:1/x?sslmode=Tr0ub4dor"
+    for arguments in (["prepare"], ["explain", "0000"]):
+        told = run_unrip(*arguments, cwd=tmp_path, UNRIP_POSTGRES__URL=url)
+        one_line(told, 3, "database URL cannot be used")
+        no_part_of_the_secret(told.stderr + told.stdout)
+
+
 def test_unreachable_broker(tmp_path: Path) -> None:
     told = run_unrip("tail", "--config", config(tmp_path, '[kafka]\nbootstrap = "127.0.0.1:1"\n'))
     one_line(told, 3, "127.0.0.1:1", "does not answer")

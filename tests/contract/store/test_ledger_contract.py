@@ -477,3 +477,24 @@ async def test_what_the_outside_says_is_kept_whatever_it_is(ledger: Ledger) -> N
     kept = (await ledger.unpublished(10))[-1].event.result.response
     assert kept is not None
     assert kept.text.replace("\ufffd", "\0") == text
+
+
+async def test_whatever_a_command_says_it_is_recorded_once_and_passed(ledger: Ledger) -> None:
+    """Who can write the topic must not be able to stop the executor at the same command for ever."""
+    spelt = {"quote_id": "a\0quote", "command_id": "a\0command", "generation": 2**63 - 1}
+    command = msgspec.structs.replace(a_command("one"), **spelt)
+    spoilt = an_event(msgspec.structs.replace(an_offer("one"), quote_id="a\0quote"), AttemptState.REJECTED)
+    outcomes = [await ledger.reject(command, position=at(0, "a\0topic"), event=spoilt) for _ in range(2)]
+    assert [outcome.kind for outcome in outcomes] == [ClaimKind.REJECTED, ClaimKind.DUPLICATE]
+    assert outcomes[1].view.position is not None
+    assert outcomes[1].view.position.next_offset == 1
+    assert len(await ledger.unpublished(10)) == 1
+
+
+async def test_what_is_asked_about_may_be_anything(ledger: Ledger) -> None:
+    assert await ledger.find(ACCOUNT, "a\0b") is None
+    assert await ledger.find("a\0b", "hash of one") is None
+    assert (await ledger.load("a\0b")).position is None
+    await ledger.note_surroundings("a\0b", reason="a\0b", quarantined_until=T0)
+    with pytest.raises(StoreRefused, match="no hold"):
+        await ledger.note_revocation(ACCOUNT, nonce="a\0b", revocation="c\0d")

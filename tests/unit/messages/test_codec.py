@@ -130,6 +130,24 @@ def test_a_rate_that_nobody_can_reckon_with_is_invalid(rate: str) -> None:
         decode_event(EXECUTE_TRADE.name, json.dumps(found).encode())
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("generation", 2**63),
+        ("generation", -(2**63) - 1),
+        ("inventory_height", 2**63),
+        ("inventory_height", 10**30),
+        ("command_id", "x" * 257),
+    ],
+)
+def test_a_command_that_the_ledger_cannot_keep_is_invalid(field: str, value: object) -> None:
+    """PostgreSQL would refuse it, and the executor would meet it again at each of its starts."""
+    found = document(EXECUTE_TRADE, a_decision().command)
+    found["payload"][field] = value
+    with pytest.raises(InvalidMessage, match=rf"payload\.{field}"):
+        decode_event(EXECUTE_TRADE.name, json.dumps(found).encode())
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_else(data: bytes) -> None:
     for topic in TOPICS:

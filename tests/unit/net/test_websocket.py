@@ -215,6 +215,27 @@ async def test_a_refused_handshake_is_an_event_with_its_status_and_never_the_end
     assert (closed.cause, closed.http_status) == (cause_of_status(status), status)
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize(
+    "location", ["ws://127.0.0.1:{port}/elsewhere", "wss://relay.example:99999/ws", "http://[", "", None]
+)
+async def test_a_redirect_is_a_refusal_wherever_it_points(status: int, location: str | None) -> None:
+    paths: list[str] = []
+
+    def redirect(connection: ServerConnection, request: Request) -> Response:
+        paths.append(request.path)
+        response = connection.respond(http.HTTPStatus.FOUND, "elsewhere")
+        response.status_code = status
+        if location is not None:
+            response.headers["Location"] = location.format(port=connection.local_address[1])
+        return response
+
+    async with serve(echo, "127.0.0.1", 0, process_request=redirect) as server, running(Desk(url_of(server))) as desk:
+        closed = await desk.until_seen(SocketClosed, 2)
+    assert (closed.cause, closed.http_status) == (Cause.REFUSED, status)
+    assert set(paths) == {"/ws"}
+
+
 async def test_unreadable_credentials_are_an_event_and_never_the_end() -> None:
     def headers() -> dict[str, str]:
         raise SecretFileError("secret file /run/token is empty")

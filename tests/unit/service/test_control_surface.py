@@ -125,6 +125,50 @@ async def test_nothing_but_probes_answers_without_a_right_token(
     assert surface.controls == []
 
 
+class Body:
+    """A body in pieces, without a length told ahead; counts the pieces that were asked for."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = pieces
+        self.read = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            self.read += 1
+            yield piece
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"), [({}, 401), (bearer("wrong"), 401), (bearer(READ), 403)], ids=["none", "wrong", "read"]
+)
+@pytest.mark.parametrize("piece", [b"{", b"[" * 100_000, b"\xff"], ids=["cut off", "nested", "no text"])
+async def test_a_body_is_not_even_read_before_the_token_is_judged(
+    client: httpx.AsyncClient, headers: dict[str, str], status: int, piece: bytes
+) -> None:
+    for method, path in await routes(client):
+        body = Body(*[piece] * 1_000)
+        if method == "post":
+            assert (await client.post(path, headers=headers, content=body)).status_code == status, path
+        elif path in PROBES:
+            assert (await client.request(method, path, headers=headers, content=body)).status_code == 200, path
+        assert body.read == 0
+
+
+async def test_nobody_fills_the_memory(client: httpx.AsyncClient, surface: Surface) -> None:
+    body = Body(*[b" " * 10_000] * 1_000)
+    answer = await client.post("/halt", headers=bearer(OPERATOR), content=body)
+    assert (answer.status_code, answer.json()["detail"]) == (413, "the body has more than 65536 bytes")
+    assert body.read == 7
+    whole = b" " * 65_537
+    assert (await client.post("/halt", headers=bearer(OPERATOR), content=whole)).status_code == 413
+    assert surface.controls == []
+    fits = b'{"reason":"stop it"}'.ljust(65_536)
+    headers = {**bearer(OPERATOR), "Content-Type": "application/json"}
+    for content in (fits, Body(fits[:10], fits[10:])):
+        assert (await client.post("/halt", headers=headers, content=content)).status_code == 200
+    assert [control.reason for control in surface.controls] == ["stop it", "stop it"]
+
+
 async def test_a_read_token_reads_and_never_acts(client: httpx.AsyncClient, surface: Surface) -> None:
     for method, path in await routes(client):
         answer = await client.request(method, path, headers=bearer(READ), json={"reason": "let me act"})
@@ -176,6 +220,7 @@ async def test_a_refusal_is_a_conflict_with_its_words(client: httpx.AsyncClient,
         ("/pause", {"reason": "x" * 501}),
         ("/pause", {"reason": "fine", "more": 1}),
         ("/pause", ["reason"]),
+        ("/pause", {"reason": "a NUL \0"}),
         ("/arm", {"reason": "fine", "directions": []}),
         ("/arm", {"reason": "fine", "directions": ["sideways"]}),
         ("/arm", {"reason": "fine", "lease_minutes": 0}),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from unrip.service.settings import LimitSettings, PostgresSettings, Settings, SettingsError, load_settings
 
@@ -152,6 +153,25 @@ def test_no_password_is_in_hash_or_representation(monkeypatch: pytest.MonkeyPatc
     assert settings.postgres_url().endswith("/unrip")
     assert settings.configuration_hash == plain
     assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://x",
+        "postgres://",
+        "postgresql://u:p@h:5432/db?sslmode=require&application_name=a",
+        "postgresql:///db?host=/var/run/postgresql",
+        "postgresql://u:p%40%23%2F@%2Fvar%2Frun/db",
+        "postgresql://u:p@[::1]:5432/db",
+        "postgresql://u:p@[fe80::1%25eth0]/db",
+        "postgresql://u:p@a:1,b:2/db?target_session_attrs=read-write",
+        "postgresql://u:a:b!$&'()*+,;=~^{}|<>\u00e9@h:/db",
+    ],
+)
+def test_a_database_url_that_the_drivers_read_is_taken_as_it_is(url: str) -> None:
+    assert Settings(postgres=PostgresSettings(url=url)).postgres_url() == url
+    conninfo_to_dict(url)
 
 
 def test_the_database_url_comes_from_its_file_or_is_asked_for(tmp_path: Path) -> None:

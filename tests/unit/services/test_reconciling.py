@@ -19,7 +19,7 @@ from unrip.domain.pairs import Direction
 from unrip.domain.treasury import LiquidityAction
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
-from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
+from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT, Topic
 from unrip.service.contract import (
     BusChanged,
     CaughtUp,
@@ -30,6 +30,7 @@ from unrip.service.contract import (
     RecordReceived,
     Started,
     Subscribe,
+    TopicTruncated,
 )
 from unrip.services.inventory_sync.effects import VerifierRead
 from unrip.services.inventory_sync.logic import RESULTS_READ_AGAIN, InventorySync
@@ -139,6 +140,10 @@ class Sync:
         )
         offset = self._next(LIQUIDITY_ACTION.name, offset)
         self._feed(a_record(LIQUIDITY_ACTION, action, offset=offset, observed_at=self.now))
+
+    def cut(self, topic: Topic, end: int) -> None:
+        """The broker has lost the newest records of a topic."""
+        self._feed(TopicTruncated(topic=topic.name, topic_id=f"{topic.name}-1", offset=end))
 
     def _next(self, topic: str, offset: int | None) -> int:
         if offset is None:
@@ -315,6 +320,25 @@ def test_a_restart_forgives_nothing_and_counts_nothing_twice() -> None:
     assert states(again.read(107, 150)) == (UNCHANGED, FALL)
     again.second = 60
     assert states(again.read(117, 130)) == (CHANGED, FALL)
+
+
+def test_fills_at_offsets_that_a_cut_topic_gives_out_again_are_counted() -> None:
+    sync = begun()
+    for offset, name in enumerate(("one", "two")):
+        sync.result(AttemptState.CLAIMED, name, held=20, offset=offset)
+    again = restarted(sync.read(), second=5)
+    again.cut(TRADE_RESULT, 1)
+    again.result(AttemptState.SETTLED, "one", offset=1)
+    assert states(again.read(110, 180)) == (CHANGED, CHANGED)
+    again.cut(LIQUIDITY_ACTION, 0)
+    again.action("deposit_completed", 7, mint="mint-1", offset=0)
+    last = again.read(117, 180)
+    assert states(last)[0] is CHANGED
+    assert last.books is not None
+    assert [last.books.results_read, last.books.actions_read] == [
+        CommandPosition(topic_id=f"{TRADE_RESULT.name}-1", next_offset=2),
+        CommandPosition(topic_id=f"{LIQUIDITY_ACTION.name}-1", next_offset=1),
+    ]
 
 
 def test_offers_that_were_open_before_a_restart_still_explain_their_fills() -> None:

@@ -183,6 +183,8 @@ def test_what_is_recorded_is_what_is_sent() -> None:
         {"min_wait_ms": True},
         {"max_wait_ms": []},
         {"protocol_fee_included": 1},
+        {"quote_id": "a\0b"},
+        {"defuse_asset_identifier_in": "\0"},
     ],
 )
 def test_a_quote_of_another_shape_is_malformed(changes: dict[str, Any]) -> None:

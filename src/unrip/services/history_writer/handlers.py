@@ -10,10 +10,10 @@ from unrip.bus.ports import (
     BusError,
     BusUnavailable,
     Consumer,
-    HandlerFailed,
     OffsetOutOfRange,
     OnRecords,
     OnTopicLost,
+    ReadingFailed,
     Record,
     Start,
     TopicMissing,
@@ -157,7 +157,7 @@ class TopicReader:
 
     def _on_topic_lost(self, topic: str, why: BusError) -> None:
         match why:
-            case HandlerFailed():
+            case ReadingFailed():
                 self._fault = why
             case OffsetOutOfRange():  # retention was faster: go on with the oldest there is, which tells what is lost
                 self._to_subscribe.append(topic)

@@ -37,6 +37,7 @@ from unrip.service.contract import (
     Started,
     Subscribe,
     TimerFired,
+    TopicTruncated,
     Vitals,
 )
 from unrip.services.inventory_sync.effects import (
@@ -91,7 +92,7 @@ class InventorySync(Logic):
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         """Take one event in; see `service/contract.py`."""
         match event:
             case VerifierRead() | VerifierUnread():
@@ -108,6 +109,9 @@ class InventorySync(Logic):
                 self._on_record(event)
             case CaughtUp():
                 return self._on_caught_up(event, now)
+            case TopicTruncated():
+                place = CommandPosition(topic_id=event.topic_id, next_offset=event.offset)
+                self._reconciler.read_from(event.topic, place)
             case Started():
                 self._start_id, self._started_at = event.start_id, now
                 return [

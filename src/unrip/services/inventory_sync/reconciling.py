@@ -11,6 +11,7 @@ from unrip.domain.inventory import BalanceChange, Books, ChangeKind, Reconciliat
 from unrip.domain.treasury import LiquidityAction
 from unrip.domain.values import Amount, Delta
 from unrip.domain.verifier import VerifierReading
+from unrip.messages.topics import LIQUIDITY_ACTION, TRADE_RESULT
 from unrip.service.contract import RecordReceived
 
 #: Fills that are remembered, to know them when they are told again.
@@ -64,6 +65,13 @@ class Reconciler:
         )
 
     # --- evidence --------------------------------------------------------------------------------------------------
+
+    def read_from(self, topic: str, place: CommandPosition) -> None:
+        """A topic was cut before what was read of it: what comes at those offsets now is new."""
+        if topic == TRADE_RESULT.name:
+            self._results_read = place
+        elif topic == LIQUIDITY_ACTION.name:
+            self._actions_read = place
 
     def take_result(self, record: RecordReceived) -> None:
         """A result opens or closes an offer, tells what is held, and may be the evidence of a fill."""

@@ -36,6 +36,7 @@ from unrip.service.contract import (
     SetTimer,
     Started,
     TimerFired,
+    TopicTruncated,
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
@@ -133,6 +134,8 @@ class TradeExecutor(Logic):
         match event:
             case RecordReceived() | CaughtUp():
                 return self._on_topic(event, now)
+            case TopicTruncated():
+                return self._quarantine.on_truncated(event.topic, now)
             case OfferSigned():
                 return self._on_signed(event, now)
             case ClaimDecided():

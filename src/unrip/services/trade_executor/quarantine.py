@@ -65,6 +65,13 @@ class Quarantine:
             return []
         return self._begin("commands_topic_is_another", now)
 
+    def on_truncated(self, topic: str, now: datetime) -> list[Effect]:
+        """The topic of the commands ends before the ledger's position, at the start: what it held is not known."""
+        if topic != EXECUTE_TRADE.name or self._position is None:
+            return []
+        self._position = None  # judged once
+        return self._begin("commands_topic_is_truncated", now)
+
     def results_read(self) -> list[Effect]:
         """The results are read back: commands are read from right after the ledger's position.
 

@@ -286,6 +286,8 @@ def _id(data: dict[str, Any], field: str) -> str:
     value = text(data.get(field), field)
     if len(value) > _ID_CHARACTERS_MAX:
         raise NotExact(f"{field} has {len(value)} characters")
+    if "\0" in value:  # no database of texts can keep it as it is, and two ids would become one
+        raise NotExact(f"{field} holds a NUL")
     return value
 
 

@@ -16,7 +16,7 @@ from unrip.domain.desk import CommandPosition
 from unrip.domain.policy import Policy
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.net.events import SendFrame
-from unrip.service.contract import CaughtUp, ControlRefused, Started, Subscribe, TimerFired
+from unrip.service.contract import CaughtUp, ControlRefused, Started, Subscribe, TimerFired, TopicTruncated
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     ClaimOffer,
@@ -90,6 +90,31 @@ def test_another_topic_of_commands_quarantines_before_its_first_command_is_handl
     desk.feed(msgspec.structs.replace(record, topic_id="made anew"))
     assert quarantined(desk) == "commands_topic_is_another"
     assert desk.of(RejectCommand) == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "position", "reason"),
+    [
+        (EXECUTE_TRADE.name, POSITION, "commands_topic_is_truncated"),
+        (EXECUTE_TRADE.name, None, None),
+        (TRADE_RESULT.name, POSITION, None),
+    ],
+)
+def test_a_topic_of_commands_that_is_cut_quarantines_like_another_one(
+    topic: str, position: CommandPosition | None, reason: str | None
+) -> None:
+    desk = started(position=position)
+    desk.feed(TopicTruncated(topic=topic, topic_id=POSITION.topic_id, offset=2))
+    desk.feed(CaughtUp(topic=topic, topic_id=POSITION.topic_id))
+    assert quarantined(desk) == reason
+
+
+def test_commands_that_are_cut_while_they_are_followed_quarantine_nothing() -> None:
+    """What this life has handled is in its ledger; as with a topic that is made anew meanwhile."""
+    desk = started()
+    desk.feed(CaughtUp(topic=EXECUTE_TRADE.name, topic_id=POSITION.topic_id))
+    desk.feed(TopicTruncated(topic=EXECUTE_TRADE.name, topic_id=POSITION.topic_id, offset=2))
+    assert quarantined(desk) is None
 
 
 def test_nothing_is_armed_until_the_longest_life_is_over() -> None:

@@ -1,0 +1,105 @@
+"""The frame's reader: what is wrong with a topic is named, told to the logic, and ends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from support.buses import eventually
+from support.cases import NOW
+from support.samples import one_of_each_topic
+from unrip.bus.memory import MemoryBroker, MemoryConsumer
+from unrip.bus.ports import OnRecords, OnTopicLost
+from unrip.messages.codec import encode_event
+from unrip.messages.topics import EXECUTE_TRADE
+from unrip.service.contract import CaughtUp, Log, RecordReceived, Subscribe, TopicTruncated
+from unrip.service.reader import Reader
+
+TOPIC = EXECUTE_TRADE.name
+RECORD = encode_event(one_of_each_topic()[TOPIC])
+
+
+class Heard:
+    """A reader on a broker in memory, and everything that came of it."""
+
+    def __init__(self, records: int) -> None:
+        self.broker = MemoryBroker(clock=lambda: NOW)
+        self.broker.create_topic(EXECUTE_TRADE)
+        self.put(records)
+        self.events: list[Any] = []
+        self.effects: list[Any] = []
+        self.faults: list[BaseException] = []
+        self.reader = Reader(
+            self._consumer, emit=self.events.append, perform=self.effects.append, on_fault=self.faults.append
+        )
+
+    def _consumer(self, on_records: OnRecords, on_topic_lost: OnTopicLost) -> MemoryConsumer:
+        return MemoryConsumer(self.broker, on_records=on_records, on_topic_lost=on_topic_lost)
+
+    def put(self, records: int) -> None:
+        for _ in range(records):
+            self.broker.append(TOPIC, "key", RECORD)
+
+    @property
+    def topic_id(self) -> str:
+        log = self.broker.log(TOPIC)
+        assert log is not None
+        return log.topic_id
+
+    @property
+    def told(self) -> list[Any]:
+        """Offsets of records, and the other events as they are."""
+        return [event.offset if isinstance(event, RecordReceived) else event for event in self.events]
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        return [(effect.event, effect.level) for effect in self.effects if isinstance(effect, Log)]
+
+
+@asynccontextmanager
+async def reading(*, records: int, offset: int) -> AsyncIterator[Heard]:
+    """Follow the commands from an offset of this very topic on."""
+    heard = Heard(records)
+    await heard.reader.start()
+    heard.reader.subscribe(Subscribe(topic=EXECUTE_TRADE, topic_id=heard.topic_id, offset=offset))
+    await eventually(lambda: any(isinstance(event, CaughtUp) for event in heard.events) or bool(heard.faults))
+    yield heard
+    await heard.reader.stop()
+    assert heard.faults == []
+
+
+async def test_a_topic_that_ends_before_its_place_is_named_and_read_on_from_its_end() -> None:
+    async with reading(records=3, offset=7) as heard:
+        heard.put(1)
+        await eventually(lambda: len(heard.events) == 3)
+        truncated = TopicTruncated(topic=TOPIC, topic_id=heard.topic_id, offset=3)
+        assert heard.told == [truncated, CaughtUp(topic=TOPIC, topic_id=heard.topic_id), 3]
+        assert heard.lines == [("topic_truncated", "error")]
+
+
+async def test_a_topic_that_is_cut_while_it_is_read_is_told_the_same_way() -> None:
+    async with reading(records=3, offset=0) as heard:
+        heard.broker.truncate_topic(TOPIC, 1)
+        await eventually(lambda: TopicTruncated(topic=TOPIC, topic_id=heard.topic_id, offset=1) in heard.events)
+        heard.put(1)
+        await eventually(lambda: heard.told[-1] == 1)
+        assert [told for told in heard.told if isinstance(told, int)] == [0, 1, 2, 1]
+        assert heard.lines == [("topic_truncated", "error")]
+
+
+async def test_a_topic_that_is_made_anew_is_read_from_its_beginning() -> None:
+    async with reading(records=3, offset=3) as heard:
+        heard.broker.delete_topic(TOPIC)
+        heard.broker.create_topic(EXECUTE_TRADE)
+        heard.put(1)
+        await eventually(lambda: heard.told[-2:] == [0, CaughtUp(topic=TOPIC, topic_id=heard.topic_id)])
+        assert heard.lines == [("topic_recreated", "error")]
+
+
+async def test_what_is_no_event_is_a_dead_letter_and_the_next_record_is_read() -> None:
+    async with reading(records=0, offset=0) as heard:
+        heard.broker.append(TOPIC, "key", b"nonsense")
+        heard.put(1)
+        await eventually(lambda: heard.told[-1:] == [1])
+        assert heard.lines == [("invalid_message", "warning")]
