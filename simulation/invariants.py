@@ -121,7 +121,9 @@ class Invariants:
             block = self._world.chain.block(self._final_height)
             for event in _fills(block, self._account) if block is not None else ():
                 self._settled.add(event["intent_hash"])
-        self._spent |= {nonce for nonce in self._live if self._used(nonce, final.height)}
+        # Also of offers that are dead or were never sent: what takes them back lives as long as the nonce.
+        nonces = {command.nonce for command in self.commands.values()} | self._sent.keys()
+        self._spent |= {nonce for nonce in nonces - self._spent if self._used(nonce, final.height)}
         alive = {nonce: sent for nonce, sent in self._live.items() if nonce not in self._spent}
         self._live = {nonce: sent for nonce, sent in alive.items() if _last(sent) * _NS_PER_MS >= final.timestamp_ns}
         self._given_up &= self._live.keys()
