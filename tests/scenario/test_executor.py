@@ -155,8 +155,9 @@ def test_repeats_share_one_hold_and_the_nonce_ends_them_all(armed: Desk) -> None
 def test_asking_and_never_accepting_locks_at_most_the_share(armed: Desk) -> None:
     """Thirty strangers ask for ten times what there is, each for another amount; all are answered."""
     armed.until(lambda: armed.state("trade-executor")["ledger"]["held"][EURE] == "0", what="the end of earlier offers")
-    with armed.spent_down(EURE, leave=30 * 10**18):
-        demand = {"direction": "btc_to_eure", "accept": "never", "min_deadline_ms": 5_000, "min_wait_ms": 4_000}
+    # Half of it is room for the pool and, where the time bucket turns meanwhile, for the next one.
+    with armed.spent_down(EURE, leave=45 * 10**18):
+        demand = {"direction": "btc_to_eure", "accept": "never", "min_deadline_ms": 10_000, "min_wait_ms": 4_000}
         quotes = []
         for number in range(30):
             quotes.append(armed.world.demand(**demand, amount_in=str(12_000 + 100 * number)))
@@ -166,7 +167,7 @@ def test_asking_and_never_accepting_locks_at_most_the_share(armed: Desk) -> None
         refused = [armed.refused(quote_id) for quote_id, each in zip(quotes, decisions, strict=True) if each["reason"]]
         assert refused == [], "all are answered"
         results = [armed.result(quote_id, "claimed") for quote_id in quotes]
-        assert max(int(result["ledger"]["held"][EURE]) for result in results) <= 15 * 10**18
+        assert max(int(result["ledger"]["held"][EURE]) for result in results) <= 45 * 10**18 // 2
         for quote_id in quotes:
             armed.result(quote_id, "lapsed", timeout_s=30)
 

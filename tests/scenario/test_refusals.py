@@ -217,14 +217,14 @@ def test_insufficient_inventory_blocks_one_direction_only(armed: Desk) -> None:
 
 def test_inventory_held(armed: Desk) -> None:
     """What is promised to offers nobody has taken is not promised twice to one that cannot share their nonce."""
-    with armed.spent_down(BTC, leave=20_000):
+    with armed.spent_down(BTC, leave=30_000):
         first = armed.world.demand(**EURE_IN, accept="never", min_deadline_ms=3_000)
         armed.result(first, "accepted")
         armed.world.fault("verifier", "rotate_salt")
         salt = armed.decision(first)["command"]["salt"]
         armed.until(lambda: armed.state("strategy-engine")["inventory"]["value"]["salt"] != salt, what="the new salt")
         numbers = refused(armed, Refusal.INVENTORY_HELD, **EURE_IN)
-        assert int(numbers["spendable"]) < int(numbers["limit"]) <= 20_000
+        assert int(numbers["share_left"]) < int(numbers["limit"]) <= 15_000 < int(numbers["spendable"])
         armed.result(first, "lapsed", timeout_s=30)
 
 

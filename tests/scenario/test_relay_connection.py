@@ -29,8 +29,9 @@ def unsubscribed(desk: Desk) -> bool:
 
 
 def back_and_trading(desk: Desk) -> None:
-    desk.until(lambda: all(each["ready"] for each in desk.trade_ready().values()), what="trade-ready, without a hand")
+    # In this order: the strategy may not have heard yet that the executor was not ready, and then is trade-ready too.
     desk.until(desk.all_ready, what="every service ready, without a hand")
+    desk.until(lambda: all(each["ready"] for each in desk.trade_ready().values()), what="trade-ready, without a hand")
     desk.result(desk.world.demand(**BTC_IN), "settled")
 
 

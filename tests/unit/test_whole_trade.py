@@ -76,7 +76,7 @@ def test_strategy_and_executor_measure_an_offer_by_the_same_assumed_euro() -> No
     settings = {
         "pair": {"eure_eur_assumption": "0.95"},
         "price": {"peg_breaks_beyond": "10 %", "peg_heals_within": "10 %"},
-        "limits": {"notional_cap_eur": "100", "notional_ceiling_eur": "100"},
+        "limits": {"notional_cap_eur": "100", "notional_ceiling_eur": "100", "held_share": "100 %"},
     }
     with WholeDesk(settings=settings) as desk:
         quote_id = desk.demand(direction="eure_to_btc", amount_in=str(104 * 10**18), accept="never")
@@ -114,7 +114,7 @@ def test_a_taker_who_wants_more_than_we_give_is_no_trade_and_no_loss(desk: Whole
 
 
 def test_a_refused_demand_ends_at_its_decision(desk: WholeDesk) -> None:
-    quote_id = desk.demand(direction="btc_to_eure", amount_in="100000")
+    quote_id = desk.demand(direction="btc_to_eure", amount_in="40000")
     desk.run(5)
     (decision,) = desk.chain(TRADE_DECISION, quote_id)
     assert decision.payload.reason == "notional_above_cap"
