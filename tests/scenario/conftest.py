@@ -23,7 +23,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Where a scenario fails, tell what its desk looked like: what fails once in ten runs is seen once."""
     report = yield
     desk = getattr(item, "funcargs", {}).get("shared_desk")
-    if report.failed and desk is not None:
+    if report.failed and desk is not None and desk.local.settings_file.exists():  # not after its own end
         report.sections.append(("the desk", desk.condition()))
     return report
 

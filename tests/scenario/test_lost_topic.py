@@ -37,6 +37,14 @@ def lose_topic(desk: Desk, topic: str) -> None:
     asyncio.run(create())
 
 
+def quarantine(desk: Desk) -> dict[str, str] | None:
+    """What the executor says about it; None also while it has not started yet."""
+    with suppress(CommandFailed):
+        found: dict[str, str] | None = desk.state("trade-executor")["quarantine"]
+        return found
+    return None
+
+
 def test_inventory_missing_after_the_loss_of_its_topic(own_desk: Desk) -> None:
     own_desk.act("inventory-sync", "pause")
     lose_topic(own_desk, INTENT_INVENTORY.name)
@@ -64,13 +72,7 @@ def test_another_topic_of_commands_quarantines_the_executor(own_desk: Desk) -> N
     lose_topic(own_desk, EXECUTE_TRADE.name)
     own_desk.start("trade-executor")
 
-    def quarantine() -> dict[str, str] | None:
-        with suppress(CommandFailed):  # it has not started yet
-            found: dict[str, str] | None = own_desk.state("trade-executor")["quarantine"]
-            return found
-        return None
-
-    assert own_desk.until(quarantine, what="quarantine")["reason"] == "commands_topic_is_another"
+    assert own_desk.until(lambda: quarantine(own_desk), what="quarantine")["reason"] == "commands_topic_is_another"
     refused = own_desk.client.act("trade-executor", "arm", reason="scenario")
     assert "quarantine: commands_topic_is_another, until" in refused["refusal"]
     unknown = a_command(own_desk)
@@ -87,3 +89,21 @@ def test_kraken_unknown_where_no_price_was_ever_read(own_desk: Desk) -> None:
         own_desk.start("market-reference-ingest")
         own_desk.until_not_ready("market-reference-ingest", "kraken_unknown")
     own_desk.until(lambda: own_desk.client.is_ready("market-reference-ingest"), what="the first price, without a hand")
+
+
+def test_a_topic_of_commands_that_ends_before_the_ledgers_place_quarantines_the_executor(own_desk: Desk) -> None:
+    """The broker has lost its newest records: which of them were commands that the ledger does not know?"""
+    own_desk.stop("trade-executor")
+    # What an earlier test has it wait for is over.
+    assert own_desk.sql("UPDATE ledger.surroundings SET quarantined_until = NULL, reason = '' RETURNING account")
+    assert own_desk.sql("UPDATE ledger.position SET next_offset = next_offset + 1000 RETURNING next_offset")
+    own_desk.start("trade-executor")
+    found = own_desk.until(lambda: quarantine(own_desk), what="quarantine")
+    assert found["reason"] == "commands_topic_is_truncated"
+    assert own_desk.until(lambda: own_desk.log_lines("trade-executor", "topic_truncated"), what="the loss in the log")
+    refused = own_desk.client.act("trade-executor", "arm", reason="scenario")
+    assert "quarantine: commands_topic_is_truncated, until" in refused["refusal"]
+    next_command = a_command(own_desk)
+    put_on_topic(own_desk, next_command)
+    own_desk.until(lambda: own_desk.results(next_command.quote_id), what="it reads on from the end of the topic")
+    assert own_desk.submissions(next_command.quote_id) == []

@@ -94,27 +94,3 @@ def test_another_database_or_an_empty_ledger_waits_for_the_longest_life(short: D
     desk.until(lambda: desk.client.is_ready("trade-executor"), what="the end of the quarantine", timeout_s=30)
     desk.restart("trade-executor", SHORT)
     assert quarantine(desk) is None
-
-
-def test_a_topic_of_commands_that_ends_before_the_ledgers_place_is_read_on_in_quarantine(short: Desk) -> None:
-    """The broker has lost its newest records, or the database is newer than the broker: what was there is not known."""
-    desk = short
-    move = "UPDATE ledger.position SET next_offset = next_offset + %s RETURNING next_offset"
-    desk.stop("trade-executor")
-    desk.sql(move, 1_000)
-    try:
-        desk.start("trade-executor")
-        found = desk.until(lambda: quarantine(desk), what="quarantine")
-        assert found["reason"] == "commands_topic_is_truncated"
-        assert desk.until(lambda: desk.log_lines("trade-executor", "topic_truncated"), what="the loss in the log")
-        assert not desk.client.act("trade-executor", "arm", reason="scenario")["applied"]
-        desk.until(lambda: desk.client.is_ready("trade-executor"), what="the end of the quarantine", timeout_s=30)
-        desk.arm()
-        quote_id = desk.world.demand(**SETTLING)
-        desk.result(quote_id, "settled")
-    finally:
-        desk.stop("trade-executor")
-        desk.sql(move, -1_000)
-        desk.start("trade-executor")
-    desk.until(lambda: desk.client.is_ready("trade-executor"), what="ready at its old place")
-    assert len(desk.submissions(quote_id)) == 1, "what it has read once more it knows"
