@@ -49,6 +49,9 @@ class Invariants:
         self._last: LedgerState | None = None
         #: Live nonces that the ledger holds nothing for any more.
         self._given_up: set[str] = set()
+        #: Nonces of commands to their own deadline, until used or over: also where the offers are dead or were never
+        #: sent, since what takes them back lives as long as the nonce.
+        self._usable: dict[str, int] = {}
         #: Nonces that were used, and offers that were filled, at a final block.
         self._spent: set[str] = set()
         self._settled: set[str] = set()
@@ -121,9 +124,11 @@ class Invariants:
             block = self._world.chain.block(self._final_height)
             for event in _fills(block, self._account) if block is not None else ():
                 self._settled.add(event["intent_hash"])
-        # Also of offers that are dead or were never sent: what takes them back lives as long as the nonce.
-        nonces = {command.nonce for command in self.commands.values()} | self._sent.keys()
-        self._spent |= {nonce for nonce in nonces - self._spent if self._used(nonce, final.height)}
+        self._spent |= {nonce for nonce in self._usable if self._used(nonce, final.height)}
+        over_ms = final.timestamp_ns // _NS_PER_MS
+        self._usable = {
+            nonce: end_ms for nonce, end_ms in self._usable.items() if nonce not in self._spent and end_ms >= over_ms
+        }
         alive = {nonce: sent for nonce, sent in self._live.items() if nonce not in self._spent}
         self._live = {nonce: sent for nonce, sent in alive.items() if _last(sent) * _NS_PER_MS >= final.timestamp_ns}
         self._given_up &= self._live.keys()
@@ -147,6 +152,7 @@ class Invariants:
                 if decision is None or decision.command != payload:
                     raise Violation(f"class: command {payload.command_id} is not the one of an accepted decision")
                 self.commands[payload.command_id] = payload
+                self._usable[payload.nonce] = epoch_ms(payload.nonce_deadline)
             case TradeResult():
                 self._on_result(payload)
 

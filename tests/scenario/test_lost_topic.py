@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -10,7 +9,6 @@ from confluent_kafka.admin import AdminClient
 from support.commands import a_command, put_on_topic
 from support.desk import Desk, running_desk
 from unrip.bus.kafka_admin import KafkaAdmin
-from unrip.cli.exits import CommandFailed
 from unrip.domain.decision import Refusal
 from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, MARKET_PRICE, TOPICS
 
@@ -35,14 +33,6 @@ def lose_topic(desk: Desk, topic: str) -> None:
 
     desk.until(lambda: topic not in admin.list_topics(timeout=5).topics, what="topic deleted")
     asyncio.run(create())
-
-
-def quarantine(desk: Desk) -> dict[str, str] | None:
-    """What the executor says about it; None also while it has not started yet."""
-    with suppress(CommandFailed):
-        found: dict[str, str] | None = desk.state("trade-executor")["quarantine"]
-        return found
-    return None
 
 
 def test_inventory_missing_after_the_loss_of_its_topic(own_desk: Desk) -> None:
@@ -72,7 +62,7 @@ def test_another_topic_of_commands_quarantines_the_executor(own_desk: Desk) -> N
     lose_topic(own_desk, EXECUTE_TRADE.name)
     own_desk.start("trade-executor")
 
-    assert own_desk.until(lambda: quarantine(own_desk), what="quarantine")["reason"] == "commands_topic_is_another"
+    assert own_desk.until(own_desk.quarantine, what="quarantine")["reason"] == "commands_topic_is_another"
     refused = own_desk.client.act("trade-executor", "arm", reason="scenario")
     assert "quarantine: commands_topic_is_another, until" in refused["refusal"]
     unknown = a_command(own_desk)
@@ -98,7 +88,7 @@ def test_a_topic_of_commands_that_ends_before_the_ledgers_place_quarantines_the_
     assert own_desk.sql("UPDATE ledger.surroundings SET quarantined_until = NULL, reason = '' RETURNING account")
     assert own_desk.sql("UPDATE ledger.position SET next_offset = next_offset + 1000 RETURNING next_offset")
     own_desk.start("trade-executor")
-    found = own_desk.until(lambda: quarantine(own_desk), what="quarantine")
+    found = own_desk.until(own_desk.quarantine, what="quarantine")
     assert found["reason"] == "commands_topic_is_truncated"
     assert own_desk.until(lambda: own_desk.log_lines("trade-executor", "topic_truncated"), what="the loss in the log")
     refused = own_desk.client.act("trade-executor", "arm", reason="scenario")

@@ -123,7 +123,7 @@ def test_kafka_killed_under_load(armed: Desk) -> None:
             time.sleep(0.1)
         armed.until(armed.all_ready, what="recovery without a hand", timeout_s=40)
         print(f"ready again {time.monotonic() - began:.2f} s after the kill of Kafka")
-        armed.until(lambda: all(each["ready"] for each in armed.trade_ready().values()), what="trade-ready")
+        armed.until_trade_ready()
         again = len(quotes)
         armed.until(lambda: quotes_in(armed, "trade_result", quotes[again:], "state = 'settled'"), what="trades again")
     armed.act("strategy-engine", "limits", offers_per_minute_max=60)

@@ -29,9 +29,8 @@ def unsubscribed(desk: Desk) -> bool:
 
 
 def back_and_trading(desk: Desk) -> None:
-    # In this order: the strategy may not have heard yet that the executor was not ready, and then is trade-ready too.
     desk.until(desk.all_ready, what="every service ready, without a hand")
-    desk.until(lambda: all(each["ready"] for each in desk.trade_ready().values()), what="trade-ready, without a hand")
+    desk.until_trade_ready()
     desk.result(desk.world.demand(**BTC_IN), "settled")
 
 
@@ -95,7 +94,7 @@ def test_after_a_reconnect_nothing_is_quoted_until_every_open_offer_was_asked_ab
                 "numbers": {"recovering": "true"},
             }
         armed.until(lambda: armed.client.is_ready("trade-executor"), what="open offers asked about")
-    armed.until(lambda: all(each["ready"] for each in armed.trade_ready().values()), what="trade-ready, without a hand")
+    armed.until_trade_ready()
     armed.result(armed.world.demand(**BTC_IN), "settled")
     armed.result(open_offer, "settled")
 
@@ -154,7 +153,7 @@ def test_without_its_guarantee_the_plain_stream_is_used_until_the_next_connectio
         armed.world.fault("relay", "disconnect")
         armed.until(lambda: armed.log_lines("trade-executor", "guarantee_refused")[before:], what="the refusal")
         armed.until(armed.all_ready, what="the plain stream")
-        armed.until(lambda: all(each["ready"] for each in armed.trade_ready().values()), what="trade-ready")
+        armed.until_trade_ready()
         settled = armed.result(armed.world.demand(**BTC_IN), "settled")
         armed.until(lambda: armed.sql(NOTICED, settled["quote_hash"]), what="the plain notice, in PostgreSQL")
         assert unacknowledged(armed) == 1

@@ -152,12 +152,9 @@ def test_two_executors_on_two_databases_spend_one_nonce(armed: Desk, tmp_path: P
         instance = second.state("trade-executor")["instance"]
         desk.until(lambda: desk.sql(told, instance), what="its beat, which the strategy takes for the executor's")
         before, conflicts = judged(), len(desk.log_lines("history-writer", "record_conflict"))
-        # The second one has yet to claim anything, and on a busy machine its first claim takes more than a second.
-        taken = desk.world.demand(**BTC_IN, min_wait_ms=4_000, min_deadline_ms=8_000)
+        taken = desk.world.demand(**BTC_IN, min_wait_ms=1_000, min_deadline_ms=5_000)
         desk.until(lambda: len(desk.submissions(taken)) == 2, what="both answers")
-        never = desk.world.demand(
-            **BTC_IN, partner_id="another", accept="never", min_wait_ms=4_000, min_deadline_ms=6_000
-        )
+        never = desk.world.demand(**BTC_IN, partner_id="another", accept="never", min_deadline_ms=2_000)
         desk.until(lambda: len(desk.submissions(never)) == 2, what="both answers")
         for quote_id in (taken, never):
             first, other = desk.submissions(quote_id)

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import psycopg
 import pytest
 
 from support.desk import Desk
 from support.ledger_copies import dump, restore
-from unrip.cli.exits import CommandFailed
 
 SETTLING = {"direction": "btc_to_eure", "amount_in": "15000", "min_deadline_ms": 6_000}
 ASKED_ONLY = {**SETTLING, "accept": "never"}
@@ -22,15 +20,6 @@ def short(desk: Desk) -> Iterator[Desk]:
     desk.restart("trade-executor", SHORT)
     yield desk
     desk.restart("trade-executor", {})
-
-
-def quarantine(desk: Desk) -> dict[str, Any] | None:
-    """What the executor says about it; None also while it has not started yet."""
-    try:
-        found: dict[str, Any] | None = desk.state("trade-executor")["quarantine"]
-    except CommandFailed:
-        return None
-    return found
 
 
 def states(desk: Desk, *quote_ids: str) -> dict[str, str]:
@@ -57,7 +46,7 @@ def test_a_restored_older_ledger_forgets_nothing_and_sends_nothing_twice(short: 
         desk.stop("trade-executor")
         restore(connection, before)
     desk.start("trade-executor")
-    found = desk.until(lambda: quarantine(desk), what="quarantine")
+    found = desk.until(desk.quarantine, what="quarantine")
     assert found["reason"] == "ledger_older_than_its_results"
     refused = desk.client.act("trade-executor", "arm", reason="scenario")
     assert not refused["applied"]
@@ -89,8 +78,8 @@ def test_another_database_or_an_empty_ledger_waits_for_the_longest_life(short: D
     with psycopg.connect(desk.settings.postgres_url(), autocommit=True) as connection:
         connection.execute(change)
     desk.start("trade-executor")
-    found = desk.until(lambda: quarantine(desk), what="quarantine")
+    found = desk.until(desk.quarantine, what="quarantine")
     assert found["reason"] == reason
     desk.until(lambda: desk.client.is_ready("trade-executor"), what="the end of the quarantine", timeout_s=30)
     desk.restart("trade-executor", SHORT)
-    assert quarantine(desk) is None
+    assert desk.quarantine() is None

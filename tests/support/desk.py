@@ -127,6 +127,13 @@ class Desk:
         ready: dict[str, dict[str, Any]] = self.state("strategy-engine")["trade_ready"]
         return ready
 
+    def quarantine(self) -> dict[str, Any] | None:
+        """What the executor says about it; None also while it has not started yet."""
+        with suppress(CommandFailed):
+            found: dict[str, Any] | None = self.state("trade-executor")["quarantine"]
+            return found
+        return None
+
     def condition(self) -> str:
         """What each service says is the matter, and its last lines; for a scenario that failed."""
         told = []
@@ -150,6 +157,13 @@ class Desk:
     def _last_lines(self, service: str) -> list[str]:
         lines = [line for line in self.log_lines(service) if line["component"] != "control"]
         return [f"    {line}"[:700] for line in lines[-12:]]
+
+    def until_trade_ready(self) -> None:
+        """Wait until nothing is in the way of a trade in either direction.
+
+        To be asked after `all_ready`: the strategy may not have heard yet that a service was not ready.
+        """
+        self.until(lambda: all(each["ready"] for each in self.trade_ready().values()), what="trade-ready")
 
     def until_not_ready(self, service: str, *reasons: str) -> None:
         """Wait until a service, which may be starting, names all of these among its reasons for not being ready."""

@@ -11,7 +11,7 @@ import base64
 import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,7 @@ from simulation.stores import done
 from support.cases import a_books, a_coingecko, a_kraken, a_peg, a_price
 from support.engine import ARM, a_record
 from support.switches import a_switchboard
-from support.virtual_world import DESK, START_NS, world
+from support.virtual_world import DESK, START_NS, at, nanoseconds, world
 from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.inventory import IntentInventory, Reconciliation
 from unrip.domain.pairs import Asset, Pair
@@ -106,14 +106,6 @@ _EXECUTORS_SOCKET, _INGESTS_SOCKET = 1, 2
 _STEP_NS = 5_000_000
 
 
-def at(nanoseconds: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1_000)
-
-
-def nanoseconds(instant: datetime) -> int:
-    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1_000
-
-
 class PureDesk:
     """Two services, armed, and everything around them."""
 
@@ -155,11 +147,7 @@ class PureDesk:
         status = Stream(name=QUOTE_STATUS, guaranteed=self._instance_id is not None)
         self._services["trade-executor"] = TradeExecutor(
             inspector=Inspector(
-                pair=PAIR,
-                account=ACCOUNT,
-                policy=self.policy,
-                eur_per_quote=Decimal(1),
-                encode_nonce=encode_nonce,
+                pair=PAIR, account=ACCOUNT, policy=self.policy, eur_per_quote=Decimal(1), encode_nonce=encode_nonce
             ),
             conversation=Conversation(RelaySession((status,)), mute_after_ms=60_000, subscribe_again_ms=30_000),
             read_interval=timedelta(seconds=2),

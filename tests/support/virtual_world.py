@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +22,14 @@ from unrip_world.world import World
 START_NS = 1_900_000_000 * NS_PER_S
 DESK = Signer(account_id="desk.near", key=SigningKey(hashlib.sha256(b"desk").digest()))
 SALT = bytes.fromhex("252812b3")
+
+
+def at(nanoseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1_000)
+
+
+def nanoseconds(instant: datetime) -> int:
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1_000
 
 
 def world(

@@ -73,7 +73,7 @@ class Policy(Value):
     deadline_max_ms: int = 60_000
     #: A nonce outlives its offer by this, so that "unused" can still be read from the chain.
     nonce_life_ms: int = 86_400_000
-    #: Once live offers hold this share of an asset, all further ones that spend it share one nonce and hold.
+    #: Live offers hold at most this share of an asset; before it is used up, further ones share one nonce and hold.
     held_share: Decimal = Decimal("0.5")
     #: A nonce that offers share is joined for at most this long.
     sharing_bucket_ms: int = 600_000

@@ -259,7 +259,7 @@ class LimitSettings(_Section):
     deadline_margin_ms: int = Field(default=10_000, ge=0)
     deadline_max_ms: int = Field(default=60_000, gt=0)
     nonce_life_ms: int = Field(default=86_400_000, gt=0)
-    #: Once live offers hold this share of an asset, all further ones that spend it share one nonce and hold.
+    #: Live offers hold at most this share of an asset; before it is used up, further ones share one nonce and hold.
     held_share: Rate = Decimal("0.5")
     #: A nonce that offers share is joined for at most this long.
     sharing_bucket_ms: int = Field(default=600_000, gt=0)

@@ -44,7 +44,7 @@ class DayResult:
 
     def filled(self, result: TradeResult, mark: MarketPrice | None = None) -> None:
         """Take in a result; a fill that is told again counts once, and other results not at all."""
-        if not result.state.moved or result.evidence is None or result.told_by is not None:
+        if not result.state.moved or result.evidence is None:
             return
         moved = (result.exchange,) if result.exchange is not None else result.candidates
         ours = tuple(each for each in moved if self.pair.direction_of(each.asset_in, each.asset_out) is not None)
