@@ -186,7 +186,12 @@ class Desk:
         """Arm executor and strategy and wait until the armed directions are trade-ready."""
         wanted = [str(each) for each in directions or tuple(Direction)]
         self.until(lambda: self.client.is_ready("trade-executor"), what="executor ready")
-        self.act("trade-executor", "arm", directions=wanted, **arguments)
+
+        def armed() -> bool:  # a connection that was mute may be made anew between its readiness and this
+            outcome = self.client.act("trade-executor", "arm", reason="scenario", directions=wanted, **arguments)
+            return bool(outcome["applied"])
+
+        self.until(armed, what="executor armed")
         self.act("strategy-engine", "arm", directions=wanted, **arguments)
         self.until(lambda: all(self.trade_ready()[way]["ready"] for way in wanted), what="trade-ready")
 
