@@ -32,6 +32,7 @@ URLS = {
     "relay_rpc": "http://relay.simulation/rpc",
     "kraken": "ws://kraken.simulation/v2",
     "rpc": "http://rpc.simulation",
+    "rpc2": "http://rpc2.simulation",
     "bridge": "http://bridge.simulation/rpc",
     "kraken_rest": "http://kraken.simulation",
     "coingecko": "http://coingecko.simulation/api/v3",
@@ -225,6 +226,8 @@ class Network:
             return httpx.Response(503, text="Service Unavailable", request=request)
         if self.world.faults.get(service, "mute") is not None:
             await asyncio.sleep(_FOR_EVER_S)
+        if (told := self.world.faults.get(service, "http_status")) is not None:
+            return httpx.Response(told["status"], text=told["text"], request=request)
         answer = encode_json(self._answer(service, request))
         await asyncio.sleep(self.latency_s() + self.slow_s(service))
         if self.faults.strikes("lost_answer"):
@@ -255,8 +258,8 @@ class Network:
     def _call(self, service: str, method: str, parameters: Any) -> object:
         """What a JSON-RPC service of the world answers; of the relay's, what a solver asks."""
         world = self.world
-        if service == "rpc":
-            return world.near_rpc.call(method, parameters)
+        if service in world.nodes:
+            return world.nodes[service].call(method, parameters)
         if service == "bridge":
             return world.bridge.call(method, parameters)
         (first,) = parameters
