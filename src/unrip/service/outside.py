@@ -17,8 +17,10 @@ from unrip.net.websocket import Connection, open_websocket
 from unrip.service.contract import Log
 from unrip.service.crashpoints import crash_point
 from unrip.service.logs import write_log
-from unrip.service.settings import Settings
+from unrip.service.settings import Settings, SettingsError
+from unrip.store.connection import Database
 from unrip.store.desk import DeskStore, PostgresDesk
+from unrip.store.errors import Away, StoreUnavailable
 from unrip.store.history import HistorySink, PostgresHistory
 from unrip.store.leases import LeaseStore, PostgresLeases
 from unrip.store.ledger import Ledger
@@ -97,6 +99,27 @@ class Network:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._database: Database | None = None
+
+    @property
+    def database(self) -> Database:
+        """Where PostgreSQL is; a URL that stands in a file is read again for each session.
+
+        Raises:
+            SettingsError: the settings name no database, or it cannot be read now.
+
+        """
+        if self._database is None:
+            self._settings.postgres_url()  # at the start what cannot be read is told at once
+            given = self._settings.postgres.url
+            self._database = Database(given if given is not None else self._address_now)
+        return self._database
+
+    def _address_now(self) -> str:
+        try:
+            return self._settings.postgres_url()
+        except SettingsError as error:
+            raise StoreUnavailable(str(error), away=Away.AUTHORISATION) from None
 
     def log(self, line: Log) -> None:
         """Write one line to standard output."""
@@ -134,25 +157,25 @@ class Network:
 
     async def watch_database(self, on_state: OnState) -> None:
         """Tell how PostgreSQL is."""
-        await DatabaseWatch(self._settings.postgres_url(), on_change=on_state).run()
+        await DatabaseWatch(self.database, on_change=on_state).run()
 
     async def hold_role(self, role: str, instance: str, on_role: OnRole) -> None:
         """Want the lock in PostgreSQL."""
-        await SingleActiveLock(self._settings.postgres_url(), role=role, instance=instance, on_change=on_role).run()
+        await SingleActiveLock(self.database, role=role, instance=instance, on_change=on_role).run()
 
     def ledger(self) -> Ledger:
         """The ledger in PostgreSQL."""
         timeout_ms = self._settings.postgres.statement_timeout_ms
-        return PostgresLedger(self._settings.postgres_url(), statement_timeout_ms=timeout_ms)
+        return PostgresLedger(self.database, statement_timeout_ms=timeout_ms)
 
     def history(self, *, writer: str) -> HistorySink:
         """The history in PostgreSQL."""
-        return PostgresHistory(self._settings.postgres_url(), writer=writer)
+        return PostgresHistory(self.database, writer=writer)
 
     def desk(self) -> DeskStore:
         """The strategy's store in PostgreSQL."""
-        return PostgresDesk(self._settings.postgres_url())
+        return PostgresDesk(self.database)
 
     def leases(self) -> LeaseStore:
         """The leases in PostgreSQL."""
-        return PostgresLeases(self._settings.postgres_url())
+        return PostgresLeases(self.database)
