@@ -9,6 +9,8 @@ from typing import NoReturn
 
 from unrip_world import verify
 from unrip_world.config import ConfigError, Script, load_script, load_settings
+from unrip_world.memory.file import MemoryFile, MemoryFileError
+from unrip_world.memory.keeper import remember
 from unrip_world.servers.run import serve, write_ready_file
 from unrip_world.world import World
 
@@ -49,8 +51,13 @@ def _run_world(path: Path | None) -> int:
     try:
         settings = load_settings(path)
         script = load_script(base / settings.faults_file) if settings.faults_file else Script()
-        world = World(settings, script=script.faults, demands=script.demands, now_ns=time.time_ns())
-    except ConfigError as error:
+
+        def begin(born_ns: int | None) -> World:
+            return World(settings, script=script.faults, demands=script.demands, now_ns=time.time_ns(), born_ns=born_ns)
+
+        memory = None if settings.memory_file is None else MemoryFile(base / settings.memory_file)
+        world, keep = remember(memory, settings, begin=begin)
+    except (ConfigError, MemoryFileError) as error:
         print(f"unrip_world: {error}", file=sys.stderr)
         return 2
 
@@ -60,7 +67,10 @@ def _run_world(path: Path | None) -> int:
         print(f"unrip_world ready: {urls['control']}", flush=True)
 
     try:
-        asyncio.run(serve(world, announce=announce))
+        asyncio.run(serve(world, announce=announce, keep=keep))
+    except MemoryFileError as error:
+        print(f"unrip_world: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"unrip_world: cannot listen on {settings.host}: {error}", file=sys.stderr)
         return 1

@@ -24,7 +24,9 @@ def app_with_faults(runtime: Runtime, service: str) -> web.Application:
             while runtime.world.faults.get(service, "mute") is not None:
                 await runtime.next_change()
             await asyncio.sleep(runtime.delay_s(service))
-        return await handler(request)
+        response = await handler(request)
+        runtime.keep()
+        return response
 
     return web.Application(middlewares=[faulty])
 
