@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from unrip.bus.ports import Where
 from unrip.cli.controls import ARMING_ORDER
@@ -21,6 +20,7 @@ from unrip.cli.explain import printed
 from unrip.cli.options import HomeOption
 from unrip.cli.status import trade_ready_line
 from unrip.cli.tail import follow, line_of
+from unrip.cli.terminal import say
 from unrip.domain.attempt import AttemptState, TradeResult
 from unrip.domain.pairs import Direction
 from unrip.local.desk import LocalDesk, every_venue_is_loopback
@@ -32,7 +32,6 @@ from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES
 from unrip.store.queries import Queries
 
-_console = Console(highlight=False)
 #: Shown live; prices and beats would only flood the screen.
 _LIVE_TOPICS = tuple(topic.name for topic in (SWAP_DEMAND, TRADE_DECISION, EXECUTE_TRADE, TRADE_RESULT, CONTROL_ACTION))
 #: How long a demo may take from readiness to the second settlement.
@@ -61,10 +60,10 @@ def down(home: HomeOption = Path("var")) -> None:
     """Stop what a killed `unrip up` has left running."""
     supervisor = Supervisor(_home(home))
     if not supervisor.running():
-        _console.print("nothing runs in this home")
+        say("nothing runs in this home")
         return
     supervisor.shutdown()
-    _console.print("stopped")
+    say("stopped")
 
 
 def _home(root: Path) -> Home:
@@ -80,7 +79,7 @@ class _Session:
             home=home,
             user_data=user_data_folder(os.environ),
             base=base,
-            progress=lambda line: _console.print(f"· {line}"),
+            progress=lambda line: say(f"· {line}"),
         )
         #: Direction to the quote that settled first in it.
         self._settled: dict[Direction, str] = {}
@@ -119,7 +118,7 @@ class _Session:
         await self._explain(settings)
         self._show_surfaces(settings)
         async for record in follow(settings.kafka.bootstrap, _LIVE_TOPICS, Where.END):
-            _console.print(line_of(record), soft_wrap=True)
+            say(line_of(record))
         return Exit.OK
 
     async def _run_demo(self, settings: Settings) -> int:
@@ -134,11 +133,11 @@ class _Session:
                 await self._show_until_both_settled(settings)
         except TimeoutError:
             missing = ", ".join(sorted(set(Direction) - self._settled.keys()))
-            _console.print(f"no settlement within {DEMO_BOUND_S:.0f} s in: {missing}; see {self._home.log}")
+            say(f"no settlement within {DEMO_BOUND_S:.0f} s in: {missing}; see {self._home.log}")
             return Exit.NO
         whole = await self._explain(settings)
         files = await collect(settings, self._home.evidence, list(self._settled.values()))
-        _console.print(f"evidence: {', '.join(sorted(file.name for file in files))} in {self._home.evidence}")
+        say(f"evidence: {', '.join(sorted(file.name for file in files))} in {self._home.evidence}")
         return Exit.OK if whole else Exit.NO
 
     async def _show_a_refusal(self, settings: Settings) -> None:
@@ -146,7 +145,7 @@ class _Session:
         if self._desk.world is None:
             return
         async for record in follow(settings.kafka.bootstrap, _LIVE_TOPICS, Where.END):
-            _console.print(line_of(record), soft_wrap=True)
+            say(line_of(record))
             if record.topic == TRADE_DECISION.name:
                 return
 
@@ -154,17 +153,17 @@ class _Session:
         """By the operator's own path, and only because no venue URL leaves this machine."""
         client = ControlClient(settings)
         if not every_venue_is_loopback(settings):
-            _console.print("not armed: a venue URL leaves this machine; use `unrip arm` when you mean it")
+            say("not armed: a venue URL leaves this machine; use `unrip arm` when you mean it")
             return
         for service in ARMING_ORDER:
             outcome = client.act(service, "arm", reason=_REASON, directions=[str(each) for each in Direction])
             if not outcome["applied"]:
                 raise CommandFailed(f"{service} refused to arm: {outcome['refusal']}", code=Exit.NO)
-        _console.print("armed by the control surfaces of trade-executor and strategy-engine")
+        say("armed by the control surfaces of trade-executor and strategy-engine")
 
     async def _show_until_both_settled(self, settings: Settings) -> None:
         async for record in follow(settings.kafka.bootstrap, _LIVE_TOPICS, Where.END):
-            _console.print(line_of(record), soft_wrap=True)
+            say(line_of(record))
             if record.topic == TRADE_RESULT.name:
                 result: TradeResult = decode_event(record.topic, record.value).payload
                 if result.state is AttemptState.SETTLED:
@@ -178,18 +177,18 @@ class _Session:
         async with Queries.connect(settings.postgres_url()) as queries:
             for direction, quote_id in sorted(self._settled.items()):
                 chain = await queries.until_complete(quote_id, bound_s=_CHAIN_BOUND_S)
-                _console.rule(f"{direction}: quote {quote_id}")
-                _console.print(printed(chain), soft_wrap=True)
+                say(f"--- {direction}: quote {quote_id}")
+                say(*printed(chain))
                 whole = whole and not chain.missing
         return whole
 
     def _show_surfaces(self, settings: Settings) -> None:
         client = ControlClient(settings)
-        _console.rule("control surfaces")
+        say("--- control surfaces")
         for service in SERVICES:
-            _console.print(f"{service:24} {client.url_of(service)}")
+            say(f"{service:24} {client.url_of(service)}")
         if self._desk.world is not None:
-            _console.print(f"{'simulated world':24} {self._desk.world.urls()['control']}")
-        _console.print(f"tokens: {settings.control.read_token_file} and {settings.control.operator_token_file}")
-        _console.print(trade_ready_line(client.state("strategy-engine")["trade_ready"]), soft_wrap=True)
-        _console.print("try `unrip status`, `unrip explain QUOTE_ID`, `unrip halt -r why`; Ctrl-C drains everything")
+            say(f"{'simulated world':24} {self._desk.world.urls()['control']}")
+        say(f"tokens: {settings.control.read_token_file} and {settings.control.operator_token_file}")
+        say(trade_ready_line(client.state("strategy-engine")["trade_ready"]))
+        say("try `unrip status`, `unrip explain QUOTE_ID`, `unrip halt -r why`; Ctrl-C drains everything")

@@ -1,4 +1,4 @@
-"""The world as a process with a memory: what it told is there after kill -9, and a file that it cannot use is one line."""
+"""The world as a process with a memory: what it told is there after kill -9, and a damaged file is one line."""
 
 import signal
 from pathlib import Path
