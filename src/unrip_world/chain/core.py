@@ -1,7 +1,7 @@
 """A chain of blocks over the verifier: what was submitted runs in the next block and is final some blocks later."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,6 +170,10 @@ class Chain:
     def final(self) -> Block:
         """The newest final block."""
         return self.blocks[max(self._final_height, next(iter(self.blocks)))]
+
+    def newest_first(self) -> Iterator[Block]:
+        """Give the kept blocks."""
+        return self.blocks.newest_first()
 
     def block(self, block_id: int | str) -> Block | None:
         """Find a kept block by height or hash."""
