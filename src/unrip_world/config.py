@@ -137,6 +137,8 @@ class WorldSettings(Section, frozen=True):
     host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
     ready_file: str | None = None
     faults_file: str | None = None
+    #: Where the world remembers itself, so that the next start goes on where this one ends; none forgets everything.
+    memory_file: str | None = None
     ports: Ports = Ports()
     relay: RelaySettings = RelaySettings()
     verifier: VerifierSettings = VerifierSettings()
