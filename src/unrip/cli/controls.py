@@ -85,7 +85,7 @@ def accept_disagreement(
     """Let CoinGecko contradict Kraken by so much for a while: you have looked, and Kraken is right."""
     client = ControlClient(settings_of(config))
     arguments = {"up_to": up_to, "minutes": minutes}
-    _console.print(tell(client, "market-reference-ingest", "accept-disagreement", reason=reason, **arguments))
+    say(tell(client, "market-reference-ingest", "accept-disagreement", reason=reason, **arguments))
 
 
 def threshold(
