@@ -296,7 +296,7 @@ def test_the_first_thing_that_is_wrong_is_told() -> None:
     good = nonce(salt, now_ms + 120_000)
     signed = DESK.sign_text(json.dumps({**body, "deadline": late}), nonce=good)
     used = {"used_nonces": ((DESK.account_id, good),)}
-    states = ({**used, "locked": (DESK.account_id,)}, used, {})
+    states: tuple[dict[str, Any], ...] = ({**used, "locked": (DESK.account_id,)}, used, {})
     said += [refusal(signed, contract(**state)) for state in states]
     short_of = {**body, "deadline": late, "intents": [{**DIFF, "diff": {BTC: "-1000001"}}]}
     said.append(refusal(DESK.sign_text(json.dumps(short_of), nonce=good)))
