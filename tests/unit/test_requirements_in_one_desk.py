@@ -284,6 +284,14 @@ def test_an_address_that_was_never_funded_is_not_liquidity(story: Story) -> None
     assert spendable(story, "before") == int(held[BTC])
 
 
+def test_no_snapshot_ever_credits_more_or_less_than_the_ledger_at_its_block(story: Story) -> None:
+    snapshots = [event.payload for event in story.desk.records(INTENT_INVENTORY)]
+    assert any(snapshot.pending.deposits for snapshot in snapshots)
+    for snapshot in snapshots:
+        held = story.desk.world.balances(story.desk.account, height=snapshot.height)
+        assert {token: str(int(amount)) for token, amount in snapshot.credited.items()} == held
+
+
 def test_funding_is_seen_never_spendable_and_counted_once_it_is_credited(story: Story) -> None:
     traded, seen, credited = (story.states[moment]["inventory-sync"] for moment in ("traded", "seen", "credited"))
     assert (seen["pending"]["deposits"], credited["pending"]["deposits"]) == ({BTC: str(FUNDED)}, {})
