@@ -229,7 +229,7 @@ def test_no_offer_outside_the_pool_leaves_less_than_room_for_two_pools(
 def test_exposure_counts_an_offer_in_full_also_where_it_joins_what_is_held(
     joins: bool, cap: int, refused: bool
 ) -> None:
-    """240 EUR are held and 11.74 more are to be spent: what a shared hold grows by (nothing) is not what may be open."""
+    """240 EUR are held and 11.74 more are to be spent; that the shared hold would not grow changes nothing."""
     live = a_shared_nonce(amount=Amount(240 * 10**18)) if joins else None
     view = a_view(held={EURE.asset_id: Amount(240 * 10**18)})
     desk = a_desk(ledger=view, sharing=Sharing(alike=live))
