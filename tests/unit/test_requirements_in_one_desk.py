@@ -32,6 +32,7 @@ from unrip.messages.topics import (
     TREASURY,
 )
 from unrip.net.events import SendFrame
+from unrip.service.contract import Log
 from unrip.service.http import COMMON_ACTIONS
 from unrip.services.registry import SERVICES
 from unrip_world.assets import BTC, EURE
@@ -307,3 +308,13 @@ def test_funding_is_seen_never_spendable_and_counted_once_it_is_credited(story: 
     ]
     assert len({each.action_id for each in steps}) == 1
     assert steps[-1].details["mint_tx_hash"]
+
+
+def test_funding_is_told_from_the_address_to_the_credit(story: Story) -> None:
+    lines = [each for who, each in story.desk.log if who == "liquidity-manager" and isinstance(each, Log)]
+    assert [line.event for line in lines if line.event.startswith("funding_")] == [
+        "funding_requested",
+        "funding_requested",
+        "funding_pending",
+        "funding_credited",
+    ]
