@@ -14,6 +14,9 @@ from unrip.store.books import FoundBooks, KeepOutcome
 class ReadVerifier(Value):
     """Effect: read the verifier at one final block; `VerifierRead` or `VerifierUnread` follows."""
 
+    #: What the last node said was not believed: another one is asked first.
+    elsewhere: bool = False
+
 
 class ReadBridge(Value):
     """Effect: read the bridge's movements on every chain; `BridgeRead` or `BridgeUnread` follows."""
