@@ -268,6 +268,7 @@ def sessions() -> Iterator[str]:
 def test_who_asks_for_sessions_and_how() -> None:
     """One session writes in order; claims and notes of the executor go side by side. Five seconds is the default."""
     assert sorted(sessions()) == [
+        "books.py: application='books', size=1",
         "desk.py: application='desk', size=1",
         "first_start.py: application='first start'",
         # Batches of a whole backlog; more than the ledger's, where an offer's deadline waits for the answer.
