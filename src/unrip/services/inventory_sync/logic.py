@@ -80,6 +80,8 @@ class InventorySync(Logic):
         self._reading: VerifierReading | None = None
         self._reconciler = Reconciler()
         self._last: IntentInventory | None = None
+        #: The newest answer is of a block before one that was seen.
+        self._gone_back = False
         #: Topics whose evidence was read up to what was there at the start; until then nothing can be reconciled.
         self._read_back: set[str] = set()
         self._unexplained_said: dict[str, Reconciliation] = {}
@@ -139,10 +141,11 @@ class InventorySync(Logic):
         self._asking.discard(ReadVerifier)
         if isinstance(answer, VerifierUnread):
             return self._unread(answer.reason, now)
-        held, reading = self._reading, answer.reading
-        if held is not None and reading.height < held.height:
-            # A node behind the others: time must not run backward in the books.
-            return self._unread(f"the node is behind: block {reading.height} after {held.height}", now)
+        seen, reading = self._height_seen(), answer.reading
+        self._gone_back = reading.height < seen
+        if self._gone_back:
+            # A node behind the others, or another chain than the one of our books: time must not run backward there.
+            return self._unread(f"the chain is behind what was seen of it: block {reading.height} after {seen}", now)
         self._failures.pop("verifier", None)
         self._reading = reading
         counted = Count(name="verifier_reads", labels={"outcome": "read"})
@@ -150,6 +153,10 @@ class InventorySync(Logic):
             return [counted, *self._tell_age(now)]
         self._reconciler.reconcile(reading)
         return [counted, *self._tell_age(now), *self._tell_unexplained(), *self._publish(reading)]
+
+    def _height_seen(self) -> int:
+        """The highest block that this life or our books have seen."""
+        return max((each.height for each in (self._reading, self._last) if each is not None), default=0)
 
     def _unread(self, reason: str, now: datetime) -> list[Effect]:
         self._failures["verifier"] = reason
@@ -358,6 +365,9 @@ class InventorySync(Logic):
             reasons.append("inventory_missing")
         elif self._is_stale(now):
             reasons.append("inventory_stale")
+        # A node may lag for a moment; one that lags until nothing fresh is left may be of another chain.
+        if self._gone_back and (reasons or (self._reading is not None and self._reading.height < self._height_seen())):
+            reasons.append("chain_went_back")
         if self._read_back != _TO_READ or (self._reading is not None and not self._reconciler.states):
             reasons.append("reading_back")
         if self._paused:
