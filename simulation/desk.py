@@ -8,6 +8,7 @@ import tempfile
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -183,6 +184,8 @@ class Desk:
                 "near_intents": {**venue, **changes.pop("near_intents", {})},
                 "kraken": {"ws_url": URLS["kraken"], "rest_url": URLS["kraken_rest"]},
                 "coingecko": {"api_url": URLS["coingecko"], "poll_interval_s": 60},
+                # A killed market-reference-ingest soon has the readings that it asks for.
+                "price": {"jump_readings_min": 2, **changes.pop("price", {})},
                 "kafka": {"delivery_timeout_ms": 2_000},
                 "postgres": {"url": "postgresql://simulation"},
                 # What is kept here outlives a process: the spool's records and the tokens of surviving leases.
@@ -222,7 +225,7 @@ class Desk:
             self._on_effect(process.service, effect)
         self._mischief.crashes_before(process, effect)
         if isinstance(effect, SendFrame) and effect.token is not None:
-            self._judge(self.invariants.on_answer, effect.token, process.logic.vitals(self.loop.now))
+            self._judge(self.invariants.on_answer, effect.token, process.host.logic.vitals(self.loop.now))
 
     def ended(self, process: Process, fault: BaseException | None) -> None:
         """A service ended by itself: with a fault, or because another one took its role over."""
@@ -240,18 +243,17 @@ class Desk:
             await asyncio.sleep(1)
             for service in ARMED:
                 process = self.processes[service]
-                vitals = process.logic.vitals(self.loop.now)
-                if not process.alive or (vitals.armed and not vitals.paused) or process.not_ready():
+                vitals = process.host.logic.vitals(self.loop.now)
+                if not process.alive or (vitals.armed and not vitals.paused) or process.host.not_ready():
                     continue
                 await self.act(service, "resume" if vitals.paused else "arm")
 
     async def restart(self, service: str) -> None:
-        """A stop that lets the service finish what it has in flight, but not for longer than the frame does."""
+        """A stop that lets the service finish what it has in flight."""
         process = self.processes[service]
         await self.act(service, "drain")
-        latest_s = self.loop.time() + self.settings.control.drain_bound_s
-        while process.alive and not process.logic.idle() and self.loop.time() < latest_s:  # noqa: ASYNC110 - as the frame
-            await asyncio.sleep(0.01)
+        with suppress(asyncio.CancelledError):  # the service was killed meanwhile
+            await process.stop()
         if process.alive:
             self.kill(service, "is drained and stopped")
 

@@ -3,7 +3,7 @@
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -58,7 +58,7 @@ class VerifierSettings(Section, frozen=True):
     """The ledger contract at genesis."""
 
     contract_id: str = "intents.near"
-    fee_pips: int = 1
+    fee_pips: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1
     fee_collector: str = "fees.world.near"
     salt: str = "252812b3"
 
