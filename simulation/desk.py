@@ -36,6 +36,7 @@ from unrip.service.contract import Control, Effect
 from unrip.service.control import ControlOutcome
 from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES, wire_of
+from unrip.store.history import AnotherWriter
 from unrip.store.memory_ledger import MemoryLedger
 from unrip_world.assets import BTC, EURE
 from unrip_world.config import AccountSettings, WorldSettings
@@ -230,6 +231,9 @@ class Desk:
     def ended(self, process: Process, fault: BaseException | None) -> None:
         """A service ended by itself: with a fault, or because another one took its role over."""
         if not process.alive:
+            return
+        if isinstance(fault, AnotherWriter):  # a statement of its own former life was executed late
+            self.kill(process.service, "found that another one had written")
             return
         if fault is not None:
             lines = "".join(traceback.format_exception(fault)[-6:])
