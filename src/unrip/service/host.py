@@ -172,7 +172,7 @@ class Host:
                     await asyncio.sleep(0.01)
                 for leave in self._wiring.before_leaving:
                     await leave()
-        self._runner.stop_timers()
+        self._runner.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

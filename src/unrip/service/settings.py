@@ -34,7 +34,7 @@ from unrip.net.secret_file import SecretFileError, read_secret
 from unrip.store.url import REMEDY, fault_of
 
 #: Variables with our prefix that are not settings.
-_NOT_SETTINGS = frozenset({"UNRIP_CONFIG", "UNRIP_HOME", "UNRIP_LOG_LEVEL"})
+_NOT_SETTINGS = frozenset({"UNRIP_CONFIG"})
 _NOT_SETTINGS_PREFIX = "UNRIP_TEST_"
 
 Rate = Annotated[
