@@ -36,13 +36,6 @@ def test_every_venue_that_is_away_is_named_by_those_who_need_it(desk: Desk) -> N
     desk.until(desk.all_ready, what="recovery without a hand", timeout_s=30)
 
 
-def test_a_chain_that_goes_back_is_named(desk: Desk) -> None:
-    with desk.fault("rpc", "height_shift", by=-100_000):
-        desk.until_not_ready("inventory-sync", "inventory_stale", "chain_went_back")
-        assert "is behind what was seen of it" in desk.state("inventory-sync")["failures"]["verifier"]
-    desk.until(desk.all_ready, what="recovery without a hand", timeout_s=30)
-
-
 def test_a_paused_service_says_so_but_those_that_refuse_by_name(desk: Desk) -> None:
     """Strategy and executor stay ready: what comes is decided, and the executor's next beat has it refused."""
     for service in SERVICES:

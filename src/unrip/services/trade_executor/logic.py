@@ -16,6 +16,7 @@ import msgspec
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition
+from unrip.domain.doubt import Belief, Believed
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
@@ -41,6 +42,7 @@ from unrip.service.contract import (
 )
 from unrip.service.switchboard import REARM, Switchboard
 from unrip.services.trade_executor import lane, quarantine
+from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
@@ -65,6 +67,7 @@ from unrip.services.trade_executor.effects import (
     RevocationSigned,
     RevocationTraced,
     SignOffer,
+    UseRead,
     VerifierRead,
     VerifierUnread,
 )
@@ -97,6 +100,7 @@ class TradeExecutor(Logic):
         held_check_interval: timedelta,
         reply_bound: timedelta,
         switchboard: Switchboard,
+        nodes: int = 1,
     ) -> None:
         self._inspector = inspector
         self._read_interval = read_interval
@@ -104,7 +108,11 @@ class TradeExecutor(Logic):
         self._switchboard = switchboard
         self._report = ExecutionReport()
         self._pursuit = Pursuit(
-            account=inspector.account, conversation=conversation, reply_bound=reply_bound, report=self._report
+            account=inspector.account,
+            conversation=conversation,
+            reply_bound=reply_bound,
+            report=self._report,
+            belief=Belief(ahead_max=timedelta(milliseconds=inspector.policy.clock_ahead_max_ms), nodes=nodes),
         )
         policy = inspector.policy
         self._quarantine = quarantine.Quarantine(
@@ -144,9 +152,13 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_frame_fate(event, now)
             case FrameReceived() | SocketOpened() | SocketClosed():
                 return self._pursuit.on_relay(event, now)
-            case VerifierRead() | VerifierUnread() | FillsRead():
-                return [*self._pursuit.on_chain(event, now), *self._handle_next(now)]
-            case PastRead() | PastUnread():
+            case VerifierRead():
+                return self._on_read(event, now)
+            case VerifierUnread():
+                return [*self._pursuit.on_unread(event, now), *self._handle_next(now)]
+            case FillsRead():
+                return self._pursuit.on_fills(event)
+            case PastRead() | PastUnread() | UseRead():
                 return self._pursuit.hindsight.on_past(event, now)
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
                 return self._pursuit.on_revocation(event, now)
@@ -191,6 +203,13 @@ class TradeExecutor(Logic):
             SetTimer(name="check_held", at=now + self._held_check_interval),
             *self._switchboard.begin(),
         ]
+
+    def _on_read(self, event: VerifierRead, now: datetime) -> list[Effect]:
+        """Doubt a reading before it does anything; one that replaces a belief puts the ledger in quarantine first."""
+        judged = self._pursuit.believing.take(event.reading, now)
+        replaces = isinstance(judged, Believed) and judged.replaces is not None
+        quarantined = self._quarantine.begin("reading_replaced", now) if replaces else []
+        return [*quarantined, *self._pursuit.on_read(event.reading, judged, now), *self._handle_next(now)]
 
     def _on_judged(self, event: AuthorityJudged, now: datetime) -> list[Effect]:
         self._proof = event
@@ -258,6 +277,7 @@ class TradeExecutor(Logic):
             switches=self._switchboard.switches,
             connected=self._proof.proven and not self._pursuit.not_ready(),
             reading=self._pursuit.reading,
+            told=self._pursuit.believing.told,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
             now=now,
@@ -382,6 +402,9 @@ class TradeExecutor(Logic):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
         if control.action == RESOLVE_ACTION.name:
             return self._pursuit.hindsight.resolve(control, now)
+        if control.action == UNDO_READING.name:
+            quarantined = self._quarantine.begin("reading_undone", now)
+            return [*quarantined, *self._pursuit.undo_reading(f"{control.actor}: {control.reason}", now)]
         if control.action == "halt" and not self._switchboard.switches.halted:
             self._pursuit.revocations.begin()
         effects = self._switchboard.follow(control, now)
@@ -406,7 +429,8 @@ class TradeExecutor(Logic):
             **self._quarantine.stands_in_the_way(),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
-            "clock_skewed": self._inspector.skewed(reading, now) is not None,
+            "clock_skewed": self._inspector.skewed(self._pursuit.believing.told, now) is not None,
+            **dict.fromkeys(self._pursuit.believing.not_ready(), True),
         }
         return [reason for reason, holds in stands_in_the_way.items() if holds]
 
