@@ -190,7 +190,7 @@ class Host:
         self._perform(Log(event="draining", component="frame"))
         self._drain()
         await self._leave(self._finish, within_s=self._settings.control.drain_bound_s)
-        self._runner.stop_timers()
+        self._runner.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

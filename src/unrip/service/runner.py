@@ -30,6 +30,7 @@ class Runner:
         self._events: deque[Event] = deque()
         self._busy = False
         self.faulted = False
+        self._closed = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._awaited: list[tuple[Callable[[], bool], asyncio.Future[Any]]] = []
 
@@ -42,7 +43,7 @@ class Runner:
 
     def emit(self, event: Event) -> None:
         """Take an event in. A fault in logic or handler ends everything: better stopped than wrong."""
-        if self.faulted:
+        if self.faulted or self._closed:
             return
         self._events.append(event)
         if self._busy:
@@ -98,8 +99,13 @@ class Runner:
         self._timers.pop(name, None)
         self.emit(TimerFired(name=name))
 
+    def close(self) -> None:
+        """Take nothing more in: what ends from now on ends because we leave, and is nobody's loss."""
+        self._closed = True
+        self.stop_timers()
+
     def stop_timers(self) -> None:
-        """Cancel every timer; part of stopping."""
+        """Cancel every timer."""
         for handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
