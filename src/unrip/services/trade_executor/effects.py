@@ -118,6 +118,10 @@ LedgerWrite = NoteAttempt | DropAttempt | NoteRevocation | NoteSurroundings | Ap
 # --- effects: signer and chain ------------------------------------------------------------------------------------
 
 
+class CloseRelay(Value):
+    """Effect: give the connection to the relay up, and keep it so until `OpenRelay`."""
+
+
 class OpenRelay(Value):
     """Effect: begin to keep the connection to the relay up.
 

@@ -40,7 +40,7 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
-from unrip.services.trade_executor import lane, quarantine
+from unrip.services.trade_executor import lane, quarantine, standing
 from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.conversation import Conversation
@@ -58,7 +58,6 @@ from unrip.services.trade_executor.effects import (
     LoadLedger,
     OfferFound,
     OfferSigned,
-    OpenRelay,
     PastRead,
     PastUnread,
     ProveAuthority,
@@ -122,7 +121,7 @@ class TradeExecutor(Logic):
             notes=self._pursuit.notes,
         )
         self._active, self._why_not_active = False, ""
-        self._trouble = LedgerTrouble()
+        self._trouble, self._standing = LedgerTrouble(), standing.Standing()
         self._draining = False
         self._database_up = True
         #: The ledger was asked for, which happens once, and has answered.
@@ -194,14 +193,16 @@ class TradeExecutor(Logic):
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
         self._active, self._why_not_active = event.active, event.why
+        self._pursuit.stand(aside=not event.active)
         if not event.active:
-            return []
+            return self._standing.without_role(event.why, now) if self._loading else []
+        connected = self._standing.with_role()
         if self._loading:
-            return self._handle_next(now)
+            return [*connected, *self._handle_next(now)]
         self._loading = True
         return [
             LoadLedger(),
-            OpenRelay(),
+            *connected,
             SetTimer(name="read", at=now),
             SetTimer(name="check_held", at=now + self._held_check_interval),
             *self._switchboard.begin(),
@@ -391,17 +392,23 @@ class TradeExecutor(Logic):
 
     # --- timers and controls ---------------------------------------------------------------------------------------
 
-    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
+    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:  # noqa: C901 - a dispatch table
         name, _, command_id = timer.name.partition(":")
         if name in self._pursuit.timers:
             return self._pursuit.on_timer(name, now)
         match name:
             case "read":
-                return [*self._pursuit.ask(now), SetTimer(name="read", at=now + self._read_interval)]
+                wanted = self._active or self._pursuit.revocations.requested
+                asked = self._pursuit.ask(now) if wanted else []
+                return [*asked, SetTimer(name="read", at=now + self._read_interval)]
+            case standing.TIMER:
+                return self._standing.on_timer()
             case "reply":
                 return self._pursuit.on_reply_timer(command_id, now)
             case lane.TIMER:
                 return self._pursuit.notes.again()
+            case "claim_again" if not self._active:
+                return [SetTimer(name="claim_again", at=now + lane.RETRY)]
             case "claim_again":
                 return [self._claim] if self._claim is not None else []
             case "check_held":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.secret_file import SecretFileError
+from unrip.net.switch import Switch
 from unrip.service.settings import SettingsError
 from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.service.wiring import Context, Wiring
@@ -19,6 +19,7 @@ from unrip.services.trade_executor.effects import (
     ApplyReading,
     CheckHeld,
     ClaimOffer,
+    CloseRelay,
     DropAttempt,
     FindOffer,
     LoadLedger,
@@ -80,11 +81,7 @@ def wire(context: Context) -> Wiring:
         url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
         headers=relay_headers_of(context, venue.executor_token_file),
     )
-    works = asyncio.Event()
-
-    async def keep_connected() -> None:
-        await works.wait()
-        await socket.run()
+    relay_wanted = Switch()
 
     return Wiring(
         logic=TradeExecutor(
@@ -126,12 +123,21 @@ def wire(context: Context) -> Wiring:
             ReadPast: chain.read_past,
             ReadUse: chain.read_use,
             ReadFills: chain.read_fills,
-            OpenRelay: lambda _: works.set(),
+            OpenRelay: lambda _: relay_wanted.turn(on=True),
+            CloseRelay: lambda _: relay_wanted.turn(on=False),
             SendFrame: socket.send,
             CloseSocket: socket.close,
             **arming.handlers,
         },
-        sources=(keep_connected, outbox.run, desk.watch, chain.watch, books.watch, revoker.watch, *arming.sources),
+        sources=(
+            relay_wanted.while_on(socket.run),
+            outbox.run,
+            desk.watch,
+            chain.watch,
+            books.watch,
+            revoker.watch,
+            *arming.sources,
+        ),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose, relay_http.aclose, *arming.closers),
         actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE_ACTION, UNDO_READING),
