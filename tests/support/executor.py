@@ -87,6 +87,7 @@ class Executor:
                 policy=Policy(),
                 eur_per_quote=Decimal(eur_per_quote),
                 encode_nonce=encode_nonce,
+                verifying_contract="intents.near",
             ),
             conversation=Conversation(
                 RelaySession((Stream(name=QUOTE_STATUS, guaranteed=guaranteed),)),

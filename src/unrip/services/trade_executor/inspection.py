@@ -19,7 +19,7 @@ from unrip.domain.policy import Policy
 from unrip.domain.pricing import Proposal, gross_edge, notional_eur
 from unrip.domain.values import age_ms, decimal_of, epoch_ms
 from unrip.domain.verifier import VerifierReading
-from unrip.venues.near_intents.offers import OfferError, check_command
+from unrip.venues.near_intents.offers import OfferError, draft_offer
 
 Numbers = dict[str, str]
 
@@ -34,6 +34,8 @@ class Inspector:
     #: EUR per whole quote asset, as the configuration assumes it (R5).
     eur_per_quote: Decimal
     encode_nonce: NonceEncoder
+    #: The contract that offers are signed for.
+    verifying_contract: str = "intents.near"
 
     def rejection(
         self,
@@ -69,7 +71,7 @@ class Inspector:
             return Rejection.COMMAND_INVALID, {"fault": "not our account or pair", "account": command.account}
         if self.pair.direction_of(command.asset_in, command.asset_out) is not command.direction:
             return Rejection.COMMAND_INVALID, {"fault": "assets do not fit the direction"}
-        if (fault := _offer_fault(command) or self._nonce_fault(command)) is not None:
+        if (fault := self._offer_fault(command) or self._nonce_fault(command)) is not None:
             return Rejection.COMMAND_INVALID, fault
         if now > command.nonce_deadline:
             return Rejection.WINDOW_CLOSED, {"nonce_deadline": command.nonce_deadline.isoformat()}
@@ -89,7 +91,7 @@ class Inspector:
             return {"fault": "an amount or the rate is not positive"}
         if command.command_id != command_id_of(command.quote_id):
             return {"fault": "command_id does not belong to the quote"}
-        return self._life_fault(command, now) or _offer_fault(command) or self._price_fault(command)
+        return self._life_fault(command, now) or self._offer_fault(command) or self._price_fault(command)
 
     def _life_fault(self, command: TradeCommand, now: datetime) -> Numbers | None:
         longest_ms = self.policy.deadline_max_ms + self.policy.deadline_margin_ms
@@ -99,6 +101,17 @@ class Inspector:
         if command.nonce_deadline < command.offer_deadline:
             return {"fault": "nonce ends before the offer"}
         return self._nonce_fault(command)
+
+    def _offer_fault(self, command: TradeCommand) -> Numbers | None:
+        """What the signer would refuse; found there, it would stop the executor again and again at the same command.
+
+        What passes has a text to sign that says the same as the command: every limit judged on one holds for the other.
+        """
+        try:
+            draft_offer(command, verifying_contract=self.verifying_contract)
+        except OfferError as error:
+            return {"fault": str(error)}
+        return None
 
     def _nonce_fault(self, command: TradeCommand) -> Numbers | None:
         try:
@@ -143,15 +156,6 @@ class Inspector:
         if age > limit:
             return Rejection.INVENTORY_STALE, {"own_read_age_ms": str(age), "limit": str(limit)}
         return None
-
-
-def _offer_fault(command: TradeCommand) -> Numbers | None:
-    """What the signer would refuse; found there, it would stop the executor again and again at the same command."""
-    try:
-        check_command(command)
-    except OfferError as error:
-        return {"fault": str(error)}
-    return None
 
 
 def _switched_off(command: TradeCommand, switches: Switches, now: datetime) -> tuple[Rejection, Numbers] | None:

@@ -85,6 +85,7 @@ def wire(context: Context) -> Wiring:
                 policy=settings.limits.policy(),
                 eur_per_quote=settings.pair.eure_eur_assumption,
                 encode_nonce=encode_nonce,
+                verifying_contract=signer.verifying_contract,
             ),
             conversation=Conversation(
                 RelaySession(_streams(context, assets)),
