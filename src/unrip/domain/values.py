@@ -115,8 +115,8 @@ StoredId = Annotated[str, msgspec.Meta(max_length=256)]
 
 #: The verifier counts in signed 128-bit integers; no demand and no offer can be larger.
 AMOUNT_MAX = 2**127 - 1
-#: No chain counts beyond an unsigned 128-bit integer, and no column of ours holds more digits.
-_DIGITS_MAX = 39
+#: No token of any chain counts beyond 256 bits; a longer number is none of ours to reckon with.
+_DIGITS_MAX = 78
 
 
 class Amount(int):

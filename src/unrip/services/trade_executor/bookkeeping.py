@@ -116,6 +116,7 @@ class Bookkeeper:
 
     async def _load(self) -> None:
         state = await self._ledger.load(self._account)
+        claimed_lately = await self._ledger.claimed_lately(self._account)
         self._emit(
             LedgerLoaded(
                 position=state.position,
@@ -123,6 +124,7 @@ class Bookkeeper:
                 view=state.view,
                 revocations=state.revocations,
                 doubt=state.doubt,
+                claimed_lately=tuple(claimed_lately),
                 quarantined_until=state.surroundings.quarantined_until if state.surroundings else None,
             )
         )

@@ -8,6 +8,7 @@ from enum import StrEnum
 from unrip.domain.attempt import AttemptState, Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount, Value
 from unrip.domain.verifier import PastSpan, VerifierFill, VerifierReading
 from unrip.store.ledger import HeldDifference
@@ -193,6 +194,8 @@ class LedgerLoaded(Value):
     doubt: str = ""
     #: An earlier life began a quarantine that has not ended.
     quarantined_until: datetime | None = None
+    #: What was claimed within the last minute, also by an earlier life.
+    claimed_lately: tuple[Claimed, ...] = ()
 
 
 class LedgerUnknown(Value):

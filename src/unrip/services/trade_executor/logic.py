@@ -16,7 +16,7 @@ import msgspec
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition
-from unrip.messages.topics import EXECUTE_TRADE
+from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
     CaughtUp,
@@ -35,6 +35,7 @@ from unrip.service.contract import (
     RoleChanged,
     SetTimer,
     Started,
+    Subscribe,
     TimerFired,
     TopicTruncated,
     Vitals,
@@ -71,6 +72,7 @@ from unrip.services.trade_executor.effects import (
 from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
 from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
+from unrip.services.trade_executor.own_limits import OwnLimits
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import rejected, result_of_offer
@@ -82,6 +84,7 @@ _REFUSED_BY_THE_LEDGER = {
     Rejection.SUPERSEDED,
     Rejection.NONCE_ENDED,
     Rejection.SAME_OFFER,
+    Rejection.COMMAND_INVALID,  # of a strategy that PostgreSQL has never seen
 }
 
 
@@ -99,6 +102,7 @@ class TradeExecutor(Logic):
         switchboard: Switchboard,
     ) -> None:
         self._inspector = inspector
+        self._own = OwnLimits(pair=inspector.pair, caps=inspector.caps)
         self._read_interval = read_interval
         self._held_check_interval = held_check_interval
         self._switchboard = switchboard
@@ -109,7 +113,7 @@ class TradeExecutor(Logic):
         policy = inspector.policy
         self._quarantine = quarantine.Quarantine(
             account=inspector.account,
-            longest_life=timedelta(milliseconds=policy.deadline_max_ms + policy.deadline_margin_ms)
+            longest_life=timedelta(milliseconds=policy.longest_life_ms + policy.clock_ahead_max_ms)
             + FINALITY_ALLOWANCE,
             notes=self._pursuit.notes,
         )
@@ -187,6 +191,7 @@ class TradeExecutor(Logic):
         return [
             LoadLedger(),
             OpenRelay(),
+            Subscribe(topic=MARKET_PRICE, tail=1),
             SetTimer(name="read", at=now),
             SetTimer(name="check_held", at=now + self._held_check_interval),
             *self._switchboard.begin(),
@@ -222,6 +227,7 @@ class TradeExecutor(Logic):
         if self._loaded:
             return revocations
         self._loaded = True
+        self._own.load(event.claimed_lately)
         return [*revocations, *self._quarantine.load(event, now), ProveAuthority()]
 
     def _on_topic(self, event: RecordReceived | CaughtUp, now: datetime) -> list[Effect]:
@@ -231,6 +237,8 @@ class TradeExecutor(Logic):
             if isinstance(event, RecordReceived):
                 self._commands.append(event)
             return [*effects, *self._handle_next(now)]
+        if event.topic == MARKET_PRICE.name:
+            return self._own.priced(event)
         if isinstance(event, CaughtUp):
             return self._quarantine.results_read()
         return self._quarantine.on_result(event.message.payload, now)
@@ -260,6 +268,8 @@ class TradeExecutor(Logic):
             reading=self._pursuit.reading,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
+            overspent=self._own.overspent(command, self._pursuit.view, self._pursuit.offers, now),
+            price=self._own.price,
             now=now,
         )
         return self._sign(command) if found is None else self._reject(record, found, now)
@@ -336,6 +346,8 @@ class TradeExecutor(Logic):
             self._pursuit.claiming.discard(record.message.payload.nonce)
         self._pursuit.view = event.view
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
+        if event.kind == "claimed" and isinstance(claim, ClaimOffer):
+            self._own.claimed(claim.offer, now)
         match event.kind:
             case "claimed" if isinstance(claim, ClaimOffer) and claim.perhaps_sent:
                 effects += self._pursuit.adopt(claim, now, halted=self._switchboard.switches.halted)
