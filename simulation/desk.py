@@ -183,6 +183,8 @@ class Desk:
                 "near_intents": {**venue, **changes.pop("near_intents", {})},
                 "kraken": {"ws_url": URLS["kraken"], "rest_url": URLS["kraken_rest"]},
                 "coingecko": {"api_url": URLS["coingecko"], "poll_interval_s": 60},
+                # A killed market-reference-ingest soon has the readings that it asks for.
+                "price": {"jump_readings_min": 2, **changes.pop("price", {})},
                 "kafka": {"delivery_timeout_ms": 2_000},
                 "postgres": {"url": "postgresql://simulation"},
                 # What is kept here outlives a process: the spool's records and the tokens of surviving leases.

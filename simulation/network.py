@@ -23,7 +23,7 @@ from unrip_world.codec import decode_json, encode_json
 from unrip_world.effects import Disconnect, Effect, Send
 from unrip_world.relay.journal import Submission
 from unrip_world.relay.rpc import RpcRefusedError
-from unrip_world.rpc.core import RpcError
+from unrip_world.rpc.core import NotYetError, RpcError
 from unrip_world.world import World
 
 #: The host of each of the world's services; only the simulation's own network knows them.
@@ -32,6 +32,7 @@ URLS = {
     "relay_rpc": "http://relay.simulation/rpc",
     "kraken": "ws://kraken.simulation/v2",
     "rpc": "http://rpc.simulation",
+    "rpc2": "http://rpc2.simulation",
     "bridge": "http://bridge.simulation/rpc",
     "kraken_rest": "http://kraken.simulation",
     "coingecko": "http://coingecko.simulation/api/v3",
@@ -41,6 +42,8 @@ SOLVER = "desk"
 _PING_FINDS_S = 10.0
 _PINGS_UNANSWERED = "keepalive ping timeout"
 _FOR_EVER_S = 1e6
+#: As the world's own server waits.
+_TX_PATIENCE_S, _TX_LOOKED_AT_EVERY_S = 10.0, 0.1
 
 
 class Line:
@@ -225,14 +228,25 @@ class Network:
             return httpx.Response(503, text="Service Unavailable", request=request)
         if self.world.faults.get(service, "mute") is not None:
             await asyncio.sleep(_FOR_EVER_S)
-        answer = encode_json(self._answer(service, request))
+        if (told := self.world.faults.get(service, "http_status")) is not None:
+            return httpx.Response(told["status"], text=told["text"], request=request)
+        answer = encode_json(await self._answer_in_time(service, request))
         await asyncio.sleep(self.latency_s() + self.slow_s(service))
         if self.faults.strikes("lost_answer"):
             raise httpx.ReadError("the way back is broken")
         headers = {"content-type": "application/json"}
         return httpx.Response(200, content=answer.encode(), headers=headers, request=request)
 
-    def _answer(self, service: str, request: httpx.Request) -> object:
+    async def _answer_in_time(self, service: str, request: httpx.Request) -> object:
+        """A node waits a while until a transaction is as far as it was asked for."""
+        latest_s = self.loop.time() + _TX_PATIENCE_S
+        while True:
+            try:
+                return self._answer(service, request, patient=self.loop.time() < latest_s)
+            except NotYetError:
+                await asyncio.sleep(_TX_LOOKED_AT_EVERY_S)
+
+    def _answer(self, service: str, request: httpx.Request, *, patient: bool) -> object:
         world = self.world
         if service == "kraken":
             return world.kraken.rest(
@@ -246,6 +260,8 @@ class Network:
         try:
             return {**reply, "result": self._call(service, body["method"], body["params"])}
         except RpcError as error:
+            if patient and isinstance(error, NotYetError):
+                raise
             return {**reply, "error": error.body}
         except BridgeRefusedError as refusal:
             return {**reply, "error": str(refusal)}
@@ -255,8 +271,8 @@ class Network:
     def _call(self, service: str, method: str, parameters: Any) -> object:
         """What a JSON-RPC service of the world answers; of the relay's, what a solver asks."""
         world = self.world
-        if service == "rpc":
-            return world.near_rpc.call(method, parameters)
+        if service in world.nodes:
+            return world.nodes[service].call(method, parameters)
         if service == "bridge":
             return world.bridge.call(method, parameters)
         (first,) = parameters

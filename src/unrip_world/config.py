@@ -25,6 +25,7 @@ class Ports(Section, frozen=True):
 
     relay: int = 0
     rpc: int = 0
+    rpc2: int = 0
     bridge: int = 0
     kraken: int = 0
     coingecko: int = 0

@@ -14,9 +14,11 @@ class Send:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Disconnect:
-    """Close all sockets of a service."""
+    """Close all sockets of a service, with a WebSocket close code and its reason."""
 
     service: str
+    code: int = 1001
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

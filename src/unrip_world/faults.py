@@ -3,16 +3,19 @@
 A lasting fault stays until it is cleared (or `for_s` is over) and the cores look it up; a momentary one acts once.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from unrip_world.codec import NS_PER_S
+from unrip_world.codec import NS_PER_S, decode_json
 from unrip_world.verifier.keys import parse_public_key
 from unrip_world.verifier.message import check_token_id
+from unrip_world.verifier.nonces import decode_nonce_text
 
-SERVICES = ("relay", "rpc", "bridge", "kraken", "coingecko")
+NODES = ("rpc", "rpc2")
+SERVICES = ("relay", *NODES, "bridge", "kraken", "coingecko")
 
 
 class FaultError(ValueError):
@@ -39,13 +42,24 @@ _EVERYWHERE = {
     "down": _lasting(),
     "mute": _lasting(),
     "slow_ms": _lasting(ms=(int, None)),
-    "disconnect": _momentary(),
+    "disconnect": _momentary(close_code=(int, 1001), reason=(str, "")),
+    "http_status": _lasting(status=(int, 429), text=(str, ""), retry_after_s=(int, 0)),
+}
+#: Of a NEAR node; the two know nothing of each other's.
+_OF_A_NODE = {
+    "lag_blocks": _lasting(blocks=(int, None)),
+    "timestamp_skew_ms": _lasting(ms=(int, None)),
+    "height_shift": _lasting(by=(int, None)),
+    "false_view": _lasting(method=(str, None), result=(str, None)),
+    "hasty": _lasting(),
 }
 _OWN: dict[str, dict[str, Spec]] = {
     "relay": {
         "refuse_handshake": _lasting(status=(int, 403)),
         "refuse_answers": _lasting(code=(int, -32000), message=(str, "internal error")),
         "refuse_publish": _lasting(reason=(str, "internal")),
+        "stay_pending": _lasting(executed=(bool, False)),
+        "forget_intents": _lasting(),
         "lose_replies": _lasting(),
         "lose_confirmations": _lasting(),
         "refuse_subscriptions": _lasting(guaranteed_only=(bool, False), message=(str, "internal error")),
@@ -59,9 +73,16 @@ _OWN: dict[str, dict[str, Spec]] = {
         "stranger": _lasting(after_ms=(int, 0)),
         "leak": _momentary(quote_hash=(str, "")),
     },
-    "rpc": {"lag_blocks": _lasting(blocks=(int, None)), "timestamp_skew_ms": _lasting(ms=(int, None))},
-    "bridge": {"other_addresses": _lasting()},
+    "rpc": _OF_A_NODE,
+    "rpc2": _OF_A_NODE,
+    "bridge": {
+        "other_addresses": _lasting(),
+        "credit_in_steps": _lasting(),
+        "end_withdrawals": _lasting(status=(str, "FAILED")),
+    },
     "kraken": {
+        "refuse_handshake": _lasting(status=(int, 429)),
+        "rest_error": _lasting(error=(str, "EGeneral:Too many requests")),
         "freeze": _lasting(),
         "system_status": _lasting(status=(str, "maintenance")),
         "timestamp_skew_ms": _lasting(ms=(int, None)),
@@ -89,6 +110,8 @@ _OWN: dict[str, dict[str, Spec]] = {
         "remove_key": _momentary(account_id=(str, None), public_key=(str, None)),
         "cleanup_nonces": _momentary(account_id=(str, None), nonces=(list, [])),
         "gift": _momentary(account_id=(str, None), token_id=(str, None), amount=(int, 1)),
+        "withdraw": _momentary(account_id=(str, None), token_id=(str, None), amount=(int, 1)),
+        "spend_nonces": _momentary(account_id=(str, None), nonces=(list, []), intents=(list, [])),
     },
 }
 KINDS: dict[str, dict[str, Spec]] = {
@@ -151,33 +174,48 @@ def _parameter(name: str, value: object, of: type) -> Any:
 
 def _check(name: str, value: object) -> None:
     try:
-        _CHECKS[name](str(value))
-    except ValueError as error:
+        _CHECKS[name](value)
+    except (ValueError, TypeError) as error:
         raise FaultError(f"parameter {name}: {error}") from error
 
 
-def _check_side(text: str) -> None:
-    if text not in ("bid", "ask"):
+def _check_side(side: str) -> None:
+    if side not in ("bid", "ask"):
         raise ValueError("must be bid or ask")
 
 
-def _check_positive(text: str) -> None:
-    if int(text) <= 0:
+def _check_positive(number: int) -> None:
+    if number <= 0:
         raise ValueError("must be positive")
 
 
-def _check_not_negative(text: str) -> None:
-    if int(text) < 0:
+def _check_not_negative(number: int) -> None:
+    if number < 0:
         raise ValueError("must not be negative")
 
 
-#: Parameters whose values are more than their type, by name.
-_CHECKS: dict[str, Callable[[str], object]] = {
+def _check_close_code(code: int) -> None:
+    if not 1000 <= code < 5000:
+        raise ValueError("must be from 1000 to 4999")
+
+
+def _check_nonces(nonces: list[str]) -> None:
+    for nonce in nonces:
+        decode_nonce_text(nonce)
+
+
+#: Parameters whose values are more than their type, by name. Each check raises ValueError or TypeError.
+_CHECKS: dict[str, Callable[[Any], object]] = {
     "public_key": parse_public_key,
     "token_id": check_token_id,
     "amount": _check_positive,
     "side": _check_side,
     "blocks": _check_not_negative,
+    "result": decode_json,
+    "nonces": _check_nonces,
+    "intents": json.dumps,
+    "retry_after_s": _check_not_negative,
+    "close_code": _check_close_code,
 }
 
 

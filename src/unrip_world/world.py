@@ -14,9 +14,10 @@ from unrip_world.effects import Disconnect, Effect
 from unrip_world.exchange.coingecko import CoinGecko
 from unrip_world.exchange.kraken import Kraken
 from unrip_world.exchange.walk import Walk
-from unrip_world.faults import Fault, Faults
+from unrip_world.faults import NODES, Fault, Faults
 from unrip_world.genesis import genesis_of
 from unrip_world.judge import Judge
+from unrip_world.owner import Owner
 from unrip_world.relay.auction import Auction
 from unrip_world.relay.core import Relay
 from unrip_world.relay.rpc import AskerDesk
@@ -85,12 +86,18 @@ class World:
             ids=self._ids,
         )
         self.askers = AskerDesk(relay=self.relay, verifier=self.verifier, chain=self.chain, faults=self.faults)
-        self.near_rpc = NearRpc(
-            chain=self.chain,
-            verifier=self.verifier,
-            faults=self.faults,
-            structured_view_errors=chain.structured_view_errors,
-        )
+        #: Two nodes of one chain, each with its own faults.
+        self.nodes = {
+            service: NearRpc(
+                service,
+                chain=self.chain,
+                verifier=self.verifier,
+                faults=self.faults,
+                structured_view_errors=chain.structured_view_errors,
+            )
+            for service in NODES
+        }
+        self.near_rpc = self.nodes["rpc"]
         self.bridge = Bridge(
             chain=self.chain,
             faults=self.faults,
@@ -98,6 +105,7 @@ class World:
             withdraw_after_s=settings.bridge.withdraw_after_s,
         )
         self.judge = Judge(verifier=self.verifier)
+        self.owner = Owner(seed=seed, verifier=self.verifier, chain=self.chain, journal=self.relay.journal)
         self.takers = [Taker(settings=taker, seed=seed, now_ns=now_ns) for taker in settings.takers]
         self.takers_paused = False
         self._asks: dict[str, Ask] = {}
@@ -236,7 +244,7 @@ class World:
             case "chain", "final_lag":
                 usual = self.settings.chain.final_lag_blocks
                 self.chain.final_lag_blocks = fault.parameters["blocks"] if begins else usual
-            case "relay", "withhold_settlement" if not begins:
+            case "relay", "withhold_settlement" | "stay_pending" if not begins:
                 self.relay.settlements.release()
             case "kraken", "system_status":
                 return self.kraken.on_status_changed()
@@ -248,13 +256,16 @@ class World:
         parameters = fault.parameters
         match fault.service, fault.kind:
             case service, "disconnect":
-                return [Disconnect(service=service)]
+                return [Disconnect(service=service, code=parameters["close_code"], reason=parameters["reason"])]
             case "relay", "leak":
                 self.relay.leak(parameters["quote_hash"], now_ns)
             case "relay", "false_status":
                 return self.relay.tell_falsely(parameters["quote_hash"], now_ns)
             case "relay", _:
                 return self.relay.broadcast(parameters["text"])
+            case "verifier", "spend_nonces":
+                account, intents = parameters["account_id"], parameters["intents"]
+                self.owner.spend(account, parameters["nonces"], intents, now_ns=now_ns)
             case "chain", _:
                 self._reorganise(parameters["blocks"], requeue=parameters["requeue"])
             case "kraken", _:
@@ -270,8 +281,9 @@ class World:
                 self.submit("rotate_salt", salt=self._ids.randbytes(4).hex(), invalidate=parameters["invalidate"])
             case "set_fee":
                 self.submit("set_fee", fee_pips=parameters["pips"])
-            case "gift":
-                self.submit("mt_mint", **{**parameters, "amount": str(parameters["amount"])})
+            case "gift" | "withdraw":
+                method = "mt_mint" if kind == "gift" else "mt_burn"
+                self.submit(method, **{**parameters, "amount": str(parameters["amount"])})
             case "cleanup_nonces":
                 account = parameters["account_id"]
                 nonces = parameters["nonces"] or self._used_nonces(account)

@@ -181,10 +181,23 @@ def test_price_missing_while_the_exchange_does_not_match(armed: Desk) -> None:
         assert refused(armed, Refusal.PRICE_MISSING)["kraken_system"] == "maintenance"
 
 
-def test_sources_disagree(armed: Desk) -> None:
+def test_sources_disagree_until_an_operator_accepts_it_or_they_agree(armed: Desk) -> None:
+    reference = "market-reference-ingest"
     with armed.fault("coingecko", "price_factor", factor="1.1"):
         armed.until(lambda: "price_sources_disagree" in armed.trade_ready()["base_in"]["reasons"], what="disagreement")
-        assert Decimal(refused(armed, Refusal.PRICE_SOURCES_DISAGREE)["disagreement"]) > Decimal("0.03")
+        with armed.fault("coingecko", "down"):
+            armed.until(lambda: price(armed)["coingecko_health"] == "stale", what="a contradiction that grows old")
+            assert Decimal(refused(armed, Refusal.PRICE_SOURCES_DISAGREE)["disagreement"]) > Decimal("0.03")
+            (why,) = armed.state(reference)["not_ready"]
+            assert why.startswith("sources_disagree: coingecko is ")
+            armed.act(reference, "accept-disagreement", up_to="15 %", minutes=1)
+            armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="accepted")
+            quote_id = armed.world.demand(**BTC_IN)
+            armed.result(quote_id, "settled")
+            assert armed.decision(quote_id)["price_degraded"] is True
+            armed.act(reference, "accept-disagreement", up_to="15 %", minutes=0)
+            refused(armed, Refusal.PRICE_SOURCES_DISAGREE)
+    armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="they agree again")
 
 
 def test_clock_skewed(armed: Desk) -> None:

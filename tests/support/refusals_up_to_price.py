@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from support.cases import (
     BTC,
+    FAIR,
     NOW,
     a_coingecko,
     a_jump,
@@ -234,6 +235,62 @@ UP_TO_PRICE = [
         name="a second opinion that was not compared",
     ),
     Refused(
+        Refusal.PRICE_SOURCES_DISAGREE,
+        price(coingecko=a_coingecko(btc_eur=FAIR * 2, btc_updated_at=ago(7_000_000)), disagreement=Decimal(1)),
+        {"disagreement": "1", "limit": "0.03"},
+        name="a contradiction that has grown old",
+    ),
+    Refused(
+        Refusal.PRICE_SOURCES_DISAGREE,
+        price(coingecko=a_coingecko(btc_eur=FAIR * Decimal("1.04"))),
+        {"disagreement": "0.04", "limit": "0.03"},
+        name="readings that say otherwise than they are told to",
+    ),
+    Refused(
+        Refusal.PRICE_SOURCES_DISAGREE,
+        price(coingecko=a_coingecko(btc_eur=FAIR * Decimal("1.04"), btc_updated_at=ago(-40_000)), disagreement=None),
+        {"disagreement": "unknown", "limit": "0.03"},
+        name="a contradiction of the future that was not compared",
+    ),
+    Refused(
+        Refusal.PRICE_SOURCES_DISAGREE,
+        price(fair_rate=Decimal(63_000)),
+        {"rate_off": "0.049920826735561296", "limit": "0.02"},
+        name="a rate far from what it is from",
+    ),
+    Refused(
+        Refusal.PRICE_SOURCES_DISAGREE,
+        price(kraken=a_kraken(bid=Decimal(0), ask=Decimal(0))),
+        {"rate_off": "unknown", "limit": "0.02"},
+        name="a rate from no price",
+    ),
+    Refused(
+        Refusal.PRICE_SOURCES_DISAGREE,
+        price(kraken=a_kraken(source_time=ago(10_001)), coingecko_rate=Decimal(57_000))
+        | {"policy": Policy(coingecko_fallback=True)},
+        {"rate_off": "0.050949050949050949", "limit": "0.02"},
+        name="a fallback far from what it is from",
+    ),
+    Refused(
+        Refusal.PRICE_JUMP,
+        price(jump=a_jump(readings=9)),
+        JUMP_FINE | {"readings": "9"},
+        name="too few readings to tell",
+    ),
+    Refused(
+        Refusal.PRICE_JUMP,
+        price(jump=a_jump(move=Decimal("0.0101"))),
+        JUMP_FINE | {"move": "0.0101"},
+        name="a move that is told as none",
+    ),
+    Refused(
+        Refusal.PRICE_JUMP,
+        price(kraken=a_kraken(source_time=ago(10_001)), jump=a_jump(jumped=True, since=ago(99_000), readings=0))
+        | {"policy": Policy(coingecko_fallback=True)},
+        JUMP_FINE | {"readings": "0"},
+        name="a jump that nobody confirmed before Kraken fell silent",
+    ),
+    Refused(
         Refusal.PRICE_JUMP,
         price(jump=a_jump(jumped=True, since=ago(9_000), move=Decimal("0.02"), readings=7)),
         JUMP_FINE | {"move": "0.02", "readings": "7"},
@@ -256,6 +313,18 @@ UP_TO_PRICE = [
         {"eure_eur": "unknown"},
         {Refusal.PEG_UNKNOWN},
         name="a peg that nobody judged",
+    ),
+    Refused(
+        Refusal.PEG_BROKEN,
+        price(peg=a_peg(eure_eur=Decimal("0.95"))),
+        PEG_FINE | {"eure_eur": "0.95", "deviation": "0.05"},
+        name="a broken peg that is told as whole",
+    ),
+    Refused(
+        Refusal.PEG_UNKNOWN,
+        price(peg=a_peg(broken=None)),
+        {"peg_age_ms": "unknown", "limit": "21600000"},
+        name="a reading that nobody judged",
     ),
     Refused(
         Refusal.PEG_UNKNOWN,

@@ -16,7 +16,9 @@ from unrip_world.config import (
     AccountSettings,
     WorldSettings,
 )
+from unrip_world.demands import read_demand
 from unrip_world.effects import Effect, Reply, Send
+from unrip_world.faults import read_fault
 from unrip_world.world import World
 
 START_NS = 1_900_000_000 * NS_PER_S
@@ -109,3 +111,37 @@ def fair_answer(driver: Driver, event: dict[str, Any], *, give_pct: Decimal = De
     answer = {"quote_id": event["quote_id"], "quote_output": output, "signed_data": signed}
     driver.send({"id": 99, "method": "quote_response", "params": [answer]})
     return intent_hash(signed)
+
+
+def strike(driver: Driver, service: str, kind: str, **parameters: Any) -> None:
+    fault = read_fault({"service": service, "kind": kind, **parameters}, now_ns=driver.now_ns)
+    driver.take(driver.world.set_fault(fault, driver.now_ns))
+
+
+def clear(driver: Driver, service: str, kind: str) -> None:
+    driver.take(driver.world.clear_fault(service, kind))
+
+
+def ask(driver: Driver) -> str:
+    body = {"direction": "btc_to_eure", "amount_in": "100000", "min_wait_ms": 300}
+    quote_id, effects = driver.world.demand(read_demand(body), driver.now_ns)
+    driver.take(effects)
+    return quote_id
+
+
+def until(driver: Driver, quote_id: str, status: str) -> None:
+    for _ in range(100):
+        if driver.world.relay.auctions[quote_id].status == status:
+            return
+        driver.run(0.1)
+    raise AssertionError(f"never {status}, but {driver.world.relay.auctions[quote_id].status}")
+
+
+def held(driver: Driver, *, final: bool = False) -> int:
+    chain = driver.world.chain
+    block = chain.final if final else chain.head
+    return int(driver.world.balances(DESK.account_id, height=block.height).get(BTC, "0"))
+
+
+def verdict(driver: Driver) -> dict[str, Any]:
+    return driver.world.judge.verdict(DESK.account_id, height=driver.world.chain.head.height)

@@ -77,6 +77,18 @@ def accept_balance(
     _console.print(tell(client, "inventory-sync", "accept-balance", reason=reason, **arguments))
 
 
+def accept_disagreement(
+    up_to: Annotated[str, typer.Argument(help="With its unit: '5.5 %' or '550 bps'.")],
+    minutes: Annotated[int, typer.Option(min=0, max=60, help="It ends by itself after these; 0 takes it back.")],
+    reason: ReasonOption,
+    config: ConfigOption = None,
+) -> None:
+    """Let CoinGecko contradict Kraken by so much for a while: you have looked, and Kraken is right."""
+    client = ControlClient(settings_of(config))
+    arguments = {"up_to": up_to, "minutes": minutes}
+    _console.print(tell(client, "market-reference-ingest", "accept-disagreement", reason=reason, **arguments))
+
+
 def threshold(
     edge: Annotated[str, typer.Argument(help="With its unit: '2.5 %' or '250 bps'.")],
     reason: ReasonOption,

@@ -139,19 +139,31 @@ def price_fresh(case: Reference) -> Verdict:
 def price_sources_agree(case: Reference) -> Verdict:
     """CoinGecko missing alone is degraded, not refused (blueprint, section 6).
 
-    Where it stands in for Kraken it must still agree with Kraken's last word: nothing else contradicts it there.
+    A last word that contradicts does so however old it is, until a newer one agrees or an operator accepts it. Where
+    CoinGecko stands in for Kraken it must still agree with Kraken's last word: nothing else contradicts it there.
+    The rate must agree with what it is from, too: further off than the edge pays for, it is nobody's price.
     """
-    if case.fair_rate is not None and case.price_degraded and not case.price_fallback:
+    limit = min(case.policy.disagreement_max, case.policy.edge_threshold)
+    if case.fair_rate is not None and (case.rate_off is None or case.rate_off > limit):
+        return _at_most("rate_off", case.rate_off, limit)
+    compared = case.price is not None and case.price.value.disagreement is not None
+    agreed = case.disagreement is None or case.disagreement <= case.policy.disagreement_max
+    if case.fair_rate is not None and case.price_degraded and agreed and not case.price_fallback:
         return True, {"disagreement": "no second opinion", "coingecko_age_ms": _text(case.coingecko_age_ms)}
-    return _at_most("disagreement", case.price.value.disagreement if case.price else None, case.policy.disagreement_max)
+    return _at_most("disagreement", case.disagreement if compared else None, case.disagreement_max)
 
 
 def price_steady(case: Reference) -> Verdict:
-    """Settled in the price event, by its own numbers."""
+    """Settled in the price event, by its own numbers.
+
+    Where CoinGecko stands in for Kraken, readings of Kraken need not go on; what moved before must be confirmed all
+    the same.
+    """
     jump = case.price.value.jump if case.price else None
     if jump is None:
         return False, {"move": "unknown"}
-    return not jump.jumped, {
+    silent = jump.sparse and case.price_fallback
+    return not jump.moved and (silent or not (jump.sparse or jump.jumped)), {
         "move": _text(jump.move),
         "limit": _text(jump.limit),
         "window_s": str(jump.window_s),
@@ -166,10 +178,11 @@ def peg_holds(case: Reference) -> Verdict:
     peg = case.price.value.peg if case.price else None
     if peg is None:
         return False, {"eure_eur": "unknown"}
-    return peg.broken is not True, {
+    within = case.peg_deviation is None or case.peg_deviation <= peg.breaks_beyond
+    return peg.broken is not True and within, {
         "eure_eur": _text(peg.eure_eur),
         "assumed": _text(case.price.value.eure_eur_assumption if case.price else None),
-        "deviation": _text(peg.deviation),
+        "deviation": _text(case.peg_deviation),
         "breaks_beyond": _text(peg.breaks_beyond),
         "heals_within": _text(peg.heals_within),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -71,9 +71,11 @@ class Jump(Value):
 
     It jumps when the mids of the window lie further apart than the limit. The new level is confirmed once those of a
     whole window lie within it, enough seconds of the window have a reading, and CoinGecko, where it was updated after
-    the jump, is no further away than the limit either.
+    the jump, is no further away than the limit either. Where nothing moved, too, nobody can say so before enough
+    seconds of the window have a reading.
     """
 
+    #: It moved, and the new level is not confirmed; or the window has too few readings to tell.
     jumped: bool
     #: When the move was first seen, None while there is none to confirm.
     since: datetime | None
@@ -91,6 +93,33 @@ class Jump(Value):
     readings_min: int
     #: CoinGecko was updated after the jump and says otherwise.
     contradicted: bool
+
+    @property
+    def sparse(self) -> bool:
+        """Nothing can be said of the window yet, or any more: too few of its seconds have a reading."""
+        return self.readings < self.readings_min
+
+    @property
+    def moved(self) -> bool:
+        """There is a move that is not confirmed."""
+        return self.since is not None or self.contradicted or (self.move is not None and self.move > self.limit)
+
+
+#: An operator's word that a contradiction of the sources does not matter ends after this at the latest.
+ACCEPTED_AT_MOST = timedelta(hours=1)
+
+
+class AcceptedDisagreement(Value):
+    """An operator's word that CoinGecko may be this far from Kraken for a while."""
+
+    #: As a fraction of Kraken's mid.
+    up_to: Decimal
+    until: datetime
+    actor: str
+
+    def in_force(self, now: datetime) -> bool:
+        """It has not ended, and it does not claim to last for longer than any may."""
+        return now < self.until <= now + ACCEPTED_AT_MOST
 
 
 class MarketPrice(Value):
@@ -116,6 +145,15 @@ class MarketPrice(Value):
     #: What is held of the assumption, and of the last minute's mids. Records of the first schema have neither.
     peg: Peg | None = None
     jump: Jump | None = None
+    #: What an operator takes for granted of the disagreement.
+    accepted: AcceptedDisagreement | None = None
+
+    @property
+    def apart(self) -> Decimal | None:
+        """How far the sources' last words are apart by the readings themselves, None where one is missing or absurd."""
+        if self.kraken is None or self.coingecko is None or self.kraken.bid <= 0 or self.kraken.ask <= 0:
+            return None
+        return disagreement_of(self.kraken.mid, self.coingecko.btc_eur)
 
     @property
     def has_jumped(self) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from unrip.domain.market import MarketPrice
+from unrip.domain.market import KrakenReading, MarketPrice, disagreement_of
 from unrip.domain.policy import Policy
 from unrip.domain.values import Value, age_ms
 
@@ -96,12 +97,63 @@ class Reference:
     def peg_age_ms(self) -> int | None:
         """Age of the last good reading of EURe's price, by its own time or ours, whichever is older."""
         peg = self.price.value.peg if self.price else None
-        if peg is None or peg.updated_at is None:
+        if peg is None or peg.broken is None or peg.eure_eur is None or peg.updated_at is None:
             return None
         return age_ms(self.now, peg.observed_at, peg.updated_at)
 
     @cached_property
+    def peg_deviation(self) -> Decimal | None:
+        """How far that reading is from what is assumed: as told, or by the numbers themselves where that is more."""
+        price = self.price.value if self.price else None
+        if price is None or price.peg is None or price.peg.eure_eur is None or price.eure_eur_assumption <= 0:
+            return None
+        seen = disagreement_of(price.eure_eur_assumption, price.peg.eure_eur)
+        return seen if price.peg.deviation is None else max(seen, price.peg.deviation)
+
+    @cached_property
+    def disagreement(self) -> Decimal | None:
+        """How far the sources' last words are apart: as told, or by the readings themselves where that is more."""
+        if self.price is None:
+            return None
+        known = [each for each in (self.price.value.disagreement, self.price.value.apart) if each is not None]
+        return max(known, default=None)
+
+    @cached_property
+    def disagreement_max(self) -> Decimal:
+        """How far they may be apart; an operator's word says more of it while Kraken is what we price by."""
+        accepted = self.price.value.accepted if self.price else None
+        if accepted is None or self.price_fallback or not accepted.in_force(self.now):
+            return self.policy.disagreement_max
+        return max(self.policy.disagreement_max, accepted.up_to)
+
+    @cached_property
+    def second_opinion(self) -> bool:
+        """CoinGecko's last word is recent, and dated ahead neither of our clock nor of Kraken's reading."""
+        if self.price is None or self.price.value.coingecko is None or self.coingecko_age_ms is None:
+            return False
+        kraken, dated = self.price.value.kraken, self.price.value.coingecko.btc_updated_at
+        first = self.now if kraken is None else min(self.now, kraken.source_time or kraken.observed_at)
+        ahead_ms = (dated - first) // timedelta(milliseconds=1)
+        return ahead_ms <= self.policy.clock_ahead_max_ms and self.coingecko_age_ms <= self.policy.coingecko_age_max_ms
+
+    @cached_property
     def price_degraded(self) -> bool:
         """The price rests on one source."""
-        age = self.coingecko_age_ms
-        return self.price_fallback or age is None or age > self.policy.coingecko_age_max_ms
+        contradicted = self.disagreement is not None and self.disagreement > self.policy.disagreement_max
+        return self.price_fallback or contradicted or not self.second_opinion
+
+    @cached_property
+    def rate_off(self) -> Fraction | None:
+        """How far the fair rate lies beyond the prices that it is from, as a fraction of them; None without any."""
+        price = self.price.value if self.price else None
+        if price is None or self.fair_rate is None:
+            return None
+        source = price.coingecko if self.price_fallback else price.kraken
+        if source is None:
+            return None
+        sides = (source.bid, source.ask) if isinstance(source, KrakenReading) else (source.btc_eur, source.btc_eur)
+        low, high = Fraction(sides[0]), Fraction(sides[1])
+        if not 0 < low <= high:
+            return None
+        rate = Fraction(self.fair_rate) * Fraction(price.eure_eur_assumption)
+        return max(low - rate, rate - high, Fraction(0)) / low

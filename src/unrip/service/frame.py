@@ -85,7 +85,7 @@ class Frame:
         self._tokens = load_tokens(read_file=control.read_token_file, operator_file=control.operator_token_file)
         configure_logs(service=service, namespace=settings.namespace)
         self._metrics = Metrics(service=service)
-        outside = Network(settings)
+        self._outside = outside = Network(settings)
         self._wiring = wire(
             Context(
                 settings=settings,
@@ -182,12 +182,12 @@ class Frame:
 
     def _watch_database(self) -> None:
         if self._wiring.uses_database:
-            url = self._settings.postgres_url()
-            self._spawn(DatabaseWatch(url, on_change=self._dependencies.database_changed).run)
+            place = self._outside.database
+            self._spawn(DatabaseWatch(place, on_change=self._dependencies.database_changed).run)
             if (role := self._wiring.single_active_role) is not None:
                 self._spawn(
                     SingleActiveLock(
-                        url, role=role, instance=self._start_id, on_change=self._dependencies.role_changed
+                        place, role=role, instance=self._start_id, on_change=self._dependencies.role_changed
                     ).run
                 )
 

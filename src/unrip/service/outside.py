@@ -12,8 +12,10 @@ from unrip.bus.kafka_consumer import KafkaConsumer
 from unrip.bus.ports import Consumer, OnRecords, OnTopicLost
 from unrip.net.http import HttpClient
 from unrip.net.websocket import Connection, open_websocket
-from unrip.service.settings import Settings
+from unrip.service.settings import Settings, SettingsError
+from unrip.store.connection import Database
 from unrip.store.desk import DeskStore, PostgresDesk
+from unrip.store.errors import Away, StoreUnavailable
 from unrip.store.history import HistorySink, PostgresHistory
 from unrip.store.leases import LeaseStore, PostgresLeases
 from unrip.store.ledger import Ledger
@@ -62,6 +64,27 @@ class Network:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._database: Database | None = None
+
+    @property
+    def database(self) -> Database:
+        """Where PostgreSQL is; a URL that stands in a file is read again for each session.
+
+        Raises:
+            SettingsError: the settings name no database, or it cannot be read now.
+
+        """
+        if self._database is None:
+            self._settings.postgres_url()  # at the start what cannot be read is told at once
+            given = self._settings.postgres.url
+            self._database = Database(given if given is not None else self._address_now)
+        return self._database
+
+    def _address_now(self) -> str:
+        try:
+            return self._settings.postgres_url()
+        except SettingsError as error:
+            raise StoreUnavailable(str(error), away=Away.AUTHORISATION) from None
 
     async def connect(self, url: str, headers: dict[str, str]) -> Connection:
         """One WebSocket."""
@@ -79,16 +102,16 @@ class Network:
     def ledger(self) -> Ledger:
         """The ledger in PostgreSQL."""
         timeout_ms = self._settings.postgres.statement_timeout_ms
-        return PostgresLedger(self._settings.postgres_url(), statement_timeout_ms=timeout_ms)
+        return PostgresLedger(self.database, statement_timeout_ms=timeout_ms)
 
     def history(self, *, writer: str) -> HistorySink:
         """The history in PostgreSQL."""
-        return PostgresHistory(self._settings.postgres_url(), writer=writer)
+        return PostgresHistory(self.database, writer=writer)
 
     def desk(self) -> DeskStore:
         """The strategy's store in PostgreSQL."""
-        return PostgresDesk(self._settings.postgres_url())
+        return PostgresDesk(self.database)
 
     def leases(self) -> LeaseStore:
         """The leases in PostgreSQL."""
-        return PostgresLeases(self._settings.postgres_url())
+        return PostgresLeases(self.database)

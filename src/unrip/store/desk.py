@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import asyncpg
 
@@ -18,12 +17,8 @@ from unrip.domain.values import Delta
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import decode, encode
 from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
-from unrip.store.connection import give_back, pool
-from unrip.store.errors import StoreUnavailable, named_errors
+from unrip.store.connection import Database, Sessions
 from unrip.store.sql import statements
-
-_AGAIN_S = 1.0
-T = TypeVar("T")
 
 
 class DeskStore(Protocol):
@@ -69,8 +64,8 @@ class DeskStore(Protocol):
 class PostgresDesk:
     """The same in PostgreSQL. What is not possible yet is tried again."""
 
-    def __init__(self, url: str) -> None:
-        self._pool = pool(url, application="desk", size=1)
+    def __init__(self, place: Database | str) -> None:
+        self._sessions = Sessions(place, application="desk", size=1)
         #: One at a time: who hears that a change is kept may rely on every earlier one.
         self._in_order = asyncio.Lock()
 
@@ -83,18 +78,18 @@ class PostgresDesk:
         """
         arguments = (policy.hash, encode(policy).decode(), actor, reason, base, generation, change)
         async with self._in_order:
-            await _until_possible("keeping a policy", lambda: self._fetch("remember_policy", *arguments))
+            await self._fetch("remember_policy", "keeping a policy", *arguments)
 
     async def in_force(self, base: str) -> Policy | None:
         """The policy that came into force last, if it was changed from this configured one."""
-        rows = await _until_possible("reading the policy in force", lambda: self._fetch("policy_in_force", base))
+        rows = await self._fetch("policy_in_force", "reading the policy in force", base)
         return decode(rows[0]["body"], Policy) if rows else None
 
     async def fills(
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
         """Taken offers told since an instant, each with the first settled price at or after its markout, if any."""
-        rows = await _until_possible("reading fills", lambda: self._fetch("fills", account, pair, since, markout))
+        rows = await self._fetch("fills", "reading fills", account, pair, since, markout)
         return [
             (
                 decode_event(TRADE_RESULT.name, row["result"].encode()).payload,
@@ -111,30 +106,19 @@ class PostgresDesk:
         Nothing happens where a higher `change` of this `generation`, or any of a higher one, is kept.
         """
         arguments = (account, pair, str(highest.eur), encode(highest.transferred).decode(), generation, change)
-        await _until_possible("keeping the highest equity", lambda: self._fetch("keep_highest_equity", *arguments))
+        await self._fetch("keep_highest_equity", "keeping the highest equity", *arguments)
 
     async def highest_equity(self, account: str, pair: str) -> HighestEquity | None:
         """What was kept last, None while nothing was."""
-        rows = await _until_possible("reading the highest equity", lambda: self._fetch("highest_equity", account, pair))
+        rows = await self._fetch("highest_equity", "reading the highest equity", account, pair)
         if not rows:
             return None
         transferred = decode(rows[0]["transferred"], dict[str, Delta])
         return HighestEquity(eur=Fraction(rows[0]["eur"]), transferred=transferred)
 
-    async def _fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        await self._pool
-        rows: list[asyncpg.Record] = await self._pool.fetch(statements("desk")[statement], *arguments)
-        return rows
+    async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
+        return await self._sessions.fetch_in_the_end(what, statements("desk")[statement], *arguments)
 
     async def close(self) -> None:
         """Give the connection back."""
-        give_back(self._pool)
-
-
-async def _until_possible(what: str, ask: Callable[[], Awaitable[T]]) -> T:
-    while True:
-        try:
-            with named_errors(what):
-                return await ask()
-        except StoreUnavailable:
-            await asyncio.sleep(_AGAIN_S)
+        self._sessions.give_back()

@@ -1,8 +1,8 @@
 """Errors of the store.
 
 * StoreError
-  x StoreUnavailable   PostgreSQL did not answer: what was asked may or may not have happened
-  x StoreRefused       it answered no: a programming error, a broken promise, or a schema of another version
+  x StoreUnavailable   PostgreSQL did not do it: it is away, or not as it must be. It may or may not have happened
+  x StoreRefused       it answered no to what was asked: data, integrity, or a promise of our own SQL that was broken
 """
 
 # ruff: noqa: N818 - each name states what is the case
@@ -12,8 +12,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 import asyncpg
+
+
+class Away(StrEnum):
+    """What keeps PostgreSQL from doing what it is there for; all of it comes from outside and passes."""
+
+    CONNECTION = "does not answer"
+    AUTHORISATION = "does not let us in"
+    MISSING = "lacks the database, schema or table"
+    LOCKS = "did not do it in time"
+    RESOURCES = "is out of resources"
+    INTERVENTION = "is being stopped or started"
+    IO = "has a fault of its own"
+    READ_ONLY = "refuses writes"
 
 
 class StoreError(Exception):
@@ -23,25 +37,65 @@ class StoreError(Exception):
 class StoreUnavailable(StoreError):
     """The outcome is unknown; every write of ours is idempotent and may be made again."""
 
+    def __init__(self, message: str, *, away: Away = Away.CONNECTION) -> None:
+        super().__init__(message)
+        self.away = away
+
 
 class StoreRefused(StoreError):
     """PostgreSQL said no; making the same again would not help."""
 
 
-#: Server-side ends of a session, out of resources, read-only after a fail-over, cancelled by the statement timeout.
-#: The client's own "another operation is in progress" is a session whose end it has read but not yet seen closed.
-_UNKNOWN_CLASSES = (
-    asyncpg.PostgresConnectionError,
+#: The first characters of a SQLSTATE and what they say; the longest that fits counts. Every other state is a refusal.
+#: (PostgreSQL, appendix A.) A session that a pooler exchanged under us knows our prepared statements no longer: 26.
+_AWAY_BY_STATE = {
+    "08": Away.CONNECTION,
+    "25P03": Away.CONNECTION,
+    "26": Away.CONNECTION,
+    "28": Away.AUTHORISATION,
+    "42501": Away.AUTHORISATION,
+    "3D": Away.MISSING,
+    "3F": Away.MISSING,
+    "0A000": Away.MISSING,
+    "42P01": Away.MISSING,
+    "42703": Away.MISSING,
+    "42704": Away.MISSING,
+    "42883": Away.MISSING,
+    "25P04": Away.LOCKS,
+    "40": Away.LOCKS,
+    "55": Away.LOCKS,
+    "57014": Away.LOCKS,
+    "53": Away.RESOURCES,
+    "57": Away.INTERVENTION,
+    "58": Away.IO,
+    "F0": Away.IO,
+    "XX": Away.IO,
+    "25006": Away.READ_ONLY,
+}
+
+#: The client's own words for a connection that is none; "another operation is in progress" is a session whose end it
+#: has read but not yet seen closed.
+_NO_CONNECTION = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.ReadOnlySQLTransactionError,
     OSError,
     TimeoutError,
     asyncio.IncompleteReadError,
 )
+
+
+def away_by(sqlstate: str | None) -> Away | None:
+    """What a SQLSTATE says about the server, None where it says something about what was asked."""
+    state = sqlstate or ""
+    return next((_AWAY_BY_STATE[state[:n]] for n in range(len(state), 1, -1) if state[:n] in _AWAY_BY_STATE), None)
+
+
+def _away(error: BaseException) -> Away | None:
+    if isinstance(error, asyncpg.PostgresError):
+        return away_by(error.sqlstate)
+    if isinstance(error, ValueError):  # the driver found by itself that PostgreSQL has no such value
+        return None
+    return Away.CONNECTION if isinstance(error, _NO_CONNECTION) else None
 
 
 @contextmanager
@@ -55,7 +109,9 @@ def named_errors(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except _UNKNOWN_CLASSES as error:
-        raise StoreUnavailable(f"{what}: PostgreSQL does not answer ({type(error).__name__}: {error})") from error
-    except asyncpg.PostgresError as error:
-        raise StoreRefused(f"{what}: PostgreSQL refused ({type(error).__name__}: {error})") from error
+    except (asyncpg.PostgresError, *_NO_CONNECTION) as error:
+        away = _away(error)
+        words = f"({type(error).__name__}: {error})"
+        if away is not None:
+            raise StoreUnavailable(f"{what}: PostgreSQL {away} {words}", away=away) from error
+        raise StoreRefused(f"{what}: PostgreSQL refused {words}") from error

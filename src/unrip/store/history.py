@@ -1,6 +1,6 @@
 """The record of every topic: rows and the reader's offsets in one transaction; the first record of an id stays.
 
-Errors of the history, both of them refusals:
+Errors of the history, both for the end of this writer's life:
 
 * AnotherWriter     an offset is not where this writer left it: somebody else writes, too
 * TopicReplaced     a topic has another id than the stored one: its offsets mean other records
@@ -14,8 +14,8 @@ from typing import Protocol
 import asyncpg
 
 from unrip.domain.values import Value
-from unrip.store.connection import give_back, pool
-from unrip.store.errors import StoreRefused, named_errors
+from unrip.store.connection import Database, Sessions
+from unrip.store.errors import StoreError, StoreRefused
 from unrip.store.history_tables import INSERTS, TABLES, HistoryRow, insert_arguments
 from unrip.store.nul import without_nul
 from unrip.store.sql import statements
@@ -25,11 +25,11 @@ from unrip.store.sql import statements
 _UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError)
 
 
-class AnotherWriter(StoreRefused):
+class AnotherWriter(StoreError):  # noqa: N818 - it states what is the case
     """Nothing of the batch was written; the offsets must be loaded again before the next one."""
 
 
-class TopicReplaced(StoreRefused):
+class TopicReplaced(StoreError):  # noqa: N818 - it states what is the case
     """Nothing of the batch was written; an operator must decide about the topic."""
 
 
@@ -112,15 +112,15 @@ class HistorySink(Protocol):
 class PostgresHistory:
     """The history in PostgreSQL; see `HistorySink`. `writer` names the instance."""
 
-    def __init__(self, url: str, *, writer: str, statement_timeout_ms: int = 5_000) -> None:
-        self._pool = pool(url, application="history writer", size=1, statement_timeout_ms=statement_timeout_ms)
+    def __init__(self, place: Database | str, *, writer: str, statement_timeout_ms: int = 5_000) -> None:
+        self._sessions = Sessions(
+            place, application="history writer", size=1, statement_timeout_ms=statement_timeout_ms
+        )
         self._writer = writer
 
     async def offsets(self) -> dict[str, Position]:
         """Where each topic was left."""
-        with named_errors("loading offsets"):
-            await self._pool
-            rows = await self._pool.fetch(statements("history")["offsets"])
+        rows = await self._sessions.fetch("loading offsets", statements("history")["offsets"])
         return {row["topic"]: Position(topic_id=row["topic_id"], next_offset=row["next_offset"]) for row in rows}
 
     async def write(self, batches: Sequence[TopicBatch]) -> WriteReport:
@@ -129,20 +129,20 @@ class PostgresHistory:
         A row that PostgreSQL cannot hold would keep every other from being written for ever. So the batch is then
         written row by row, and that row goes where invalid records go.
         """
-        with named_errors("writing history"):
-            await self._pool
-            try:
-                return await self._write(batches, one_by_one=False)
-            except _UNSTORABLE:
-                return await self._write(batches, one_by_one=True)
+        try:
+            return await self._write(batches, one_by_one=False)
+        except StoreRefused as refused:
+            if not isinstance(refused.__cause__, _UNSTORABLE):
+                raise
+            return await self._write(batches, one_by_one=True)
 
     async def close(self) -> None:
         """Give the connection back."""
-        give_back(self._pool)
+        self._sessions.give_back()
 
     async def _write(self, batches: Sequence[TopicBatch], *, one_by_one: bool) -> WriteReport:
         report = WriteReport()
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._sessions.transaction("writing history") as connection:
             for batch in batches:
                 await self._advance(connection, batch)
                 await _set_aside(connection, batch, batch.invalid)
@@ -161,7 +161,7 @@ class PostgresHistory:
             raise not_as_left(batch, found)
 
 
-def not_as_left(batch: TopicBatch, found: tuple[str, int, str] | None) -> StoreRefused:
+def not_as_left(batch: TopicBatch, found: tuple[str, int, str] | None) -> StoreError:
     """Name what is wrong with the stored topic id, offset and writer."""
     if found is not None and found[0] != batch.topic_id:
         return TopicReplaced(f"{batch.topic} has the id {batch.topic_id}, the history was written from {found[0]}")

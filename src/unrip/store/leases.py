@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
+
+import asyncpg
 
 from unrip.domain.arming import ArmLease
 from unrip.messages.envelope import decode, encode
-from unrip.store.connection import give_back, pool
-from unrip.store.errors import StoreUnavailable, named_errors
+from unrip.store.connection import Database, Sessions
 from unrip.store.sql import statements
 
 #: A service that needs arming more often than this does not run well enough to be armed by itself.
 USES_PER_HOUR = 3
 _HOUR = timedelta(hours=1)
-_AGAIN_S = 1.0
-T = TypeVar("T")
 
 
 class LeaseStore(Protocol):
@@ -43,47 +40,30 @@ class LeaseStore(Protocol):
 class PostgresLeases:
     """Leases in PostgreSQL; while it is away each call waits for it. All calls may be repeated."""
 
-    def __init__(self, url: str) -> None:
-        self._pool = pool(url, application="leases", size=1)
+    def __init__(self, place: Database | str) -> None:
+        self._sessions = Sessions(place, application="leases", size=1)
 
     async def keep(self, service: str, token_hash: str, lease: ArmLease) -> None:
         """Keep a lease under the hash of its token; the first one stays."""
-        await self._until_answered(
-            "keeping a lease",
-            lambda: self._pool.execute(
-                statements("desk")["keep_lease"], token_hash, service, encode(lease).decode(), lease.granted_at
-            ),
-        )
+        body = encode(lease).decode()
+        await self._fetch("keep_lease", "keeping a lease", token_hash, service, body, lease.granted_at)
 
     async def find(self, service: str, token_hash: str) -> ArmLease | None:
         """The lease under this hash."""
-        body = await self._until_answered(
-            "finding a lease", lambda: self._pool.fetchval(statements("desk")["find_lease"], token_hash, service)
-        )
-        return None if body is None else decode(body, ArmLease)
+        rows = await self._fetch("find_lease", "finding a lease", token_hash, service)
+        return decode(rows[0]["body"], ArmLease) if rows else None
 
     async def use(self, service: str, token_hash: str, now: datetime) -> bool:
         """Count one use, False when the last hour has `USES_PER_HOUR` already. Named by its instant: once only."""
-        counted = await self._until_answered(
-            "using a lease",
-            lambda: self._pool.fetchval(
-                statements("desk")["use_lease"], token_hash, service, now, now - _HOUR, USES_PER_HOUR
-            ),
-        )
-        return bool(counted)
+        arguments = (token_hash, service, now, now - _HOUR, USES_PER_HOUR)
+        return bool((await self._fetch("use_lease", "using a lease", *arguments))[0][0])
 
     async def close(self) -> None:
         """Give the connection back."""
-        give_back(self._pool)
+        self._sessions.give_back()
 
-    async def _until_answered(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                with named_errors(what):
-                    await self._pool
-                    return await ask()
-            except StoreUnavailable:
-                await asyncio.sleep(_AGAIN_S)
+    async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
+        return await self._sessions.fetch_in_the_end(what, statements("desk")[statement], *arguments)
 
 
 class MemoryLeases:

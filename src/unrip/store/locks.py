@@ -8,11 +8,17 @@ from collections.abc import Callable
 
 import asyncpg
 
-from unrip.store.connection import connect
-from unrip.store.errors import StoreError, named_errors
+from unrip.store.connection import Database, connect
+from unrip.store.errors import StoreError, StoreUnavailable, named_errors
 from unrip.store.sql import statements
 
 OnRole = Callable[[bool, int | None], None]
+#: Why the role is not ours; `STANDBY` where another instance has it.
+OnWhyNot = Callable[[str], None]
+
+STANDBY = "standby"
+_OWN_SESSION = "PostgreSQL still keeps a session of ours that was lost; it ends within seconds"
+_LET_GO = "whoever held the lock has just let it go"
 
 #: How often a standby asks for the lock, and a holder whether its session still lives.
 _INTERVAL_S = 0.5
@@ -24,46 +30,83 @@ class SingleActiveLock:
 
     `on_change(active, generation)` is called in the loop: first with the first answer, then at every change. A take-
     over raises the role's generation; who gets the lock back and finds the generation as it left it keeps its number,
-    since nobody else was active in between (blueprint, section 3).
+    since nobody else was active in between (blueprint, section 3). `on_why_not` hears after each attempt without the
+    lock what stood in its way.
     """
 
-    def __init__(self, url: str, *, role: str, instance: str, on_change: OnRole) -> None:
-        self._url = url
+    def __init__(
+        self,
+        place: Database | str,
+        *,
+        role: str,
+        instance: str,
+        on_change: OnRole,
+        on_why_not: OnWhyNot = lambda _why: None,
+    ) -> None:
+        self._place = place
         self._role = role
         self._instance = instance
         self._on_change = on_change
+        self._on_why_not = on_why_not
         self._key = int.from_bytes(hashlib.sha256(f"unrip role {role}".encode()).digest()[:8], "big", signed=True)
         self._active: bool | None = None
         self._generation: int | None = None
+        self._left = asyncio.Event()
+        self._stays_out_s = 0.0
+
+    def leave(self, *, for_s: float) -> None:
+        """Give the lock back, and want it again only after a while: another instance may do better."""
+        self._stays_out_s = for_s
+        self._left.set()
 
     async def run(self) -> None:
         """Want the lock until cancelled; being cancelled gives it back."""
         while True:
             try:
                 await self._session()
-            except StoreError:
-                self._report(active=False)
+            except StoreError as error:
+                self._not_ours(str(error))
                 await asyncio.sleep(_INTERVAL_S)
+            else:
+                self._report(active=False)
+                self._left.clear()
+                await asyncio.sleep(self._stays_out_s)
 
     async def _session(self) -> None:
-        """One session: wait for the lock, then hold it until the session dies."""
-        connection = await connect(self._url, application=f"lock of {self._role}")
+        """One session: wait for the lock, then hold it until the session dies or the role is left."""
+        connection = await connect(self._place, application=f"lock of {self._role}")
         try:
-            while True:
+            while not self._left.is_set():
                 if not self._active:
                     await self._try(connection)
                 else:
-                    await self._ask(connection, "SELECT 1")
-                await asyncio.sleep(_INTERVAL_S)
+                    await self._hold(connection)
+                await self._pause()
         finally:
             connection.terminate()
 
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(_INTERVAL_S):
+                await self._left.wait()
+        except TimeoutError:
+            pass
+
     async def _try(self, connection: asyncpg.Connection) -> None:
         if not await self._ask(connection, "SELECT pg_try_advisory_lock($1)", self._key):
-            self._report(active=False)
+            self._not_ours(await self._whose(connection))
             return
         self._generation = await self._take_over(connection)
         self._report(active=True)
+
+    async def _whose(self, connection: asyncpg.Connection) -> str:
+        """Who stands in the way: a server that lost us without a word keeps our own session for some seconds."""
+        unsigned = self._key % 2**64
+        held = await self._ask(connection, statements("desk")["lock_is_held"], unsigned >> 32, unsigned % 2**32)
+        if not held:
+            return _LET_GO
+        last = await self._ask(connection, statements("desk")["taken_by"], self._role)
+        return _OWN_SESSION if last == self._instance else STANDBY
 
     async def _take_over(self, connection: asyncpg.Connection) -> int:
         """Raise the generation, unless it is still the one we had."""
@@ -79,9 +122,23 @@ class SingleActiveLock:
                 )
             )
 
+    async def _hold(self, connection: asyncpg.Connection) -> None:
+        """Ask whether the role is still ours by writing so: where that is refused, the primary is another server now.
+
+        Raises:
+            StoreUnavailable: it is not, or PostgreSQL takes no writes on this session.
+
+        """
+        if not await self._ask(connection, statements("desk")["hold"], self._role, self._instance, self._generation):
+            raise StoreUnavailable(f"holding the lock of {self._role}: the last to take it over is another one")
+
     async def _ask(self, connection: asyncpg.Connection, question: str, *arguments: object) -> object:
         with named_errors(f"holding the lock of {self._role}"):
             return await connection.fetchval(question, *arguments, timeout=_QUESTION_TIMEOUT_S)
+
+    def _not_ours(self, why: str) -> None:
+        self._on_why_not(why)
+        self._report(active=False)
 
     def _report(self, *, active: bool) -> None:
         if active != self._active:

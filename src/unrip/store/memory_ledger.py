@@ -12,6 +12,7 @@ import msgspec
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.evidence import proves_death
 from unrip.domain.sharing import most_by_asset
 from unrip.domain.spending import Claimed, claimed_of
 from unrip.domain.values import Amount
@@ -412,10 +413,8 @@ def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold, own: set[
         return evidence.nonce_used
     if state is AttemptState.REVOKED:
         return evidence.nonce_used and evidence.executed is not None and evidence.executed not in own
-    in_time = hold.last_deadline < evidence.block_time <= hold.nonce_deadline
-    valid = evidence.salt_valid_at
-    dead = in_time if evidence.salt_valid else valid is not None and valid < evidence.height
-    return state is AttemptState.LAPSED and not evidence.nonce_used and dead
+    dead = proves_death(evidence, last_deadline=hold.last_deadline, nonce_deadline=hold.nonce_deadline)
+    return state is AttemptState.LAPSED and dead
 
 
 def _fit(ending: NonceEnding) -> bool:

@@ -15,8 +15,7 @@ from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount
 from unrip.messages.envelope import decode, encode
-from unrip.store.connection import give_back, pool
-from unrip.store.errors import named_errors
+from unrip.store.connection import Database, Sessions
 from unrip.store.ledger import (
     ClaimKind,
     ClaimOutcome,
@@ -37,8 +36,10 @@ _CONNECTIONS = 4
 class PostgresLedger:
     """See `ledger.Ledger`. It has a pool and a statement timeout of its own, so nothing else can make a claim wait."""
 
-    def __init__(self, url: str, *, statement_timeout_ms: int = 2_000) -> None:
-        self._pool = pool(url, application="ledger", size=_CONNECTIONS, statement_timeout_ms=statement_timeout_ms)
+    def __init__(self, place: Database | str, *, statement_timeout_ms: int = 2_000) -> None:
+        self._sessions = Sessions(
+            place, application="ledger", size=_CONNECTIONS, statement_timeout_ms=statement_timeout_ms
+        )
 
     async def load(self, account: str) -> LedgerState:
         """Everything a start needs, as of one instant."""
@@ -143,19 +144,15 @@ class PostgresLedger:
 
     async def close(self) -> None:
         """Give the connections back."""
-        give_back(self._pool)
+        self._sessions.give_back()
 
     async def _row(self, statement: str, *arguments: Any) -> asyncpg.Record:
         (row,) = await self._rows(statement, *arguments)
         return row
 
     async def _rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        with named_errors(f"ledger {statement}"):
-            await self._pool  # the first time; later it is ready at once
-            rows: list[asyncpg.Record] = await self._pool.fetch(
-                statements("ledger")[statement], *map(_storable, arguments)
-            )
-            return rows
+        sql = statements("ledger")[statement]
+        return await self._sessions.fetch(f"ledger {statement}", sql, *map(_storable, arguments))
 
 
 def _storable(argument: Any) -> Any:

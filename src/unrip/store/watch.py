@@ -1,4 +1,8 @@
-"""Is PostgreSQL there? A cheap question twice a second on a connection of its own."""
+"""Does PostgreSQL do what it is there for? A cheap write twice a second on a connection of its own.
+
+One that only answers is of no use to who must record before he acts: after a fail-over it may refuse every write. So
+the question is a commit in the schema that the service writes to.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,37 @@ from collections.abc import Callable
 
 import asyncpg
 
-from unrip.store.connection import connect
+from unrip.store.connection import Database, connect
 from unrip.store.errors import StoreError, named_errors
+from unrip.store.sql import statements
 
 _INTERVAL_S = 0.5
 _QUESTION_TIMEOUT_S = 1.0
 
+#: Whether it does, and what it said.
+OnAnswer = Callable[[bool, str], None]
+
 
 class DatabaseWatch:
-    """Calls `on_change(up, reason)` in the loop, once at the first answer and then at every change."""
+    """Calls `on_change(up, reason)` in the loop, once at the first answer and then at every change.
 
-    def __init__(self, url: str, *, on_change: Callable[[bool, str], None]) -> None:
-        self._url = url
+    `on_answer` hears every answer: the reason for an outage changes while it lasts. `schema` is where `service` writes.
+    """
+
+    def __init__(
+        self,
+        place: Database | str,
+        *,
+        on_change: OnAnswer,
+        on_answer: OnAnswer = lambda _up, _reason: None,
+        schema: str = "desk",
+        service: str = "watch",
+    ) -> None:
+        self._place = place
         self._on_change = on_change
+        self._on_answer = on_answer
+        self._pulse = statements("pulse")[schema]
+        self._service = service
         self._up: bool | None = None
 
     async def run(self) -> None:
@@ -32,21 +54,22 @@ class DatabaseWatch:
                 await asyncio.sleep(_INTERVAL_S)
 
     async def _session(self) -> None:
-        connection = await connect(self._url, application="watch")
+        """Ask on one session; what it refuses once may be allowed on a new one."""
+        connection = await connect(self._place, application="watch")
         try:
             while True:
                 await self._ask(connection)
-                self._report(up=True, reason="it answers")
+                self._report(up=True, reason="it takes writes")
                 await asyncio.sleep(_INTERVAL_S)
         finally:
             connection.terminate()
 
-    @staticmethod
-    async def _ask(connection: asyncpg.Connection) -> None:
+    async def _ask(self, connection: asyncpg.Connection) -> None:
         with named_errors("watching"):
-            await connection.fetchval("SELECT 1", timeout=_QUESTION_TIMEOUT_S)
+            await connection.execute(self._pulse, self._service, timeout=_QUESTION_TIMEOUT_S)
 
     def _report(self, *, up: bool, reason: str) -> None:
+        self._on_answer(up, reason)
         if up != self._up:
             self._up = up
             self._on_change(up, reason)

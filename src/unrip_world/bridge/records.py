@@ -93,7 +93,7 @@ class Deposit:
         tx_hash = "" if self.token.chain.startswith("btc:") else self.token.transaction(f"tx/{self.deposit_id}")
         return {
             "tx_hash": tx_hash,
-            "mint_tx_hash": self.mint_tx_hash if self.status == "COMPLETED" else None,
+            "mint_tx_hash": self.mint_tx_hash if self.status in ("CREDITED", "COMPLETED") else None,
             "chain": self.token.chain,
             "defuse_asset_identifier": self.token.asset_identifier,
             "near_token_id": self.token.near_token_id,

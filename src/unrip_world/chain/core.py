@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +151,10 @@ class Chain:
     def final(self) -> Block:
         """The newest final block."""
         return self._blocks[max(self._final_height, next(iter(self._blocks)))]
+
+    def newest_first(self) -> Iterator[Block]:
+        """Give the kept blocks."""
+        return reversed(self._blocks.values())
 
     def block(self, block_id: int | str) -> Block | None:
         """Find a kept block by height or hash."""

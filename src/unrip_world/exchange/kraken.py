@@ -167,6 +167,8 @@ class Kraken:
 
     def rest(self, endpoint: str, pair: str | None, now_ns: int) -> dict[str, Any]:
         """Answer `/0/public/<endpoint>`; errors come as a list with HTTP 200."""
+        if (refusing := self._faults.get("kraken", "rest_error")) is not None:
+            return {"error": [refusing["error"]]}
         now_ns += self._skew_ns()
         if endpoint == "Time":
             seconds = now_ns // NS_PER_S

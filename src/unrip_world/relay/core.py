@@ -22,7 +22,7 @@ from unrip_world.relay.checks import (
     read_parameters,
 )
 from unrip_world.relay.delivery import GuaranteedQueue, Subscription, read_filters
-from unrip_world.relay.journal import Journal, Submission
+from unrip_world.relay.journal import Journal, Submission, signed_in
 from unrip_world.relay.settlement import Settlement, Settlements
 from unrip_world.relay.stranger import Stranger
 from unrip_world.relay.wire import Wire
@@ -180,7 +180,7 @@ class Relay:
 
     def _quote_response(self, session: Session, request: dict[str, Any], text: str, now_ns: int) -> list[Effect]:
         solver, offer = session.solver, None
-        quote_id, signed = _quote_id_of(request.get("params")), _signed_in(request)
+        quote_id, signed = _quote_id_of(request.get("params")), signed_in(request)
         self.journal.submissions.append(
             Submission(solver=solver, quote_id=quote_id, quote_hash=_hash_of(signed), received_ns=now_ns, raw=text)
         )
@@ -310,7 +310,7 @@ class Relay:
         """Let the stranger have this answer, or the newest one for an empty hash, if there is such."""
         for submission in reversed(self.journal.submissions):
             if submission.quote_hash is not None and quote_hash in ("", submission.quote_hash):
-                self._stranger.overhear(_signed_in(decode_json(submission.raw)), due_ns=now_ns)
+                self._stranger.overhear(submission.signed, due_ns=now_ns)
                 return
 
     def tell_falsely(self, quote_hash: str, now_ns: int) -> list[Effect]:
@@ -377,13 +377,6 @@ def _quote_id_of(parameters: object) -> str | None:
     match parameters:
         case [{"quote_id": str() as quote_id}, *_]:
             return quote_id
-    return None
-
-
-def _signed_in(request: Mapping[str, Any]) -> object:
-    match request.get("params"):
-        case [{"signed_data": signed}, *_]:
-            return signed
     return None
 
 

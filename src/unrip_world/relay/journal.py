@@ -1,8 +1,11 @@
 """What the relay remembers for reports: frames received, and a score per solver. All bounded."""
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from unrip_world.codec import decode_json
 
 SUBMISSIONS_KEPT = 20_000
 _LATENCIES_KEPT = 10_000
@@ -17,6 +20,19 @@ class Submission:
     quote_hash: str | None
     received_ns: int
     raw: str
+
+    @property
+    def signed(self) -> object:
+        """What was signed, if the frame has it where it belongs."""
+        return signed_in(decode_json(self.raw))
+
+
+def signed_in(request: Mapping[str, Any]) -> object:
+    """Give the signed data of a `quote_response`."""
+    match request.get("params"):
+        case [{"signed_data": signed}, *_]:
+            return signed
+    return None
 
 
 @dataclass(kw_only=True)

@@ -11,6 +11,7 @@ from unrip_world.faults import Faults
 from unrip_world.relay.auction import DEFAULT_MIN_DEADLINE_MS, Auction, Offer, QuoteRequest
 from unrip_world.relay.checks import AMOUNT
 from unrip_world.relay.core import Relay
+from unrip_world.relay.settlement import Settlement
 from unrip_world.verifier.contract import Verifier
 from unrip_world.verifier.engine import authorise
 from unrip_world.verifier.errors import PanicError
@@ -123,7 +124,7 @@ class AskerDesk:
     def _refusal(self, payloads: list[SignedPayload], offers: list[Offer | None], now_ns: int) -> str | None:
         if (fault := self._faults.get("relay", "refuse_publish")) is not None:
             return str(fault["reason"])
-        if any(self._relay.settlements.find(payload.intent_hash) for payload in payloads):
+        if any(self._known(payload.intent_hash) for payload in payloads):
             return "already processed"
         if any(offer is None or offer.deadline_ns < now_ns for offer in offers):
             return "expired"
@@ -137,11 +138,18 @@ class AskerDesk:
             return panic.text
         return None
 
+    def _known(self, intent_hash: str) -> Settlement | None:
+        """Find the batch of an intent, unless the relay has forgotten all of them."""
+        forgetful = self._faults.get("relay", "forget_intents") is not None
+        return None if forgetful else self._relay.settlements.find(intent_hash)
+
     def get_status(self, intent_hash: object) -> dict[str, Any]:
         """Tell where an asker's intent is."""
-        settlement = self._relay.settlements.find(str(intent_hash))
+        settlement = self._known(str(intent_hash))
         if settlement is None:
             return {"intent_hash": intent_hash, "status": "NOT_FOUND_OR_NOT_VALID"}
+        if self._faults.get("relay", "stay_pending") is not None:
+            return {"intent_hash": intent_hash, "status": "PENDING"}
         status = {"broadcast": "TX_BROADCASTED", "settled": "SETTLED", "failed": "NOT_FOUND_OR_NOT_VALID"}
         told: dict[str, Any] = {
             "intent_hash": intent_hash,

@@ -52,10 +52,10 @@ class Settlements:
         """Send solvers' and asker's intents to the chain as one atomic batch."""
         signed = [*(offer.signed for offer in offers), *asker]
         call = self._chain.prepare(signer_id=RELAY_ACCOUNT, method="execute_intents", arguments={"signed": signed})
-        if self._faults.get("relay", "withhold_settlement") is None:
-            self._chain.send(call)
-        else:
+        if self._withholds(asked_by_rpc=quote_id is None):
             self._withheld.append(call)
+        else:
+            self._chain.send(call)
         tx_hash = call.tx_hash
         settlement = Settlement(
             tx_hash=tx_hash, quote_id=quote_id, offers=tuple(offers), intent_hashes=tuple(intent_hashes)
@@ -68,8 +68,15 @@ class Settlements:
             self._by_intent.popitem(last=False)
         return settlement
 
+    def _withholds(self, *, asked_by_rpc: bool) -> bool:
+        pending = self._faults.get("relay", "stay_pending")
+        kept_back = asked_by_rpc and pending is not None and not pending["executed"]
+        return kept_back or self._faults.get("relay", "withhold_settlement") is not None
+
     def release(self) -> None:
-        """Send what was withheld; by now deadlines may have passed."""
+        """Send what was withheld, once nothing withholds any more; by now deadlines may have passed."""
+        if self._withholds(asked_by_rpc=True):
+            return
         for call in self._withheld:
             self._chain.send(call)
         self._withheld.clear()

@@ -24,6 +24,9 @@ def app_with_faults(runtime: Runtime, service: str) -> web.Application:
             while runtime.world.faults.get(service, "mute") is not None:
                 await runtime.next_change()
             await asyncio.sleep(runtime.delay_s(service))
+            if (told := runtime.world.faults.get(service, "http_status")) is not None:
+                later = {"Retry-After": str(told["retry_after_s"])} if told["retry_after_s"] else {}
+                return web.Response(status=told["status"], text=told["text"], headers=later)
         return await handler(request)
 
     return web.Application(middlewares=[faulty])

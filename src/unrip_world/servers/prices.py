@@ -14,6 +14,8 @@ def kraken_app(runtime: Runtime) -> web.Application:
     kraken = runtime.world.kraken
 
     async def socket(request: web.Request) -> web.StreamResponse:
+        if (refusing := runtime.world.faults.get("kraken", "refuse_handshake")) is not None:
+            return web.Response(status=refusing["status"], text="refused")
         ws = web.WebSocketResponse(heartbeat=_PING_EVERY_S, compress=False, max_msg_size=_MAX_FRAME_BYTES)
         await ws.prepare(request)
         connection = runtime.open_socket("kraken", ws)

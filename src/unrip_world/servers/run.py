@@ -28,7 +28,8 @@ async def serve(world: World, *, announce: Callable[[dict[str, str]], None]) -> 
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     apps = {
         "relay": relay_app(runtime),
-        "rpc": near_app(runtime),
+        "rpc": near_app(runtime, "rpc"),
+        "rpc2": near_app(runtime, "rpc2"),
         "bridge": bridge_app(runtime),
         "kraken": kraken_app(runtime),
         "coingecko": coingecko_app(runtime),
@@ -66,6 +67,7 @@ def _urls(hosts: dict[str, str]) -> dict[str, str]:
         "relay_ws": f"ws://{hosts['relay']}/ws",
         "relay_rpc": f"http://{hosts['relay']}/rpc",
         "near_rpc": f"http://{hosts['rpc']}/",
+        "near_rpc_2": f"http://{hosts['rpc2']}/",
         "bridge": f"http://{hosts['bridge']}/rpc",
         "kraken_ws": f"ws://{hosts['kraken']}/v2",
         "kraken_rest": f"http://{hosts['kraken']}",

@@ -15,13 +15,15 @@ from unrip_world.world import World
 #: Frames that wait for a slow reader before its socket is closed.
 _QUEUE_LIMIT = 2_048
 _CLOSE_TIMEOUT_S = 1.0
+#: A control frame holds 125 bytes, two of them the code.
+_REASON_BYTES_MAX = 123
 
 
 class Socket:
     """One WebSocket with its own queue, so that a slow reader delays nobody else."""
 
     def __init__(self, ws: web.WebSocketResponse) -> None:
-        self._ws, self._code = ws, WSCloseCode.GOING_AWAY
+        self._ws, self._code, self._reason = ws, int(WSCloseCode.GOING_AWAY), b""
         self._queue: asyncio.Queue[tuple[float, str]] = asyncio.Queue(maxsize=_QUEUE_LIMIT)
         self._writer = asyncio.create_task(self._write())
 
@@ -49,12 +51,14 @@ class Socket:
     async def _close(self) -> None:
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._ws.close(code=self._code)
+                await self._ws.close(code=self._code, message=self._reason)
         except (TimeoutError, ConnectionError):
             pass  # the peer does not answer the close; the transport is dropped with the handler
 
-    async def close(self) -> None:
-        """Stop writing and close."""
+    async def close(self, *, code: int | None = None, reason: str = "") -> None:
+        """Stop writing and close, with this code if one is given."""
+        if code is not None:
+            self._code, self._reason = code, reason.encode()[:_REASON_BYTES_MAX]
         self._writer.cancel()
         await asyncio.gather(self._writer, return_exceptions=True)
         # A writer that was cancelled before its first step has not closed anything.
@@ -90,8 +94,8 @@ class Runtime:
             match effect:
                 case Send(service=service, connection=connection, text=text):
                     self._send(service, connection, text)
-                case Disconnect(service=service):
-                    self._disconnect(service)
+                case Disconnect():
+                    self._disconnect(effect)
                 case Reply(ticket=ticket, result=result):
                     if (reply := self._waiting.get(ticket)) is not None and not reply.done():
                         reply.set_result(result)
@@ -115,20 +119,21 @@ class Runtime:
         """Whether we have not begun to close this socket."""
         return connection in self._sockets.get(service, {})
 
-    async def close_socket(self, service: str, connection: int) -> None:
-        """Forget a socket whose handler ends."""
+    async def close_socket(self, service: str, connection: int, *, code: int | None = None, reason: str = "") -> None:
+        """Forget a socket whose handler ends, or that is closed with a code."""
         socket = self._sockets.get(service, {}).pop(connection, None)
         if socket is not None:
-            await socket.close()
+            await socket.close(code=code, reason=reason)
 
     def _send(self, service: str, connection: int, text: str) -> None:
         socket = self._sockets.get(service, {}).get(connection)
         if socket is not None and self.world.faults.get(service, "mute") is None:
             socket.send(text, delay_s=self.delay_s(service))
 
-    def _disconnect(self, service: str) -> None:
-        for connection in list(self._sockets.get(service, {})):
-            task = asyncio.create_task(self.close_socket(service, connection))
+    def _disconnect(self, effect: Disconnect) -> None:
+        for connection in list(self._sockets.get(effect.service, {})):
+            closing = self.close_socket(effect.service, connection, code=effect.code, reason=effect.reason)
+            task = asyncio.create_task(closing)
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
@@ -112,7 +112,14 @@ def sign_diff(
     deadline_ns = (now_ns // NS_PER_MS + 120_000) * NS_PER_MS
     nonce = VersionedNonce(salt=salt, deadline_ns=deadline_ns, random=rng.randbytes(15)).encode()
     intent = {"intent": "token_diff", "diff": {token: str(delta) for token, delta in diff.items()}}
-    body = {"deadline": ns_to_rfc3339(deadline_ns, digits=3), "intents": [intent], "signer_id": who.account_id}
+    return sign_intents(who, [intent], contract_id=contract_id, nonce=nonce, deadline_ns=deadline_ns)
+
+
+def sign_intents(
+    who: Wallet, intents: Sequence[Mapping[str, Any]], *, contract_id: str, nonce: bytes, deadline_ns: int
+) -> SignedIntent:
+    """Sign any intents under a nonce; the deadline is cut to milliseconds."""
+    body = {"deadline": ns_to_rfc3339(deadline_ns, digits=3), "intents": intents, "signer_id": who.account_id}
     message = json.dumps(body, separators=(",", ":"))
     digest = nep413_digest(message=message, nonce=nonce, recipient=contract_id, callback_url=None)
     payload = {

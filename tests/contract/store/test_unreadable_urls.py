@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from unrip.store.connection import connect, give_back, pool
-from unrip.store.errors import StoreError, named_errors
+from unrip.store.connection import Sessions, connect
+from unrip.store.errors import StoreError
 from unrip.store.first_start import declare_first_start
 from unrip.store.leases import PostgresLeases
 from unrip.store.migrate import apply, pending
@@ -25,13 +25,11 @@ URLS = (
 
 
 async def a_pool(url: str) -> None:
-    connections = pool(url, application="test", size=1)
+    sessions = Sessions(url, application="test", size=1)
     try:
-        with named_errors("asking"):
-            await connections
-            await connections.fetchval("SELECT 1")
+        await sessions.fetch("asking", "SELECT 1")
     finally:
-        give_back(connections)
+        sessions.give_back()
 
 
 async def a_ledger(url: str) -> None:

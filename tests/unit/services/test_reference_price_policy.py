@@ -183,6 +183,23 @@ def test_a_spike_within_a_second_is_seen() -> None:
     assert jump_of(market).jumped
 
 
+@pytest.mark.parametrize("silence_s", [0, 61, 3_600])
+def test_a_first_tick_at_a_start_or_after_a_silence_is_no_calm(silence_s: int) -> None:
+    market = Market()
+    if silence_s:
+        market.ticks("70000", seconds=60)
+        assert not jump_of(market).jumped
+        market.run(seconds=silence_s)
+    for readings in range(1, 10):
+        market.ticks("35000", seconds=1)
+        assert (jump_of(market).jumped, jump_of(market).readings) == (True, readings)
+    market.ticks("35000", seconds=1)
+    assert not jump_of(market).jumped
+    assert "price_jumped" not in lines(market.effects), "nothing moved as far as anybody saw"
+    market.run(seconds=51)
+    assert jump_of(market).jumped, "nor is a silence that begins"
+
+
 def test_silence_confirms_nothing() -> None:
     market = Market()
     market.ticks("70000", seconds=5)
@@ -219,7 +236,7 @@ def test_coingecko_contradicts_only_by_what_it_learned_after_the_jump() -> None:
 def test_the_rule_by_brute_force(steps: list[tuple[int, int]]) -> None:
     guard = JumpGuard(limit=Decimal("0.01"), window_s=60, readings_min=10)
     history: list[tuple[int, int]] = []
-    now, jumped = 0, False
+    now = 0
     for gap, mid in steps:
         now += gap
         history.append((now, mid))
@@ -227,7 +244,7 @@ def test_the_rule_by_brute_force(steps: list[tuple[int, int]]) -> None:
         guard.take(_kraken(at, mid), None)
         window = [value for then, value in history if now - then < 60]
         calm = max(window) * 100 <= min(window) * 101
-        jumped = not calm or (jumped and len(window) < 10)
+        jumped = not calm or len(window) < 10
         assert guard.state(at).jumped is jumped
 
 
@@ -303,7 +320,7 @@ def test_what_came_before_the_memory_is_judged_once_more() -> None:
     again = Market(at=after(seconds=10))
     again.ticks("72000", seconds=1)
     again.coingecko(eure="0.985")
-    assert (jump_of(again).jumped, peg_of(again).eure_eur) == (False, Decimal("0.985"))
+    assert (jump_of(again).since, peg_of(again).eure_eur) == (None, Decimal("0.985"))
     again.emit(a_record(MARKET_PRICE, last_words(before), published_at=after(seconds=6)))
     assert (jump_of(again).jumped, peg_of(again).broken, peg_of(again).eure_eur) == (True, True, Decimal("0.985"))
     again.now = after(seconds=10, milliseconds=900)
@@ -330,7 +347,10 @@ def test_a_move_while_the_service_was_down_for_seconds_is_a_jump() -> None:
     assert jump_of(again).jumped
     later = Market(at=after(seconds=120), remembers=last_words(before))
     later.ticks("72000", seconds=1)
-    assert not jump_of(later).jumped, "what is older than the window is no recent reading"
+    assert jump_of(later).since is None, "what is older than the window is no recent reading"
+    assert jump_of(later).jumped, "and one reading makes no calm"
+    later.ticks("72000", seconds=9)
+    assert not jump_of(later).jumped
 
 
 def test_readings_of_before_are_as_old_as_they_are() -> None:

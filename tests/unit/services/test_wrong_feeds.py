@@ -124,17 +124,35 @@ def coingecko_down(market: Market) -> None:
     in_order(market)
     market.run(hours=5)
     market.emit(CoinGeckoUnread(reason="HTTP 503", retry_after_s=None))
-    market.ticks("70000", seconds=2)
+    market.ticks("70000", seconds=12)
 
 
 def coingecko_down_for_long(market: Market) -> None:
     in_order(market)
     market.run(hours=6)
-    market.ticks("70000", seconds=2)
+    market.ticks("70000", seconds=12)
 
 
 def coingecko_never_there(market: Market) -> None:
-    market.ticks("70000", seconds=5)
+    market.ticks("70000", seconds=12)
+
+
+def just_started(market: Market) -> None:
+    market.coingecko("70000", age_s=0)
+    market.ticks("70000", seconds=9)
+
+
+def wrong_after_a_silence(market: Market) -> None:
+    in_order(market)
+    market.run(seconds=70)
+    market.ticks("35000", seconds=1)
+    market.run(seconds=1)
+
+
+def wrong_for_long_after_a_silence(market: Market) -> None:
+    in_order(market)
+    market.run(seconds=700)
+    market.ticks("35000", seconds=200)
 
 
 def both_down(market: Market) -> None:
@@ -171,6 +189,17 @@ FEEDS = {
         with_fallback=Refusal.PRICE_SOURCES_DISAGREE,
     ),
     "jumping": Feed(script=jumping, reason=Refusal.PRICE_JUMP, with_fallback=Refusal.PRICE_JUMP),
+    "just started": Feed(script=just_started, reason=Refusal.PRICE_JUMP, with_fallback=Refusal.PRICE_JUMP),
+    "wrong after a silence": Feed(
+        script=wrong_after_a_silence,
+        reason=Refusal.PRICE_SOURCES_DISAGREE,
+        with_fallback=Refusal.PRICE_SOURCES_DISAGREE,
+    ),
+    "wrong for long after a silence, with CoinGecko away": Feed(
+        script=wrong_for_long_after_a_silence,
+        reason=Refusal.PRICE_SOURCES_DISAGREE,
+        with_fallback=Refusal.PRICE_SOURCES_DISAGREE,
+    ),
     "inverted": Feed(script=after_good_ones(bad_ticks(70_001, 70_000)), reason=Refusal.PRICE_STALE, with_fallback=None),
     "zero": Feed(script=after_good_ones(bad_ticks(0, 70_000)), reason=Refusal.PRICE_STALE, with_fallback=None),
     "one-sided": Feed(script=after_good_ones(bad_ticks(70_000, None)), reason=Refusal.PRICE_STALE, with_fallback=None),

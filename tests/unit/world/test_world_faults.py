@@ -8,54 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.virtual_world import DESK, SALT, START_NS, Driver, fair_answer, world
+from support.virtual_world import (
+    DESK,
+    SALT,
+    START_NS,
+    Driver,
+    ask,
+    clear,
+    fair_answer,
+    held,
+    strike,
+    until,
+    verdict,
+    world,
+)
 from unrip_world.assets import BTC
 from unrip_world.codec import NS_PER_MS
 from unrip_world.config import BridgeSettings, ChainSettings, TakerSettings
-from unrip_world.demands import read_demand
-from unrip_world.faults import KINDS, read_fault
+from unrip_world.faults import KINDS
 from unrip_world.rpc.core import RpcError
 from unrip_world.world import World
 
 ROOT = Path(__file__).parents[3]
 
 
-def strike(driver: Driver, service: str, kind: str, **parameters: Any) -> None:
-    fault = read_fault({"service": service, "kind": kind, **parameters}, now_ns=driver.now_ns)
-    driver.take(driver.world.set_fault(fault, driver.now_ns))
-
-
-def clear(driver: Driver, service: str, kind: str) -> None:
-    driver.take(driver.world.clear_fault(service, kind))
-
-
-def ask(driver: Driver) -> str:
-    body = {"direction": "btc_to_eure", "amount_in": "100000", "min_wait_ms": 300}
-    quote_id, effects = driver.world.demand(read_demand(body), driver.now_ns)
-    driver.take(effects)
-    return quote_id
-
-
-def until(driver: Driver, quote_id: str, status: str) -> None:
-    for _ in range(100):
-        if driver.world.relay.auctions[quote_id].status == status:
-            return
-        driver.run(0.1)
-    raise AssertionError(f"never {status}, but {driver.world.relay.auctions[quote_id].status}")
-
-
-def held(driver: Driver, *, final: bool = False) -> int:
-    chain = driver.world.chain
-    block = chain.final if final else chain.head
-    return int(driver.world.balances(DESK.account_id, height=block.height).get(BTC, "0"))
-
-
 def report(driver: Driver) -> dict[str, Any]:
     return driver.world.relay.journal.scores["desk"].report()
-
-
-def verdict(driver: Driver) -> dict[str, Any]:
-    return driver.world.judge.verdict(DESK.account_id, height=driver.world.chain.head.height)
 
 
 # -- reorganised blocks
@@ -421,6 +399,8 @@ def test_every_fault_is_in_the_docs_and_can_be_scripted() -> None:
         "mid": "1",
         "factor": "1",
         "side": "ask",
+        "result": "{}",
+        "close_code": 1008,
     }
     by_type = {int: 1, str: "text", bool: True, list: []}
     for service, kinds in KINDS.items():

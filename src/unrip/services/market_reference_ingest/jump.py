@@ -2,7 +2,8 @@
 
 One wrong tick is an offer at a wrong price. A move within minutes that is real is hardly better: the offer is an option
 for its whole life, and its edge was made for calm. So after a jump nothing is quoted until the new level has held for a
-whole window.
+whole window. A first tick, at a start or after a silence, can be as wrong: without enough readings of the window there
+is no calm to speak of.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class JumpGuard:
         lowest = min(seconds, key=lambda second: second.lowest, default=None)
         highest = max(seconds, key=lambda second: second.highest, default=None)
         return Jump(
-            jumped=self._since is not None,
+            jumped=self._since is not None or len(seconds) < self._readings_min,
             since=self._since,
             lowest=lowest.lowest if lowest else None,
             lowest_at=lowest.begins_at if lowest else None,
@@ -91,7 +92,7 @@ class JumpGuard:
         """The line for a change."""
         state = self.state(now)
         body = {"lowest": state.lowest, "highest": state.highest, "move": state.move, "limit": state.limit}
-        return self._told.changes(holds=state.jumped, venue="kraken", body=body)
+        return self._told.changes(holds=state.since is not None, venue="kraken", body=body)
 
     def _enter(self, second: _Second) -> None:
         """Put a second behind the others, or into the last of them where it belongs there."""

@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from unrip.domain.market import KrakenReading, MarketPrice, SourceHealth, disagreement_of
+import msgspec
+
+from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice, SourceHealth, disagreement_of
 from unrip.domain.pairs import Pair
+from unrip.domain.policy import Policy
 from unrip.domain.values import MONEY, age_ms
 from unrip.feeds.kraken import (
     KrakenEvent,
@@ -42,6 +45,7 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.services.link import Link
+from unrip.services.market_reference_ingest.contradiction import ACCEPT_DISAGREEMENT, Contradiction, takes_back
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoRead,
     CoinGeckoUnread,
@@ -72,7 +76,7 @@ _REST_AFTER_PART = 2
 class MarketReferenceIngest(Logic):
     """Pure logic of market-reference-ingest."""
 
-    controls = ("refresh",)
+    controls = ("refresh", ACCEPT_DISAGREEMENT)
 
     def __init__(
         self,
@@ -85,6 +89,7 @@ class MarketReferenceIngest(Logic):
         coingecko_interval_s: int,
         peg: PegGuard,
         jump: JumpGuard,
+        policy: Policy | None = None,
     ) -> None:
         self._pair = pair
         self._eure_eur = eure_eur_assumption
@@ -96,6 +101,9 @@ class MarketReferenceIngest(Logic):
         self._coingecko = CoinGecko(age_max_ms=coingecko_age_max_ms)
         self._peg = peg
         self._jump = jump
+        policy = policy or Policy()
+        self._contradiction = Contradiction(limit=policy.disagreement_max)
+        self._ahead_max = timedelta(milliseconds=policy.clock_ahead_max_ms)
         #: What an earlier start last published is read back; before that nothing is published.
         self._remembers = False
         self._rest_after_ms = kraken_age_max_ms // _REST_AFTER_PART
@@ -174,7 +182,8 @@ class MarketReferenceIngest(Logic):
         kraken, coingecko = self._kraken.reading, self._coingecko.reading
         if kraken is None and told.kraken is not None:
             self._kraken.read(told.kraken)
-        self._coingecko.reading = coingecko or told.coingecko
+        if told.coingecko is not None and not self._is_ahead(told.coingecko):
+            self._coingecko.read(told.coingecko)
         if told.peg is not None:
             self._peg.restore(told.peg)
         if coingecko is not None:
@@ -218,19 +227,41 @@ class MarketReferenceIngest(Logic):
                 self._kraken.failure = answer.reason
             case CoinGeckoRead():
                 self._asking.discard(PollCoinGecko)
-                self._coingecko_answered = True
-                self._coingecko.read(answer.reading)
-                self._peg.take(answer.reading)
-                return self._on_change(now)
+                return self._read_coingecko(answer.reading, now)
             case CoinGeckoUnread():
                 self._asking.discard(PollCoinGecko)
-                self._coingecko.failure = answer.reason
                 if answer.retry_after_s is not None:
                     self._coingecko_not_before = now + timedelta(seconds=answer.retry_after_s)
-                if not self._coingecko_answered:
-                    again_at = now + min(COINGECKO_AGAIN, self._coingecko_interval)
-                    return [SetTimer(name="coingecko", at=max(again_at, self._coingecko_not_before or again_at))]
+                return self._coingecko_unread(answer.reason, now)
         return []
+
+    def _read_coingecko(self, reading: CoinGeckoReading, now: datetime) -> list[Effect]:
+        """Take a reading; a price that is dated ahead of our clock is none, and leaves the last one standing."""
+        if self._is_ahead(reading):
+            return self._coingecko_unread("its price is dated ahead of our clock", now)
+        if reading.eure_updated_at is not None and reading.eure_updated_at - reading.observed_at > self._ahead_max:
+            reading = msgspec.structs.replace(reading, eure_eur=None, eure_updated_at=None)
+        self._coingecko_answered = True
+        self._coingecko.read(reading)
+        self._peg.take(reading)
+        self._contradiction.compared(self._apart(), now)
+        return self._on_change(now)
+
+    def _is_ahead(self, reading: CoinGeckoReading) -> bool:
+        return reading.btc_updated_at - reading.observed_at > self._ahead_max
+
+    def _coingecko_unread(self, reason: str, now: datetime) -> list[Effect]:
+        """Ask again soon, until it has answered once."""
+        self._coingecko.failure = reason
+        if self._coingecko_answered:
+            return []
+        again_at = now + min(COINGECKO_AGAIN, self._coingecko_interval)
+        return [SetTimer(name="coingecko", at=max(again_at, self._coingecko_not_before or again_at))]
+
+    def _apart(self) -> Decimal | None:
+        """How far the last words of both sources are apart."""
+        kraken, coingecko = self._kraken.reading, self._coingecko.reading
+        return None if kraken is None or coingecko is None else disagreement_of(kraken.mid, coingecko.btc_eur)
 
     def _on_tick(self, reading: KrakenReading, now: datetime) -> list[Effect]:
         """Take a tick; one that comes late is no sign of life, so that REST is asked beside a socket that lags."""
@@ -287,6 +318,9 @@ class MarketReferenceIngest(Logic):
                 if self._paused:
                     raise ControlRefused("paused: resume first")
                 return [*self._ask(PollKrakenRest()), *self._poll_coingecko(now)]
+            case "accept-disagreement":
+                self._contradiction.accept(control, self._apart(), now)
+                return self._publish(now)
             case "drain":  # the frame drains
                 pass
             case _:
@@ -327,6 +361,7 @@ class MarketReferenceIngest(Logic):
         if self._silent or not self._remembers:
             return effects
         self._published_at = now
+        self._contradiction.compared(self._apart(), now)
         self._latest = price = self._price(now)
         self._sequence += 1
         readings = [reading for reading in (price.kraken, price.coingecko) if reading is not None]
@@ -357,11 +392,10 @@ class MarketReferenceIngest(Logic):
             coingecko_rate=None if coingecko is None else MONEY.divide(coingecko.btc_eur, self._eure_eur),
             eure_eur_assumption=self._eure_eur,
             eure_eur_observed=self._coingecko.eure_eur(now),
-            disagreement=None
-            if kraken is None or coingecko is None
-            else disagreement_of(kraken.mid, coingecko.btc_eur),
+            disagreement=self._apart(),
             peg=self._peg.state,
             jump=self._jump.state(now),
+            accepted=self._contradiction.accepted,
         )
 
     # --- answers ---------------------------------------------------------------------------------------------------
@@ -393,6 +427,7 @@ class MarketReferenceIngest(Logic):
             reasons.append("kraken_unknown" if health is SourceHealth.UNKNOWN else "kraken_stale")
         elif self._kraken.mid(now) is None:
             reasons.append("kraken_not_online")
+        reasons += self._contradiction.not_ready(self._apart(), self._coingecko.age_ms(now), now)
         if not self._remembers:
             reasons.append("reading_back")
         if self._paused:
@@ -405,9 +440,13 @@ class MarketReferenceIngest(Logic):
         return Vitals(paused=self._paused)
 
     def control_state(self, now: datetime) -> dict[str, str]:
-        """Pause."""
-        del now
-        return {"paused": str(self._paused).lower()}
+        """Pause, and what is accepted of a disagreement."""
+        accepted = self._contradiction.control_state(now)
+        return {"paused": str(self._paused).lower(), "accepted_disagreement": accepted}
+
+    def tightens(self, control: Control) -> bool:
+        """Taking back what was accepted is a brake."""
+        return takes_back(control)
 
     def idle(self) -> bool:
         """Every price is acknowledged or given up."""

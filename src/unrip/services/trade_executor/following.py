@@ -10,21 +10,38 @@ from datetime import datetime, timedelta
 import msgspec
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, TradeResult
+from unrip.domain.evidence import (
+    Ended,
+    Lapsed,
+    LookFurther,
+    Promise,
+    Revoked,
+    Settled,
+    Spent,
+    Trace,
+    Unproven,
+    cannot_tell,
+    judge,
+    judge_past,
+)
 from unrip.domain.values import Delta
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.services.trade_executor.effects import Chain, Ending
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.services.trade_executor.revoking import Revocation
-from unrip.services.trade_executor.taking import taker, taker_by_balances
 
 #: The first question about an offer comes this long after its deadline: a final block lags by a few seconds.
 FINALITY_ALLOWANCE = timedelta(seconds=3)
-#: So long after the last deadline of its offers the taker of a used nonce is still looked for.
-TAKER_ALLOWANCE = timedelta(seconds=5)
 #: Transactions that notices may name for one offer; a true one is among the first.
 _NAMED_MAX = 4
 #: Settlements remembered to explain a fall of the balance since a snapshot.
 SETTLED_KEPT = 1_000
+_END_OF: dict[type[Ended], AttemptState] = {
+    Settled: AttemptState.SETTLED,
+    Spent: AttemptState.SPENT,
+    Revoked: AttemptState.REVOKED,
+    Lapsed: AttemptState.LAPSED,
+}
 
 
 @dataclass
@@ -167,11 +184,15 @@ class OpenOffers:
                 followed.ask_now = True
             else:
                 by_nonce.setdefault(followed.offer.nonce, []).append(followed)
-        found = (
-            self._ending(nonce, offers, reading, now, newest=reading.block_time, revocation=revocations.get(nonce))
-            for nonce, offers in by_nonce.items()
-        )
-        return tuple(ending for ending in found if ending is not None)
+        endings = []
+        for nonce, offers in by_nonce.items():
+            revocation = revocations.get(nonce)
+            verdict = judge(self._promise(offers, revocation), reading, newest=reading.block_time)
+            if not isinstance(verdict, LookFurther):
+                endings.append(_ending(verdict, offers, now, revocation))
+            elif verdict.used:
+                _notice(offers)
+        return tuple(endings)
 
     def used_by_whom(self, reading: VerifierReading) -> list[Offer]:
         """Offers whose nonce is used while nobody has said yet by which intent."""
@@ -188,8 +209,7 @@ class OpenOffers:
             for followed in self.by_command.values()
             if not followed.ending
             and followed.offer.nonce not in claiming
-            and reading.nonces.get(followed.offer.nonce) is False
-            and (reading.salts.get(followed.offer.salt) is False or reading.block_time > followed.offer.nonce_deadline)
+            and cannot_tell(Promise(offers=(followed.offer,)), reading)
         ]
 
     def past_ending(
@@ -201,30 +221,21 @@ class OpenOffers:
         newest: datetime,
         no_fill: bool,
         revocation: Revocation | None,
-    ) -> Ending | None:
-        """What older blocks say about one nonce: each by itself, or two neighbours between which the salt ended.
+    ) -> Ending | LookFurther | Unproven | None:
+        """What older blocks say about one nonce; None where none of its offers is open any more.
 
         `no_fill`: the balances of the two show that no offer used it in the later one, where it was forgotten.
         """
         offers = [each for each in self.by_command.values() if each.offer.nonce == nonce and not each.ending]
         if not offers:
             return None
-        for reading in readings:
-            ending = self._ending(nonce, offers, reading, now, newest=newest, revocation=revocation)
-            if ending is not None:
-                return ending
-        if not no_fill or any(reading.nonces[nonce] for reading in readings):
-            return None
-        before, after = readings
-        evidence = ChainEvidence(
-            height=after.height,
-            block_time=after.block_time,
-            nonce_used=False,
-            salt_valid=False,
-            salt_valid_at=before.height,
-        )
-        results = tuple(_result(followed, AttemptState.LAPSED, evidence, now) for followed in offers)
-        return Ending(nonce=nonce, state=AttemptState.LAPSED, results=results)
+        verdict = judge_past(self._promise(offers, revocation), readings, newest=newest, no_fill=no_fill)
+        if isinstance(verdict, Unproven):
+            return verdict
+        if isinstance(verdict, LookFurther):
+            _notice(offers)
+            return verdict
+        return _ending(verdict, offers, now, revocation)
 
     def resolved(
         self, command_id: str, state: AttemptState, evidence: ChainEvidence, reason: str, now: datetime
@@ -257,89 +268,47 @@ class OpenOffers:
             self.settled.append((height, largest.asset_out, largest.amount_out))
         return gone
 
-    def _ending(
-        self,
-        nonce: str,
-        offers: list[Followed],
-        reading: VerifierReading,
-        now: datetime,
-        *,
-        newest: datetime,
-        revocation: Revocation | None,
-    ) -> Ending | None:
-        """What the block says about one nonce, None when it leaves the offers open; `newest` is the newest one's time.
-
-        A used nonce was used by an offer unless a revocation of ours may exist; then the transaction's logs say which.
-        Dead is: unused, salt valid, at a final block after the last deadline of its offers and not after the nonce's
-        own deadline, since the contract erases used nonces after that (blueprint, principle 3).
-        """
-        evidence = ChainEvidence(
-            height=reading.height,
-            block_time=reading.block_time,
-            nonce_used=reading.nonces[nonce],
-            salt_valid=reading.salts.get(offers[0].offer.salt, False),
+    def _promise(self, offers: Sequence[Followed], revocation: Revocation | None) -> Promise:
+        """What is known of the nonce of these offers beside the blocks."""
+        first = offers[0]
+        comparable = first.before is not None and not self._anything_else(
+            first.offer.nonce, since_height=first.before.height
         )
-        last_deadline = max(followed.offer.offer_deadline for followed in offers)
-        if evidence.nonce_used:
-            used = self._use(nonce, offers, reading, newest=newest, revocation=revocation)
-            if used is None:
-                for followed in offers:  # asked about at every read until its taker is known
-                    followed.noticed = True
-                return None
-            took, state = used
-        elif evidence.salt_valid and last_deadline < reading.block_time <= offers[0].offer.nonce_deadline:
-            took, state = None, AttemptState.LAPSED
-        else:
-            return None
-        results = tuple(
-            _result(
-                followed,
-                state if took in {None, followed.offer} else AttemptState.LAPSED,
-                evidence,
-                now,
-                revocation=revocation,
-            )
-            for followed in offers
+        return Promise(
+            offers=tuple(followed.offer for followed in offers),
+            filled=frozenset(followed.offer.quote_hash for followed in offers if followed.diff is not None),
+            trace=Trace.NONE if revocation is None else revocation.trace,
+            before=first.before if comparable else None,
         )
-        if state is AttemptState.SPENT:
-            results = _told_once(results)
-        return Ending(nonce=nonce, state=state, results=results)
-
-    def _use(
-        self,
-        nonce: str,
-        offers: list[Followed],
-        reading: VerifierReading,
-        *,
-        newest: datetime,
-        revocation: Revocation | None,
-    ) -> tuple[Offer | None, AttemptState] | None:
-        """The offer that took a used nonce, if one is known, and how the nonce ends; None while that is looked for."""
-        if revocation is not None and revocation.executed is not None:
-            return None, AttemptState.REVOKED
-        filled = any(followed.diff is not None for followed in offers)
-        if not filled and revocation is not None and revocation.traced is None:
-            return None
-        took = self._taker(nonce, offers, reading)
-        if took is not None:
-            return took, AttemptState.SETTLED
-        last_deadline = max(followed.offer.offer_deadline for followed in offers)
-        still_looked_for = newest <= last_deadline + TAKER_ALLOWANCE
-        return None if still_looked_for else (None, AttemptState.SPENT)
-
-    def _taker(self, nonce: str, offers: list[Followed], reading: VerifierReading) -> Offer | None:
-        """Which of the offers took their nonce; None while more than one may have."""
-        candidates = [followed.offer for followed in offers]
-        found = taker(candidates, [followed.offer for followed in offers if followed.diff is not None])
-        earliest = offers[0].before
-        if found is not None or earliest is None or self._anything_else(nonce, since_height=earliest.height):
-            return found
-        return taker_by_balances(candidates, earliest, reading)
 
     def _anything_else(self, nonce: str, *, since_height: int) -> bool:
         """Whether another offer may have moved a balance since a height."""
         others = any(followed.offer.nonce != nonce for followed in self.by_command.values())
         return others or any(height > since_height for height, _asset, _amount in self.settled)
+
+
+def _notice(offers: Sequence[Followed]) -> None:
+    """They are asked about at every read until it is known who used their nonce."""
+    for followed in offers:
+        followed.noticed = True
+
+
+def _ending(verdict: Ended, offers: Sequence[Followed], now: datetime, revocation: Revocation | None) -> Ending:
+    """One result for each of the offers."""
+    state, taker = _END_OF[type(verdict)], verdict.taker if isinstance(verdict, Settled) else None
+    results = tuple(
+        _result(
+            followed,
+            state if taker in {None, followed.offer} else AttemptState.LAPSED,
+            verdict.evidence,
+            now,
+            revocation=revocation,
+        )
+        for followed in offers
+    )
+    if state is AttemptState.SPENT:
+        results = _told_once(results)
+    return Ending(nonce=offers[0].offer.nonce, state=state, results=results)
 
 
 def _result(

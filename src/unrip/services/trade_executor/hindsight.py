@@ -6,7 +6,7 @@ proves nothing (blueprint, principle 3). No timer ends anything here; timers onl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -15,6 +15,8 @@ import msgspec
 from pydantic import Field
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
+from unrip.domain.balances import shows_no_fill
+from unrip.domain.evidence import LookFurther, Unproven
 from unrip.domain.verifier import PastSpan, VerifierReading
 from unrip.service.contract import Control, ControlRefused, Count, Effect
 from unrip.service.http import Action, ReasonBody
@@ -24,13 +26,10 @@ from unrip.services.trade_executor.lane import NoteLane
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.services.trade_executor.revoking import Revocations
-from unrip.services.trade_executor.taking import shows_no_fill
 
 #: After a look that told nothing, the next one about the same nonce: doubled each time, up to the second.
 RETRY_FIRST = timedelta(seconds=10)
 RETRY_MAX = timedelta(minutes=10)
-_NOT_UNIQUE = "the balances where the salt ended leave more than one explanation"
-_NOT_IN_TIME = "no block is after the last deadline of its offers and not after the nonce's"
 
 
 class ResolveBody(ReasonBody):
@@ -101,16 +100,20 @@ class Hindsight:
             outcome = "unread" if event.kept else "not_kept"
             effects: list[Effect] = [Count(name="past_reads", labels={"outcome": outcome})]
             return [*effects, *self._in_doubt(question.nonces, event.reason, now, unproven=not event.kept)]
-        endings = self._endings(question, event.readings, self._newest.block_time, now)
-        left = set(question.nonces) - {ending.nonce for ending in endings}
-        taken = {nonce for nonce in left if any(reading.nonces[nonce] for reading in event.readings)}
+        verdicts = {
+            nonce: verdict for nonce, verdict in self._verdicts(question, event.readings, now) if verdict is not None
+        }
+        endings = tuple(verdict for verdict in verdicts.values() if isinstance(verdict, Ending))
+        used = [nonce for nonce, verdict in verdicts.items() if isinstance(verdict, LookFurther)]
         effects = [Count(name="past_reads", labels={"outcome": "read"})]
         if endings:
             effects += self._end(endings, max(reading.height for reading in event.readings))
-        effects += self.revocations.questions(offer for offer in question.offers if offer.nonce in taken)
-        effects += self._in_doubt(taken, "who used it is looked for", now, unproven=False)
-        why = _NOT_UNIQUE if len(event.readings) > 1 else _NOT_IN_TIME
-        return [*effects, *self._in_doubt(left - taken, why, now, unproven=True)]
+        effects += self.revocations.questions(offer for offer in question.offers if offer.nonce in used)
+        effects += self._in_doubt(used, "who used it is looked for", now, unproven=False)
+        for nonce, verdict in verdicts.items():
+            if isinstance(verdict, Unproven):
+                effects += self._in_doubt([nonce], verdict.reason, now, unproven=True)
+        return effects
 
     def traced(self, nonce: str, now: datetime) -> None:
         """It is known whether a revocation used this nonce: blocks that show its use may judge it, and others by it."""
@@ -158,18 +161,17 @@ class Hindsight:
             if still_open[nonce]
         ]
 
-    def _endings(
-        self, question: ReadPast, readings: tuple[VerifierReading, ...], newest: datetime, now: datetime
-    ) -> tuple[Ending, ...]:
-        revocations = self.revocations.by_nonce
+    def _verdicts(
+        self, question: ReadPast, readings: tuple[VerifierReading, ...], now: datetime
+    ) -> Iterator[tuple[str, Ending | LookFurther | Unproven | None]]:
+        newest = self._newest.block_time if self._newest is not None else now
         no_fill = len(readings) > 1 and self._no_fill(question.offers, *readings)
-        found = (
-            self.offers.past_ending(
-                nonce, readings, now, newest=newest, no_fill=no_fill, revocation=revocations.get(nonce)
+        for nonce in question.nonces:
+            revocation = self.revocations.by_nonce.get(nonce)
+            yield (
+                nonce,
+                self.offers.past_ending(nonce, readings, now, newest=newest, no_fill=no_fill, revocation=revocation),
             )
-            for nonce in question.nonces
-        )
-        return tuple(ending for ending in found if ending is not None)
 
     def _no_fill(self, offers: Sequence[Offer], before: VerifierReading, after: VerifierReading) -> bool:
         """Whether balances show that no offer was executed and forgotten; a revocation of ours moves none."""

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from unrip.domain.attempt import ChainEvidence, Offer, TradeResult
+from unrip.domain.evidence import Trace
 from unrip.domain.values import Value
 from unrip.service.contract import Count, Effect, Log
 from unrip.services.trade_executor.effects import (
@@ -43,9 +44,16 @@ class Revocation:
     tracing: bool = False
 
     @property
+    def trace(self) -> Trace:
+        """Whether it used the nonce, as far as that is known."""
+        if self.traced is None:
+            return Trace.UNTRACED
+        return Trace.REVOKED if self.traced.finding is Finding.REVOKED else Trace.NOT_REVOKED
+
+    @property
     def executed(self) -> RevocationTraced | None:
         """The trace that shows that it used the nonce."""
-        return self.traced if self.traced is not None and self.traced.finding is Finding.REVOKED else None
+        return self.traced if self.trace is Trace.REVOKED else None
 
 
 class RevokedOffer(Value):

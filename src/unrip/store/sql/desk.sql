@@ -6,6 +6,21 @@ RETURNING generation;
 -- generation_of --
 SELECT generation, taken_by FROM desk.generation WHERE role = $1;
 
+-- hold --
+UPDATE desk.generation SET taken_by = taken_by WHERE role = $1 AND taken_by = $2 AND generation = $3
+RETURNING generation;
+
+-- lock_is_held --
+SELECT EXISTS (
+    SELECT FROM pg_locks
+     WHERE locktype = 'advisory' AND granted AND objsubid = 1
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND classid = $1::bigint::oid AND objid = $2::bigint::oid
+);
+
+-- taken_by --
+SELECT taken_by FROM desk.generation WHERE role = $1;
+
 -- remember_policy --
 -- May be repeated: the first row of a change stays.
 WITH kept AS (

@@ -12,6 +12,7 @@ from support.cases import BTC, EURE, NOW
 from support.engine import a_control
 from support.executor import Executor, a_command, a_reading, events_of, executor
 from unrip.domain.attempt import ChainEvidence, Offer, TradeResult
+from unrip.domain.evidence import TAKER_ALLOWANCE
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
@@ -27,7 +28,6 @@ from unrip.services.trade_executor.effects import (
     RevocationTraced,
     TraceRevocation,
 )
-from unrip.services.trade_executor.following import TAKER_ALLOWANCE
 from unrip.services.trade_executor.hindsight import RETRY_FIRST, RETRY_MAX
 
 SALT = "252812b3"

@@ -152,7 +152,7 @@ def test_what_open_offers_hold_is_bounded_by_the_ledgers_own_count() -> None:
         ({"disagreement": Decimal("0.5")}, "price_sources_disagree"),
         ({"jump": None}, "price_jump"),
         ({"peg": None}, "peg_broken"),
-        ({"fair_rate": FAIR * 2}, "edge too small"),
+        ({"fair_rate": FAIR * 2}, "price_sources_disagree"),
     ],
 )
 def test_a_price_of_our_own_that_would_refuse_a_demand_refuses_the_command(changes: dict[str, Any], fault: str) -> None:

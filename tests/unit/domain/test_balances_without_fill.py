@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from support.executor import a_reading
 from support.ledgers import BTC, EURE, an_offer
 from unrip.domain.attempt import Offer
+from unrip.domain.balances import shows_no_fill
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
-from unrip.services.trade_executor.taking import shows_no_fill
 
 
 def giving(asset: str, name: str, amount_in: int, amount_out: int, nonce: str | None = None) -> Offer:
