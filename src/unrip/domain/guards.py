@@ -193,8 +193,11 @@ def peg_known(case: Reference) -> Verdict:
 
 
 def inventory_known(case: Case) -> Verdict:
-    return case.credited is not None, {
-        "snapshot": "unknown" if case.inventory is None else str(case.inventory.value.height),
+    """A snapshot without a salt that nonces can carry is none to make an offer on."""
+    snapshot = case.inventory.value if case.inventory else None
+    salted = snapshot is None or snapshot.salt_known
+    return case.credited is not None and salted, {
+        "snapshot": "unknown" if snapshot is None else str(snapshot.height) if salted else "of no salt",
         "ledger": "unknown" if case.desk.ledger is None else str(case.desk.ledger.height),
     }
 

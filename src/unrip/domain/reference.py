@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from unrip.domain.market import KrakenReading, MarketPrice, disagreement_of
+from unrip.domain.market import KrakenReading, MarketPrice, disagreement_of, is_rate
 from unrip.domain.policy import Policy
 from unrip.domain.values import Value, age_ms
 
@@ -34,10 +34,11 @@ class Reference:
 
     @cached_property
     def fair_rate(self) -> Decimal | None:
-        """Quote per base."""
-        if self.price is None:
+        """Quote per base; None as well where it is no rate that value can be reckoned by."""
+        if self.price is None or not self.price.value.reckonable:
             return None
-        return self.price.value.coingecko_rate if self.price_fallback else self.price.value.fair_rate
+        rate = self.price.value.coingecko_rate if self.price_fallback else self.price.value.fair_rate
+        return rate if rate is not None and is_rate(rate) else None
 
     @cached_property
     def price_fallback(self) -> bool:

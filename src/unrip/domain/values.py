@@ -144,7 +144,7 @@ class Delta(int):
     def parse(cls, text: object) -> Self:
         """Read a decimal integer with an optional sign; raise `ValueError` for anything else."""
         digits = text.removeprefix("-") if isinstance(text, str) else ""
-        if not digits.isascii() or not digits.isdigit() or len(digits) > _DIGITS_MAX:
+        if not digits.isascii() or not digits.isdigit() or len(digits) > _DIGITS_MAX + 1:
             raise ValueError(f"not an integer change in smallest units: {shown(text)}")
         return cls(str(text))
 
