@@ -9,7 +9,7 @@ SEEDS := 40
 FIRST_SEED := 1
 
 # Scenarios that start a desk of their own and share none.
-OWN_DESKS := tests/scenario/test_lost_topic.py tests/scenario/test_outside_servers.py
+OWN_DESKS := tests/scenario/test_lost_topic.py tests/scenario/test_outside_servers.py tests/scenario/test_up_again.py
 
 .PHONY: help install up demo down test test-scenarios test-parts test-long bench bench-parsers versus fuzz simulate lint fmt clean
 
@@ -24,7 +24,7 @@ $(installed): requirements.lock requirements-jdk.lock requirements-postgres.lock
 	@touch $@
 
 up: install ## servers, simulated world and all services, until Ctrl-C
-	@unrip up
+	@setpriv --pdeathsig TERM unrip up
 
 demo: install ## the same, which stops by itself after a trade in each direction
 	@unrip demo
@@ -38,7 +38,7 @@ lint: install ## style, types, import rules
 fmt: install ## rewrite the code in the project's format
 	@ruff check --fix-only . && ruff format .
 
-test: lint ## all checks, all tests, the simulation, a little fuzzing and the demo
+test: lint ## all checks, all tests (the demo among them), the simulation and a little fuzzing
 	@$(MAKE) --no-print-directory -j2 test-scenarios test-parts
 
 # Scenarios mostly wait, so that everything else computes beside them.
@@ -51,7 +51,6 @@ test-parts: install
 	@nice python -m pytest -m "not long" $(OWN_DESKS)
 	@nice $(MAKE) --no-print-directory simulate
 	@nice $(MAKE) --no-print-directory fuzz
-	@nice $(MAKE) --no-print-directory demo
 
 test-long: install ## the tests that take minutes of load or faults
 	@python -m pytest -m long

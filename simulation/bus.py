@@ -8,10 +8,13 @@ from random import Random
 
 from simulation.clock import Pipe, VirtualLoop
 from simulation.faults import Faults
+from simulation.stores import done
 from unrip.bus.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from unrip.bus.ports import Assignment, OnDelivery, OnRecords, OnTopicLost, Record, Start
 
 _UNACKNOWLEDGED = "the broker did not acknowledge in time"
+#: Between two looks at what is still under way.
+_LOOK_S = 0.01
 
 
 class Producer:
@@ -26,22 +29,46 @@ class Producer:
         self._back = Pipe(loop, lambda: chance.uniform(0.0002, 0.003))
         self._loop = loop
         self._timeout_s = delivery_timeout_ms / 1_000
+        self._alive = True
+        #: Records whose fate nobody was told yet.
+        self._outstanding = 0
 
     def produce(self, topic: str, key: str, value: bytes, on_delivery: OnDelivery) -> None:
         """Queue one record; its acknowledgement may be lost, then its fate is unknown."""
 
         def delivered(offset: int | None, why: str | None) -> None:
             if offset is not None and self._faults.strikes("lost_ack"):
-                self._loop.call_later(self._timeout_s, on_delivery, None, _UNACKNOWLEDGED)
+                self._loop.call_later(self._timeout_s, self._report, on_delivery, None, _UNACKNOWLEDGED)
             else:
-                self._back.put(on_delivery, offset, why)
+                self._back.put(self._report, on_delivery, offset, why)
 
+        self._outstanding += 1
         self._out.put(self._twin.produce, topic, key, value, delivered)
+
+    async def flush(self, timeout_s: float) -> int:
+        """Wait until the fate of every record was told; say of how many it was not."""
+        latest_s = self._loop.time() + timeout_s
+        while self._outstanding and self._loop.time() < latest_s:  # noqa: ASYNC110 - a stop may be late by this
+            await asyncio.sleep(_LOOK_S)
+        return self._outstanding
+
+    async def close(self, timeout_s: float) -> None:
+        """Flush, and end."""
+        await self.flush(timeout_s)
+        self.die()
 
     def die(self) -> None:
         """The process is gone; nothing of it reaches the broker any more, and nothing reaches it."""
-        self._out.close()
-        self._back.close()
+        if self._alive:
+            self._alive = False
+            self._out.close()
+            self._back.close()
+            done(self._twin.close(0))
+
+    def _report(self, on_delivery: OnDelivery, offset: int | None, why: str | None) -> None:
+        if self._alive:
+            self._outstanding -= 1
+            on_delivery(offset, why)
 
 
 class Consumer:

@@ -8,6 +8,7 @@ import tempfile
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +36,7 @@ from unrip.service.contract import Control, Effect
 from unrip.service.control import ControlOutcome
 from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES, wire_of
+from unrip.store.history import AnotherWriter
 from unrip.store.memory_ledger import MemoryLedger
 from unrip_world.assets import BTC, EURE
 from unrip_world.config import AccountSettings, WorldSettings
@@ -224,11 +226,14 @@ class Desk:
             self._on_effect(process.service, effect)
         self._mischief.crashes_before(process, effect)
         if isinstance(effect, SendFrame) and effect.token is not None:
-            self._judge(self.invariants.on_answer, effect.token, process.logic.vitals(self.loop.now))
+            self._judge(self.invariants.on_answer, effect.token, process.host.logic.vitals(self.loop.now))
 
     def ended(self, process: Process, fault: BaseException | None) -> None:
         """A service ended by itself: with a fault, or because another one took its role over."""
         if not process.alive:
+            return
+        if isinstance(fault, AnotherWriter):  # a statement of its own former life was executed late
+            self.kill(process.service, "found that another one had written")
             return
         if fault is not None:
             lines = "".join(traceback.format_exception(fault)[-6:])
@@ -242,18 +247,17 @@ class Desk:
             await asyncio.sleep(1)
             for service in ARMED:
                 process = self.processes[service]
-                vitals = process.logic.vitals(self.loop.now)
-                if not process.alive or (vitals.armed and not vitals.paused) or process.not_ready():
+                vitals = process.host.logic.vitals(self.loop.now)
+                if not process.alive or (vitals.armed and not vitals.paused) or process.host.not_ready():
                     continue
                 await self.act(service, "resume" if vitals.paused else "arm")
 
     async def restart(self, service: str) -> None:
-        """A stop that lets the service finish what it has in flight, but not for longer than the frame does."""
+        """A stop that lets the service finish what it has in flight."""
         process = self.processes[service]
         await self.act(service, "drain")
-        latest_s = self.loop.time() + self.settings.control.drain_bound_s
-        while process.alive and not process.logic.idle() and self.loop.time() < latest_s:  # noqa: ASYNC110 - as the frame
-            await asyncio.sleep(0.01)
+        with suppress(asyncio.CancelledError):  # the service was killed meanwhile
+            await process.stop()
         if process.alive:
             self.kill(service, "is drained and stopped")
 

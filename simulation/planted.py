@@ -426,7 +426,7 @@ PLANTED = {
     "brakes": Planted(
         mistake="the executor leaves halt, disarm and pause to the strategy",
         patches=_brakes_are_left_to_the_strategy,
-        seed=25,
+        seed=49,
         breaks=("brake",),
     ),
 }

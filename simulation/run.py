@@ -133,8 +133,8 @@ def at_the_end(desk: Desk) -> None:
     """Everything has healed, everybody is calm, and every offer's life is over: nothing may be left open or lost."""
     judged = desk.invariants
     for service, process in desk.processes.items():
-        if not process.alive or process.not_ready():
-            raise Violation(f"recovery: {service} has not recovered: {process.not_ready()}")
+        if not process.alive or process.host.not_ready():
+            raise Violation(f"recovery: {service} has not recovered: {process.host.not_ready()}")
     undecided = {event.payload.quote_id for event in desk.records(SWAP_DEMAND)} - judged.decisions.keys()
     if undecided:
         raise Violation(f"class: demands without a decision: {sorted(undecided)}")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from simulation.clock import VirtualLoop
 from simulation.faults import Faults
-from unrip.store.errors import StoreRefused, StoreUnavailable
+from unrip.store.errors import StoreError, StoreUnavailable
 from unrip.store.leases import MemoryLeases
 from unrip.store.memory_desk import MemoryDesk
 from unrip.store.memory_history import MemoryRecord
@@ -128,7 +128,7 @@ class Database:
         """Nobody hears what the database says to a statement whose client has gone."""
         if not self.up:
             return
-        with suppress(StoreRefused):
+        with suppress(StoreError):
             work()
 
 

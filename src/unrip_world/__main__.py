@@ -9,7 +9,10 @@ from typing import NoReturn
 
 from unrip_world import verify
 from unrip_world.config import ConfigError, Script, load_script, load_settings
+from unrip_world.memory.file import MemoryFile, MemoryFileError
+from unrip_world.memory.keeper import remember
 from unrip_world.servers.run import serve, write_ready_file
+from unrip_world.terminal import say
 from unrip_world.world import World
 
 _DESCRIPTION = """\
@@ -49,20 +52,28 @@ def _run_world(path: Path | None) -> int:
     try:
         settings = load_settings(path)
         script = load_script(base / settings.faults_file) if settings.faults_file else Script()
-        world = World(settings, script=script.faults, demands=script.demands, now_ns=time.time_ns())
-    except ConfigError as error:
-        print(f"unrip_world: {error}", file=sys.stderr)
+
+        def begin(born_ns: int | None) -> World:
+            return World(settings, script=script.faults, demands=script.demands, now_ns=time.time_ns(), born_ns=born_ns)
+
+        memory = None if settings.memory_file is None else MemoryFile(base / settings.memory_file)
+        world, keep = remember(memory, settings, begin=begin)
+    except (ConfigError, MemoryFileError) as error:
+        say(f"unrip_world: {error}", err=True)
         return 2
 
     def announce(urls: dict[str, str]) -> None:
         if settings.ready_file is not None:
             write_ready_file(base / settings.ready_file, urls)
-        print(f"unrip_world ready: {urls['control']}", flush=True)
+        say(f"unrip_world ready: {urls['control']}")
 
     try:
-        asyncio.run(serve(world, announce=announce))
+        asyncio.run(serve(world, announce=announce, keep=keep))
+    except MemoryFileError as error:
+        say(f"unrip_world: {error}", err=True)
+        return 1
     except OSError as error:
-        print(f"unrip_world: cannot listen on {settings.host}: {error}", file=sys.stderr)
+        say(f"unrip_world: cannot listen on {settings.host}: {error}", err=True)
         return 1
     return 0
 

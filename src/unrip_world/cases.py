@@ -9,6 +9,7 @@ from unrip_world.codec import decode_json, rfc3339_to_ns
 from unrip_world.verifier.contract import Genesis, Verifier
 from unrip_world.verifier.engine import authorise
 from unrip_world.verifier.errors import PanicError
+from unrip_world.verifier.fields import salt_in
 from unrip_world.verifier.keys import is_implicit_account, parse_public_key
 from unrip_world.verifier.message import check_token_id, decode_message
 from unrip_world.verifier.nonces import decode_nonce_text, decode_versioned, nonce_text
@@ -91,8 +92,8 @@ def verifier_in(state: State) -> Verifier:
     genesis = Genesis(
         fee_pips=state.fee_pips,
         fee_collector=state.fee_collector,
-        salt=_salt(state.current_salt),
-        old_salts=tuple(_salt(text) for text in state.valid_salts),
+        salt=salt_in(state.current_salt),
+        old_salts=tuple(salt_in(text) for text in state.valid_salts),
         public_keys=tuple((who, parse_public_key(key).text) for who, keys in state.public_keys.items() for key in keys),
         balances=tuple(
             (who, check_token_id(token), _amount(text))
@@ -103,13 +104,6 @@ def verifier_in(state: State) -> Verifier:
         used_nonces=tuple((who, decode_nonce_text(text)) for who, used in state.used_nonces.items() for text in used),
     )
     return Verifier(contract_id=state.contract_id, genesis=genesis, height=_BEFORE, keep_blocks=_AFTER)
-
-
-def _salt(text: str) -> bytes:
-    salt = bytes.fromhex(text)
-    if len(salt) != 4:
-        raise ValueError(f"salt {text!r} is not 4 bytes in hex")
-    return salt
 
 
 def _amount(text: str) -> int:

@@ -1,6 +1,9 @@
 """Texts of the wire: exact JSON, RFC 3339 instants, base58 hashes."""
 
+import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +14,13 @@ NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 
 #: Strict form, as the newer contract build reads it: no spaces, no `+0200`, no leap second.
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+)
+_BASE58 = re.compile(r"[1-9A-HJ-NP-Za-km-z]*", re.ASCII)
+#: Levels of arrays and objects that the contract's JSON reader takes.
+_DEPTH_MAX = 127
+_NESTING = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 #: Prices leave as JSON numbers with the digits of their Decimal; integers keep all digits.
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
@@ -21,17 +30,48 @@ def encode_json(value: object) -> str:
     return _ENCODER.encode(value).decode()
 
 
+class RepeatingObject(dict[str, Any]):
+    """An object with keys that stand more than once; the last value counts for whoever does not mind."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        counts = Counter(key for key, _ in pairs)
+        self.repeated = frozenset(key for key, count in counts.items() if count > 1)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    plain = dict(pairs)
+    return plain if len(plain) == len(pairs) else RepeatingObject(pairs)
+
+
 def decode_json(text: str | bytes) -> Any:
-    """Read strict JSON (no NaN, no lone surrogate), integers exact; raises ValueError."""
-    try:
-        return msgspec.json.decode(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    """Read strict JSON (no NaN, no lone surrogate, 127 levels), integers exact; raises ValueError.
+
+    It is read twice: one reader is strict, the other one sees keys that are repeated.
+    """
+    _check_depth(text if isinstance(text, str) else text.decode())
+    msgspec.json.decode(text)
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for token in _NESTING.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > _DEPTH_MAX:
+            raise ValueError("recursion limit exceeded")
 
 
 def base58_text(raw: bytes) -> str:
     """Bytes as base58 text in the Bitcoin alphabet."""
     return base58.b58encode(raw).decode()
+
+
+def base58_raw(text: str) -> bytes:
+    """Read base58 text and nothing beside it, not even blanks; raises ValueError."""
+    if _BASE58.fullmatch(text) is None:
+        raise ValueError("invalid base58 text")
+    return base58.b58decode(text)
 
 
 def rfc3339_to_ns(text: str) -> int:

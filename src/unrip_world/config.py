@@ -3,7 +3,7 @@
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -58,7 +58,7 @@ class VerifierSettings(Section, frozen=True):
     """The ledger contract at genesis."""
 
     contract_id: str = "intents.near"
-    fee_pips: int = 1
+    fee_pips: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1
     fee_collector: str = "fees.world.near"
     salt: str = "252812b3"
 
@@ -137,6 +137,8 @@ class WorldSettings(Section, frozen=True):
     host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
     ready_file: str | None = None
     faults_file: str | None = None
+    #: Where the world remembers itself, so that the next start goes on where this one ends; none forgets everything.
+    memory_file: str | None = None
     ports: Ports = Ports()
     relay: RelaySettings = RelaySettings()
     verifier: VerifierSettings = VerifierSettings()

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from unrip_world.codec import NS_PER_S, decode_json
+from unrip_world.verifier.fees import PIPS
 from unrip_world.verifier.keys import parse_public_key
 from unrip_world.verifier.message import check_token_id
 from unrip_world.verifier.nonces import decode_nonce_text
@@ -199,6 +200,11 @@ def _check_close_code(code: int) -> None:
         raise ValueError("must be from 1000 to 4999")
 
 
+def _check_pips(pips: int) -> None:
+    if not 0 <= pips <= PIPS:
+        raise ValueError(f"must be from 0 to {PIPS}")
+
+
 def _check_nonces(nonces: list[str]) -> None:
     for nonce in nonces:
         decode_nonce_text(nonce)
@@ -214,6 +220,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "result": decode_json,
     "nonces": _check_nonces,
     "intents": json.dumps,
+    "pips": _check_pips,
     "retry_after_s": _check_not_negative,
     "close_code": _check_close_code,
 }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from unrip_world.config import TAKER_ENDOWMENT, AccountSettings, ConfigError, WorldSettings
 from unrip_world.takers.core import Wallet, wallet
 from unrip_world.verifier.contract import Genesis
+from unrip_world.verifier.fields import salt_in
 from unrip_world.verifier.keys import parse_public_key
 from unrip_world.verifier.message import check_token_id
 
@@ -19,9 +20,9 @@ def genesis_of(settings: WorldSettings, wallets: Sequence[Wallet]) -> Genesis:
         balances += _checked_balances(account)
     verifier = settings.verifier
     try:
-        salt = bytes.fromhex(verifier.salt)
+        salt = salt_in(verifier.salt)
     except ValueError as error:
-        raise ConfigError(f"verifier.salt {verifier.salt!r} is not hex") from error
+        raise ConfigError(f"verifier.salt: {error}") from error
     return Genesis(
         fee_pips=verifier.fee_pips,
         fee_collector=verifier.fee_collector,

@@ -17,7 +17,9 @@ INSUFFICIENT = "insufficient balance or overflow"
 
 
 @dataclass(kw_only=True)
-class _Record:
+class Record:
+    """What one account did."""
+
     settlements: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     #: Failures in which this account could not cover what it had signed.
@@ -30,7 +32,15 @@ class Judge:
 
     def __init__(self, *, verifier: Verifier) -> None:
         self._verifier = verifier
-        self._records: dict[str, _Record] = defaultdict(_Record)
+        self._records: dict[str, Record] = defaultdict(Record)
+
+    def memory(self) -> dict[str, Record]:
+        """Give the verdicts by account."""
+        return dict(self._records)
+
+    def resume(self, records: dict[str, Record]) -> None:
+        """Go on counting."""
+        self._records.update(records)
 
     def on_block(self, block: Block) -> None:
         """Take in the batches of a block."""
@@ -69,7 +79,7 @@ class Judge:
 
     def verdict(self, account: str, *, height: int) -> dict[str, Any]:
         """Give the verdict on one account at a height."""
-        record = self._records.get(account, _Record())
+        record = self._records.get(account, Record())
         nonces = self._verifier.storage.at(height).items(NONCES)
         return {
             "settlements": record.settlements,

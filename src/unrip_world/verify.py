@@ -11,6 +11,7 @@ import msgspec
 
 from unrip_world.cases import CaseError, judge, judge_alone, judge_signed, read_cases, read_json, read_state, simulate
 from unrip_world.codec import encode_json, ns_to_rfc3339, rfc3339_to_ns
+from unrip_world.terminal import say, say_json
 
 DESCRIPTION = """\
 Judge signed intents as the ledger contract does. The input is one signed object, one case (`state` and `signed` as in
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace, *, now_ns: Callable[[], int]) -> int:
     try:
         return _run(arguments, now_ns)
     except CaseError as error:
-        print(f"unrip_world verify: {error}", file=sys.stderr)
+        say(f"unrip_world verify: {error}", err=True)
         return 2
 
 
@@ -53,7 +54,11 @@ def _run(arguments: argparse.Namespace, now_ns: Callable[[], int]) -> int:
     if arguments.cases is not None or isinstance(document, list) or document.keys() & {"cases", "signed"}:
         return _judge_cases(path, document, arguments)
     verdict = _judge_signed(document, arguments, now_ns)
-    print(encode_json(verdict) if arguments.json else _lines(verdict))
+    if arguments.json:
+        say_json(encode_json(verdict))
+    else:
+        for line in _lines(verdict):
+            say(line)
     return 0 if verdict["valid"] else 1
 
 
@@ -67,7 +72,7 @@ def _judge_cases(path: Path, document: object, arguments: argparse.Namespace) ->
     if arguments.state is not None or arguments.now is not None:
         raise CaseError("--state and --now are for one signed object; a case has its own")
     for case in _checked(path, read_cases, document):
-        print(encode_json(simulate(case) if arguments.simulate else judge(case)))
+        say_json(encode_json(simulate(case) if arguments.simulate else judge(case)))
     return 0
 
 
@@ -105,7 +110,7 @@ def _checked(path: Path, reader: Callable[[S], T], value: S) -> T:
         raise CaseError(f"{'standard input' if path == _STDIN else path}: {error}") from error
 
 
-def _lines(verdict: Mapping[str, object]) -> str:
+def _lines(verdict: Mapping[str, object]) -> list[str]:
     told = {
         "valid": "yes" if verdict["valid"] else f"no: {verdict['error']}",
         "standard": verdict["standard"],
@@ -115,4 +120,4 @@ def _lines(verdict: Mapping[str, object]) -> str:
     }
     if assumed := verdict.get("assumed"):
         told["assumed"] = ", ".join(assumed) if isinstance(assumed, list) else assumed
-    return "\n".join(f"{name + ':':<12} {value or '-'}" for name, value in told.items())
+    return [f"{name + ':':<12} {value or '-'}" for name, value in told.items()]

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -14,7 +15,7 @@ from unrip_world.effects import Disconnect, Effect
 from unrip_world.exchange.coingecko import CoinGecko
 from unrip_world.exchange.kraken import Kraken
 from unrip_world.exchange.walk import Walk
-from unrip_world.faults import NODES, Fault, Faults
+from unrip_world.faults import NODES, Fault, Faults, read_fault
 from unrip_world.genesis import genesis_of
 from unrip_world.judge import Judge
 from unrip_world.owner import Owner
@@ -32,11 +33,30 @@ ADMIN_ACCOUNT = "admin.world.near"
 _FAULTS_KEPT = 1_000
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RememberedFault:
+    """A fault in force, as it can be set again."""
+
+    body: dict[str, Any]
+    until_ns: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldMemory:
+    """What is remembered of the world as a whole."""
+
+    born_ns: int
+    advanced_ns: int
+    takers_paused: bool
+    faults: list[RememberedFault]
+
+
 class World:
     """The simulated venue. `advance(now)` does all that is due by then; other input comes through a core's method.
 
-    Prices and takers depend on the seed alone. Ids and transaction hashes also depend on the instant of birth, so that
-    a restarted world does not repeat the quote ids of the one before.
+    Prices and takers depend on the seed alone. Ids and transaction hashes also depend on the instant of the start, so
+    that a restarted world does not repeat the quote ids of the one before. `born_ns` is the first start of a world that
+    goes on; what it remembers is put back by `memory.parts`.
     """
 
     def __init__(
@@ -46,9 +66,12 @@ class World:
         script: Sequence[Mapping[str, Any]] = (),
         demands: Sequence[Mapping[str, Any]] = (),
         now_ns: int,
+        born_ns: int | None = None,
     ) -> None:
-        self.settings, self.started_ns = settings, now_ns
-        seed, chain = settings.seed, settings.chain
+        self.settings, self.born_ns = settings, now_ns if born_ns is None else born_ns
+        chain, seed = settings.chain, settings.seed
+        # A later life of the same world has chances of its own, else it would ask and move as the first one did.
+        life = f"{seed}" if born_ns is None else f"{seed}/{now_ns}"
         self._ids = Random(f"{seed}/ids/{now_ns}")  # noqa: S311  (a simulation must repeat)
         self.faults = Faults()
         self.fault_log: deque[tuple[int, Fault]] = deque(maxlen=_FAULTS_KEPT)
@@ -67,13 +90,13 @@ class World:
             keep_blocks=chain.keep_blocks,
             now_ns=now_ns,
         )
-        self.walk = Walk(settings=settings.market, rng=Random(f"{seed}/walk"), now_ns=now_ns)  # noqa: S311
+        self.walk = Walk(settings=settings.market, rng=Random(f"{life}/walk"), now_ns=now_ns)  # noqa: S311
         self.kraken = Kraken(walk=self.walk, faults=self.faults, rng=self._ids)
         self.coingecko = CoinGecko(
             walk=self.walk,
             settings=settings.market,
             faults=self.faults,
-            rng=Random(f"{seed}/coingecko"),  # noqa: S311
+            rng=Random(f"{life}/coingecko"),  # noqa: S311
             now_ns=now_ns,
         )
         self.stranger = Stranger(wallet=stranger, verifier=self.verifier, chain=self.chain, ids=self._ids)
@@ -106,10 +129,28 @@ class World:
         )
         self.judge = Judge(verifier=self.verifier)
         self.owner = Owner(seed=seed, verifier=self.verifier, chain=self.chain, journal=self.relay.journal)
-        self.takers = [Taker(settings=taker, seed=seed, now_ns=now_ns) for taker in settings.takers]
+        self.takers = [Taker(settings=taker, seed=seed, life=life, now_ns=now_ns) for taker in settings.takers]
         self.takers_paused = False
         self._asks: dict[str, Ask] = {}
-        self._script = read_script(faults=script, demands=demands, now_ns=now_ns)
+        self._script = read_script(faults=script, demands=demands, now_ns=self.born_ns)
+        self._advanced_ns = now_ns
+
+    def memory(self) -> WorldMemory:
+        """Give what is remembered of the world as a whole."""
+        faults = [RememberedFault(body=fault.listed(), until_ns=fault.until_ns) for fault in self.faults.active()]
+        return WorldMemory(
+            born_ns=self.born_ns, advanced_ns=self._advanced_ns, takers_paused=self.takers_paused, faults=faults
+        )
+
+    def resume(self, memory: WorldMemory) -> None:
+        """Go on with what was wrong, and with what the script has not done yet."""
+        self.takers_paused, self._advanced_ns = memory.takers_paused, memory.advanced_ns
+        self._script = [step for step in self._script if step[0] > memory.advanced_ns]
+        for told in memory.faults:
+            fault = replace(read_fault(told.body, now_ns=memory.advanced_ns), until_ns=told.until_ns)
+            self.faults.set(fault)
+            if (fault.service, fault.kind) == ("chain", "final_lag"):
+                self.chain.final_lag_blocks = fault.parameters["blocks"]
 
     # -- time
 
@@ -137,6 +178,7 @@ class World:
         return effects
 
     def _step(self, now_ns: int) -> list[Effect]:
+        self._advanced_ns = now_ns
         effects: list[Effect] = []
         while self._script and self._script[0][0] <= now_ns:
             effects += self._enact(self._script.pop(0)[1], now_ns)

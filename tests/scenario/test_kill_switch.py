@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from support.cli import unrip
 from support.desk import Desk
@@ -108,7 +107,7 @@ def test_the_kill_switch_works_without_kafka_and_postgres(armed: Desk) -> None:
     try:
         with ThreadPoolExecutor() as threads:
             began = time.monotonic()
-            order = threads.submit(brake, armed.client, "halt", Console(), reason="without anything")
+            order = threads.submit(brake, armed.client, "halt", reason="without anything")
             armed.until(lambda: halted(armed), what="strategy and executor halted")
             took_s = time.monotonic() - began
             order.result(timeout=30)

@@ -43,7 +43,10 @@ class Signer:
         moment = datetime.fromtimestamp(deadline_ms // 1000, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
         deadline = f"{moment}.{deadline_ms % 1000:03d}Z"
         body = {"deadline": deadline, "intents": intents, "signer_id": self.account_id}
-        message = json.dumps(body, separators=(",", ":"))
+        return self.sign_text(json.dumps(body, separators=(",", ":")), nonce=nonce, recipient=recipient)
+
+    def sign_text(self, message: str, *, nonce: bytes, recipient: str = "intents.near") -> dict[str, Any]:
+        """Sign any text, be it a message or not."""
         return {
             "standard": "nep413",
             "payload": {"message": message, "nonce": base64.b64encode(nonce).decode(), "recipient": recipient},

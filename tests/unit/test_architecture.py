@@ -33,7 +33,7 @@ DOOR_MODULES = ("random", "secrets")
 
 #: Where the door is, and why.
 ALLOWED = {
-    "unrip/service/frame.py": "the wall clock, the start id and the jitter of a process come from here",
+    "unrip/service/process.py": "the wall clock, the start id and the jitter of a process come from here",
     "unrip/service/logs.py": "a line carries its own time; decisions take theirs from `now`",
     "unrip/service/tokens.py": "tokens are made at the first start",
     "unrip/service/crashpoints.py": "the process kills itself",

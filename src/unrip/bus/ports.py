@@ -131,6 +131,14 @@ class Producer(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Looks at the broker from its making on, and calls its `OnState` at the first answer and at every change."""
+
+    async def stop(self) -> None:
+        """Look no more."""
+        ...
+
+
 class Consumer(Protocol):
     """Reads topics from given places on, without a group."""
 

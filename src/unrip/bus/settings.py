@@ -11,8 +11,9 @@ def client_settings(bootstrap: str) -> dict[str, str | int | float | bool]:
     return {
         "bootstrap.servers": bootstrap,
         "client.id": "unrip",
-        # librdkafka asks the resolver even for 127.0.0.1, and ::1 answers nobody here.
-        "broker.address.family": "v4",
+        # With one family alone librdkafka's resolver refuses even a numeric address where the machine has no address of
+        # that family but loopback: no network, no broker on 127.0.0.1.
+        "broker.address.family": "any",
         "socket.nagle.disable": True,
         # A broker that holds the connection but answers nothing counts as gone after this.
         "socket.timeout.ms": 10_000,

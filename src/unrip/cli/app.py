@@ -7,6 +7,7 @@ import typer
 from unrip import __version__
 from unrip.cli import config, controls, evidence, explain, halt, near, prepare, resolve, run, status, tail, up, world
 from unrip.cli.exits import one_line_errors
+from unrip.cli.terminal import say, take_any_encoding
 
 app = typer.Typer(
     name="unrip",
@@ -16,6 +17,8 @@ app = typer.Typer(
         "3 something could not be reached."
     ),
     no_args_is_help=True,
+    # Help and errors repeat what was typed, and texts of ours hold brackets: none of it is markup.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=True,
 )
@@ -51,11 +54,12 @@ def _version(
     version: bool = typer.Option(False, "--version", help="Show the version."),  # noqa: FBT001, FBT003 - Typer's form
 ) -> None:
     if version:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
 def main() -> None:
     """Run the command line."""
+    take_any_encoding()
     with one_line_errors():
         app()

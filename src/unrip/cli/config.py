@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import tomli_w
@@ -10,6 +9,7 @@ import typer
 
 from unrip.cli.desk import settings_of
 from unrip.cli.options import ConfigOption, JsonOption
+from unrip.cli.terminal import say, say_json
 from unrip.service.settings import Settings
 
 app = typer.Typer(help="The settings in force.", no_args_is_help=True)
@@ -19,14 +19,17 @@ app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 def show(config: ConfigOption = None, json_output: JsonOption = False) -> None:  # noqa: FBT002 - Typer's form
     """Print the effective settings, secrets masked."""
     printable = masked(settings_of(config))
-    typer.echo(json.dumps(printable, indent=2) if json_output else to_toml(printable))
+    if json_output:
+        say_json(printable)
+    else:
+        say(*to_toml(printable).splitlines())
 
 
 @app.command("check")
 def check(config: ConfigOption = None) -> None:
     """Exit 0 when the settings can be used, 2 with one line when not."""
     settings_of(config)
-    typer.echo("the settings can be used")
+    say("the settings can be used")
 
 
 def masked(settings: Settings) -> dict[str, Any]:

@@ -6,15 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from unrip.cli.desk import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, ReasonOption
+from unrip.cli.terminal import say
 from unrip.domain.pairs import Direction
 from unrip.services.strategy_engine.limits import LIMITS
 
-_console = Console(highlight=False)
 #: The executor first: what is armed there does nothing until the strategy commands.
 ARMING_ORDER = ("trade-executor", "strategy-engine")
 
@@ -47,22 +46,22 @@ def arm(
             lease_minutes=lease_minutes,
             survive_restart=survive_restart,
         )
-        _console.print(line)
+        say(line)
 
 
 def disarm(reason: ReasonOption, config: ConfigOption = None) -> None:
     """Allow no new trade. Takes effect first, is recorded after."""
-    brake(ControlClient(settings_of(config)), "disarm", _console, reason=reason)
+    brake(ControlClient(settings_of(config)), "disarm", reason=reason)
 
 
 def pause(service: ServiceArgument, reason: ReasonOption, config: ConfigOption = None) -> None:
     """Pause one service."""
-    _console.print(tell(ControlClient(settings_of(config)), service, "pause", reason=reason))
+    say(tell(ControlClient(settings_of(config)), service, "pause", reason=reason))
 
 
 def resume(service: ServiceArgument, reason: ReasonOption, config: ConfigOption = None) -> None:
     """Resume a paused service."""
-    _console.print(tell(ControlClient(settings_of(config)), service, "resume", reason=reason))
+    say(tell(ControlClient(settings_of(config)), service, "resume", reason=reason))
 
 
 def accept_balance(
@@ -74,7 +73,7 @@ def accept_balance(
     """Take an unexplained balance as explained: a gift becomes spendable, a fall blocks no more."""
     arguments = {"asset": asset, "unexplained": unexplained}
     client = ControlClient(settings_of(config))
-    _console.print(tell(client, "inventory-sync", "accept-balance", reason=reason, **arguments))
+    say(tell(client, "inventory-sync", "accept-balance", reason=reason, **arguments))
 
 
 def accept_disagreement(
@@ -86,7 +85,7 @@ def accept_disagreement(
     """Let CoinGecko contradict Kraken by so much for a while: you have looked, and Kraken is right."""
     client = ControlClient(settings_of(config))
     arguments = {"up_to": up_to, "minutes": minutes}
-    _console.print(tell(client, "market-reference-ingest", "accept-disagreement", reason=reason, **arguments))
+    say(tell(client, "market-reference-ingest", "accept-disagreement", reason=reason, **arguments))
 
 
 def threshold(
@@ -96,7 +95,7 @@ def threshold(
 ) -> None:
     """Set the gross edge below which nothing is offered."""
     client = ControlClient(settings_of(config))
-    _console.print(tell(client, "strategy-engine", "threshold", reason=reason, edge_threshold=edge))
+    say(tell(client, "strategy-engine", "threshold", reason=reason, edge_threshold=edge))
 
 
 def limits(
@@ -112,27 +111,27 @@ def limits(
     if not changes:
         state = client.state("strategy-engine")
         for name in LIMITS:
-            _console.print(f"{name:24} {state[name]}")
+            say(f"{name:24} {state[name]}")
         return
     if not reason or not all("=" in change for change in changes):
         raise CommandFailed("write unrip limits NAME=VALUE -r REASON", code=Exit.USAGE)
     arguments = dict(change.split("=", 1) for change in changes)
-    _console.print(tell(client, "strategy-engine", "limits", reason=reason, **arguments))
+    say(tell(client, "strategy-engine", "limits", reason=reason, **arguments))
 
 
-def brake(client: ControlClient, action: str, console: Console, *, reason: str, **executor_only: Any) -> None:
-    """Brake both; say what was done and what failed.
+def brake(client: ControlClient, action: str, *, reason: str, aside: bool = False, **executor_only: Any) -> None:
+    """Brake both; say what was done and what failed, on stderr where `aside`.
 
     Raises:
         CommandFailed: one of them does not answer or refuses.
 
     """
-    if failures := tell_both(client, action, console, reason=reason, **executor_only):
+    if failures := tell_both(client, action, reason=reason, aside=aside, **executor_only):
         raise CommandFailed("; ".join(failures.values()))
 
 
 def tell_both(
-    client: ControlClient, action: str, console: Console, *, reason: str, **executor_only: Any
+    client: ControlClient, action: str, *, reason: str, aside: bool = False, **executor_only: Any
 ) -> dict[str, str]:
     """Tell both at once, since neither may wait for the other's record; gives what failed, by service."""
     arguments: dict[str, dict[str, Any]] = {"strategy-engine": {}, "trade-executor": executor_only}
@@ -144,7 +143,7 @@ def tell_both(
     for service, each in zip(arguments, told, strict=True):
         error = each.exception()
         if error is None:
-            console.print(each.result())
+            say(each.result(), err=aside)
         elif isinstance(error, CommandFailed):
             failures[service] = str(error)
         else:

@@ -12,6 +12,7 @@ import typer
 from unrip.cli.desk import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption
+from unrip.cli.terminal import say
 from unrip.service.settings import Settings
 from unrip.store.queries import Queries
 
@@ -28,7 +29,7 @@ def evidence(
     """Write prices, states, the joined rows of trades, commands with their edge, request and response, a refusal."""
     settings = settings_of(config)
     for file in asyncio.run(_collect(settings, out, quote_id or [])):
-        typer.echo(str(file))
+        say(str(file))
 
 
 async def _collect(settings: Settings, out: Path, quote_ids: list[str]) -> list[Path]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
 from unrip.bus.ports import BusError
+from unrip.cli.terminal import say
 from unrip.local.errors import LocalError
 from unrip.service.settings import SettingsError
 from unrip.store.errors import StoreError
@@ -48,5 +48,5 @@ def one_line_errors() -> Iterator[None]:
 
 def fail(message: str, code: Exit) -> None:
     """Say it on one line and leave."""
-    print(f"unrip: {message}", file=sys.stderr)
+    say(f"unrip: {message}", err=True)
     raise SystemExit(code)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from unrip.cli.desk import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
+from unrip.cli.terminal import columns, say, say_json
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
@@ -28,7 +25,6 @@ from unrip.service.jsonable import jsonable
 from unrip.store.chain import Chain
 from unrip.store.queries import Queries
 
-_console = Console(highlight=False)
 _HINTS = 3
 
 
@@ -40,9 +36,9 @@ def explain(
     """Why a quote did or did not become a trade. Exit 0 when its record is complete, 1 when not, or when unknown."""
     chain = asyncio.run(find_chain(settings_of(config).postgres_url(), quote_id))
     if json_output:
-        typer.echo(json.dumps(as_json(chain), indent=2))
+        say_json(as_json(chain))
     else:
-        _console.print(printed(chain), soft_wrap=True)
+        say(*printed(chain))
     raise typer.Exit(Exit.NO if chain.missing else Exit.OK)
 
 
@@ -77,22 +73,14 @@ def as_json(chain: Chain) -> dict[str, Any]:
     return {**told, "outcome": chain.outcome, "missing": list(chain.missing), "stages": jsonable(chain.stages)}
 
 
-def printed(chain: Chain) -> RenderableType:
-    """The chain as people read it. Amounts are in smallest units.
-
-    What came from outside is `Text`: it must not be read as markup.
-    """
-    parts: list[RenderableType] = [Text(f"quote {chain.quote_id}: {chain.outcome}")]
-    facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for topic, fact in _facts(chain):
-        facts.add_row(f"  {topic}", Text(fact))
-    parts.append(facts)
+def printed(chain: Chain) -> list[str]:
+    """The chain as people read it, line by line. Amounts are in smallest units."""
+    lines = [f"quote {chain.quote_id}: {chain.outcome}", *columns(_facts(chain), indent="  ")]
     if chain.decision is not None:
-        parts += ["  guards", _guards(chain.decision.payload)]
+        lines += ["  guards", *_guards(chain.decision.payload)]
     if chain.stages:
-        parts += ["  time", _times(chain)]
-    parts.append(f"  missing  {', '.join(chain.missing) or 'nothing'}")
-    return Group(*parts)
+        lines += ["  time", *_times(chain)]
+    return [*lines, f"  missing  {', '.join(chain.missing) or 'nothing'}"]
 
 
 def _facts(chain: Chain) -> Iterator[tuple[str, str]]:
@@ -200,18 +188,15 @@ def _result(event: Envelope[TradeResult]) -> str:
     return "; ".join(parts)
 
 
-def _guards(decision: Decision) -> Table:
+def _guards(decision: Decision) -> list[str]:
     """All guards with their numbers, those that refused first."""
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    rows = []
     for guard in sorted(decision.guards, key=lambda guard: guard.passed):
         numbers = ", ".join(f"{name} {value}" for name, value in guard.numbers.items())
-        table.add_row("    passed" if guard.passed else "    REFUSED", str(guard.reason), Text(numbers))
-    return table
+        rows.append(("passed" if guard.passed else "REFUSED", str(guard.reason), numbers))
+    return columns(rows, indent="    ")
 
 
-def _times(chain: Chain) -> Table:
+def _times(chain: Chain) -> list[str]:
     """When each stage was reached, and the time since the one before."""
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for stage in chain.stages:
-        table.add_row(f"    {_clock(stage.at)}", f"+{stage.ms:.1f} ms", Text(stage.stage))
-    return table
+    return columns(((_clock(stage.at), f"+{stage.ms:.1f} ms", stage.stage) for stage in chain.stages), indent="    ")

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from unrip.cli.controls import brake, tell_both
 from unrip.cli.desk import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption, ReasonOption
+from unrip.cli.terminal import columns, say, say_json
 
 _EXECUTOR = "trade-executor"
 _LOOK_AGAIN_S = 0.25
-_console = Console(highlight=False)
-#: With `--json` only the document goes to stdout.
-_aside = Console(highlight=False, stderr=True)
 
 RevokeOption = Annotated[bool, typer.Option("--revoke", help="Take live offers back, too, by spending their nonces.")]
 WaitOption = Annotated[int, typer.Option("--wait", min=0, max=600, help="Seconds to wait for the chain's evidence.")]
@@ -39,23 +34,23 @@ def halt(
     not answer; what the executor took back is told all the same.
     """
     client = ControlClient(settings_of(config))
-    told = _aside if json_output else _console
+    # With `--json` only the document goes to stdout.
     if not revoke:
-        brake(client, "halt", told, reason=reason)
+        brake(client, "halt", reason=reason, aside=json_output)
         return
-    report, failures = _taken_back(client, told, reason=reason, wait_s=wait_s)
+    report, failures = _taken_back(client, reason=reason, wait_s=wait_s, aside=json_output)
     if report is not None:
-        _tell(report, told, json_output=json_output)
+        _tell(report, json_output=json_output)
     if failures:
         raise CommandFailed("; ".join(failures))
     raise typer.Exit(Exit.OK if report is not None and not _is_open(report) else Exit.NO)
 
 
 def _taken_back(
-    client: ControlClient, console: Console, *, reason: str, wait_s: int
+    client: ControlClient, *, reason: str, wait_s: int, aside: bool
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """What became of the offers, where the executor was told and says so, and what failed."""
-    failures = tell_both(client, "halt", console, reason=reason, revoke=True)
+    failures = tell_both(client, "halt", reason=reason, aside=aside, revoke=True)
     failed = list(failures.values())
     if _EXECUTOR in failures:
         return None, failed
@@ -80,13 +75,12 @@ def _report(client: ControlClient, wait_s: int) -> dict[str, Any]:
         time.sleep(_LOOK_AGAIN_S)
 
 
-def _tell(report: dict[str, Any], console: Console, *, json_output: bool) -> None:
+def _tell(report: dict[str, Any], *, json_output: bool) -> None:
     if json_output:
-        typer.echo(json.dumps(report, indent=2))
+        say_json(report)
     else:
         _print(report)
-    for line in _left_to_do(report):
-        console.print(line)
+    say(*_left_to_do(report), err=json_output)
 
 
 def _is_open(report: dict[str, Any]) -> bool:
@@ -94,11 +88,8 @@ def _is_open(report: dict[str, Any]) -> bool:
 
 
 def _print(report: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("quote", "direction", "offer ends", "relay", "outcome", "recorded", "evidence"):
-        table.add_column(column, overflow="fold")
-    for offer in report["offers"]:
-        table.add_row(
+    rows = [
+        (
             offer["quote_id"],
             offer["direction"],
             offer["offer_deadline"],
@@ -107,11 +98,13 @@ def _print(report: dict[str, Any]) -> None:
             "yes" if offer["recorded"] else "no",
             _evidence(offer["evidence"]),
         )
-    if report["offers"]:
-        _console.print(table)
+        for offer in report["offers"]
+    ]
+    if rows:
+        say(*columns([("quote", "direction", "offer ends", "relay", "outcome", "recorded", "evidence"), *rows]))
     counts = Counter(_WORDS.get(offer["outcome"], offer["outcome"]) for offer in report["offers"])
     summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    _console.print(f"{len(report['offers'])} live offers: {summary or 'none to revoke'}")
+    say(f"{len(report['offers'])} live offers: {summary or 'none to revoke'}")
 
 
 #: The words for what the chain says; other states speak for themselves.

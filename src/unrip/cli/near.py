@@ -15,6 +15,7 @@ import typer
 from unrip.cli import withdrawal
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import JsonOption
+from unrip.cli.terminal import say, say_json
 from unrip.domain.values import epoch_ms, from_epoch_ms
 from unrip.net.exact import NotExact, decode, instant, mapping
 from unrip.net.secret_file import SecretFileError
@@ -72,10 +73,10 @@ def sign(
         message = _message(given, signer_id=signer_id, deadline=deadline, own_account=signer.implicit_account_id)
         signed = signer.sign_message(message, nonce=nonce, callback_url=callback_url)
     if json_output:
-        typer.echo(json.dumps({"intent_hash": signed.intent_hash, "signed": signed.signed_data}, ensure_ascii=False))
+        say_json({"intent_hash": signed.intent_hash, "signed": signed.signed_data}, indent=None)
     else:
-        typer.echo(f"intent hash: {signed.intent_hash}")
-        typer.echo(json.dumps(signed.signed_data, indent=2, ensure_ascii=False))
+        say(f"intent hash: {signed.intent_hash}")
+        say_json(signed.signed_data)
 
 
 @nonce_app.command("encode")
@@ -85,7 +86,10 @@ def encode(salt: _Salt, deadline: _NonceDeadline, free: _Free = None, json_outpu
         free_bytes = secrets.token_bytes(FREE_BYTES) if free is None else bytes.fromhex(free)
         text = encode_nonce(salt, _milliseconds(deadline), free_bytes)
         decoded = decode_nonce(text)
-    typer.echo(json.dumps(_parts(text, decoded)) if json_output else text)
+    if json_output:
+        say_json(_parts(text, decoded), indent=None)
+    else:
+        say(text)
 
 
 @nonce_app.command("decode")
@@ -94,10 +98,10 @@ def decode_(nonce: str, json_output: JsonOption = False) -> None:  # noqa: FBT00
     with _usage_errors():
         parts = _parts(nonce, decode_nonce(nonce))
     if json_output:
-        typer.echo(json.dumps(parts))
+        say_json(parts, indent=None)
     else:
         for name, value in parts.items():
-            typer.echo(f"{name}: {value}")
+            say(f"{name}: {value}")
 
 
 def _read(source: str) -> str:

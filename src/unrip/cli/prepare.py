@@ -6,19 +6,16 @@ import asyncio
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.cli.desk import settings_of
 from unrip.cli.exits import Exit
 from unrip.cli.options import ConfigOption
-from unrip.messages.topics import TOPICS
+from unrip.cli.terminal import say
+from unrip.local.preparing import declare_first_account, prepare_database, prepare_topics
 from unrip.service.settings import Settings, SettingsError
-from unrip.store.first_start import declare_first_start
-from unrip.store.migrate import apply
 
-_console = Console(highlight=False)
-
+#: Somebody waits at a terminal, and can ask again.
+_WITHIN_S = 10.0
 
 FirstStartOption = Annotated[
     bool,
@@ -32,20 +29,16 @@ def prepare(first_start: FirstStartOption = False, config: ConfigOption = None) 
 
 
 async def _prepare(settings: Settings, *, first_start: bool) -> Exit:
-    applied = await apply(settings.postgres_url())
-    _console.print(f"migrations applied: {', '.join(applied) or 'none were missing'}")
+    applied = await prepare_database(settings.postgres_url(), within_s=_WITHIN_S)
+    say(f"migrations applied: {', '.join(applied) or 'none were missing'}")
     if first_start:
         account = settings.near_intents.account
         if not account:
             raise SettingsError("no account: set [near_intents] account")
-        declared = await declare_first_start(settings.postgres_url(), account)
-        _console.print(
-            f"first start of {account}: {'declared' if declared else 'not declared, it has a ledger already'}"
-        )
-    report = await KafkaAdmin(settings.kafka.bootstrap).ensure_topics(
-        TOPICS.values(), replication_factor=settings.kafka.replication_factor
-    )
-    _console.print(f"topics created: {', '.join(report.created) or 'none were missing'}")
+        declared = await declare_first_account(settings.postgres_url(), account, within_s=_WITHIN_S)
+        say(f"first start of {account}: {'declared' if declared else 'not declared, it has a ledger already'}")
+    report = await prepare_topics(settings.kafka.bootstrap, settings.kafka.replication_factor, within_s=_WITHIN_S)
+    say(f"topics created: {', '.join(report.created) or 'none were missing'}")
     for found in report.differences:
-        _console.print(f"{found.topic}: {found.setting} is {found.found}, we want {found.wanted}", soft_wrap=True)
+        say(f"{found.topic}: {found.setting} is {found.found}, we want {found.wanted}")
     return Exit.NO if report.differences else Exit.OK

@@ -6,13 +6,11 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from unrip.cli.desk import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, ReasonOption
-
-_console = Console(highlight=False)
+from unrip.cli.terminal import say
 
 
 class Outcome(StrEnum):
@@ -37,4 +35,4 @@ def resolve(
     told = client.act("trade-executor", "resolve", reason=reason, command_id=command_id, outcome=outcome.value)
     if not told["applied"]:
         raise CommandFailed(f"trade-executor refused resolve: {told['refusal']}", code=Exit.NO)
-    _console.print(f"{command_id} ends as {outcome} by your word")
+    say(f"{command_id} ends as {outcome} by your word")

@@ -17,7 +17,7 @@ def run(
     config: ConfigOption = None,
 ) -> None:
     """Run one service until SIGTERM or Ctrl-C, which drain it."""
-    from unrip.service.frame import run_service  # noqa: PLC0415 - no other command waits for the web framework to load
+    from unrip.service.process import run_service  # noqa: PLC0415 - no other command waits for the web framework to load
 
     settings = settings_of(config)
     wire = wire_of(service)

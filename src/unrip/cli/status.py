@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.bus.ports import BusError
 from unrip.cli.desk import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
+from unrip.cli.terminal import columns, say, say_json
 from unrip.messages.topics import DAY_MS, FOREVER, TOPICS
 from unrip.services.registry import SERVICES
 
@@ -27,7 +25,6 @@ FRAME_CLASSES = (
     "dead_letters",
     "dropped_broker_away",
 )
-_console = Console(highlight=False)
 
 
 def status(config: ConfigOption = None, json_output: JsonOption = False) -> None:  # noqa: FBT002 - Typer's form
@@ -36,7 +33,7 @@ def status(config: ConfigOption = None, json_output: JsonOption = False) -> None
     summary = _summary(_states(ControlClient(settings)))
     summary["retention_ms"] = asyncio.run(_retention_ms(settings.kafka.bootstrap))
     if json_output:
-        typer.echo(json.dumps(summary, indent=2))
+        say_json(summary)
     else:
         _print(summary)
     if "trade_ready" not in summary:
@@ -99,24 +96,22 @@ def trade_ready_line(trade_ready: dict[str, dict[str, Any]] | None) -> str:
 
 
 def _print(summary: dict[str, Any]) -> None:
-    _console.print(trade_ready_line(summary.get("trade_ready")), soft_wrap=True)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("service", "state", "armed", "why not ready"):
-        table.add_column(heading)
+    say(trade_ready_line(summary.get("trade_ready")))
+    rows = [("service", "state", "armed", "why not ready")]
     for name, service in summary["services"].items():
         if not service["reachable"]:
-            table.add_row(name, "unreachable", "", service["why"])
+            rows.append((name, "unreachable", "", service["why"]))
             continue
         word = "ready" if service["ready"] else "not ready" if service["active"] else "standby"
-        table.add_row(name, word, str(service["armed"] or ""), ", ".join(service["not_ready"]))
-    _console.print(table)
+        rows.append((name, word, str(service["armed"] or ""), ", ".join(service["not_ready"])))
+    say(*columns(rows))
     if (frames := summary.get("frames")) is not None:
         counted = " + ".join(f"{name} {frames[name]}" for name in FRAME_CLASSES)
         sign = "=" if frames["sum"] == frames["received"] else "≠"
-        _console.print(f"frames received {frames['received']} {sign} {counted}", soft_wrap=True)
+        say(f"frames received {frames['received']} {sign} {counted}")
     if (retention := summary["retention_ms"]) is None:
-        _console.print("retention: unknown, Kafka does not answer")
+        say("retention: unknown, Kafka does not answer")
     for kept_ms in sorted(set((retention or {}).values())):
         span = "for ever" if kept_ms == FOREVER else f"{kept_ms / DAY_MS:g} days"
         names = ", ".join(sorted(name for name, kept in (retention or {}).items() if kept == kept_ms))
-        _console.print(f"kept {span}: {names}", soft_wrap=True)
+        say(f"kept {span}: {names}")

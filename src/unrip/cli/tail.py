@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from unrip.bus.kafka_consumer import KafkaConsumer
 from unrip.bus.ports import BusError, BusUnavailable, Record, Start, TopicMissing, Where
 from unrip.cli.desk import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
+from unrip.cli.terminal import say, say_json_text
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
@@ -25,7 +25,6 @@ from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope, InvalidMessage
 from unrip.messages.topics import SERVICE_STATUS, TOPICS
 
-_console = Console(highlight=False)
 #: Lines that wait to be printed; a terminal that is slower than this loses none, it only slows the reading.
 _WAITING_MAX = 1_000
 
@@ -46,9 +45,9 @@ def tail(
     async def show() -> None:
         async for record in follow(bootstrap, topics, where):
             if json_output:
-                typer.echo(record.value.decode(errors="replace"))
+                say_json_text(record.value.decode(errors="replace"))
             else:
-                _console.print(line_of(record), soft_wrap=True)
+                say(line_of(record))
 
     try:
         asyncio.run(show())

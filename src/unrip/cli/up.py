@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from unrip.bus.ports import Where
+from unrip.bus.ports import BusError, Record, Where
 from unrip.cli.controls import ARMING_ORDER
 from unrip.cli.desk import ControlClient
 from unrip.cli.evidence import collect
@@ -21,24 +22,35 @@ from unrip.cli.explain import printed
 from unrip.cli.options import HomeOption
 from unrip.cli.status import trade_ready_line
 from unrip.cli.tail import follow, line_of
+from unrip.cli.terminal import say
 from unrip.domain.attempt import AttemptState, TradeResult
 from unrip.domain.pairs import Direction
+from unrip.local.asking import ask_again
 from unrip.local.desk import LocalDesk, every_venue_is_loopback
+from unrip.local.hold import held, stop_holder
 from unrip.local.paths import Home, user_data_folder
+from unrip.local.stack import ServerPorts
 from unrip.local.supervisor import Supervisor
 from unrip.messages.codec import decode_event
+from unrip.messages.envelope import InvalidMessage
 from unrip.messages.topics import CONTROL_ACTION, EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
 from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES
 from unrip.store.queries import Queries
 
-_console = Console(highlight=False)
 #: Shown live; prices and beats would only flood the screen.
 _LIVE_TOPICS = tuple(topic.name for topic in (SWAP_DEMAND, TRADE_DECISION, EXECUTE_TRADE, TRADE_RESULT, CONTROL_ACTION))
 #: How long a demo may take from readiness to the second settlement.
 DEMO_BOUND_S = 180.0
 #: How long the history writer may lag behind a settlement before its chain counts as incomplete.
 _CHAIN_BOUND_S = 15.0
+#: How long a service may refuse to be armed after its start: a quarantine lasts the longest life of an offer.
+_ARMED_WITHIN_S = 120.0
+#: How long the ports of a desk that was killed may still be busy, and how long a desk may take to stop.
+_PORTS_WITHIN_S = 25.0
+_STOP_WITHIN_S = 90.0
+#: After a broker that went away, or a topic that was made anew, events are shown again.
+_LOOK_AGAIN_S = 1.0
 _REASON = "unrip up: the venue is the simulated world on this machine"
 
 BaseOption = Annotated[
@@ -46,25 +58,46 @@ BaseOption = Annotated[
     typer.Option("--config", help="Your settings, above ours. Naming a Kafka, database or relay there replaces ours."),
 ]
 
+PostgresPortOption = Annotated[int, typer.Option("--postgres-port", min=1, max=65535, help="Of the embedded one.")]
+KafkaPortOption = Annotated[
+    int, typer.Option("--kafka-port", min=1, max=65534, help="Of the embedded one; its controller takes the next.")
+]
 
-def up(home: HomeOption = Path("var"), config: BaseOption = None) -> None:
+
+def up(
+    home: HomeOption = Path("var"),
+    config: BaseOption = None,
+    postgres_port: PostgresPortOption = ServerPorts.postgres,
+    kafka_port: KafkaPortOption = ServerPorts.kafka,
+) -> None:
     """Start servers, simulated world and all services; show a trade in each direction; stay until Ctrl-C."""
-    asyncio.run(_Session(_home(home), config).up())
+    asyncio.run(_session(home, config, postgres_port, kafka_port).up())
 
 
-def demo(home: HomeOption = Path("var"), config: BaseOption = None) -> None:
+def demo(
+    home: HomeOption = Path("var"),
+    config: BaseOption = None,
+    postgres_port: PostgresPortOption = ServerPorts.postgres,
+    kafka_port: KafkaPortOption = ServerPorts.kafka,
+) -> None:
     """Like `up`, but stop after a trade in each direction. Exit 0 only if both settled and are recorded whole."""
-    raise typer.Exit(asyncio.run(_Session(_home(home), config).demo()))
+    raise typer.Exit(asyncio.run(_session(home, config, postgres_port, kafka_port).demo()))
 
 
 def down(home: HomeOption = Path("var")) -> None:
-    """Stop what a killed `unrip up` has left running."""
-    supervisor = Supervisor(_home(home))
-    if not supervisor.running():
-        _console.print("nothing runs in this home")
-        return
-    supervisor.shutdown()
-    _console.print("stopped")
+    """Stop the desk of a home, also what a killed `unrip up` has left running."""
+    of = _home(home)
+    stopped = stop_holder(of, within_s=_STOP_WITHIN_S)
+    supervisor = Supervisor(of)
+    if supervisor.running():
+        supervisor.shutdown()
+        stopped = True
+    say("stopped" if stopped else "nothing runs in this home")
+
+
+def _session(home: Path, config: Path | None, postgres_port: int, kafka_port: int) -> _Session:
+    ports = ServerPorts(postgres=postgres_port, kafka=kafka_port, kafka_controller=kafka_port + 1)
+    return _Session(_home(home), config, ports)
 
 
 def _home(root: Path) -> Home:
@@ -74,13 +107,15 @@ def _home(root: Path) -> Home:
 class _Session:
     """One `unrip up`, from start to Ctrl-C."""
 
-    def __init__(self, home: Home, base: Path | None) -> None:
+    def __init__(self, home: Home, base: Path | None, ports: ServerPorts) -> None:
         self._home = home
         self._desk = LocalDesk(
             home=home,
             user_data=user_data_folder(os.environ),
             base=base,
-            progress=lambda line: _console.print(f"· {line}"),
+            progress=lambda line: say(f"· {line}"),
+            ports=ports,
+            ports_within_s=_PORTS_WITHIN_S,
         )
         #: Direction to the quote that settled first in it.
         self._settled: dict[Direction, str] = {}
@@ -95,12 +130,17 @@ class _Session:
 
     async def _until_interrupted(self, work: Callable[[Settings], Awaitable[int]]) -> int:
         """Ctrl-C and SIGTERM end the work, never the draining."""
+        with held(self._home):
+            return await self._hold_until_interrupted(work)
+
+    async def _hold_until_interrupted(self, work: Callable[[Settings], Awaitable[int]]) -> int:
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, lambda: task.cancel() if task else None)
         started = False
         try:
+            await self._end_what_a_killed_one_left()
             settings = await self._desk.start()
             started = True
             return await work(settings)
@@ -112,14 +152,20 @@ class _Session:
             if started:
                 await self._desk.stop()
 
+    async def _end_what_a_killed_one_left(self) -> None:
+        left = Supervisor(self._home)
+        if await asyncio.to_thread(left.running):
+            say("· stopping what a killed `unrip up` left running")
+            await asyncio.to_thread(left.shutdown)
+
     async def _run_up(self, settings: Settings) -> int:
         await self._show_a_refusal(settings)
-        self._arm(settings)
+        await self._arm(settings)
         await self._show_until_both_settled(settings)
         await self._explain(settings)
-        self._show_surfaces(settings)
-        async for record in follow(settings.kafka.bootstrap, _LIVE_TOPICS, Where.END):
-            _console.print(line_of(record), soft_wrap=True)
+        await self._show_surfaces(settings)
+        async for record in _events(settings):
+            say(line_of(record))
         return Exit.OK
 
     async def _run_demo(self, settings: Settings) -> int:
@@ -130,45 +176,48 @@ class _Session:
         try:
             async with asyncio.timeout(DEMO_BOUND_S):
                 await self._show_a_refusal(settings)
-                self._arm(settings)
+                await self._arm(settings)
                 await self._show_until_both_settled(settings)
         except TimeoutError:
             missing = ", ".join(sorted(set(Direction) - self._settled.keys()))
-            _console.print(f"no settlement within {DEMO_BOUND_S:.0f} s in: {missing}; see {self._home.log}")
+            say(f"no settlement within {DEMO_BOUND_S:.0f} s in: {missing}; see {self._home.log}")
             return Exit.NO
         whole = await self._explain(settings)
         files = await collect(settings, self._home.evidence, list(self._settled.values()))
-        _console.print(f"evidence: {', '.join(sorted(file.name for file in files))} in {self._home.evidence}")
+        say(f"evidence: {', '.join(sorted(file.name for file in files))} in {self._home.evidence}")
         return Exit.OK if whole else Exit.NO
 
     async def _show_a_refusal(self, settings: Settings) -> None:
         """Every start is disarmed, and still decides and records: show one such decision before arming."""
         if self._desk.world is None:
             return
-        async for record in follow(settings.kafka.bootstrap, _LIVE_TOPICS, Where.END):
-            _console.print(line_of(record), soft_wrap=True)
+        async for record in _events(settings):
+            say(line_of(record))
             if record.topic == TRADE_DECISION.name:
                 return
 
-    def _arm(self, settings: Settings) -> None:
+    async def _arm(self, settings: Settings) -> None:
         """By the operator's own path, and only because no venue URL leaves this machine."""
         client = ControlClient(settings)
         if not every_venue_is_loopback(settings):
-            _console.print("not armed: a venue URL leaves this machine; use `unrip arm` when you mean it")
+            say("not armed: a venue URL leaves this machine; use `unrip arm` when you mean it")
             return
         for service in ARMING_ORDER:
-            outcome = client.act(service, "arm", reason=_REASON, directions=[str(each) for each in Direction])
-            if not outcome["applied"]:
-                raise CommandFailed(f"{service} refused to arm: {outcome['refusal']}", code=Exit.NO)
-        _console.print("armed by the control surfaces of trade-executor and strategy-engine")
+            try:
+                await _arm_one(client, service)
+            except CommandFailed as refusal:
+                say(f"· not armed yet, asking again: {refusal}")
+                await ask_again(partial(_arm_one, client, service), away=CommandFailed, within_s=_ARMED_WITHIN_S)
+        say("armed by the control surfaces of trade-executor and strategy-engine")
 
     async def _show_until_both_settled(self, settings: Settings) -> None:
-        async for record in follow(settings.kafka.bootstrap, _LIVE_TOPICS, Where.END):
-            _console.print(line_of(record), soft_wrap=True)
+        async for record in _events(settings):
+            say(line_of(record))
             if record.topic == TRADE_RESULT.name:
-                result: TradeResult = decode_event(record.topic, record.value).payload
-                if result.state is AttemptState.SETTLED:
-                    self._settled.setdefault(result.direction, result.quote_id)
+                with suppress(InvalidMessage):  # whoever can write the topic must not end the desk
+                    result: TradeResult = decode_event(record.topic, record.value).payload
+                    if result.state is AttemptState.SETTLED:
+                        self._settled.setdefault(result.direction, result.quote_id)
             if len(self._settled) == len(Direction):
                 return
 
@@ -178,18 +227,38 @@ class _Session:
         async with Queries.connect(settings.postgres_url()) as queries:
             for direction, quote_id in sorted(self._settled.items()):
                 chain = await queries.until_complete(quote_id, bound_s=_CHAIN_BOUND_S)
-                _console.rule(f"{direction}: quote {quote_id}")
-                _console.print(printed(chain), soft_wrap=True)
+                say(f"--- {direction}: quote {quote_id}")
+                say(*printed(chain))
                 whole = whole and not chain.missing
         return whole
 
-    def _show_surfaces(self, settings: Settings) -> None:
+    async def _show_surfaces(self, settings: Settings) -> None:
         client = ControlClient(settings)
-        _console.rule("control surfaces")
+        say("--- control surfaces")
         for service in SERVICES:
-            _console.print(f"{service:24} {client.url_of(service)}")
+            say(f"{service:24} {client.url_of(service)}")
         if self._desk.world is not None:
-            _console.print(f"{'simulated world':24} {self._desk.world.urls()['control']}")
-        _console.print(f"tokens: {settings.control.read_token_file} and {settings.control.operator_token_file}")
-        _console.print(trade_ready_line(client.state("strategy-engine")["trade_ready"]), soft_wrap=True)
-        _console.print("try `unrip status`, `unrip explain QUOTE_ID`, `unrip halt -r why`; Ctrl-C drains everything")
+            say(f"{'simulated world':24} {self._desk.world.urls()['control']}")
+        say(f"tokens: {settings.control.read_token_file} and {settings.control.operator_token_file}")
+        state = await ask_again(partial(asyncio.to_thread, client.state, "strategy-engine"), away=CommandFailed)
+        say(trade_ready_line(state["trade_ready"]))
+        say("try `unrip status`, `unrip explain QUOTE_ID`, `unrip halt -r why`; Ctrl-C drains everything")
+
+
+async def _arm_one(client: ControlClient, service: str) -> None:
+    """Arm one service; raises CommandFailed while it refuses, such as for a beat that it has not seen yet."""
+    directions = [str(each) for each in Direction]
+    outcome = await asyncio.to_thread(client.act, service, "arm", reason=_REASON, directions=directions)
+    if not outcome["applied"]:
+        raise CommandFailed(f"{service} refused to arm: {outcome['refusal']}", code=Exit.NO)
+
+
+async def _events(settings: Settings) -> AsyncIterator[Record]:
+    """What happens from now on, for as long as somebody looks: a broker that goes away ends no desk."""
+    while True:
+        try:
+            async for record in follow(settings.kafka.bootstrap, _LIVE_TOPICS, Where.END):
+                yield record
+        except BusError as error:
+            say(f"events are not shown: {error}")
+        await asyncio.sleep(_LOOK_AGAIN_S)

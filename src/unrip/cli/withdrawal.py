@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
@@ -12,6 +11,7 @@ import typer
 from unrip.cli.desk import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
+from unrip.cli.terminal import say, say_json
 from unrip.domain.pairs import Asset
 from unrip.domain.treasury import BridgeWithdrawal
 from unrip.domain.values import Amount, shown
@@ -48,13 +48,13 @@ def build(
     order = _order(_asset(settings, symbol), to=to, receive=receive, fee_max=fee_max)
     intent = _asked(settings, lambda bridge: _intent(bridge, order))
     if json_output:
-        typer.echo(json.dumps([intent]))
+        say_json([intent], indent=None)
         return
     asset, burned = order.asset, Amount.parse(intent["amount"])
-    typer.echo(f"receives: {asset.whole_text(order.receive)} {asset.symbol} on {asset.chain}, at {order.destination}")
-    typer.echo(f"bridge's fee now: {asset.whole_text(Amount(burned - order.receive))} {asset.symbol}")
-    typer.echo(f"leaves the ledger: {asset.whole_text(burned)} {asset.symbol}")
-    typer.echo(json.dumps([intent], indent=2))
+    say(f"receives: {asset.whole_text(order.receive)} {asset.symbol} on {asset.chain}, at {order.destination}")
+    say(f"bridge's fee now: {asset.whole_text(Amount(burned - order.receive))} {asset.symbol}")
+    say(f"leaves the ledger: {asset.whole_text(burned)} {asset.symbol}")
+    say_json([intent])
 
 
 @app.command("status")
@@ -68,7 +68,10 @@ def status(
     settings = settings_of(config)
     asset = _asset(settings, symbol)
     found = _asked(settings, lambda bridge: bridge.withdrawal_status(burn, asset_id=asset.asset_id))
-    typer.echo(json.dumps(jsonable(found)) if json_output else _line(asset, found))
+    if json_output:
+        say_json(jsonable(found), indent=None)
+    else:
+        say(_line(asset, found))
     if found is None or found.status_text.upper() != _COMPLETED:
         raise typer.Exit(Exit.NO)
 

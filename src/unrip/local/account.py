@@ -3,8 +3,10 @@
 import os
 import pwd
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+_TRIAL_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,20 +15,41 @@ class Account:
 
     uid: int
     gid: int
+    #: Where we are root of a user namespace that knows nobody else (`unshare -r`), this user is a name of ourselves.
+    ourselves: bool = False
 
-    def change(self) -> list[str]:
-        """Return the options of `setpriv` that become this account, with no group but its own."""
-        return ["--reuid", str(self.uid), "--regid", str(self.gid), "--clear-groups"]
+    def become(self, *, stop_signal: str | None = None) -> list[str]:
+        """Return the words before a command that run it as this account, with no group but its own.
+
+        With a stop signal the kernel sends it to the command when its parent dies; it must be asked for in the same
+        step that changes the account, which clears it (prctl(2)).
+        """
+        dying = [] if stop_signal is None else ["--pdeathsig", stop_signal]
+        if not self.ourselves:
+            user = ["--reuid", str(self.uid), "--regid", str(self.gid), "--clear-groups"]
+            return ["setpriv", *dying, *user, "--"]
+        name = ["unshare", "--user", f"--map-user={self.uid}", f"--map-group={self.gid}", "--"]
+        return [*name, "setpriv", *dying, "--"] if dying else name
 
     def can_enter(self, path: Path) -> bool:
         """Say whether the account may read and traverse a file or folder, all folders above it included."""
         # Tried for real: mode bits alone say nothing about access lists, idmapped mounts or a container's limits.
-        trial = ["setpriv", *self.change(), "--", "test", "-r", str(path), "-a", "-x", str(path)]
-        return subprocess.run(trial, check=False, timeout=10, cwd="/").returncode == 0  # noqa: S603 -- argv is ours
+        return self._succeeds("test", "-r", str(path), "-a", "-x", str(path))
+
+    def can_run(self) -> bool:
+        """Say whether a command can run as this account at all."""
+        return self._succeeds("true")
+
+    def _succeeds(self, *argv: str) -> bool:
+        done = subprocess.run(  # noqa: S603 -- argv is ours
+            [*self.become(), *argv], check=False, timeout=_TRIAL_TIMEOUT_S, cwd="/", stderr=subprocess.DEVNULL
+        )
+        return done.returncode == 0
 
     def own(self, path: Path) -> None:
         """Give one file or folder to the account."""
-        os.chown(path, self.uid, self.gid)
+        if not self.ourselves:
+            os.chown(path, self.uid, self.gid)
 
 
 def unprivileged_account() -> Account | None:
@@ -35,4 +58,5 @@ def unprivileged_account() -> Account | None:
         return None
     # `nobody` is on every system; PostgreSQL needs a user with an entry in the user database.
     entry = pwd.getpwnam("nobody")
-    return Account(uid=entry.pw_uid, gid=entry.pw_gid)
+    account = Account(uid=entry.pw_uid, gid=entry.pw_gid)
+    return account if account.can_run() else replace(account, ourselves=True)

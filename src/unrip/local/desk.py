@@ -10,18 +10,15 @@ from urllib.parse import urlsplit
 
 import tomli_w
 
-from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.local.paths import Home
-from unrip.local.ports import PortNeed, require_free, says_well
+from unrip.local.ports import PortNeed, says_well
+from unrip.local.preparing import declare_first_account, prepare_database, prepare_topics
 from unrip.local.program import Program
 from unrip.local.simulated import SimulatedWorld, default_inventory
 from unrip.local.stack import ServerPorts, ServerStack
-from unrip.messages.topics import TOPICS
 from unrip.net.secret_file import write_secret
 from unrip.service.settings import Settings, load_settings
 from unrip.services.registry import SERVICES
-from unrip.store.first_start import declare_first_start
-from unrip.store.migrate import apply
 
 _SERVICE_PRIORITY = 300
 
@@ -45,6 +42,7 @@ class LocalDesk:
         world_overrides: dict[str, Any] | None = None,
         settings_overrides: dict[str, Any] | None = None,
         tied_to_caller: bool = False,
+        ports_within_s: float = 0,
     ) -> None:
         self.home = home
         self._given = load_settings(base)
@@ -62,6 +60,7 @@ class LocalDesk:
             kafka_bootstrap=self._given.kafka.bootstrap if _is_given(self._given, "kafka", "bootstrap") else None,
             postgres_url=self._given.postgres_url() if _names_a_database(self._given) else None,
             tied_to_caller=tied_to_caller,
+            ports_within_s=ports_within_s,
         )
 
     @property
@@ -81,18 +80,16 @@ class LocalDesk:
             url_file = self.home.secrets / "postgres.url"
             write_secret(url_file, endpoints.postgres_url + "\n")
             self._progress("database: applying migrations")
-            await apply(endpoints.postgres_url)
+            await prepare_database(endpoints.postgres_url)
             self._progress("kafka: creating topics")
-            await KafkaAdmin(endpoints.kafka_bootstrap).ensure_topics(
-                TOPICS.values(), replication_factor=self._given.kafka.replication_factor
-            )
+            await prepare_topics(endpoints.kafka_bootstrap, self._given.kafka.replication_factor)
             if self.world is not None:
                 self.world.prepare(assets=self._inventory, overrides=self._world_overrides)
                 await self.stack.bring_up([self.world.program()])
             settings = self._write_settings(endpoints.kafka_bootstrap, url_file)
             if self.world is not None and every_venue_is_loopback(settings):
-                await declare_first_start(endpoints.postgres_url, settings.near_intents.account)
-            require_free(_port_needs(settings))
+                await declare_first_account(endpoints.postgres_url, settings.near_intents.account)
+            await self.stack.require_free(_port_needs(settings))
             await self.stack.bring_up([self.service_program(name, settings) for name in SERVICES])
         except BaseException:
             await self.stack.stop()

@@ -16,6 +16,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from unrip.bus.settings import client_settings
 from unrip.local.errors import PreparationFailed
 from unrip.local.java import find_java
 from unrip.local.paths import Home
@@ -57,8 +58,10 @@ class KafkaServer:
     def port_needs(self) -> list[PortNeed]:
         """Return the ports that must be free before it starts."""
         return [
-            PortNeed(port=self.port, program="Kafka", setting="kafka_port"),
-            PortNeed(port=self.controller_port, program="Kafka's controller", setting="kafka_controller_port"),
+            PortNeed(port=self.port, program="Kafka", setting="--kafka-port"),
+            PortNeed(
+                port=self.controller_port, program="Kafka's controller", setting="--kafka-port, whose next one it is"
+            ),
         ]
 
     def prepare(self, progress: Callable[[str], None], *, offline: bool = False) -> None:
@@ -157,7 +160,7 @@ def _fetch_with_retry(argv: list[str]) -> None:
             run_tool(argv, what="fetching Kafka with Maven", timeout_s=_FETCH_TIMEOUT_S)
         except PreparationFailed as failure:
             if attempt == _FETCH_ATTEMPTS:
-                remedy = "check the network and Maven's settings, or set kafka_bootstrap to use another Kafka"
+                remedy = "check the network and Maven's settings, or name another Kafka in [kafka] bootstrap"
                 raise PreparationFailed(f"{failure}: {remedy}") from None
         else:
             return
@@ -165,14 +168,8 @@ def _fetch_with_retry(argv: list[str]) -> None:
 
 def serves_metadata(bootstrap: str) -> bool:
     """Say whether a broker answers for a bootstrap address; takes at most about two seconds."""
-    client = AdminClient(
-        {
-            "bootstrap.servers": bootstrap,
-            "socket.timeout.ms": int(_METADATA_TIMEOUT_S * 1000),
-            # A refused connection is an answer here, not something to write to the terminal.
-            "log_level": 0,
-        }
-    )
+    # As every client of ours asks: a gate with settings of its own says yes where they find nobody.
+    client = AdminClient(client_settings(bootstrap))
     try:
         return bool(client.list_topics(timeout=_METADATA_TIMEOUT_S).brokers)
     except KafkaException:

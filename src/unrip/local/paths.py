@@ -26,6 +26,11 @@ class Home:
         return self.root / "kafka"
 
     @property
+    def world(self) -> Path:
+        """What the simulated world remembers of itself."""
+        return self.root / "world"
+
+    @property
     def log(self) -> Path:
         """One log file per process."""
         return self.root / "log"

@@ -56,7 +56,7 @@ class PostgresServer:
 
     def port_needs(self) -> list[PortNeed]:
         """Return the ports that must be free before it starts."""
-        return [PortNeed(port=self.port, program="PostgreSQL", setting="postgres_port")]
+        return [PortNeed(port=self.port, program="PostgreSQL", setting="--postgres-port")]
 
     def prepare(self, progress: Callable[[str], None]) -> None:
         """Make the data folder with a generated password and the database, unless it is there; write the URL file.
@@ -179,7 +179,7 @@ class PostgresServer:
         draft.rename(folder / "data")
 
     def _run(self, argv: list[str], *, what: str, stdin: str = "") -> None:
-        change = [] if self.account is None else ["setpriv", *self.account.change(), "--"]
+        change = [] if self.account is None else self.account.become()
         run_tool([*change, *argv], what=what, timeout_s=_TOOL_TIMEOUT_S, stdin=stdin)
 
 

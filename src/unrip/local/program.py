@@ -57,11 +57,10 @@ class Program:
         """
         exports = [f"export {name}={shlex.quote(value)}" for name, value in sorted(self.env.items())]
         # The kernel delivers the stop signal if the supervisor dies, however it dies: nothing can be left behind.
-        # It must be asked for in the same step that changes the account, which clears it (prctl(2)).
-        change = ["setpriv", "--pdeathsig", self.stop_signal]
+        change = ["setpriv", "--pdeathsig", self.stop_signal, "--"]
         if self.account is not None:
-            change += self.account.change()
-        command = shlex.join([*change, "--", *self.argv])
+            change = self.account.become(stop_signal=self.stop_signal)
+        command = shlex.join([*change, *self.argv])
         enter = f"cd {shlex.quote(str(self.directory))} || exit"
         return "\n".join(["#!/bin/sh", enter, *exports, f"exec {command}", ""])
 

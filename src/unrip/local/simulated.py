@@ -45,6 +45,7 @@ class SimulatedWorld:
         self._ready_file.unlink(missing_ok=True)
         config: dict[str, Any] = {
             "ready_file": str(self._ready_file),
+            "memory_file": str(self._home.world / "world.memory"),
             "relay": {
                 "auth": "token",
                 "tokens_file": str(secrets / "world-tokens.toml"),

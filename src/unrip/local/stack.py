@@ -12,10 +12,11 @@ from itertools import groupby
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from unrip.local.errors import LocalError, ProgramNotReady
+from unrip.local.asking import ask_again
+from unrip.local.errors import LocalError, PortBusy, ProgramNotReady
 from unrip.local.kafka import KafkaServer, serves_metadata
 from unrip.local.paths import Home
-from unrip.local.ports import require_free
+from unrip.local.ports import PortNeed, require_free
 from unrip.local.postgres import PostgresServer, answers_query
 from unrip.local.program import Program, Ready
 from unrip.local.supervisor import Supervisor, last_line
@@ -61,8 +62,11 @@ class ServerStack:
         kafka_bootstrap: str | None = None,
         postgres_url: str | None = None,
         tied_to_caller: bool = False,
+        ports_within_s: float = 0,
     ) -> None:
         ports = ports or ServerPorts()
+        #: How long a port that is busy may stay so: the servers of a desk that was killed need a while to end.
+        self._ports_within_s = ports_within_s
         self.home = home
         self.supervisor = Supervisor(home)
         self._progress = progress
@@ -83,6 +87,7 @@ class ServerStack:
         """
         self.home.create()
         await asyncio.to_thread(self.supervisor.require_idle)
+        await self.require_free([need for server in self._own_servers() for need in server.port_needs()])
         await asyncio.to_thread(self._prepare)
         # Not in a pool's thread: "parent death" is the death of the thread that forked (prctl(2), PR_SET_PDEATHSIG).
         self.supervisor.launch(tied_to_caller=self._tied_to_caller)
@@ -121,9 +126,19 @@ class ServerStack:
         self._progress("stopping")
         await asyncio.to_thread(self.supervisor.shutdown)
 
+    async def require_free(self, needs: Sequence[PortNeed]) -> None:
+        """Refuse to start over somebody else's ports, after the patience we have with them; raises PortBusy."""
+        try:
+            require_free(needs)
+        except PortBusy as busy:
+            if not self._ports_within_s:
+                raise
+            self._progress(f"waiting up to {self._ports_within_s:g} s: {busy}")
+            await ask_again(
+                lambda: asyncio.to_thread(require_free, needs), away=PortBusy, within_s=self._ports_within_s
+            )
+
     def _prepare(self) -> None:
-        for server in self._own_servers():
-            require_free(server.port_needs())
         for server in self._own_servers():
             server.prepare(self._progress)
 
@@ -138,12 +153,12 @@ class ServerStack:
     async def _ask_outside_servers(self) -> None:
         kafka, postgres = self._outside_kafka, self._outside_postgres
         if kafka is not None and not await _within(_OUTSIDE_WITHIN_S, lambda: serves_metadata(kafka)):
-            raise LocalError(f"the Kafka at {kafka} does not answer: start it, or correct kafka_bootstrap")
+            raise LocalError(f"the Kafka at {kafka} does not answer: start it, or correct [kafka] bootstrap")
         if postgres is not None and not await _within(_OUTSIDE_WITHIN_S, lambda: answers_query(postgres)):
             place = urlsplit(postgres)
             raise LocalError(
                 f"the PostgreSQL at {place.hostname}:{place.port or 5432}{place.path} does not let us in:"
-                " start it, or correct postgres_url"
+                " start it, or correct [postgres] url_file"
             )
 
     async def _await_ready(self, program: Program) -> None:

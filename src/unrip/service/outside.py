@@ -9,9 +9,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from unrip.bus.kafka_consumer import KafkaConsumer
-from unrip.bus.ports import Consumer, OnRecords, OnTopicLost
+from unrip.bus.kafka_producer import KafkaProducer
+from unrip.bus.kafka_watch import BrokerWatch
+from unrip.bus.ports import Consumer, OnRecords, OnState, OnTopicLost, Producer, Watch
 from unrip.net.http import HttpClient
 from unrip.net.websocket import Connection, open_websocket
+from unrip.service.contract import Log
+from unrip.service.crashpoints import crash_point
+from unrip.service.logs import write_log
 from unrip.service.settings import Settings, SettingsError
 from unrip.store.connection import Database
 from unrip.store.desk import DeskStore, PostgresDesk
@@ -19,7 +24,9 @@ from unrip.store.errors import Away, StoreUnavailable
 from unrip.store.history import HistorySink, PostgresHistory
 from unrip.store.leases import LeaseStore, PostgresLeases
 from unrip.store.ledger import Ledger
+from unrip.store.locks import OnRole, SingleActiveLock
 from unrip.store.postgres_ledger import PostgresLedger
+from unrip.store.watch import DatabaseWatch
 
 #: Records of one batch.
 BATCH_MAX = 500
@@ -28,7 +35,15 @@ Counter = Callable[[str, dict[str, str]], None]
 
 
 class Outside(Protocol):
-    """What the wirings build on."""
+    """What host and wirings build on."""
+
+    def log(self, line: Log) -> None:
+        """Write one line."""
+        ...
+
+    def crash_point(self, name: str) -> None:
+        """Die here if a test wants it."""
+        ...
 
     async def connect(self, url: str, headers: dict[str, str]) -> Connection:
         """One WebSocket."""
@@ -39,7 +54,27 @@ class Outside(Protocol):
         ...
 
     def consumer(self, on_records: OnRecords, on_topic_lost: OnTopicLost, *, batch_max: int = BATCH_MAX) -> Consumer:
-        """A reader of topics."""
+        """A reader of topics that waits for its handler."""
+        ...
+
+    def reader(self, on_records: OnRecords, on_topic_lost: OnTopicLost) -> Consumer:
+        """The reader of what the logic subscribes to; its handler takes a batch in at once."""
+        ...
+
+    def producer(self) -> Producer:
+        """The writer of topics."""
+        ...
+
+    def watch_broker(self, on_state: OnState) -> Watch:
+        """Tell how the broker is, and every change."""
+        ...
+
+    async def watch_database(self, on_state: OnState) -> None:
+        """Tell how PostgreSQL is, and every change, until cancelled."""
+        ...
+
+    async def hold_role(self, role: str, instance: str, on_role: OnRole) -> None:
+        """Want the lock of a role and tell every change, until cancelled."""
         ...
 
     def ledger(self) -> Ledger:
@@ -86,6 +121,14 @@ class Network:
         except SettingsError as error:
             raise StoreUnavailable(str(error), away=Away.AUTHORISATION) from None
 
+    def log(self, line: Log) -> None:
+        """Write one line to standard output."""
+        write_log(line)
+
+    def crash_point(self, name: str) -> None:
+        """Die here if the environment says so."""
+        crash_point(name)
+
     async def connect(self, url: str, headers: dict[str, str]) -> Connection:
         """One WebSocket."""
         return await open_websocket(url, headers)
@@ -98,6 +141,27 @@ class Network:
         """A reader of Kafka's topics."""
         bootstrap = self._settings.kafka.bootstrap
         return KafkaConsumer(bootstrap, on_records=on_records, on_topic_lost=on_topic_lost, batch_max=batch_max)
+
+    def reader(self, on_records: OnRecords, on_topic_lost: OnTopicLost) -> Consumer:
+        """The reader of what the logic subscribes to."""
+        return self.consumer(on_records, on_topic_lost)
+
+    def producer(self) -> Producer:
+        """The writer of Kafka's topics."""
+        kafka = self._settings.kafka
+        return KafkaProducer(kafka.bootstrap, delivery_timeout_ms=kafka.delivery_timeout_ms)
+
+    def watch_broker(self, on_state: OnState) -> Watch:
+        """Tell how Kafka is."""
+        return BrokerWatch(self._settings.kafka.bootstrap, on_state)
+
+    async def watch_database(self, on_state: OnState) -> None:
+        """Tell how PostgreSQL is."""
+        await DatabaseWatch(self.database, on_change=on_state).run()
+
+    async def hold_role(self, role: str, instance: str, on_role: OnRole) -> None:
+        """Want the lock in PostgreSQL."""
+        await SingleActiveLock(self.database, role=role, instance=instance, on_change=on_role).run()
 
     def ledger(self) -> Ledger:
         """The ledger in PostgreSQL."""

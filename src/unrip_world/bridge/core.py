@@ -1,7 +1,6 @@
 """The deposit and withdrawal service: credits what arrived, pays what was burned, answers by its own methods."""
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -12,6 +11,7 @@ from unrip_world.bridge.records import BY_NEAR_TOKEN, TOKENS, Deposit, Token, Wi
 from unrip_world.chain.core import Block, Chain, Outcome
 from unrip_world.codec import NS_PER_S
 from unrip_world.faults import Faults
+from unrip_world.kept import Kept
 from unrip_world.verifier.contract import WITHDRAW_TO
 
 #: The service's account that mints on the ledger.
@@ -32,9 +32,9 @@ class Bridge:
         self._chain, self._faults = chain, faults
         self._credit_after_ns = None if credit_after_s is None else int(credit_after_s * NS_PER_S)
         self._withdraw_after_ns = int(withdraw_after_s * NS_PER_S)
-        self.deposits: OrderedDict[str, Deposit] = OrderedDict()
+        self.deposits: Kept[str, Deposit] = Kept(bound=_KEPT)
         #: By the transaction of the burn, which may carry several.
-        self.withdrawals: OrderedDict[str, list[Withdrawal]] = OrderedDict()
+        self.withdrawals: Kept[str, list[Withdrawal]] = Kept(bound=_KEPT)
         self._minting: dict[str, Deposit] = {}
         self._made = 0
         self._methods: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
@@ -62,9 +62,20 @@ class Bridge:
             created_ns=now_ns,
         )
         self.deposits[deposit.deposit_id] = deposit
-        if len(self.deposits) > _KEPT:
-            self.deposits.popitem(last=False)
         return deposit
+
+    def memory(self) -> int:
+        """Give how many deposits there ever were, beside deposits and withdrawals themselves."""
+        return self._made
+
+    def resume(self, made: int) -> None:
+        """Go on with the deposits that were put back."""
+        self._made = made
+        self._minting = {
+            deposit.mint_tx_hash: deposit
+            for deposit in self.deposits.values()
+            if deposit.mint_tx_hash is not None and deposit.credit_asked and deposit.status == "PENDING"
+        }
 
     def credit(self, deposit: Deposit) -> None:
         """Mint a pending deposit on the ledger; below the minimum the service does nothing, and says nothing."""
@@ -74,6 +85,7 @@ class Bridge:
         token_id, amount = deposit.token.token_id, str(deposit.amount)
         deposit.mint_tx_hash = self._mint(deposit.account_id, token_id=token_id, amount=amount, memo="deposit")
         self._minting[deposit.mint_tx_hash] = deposit
+        self.deposits.touch(deposit.deposit_id)
 
     # -- time and chain
 
@@ -90,9 +102,12 @@ class Bridge:
             if due and burn.status == "PENDING" and burn.height <= final:
                 for withdrawal in (burn, *others):
                     self._end(withdrawal)
+                self.withdrawals.touch(burn.tx_hash)
         if not self._credits_in_steps:
             for deposit in self.deposits.values():
-                deposit.status = "COMPLETED" if deposit.status == "CREDITED" else deposit.status
+                if deposit.status == "CREDITED":
+                    deposit.status = "COMPLETED"
+                    self.deposits.touch(deposit.deposit_id)
 
     def _end(self, withdrawal: Withdrawal) -> None:
         """Pay it out, or end it as a fault wants it: what is told as returned is back on the ledger."""
@@ -119,6 +134,7 @@ class Bridge:
             deposit = self._minting.pop(outcome.transaction.tx_hash, None)
             if deposit is not None and outcome.error is None:
                 deposit.status = "CREDITED" if self._credits_in_steps else "COMPLETED"
+                self.deposits.touch(deposit.deposit_id)
             if burns := _burns(outcome):
                 self._on_burns(outcome.transaction.tx_hash, burns, block)
 
@@ -129,6 +145,7 @@ class Bridge:
             if deposit.mint_tx_hash in gone:
                 deposit.status = "PENDING"
                 deposit.credit_asked = not lost
+                self.deposits.touch(deposit.deposit_id)
                 if not lost:
                     self._minting[deposit.mint_tx_hash] = deposit
         for tx_hash in gone & self.withdrawals.keys():
@@ -148,8 +165,6 @@ class Bridge:
             )
             for index, burn in enumerate(burns)
         ]
-        if len(self.withdrawals) > _KEPT:
-            self.withdrawals.popitem(last=False)
 
     # -- the service's methods
 
@@ -175,7 +190,7 @@ class Bridge:
     def _recent_deposits(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         wanted = {name: parameters[name] for name in ("account_id", "chain", "status") if parameters.get(name)}
         limit, offset = min(_whole(parameters, "limit", 20), 100), _whole(parameters, "offset", 0)
-        newest_first = [deposit.listed for deposit in reversed(self.deposits.values())]
+        newest_first = [deposit.listed for deposit in self.deposits.newest_first()]
         found = [entry for entry in newest_first if wanted.items() <= entry.items()]
         return {"deposits": found[offset : offset + limit], "total": len(found), "limit": limit, "offset": offset}
 
@@ -199,7 +214,7 @@ class Bridge:
 
     def _recent_withdrawals(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         wanted = {name: parameters[name] for name in ("account_id", "chain") if parameters.get(name)}
-        newest_first = [withdrawal.listed for found in reversed(self.withdrawals.values()) for withdrawal in found]
+        newest_first = [withdrawal.listed for found in self.withdrawals.newest_first() for withdrawal in found]
         return {"withdrawals": [entry for entry in newest_first if wanted.items() <= entry["data"].items()]}
 
 

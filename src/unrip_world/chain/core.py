@@ -1,12 +1,12 @@
 """A chain of blocks over the verifier: what was submitted runs in the next block and is final some blocks later."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from unrip_world.codec import NS_PER_MS, base58_text
+from unrip_world.kept import Kept
 from unrip_world.verifier.contract import Receipt, Verifier
 from unrip_world.verifier.errors import PanicError
 
@@ -43,6 +43,15 @@ class Block:
     outcomes: tuple[Outcome, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChainMemory:
+    """What a chain must not forget beside its blocks and outcomes."""
+
+    pending: list[Transaction]
+    submitted: int
+    final_height: int
+
+
 class Chain:
     """Produce a block every `block_ms`; keep the last `keep_blocks` of them and as many transaction outcomes."""
 
@@ -60,10 +69,9 @@ class Chain:
         self._interval_ns = block_ms * NS_PER_MS
         #: How far the final block is behind the head; it may change, and what was final stays.
         self.final_lag_blocks = final_lag_blocks
-        self._keep = keep_blocks
         self._pending: list[Transaction] = []
         self._submitted = 0
-        self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
+        self.outcomes: Kept[str, Outcome] = Kept(bound=keep_blocks)
         nothing = base58_text(bytes(32))
         genesis = Block(
             height=genesis_height,
@@ -72,11 +80,11 @@ class Chain:
             timestamp_ns=now_ns,
             outcomes=(),
         )
-        self._blocks: OrderedDict[int, Block] = OrderedDict({genesis.height: genesis})
-        self._by_hash = {genesis.hash: genesis}
+        self.blocks: Kept[int, Block] = Kept(bound=keep_blocks)
+        self._heights: dict[str, int] = {}
         #: Finality is for ever: a reorganised head does not take it back.
         self._final_height = genesis_height
-        self.head = genesis
+        self._remember(genesis)
         self.next_block_at_ns = now_ns + self._interval_ns
 
     def submit(self, *, signer_id: str, method: str, arguments: Mapping[str, Any]) -> str:
@@ -99,10 +107,12 @@ class Chain:
     def produce(self, now_ns: int) -> Block:
         """Run what is pending in a new block of this time."""
         height = self.head.height + 1
-        block_hash = _block_hash(self.head.hash, height, now_ns)
-        outcomes = tuple(self._run(tx, height=height, block_hash=block_hash, now_ns=now_ns) for tx in self._pending)
+        # A clock that was set back makes no block older than the one before.
+        time_ns = max(now_ns, self.head.timestamp_ns)
+        block_hash = _block_hash(self.head.hash, height, time_ns)
+        outcomes = tuple(self._run(tx, height=height, block_hash=block_hash, now_ns=time_ns) for tx in self._pending)
         self._pending = []
-        block = Block(height=height, hash=block_hash, prev_hash=self.head.hash, timestamp_ns=now_ns, outcomes=outcomes)
+        block = Block(height=height, hash=block_hash, prev_hash=self.head.hash, timestamp_ns=time_ns, outcomes=outcomes)
         self._remember(block)
         # After a pause of the process the chain goes on from now instead of filling the gap.
         self.next_block_at_ns = max(self.next_block_at_ns, now_ns - self._interval_ns) + self._interval_ns
@@ -121,48 +131,57 @@ class Chain:
     def unfinal(self, blocks: int) -> list[Block]:
         """Give the last blocks, newest first, as many of them as are not final."""
         lowest = max(self.final.height, self.head.height - blocks)
-        return [self._blocks[height] for height in range(self.head.height, lowest, -1)]
+        return [self.blocks[height] for height in range(self.head.height, lowest, -1)]
 
     def reorganise(self, gone: Sequence[Block], *, requeue: bool) -> None:
         """Take back these blocks as `unfinal` gave them; their calls run again in the next block, or are lost."""
         for block in gone:
-            del self._blocks[block.height], self._by_hash[block.hash]
+            del self.blocks[block.height], self._heights[block.hash]
             for outcome in block.outcomes:
-                self._outcomes.pop(outcome.transaction.tx_hash, None)
+                self.outcomes.pop(outcome.transaction.tx_hash, None)
             if requeue:
                 self._pending[:0] = [outcome.transaction for outcome in block.outcomes]
-            self.head = self._blocks[block.height - 1]
+            self.head = self.blocks[block.height - 1]
         self._verifier.storage.revert(self.head.height)
 
     def _remember(self, block: Block) -> None:
         self.head = block
         self._final_height = max(self._final_height, block.height - self.final_lag_blocks)
-        self._blocks[block.height] = block
-        self._by_hash[block.hash] = block
-        if len(self._blocks) > self._keep:
-            _, oldest = self._blocks.popitem(last=False)
-            del self._by_hash[oldest.hash]
+        oldest = next(iter(self.blocks.values()), block)
+        self.blocks[block.height] = block
+        self._heights[block.hash] = block.height
+        if oldest.height not in self.blocks:
+            del self._heights[oldest.hash]
         for outcome in block.outcomes:
-            self._outcomes[outcome.transaction.tx_hash] = outcome
-            if len(self._outcomes) > self._keep:
-                self._outcomes.popitem(last=False)
+            self.outcomes[outcome.transaction.tx_hash] = outcome
+
+    def memory(self) -> ChainMemory:
+        """Give what must not be forgotten beside blocks and outcomes."""
+        return ChainMemory(pending=list(self._pending), submitted=self._submitted, final_height=self._final_height)
+
+    def resume(self, memory: ChainMemory) -> None:
+        """Go on from the blocks and outcomes that were put back."""
+        self._pending, self._submitted = list(memory.pending), memory.submitted
+        self._final_height = memory.final_height
+        self._heights = {block.hash: block.height for block in self.blocks.values()}
+        self.head = self.blocks[max(self.blocks)]
 
     @property
     def final(self) -> Block:
         """The newest final block."""
-        return self._blocks[max(self._final_height, next(iter(self._blocks)))]
+        return self.blocks[max(self._final_height, next(iter(self.blocks)))]
 
     def newest_first(self) -> Iterator[Block]:
         """Give the kept blocks."""
-        return reversed(self._blocks.values())
+        return self.blocks.newest_first()
 
     def block(self, block_id: int | str) -> Block | None:
         """Find a kept block by height or hash."""
-        return self._blocks.get(block_id) if isinstance(block_id, int) else self._by_hash.get(block_id)
+        return self.blocks.get(block_id if isinstance(block_id, int) else self._heights.get(block_id, -1))
 
     def outcome(self, tx_hash: str) -> Outcome | None:
         """How a transaction ended, if it is in a kept block."""
-        return self._outcomes.get(tx_hash)
+        return self.outcomes.get(tx_hash)
 
 
 def _block_hash(prev_hash: str, height: int, now_ns: int) -> str:

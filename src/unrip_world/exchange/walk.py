@@ -37,6 +37,15 @@ class Tick:
         return (self.bid + self.ask) / 2
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WalkMemory:
+    """Where the market stands."""
+
+    fair: Decimal
+    turnover: Decimal
+    tick: Tick
+
+
 class Walk:
     """Geometric Brownian motion: same seed and settings, same prices."""
 
@@ -54,6 +63,14 @@ class Walk:
         self.tick = self._make(
             last=start, low=start, high=start, open_=start, volume=Decimal(0), trades=0, traded=False, at_ns=now_ns
         )
+
+    def memory(self) -> WalkMemory:
+        """Give where the market stands."""
+        return WalkMemory(fair=self._fair, turnover=self._turnover, tick=self.tick)
+
+    def resume(self, memory: WalkMemory) -> None:
+        """Go on from where the market stood."""
+        self._fair, self._turnover, self.tick = memory.fair, memory.turnover, memory.tick
 
     def jump(self, mid: Decimal, now_ns: int) -> Tick:
         """Put the market at this mid at once."""

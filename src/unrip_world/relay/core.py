@@ -1,6 +1,5 @@
 """The relay: sockets of solvers, their subscriptions and answers, the auctions, the notices of settlements."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -12,6 +11,7 @@ from unrip_world.codec import NS_PER_MS, decode_json
 from unrip_world.config import RelaySettings
 from unrip_world.effects import Effect, Send
 from unrip_world.faults import Faults
+from unrip_world.kept import Kept
 from unrip_world.relay.auction import Answer, Auction, Offer, QuoteRequest
 from unrip_world.relay.checks import (
     LATE,
@@ -21,7 +21,7 @@ from unrip_world.relay.checks import (
     is_decline,
     read_parameters,
 )
-from unrip_world.relay.delivery import GuaranteedQueue, Subscription, read_filters
+from unrip_world.relay.delivery import GuaranteedQueue, QueueMemory, Subscription, read_filters
 from unrip_world.relay.journal import Journal, Submission, signed_in
 from unrip_world.relay.settlement import Settlement, Settlements
 from unrip_world.relay.stranger import Stranger
@@ -74,8 +74,8 @@ class Relay:
         self._sessions: dict[int, Session] = {}
         self._queues: dict[tuple[str, str], GuaranteedQueue] = {}
         self._open: dict[str, Auction] = {}
-        self.auctions: OrderedDict[str, Auction] = OrderedDict()
-        self.offers: OrderedDict[str, Offer] = OrderedDict()
+        self.auctions: Kept[str, Auction] = Kept(bound=AUCTIONS_KEPT)
+        self.offers: Kept[str, Offer] = Kept(bound=OFFERS_KEPT)
         self.settlements = Settlements(chain=chain, faults=faults, status_at=settings.status_at)
         self.journal = Journal()
         self._methods: dict[str, Callable[[Session, object, int], object]] = {
@@ -157,9 +157,23 @@ class Relay:
             raise FrameRefusedError("guaranteed delivery needs ?instance_id= on the connection URL")
         if filters:
             raise FrameRefusedError("guaranteed delivery takes no filters")
-        key = (session.solver, session.instance_id)
-        queue = self._queues.setdefault(key, GuaranteedQueue(ack_window_ms=self._settings.ack_window_ms))
-        queue.reconnected()
+        self._queue(session.solver, session.instance_id).reconnected()
+
+    def _queue(self, solver: str, instance_id: str) -> GuaranteedQueue:
+        new = GuaranteedQueue(ack_window_ms=self._settings.ack_window_ms)
+        return self._queues.setdefault((solver, instance_id), new)
+
+    def memory(self) -> list[QueueMemory]:
+        """Give the notices that still have to be told."""
+        return [
+            queue.memory(solver=solver, instance_id=instance_id)
+            for (solver, instance_id), queue in self._queues.items()
+        ]
+
+    def resume(self, memories: list[QueueMemory]) -> None:
+        """Go on telling what was not acknowledged."""
+        for memory in memories:
+            self._queue(memory.solver, memory.instance_id).resume(memory)
 
     def _unsubscribe(self, session: Session, parameters: object, _now_ns: int) -> str:
         for subscription_id in _as_list(parameters):
@@ -224,8 +238,6 @@ class Relay:
         if offer is not None:
             what = "answers"
             self.offers[offer.quote_hash] = offer
-            if len(self.offers) > OFFERS_KEPT:
-                self.offers.popitem(last=False)
         else:
             what = {"OK": "declined", LATE: "late"}.get(told, "refused")
         self.journal.count(session.solver, what)
@@ -252,8 +264,6 @@ class Relay:
         """Open an auction and tell every subscriber that wants it."""
         auction = Auction(request=request, published_ns=now_ns)
         self._open[request.quote_id] = self.auctions[request.quote_id] = auction
-        if len(self.auctions) > AUCTIONS_KEPT:
-            self.auctions.popitem(last=False)
         metadata = dict(request.metadata) or None
         return [
             self._wire.event(session.connection, subscription, request.event(), metadata=metadata)

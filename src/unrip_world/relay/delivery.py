@@ -45,6 +45,16 @@ def _tokens(filters: Mapping[str, Any], name: str) -> frozenset[str]:
     return frozenset(tokens)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueMemory:
+    """A queue of a solver and instance with what it still has to tell."""
+
+    solver: str
+    instance_id: str
+    next_seq: int
+    pending: dict[int, dict[str, Any]]
+
+
 @dataclass(kw_only=True)
 class GuaranteedQueue:
     """Notices of one partner and instance: told again until acknowledged."""
@@ -62,6 +72,16 @@ class GuaranteedQueue:
         if len(self._pending) > _KEPT:
             lost, _ = self._pending.popitem(last=False)
             self._sent_ns.pop(lost, None)
+
+    def memory(self, *, solver: str, instance_id: str) -> QueueMemory:
+        """Give what it still has to tell."""
+        pending = {seq: dict(notice) for seq, notice in self._pending.items()}
+        return QueueMemory(solver=solver, instance_id=instance_id, next_seq=self._next_seq, pending=pending)
+
+    def resume(self, memory: QueueMemory) -> None:
+        """Go on with what was not acknowledged."""
+        self._next_seq = memory.next_seq
+        self._pending.update(memory.pending)
 
     @property
     def waiting(self) -> int:

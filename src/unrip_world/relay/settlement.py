@@ -1,7 +1,6 @@
 """From accepted offers to the chain and back: who is told what, and when."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from unrip_world.chain.core import Block, Chain, Outcome, Transaction
 from unrip_world.codec import NS_PER_MS, base58_text
 from unrip_world.faults import Faults
+from unrip_world.kept import Kept
 from unrip_world.relay.auction import Offer
 
 RELAY_ACCOUNT = "relay.world.near"
@@ -29,13 +29,24 @@ class Settlement:
     error: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettlementsMemory:
+    """What was not told yet, beside the batches themselves."""
+
+    #: Height and transaction.
+    awaiting_final: list[tuple[int, str]]
+    withheld: list[Transaction]
+    #: Due time and notice.
+    notices: list[tuple[int, dict[str, Any]]]
+
+
 class Settlements:
     """All batches that the relay published; the last ones are kept."""
 
     def __init__(self, *, chain: Chain, faults: Faults, status_at: str) -> None:
         self._chain, self._faults, self._status_at = chain, faults, status_at
-        self._by_tx: OrderedDict[str, Settlement] = OrderedDict()
-        self._by_intent: OrderedDict[str, Settlement] = OrderedDict()
+        self.by_tx: Kept[str, Settlement] = Kept(bound=_KEPT)
+        self._by_intent: Kept[str, Settlement] = Kept(bound=_KEPT)
         #: Included batches that wait for finality before they are told.
         self._awaiting_final: list[tuple[int, Settlement]] = []
         self._withheld: list[Transaction] = []
@@ -60,18 +71,32 @@ class Settlements:
         settlement = Settlement(
             tx_hash=tx_hash, quote_id=quote_id, offers=tuple(offers), intent_hashes=tuple(intent_hashes)
         )
-        self._by_tx[tx_hash] = settlement
-        self._by_intent.update(dict.fromkeys(intent_hashes, settlement))
-        while len(self._by_tx) > _KEPT:
-            self._by_tx.popitem(last=False)
-        while len(self._by_intent) > _KEPT:
-            self._by_intent.popitem(last=False)
+        self.by_tx[tx_hash] = settlement
+        self._index(settlement)
         return settlement
 
     def _withholds(self, *, asked_by_rpc: bool) -> bool:
         pending = self._faults.get("relay", "stay_pending")
         kept_back = asked_by_rpc and pending is not None and not pending["executed"]
         return kept_back or self._faults.get("relay", "withhold_settlement") is not None
+
+    def _index(self, settlement: Settlement) -> None:
+        self._by_intent.update(dict.fromkeys(settlement.intent_hashes, settlement))
+
+    def memory(self) -> SettlementsMemory:
+        """Give what was not told yet."""
+        return SettlementsMemory(
+            awaiting_final=[(height, settlement.tx_hash) for height, settlement in self._awaiting_final],
+            withheld=list(self._withheld),
+            notices=[(due_ns, dict(notice)) for due_ns, notice in self._notices],
+        )
+
+    def resume(self, memory: SettlementsMemory) -> None:
+        """Go on with the batches that were put back, and tell what was not told."""
+        for settlement in self.by_tx.values():
+            self._index(settlement)
+        self._awaiting_final = [(height, self.by_tx[tx_hash]) for height, tx_hash in memory.awaiting_final]
+        self._withheld, self._notices = list(memory.withheld), list(memory.notices)
 
     def release(self) -> None:
         """Send what was withheld, once nothing withholds any more; by now deadlines may have passed."""
@@ -102,17 +127,19 @@ class Settlements:
         self._awaiting_final = [item for item in self._awaiting_final if item[0] != block.height]
         reverted: list[tuple[str, Settlement]] = []
         for outcome in block.outcomes:
-            settlement = self._by_tx.get(outcome.transaction.tx_hash)
+            settlement = self.by_tx.get(outcome.transaction.tx_hash)
             if settlement is not None:
                 reverted.append((settlement.status, settlement))
                 settlement.status, settlement.error = ("failed", LOST) if lost else ("broadcast", None)
+                self.by_tx.touch(settlement.tx_hash)
         return reverted
 
     def _conclude(self, outcome: Outcome) -> Settlement | None:
-        settlement = self._by_tx.get(outcome.transaction.tx_hash)
+        settlement = self.by_tx.get(outcome.transaction.tx_hash)
         if settlement is not None:
             settlement.status = "settled" if outcome.error is None else "failed"
             settlement.error = outcome.error
+            self.by_tx.touch(settlement.tx_hash)
         return settlement
 
     def _tell(self, settlement: Settlement, now_ns: int) -> None:
@@ -149,7 +176,7 @@ class Settlements:
 
     def is_settled(self, quote_hash: str) -> bool:
         """Whether a batch with this offer is in a block."""
-        settled = (item for item in self._by_tx.values() if item.status == "settled")
+        settled = (item for item in self.by_tx.values() if item.status == "settled")
         return any(offer.quote_hash == quote_hash for item in settled for offer in item.offers)
 
     def due_notices(self, now_ns: int) -> list[Mapping[str, Any]]:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from unrip_world.chain.core import Block, Chain, Outcome
 from unrip_world.codec import NS_PER_MS, base58_text, decode_json, encode_json, ns_to_rfc3339
 from unrip_world.faults import Faults
 from unrip_world.verifier.contract import Verifier
+from unrip_world.verifier.engine import GAS_PREPAID
 from unrip_world.verifier.errors import PanicError
 
 _FINALITIES = ("final", "near-final", "optimistic")
@@ -163,7 +163,7 @@ class NearRpc:
 
     def _view(self, parameters: Mapping[str, Any], block: Block) -> object:
         try:
-            arguments = json.loads(base64.b64decode(parameters["args_base64"], validate=True) or b"{}")
+            arguments = decode_json(base64.b64decode(parameters["args_base64"], validate=True) or b"{}")
         except (KeyError, TypeError, ValueError) as error:
             raise _invalid(f"args_base64 is not base64 of JSON: {error}") from error
         if not isinstance(arguments, dict):
@@ -268,7 +268,7 @@ def _signed_transaction(outcome: Outcome) -> dict[str, Any]:
     call = {
         "method_name": transaction.method,
         "args": base64.b64encode(encode_json(transaction.arguments).encode()).decode(),
-        "gas": 300_000_000_000_000,
+        "gas": GAS_PREPAID,
         "deposit": "0",
     }
     return {

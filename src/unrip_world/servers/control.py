@@ -49,8 +49,16 @@ class Control:
             ("GET", "/judge", self.judge),
         ]
         for method, path, action in routes:
-            app.router.add_route(method, path, _answering(action))
+            app.router.add_route(method, path, self._answering(action))
         return app
+
+    def _answering(self, action: Action) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            answer = await action(request)
+            self._runtime.keep()
+            return json_response(answer)
+
+        return handle
 
     async def health(self, _: web.Request) -> object:
         """Say that the loop turns."""
@@ -200,13 +208,6 @@ class Control:
         account, height = request.query.get("account_id"), self._world.chain.head.height
         accounts = self._world.judge.accounts if account is None else [account]
         return {"accounts": {who: self._world.judge.verdict(who, height=height) for who in accounts}}
-
-
-def _answering(action: Action) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return json_response(await action(request))
-
-    return handle
 
 
 @web.middleware

@@ -27,7 +27,9 @@ def app_with_faults(runtime: Runtime, service: str) -> web.Application:
             if (told := runtime.world.faults.get(service, "http_status")) is not None:
                 later = {"Retry-After": str(told["retry_after_s"])} if told["retry_after_s"] else {}
                 return web.Response(status=told["status"], text=told["text"], headers=later)
-        return await handler(request)
+        response = await handler(request)
+        runtime.keep()
+        return response
 
     return web.Application(middlewares=[faulty])
 

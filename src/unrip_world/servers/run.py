@@ -20,9 +20,12 @@ from unrip_world.world import World
 _SHUTDOWN_S = 0.5
 
 
-async def serve(world: World, *, announce: Callable[[dict[str, str]], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` gets the URLs when all listens. Raises OSError for a taken port."""
-    runtime = Runtime(world)
+async def serve(world: World, *, announce: Callable[[dict[str, str]], None], keep: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` gets the URLs when all listens. Raises OSError for a taken port.
+
+    `keep` is called before anybody is told anything.
+    """
+    runtime = Runtime(world, keep=keep)
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

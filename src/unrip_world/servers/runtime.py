@@ -66,10 +66,12 @@ class Socket:
 
 
 class Runtime:
-    """Feeds the world with real time and carries out what it wants."""
+    """Feeds the world with real time and carries out what it wants. `keep` remembers what it did, before it is told."""
 
-    def __init__(self, world: World, *, clock: Callable[[], int] = time.time_ns) -> None:
-        self.world, self.now_ns = world, clock
+    def __init__(
+        self, world: World, *, clock: Callable[[], int] = time.time_ns, keep: Callable[[], None] = lambda: None
+    ) -> None:
+        self.world, self.now_ns, self.keep = world, clock, keep
         self._sockets: dict[str, dict[int, Socket]] = {}
         self._connections, self._tickets = count(1), count(1)
         self._waiting: dict[int, asyncio.Future[object]] = {}
@@ -90,6 +92,7 @@ class Runtime:
 
     def carry_out(self, effects: list[Effect]) -> None:
         """Carry out effects now, and look at the world's next moment again."""
+        self.keep()
         for effect in effects:
             match effect:
                 case Send(service=service, connection=connection, text=text):

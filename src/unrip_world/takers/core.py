@@ -134,9 +134,9 @@ def sign_intents(
 class Taker:
     """One configured taker: a seeded stream of asks."""
 
-    def __init__(self, *, settings: TakerSettings, seed: int, now_ns: int) -> None:
+    def __init__(self, *, settings: TakerSettings, seed: int, life: str, now_ns: int) -> None:
         self._settings = settings
-        self._rng = Random(f"{seed}/taker/{settings.name}")  # noqa: S311  (a simulation must repeat)
+        self._rng = Random(f"{life}/taker/{settings.name}")  # noqa: S311  (a simulation must repeat)
         self._wallet = wallet(settings.name, seed=seed)
         self.next_at_ns = now_ns + self._pause_ns()
 

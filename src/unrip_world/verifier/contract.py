@@ -7,8 +7,19 @@ from typing import Any
 from unrip_world.verifier import events
 from unrip_world.verifier.engine import Batch
 from unrip_world.verifier.errors import PanicError
-from unrip_world.verifier.keys import parse_public_key
-from unrip_world.verifier.message import FtWithdraw, check_token_id
+from unrip_world.verifier.fees import PIPS
+from unrip_world.verifier.fields import (
+    U128,
+    account_of,
+    field_of,
+    integer_of,
+    optional_text_of,
+    salt_in,
+    text_of,
+    texts_of,
+)
+from unrip_world.verifier.keys import PublicKey, parse_public_key
+from unrip_world.verifier.message import FtWithdraw, check_token_id, check_token_length
 from unrip_world.verifier.nonces import decode_nonce_text, decode_versioned
 from unrip_world.verifier.payload import decode_payload
 from unrip_world.verifier.state import BALANCES, KEYS, LOCKS, NONCES, SALTS, SETTINGS, Draft, Reader, Storage
@@ -52,12 +63,8 @@ class Verifier:
             "execute_intents": self._execute_intents,
             "mt_mint": _mint,
             "mt_burn": _burn,
-            "add_public_key": lambda batch, args: batch.add_key(
-                args["account_id"], parse_public_key(args["public_key"])
-            ),
-            "remove_public_key": lambda batch, args: batch.remove_key(
-                args["account_id"], parse_public_key(args["public_key"])
-            ),
+            "add_public_key": lambda batch, args: batch.add_key(*_account_and_key(batch, args)),
+            "remove_public_key": lambda batch, args: batch.remove_key(*_account_and_key(batch, args)),
             "set_fee": _set_fee,
             "rotate_salt": _rotate_salt,
             "set_locked": _set_locked,
@@ -100,9 +107,13 @@ class Verifier:
     def view(self, method: str, arguments: dict[str, Any], *, height: int, now_ns: int) -> object:
         """Answer a view call at a height; raises PanicError, or KeyError for an unknown method."""
         state = self.storage.at(height)
-        if method == "simulate_intents":
-            return self.simulate(arguments.get("signed"), state=state, now_ns=now_ns)
-        return call_view(state, method, arguments)
+        if method != "simulate_intents":
+            return call_view(state, method, arguments)
+        try:
+            signed = field_of(arguments, "signed")
+        except ValueError as error:
+            raise PanicError(f"Failed to deserialize input from JSON.: {error}") from error
+        return self.simulate(signed, state=state, now_ns=now_ns)
 
     def simulate(self, signed: object, *, state: Reader, now_ns: int) -> dict[str, object]:
         """Run the checks of a batch without effect; unmatched sums are reported, other failures panic."""
@@ -122,7 +133,7 @@ class Verifier:
 
     def _execute_intents(self, batch: Batch, arguments: dict[str, Any]) -> None:
         _require_unpaused(batch.draft)
-        batch.run([decode_payload(item) for item in _batch_of(arguments.get("signed"))])
+        batch.run([decode_payload(item) for item in _batch_of(field_of(arguments, "signed"))])
         batch.require_balanced()
 
     def _token_receipt(self, withdrawal: FtWithdraw) -> Receipt:
@@ -148,24 +159,45 @@ def _batch_of(signed: object) -> Sequence[object]:
     return signed
 
 
+def _account_and_key(batch: Batch, arguments: dict[str, Any]) -> tuple[str, PublicKey]:
+    account = account_of(arguments, "account_id")
+    batch.require_unlocked(account)
+    return account, parse_public_key(text_of(arguments, "public_key"))
+
+
+def _movement(arguments: dict[str, Any]) -> tuple[str, str, int]:
+    """Account, token and amount of a deposit or a withdrawal; nobody moves nothing."""
+    account, token = account_of(arguments, "account_id"), check_token_id(text_of(arguments, "token_id"))
+    amount = integer_of(arguments, "amount", U128)
+    if not amount:
+        raise PanicError("invalid intent")
+    return account, token, amount
+
+
 def _mint(batch: Batch, arguments: dict[str, Any]) -> None:
-    token, amount = check_token_id(arguments["token_id"]), int(arguments["amount"])
-    batch.add_balance(arguments["account_id"], token, amount)
-    mint = {"owner_id": arguments["account_id"], "token_ids": [token], "amounts": [str(amount)]}
-    batch.logs.append(events.nep245("mt_mint", [mint | events.present(memo=arguments.get("memo"))]))
+    """A deposit, which a locked account gets, too."""
+    account, token, amount = _movement(arguments)
+    batch.add_balance(account, check_token_length(token), amount)
+    mint = {"owner_id": account, "token_ids": [token], "amounts": [str(amount)]}
+    memo = optional_text_of(arguments, "memo")
+    batch.logs.append(events.nep245("mt_mint", [mint | events.present(memo=memo)]))
 
 
 def _burn(batch: Batch, arguments: dict[str, Any]) -> None:
     """A withdrawal by the account's own direct call, as far as the ledger sees it."""
-    token, amount = check_token_id(arguments["token_id"]), int(arguments["amount"])
-    batch.add_balance(arguments["account_id"], token, -amount)
-    burn = {"owner_id": arguments["account_id"], "token_ids": [token], "amounts": [str(amount)], "memo": "withdraw"}
+    account, token, amount = _movement(arguments)
+    batch.require_unlocked(account)
+    batch.add_balance(account, token, -amount)
+    burn = {"owner_id": account, "token_ids": [token], "amounts": [str(amount)], "memo": "withdraw"}
     batch.logs.append(events.nep245("mt_burn", [burn]))
 
 
 def _set_fee(batch: Batch, arguments: dict[str, Any]) -> None:
-    change = {"old_fee": batch.draft.get(SETTINGS, "fee"), "new_fee": arguments["fee_pips"]}
-    batch.draft.put(SETTINGS, "fee", arguments["fee_pips"])
+    fee_pips = field_of(arguments, "fee_pips")
+    if isinstance(fee_pips, bool) or not isinstance(fee_pips, int) or not 0 <= fee_pips <= PIPS:
+        raise ValueError(f"a fee is a whole number of pips up to {PIPS}")
+    change = {"old_fee": batch.draft.get(SETTINGS, "fee"), "new_fee": fee_pips}
+    batch.draft.put(SETTINGS, "fee", fee_pips)
     batch.logs.append(events.dip4("fee_changed", change))
 
 
@@ -176,7 +208,7 @@ def _rotate_salt(batch: Batch, arguments: dict[str, Any]) -> None:
         invalidated = [salt for salt, valid in batch.draft.items(SALTS) if valid]
     for salt in invalidated:
         batch.draft.put(SALTS, salt, value=False)
-    salt = bytes.fromhex(arguments["salt"])
+    salt = salt_in(field_of(arguments, "salt"))
     batch.draft.put(SALTS, salt, value=True)
     batch.draft.put(SETTINGS, "salt", salt)
     ended = [old.hex() for old in invalidated]
@@ -191,8 +223,8 @@ def _set_locked(batch: Batch, arguments: dict[str, Any]) -> None:
 
 def _cleanup_nonces(batch: Batch, arguments: dict[str, Any]) -> None:
     """Forget used versioned nonces whose own deadline is past or whose salt is invalid; others stay."""
-    account = arguments["account_id"]
-    for nonce in [decode_nonce_text(text) for text in arguments["nonces"]]:
+    account = account_of(arguments, "account_id")
+    for nonce in [decode_nonce_text(text) for text in texts_of(arguments, "nonces")]:
         parts = decode_versioned(nonce)
         if parts and (parts.deadline_ns < batch.now_ns or not batch.draft.get(SALTS, parts.salt, default=False)):
             batch.draft.put(NONCES, (account, nonce), value=False)

@@ -25,6 +25,8 @@ from unrip_world.verifier.state import BALANCES, KEYS, LOCKS, NONCES, SALTS, SET
 
 _U128_MAX = 2**128 - 1
 _SHORT = "insufficient balance or overflow"
+#: What a call brings along; a transfer out of the ledger is begun only with the gas that it asks for.
+GAS_PREPAID = 300_000_000_000_000
 
 
 def has_key(state: Reader, account: str, key: PublicKey) -> bool:
@@ -103,12 +105,16 @@ class Batch:
             reason = encode_json({"error": "unmatched_deltas", "unmatched_deltas": unmatched})
             raise PanicError(f"invariant violated: {reason}")
 
+    def require_unlocked(self, account: str) -> None:
+        """Raise PanicError for an account that may move nothing."""
+        if self.draft.get(LOCKS, account, default=False):
+            raise PanicError(f"account '{account}' is locked")
+
     def _spend_nonce(self, account: str, nonce: bytes) -> None:
         used = bool(self.draft.get(NONCES, (account, nonce), default=False))
         if self.simulated and used:
             raise PanicError("nonce was already used")
-        if self.draft.get(LOCKS, account, default=False):
-            raise PanicError(f"account '{account}' is locked")
+        self.require_unlocked(account)
         if used:
             raise PanicError("nonce was already used")
         self.draft.put(NONCES, (account, nonce), value=True)
@@ -172,7 +178,9 @@ class Batch:
         token = f"nep141:{intent.token}"
         self.add_balance(signer, token, -intent.amount)
         burned = {token: intent.amount}
-        if intent.storage_deposit:
+        if intent.storage_deposit is not None:
+            if not intent.storage_deposit:
+                raise PanicError("invalid intent")
             self.add_balance(signer, "nep141:wrap.near", -intent.storage_deposit)
             burned["nep141:wrap.near"] = burned.get("nep141:wrap.near", 0) + intent.storage_deposit
         entry = events.present(
@@ -184,7 +192,7 @@ class Batch:
             memo=intent.memo,
             msg=intent.msg,
             storage_deposit=None if intent.storage_deposit is None else str(intent.storage_deposit),
-            min_gas=intent.min_gas,
+            min_gas=None if intent.min_gas is None else str(intent.min_gas),
         )
         burn = {
             "owner_id": signer,
@@ -193,6 +201,8 @@ class Batch:
             "memo": "withdraw",
         }
         self.logs += [events.dip4("ft_withdraw", [entry]), events.nep245("mt_burn", [burn])]
+        if not self.simulated and (intent.min_gas or 0) > GAS_PREPAID:
+            raise PanicError("Exceeded the prepaid gas.")
         self.withdrawals.append(intent)
 
     def _move(self, account: str, token: str, delta: int) -> None:

@@ -4,9 +4,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from unrip_world.codec import encode_json
+from unrip_world.verifier.errors import PanicError
 
 #: Versions of contract release 0.4.2; they differ by release and nobody may compare them.
 _VERSIONS = {"intents_executed": "0.3.1", "salt_rotation": "0.4.0"}
+#: A longer line ends the call that would write it.
+_LINE_BYTES_MAX = 16_384
 
 
 def dip4(event: str, data: object) -> str:
@@ -25,7 +28,10 @@ def nep141(event: str, data: object) -> str:
 
 
 def _line(standard: str, version: str, event: str, data: object) -> str:
-    return "EVENT_JSON:" + encode_json({"standard": standard, "version": version, "event": event, "data": data})
+    line = "EVENT_JSON:" + encode_json({"standard": standard, "version": version, "event": event, "data": data})
+    if (size := len(line.encode())) > _LINE_BYTES_MAX:
+        raise PanicError(f"The length of a log message {size} exceeds the limit {_LINE_BYTES_MAX}")
+    return line
 
 
 def present(**fields: object) -> dict[str, object]:

@@ -4,6 +4,7 @@ The fee is taken from what a party gives, rounded up; the other side can receive
 """
 
 PIPS = 1_000_000
+_I128_MAX = 2**127 - 1
 
 
 def _pips_for(token_id: str, amount: int, fee_pips: int) -> int:
@@ -29,7 +30,9 @@ def closure_delta(token_id: str, delta: int, fee_pips: int) -> int:
     closure = -supply_delta(token_id, delta, fee_pips)
     if closure >= 0:
         return closure
-    return closure * PIPS // (PIPS - _pips_for(token_id, -closure, fee_pips))
+    rest_pips = PIPS - _pips_for(token_id, -closure, fee_pips)
+    # Where the fee takes everything, no amount is enough.
+    return closure * PIPS // rest_pips if rest_pips else -_I128_MAX
 
 
 def net_of(token_id: str, gross: int, fee_pips: int) -> int:

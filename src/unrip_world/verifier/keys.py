@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass
 
-import base58
-
+from unrip_world.codec import base58_raw, base58_text
 from unrip_world.verifier.preimages import keccak256
 
 #: Raw key length by curve prefix.
@@ -24,7 +23,7 @@ class PublicKey:
     @property
     def text(self) -> str:
         """The canonical text: prefix and base58."""
-        return f"{self.curve}:{base58.b58encode(self.raw).decode()}"
+        return f"{self.curve}:{base58_text(self.raw)}"
 
     @property
     def implicit_account(self) -> str:
@@ -38,11 +37,10 @@ class PublicKey:
 
 def decode_prefixed(text: str, *, lengths: dict[str, int]) -> tuple[str, bytes]:
     """Split `curve:base58` (no prefix means ed25519) and check the length. Raises ValueError."""
-    curve, _, body = text.rpartition(":")
-    curve = curve or "ed25519"
+    curve, _, body = text.partition(":") if ":" in text else ("ed25519", "", text)
     if curve not in lengths:
         raise ValueError(f"unknown curve '{curve}'")
-    raw = base58.b58decode(body)
+    raw = base58_raw(body)
     if len(raw) != lengths[curve]:
         raise ValueError(f"invalid length: {len(raw)} bytes, expected {lengths[curve]}")
     return curve, raw

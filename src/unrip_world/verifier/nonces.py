@@ -38,6 +38,8 @@ def decode_nonce_text(text: str) -> bytes:
         nonce = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error as error:
         raise ValueError(f"nonce is not base64: {error}") from error
+    if nonce_text(nonce).rstrip("=") != text.rstrip("="):
+        raise ValueError("nonce is not base64: invalid last symbol")
     if len(nonce) != 32:
         raise ValueError(f"nonce has {len(nonce)} bytes, expected 32")
     return nonce

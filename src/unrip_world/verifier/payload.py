@@ -7,6 +7,7 @@ from typing import Any
 
 from unrip_world.codec import NS_PER_S, base58_text, rfc3339_to_ns
 from unrip_world.verifier.errors import PanicError
+from unrip_world.verifier.fields import field_of, optional_text_of, text_of
 from unrip_world.verifier.keys import PublicKey, decode_prefixed, parse_public_key
 from unrip_world.verifier.nonces import decode_nonce_text
 from unrip_world.verifier.preimages import (
@@ -63,7 +64,7 @@ def decode_payload(signed: object) -> SignedPayload:
 def _decode(signed: object) -> SignedPayload:
     if not isinstance(signed, dict):
         raise TypeError("a signed intent is an object")
-    standard = signed.get("standard")
+    standard = field_of(signed, "standard")
     if standard == "webauthn":
         raise PanicError(f"unsupported standard 'webauthn': this world verifies {', '.join(_DECODERS)}")
     if not isinstance(standard, str) or standard not in _DECODERS:
@@ -72,12 +73,10 @@ def _decode(signed: object) -> SignedPayload:
 
 
 def _nep413(signed: Mapping[str, Any]) -> SignedPayload:
-    payload = signed["payload"]
-    message, recipient = _text(payload, "message"), _text(payload, "recipient")
-    nonce = decode_nonce_text(_text(payload, "nonce"))
-    callback_url = payload.get("callbackUrl")
-    if callback_url is not None and not isinstance(callback_url, str):
-        raise TypeError("callbackUrl is not a string")
+    payload = field_of(signed, "payload")
+    message, recipient = text_of(payload, "message"), text_of(payload, "recipient")
+    nonce = decode_nonce_text(text_of(payload, "nonce"))
+    callback_url = optional_text_of(payload, "callbackUrl")
     digest = nep413_digest(message=message, nonce=nonce, recipient=recipient, callback_url=callback_url)
     return SignedPayload(
         standard="nep413",
@@ -90,43 +89,43 @@ def _nep413(signed: Mapping[str, Any]) -> SignedPayload:
 
 def _raw_ed25519(signed: Mapping[str, Any]) -> SignedPayload:
     """Here the payload itself is signed, not its hash."""
-    payload = _text(signed, "payload")
+    payload = text_of(signed, "payload")
     raw = payload.encode()
     proof = _ed25519(signed, over=raw)
     return SignedPayload(standard="raw_ed25519", message=payload, digest=sha256(raw), proof=proof)
 
 
 def _sep53(signed: Mapping[str, Any]) -> SignedPayload:
-    payload = _text(signed, "payload")
+    payload = text_of(signed, "payload")
     digest = sep53_digest(payload)
     return SignedPayload(standard="sep53", message=payload, digest=digest, proof=_ed25519(signed, over=digest))
 
 
 def _erc191(signed: Mapping[str, Any]) -> SignedPayload:
-    payload = _text(signed, "payload")
+    payload = text_of(signed, "payload")
     digest = erc191_digest(payload)
     return SignedPayload(standard="erc191", message=payload, digest=digest, proof=_secp256k1(signed, over=digest))
 
 
 def _tip191(signed: Mapping[str, Any]) -> SignedPayload:
-    payload = _text(signed, "payload")
+    payload = text_of(signed, "payload")
     digest = tip191_digest(payload)
     return SignedPayload(standard="tip191", message=payload, digest=digest, proof=_secp256k1(signed, over=digest))
 
 
 def _ton_connect(signed: Mapping[str, Any]) -> SignedPayload:
-    payload = signed["payload"]
-    if _text(payload, "type") != "text":
+    payload = field_of(signed, "payload")
+    if text_of(payload, "type") != "text":
         raise PanicError("JSON: only text payload supported")
-    text = _text(payload, "text")
-    address = _TON_ADDRESS.fullmatch(_text(signed, "address"))
+    text = text_of(payload, "text")
+    address = _TON_ADDRESS.fullmatch(text_of(signed, "address"))
     if address is None:
         raise ValueError("address is not `workchain:64 hex digits`")
-    timestamp_ns = _timestamp_ns(signed.get("timestamp"))
+    timestamp_ns = _timestamp_ns(field_of(signed, "timestamp"))
     digest = ton_connect_digest(
         workchain=int(address[1]),
         address=bytes.fromhex(address[2]),
-        domain=_text(signed, "domain"),
+        domain=text_of(signed, "domain"),
         timestamp_s=timestamp_ns // NS_PER_S,
         text=text,
     )
@@ -145,15 +144,15 @@ _DECODERS: dict[str, Callable[[Mapping[str, Any]], SignedPayload]] = {
 
 
 def _ed25519(signed: Mapping[str, Any], *, over: bytes) -> Ed25519Proof:
-    public_key = parse_public_key(_text(signed, "public_key"))
+    public_key = parse_public_key(text_of(signed, "public_key"))
     if public_key.curve != "ed25519":
         raise ValueError(f"{signed['standard']} takes ed25519 keys only")
-    _, signature = decode_prefixed(_text(signed, "signature"), lengths={"ed25519": 64})
+    _, signature = decode_prefixed(text_of(signed, "signature"), lengths={"ed25519": 64})
     return Ed25519Proof(public_key=public_key, signature=signature, signed=over)
 
 
 def _secp256k1(signed: Mapping[str, Any], *, over: bytes) -> Secp256k1Proof:
-    _, signature = decode_prefixed(_text(signed, "signature"), lengths={"secp256k1": 65})
+    _, signature = decode_prefixed(text_of(signed, "signature"), lengths={"secp256k1": 65})
     return Secp256k1Proof(signature=signature, digest=over)
 
 
@@ -163,11 +162,4 @@ def _timestamp_ns(value: object) -> int:
         return value * NS_PER_S
     if not isinstance(value, str):
         raise TypeError("field `timestamp` is missing or neither text nor a number of seconds")
-    return int(value) * NS_PER_S if value.isdecimal() else rfc3339_to_ns(value)
-
-
-def _text(holder: object, field: str) -> str:
-    value = holder.get(field) if isinstance(holder, dict) else None
-    if not isinstance(value, str):
-        raise TypeError(f"field `{field}` is missing or not a string")
-    return value
+    return int(value) * NS_PER_S if value.isascii() and value.isdecimal() else rfc3339_to_ns(value)

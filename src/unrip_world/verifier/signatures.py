@@ -38,7 +38,7 @@ class Secp256k1Proof:
 
     def signer_key(self) -> PublicKey | None:
         """Recover the key, or None where no key could have signed so."""
-        if int.from_bytes(self.signature[32:64]) > _HALF_ORDER:
+        if self.signature[64] > 1 or int.from_bytes(self.signature[32:64]) > _HALF_ORDER:
             return None
         try:
             key = coincurve.PublicKey.from_signature_and_message(self.signature, self.digest, hasher=None)

@@ -5,13 +5,15 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from unrip_world.kept import Kept
+
 BALANCES = "balances"  # (account, token) -> int
 KEYS = "keys"  # (account, key text) -> bool; an implicit key may be stored as removed
 NONCES = "nonces"  # (account, 32 bytes) -> bool
 SALTS = "salts"  # salt bytes -> bool (valid)
 LOCKS = "locks"  # account -> bool
 SETTINGS = "settings"  # "fee", "collector", "salt", "paused"
-_TABLES = (BALANCES, KEYS, NONCES, SALTS, LOCKS, SETTINGS)
+TABLES = (BALANCES, KEYS, NONCES, SALTS, LOCKS, SETTINGS)
 
 
 class Reader(Protocol):
@@ -29,25 +31,28 @@ class Storage:
     """Every key keeps its versions of the last `keep_blocks` blocks, and the one before them."""
 
     keep_blocks: int
-    _versions: dict[str, dict[Hashable, list[tuple[int, Any]]]] = field(
-        default_factory=lambda: {table: {} for table in _TABLES}
+    #: Table -> key -> (height from which on, value), oldest first.
+    versions: dict[str, Kept[Any, list[tuple[int, Any]]]] = field(
+        default_factory=lambda: {table: Kept() for table in TABLES}
     )
 
     def put(self, table: str, key: Hashable, value: object, *, height: int) -> None:
         """Set a value from this height on."""
-        versions = self._versions[table].setdefault(key, [])
+        versions = self.versions[table].setdefault(key, [])
         if versions and versions[-1][0] == height:
             versions.pop()
         versions.append((height, value))
         oldest = height - self.keep_blocks
         while len(versions) > 1 and versions[1][0] <= oldest:
             versions.pop(0)
+        self.versions[table].touch(key)
 
     def revert(self, height: int) -> None:
         """Forget everything that was set after this height."""
-        for table in self._versions.values():
+        for table in self.versions.values():
             for key, versions in list(table.items()):
-                table[key] = [version for version in versions if version[0] <= height]
+                if versions[-1][0] > height:
+                    table[key] = [version for version in versions if version[0] <= height]
                 if not table[key]:
                     del table[key]
 
@@ -65,7 +70,7 @@ class View:
 
     def get(self, table: str, key: Hashable, default: Any = None) -> Any:
         """Value of a key, or the default."""
-        for height, value in reversed(self.storage._versions[table].get(key, ())):  # noqa: SLF001  (its own reader)
+        for height, value in reversed(self.storage.versions[table].get(key, ())):
             if height <= self.height:
                 return value
         return default
@@ -73,7 +78,7 @@ class View:
     def items(self, table: str) -> Iterator[tuple[Any, Any]]:
         """All keys of a table that had a value."""
         missing = object()
-        for key in self.storage._versions[table]:  # noqa: SLF001
+        for key in self.storage.versions[table]:
             value = self.get(table, key, missing)
             if value is not missing:
                 yield key, value

@@ -131,16 +131,20 @@ async def test_an_address_where_nobody_answers_is_named_without_its_password(
     monkeypatch.setattr("unrip.local.stack._OUTSIDE_WITHIN_S", 0.1)
     (port,) = free_ports(1)
     nowhere = f"postgresql://me:s3cr3t@127.0.0.1:{port}/desk"
-    with pytest.raises(LocalError, match=rf"PostgreSQL at 127.0.0.1:{port}/desk .*postgres_url") as caught:
+    with pytest.raises(LocalError, match=rf"PostgreSQL at 127.0.0.1:{port}/desk .*url_file") as caught:
         await stack_in(home, kafka_bootstrap=servers.kafka_bootstrap, postgres_url=nowhere).start()
     assert "s3cr3t" not in str(caught.value)
-    with pytest.raises(LocalError, match=rf"Kafka at 127.0.0.1:{port} .*kafka_bootstrap"):
+    with pytest.raises(LocalError, match=rf"Kafka at 127.0.0.1:{port} .*\[kafka\] bootstrap"):
         await stack_in(home, kafka_bootstrap=f"127.0.0.1:{port}", postgres_url=servers.postgres_url).start()
 
 
 @pytest.mark.parametrize(
     ("who", "setting"),
-    [("postgres", "postgres_port"), ("kafka", "kafka_port"), ("kafka_controller", "kafka_controller_port")],
+    [
+        ("postgres", "--postgres-port"),
+        ("kafka", "--kafka-port"),
+        ("kafka_controller", "--kafka-port, whose next one it is"),
+    ],
 )
 async def test_a_busy_port_is_refused_by_name_before_anything_is_made(home: Home, who: str, setting: str) -> None:
     ports = free_server_ports()

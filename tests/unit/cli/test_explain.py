@@ -1,11 +1,9 @@
 """What `unrip explain` says about a whole chain, and about each kind that is not whole."""
 
-import io
 import json
 
 import msgspec
 import pytest
-from rich.console import Console
 
 from support.chains import PARTS, chain_of, chain_of_a_trade
 from support.samples import NOW, PRICE, SETTLED, decision, demand, event, result
@@ -17,10 +15,7 @@ WHOLE = chain_of_a_trade("quote-1")
 
 
 def text_of(chain: Chain) -> str:
-    console = Console(file=io.StringIO(), width=4_000)
-    console.print(printed(chain), soft_wrap=True)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return "\n".join(printed(chain))
 
 
 def line_of(chain: Chain, start: str) -> str:

@@ -147,12 +147,12 @@ def test_a_pause_of_the_process_is_one_block_and_one_tick_not_a_burst() -> None:
     assert subject.chain.head.timestamp_ns == START_NS + 3_600 * NS_PER_S
 
 
-def test_old_versions_are_dropped_beyond_the_kept_blocks() -> None:
+def test_oldversions_are_dropped_beyond_the_kept_blocks() -> None:
     driver = Driver(world(chain=ChainSettings(block_ms=100, keep_blocks=20)))
     for _ in range(60):
         driver.world.submit("mt_mint", account_id=DESK.account_id, token_id=BTC, amount="1")
         driver.run(0.1)
-    versions = driver.world.verifier.storage._versions["balances"][DESK.account_id, BTC]
+    versions = driver.world.verifier.storage.versions["balances"][DESK.account_id, BTC]
     assert len(versions) <= 22
     assert driver.world.chain.block(driver.world.chain.head.height - 20) is None
 

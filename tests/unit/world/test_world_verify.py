@@ -136,7 +136,7 @@ def changed(**state: Any) -> Case:
     [
         ({"signed": []}, "case 1: Object missing required field `state`"),
         ([MODEL[0], changed(fee_pips="1")], "case 2 ('pub-vm-01'): Expected `int`, got `str` - at `$.state.fee_pips`"),
-        (changed(current_salt="zz"), "case 1 ('pub-vm-01'): non-hexadecimal"),
+        (changed(current_salt="zz"), "case 1 ('pub-vm-01'): salt 'zz' is not 4 bytes in hex"),
         (changed(current_salt="00"), "salt '00' is not 4 bytes"),
         (changed(now="noon"), "RFC 3339"),
         (changed(public_keys={"a.near": ["ed25519:1"]}), "invalid length"),

@@ -1,0 +1,26 @@
+"""Asking again: at a start everything is new and busy, so no question of one is asked only once."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: How long a start stays patient with a server that says it is there and then does not answer.
+START_WITHIN_S = 30.0
+_PAUSE_S = 0.25
+
+
+async def ask_again(
+    question: Callable[[], Awaitable[T]], *, away: type[Exception], within_s: float = START_WITHIN_S
+) -> T:
+    """Ask until there is an answer; raises the last `away` when the time is over, anything else at once."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            return await question()
+        except away:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_PAUSE_S)

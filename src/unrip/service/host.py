@@ -1,0 +1,281 @@
+"""The host: one service put together, with everything around it that is the same for every service.
+
+It knows no port, no signal and no wall clock. Who runs it (`service/process.py`, or `simulation/` on virtual
+time) hands in the outside, the time and the chance, and is told when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from random import Random
+from typing import Any
+
+from unrip import __version__
+from unrip.bus.ports import Watch
+from unrip.messages.envelope import Producer as Identity
+from unrip.service.beat import BEAT_S, Beat
+from unrip.service.contract import (
+    Control,
+    Count,
+    CrashPoint,
+    Draining,
+    Effect,
+    Event,
+    Log,
+    Logic,
+    Observe,
+    Publish,
+    Started,
+    Subscribe,
+)
+from unrip.service.control import KEPT_BOUND_S, ControlDesk, ControlOutcome
+from unrip.service.dependencies import Dependencies
+from unrip.service.http import Action
+from unrip.service.jsonable import jsonable
+from unrip.service.metrics import Metrics
+from unrip.service.outside import Outside
+from unrip.service.publisher import Publisher
+from unrip.service.reader import Reader
+from unrip.service.runner import Handler, Runner
+from unrip.service.settings import Settings
+from unrip.service.spool import Spool
+from unrip.service.wiring import Context, Wire
+
+#: How long the last records may take to reach the broker at the end of a graceful stop.
+_FLUSH_S = 2.0
+
+
+class Host:
+    """One start of one service."""
+
+    def __init__(
+        self,
+        service: str,
+        wire: Wire,
+        outside: Outside,
+        *,
+        settings: Settings,
+        start_id: str,
+        clock: Callable[[], datetime],
+        random: Random,
+        new_token: Callable[[], str],
+        on_end: Callable[[BaseException | None], None],
+        make_runner: Callable[..., Runner] = Runner,
+    ) -> None:
+        """`on_end` is told of a fault, or with None that another instance has taken the role over meanwhile."""
+        self._service, self._settings, self._outside = service, settings, outside
+        self._start_id, self._clock, self._on_end = start_id, clock, on_end
+        self._started_at = clock()
+        self._acted = asyncio.Event()
+        self._draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._metrics = Metrics(service=service)
+        self._producer = outside.producer()
+        identity = Identity(service=service, instance=start_id, version=__version__)
+        self._publisher = Publisher(
+            self._producer, identity=identity, clock=clock, emit=self._emit, count=self._metrics.count
+        )
+        self._wiring = wire(
+            Context(
+                settings=settings,
+                pair=settings.pair.pair(),
+                start_id=start_id,
+                clock=clock,
+                random=random,
+                new_token=new_token,
+                emit=self._emit,
+                metrics=self._metrics,
+                produce=self._publisher.produce,
+                outside=outside,
+            )
+        )
+        self._runner = make_runner(self._wiring.logic, clock=clock, on_fault=on_end)
+        self._dependencies = Dependencies(
+            emit=self._emit,
+            perform=self._perform,
+            uses_database=self._wiring.uses_database,
+            single_active=self._wiring.single_active_role is not None,
+            on_bus_back=self._on_bus_back,
+            on_superseded=partial(on_end, None),
+        )
+        self._reader = Reader(outside.reader, emit=self._emit, perform=self._perform, on_fault=on_end)
+        self._controls = self._control_desk()
+        self._beat = Beat(service=service, start_id=start_id, started_at=self._started_at)
+        self._runner.handle(self._handlers())
+        self._watch: Watch | None = None
+
+    def _control_desk(self) -> ControlDesk:
+        return ControlDesk(
+            self._runner,
+            self._publisher,
+            Spool(self._settings.control.spool_dir / f"{self._service}.jsonl"),
+            service=self._service,
+            start_id=self._start_id,
+            clock=self._clock,
+            bus_up=lambda: bool(self._dependencies.bus_up),
+            log=self._perform,
+            # Beyond the producer's own bound: a refused action must not arrive on the topic as applied after all.
+            record_bound_s=self._settings.kafka.delivery_timeout_ms / 1_000 + 2,
+            kept_bound_s=KEPT_BOUND_S,
+        )
+
+    def _handlers(self) -> dict[type[Effect], Handler]:
+        return {
+            Publish: self._publisher.publish,
+            Subscribe: self._reader.subscribe,
+            Log: self._outside.log,
+            Count: lambda effect: self._metrics.count(effect.name, effect.labels),
+            Observe: lambda effect: self._metrics.observe(effect.name, effect.milliseconds, effect.labels),
+            CrashPoint: lambda effect: self._outside.crash_point(effect.name),
+            **self._wiring.handlers,
+        }
+
+    @property
+    def logic(self) -> Logic:
+        """The service's decisions."""
+        return self._wiring.logic
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """What an operator may ask of this service beyond what every service has."""
+        return self._wiring.actions
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to work."""
+        self._watch = self._outside.watch_broker(self._dependencies.bus_changed)
+        await self._reader.start()
+        self._perform(
+            Log(event="started", component="frame", body={"start_id": self._start_id, "version": __version__})
+        )
+        self._emit(Started(active=self._dependencies.active, generation=None, start_id=self._start_id))
+        if self._wiring.uses_database:
+            self._spawn(partial(self._outside.watch_database, self._dependencies.database_changed))
+        if (role := self._wiring.single_active_role) is not None:
+            self._spawn(partial(self._outside.hold_role, role, self._start_id, self._dependencies.role_changed))
+        for source in (*self._wiring.sources, self._beat_forever):
+            self._spawn(source)
+
+    async def stop(self) -> None:
+        """Stop intake, finish what is in flight, flush, leave; all within the configured bound."""
+        self._perform(Log(event="draining", component="frame"))
+        self._drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.control.drain_bound_s):
+                await self._reader.stop()
+                while not (self._runner.faulted or self.logic.idle()):  # noqa: ASYNC110 - the logic is pure and sets no asyncio events
+                    await asyncio.sleep(0.01)
+                for leave in self._wiring.before_leaving:
+                    await leave()
+        self._runner.stop_timers()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for close in self._wiring.closers:
+            await close()
+        await self._producer.close(_FLUSH_S)
+        if self._watch is not None:
+            await self._watch.stop()
+
+    def die(self) -> None:
+        """End at once, as a killed process does: nothing more is taken in or done."""
+        self._runner.faulted = True
+        self._runner.stop_timers()
+
+    def _spawn(self, source: Callable[[], Awaitable[None]]) -> None:
+        async def guarded() -> None:
+            try:
+                await source()
+            except asyncio.CancelledError:
+                raise
+            except Exception as fault:
+                self._on_end(fault)
+
+        task = asyncio.get_running_loop().create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _beat_forever(self) -> None:
+        while True:
+            self._acted.clear()
+            if self._dependencies.bus_up:
+                self._publisher.publish(self._next_beat())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._acted.wait(), BEAT_S)
+
+    def _next_beat(self) -> Publish:
+        now = self._clock()
+        return self._beat.next(
+            now,
+            self.logic.vitals(now),
+            active=self._dependencies.active,
+            generation=self._dependencies.generation,
+            health_failures=self.health_failures(),
+            not_ready=self.not_ready(),
+            database_up=self._dependencies.database_up,
+        )
+
+    # --- what happens to it ----------------------------------------------------------------------------------------
+
+    def _emit(self, event: Event) -> None:
+        self._runner.emit(event)
+
+    def _perform(self, effect: Effect) -> None:
+        self._runner.perform(effect)
+
+    def _drain(self) -> None:
+        if not self._draining:
+            self._draining = True
+            self._emit(Draining())
+
+    def _on_bus_back(self) -> None:
+        self._spawn(self._controls.publish_spooled)
+
+    # --- the control surface ---------------------------------------------------------------------------------------
+
+    def health_failures(self) -> list[str]:
+        """Hard dependencies that are away, and faults that the logic has found."""
+        return [*self._dependencies.health_failures(), *self.logic.health_failures()]
+
+    def not_ready(self) -> list[str]:
+        """Named reasons why the service cannot do its job."""
+        reasons = [*self._dependencies.not_ready(), *self.logic.not_ready(self._clock())]
+        if self._draining:
+            reasons.append("draining")
+        return list(dict.fromkeys(reasons))
+
+    def state(self) -> dict[str, Any]:
+        """Everything an operator may see."""
+        now = self._clock()
+        frame = {
+            "service": self._service,
+            "instance": self._start_id,
+            "version": __version__,
+            "started_at": self._started_at,
+            "now": now,
+            "active": self._dependencies.active,
+            "health_failures": self.health_failures(),
+            "not_ready": self.not_ready(),
+            "kafka_up": self._dependencies.bus_up,
+            "postgres_up": self._dependencies.database_up,
+            "configuration_hash": self._settings.configuration_hash,
+        }
+        state: dict[str, Any] = jsonable({**frame, **self.logic.state(now)})
+        return state
+
+    def metrics(self) -> bytes:
+        """The Prometheus exposition."""
+        return self._metrics.text()
+
+    async def act(self, control: Control) -> ControlOutcome:
+        """Follow an operator's action; a drain is the host's own business, too."""
+        outcome = await self._controls.act(control)
+        if control.action == "drain" and outcome.applied:
+            self._drain()
+        self._acted.set()
+        return outcome
