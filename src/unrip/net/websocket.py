@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from websockets.asyncio.client import connect
@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.protocol import State
 
 from unrip.domain.values import Value
+from unrip.net.arrival import ArrivalConnection
 from unrip.net.events import (
     CloseSocket,
     FrameNotSent,
@@ -54,6 +55,11 @@ class Connection(Protocol):
         """Whether it is open still."""
         ...
 
+    @property
+    def waited_s(self) -> float:
+        """How long the frame that `recv` gave last may have waited before: 0 where nothing stood still."""
+        ...
+
     async def recv(self, decode: Literal[False]) -> bytes:
         """The next frame; raises `ConnectionClosed` at the end."""
         ...
@@ -81,7 +87,7 @@ class _Direct(connect):
 
 async def open_websocket(url: str, headers: dict[str, str]) -> Connection:
     """A real connection: every option that matters is written here."""
-    return await _Direct(
+    opened = await _Direct(
         url,
         additional_headers=headers,
         compression=None,  # frames are small and we are racing
@@ -93,7 +99,11 @@ async def open_websocket(url: str, headers: dict[str, str]) -> Connection:
         max_size=FRAME_BYTES_MAX,
         max_queue=FRAMES_QUEUED_MAX,
         logger=_library_log,
+        create_connection=ArrivalConnection,
     )
+    if not isinstance(opened, ArrivalConnection):
+        raise TypeError("a connection that does not know when its frames arrived")
+    return opened
 
 
 class Socket:
@@ -173,7 +183,8 @@ class Socket:
         try:
             self._emit(SocketOpened(connection=self.name))
             while True:
-                self._received(await connection.recv(decode=False))
+                data = await connection.recv(decode=False)
+                self._received(data, timedelta(seconds=connection.waited_s))
         except ConnectionClosed as closed:
             cause, reason = self._end(closed)
         finally:
@@ -193,12 +204,16 @@ class Socket:
         half_open = closed.sent is not None and closed.sent.reason == _PINGS_UNANSWERED
         return Cause.HALF_OPEN if half_open else Cause.CLOSED, str(closed)
 
-    def _received(self, data: bytes) -> None:
+    def _received(self, data: bytes, waited: timedelta) -> None:
+        """Stamp a frame with the earliest instant at which it can have arrived."""
+        if waited:
+            self._count("frames_waited", {"connection": self.name})
+        received_at = self._clock() - waited
         try:
             text = data.decode()
         except UnicodeDecodeError:
             text = None
-        self._emit(FrameReceived(connection=self.name, text=text, size_bytes=len(data), received_at=self._clock()))
+        self._emit(FrameReceived(connection=self.name, text=text, size_bytes=len(data), received_at=received_at))
 
     async def _write(self, connection: Connection) -> None:
         """Write frames one after the other; each is judged right before its first byte."""
