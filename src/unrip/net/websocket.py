@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.protocol import State
 
 from unrip.domain.values import Value
-from unrip.net.arrival import ArrivalConnection
+from unrip.net.arrival import STALL_S, ArrivalConnection
 from unrip.net.events import (
     CloseSocket,
     FrameNotSent,
@@ -136,7 +136,8 @@ class Socket:
         self._count = count
         self._connect = connect
         self._connection: Connection | None = None
-        self._outbox: asyncio.Queue[SendFrame] = asyncio.Queue(WRITES_QUEUED_MAX)
+        #: Each frame with the last instant of the loop's own clock at which it may leave, None where it always may.
+        self._outbox: asyncio.Queue[tuple[SendFrame, float | None]] = asyncio.Queue(WRITES_QUEUED_MAX)
         self._close_reason: str | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -156,7 +157,10 @@ class Socket:
         if self._connection is None or self._outbox.full():
             self._not_sent(frame, nothing_left=True, reason="socket_gone")
             return
-        self._outbox.put_nowait(frame)
+        last_s: float | None = None
+        if frame.not_after is not None:
+            last_s = asyncio.get_running_loop().time() + (frame.not_after - self._clock()).total_seconds()
+        self._outbox.put_nowait((frame, last_s))
 
     def close(self, request: CloseSocket) -> None:
         """Give the present connection up; `run` opens a new one."""
@@ -192,7 +196,7 @@ class Socket:
             writer.cancel()
             await asyncio.wait([writer])
             while not self._outbox.empty():
-                self._not_sent(self._outbox.get_nowait(), nothing_left=True, reason="socket_gone")
+                self._not_sent(self._outbox.get_nowait()[0], nothing_left=True, reason="socket_gone")
             self._emit(SocketClosed(connection=self.name, cause=cause, reason=reason))
             await connection.close()
         return cause
@@ -216,10 +220,15 @@ class Socket:
         self._emit(FrameReceived(connection=self.name, text=text, size_bytes=len(data), received_at=received_at))
 
     async def _write(self, connection: Connection) -> None:
-        """Write frames one after the other; each is judged right before its first byte."""
+        """Write frames one after the other; each is judged right before its first byte, by both clocks.
+
+        A machine that slept shows by the wall clock, and a wall clock that was set back by the other.
+        """
+        loop = asyncio.get_running_loop()
         while True:
-            frame = await self._outbox.get()
-            if frame.not_after is not None and self._clock() > frame.not_after:
+            frame, last_s = await self._outbox.get()
+            closed = frame.not_after is not None and self._clock() > frame.not_after
+            if closed or (last_s is not None and loop.time() > last_s + STALL_S):
                 self._not_sent(frame, nothing_left=True, reason="too_late")
             elif connection.state is not State.OPEN:
                 self._not_sent(frame, nothing_left=True, reason="socket_gone")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.desk import LedgerView
 from unrip.net.tasks import Tasks
+from unrip.net.uptime import uptime_s
 from unrip.service.contract import Emit
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -130,6 +131,7 @@ class Bookkeeper:
         )
 
     async def _claim(self, effect: ClaimOffer) -> None:
+        asked_s = uptime_s()
         outcome = await self._ledger.claim(
             effect.offer,
             position=effect.position,
@@ -137,7 +139,8 @@ class Bookkeeper:
             event=self._event(effect.result, effect.chain),
             perhaps_sent=effect.perhaps_sent,
         )
-        self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view))
+        took = timedelta(seconds=uptime_s() - asked_s)
+        self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view, took=took))
         self._on_outbox()
 
     async def _reject(self, effect: RejectCommand) -> None:

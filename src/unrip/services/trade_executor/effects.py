@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from unrip.domain.attempt import AttemptState, Offer, TradeResult
@@ -212,6 +212,8 @@ class ClaimDecided(Value):
     #: A `ClaimKind`.
     kind: str
     view: LedgerView
+    #: How long the ledger was asked for, by the clock that is never set.
+    took: timedelta = timedelta(0)
 
 
 class LedgerNoted(Value):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -128,6 +128,8 @@ class TradeExecutor(Logic):
         #: The command being handled, and the ledger write that decides it once it is known.
         self._current: RecordReceived | None = None
         self._claim: ClaimOffer | RejectCommand | None = None
+        #: When the ledger was asked for the claim under way.
+        self._claimed_at = datetime.min.replace(tzinfo=UTC)
         #: It is a command of which nobody knows whether it was sent.
         self._adopting = False
 
@@ -334,6 +336,7 @@ class TradeExecutor(Logic):
             chain=_chain_of(record, {"signed": now}),
             perhaps_sent=self._adopting,
         )
+        self._claimed_at = now
         return [CrashPoint(name="executor.signed"), self._claim]
 
     def _on_claim_decided(self, event: ClaimDecided, now: datetime) -> list[Effect]:
@@ -352,7 +355,9 @@ class TradeExecutor(Logic):
             case "claimed" if isinstance(claim, ClaimOffer) and claim.perhaps_sent:
                 effects += self._pursuit.adopt(claim, now, halted=self._switchboard.switches.halted)
             case "claimed" if isinstance(claim, ClaimOffer):
-                effects += self._pursuit.send(claim, now, switches=self._switchboard.switches)
+                # Whichever clock says more: the wall clock may have been set back while the ledger was asked.
+                lag = max(timedelta(0), self._claimed_at + event.took - now)
+                effects += self._pursuit.send(claim, now, lag=lag, switches=self._switchboard.switches)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):

@@ -18,10 +18,12 @@ from unrip.domain.pricing import Proposal, gross_edge
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount
 from unrip.messages.topics import TRADE_RESULT
+from unrip.net.events import SendFrame
 from unrip.service.contract import CaughtUp, Started
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     ClaimDecided,
+    DropAttempt,
     LedgerLoaded,
     RejectCommand,
     SignOffer,
@@ -186,6 +188,21 @@ def test_two_clocks_within_the_tolerance_trade_the_longest_life(behind_ms: int) 
     desk.now = NOW + timedelta(milliseconds=3 - behind_ms)
     desk.command(command)
     assert len(desk.of(SignOffer)) == 1
+
+
+@pytest.mark.parametrize(("took_ms", "sent"), [(100, True), (350, False)])
+def test_a_wall_clock_set_back_during_the_claim_keeps_no_window_open(took_ms: int, *, sent: bool) -> None:
+    """The window is judged by the clock that says more; what was not sent by then is dropped."""
+    desk = executor()
+    desk.command()
+    claim = desk.sign()
+    desk.now -= timedelta(seconds=1)
+    took = timedelta(milliseconds=took_ms)
+    desk.feed(ClaimDecided(command_id="", kind="claimed", view=VIEW, took=took))
+    assert len(desk.of(SendFrame)) == sent
+    assert [each.result.reason for each in desk.of(DropAttempt)] == ([] if sent else ["window_closed"])
+    if sent:  # by the wall clock it closes so much earlier as that clock lags
+        assert desk.last(SendFrame).not_after == claim.offer.answer_by - timedelta(seconds=1, milliseconds=took_ms)
 
 
 def test_an_answer_is_not_allowed_after_the_offers_own_end() -> None:
