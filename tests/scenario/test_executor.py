@@ -70,9 +70,9 @@ def test_a_command_is_checked_from_its_own_numbers(armed: Desk, changes: dict[st
 
 def test_neither_a_rate_nor_a_generation_of_the_senders_choice_changes_anything(armed: Desk) -> None:
     """Without any price what is spent is capped, and a number that PostgreSQL never gave supersedes nobody."""
-    numbers = rejected(armed, Rejection.COMMAND_INVALID, fair_rate="9000000")
+    numbers = rejected(armed, Rejection.COMMAND_INVALID, fair_rate="600000")
     assert numbers["fault"] == "spends too much in one command"
-    numbers = rejected(armed, Rejection.COMMAND_INVALID, fair_rate="75000", edge="0.02")
+    numbers = rejected(armed, Rejection.COMMAND_INVALID, fair_rate="90000", edge="0.02")
     assert (numbers["fault"], numbers["by"]) == ("edge too small", "our own price")
     numbers = rejected(armed, Rejection.COMMAND_INVALID, generation=2**63 - 1)
     assert numbers["fault"] == "no strategy of this generation ever took over"
