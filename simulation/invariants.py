@@ -184,7 +184,7 @@ class Invariants:
         nonce, filled = self.commands[result.command_id].nonce, result.quote_hash in self._settled
         if result.state is AttemptState.SETTLED and not filled:
             raise Violation(f"evidence: command {result.command_id} is told to be settled, and it was not filled")
-        if result.state in _UNUSED and filled:
+        if result.state in {*_UNUSED, AttemptState.VOIDED} and filled:
             raise Violation(f"evidence: command {result.command_id} is told to be {result.state}, and it was filled")
         if result.state is AttemptState.REVOKED and (taken := self._settled & self._hashes(nonce)):
             raise Violation(f"evidence: command {result.command_id} is told to be revoked, and {taken} was filled")

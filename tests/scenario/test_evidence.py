@@ -55,7 +55,10 @@ def test_a_notice_with_a_wrong_transaction_is_made_up_for_by_the_nonce(armed: De
     with armed.fault("relay", "wrong_status_tx"):
         quote_id = armed.world.demand(**BTC_IN, min_deadline_ms=3_000)
         settled = ended_once(armed, quote_id, "settled")
-    assert settled["evidence"]["diff"] is None, "a transaction that shows no fill of ours proves nothing"
+    seen = settled["evidence"]
+    assert (seen["diff"], seen["executed"]) == (None, None), "a transaction that shows no fill of ours proves nothing"
+    received = armed.decision(quote_id)["command"]["amount_in"]
+    assert (seen["compared_with"] < seen["height"], seen["moved"][BTC]) == (True, received)
 
 
 def test_a_leaked_offer_is_executed_by_a_stranger_after_its_refusal(armed: Desk) -> None:
@@ -69,6 +72,36 @@ def test_a_leaked_offer_is_executed_by_a_stranger_after_its_refusal(armed: Desk)
     assert settled["evidence"]["nonce_used"]
     account = armed.settings.near_intents.account
     assert armed.world.get("/judge", account_id=account)["accounts"][account]["insufficient_balance"] == 0
+
+
+def test_a_nonce_that_somebody_else_spends_with_our_key_is_no_fill(armed: Desk) -> None:
+    """The venue's own SDK has a call for it; nothing moved, and the books stay explained."""
+    account = armed.settings.near_intents.account
+    quote_id = armed.world.demand(**{**NEVER, "min_deadline_ms": 6_000})
+    armed.result(quote_id, "accepted")
+    armed.world.fault("verifier", "spend_nonces", account_id=account)
+    voided = ended_once(armed, quote_id, "voided")
+    evidence = voided["evidence"]
+    assert (evidence["nonce_used"], voided["exchange"], set(evidence["moved"].values())) == (True, None, {"0"})
+    assert "unexplained_fall" not in armed.state("inventory-sync")["reconciliation"].values()
+    armed.until(
+        lambda: (
+            armed.sql("SELECT class FROM history.loss_ledger WHERE quote_id = %s", quote_id) == [{"class": "voided"}]
+        ),
+        what="its class in the record",
+    )
+
+
+def test_a_chain_that_is_not_believed_is_refused_by_name_and_freezes_nothing(armed: Desk) -> None:
+    for by, doubt in ((10**12, "height_absurd"), (-(10**6), "chain_went_back")):
+        with armed.fault("rpc", "height_shift", by=by):
+            armed.until_not_ready("trade-executor", f"verifier_doubted: {doubt}")
+            armed.until_not_ready("inventory-sync", doubt)
+        armed.until(lambda: armed.client.is_ready("trade-executor"), what="a chain that is believed again")
+    assert armed.log_lines("trade-executor", "reading_refused")
+    assert armed.state("trade-executor")["ledger"]["height"] < 10**12
+    armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="a fresh inventory")
+    ended_once(armed, armed.world.demand(**BTC_IN), "settled")
 
 
 def test_replies_twice_late_and_against_each_other_are_one_note(armed: Desk) -> None:
@@ -173,7 +206,7 @@ def test_what_no_block_can_judge_is_held_until_an_operator_says(armed: Desk) -> 
     (shown,) = armed.state("trade-executor")["in_doubt"]
     assert (shown["command_ids"], shown["unproven"]) == ([command_id], True)
     assert held(armed, quote_id) > 0
-    assert unrip(armed, *resolve).returncode == 0
+    armed.until(lambda: unrip(armed, *resolve).returncode == 0, what="a word that is taken after the deadline")
     lapsed = ended_once(armed, quote_id, "lapsed")
     assert (lapsed["reason"], lapsed["evidence"]["operator"]) == ("seen in the explorer", "operator")
     wait_for_the_new_salt(armed, quote_id)

@@ -109,9 +109,31 @@ def test_inventory_stale(armed: Desk) -> None:
 
 
 def test_inventory_drift(armed: Desk) -> None:
-    """The snapshot it names credits more than our own later read: an unexplained fall."""
-    numbers = rejected(armed, Rejection.INVENTORY_DRIFT, snapshot_surplus=5)
-    assert int(numbers["snapshot_credited"]) - int(numbers["own_credited"]) == 5
+    """The owner withdraws past the desk: the executor has read it and inventory-sync has not, so the two differ."""
+    account, taken = armed.settings.near_intents.account, 5
+
+    def credited() -> int:
+        return int(armed.state("trade-executor")["ledger"]["credited"][EURE])
+
+    armed.act("inventory-sync", "sync")
+    before = credited()
+    armed.act("inventory-sync", "pause")
+    try:
+        armed.world.fault("verifier", "withdraw", account_id=account, token_id=EURE, amount=taken)
+        armed.until(lambda: credited() == before - taken, what="the executor's own reading")
+        quote_id = armed.world.demand(**BTC_IN)
+        assert armed.decision(quote_id)["accepted"], "the strategy knows inventory-sync's reading alone"
+        result = armed.result(quote_id, "rejected")
+    finally:
+        armed.world.fault("verifier", "gift", account_id=account, token_id=EURE, amount=taken)
+        armed.until(lambda: credited() == before, what="what was taken is back")
+        armed.act("inventory-sync", "resume")
+    assert result["reason"] == Rejection.INVENTORY_DRIFT
+    assert (armed.results(quote_id), armed.submissions(quote_id)) == ([result], [])
+    numbers = result["numbers"]
+    assert int(numbers["snapshot_credited"]) - int(numbers["own_credited"]) == taken
+    assert int(numbers["own_height"]) > int(numbers["snapshot_height"])
+    reached.add(Rejection.INVENTORY_DRIFT)
 
 
 def test_insufficient_inventory(armed: Desk) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 import psycopg
 import pytest
 
+from support.cli import unrip
 from support.desk import Desk
 from support.ledger_copies import dump, restore
 
@@ -51,6 +52,9 @@ def test_a_restored_older_ledger_forgets_nothing_and_sends_nothing_twice(short: 
     refused = desk.client.act("trade-executor", "arm", reason="scenario")
     assert not refused["applied"]
     assert "quarantine: ledger_older_than_its_results, until" in refused["refusal"]
+    assert unrip(desk, "undo-reading", "--reason", "a drill").returncode == 0
+    replaced = desk.until(partial(desk.log_lines, "trade-executor", "belief_replaced"), what="the next reading")
+    assert replaced[-1]["reason"] == "operator: a drill"
     command = desk.decision(live)["command"]
     assert desk.until(lambda: open_holds(desk, live), what="the live offer's hold") == [int(command["amount_out"])]
     assert any("quarantine" in each for each in desk.state("trade-executor")["not_ready"])

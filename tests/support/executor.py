@@ -251,6 +251,15 @@ class Executor:
         return found
 
 
+def after(*claims: ClaimOffer, gift: int = 0) -> dict[str, Amount]:
+    """Our balances after these offers were taken, perhaps with a gift of what they spend."""
+    balances = {BTC.asset_id: 10**7, EURE.asset_id: 5_000 * 10**18 + gift}
+    for claim in claims:
+        balances[claim.offer.asset_in] += claim.offer.amount_in
+        balances[claim.offer.asset_out] -= claim.offer.amount_out
+    return {asset: Amount(amount) for asset, amount in balances.items()}
+
+
 def executor() -> Executor:
     return Executor().ready()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from unrip.domain.attempt import (
     AttemptState,
     ChainEvidence,
@@ -17,7 +19,7 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.decide import command_id_of
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.pairs import Direction
-from unrip.domain.values import Amount
+from unrip.domain.values import Amount, Delta
 from unrip.store.ledger import ClaimOutcome, Ledger, NonceEnding, OutboxEvent
 
 ACCOUNT = "desk.near"
@@ -145,8 +147,13 @@ def evidence_at(
     executed: str | None = None,
     salt_valid_at: int | None = None,
     operator: str | None = None,
+    compared_with: int | None = None,
+    moved: int | None = None,
 ) -> ChainEvidence:
-    """What a final block says about a nonce; by default five seconds after the offers' deadline."""
+    """What a final block says about a nonce; by default five seconds after the offers' deadline.
+
+    `moved` is the change of EURe since the block that it is compared with, the one before unless named.
+    """
     return ChainEvidence(
         height=height,
         block_time=block_time,
@@ -155,19 +162,40 @@ def evidence_at(
         salt_valid_at=salt_valid_at,
         operator=operator,
         executed=executed,
+        compared_with=height - 1 if moved is not None and compared_with is None else compared_with,
+        moved=None if moved is None else {EURE: Delta(moved)},
     )
 
 
+#: Ends that all offers of a nonce come to together.
+_TOGETHER = {AttemptState.SPENT, AttemptState.VOIDED, AttemptState.REVOKED}
+
+
 def an_ending(evidence: ChainEvidence, *offers: Offer, state: AttemptState | None = None) -> NonceEnding:
-    """The end of the nonce that these offers share: the first one took it, if it is used and was not revoked."""
+    """The end of the nonce that these offers share: the first one took it, if it is used and was not revoked.
+
+    Evidence that says of a used nonce no more than that is completed by what shows this end.
+    """
     ended_as = state or (AttemptState.SETTLED if evidence.nonce_used else AttemptState.LAPSED)
-    rest = ended_as if ended_as in {AttemptState.SPENT, AttemptState.REVOKED} else AttemptState.LAPSED
+    if evidence.executed is None and evidence.compared_with is None and evidence.operator is None:
+        evidence = _shown(evidence, ended_as, offers[0])
+    rest = ended_as if ended_as in _TOGETHER else AttemptState.LAPSED
     states = [ended_as, *[rest] * (len(offers) - 1)]
     return NonceEnding(
         nonce=offers[0].nonce,
         state=ended_as,
         events=tuple(an_event(offer, each, evidence=evidence) for offer, each in zip(offers, states, strict=True)),
     )
+
+
+def _shown(evidence: ChainEvidence, ended_as: AttemptState, offer: Offer) -> ChainEvidence:
+    match ended_as:
+        case AttemptState.SETTLED:
+            return msgspec.structs.replace(evidence, executed=offer.quote_hash)
+        case AttemptState.SPENT | AttemptState.VOIDED:
+            moved = {offer.asset_out: Delta(-1 if ended_as is AttemptState.SPENT else 0)}
+            return msgspec.structs.replace(evidence, compared_with=evidence.height - 1, moved=moved)
+    return evidence
 
 
 async def credit(ledger: Ledger, amount: int, *, height: int = 10, asset: str = EURE) -> LedgerView:

@@ -77,9 +77,11 @@ from unrip.services.trade_executor.effects import (
     ProveAuthority,
     ReadFills,
     ReadPast,
+    ReadUse,
     ReadVerifier,
     RejectCommand,
     SignOffer,
+    UseRead,
     VerifierRead,
 )
 from unrip.services.trade_executor.inspection import Inspector
@@ -88,7 +90,7 @@ from unrip.store.ledger import NonceEnding, OutboxEvent
 from unrip.store.memory_ledger import MemoryLedger
 from unrip.venues.near_intents.contract_events import read_events, successful_logs
 from unrip.venues.near_intents.nonces import encode_nonce
-from unrip.venues.near_intents.past import Past
+from unrip.venues.near_intents.past import Past, Search
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, QuoteRequested, RelaySession, Stream
 from unrip.venues.near_intents.rpc import Block
 from unrip.venues.near_intents.signer import Signer
@@ -357,6 +359,7 @@ class PureDesk:
             ReadVerifier: self._read_verifier,
             ReadFills: self._read_fills,
             ReadPast: self._read_past,
+            ReadUse: self._read_use,
             LoadLedger: self._load,
             Recall: lambda who, _effect: self.tell(who, Recalled(policy=None, fills=())),
             RememberPolicy: lambda who, effect: self.tell(who, PolicyKept(change=effect.change)),
@@ -391,18 +394,29 @@ class PureDesk:
         self.tell(who, VerifierRead(reading=self._read(effect.nonces, effect.salts)))
 
     def _read_past(self, who: str, effect: ReadPast) -> None:
-        async def block_at(height: int) -> Block:
-            header = self.world.near_rpc.call("block", {"block_id": height})["header"]
-            hashes = {"hash": header["hash"], "previous_hash": header["prev_hash"]}
-            return Block(height=header["height"], time=at(header["timestamp"]), **hashes)
-
         async def salt_valid(height: int) -> bool:
             return bool(self._view("is_valid_salt", {"salt": effect.span.salt}, height))
 
         nonces = list(dict.fromkeys([*effect.nonces, *(offer.nonce for offer in effect.offers)]))
-        blocks = done(Past(block_at=block_at, salt_valid=salt_valid).deciding(effect.span))
+        blocks = done(Past(block_at=self._block_at, salt_valid=salt_valid).deciding(effect.span))
         readings = [self._read(nonces, [effect.span.salt], which={"block_id": block.height}) for block in blocks]
         self.tell(who, PastRead(readings=tuple(readings)))
+
+    def _read_use(self, who: str, effect: ReadUse) -> None:
+        async def unused(height: int) -> bool:
+            arguments = {"account_id": ACCOUNT, "nonce": effect.span.nonce}
+            return not self._view("is_nonce_used", arguments, height)
+
+        end = done(self._block_at(effect.span.used_at))
+        blocks = done(Search(block_at=self._block_at).turn(effect.span.unused_at, end, unused, ended="used"))
+        nonces = list(dict.fromkeys([effect.span.nonce, *(offer.nonce for offer in effect.offers)]))
+        before, after = (self._read(nonces, effect.salts, which={"block_id": block.height}) for block in blocks)
+        self.tell(who, UseRead(before=before, after=after))
+
+    async def _block_at(self, height: int) -> Block:
+        header = self.world.near_rpc.call("block", {"block_id": height})["header"]
+        hashes = {"hash": header["hash"], "previous_hash": header["prev_hash"]}
+        return Block(height=header["height"], time=at(header["timestamp"]), **hashes)
 
     def _read_fills(self, who: str, effect: ReadFills) -> None:
         try:

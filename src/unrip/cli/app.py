@@ -5,7 +5,22 @@ from __future__ import annotations
 import typer
 
 from unrip import __version__
-from unrip.cli import config, controls, evidence, explain, halt, near, prepare, resolve, run, status, tail, up, world
+from unrip.cli import (
+    config,
+    controls,
+    evidence,
+    explain,
+    halt,
+    near,
+    prepare,
+    resolve,
+    run,
+    status,
+    tail,
+    undo_reading,
+    up,
+    world,
+)
 from unrip.cli.exits import one_line_errors
 from unrip.cli.terminal import say, take_any_encoding
 
@@ -39,6 +54,7 @@ app.command("threshold")(controls.threshold)
 app.command("accept-balance")(controls.accept_balance)
 app.command("accept-disagreement")(controls.accept_disagreement)
 app.command("resolve")(resolve.resolve)
+app.command("undo-reading")(undo_reading.undo_reading)
 app.command("explain")(explain.explain)
 app.command("tail")(tail.tail)
 app.command("evidence")(evidence.evidence)

@@ -185,6 +185,8 @@ def _result(event: Envelope[TradeResult]) -> str:
             parts.append(f"transaction {evidence.tx_hash}")
         if evidence.diff is not None:
             parts.append(f"moved {_amounts(evidence.diff)}")
+        if evidence.compared_with is not None:
+            parts.append(f"balances since block {evidence.compared_with}: {_amounts(evidence.moved or {})}")
     return "; ".join(parts)
 
 

@@ -32,11 +32,15 @@ class AttemptState(StrEnum):
     """Neither the newest block nor an older one that can be read says how it ended: held until one does, or until an
     operator decides."""
     SETTLED = "settled"
+    """A transaction executed it, or the balances leave no other explanation; a used nonce alone says neither."""
     LAPSED = "lapsed"
     """Provably dead: nonce unused and salt valid at a final block after the deadline, or unused up to the block that
     invalidated the salt, or taken by another offer; or so an operator says of an unproven one."""
     SPENT = "spent"
     """Its nonce was used by one of the offers that shared it; which one, no evidence says."""
+    VOIDED = "voided"
+    """Its nonce was used by an intent that is none of the offers which carry it, or that nobody can name: none of them
+    moved anything, and none ever can."""
     REVOKED = "revoked"
     """Its nonce was used by our own revocation, as the contract's logs show: it can never settle."""
     DROPPED = "dropped"
@@ -45,7 +49,7 @@ class AttemptState(StrEnum):
     @property
     def terminal(self) -> bool:
         """Exactly one of these ends every command."""
-        return self in {self.REJECTED, self.SETTLED, self.LAPSED, self.SPENT, self.REVOKED, self.DROPPED}
+        return self in {self.REJECTED, self.SETTLED, self.LAPSED, self.SPENT, self.VOIDED, self.REVOKED, self.DROPPED}
 
     @property
     def moved(self) -> bool:
@@ -122,6 +126,10 @@ class ChainEvidence(Value):
     executed: str | None = None
     #: What it moved for us, by the contract's own `token_diff` event; None where no transaction was read.
     diff: dict[str, Delta] | None = None
+    #: An earlier block, with the nonce unused, whose balances were compared with this one's; None where none was.
+    compared_with: int | None = None
+    #: What our balances changed by in between.
+    moved: dict[str, Delta] | None = None
 
 
 class TradeResult(Value):

@@ -1,58 +1,155 @@
-"""What balances say: which of the offers that share a nonce took it, and that none of several was executed."""
+"""What balances say: whose offer explains what moved between two blocks, and that none of several was executed.
+
+Anybody can send us something, nobody can take: a rise may always be a gift, a fall is an offer's or the owner's own
+withdrawal.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from itertools import combinations
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import combinations, product
+from math import prod
 
 from unrip.domain.attempt import Offer
+from unrip.domain.values import Amount, Delta, Value
 from unrip.domain.verifier import VerifierReading
 
+#: Explanations that are tried; where there are more, the balances say nothing.
+_TRIED_MAX = 4_096
+#: So long before the bridge told of it a withdrawal may have left the ledger.
+_TOLD_LATE_MAX = timedelta(minutes=10)
 
-def taker(offers: Sequence[Offer], filled: Sequence[Offer]) -> Offer | None:
-    """The offer that a transaction of the chain names, or the only one there is (blueprint, section 7).
 
-    `filled` are those whose hash stands in the contract's own events of a successful transaction.
+class Withdrawal(Value):
+    """What the owner took out of the verifier's ledger, as the bridge tells of it."""
+
+    asset_id: str
+    amount: Amount
+    #: When that was first heard of.
+    told_at: datetime
+
+    def may_lie_between(self, before: VerifierReading, after: VerifierReading) -> bool:
+        """Whether it may be part of what moved between two blocks."""
+        return before.block_time < self.told_at and self.told_at - _TOLD_LATE_MAX < after.block_time
+
+
+#: What a party may have moved: an offer that was executed, or nothing.
+Taker = Offer | None
+
+
+def moved_between(before: VerifierReading, after: VerifierReading) -> dict[str, Delta]:
+    """The change of every balance."""
+    assets = before.credited.keys() | after.credited.keys()
+    return {asset: Delta(after.credited.get(asset, 0) - before.credited.get(asset, 0)) for asset in sorted(assets)}
+
+
+def possible_takers(
+    offers: Sequence[Offer],
+    before: VerifierReading,
+    after: VerifierReading,
+    *,
+    others: Sequence[Sequence[Offer]] = (),
+    withdrawals: Sequence[Withdrawal] = (),
+) -> list[Taker]:
+    """Whose execution of the offers of one nonce can explain what moved; None stands for nobody's.
+
+    The nonce is unused at the one block and used at the other. `others` are the offers of every other nonce of which
+    that may be so, too. One possible taker is one explanation; more, or none, are no evidence. What explains all of it
+    to the last unit goes before what needs a gift, unless the owner took something out at that time.
     """
-    if filled:
-        return filled[0]
-    return offers[0] if len(offers) == 1 else None
+    moved = moved_between(before, after)
+    own: list[Taker] = [None, *offers]
+    beside: list[list[Taker]] = [[None, *each] for each in others]
+    withdrawn = [each for each in withdrawals if each.may_lie_between(before, after)]
+    if not any(moved.values()) and not others:
+        return [None]
+    if prod(len(each) for each in [own, *beside]) * 2 ** len(withdrawn) > _TRIED_MAX:
+        return own
+    left = {taker: list(_left(moved, [[taker], *beside], withdrawn)) for taker in own}
+    exact = [taker for taker, rests in left.items() if any(not any(rest.values()) for rest in rests)]
+    if exact and not withdrawn:
+        return exact
+    return [taker for taker, rests in left.items() if any(min(rest.values(), default=0) >= 0 for rest in rests)]
 
 
-def taker_by_balances(offers: Sequence[Offer], before: VerifierReading, after: VerifierReading) -> Offer | None:
-    """The only offer that explains what moved between two blocks, if nothing else of ours moved in between.
+def _left(
+    moved: Mapping[str, int], choices: Sequence[Sequence[Taker]], withdrawals: Sequence[Withdrawal]
+) -> Iterator[Counter[str]]:
+    """What every combination of movements leaves: gifts, where none of it is negative."""
+    for takers in product(*choices):
+        rest = _less(moved, (each for each in takers if each is not None))
+        for taken in _subsets(withdrawals):
+            yield _without(rest, taken)
 
-    Anybody can send us something, nobody can take: of what an offer spends the balance fell by its amount at most, and
-    of what it receives it rose by its amount at least. Two such offers are one explanation too many.
+
+def used_beside(
+    nonce: str, offers: Iterable[Offer], before: VerifierReading, after: VerifierReading, *, forgotten: bool
+) -> tuple[tuple[Offer, ...], ...]:
+    """The offers of every other nonce that may have been used first between two blocks.
+
+    `forgotten` counts in those whose use the contract may have erased in the later block at once, since their salt
+    ended there.
     """
-    possible = [
-        offer
-        for offer in offers
-        if _change(offer.asset_out, before, after) >= -offer.amount_out
-        and _change(offer.asset_in, before, after) >= offer.amount_in
-    ]
-    return possible[0] if len(possible) == 1 else None
+    by_nonce: dict[str, list[Offer]] = {}
+    for offer in offers:
+        if offer.nonce == nonce or before.nonces.get(offer.nonce, False):
+            continue
+        if after.nonces.get(offer.nonce, True) or (forgotten and after.salts.get(offer.salt) is not True):
+            by_nonce.setdefault(offer.nonce, []).append(offer)
+    return tuple(tuple(each) for each in by_nonce.values())
+
+
+def _less(moved: Mapping[str, int], executed: Iterable[Offer]) -> Counter[str]:
+    """What is left of a movement without these offers."""
+    rest = Counter(dict(moved))
+    for offer in executed:
+        rest[offer.asset_in] -= offer.amount_in
+        rest[offer.asset_out] += offer.amount_out
+    return rest
+
+
+def _without(rest: Counter[str], withdrawals: Iterable[Withdrawal]) -> Counter[str]:
+    left = Counter(rest)
+    for withdrawal in withdrawals:
+        left[withdrawal.asset_id] += withdrawal.amount
+    return left
+
+
+def _subsets(withdrawals: Sequence[Withdrawal]) -> Iterator[tuple[Withdrawal, ...]]:
+    return (chosen for size in range(len(withdrawals) + 1) for chosen in combinations(withdrawals, size))
 
 
 def shows_no_fill(
-    offers: Sequence[Offer], before: VerifierReading, after: VerifierReading, *, may_be_revoked: Collection[str] = ()
+    offers: Sequence[Offer],
+    before: VerifierReading,
+    after: VerifierReading,
+    *,
+    may_be_revoked: Collection[str] = (),
+    withdrawals: Sequence[Withdrawal] = (),
 ) -> bool:
     """Whether between a block and the next no offer was executed whose nonce is unused at both.
 
-    That is so if the balances are the same, apart from what offers moved whose nonce was first used in the later block:
-    a fill moves both balances, and fills undo one another only where one gives as much as another asks for. Anything
-    else that moved in this very block, be it a gift, is one explanation too many. `offers` are all that were open; of
-    the nonces that `may_be_revoked` it is not known whether an offer used them or we did, which moves nothing.
+    That is so if the balances are the same, apart from withdrawals of the owner and from what offers moved whose nonce
+    was first used in the later block: a fill moves both balances, and fills undo one another only where one gives as
+    much as another asks for. Anything else that moved in this very block, be it a gift, is one explanation too many.
+    `offers` are all that were open; of the nonces that `may_be_revoked` it is not known whether an offer used them or
+    we did, which moves nothing.
     """
-    executed = [offer for offer in offers if after.nonces[offer.nonce] and not before.nonces[offer.nonce]]
-    if len({offer.nonce for offer in executed}) < len(executed) or any(o.nonce in may_be_revoked for o in executed):
+    used = [offer for offer in offers if after.nonces[offer.nonce] and not before.nonces[offer.nonce]]
+    if len({offer.nonce for offer in used}) < len(used) or any(o.nonce in may_be_revoked for o in used):
         return False  # which of them took it is not known
-    left = {asset_id: _change(asset_id, before, after) for asset_id in before.credited}
-    for offer in executed:
-        left[offer.asset_in] -= offer.amount_in
-        left[offer.asset_out] += offer.amount_out
     unused = [offer for offer in offers if not after.nonces[offer.nonce] and not before.nonces[offer.nonce]]
-    return not any(left.values()) and not _may_cancel_out(unused)
+    withdrawn = [each for each in withdrawals if each.may_lie_between(before, after)]
+    if _may_cancel_out(unused) or 2 ** (len(used) + len(withdrawn)) > _TRIED_MAX:
+        return False
+    moved = moved_between(before, after)
+    # A nonce that a stranger used moved nothing of its offer's.
+    executed = (chosen for size in range(len(used), -1, -1) for chosen in combinations(used, size))
+    return any(
+        not any(_without(_less(moved, chosen), taken).values()) for chosen in executed for taken in _subsets(withdrawn)
+    )
 
 
 def _may_cancel_out(offers: Sequence[Offer]) -> bool:
@@ -66,7 +163,3 @@ def _may_cancel_out(offers: Sequence[Offer]) -> bool:
         for one, other in combinations(offers, 2)
         if one.asset_out == other.asset_in
     )
-
-
-def _change(asset_id: str, before: VerifierReading, after: VerifierReading) -> int:
-    return after.credited.get(asset_id, 0) - before.credited.get(asset_id, 0)

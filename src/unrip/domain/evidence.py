@@ -6,16 +6,16 @@ says that an offer has ended (blueprint, principle 3).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from unrip.domain.attempt import ChainEvidence, Offer
-from unrip.domain.balances import taker, taker_by_balances
+from unrip.domain.balances import Withdrawal, moved_between, possible_takers
 from unrip.domain.values import Value
 from unrip.domain.verifier import VerifierReading
 
-#: So long after the last deadline of its offers the taker of a used nonce is still looked for.
+#: So long after the last deadline of its offers it is still asked who used a used nonce.
 TAKER_ALLOWANCE = timedelta(seconds=5)
 
 
@@ -33,15 +33,20 @@ class Trace(StrEnum):
 
 
 class Promise(Value):
-    """What is known of one nonce beside the blocks."""
+    """What is known of one nonce beside the newest block."""
 
     #: The open offers that carry it, in the order of their claims; at least one.
     offers: tuple[Offer, ...]
-    #: Hashes of those that a final transaction has executed.
-    filled: frozenset[str] = frozenset()
+    #: The hash of the intent that used the nonce in a final transaction, where one was read.
+    executed: str | None = None
     trace: Trace = Trace.NONE
     #: A block before the first claim, where nothing else of ours may have moved a balance since; else None.
     before: VerifierReading | None = None
+    #: The last block with the nonce unused, and the next one, where it is used; once they are found.
+    use: tuple[VerifierReading, VerifierReading] | None = None
+    #: The offers of every other nonce that may have been used in that very block.
+    others: tuple[tuple[Offer, ...], ...] = ()
+    withdrawals: tuple[Withdrawal, ...] = ()
 
     @property
     def nonce(self) -> str:
@@ -72,6 +77,12 @@ class Spent(Value):
     evidence: ChainEvidence
 
 
+class Voided(Value):
+    """The nonce was used by an intent that is none of the offers: they moved nothing, and never can."""
+
+    evidence: ChainEvidence
+
+
 class Revoked(Value):
     """Our own revocation used the nonce."""
 
@@ -84,11 +95,19 @@ class Lapsed(Value):
     evidence: ChainEvidence
 
 
-class LookFurther(Value):
-    """The blocks do not tell; others, or later ones, may."""
+class Alive(Value):
+    """The nonce is unused, and may still be used: later blocks will tell."""
 
-    #: The nonce is used, and it is not known yet by what.
-    used: bool
+
+class LookFurther(Value):
+    """Older blocks may tell what this one cannot."""
+
+    #: A height at which the nonce is used: the block of its use says more. None where it is unused, perhaps forgotten.
+    used_at: int | None
+
+
+class Wait(Value):
+    """The nonce is used, and the blocks have said all they know: a transaction may still say by what."""
 
 
 class Unproven(Value):
@@ -97,39 +116,39 @@ class Unproven(Value):
     reason: str
 
 
-Ended = Settled | Spent | Revoked | Lapsed
-Verdict = Ended | LookFurther | Unproven
+Ended = Settled | Spent | Voided | Revoked | Lapsed
+Verdict = Ended | Alive | LookFurther | Wait | Unproven
 
 _NOT_UNIQUE = "the balances where the salt ended leave more than one explanation"
 _NOT_IN_TIME = "no block is after the last deadline of its offers and not after the nonce's"
+_USE_NOT_UNIQUE = "the balances where its nonce was used do not say by what, and no transaction does"
 
 
-def judge(promise: Promise, block: VerifierReading, *, newest: datetime) -> Ended | LookFurther:
+def judge(promise: Promise, block: VerifierReading, *, newest: datetime) -> Verdict:
     """What one final block says; `newest` is the time of the newest one.
 
-    A used nonce was used by an offer unless a revocation of ours may exist; then the transaction's logs say which.
+    A used nonce alone says nothing: an offer settled if a transaction or the balances say so (blueprint, principle 3).
     Dead is: unused, salt valid, at a block that proves death.
     """
     evidence = _evidence(promise, block)
     if evidence.nonce_used:
         return _judge_use(promise, block, evidence, newest=newest)
-    dead = proves_death(evidence, last_deadline=promise.last_deadline, nonce_deadline=promise.nonce_deadline)
-    return Lapsed(evidence=evidence) if dead else LookFurther(used=False)
+    if proves_death(evidence, last_deadline=promise.last_deadline, nonce_deadline=promise.nonce_deadline):
+        return Lapsed(evidence=evidence)
+    # Once its salt or its own deadline has ended, the contract may have forgotten that a nonce was used.
+    salt_ended = block.salts.get(promise.offers[0].salt) is False
+    return LookFurther(used_at=None) if salt_ended or block.block_time > promise.nonce_deadline else Alive()
 
 
-def judge_past(
-    promise: Promise, blocks: Sequence[VerifierReading], *, newest: datetime, no_fill: bool
-) -> Ended | LookFurther | Unproven:
-    """What older blocks say: each by itself, or two neighbours between which the salt ended.
+def judge_past(promise: Promise, blocks: Sequence[VerifierReading], *, newest: datetime, no_fill: bool) -> Verdict:
+    """What older blocks say: each by itself, or two neighbours between which the salt ended, or the nonce was used.
 
     `no_fill`: the balances of the two show that no offer used the nonce in the later one, where it was forgotten.
     """
     for block in blocks:
         verdict = judge(promise, block, newest=newest)
-        if not isinstance(verdict, LookFurther):
+        if not isinstance(verdict, Alive) and verdict != LookFurther(used_at=None):
             return verdict
-    if any(block.nonces[promise.nonce] for block in blocks):
-        return LookFurther(used=True)
     if len(blocks) == 1:
         return Unproven(reason=_NOT_IN_TIME)
     if not no_fill:
@@ -146,6 +165,12 @@ def judge_past(
     )
 
 
+def shows_movement(evidence: ChainEvidence) -> bool:
+    """Whether a balance moved since the earlier block that was compared; without that no offer was executed."""
+    since, moved = evidence.compared_with, evidence.moved or {}
+    return since is not None and since < evidence.height and any(moved.values())
+
+
 def proves_death(evidence: ChainEvidence, *, last_deadline: datetime, nonce_deadline: datetime) -> bool:
     """Whether the evidence shows that no offer of the nonce was executed or can be.
 
@@ -159,12 +184,6 @@ def proves_death(evidence: ChainEvidence, *, last_deadline: datetime, nonce_dead
     return evidence.salt_valid_at is not None and evidence.salt_valid_at < evidence.height
 
 
-def cannot_tell(promise: Promise, block: VerifierReading) -> bool:
-    """Whether a block can no longer judge the nonce, unused as it is: it may have been forgotten there."""
-    used, salt_valid = block.nonces.get(promise.nonce), block.salts.get(promise.offers[0].salt)
-    return used is False and (salt_valid is False or block.block_time > promise.nonce_deadline)
-
-
 def _evidence(promise: Promise, block: VerifierReading) -> ChainEvidence:
     return ChainEvidence(
         height=block.height,
@@ -174,29 +193,48 @@ def _evidence(promise: Promise, block: VerifierReading) -> ChainEvidence:
     )
 
 
-def _judge_use(
-    promise: Promise, block: VerifierReading, evidence: ChainEvidence, *, newest: datetime
-) -> Ended | LookFurther:
-    """Who used the nonce: a revocation of ours, or an offer, if one is known."""
+def _judge_use(promise: Promise, block: VerifierReading, evidence: ChainEvidence, *, newest: datetime) -> Verdict:
+    """Who used the nonce: by a final transaction, or by balances with one explanation."""
     if promise.trace is Trace.REVOKED:
         return Revoked(evidence=evidence)
-    if not promise.filled and promise.trace is Trace.UNTRACED:
-        return LookFurther(used=True)
-    took = _taker(promise, block)
-    if took is not None:
-        return Settled(taker=took, evidence=evidence)
+    # Our own revocation is the better word for "no offer of ours", as long as somebody may still say it.
+    wait = promise.trace is Trace.UNTRACED and newest <= promise.last_deadline + TAKER_ALLOWANCE
+    if promise.executed is not None:
+        taker = next((offer for offer in promise.offers if offer.quote_hash == promise.executed), None)
+        if taker is not None:
+            return Settled(taker=taker, evidence=evidence)
+        return Wait() if wait else Voided(evidence=evidence)
+    before = promise.before
+    blocks = promise.use or ((before, block) if before is not None and before.height < block.height else None)
+    if blocks is None:
+        return LookFurther(used_at=block.height)
+    compared = _compared(promise, *blocks)
+    others = promise.others if promise.use is not None else ()
+    takers = possible_takers(promise.offers, *blocks, others=others, withdrawals=promise.withdrawals)
+    if takers == [None]:
+        return Wait() if wait else Voided(evidence=compared)
+    one_of_them = bool(takers) and None not in takers and shows_movement(compared)
+    if one_of_them and len(takers) == 1 and takers[0] is not None:
+        return Settled(taker=takers[0], evidence=compared)
+    if promise.use is None and not (one_of_them and _alike(promise.offers)):
+        return LookFurther(used_at=block.height)
     if newest <= promise.last_deadline + TAKER_ALLOWANCE:
-        return LookFurther(used=True)
-    return Spent(evidence=evidence)
+        return Wait()
+    return Spent(evidence=compared) if one_of_them else Unproven(reason=_USE_NOT_UNIQUE)
 
 
-def _taker(promise: Promise, block: VerifierReading) -> Offer | None:
-    """Which of the offers was executed; None while more than one may have been."""
-    found = taker(promise.offers, _of(promise.offers, promise.filled))
-    if found is not None or promise.before is None:
-        return found
-    return taker_by_balances(promise.offers, promise.before, block)
+def _compared(promise: Promise, before: VerifierReading, after: VerifierReading) -> ChainEvidence:
+    """The evidence of the later block, with what moved since the earlier one."""
+    return ChainEvidence(
+        height=after.height,
+        block_time=after.block_time,
+        nonce_used=True,
+        salt_valid=after.salts.get(promise.offers[0].salt, False),
+        compared_with=before.height,
+        moved=moved_between(before, after),
+    )
 
 
-def _of(offers: Sequence[Offer], hashes: Collection[str]) -> list[Offer]:
-    return [offer for offer in offers if offer.quote_hash in hashes]
+def _alike(offers: Sequence[Offer]) -> bool:
+    """Whether they would move the same, so that no balance ever tells them apart."""
+    return len({(offer.amount_in, offer.amount_out) for offer in offers}) == 1

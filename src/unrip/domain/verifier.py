@@ -24,6 +24,8 @@ class VerifierReading(Value):
     nonces: dict[str, bool]
     #: Salt (hex) to whether it was valid at that block, for the salts of the nonces asked about.
     salts: dict[str, bool]
+    #: Who said so, by the place in the settings; two where they had to agree ("1+2").
+    node: str = ""
 
 
 class PastSpan(Value):
@@ -39,10 +41,20 @@ class PastSpan(Value):
     nonce_deadline: datetime
 
 
+class UseSpan(Value):
+    """Where the block lies in which a nonce was used."""
+
+    nonce: str
+    #: At this height it was not used yet; at that one it is.
+    unused_at: int
+    used_at: int
+
+
 class VerifierFill(Value):
-    """A settled offer as the transaction's own logs show it."""
+    """An executed intent of ours as the transaction's own logs show it: a settled offer, or any other."""
 
     quote_hash: str
     tx_hash: str
-    diff: dict[str, Delta]
+    #: None where the logs do not say what it moved.
+    diff: dict[str, Delta] | None
     nonce: str | None

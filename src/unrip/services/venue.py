@@ -75,7 +75,11 @@ def verifier_of(context: Context, http: HttpClient, *, public_key: str) -> Verif
     """The verifier, asked about our account and both assets of the pair."""
     venue = context.settings.near_intents
     return Verifier(
-        Endpoints([NearRpc(http, url) for url in venue.rpc_urls], clock=context.clock, count=context.metrics.count),
+        Endpoints(
+            [NearRpc(http, url, name=str(place)) for place, url in enumerate(venue.rpc_urls, start=1)],
+            clock=context.clock,
+            count=context.metrics.count,
+        ),
         contract=venue.verifier_contract,
         account=account_of(context),
         public_key=public_key,

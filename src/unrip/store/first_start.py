@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unrip.store.connection import open_connection
+from unrip.store.connection import connect
 from unrip.store.errors import named_errors
 
 
@@ -14,8 +14,8 @@ async def declare_first_start(url: str, account: str) -> bool:
         StoreRefused: the schema is missing or of another version.
 
     """
+    connection = await connect(url, application="first start")
     with named_errors("declaring the first start"):
-        connection = await open_connection(url)
         try:
             declared: bool = await connection.fetchval("SELECT ledger.declare_first_start($1)", account)
         finally:

@@ -16,6 +16,7 @@ import msgspec
 from unrip.domain.attempt import AttemptState, Offer, Rejection, TradeResult, result_id
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.doubt import Seen
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount, Value
 
@@ -69,8 +70,8 @@ class NonceEnding(Value):
     """A nonce that a final block has ended, with one result for each of its open offers.
 
     Each result carries the evidence. `settled`: one of its offers took it, and the others end as `lapsed`. `spent`: one
-    of them took it, nobody knows which. `revoked`: our own revocation did, as the contract's logs show. `lapsed`:
-    provably dead.
+    of them took it, nobody knows which. `voided`: none of them did, though it is used. `revoked`: our own revocation
+    did, as the contract's logs show. `lapsed`: provably dead.
     """
 
     nonce: str
@@ -109,6 +110,8 @@ class LedgerState(Value):
     surroundings: Surroundings | None
     #: PostgreSQL's time of the newest attempt: a ledger older than Kafka's last command is a restored one.
     last_claimed_at: datetime | None
+    #: The block of the last reading that was taken over; None where none was since this is kept.
+    believed: Seen | None = None
 
     @property
     def position(self) -> CommandPosition | None:
@@ -184,9 +187,19 @@ class Ledger(Protocol):
         ...
 
     async def apply_reading(
-        self, account: str, *, height: int, credited: dict[str, Amount], endings: Sequence[NonceEnding]
+        self,
+        account: str,
+        *,
+        height: int,
+        credited: dict[str, Amount],
+        endings: Sequence[NonceEnding],
+        block_time: datetime | None = None,
+        replaces: str | None = None,
     ) -> LedgerView:
         """Take over the balances of a final block, if it is a newer one, and release what it justifies.
+
+        `block_time` is that of a newest block, which is believed from now on; None of an older one. With a reason
+        (`replaces`) it is taken over whatever height was believed until now.
 
         Refused whole: an ending whose evidence is newer than the ledger or does not prove it, or whose results are not
         one for each open offer of its nonce.

@@ -9,10 +9,11 @@ from itertools import islice
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection
+from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
-from unrip.domain.evidence import proves_death
+from unrip.domain.doubt import Seen
+from unrip.domain.evidence import proves_death, shows_movement
 from unrip.domain.sharing import most_by_asset
 from unrip.domain.spending import Claimed, claimed_of
 from unrip.domain.values import Amount
@@ -82,6 +83,15 @@ class _Account:
     attempts: dict[str, _Attempt] = field(default_factory=dict)
     position: CommandPosition | None = None
     surroundings: Surroundings | None = None
+    believed: Seen | None = None
+
+    def believe(self, seen: Seen, *, replaces: bool) -> None:
+        """Note the block of a reading; one that replaces what was believed goes before greater heights."""
+        if replaces:
+            for asset in self.assets.values():
+                asset.height = min(asset.height, seen.height - 1)
+        if replaces or self.believed is None or self.believed.height < seen.height:
+            self.believed = seen
 
     def open_on(self, nonce: str) -> list[_Attempt]:
         return [a for a in self.attempts.values() if a.open and a.offer is not None and a.offer.nonce == nonce]
@@ -156,6 +166,7 @@ class MemoryLedger:
             database=self.database,
             surroundings=book.surroundings,
             last_claimed_at=max((a.claimed_at for a in book.attempts.values()), default=None),
+            believed=book.believed,
         )
 
     async def claim(
@@ -251,13 +262,22 @@ class MemoryLedger:
         return book.view()
 
     async def apply_reading(
-        self, account: str, *, height: int, credited: dict[str, Amount], endings: Sequence[NonceEnding]
+        self,
+        account: str,
+        *,
+        height: int,
+        credited: dict[str, Amount],
+        endings: Sequence[NonceEnding],
+        block_time: datetime | None = None,
+        replaces: str | None = None,
     ) -> LedgerView:
         """Take over the balances of a final block, if it is a newer one, and release what it justifies."""
         book = self._book(account)
         fresh = [ending for ending in endings if _still_open(book, ending)]
         for ending in fresh:
-            self._require_proof(book, ending, height, credited)
+            self._require_proof(book, ending, height, credited, replaces)
+        if block_time is not None:
+            book.believe(Seen(height=height, block_time=block_time), replaces=replaces is not None)
         for name, amount in credited.items():
             asset = book.assets.setdefault(name, _Asset(credited=amount, height=height))
             if asset.height < height:
@@ -330,15 +350,16 @@ class MemoryLedger:
         self._outbox[seq] = OutboxRow(seq=seq, event=msgspec.structs.replace(event, result=result))
 
     @staticmethod
-    def _require_proof(book: _Account, ending: NonceEnding, height: int, credited: dict[str, Amount]) -> None:
+    def _require_proof(
+        book: _Account, ending: NonceEnding, height: int, credited: dict[str, Amount], replaces: str | None
+    ) -> None:
         hold = book.holds[ending.nonce]
         evidence = ending.events[0].result.evidence if ending.events else None
-        newest = max(book.assets[hold.asset].height, height if hold.asset in credited else 0)
+        here = book.assets[hold.asset].height
+        newest = height if hold.asset in credited and (replaces or height > here) else here
         if evidence is None or evidence.height > newest:
             raise StoreRefused(f"the ledger is older than the evidence that nonce {ending.nonce} has ended")
-        own = {a.offer.quote_hash for a in book.attempts.values() if a.offer and a.offer.nonce == ending.nonce}
-        undecided = all(attempt.state is AttemptState.UNPROVEN for attempt in book.open_on(ending.nonce))
-        if not (undecided if evidence.operator is not None else _proves(ending.state, evidence, hold, own)):
+        if not _proves(ending, evidence, hold, book):
             raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
         if not _fit(ending):
             raise StoreRefused(f"the offers of nonce {ending.nonce} cannot end like this")
@@ -403,18 +424,32 @@ def _still_open(book: _Account, ending: NonceEnding) -> bool:
     return hold.ended_as is None
 
 
-def _proves(state: AttemptState, evidence: ChainEvidence, hold: _Hold, own: set[str]) -> bool:
-    """Whether the evidence shows this state.
+def _proves(ending: NonceEnding, evidence: ChainEvidence, hold: _Hold, book: _Account) -> bool:
+    """Whether the evidence shows this state; as `ledger.proves` says it in SQL."""
+    state, used = ending.state, evidence.nonce_used
+    if evidence.operator is not None:
+        over = used or evidence.block_time > hold.last_deadline
+        return over and all(attempt.state is AttemptState.UNPROVEN for attempt in book.open_on(ending.nonce))
+    if state is AttemptState.SETTLED:
+        return used and any(
+            shows_movement(evidence) or _executed(event.result)
+            for event in ending.events
+            if event.result.state is AttemptState.SETTLED
+        )
+    if state is AttemptState.SPENT:
+        return used and shows_movement(evidence)
+    if state in {AttemptState.VOIDED, AttemptState.REVOKED}:
+        own = {a.offer.quote_hash for a in book.attempts.values() if a.offer and a.offer.nonce == ending.nonce}
+        compared = evidence.compared_with is not None and evidence.compared_with < evidence.height
+        by_another = evidence.executed is not None or (state is AttemptState.VOIDED and compared)
+        return used and evidence.executed not in own and by_another
+    return state is AttemptState.LAPSED and proves_death(
+        evidence, last_deadline=hold.last_deadline, nonce_deadline=hold.nonce_deadline
+    )
 
-    Settled or spent: the nonce is used. Revoked: used by an intent that is none of the nonce's `own` offers. Lapsed:
-    unused after the offers' life and before the nonce's end, or where the salt ended.
-    """
-    if state in {AttemptState.SETTLED, AttemptState.SPENT}:
-        return evidence.nonce_used
-    if state is AttemptState.REVOKED:
-        return evidence.nonce_used and evidence.executed is not None and evidence.executed not in own
-    dead = proves_death(evidence, last_deadline=hold.last_deadline, nonce_deadline=hold.nonce_deadline)
-    return state is AttemptState.LAPSED and dead
+
+def _executed(result: TradeResult) -> bool:
+    return result.evidence is not None and result.evidence.executed == result.quote_hash is not None
 
 
 def _fit(ending: NonceEnding) -> bool:

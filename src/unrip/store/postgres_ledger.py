@@ -99,10 +99,18 @@ class PostgresLedger:
         return decode(row[0], LedgerView)
 
     async def apply_reading(
-        self, account: str, *, height: int, credited: dict[str, Amount], endings: Sequence[NonceEnding]
+        self,
+        account: str,
+        *,
+        height: int,
+        credited: dict[str, Amount],
+        endings: Sequence[NonceEnding],
+        block_time: datetime | None = None,
+        replaces: str | None = None,
     ) -> LedgerView:
         """Take over the balances of a final block, if it is a newer one, and release what it justifies."""
-        row = await self._row("apply_reading", account, height, _json(credited), _json(list(endings)))
+        ended = _json(list(endings))
+        row = await self._row("apply_reading", account, height, _json(credited), ended, block_time, replaces)
         return decode(row[0], LedgerView)
 
     async def claimed_lately(self, account: str) -> list[Claimed]:

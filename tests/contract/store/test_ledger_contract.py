@@ -253,7 +253,7 @@ async def test_a_settlement_takes_the_balance_and_frees_the_hold_at_once(ledger:
         assert (view.credited, view.held) == ({EURE: 70, BTC: 5}, {EURE: 0, BTC: 0})
     assert [state for _, state in await published_states(ledger)] == ["claimed", "settled"]
     result = (await ledger.unpublished(10))[-1].event.result
-    assert (result.ledger, result.evidence) == (view, evidence_at(11, used=True))
+    assert (result.ledger, result.evidence) == (view, evidence_at(11, used=True, executed=offer.quote_hash))
 
 
 async def test_one_signed_offer_belongs_to_one_command(ledger: Ledger) -> None:

@@ -1,10 +1,13 @@
 """Endings by older blocks and by an operator's word: what every ledger accepts as proof, PostgreSQL's and its twin."""
 
+from datetime import timedelta
+
 import msgspec
 import pytest
 
 from support.ledgers import (
     ACCOUNT,
+    DEADLINE,
     EURE,
     T0,
     an_ending,
@@ -16,6 +19,8 @@ from support.ledgers import (
     published_states,
 )
 from unrip.domain.attempt import AttemptState, ChainEvidence
+from unrip.domain.doubt import Seen
+from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import Ledger
 
@@ -23,7 +28,8 @@ from unrip.store.ledger import Ledger
 NOTHING = evidence_at(20, used=False, block_time=T0, salt_valid=False)
 #: The block that ended the salt; the one before it was the last at which it was valid.
 ENDED = msgspec.structs.replace(evidence_at(15, used=False, block_time=T0, salt_valid=False), salt_valid_at=14)
-WORD = msgspec.structs.replace(NOTHING, operator="operator")
+#: The same, later, when the offer can no longer be taken, with an operator's word.
+WORD = msgspec.structs.replace(NOTHING, operator="operator", block_time=DEADLINE + timedelta(microseconds=1))
 
 
 async def end(ledger: Ledger, evidence: ChainEvidence, state: AttemptState | None = None) -> int:
@@ -77,6 +83,18 @@ async def test_an_operator_ends_what_is_unproven(ledger: Ledger, state: AttemptS
     assert (await published_states(ledger))[-1] == ("one", state.value)
 
 
+@pytest.mark.parametrize("used", [True, False])
+async def test_an_operator_ends_nothing_that_can_still_be_taken(ledger: Ledger, used: bool) -> None:
+    await claimed(ledger, unproven=True)
+    early = msgspec.structs.replace(WORD, block_time=DEADLINE, nonce_used=used)
+    if used:
+        assert await end(ledger, early, AttemptState.LAPSED) == 0
+        return
+    with pytest.raises(StoreRefused):
+        await end(ledger, early, AttemptState.LAPSED)
+    assert (await ledger.load(ACCOUNT)).view.held == {EURE: 30}
+
+
 @pytest.mark.parametrize("state", [AttemptState.LAPSED, AttemptState.SETTLED])
 async def test_an_operator_ends_nothing_else(ledger: Ledger, state: AttemptState) -> None:
     await claimed(ledger)
@@ -89,3 +107,58 @@ async def test_a_late_reply_does_not_undo_unproven(ledger: Ledger) -> None:
     await claimed(ledger, unproven=True)
     await ledger.note(an_event(an_offer("one"), AttemptState.ACCEPTED))
     assert [offer.state for offer in (await ledger.load(ACCOUNT)).open_offers] == ["unproven"]
+
+
+# --- what is believed of the chain ------------------------------------------------------------------------------------
+
+ABSURD = 2**62
+
+
+async def read(
+    ledger: Ledger, height: int, eure: int, *, at_s: int = 0, replaces: str | None = None
+) -> tuple[int, int]:
+    """Take over a reading; the ledger's height and balance then."""
+    view = await ledger.apply_reading(
+        ACCOUNT,
+        height=height,
+        credited={EURE: Amount(eure)},
+        endings=[],
+        block_time=T0 + timedelta(seconds=at_s),
+        replaces=replaces,
+    )
+    return view.height, int(view.credited[EURE])
+
+
+async def test_the_newest_block_is_what_the_next_life_believes(ledger: Ledger) -> None:
+    assert (await ledger.load(ACCOUNT)).believed is None
+    await read(ledger, 10, 100, at_s=1)
+    await read(ledger, 9, 90, at_s=2)
+    assert (await ledger.load(ACCOUNT)).believed == Seen(height=10, block_time=T0 + timedelta(seconds=1))
+    await ledger.apply_reading(ACCOUNT, height=20, credited={}, endings=[])
+    assert (await ledger.load(ACCOUNT)).believed == Seen(height=10, block_time=T0 + timedelta(seconds=1))
+
+
+async def test_only_with_a_reason_a_lower_height_replaces_a_greater_one(ledger: Ledger) -> None:
+    await read(ledger, ABSURD, 1)
+    assert await read(ledger, 1_000, 100, at_s=1) == (ABSURD, 1)
+    assert await read(ledger, 1_000, 100, at_s=1, replaces="operator: wrong node") == (1_000, 100)
+    assert (await ledger.load(ACCOUNT)).believed == Seen(height=1_000, block_time=T0 + timedelta(seconds=1))
+    assert await read(ledger, 999, 90, at_s=2) == (1_000, 100)
+    assert await read(ledger, 1_001, 110, at_s=3) == (1_001, 110)
+    # The same again, after an unknown outcome, changes nothing.
+    assert await read(ledger, 1_001, 110, at_s=3, replaces="operator: wrong node") == (1_001, 110)
+
+
+async def test_what_ends_with_a_replacing_reading_is_proven_by_its_height(ledger: Ledger) -> None:
+    await read(ledger, ABSURD, 100)
+    await claim(ledger, an_offer("one"), 0)
+    ending = an_ending(evidence_at(1_000, used=False), an_offer("one"))
+    view = await ledger.apply_reading(
+        ACCOUNT,
+        height=1_000,
+        credited={EURE: Amount(100)},
+        endings=[ending],
+        block_time=T0,
+        replaces="operator: wrong node",
+    )
+    assert (view.height, view.held) == (1_000, {EURE: 0})

@@ -18,7 +18,7 @@ from support.ledgers import (
     evidence_at,
     published_states,
 )
-from unrip.domain.attempt import AttemptState, Rejection
+from unrip.domain.attempt import AttemptState, ChainEvidence, Rejection
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import ClaimKind, Ledger, NonceEnding
@@ -175,3 +175,72 @@ async def test_a_nonce_holds_one_asset(ledger: Ledger) -> None:
     await claim(ledger, an_offer("one", nonce="shared"), 0)
     with pytest.raises(StoreRefused):
         await claim(ledger, an_offer("two", nonce="shared", asset=BTC), 1)
+
+
+#: What a final block says, what ended, and whether the one shows the other.
+SHOWN: dict[str, tuple[ChainEvidence, AttemptState, bool]] = {
+    "a used nonce alone is no fill": (evidence_at(11, used=True), AttemptState.SETTLED, False),
+    "a transaction executed the offer": (
+        evidence_at(11, used=True, executed="hash of one"),
+        AttemptState.SETTLED,
+        True,
+    ),
+    "a transaction executed something else": (
+        evidence_at(11, used=True, executed="a stranger's"),
+        AttemptState.SETTLED,
+        False,
+    ),
+    "balances moved": (evidence_at(11, used=True, moved=-30), AttemptState.SETTLED, True),
+    "balances moved before": (
+        evidence_at(11, used=True, moved=-30, compared_with=11),
+        AttemptState.SETTLED,
+        False,
+    ),
+    "balances did not move": (evidence_at(11, used=True, moved=0), AttemptState.SETTLED, False),
+    "they moved, and the nonce is unused": (evidence_at(11, used=False, moved=-30), AttemptState.SETTLED, False),
+    "spent, and balances moved": (evidence_at(11, used=True, moved=-30), AttemptState.SPENT, True),
+    "spent, and nothing moved": (evidence_at(11, used=True, moved=0), AttemptState.SPENT, False),
+    "voided by a stranger's intent": (
+        evidence_at(11, used=True, executed="a stranger's"),
+        AttemptState.VOIDED,
+        True,
+    ),
+    "voided by its own offer": (
+        evidence_at(11, used=True, executed="hash of one", moved=0),
+        AttemptState.VOIDED,
+        False,
+    ),
+    "voided, and nothing moved": (evidence_at(11, used=True, moved=0), AttemptState.VOIDED, True),
+    "voided, and nobody looked": (evidence_at(11, used=True), AttemptState.VOIDED, False),
+    "voided, and the nonce is unused": (evidence_at(11, used=False, moved=0), AttemptState.VOIDED, False),
+    "revoked, and nothing moved": (evidence_at(11, used=True, moved=0), AttemptState.REVOKED, False),
+}
+
+
+@pytest.mark.parametrize("case", SHOWN)
+async def test_the_ledger_asks_for_the_movement_itself(ledger: Ledger, case: str) -> None:
+    evidence, state, shown = SHOWN[case]
+    await credit(ledger, 100)
+    offer = an_offer("one")
+    await claim(ledger, offer, 0)
+    ending = NonceEnding(nonce=offer.nonce, state=state, events=(an_event(offer, state, evidence=evidence),))
+    apply = ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(70)}, endings=[ending])
+    if shown:
+        assert (await apply).held == {EURE: 0}
+        assert (await published_states(ledger))[1:] == [("one", state)]
+        assert (await claim(ledger, an_offer("two", nonce=offer.nonce), 1)).kind is ClaimKind.NONCE_ENDED
+        return
+    with pytest.raises(StoreRefused, match=f"{state}|dead"):
+        await apply
+    assert (await ledger.load(ACCOUNT)).view.held == {EURE: 30}
+
+
+async def test_a_voided_nonce_voids_all_of_its_offers(ledger: Ledger) -> None:
+    await credit(ledger, 100)
+    one, two = an_offer("one", nonce="shared"), an_offer("two", amount=40, nonce="shared")
+    await claim(ledger, one, 0)
+    await claim(ledger, two, 1)
+    ending = an_ending(evidence_at(11, used=True), one, two, state=AttemptState.VOIDED)
+    view = await ledger.apply_reading(ACCOUNT, height=11, credited={EURE: Amount(100)}, endings=[ending])
+    assert (view.credited, view.held) == ({EURE: 100}, {EURE: 0})
+    assert (await published_states(ledger))[2:] == [("one", "voided"), ("two", "voided")]

@@ -59,6 +59,8 @@ EVIDENCE = st.builds(
     executed=st.sampled_from([None, "our revocation", "hash of one"]),
     salt_valid_at=st.sampled_from([None, None, 1, 4]),
     operator=st.sampled_from([None, None, None, "operator"]),
+    compared_with=st.sampled_from([None, 1, 2]),
+    moved=st.sampled_from([None, -1, 0]),
 )
 
 
@@ -95,7 +97,7 @@ def reading(height: int, eure: int, btc: int | None, ends: Ends) -> Call:
     return lambda ledger: ledger.apply_reading(ACCOUNT, height=height, credited=credited, endings=endings)
 
 
-ENDED_AS = st.sampled_from([None, None, None, AttemptState.SPENT, AttemptState.REVOKED])
+ENDED_AS = st.sampled_from([None, None, None, AttemptState.SPENT, AttemptState.VOIDED, AttemptState.REVOKED])
 ENDS = st.lists(st.tuples(EVIDENCE, st.lists(OFFERS, min_size=1, max_size=2), ENDED_AS), max_size=1)
 CALLS = st.one_of(
     st.builds(claiming, OFFERS, st.integers(0, 9), st.integers(1, 2)),

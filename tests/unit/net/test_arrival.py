@@ -161,7 +161,7 @@ async def test_a_queue_that_is_full_makes_no_frame_younger(padding: int) -> None
             await client.until(count)
             client.slow_s = 0.0
             late = [received_at - sent_at for sent_at, received_at in client.frames]
-            assert max(late) < TOLERANCE
+            assert max(late) < 4 * TOLERANCE, "of the second or so that it takes; the sender has to wait, too"
             assert client.waited > 0
             await asyncio.sleep(0.1)
             sender.send(1)

@@ -13,8 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from support.cases import BOTH
 from support.switches import Station
+from unrip import __version__
 from unrip.domain.pairs import Direction
 from unrip.messages.topics import CONTROL_ACTION
+from unrip.service import switchboard
 from unrip.service.contract import PublishFailed
 from unrip.service.switchboard import REARM
 from unrip.store.leases import USES_PER_HOUR
@@ -126,6 +128,23 @@ def test_another_configuration_needs_another_lease(station: Station) -> None:
     assert station.armed() == ()
     assert "another build or configuration" in station.logs[-1].body["reason"]
     assert not station.path.exists()
+
+
+def test_another_build_needs_another_lease(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    station.arm(survive=True)
+    monkeypatch.setattr(switchboard, "__version__", "another")
+    station.restart()
+    station.wait(600)
+    assert (station.armed(), station.published) == ((), [])
+    assert "another build or configuration" in station.logs[-1].body["reason"]
+    assert not station.path.exists()
+
+
+def test_a_lease_is_given_for_the_build_that_runs(station: Station) -> None:
+    station.arm(survive=True)
+    lease = station.board.switches.lease
+    assert lease is not None
+    assert (lease.build, lease.configuration_hash) == (__version__, station.configuration_hash)
 
 
 def test_a_lease_ends_at_its_instant_whatever_restarts(station: Station) -> None:

@@ -266,13 +266,52 @@ async def test_the_fills_of_a_transaction(node: Node, verifier: Verifier) -> Non
     log = "EVENT_JSON:" + json.dumps({"standard": "dip4", "event": "token_diff", "data": [entry]})
     outcome = {"executor_id": "intents.near", "status": {"SuccessValue": ""}, "logs": [log]}
     forged = {**outcome, "executor_id": "evil.near", "logs": [log.replace("qh", "forged")]}
-    node.views["tx"] = {"receipts_outcome": [{"outcome": forged}, {"outcome": outcome}]}
+    node.views["tx"] = {
+        "final_execution_status": "FINAL",
+        "receipts_outcome": [{"outcome": forged}, {"outcome": outcome}],
+    }
     (fill,) = await verifier.transaction_fills("tx", "desk.example.near")
     assert (fill.quote_hash, fill.tx_hash, fill.diff, fill.nonce) == ("qh", "tx", {BTC: -9, EURE: 10}, None)
 
 
+async def test_an_executed_intent_without_a_movement_is_told_with_its_nonce(node: Node, verifier: Verifier) -> None:
+    """Somebody with the account's key, or our own revocation: it says who used the nonce."""
+    entry = {"intent_hash": "stranger's", "account_id": "desk.example.near", "nonce": "n1"}
+    log = "EVENT_JSON:" + json.dumps({"standard": "dip4", "event": "intents_executed", "data": [entry]})
+    outcome = {"executor_id": "intents.near", "status": {"SuccessValue": ""}, "logs": [log]}
+    node.views["tx"] = {"final_execution_status": "FINAL", "receipts_outcome": [{"outcome": outcome}]}
+    (told,) = await verifier.transaction_fills("tx", "desk.example.near")
+    assert (told.quote_hash, told.nonce, told.diff) == ("stranger's", "n1", None)
+
+
+@pytest.mark.parametrize("status", ["EXECUTED_OPTIMISTIC", "INCLUDED_FINAL", "NONE", None])
+async def test_a_transaction_that_is_not_final_proves_nothing(
+    node: Node, verifier: Verifier, status: str | None
+) -> None:
+    """A node may answer before it is what was asked for; what it tells may still be undone."""
+    node.views["tx"] = {"final_execution_status": status, "receipts_outcome": []}
+    with pytest.raises(RpcUnavailable):
+        await verifier.transaction_fills("tx", "desk.example.near")
+
+
+@pytest.mark.parametrize("other", ["another", "the same"])
+async def test_with_a_cross_check_two_nodes_must_tell_the_same_of_a_transaction(other: str) -> None:
+    nodes = Node(), Node()
+    for node, intent in zip(nodes, ("qh", "qh" if other == "the same" else "forged"), strict=True):
+        entry = {"intent_hash": intent, "account_id": "desk.example.near", "nonce": "n1"}
+        log = "EVENT_JSON:" + json.dumps({"standard": "dip4", "event": "intents_executed", "data": [entry]})
+        outcome = {"executor_id": "intents.near", "status": {"SuccessValue": ""}, "logs": [log]}
+        node.views["tx"] = {"final_execution_status": "FINAL", "receipts_outcome": [{"outcome": outcome}]}
+    verifier = verifier_at(endpoints_of(*nodes), cross_check=True)
+    if other == "the same":
+        assert len(await verifier.transaction_fills("tx", "desk.example.near")) == 1
+        return
+    with pytest.raises(RpcContradicted):
+        await verifier.transaction_fills("tx", "desk.example.near")
+
+
 async def test_a_transaction_that_cannot_be_read_is_unknown(node: Node, verifier: Verifier) -> None:
-    node.views["tx"] = {"receipts_outcome": None}
+    node.views["tx"] = {"final_execution_status": "FINAL", "receipts_outcome": None}
     with pytest.raises(RpcUnavailable):
         await verifier.transaction_fills("tx", "desk.example.near")
 
@@ -411,7 +450,7 @@ async def test_a_definite_word_is_not_asked_about_elsewhere() -> None:
 
 async def test_simulations_and_transactions_fail_over_too() -> None:
     node = Node()
-    node.views["tx"] = {"receipts_outcome": []}
+    node.views["tx"] = {"final_execution_status": "FINAL", "receipts_outcome": []}
     verifier = verifier_at(endpoints_of(down(), node))
     assert (await verifier.simulate([{}])).refusal is None
     assert await verifier.transaction_fills("tx", "desk.example.near") == []

@@ -12,6 +12,9 @@ from unrip.domain.verifier import VerifierReading
 class ReadVerifier(Value):
     """Effect: read the verifier at one final block; `VerifierRead` or `VerifierUnread` follows."""
 
+    #: What the last node said was not believed: another one is asked first.
+    elsewhere: bool = False
+
 
 class ReadBridge(Value):
     """Effect: read the bridge's movements on every chain; `BridgeRead` or `BridgeUnread` follows."""

@@ -33,9 +33,9 @@ class Readings:
         self._clock = clock
         self._tasks = Tasks()
 
-    def read_verifier(self, _effect: ReadVerifier) -> None:
+    def read_verifier(self, effect: ReadVerifier) -> None:
         """Start reading the verifier."""
-        self._tasks.start(self._read_verifier())
+        self._tasks.start(self._read_verifier(effect))
 
     def read_bridge(self, _effect: ReadBridge) -> None:
         """Start reading the bridge."""
@@ -49,9 +49,9 @@ class Readings:
         """Give up what is under way."""
         await self._tasks.aclose()
 
-    async def _read_verifier(self) -> None:
+    async def _read_verifier(self, effect: ReadVerifier) -> None:
         try:
-            reading = await self._verifier.read()
+            reading = await self._verifier.read(elsewhere=effect.elsewhere)
         except RpcError as error:
             self._emit(VerifierUnread(reason=str(error)))
         else:

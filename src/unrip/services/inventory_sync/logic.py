@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from unrip.domain.desk import CommandPosition
+from unrip.domain.doubt import Belief, Doubt, Older, Refused, Seen
 from unrip.domain.inventory import BalanceChange, ChangeKind, IntentInventory, PendingMovements, Reconciliation
 from unrip.domain.pairs import Pair
 from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal, DepositState
@@ -65,8 +66,19 @@ class InventorySync(Logic):
     controls = ("sync", "accept-balance")
 
     def __init__(
-        self, *, pair: Pair, account: str, interval_ms: int, bridge_interval_s: int, inventory_age_max_ms: int
+        self,
+        *,
+        pair: Pair,
+        account: str,
+        interval_ms: int,
+        bridge_interval_s: int,
+        inventory_age_max_ms: int,
+        clock_ahead_max_ms: int = 250,
+        nodes: int = 1,
     ) -> None:
+        self._belief = Belief(ahead_max=timedelta(milliseconds=clock_ahead_max_ms), nodes=nodes)
+        #: Why the last reading was not believed.
+        self._refused: Refused | None = None
         self._pair = pair
         self._account = account
         self._interval = timedelta(milliseconds=interval_ms)
@@ -128,7 +140,7 @@ class InventorySync(Logic):
             case "verifier":
                 return [
                     *self._tell_age(now),
-                    *self._ask(ReadVerifier(), now),
+                    *self._ask(self._question(), now),
                     SetTimer(name="verifier", at=now + self._interval),
                 ]
             case "bridge":
@@ -140,15 +152,22 @@ class InventorySync(Logic):
         if isinstance(answer, VerifierUnread):
             return self._unread(answer.reason, now)
         held, reading = self._reading, answer.reading
-        if held is not None and reading.height < held.height:
+        judged = self._belief.take(reading, now)
+        self._refused = judged if isinstance(judged, Refused) else None
+        if isinstance(judged, Older):
             # A node behind the others: time must not run backward in the books.
-            return self._unread(f"the node is behind: block {reading.height} after {held.height}", now)
+            behind = f"block {reading.height} after {held.height}" if held is not None else f"block {reading.height}"
+            return self._unread(f"the node is behind: {behind}", now)
+        if self._refused is not None and self._refused.doubt is not Doubt.CLOCK_SKEWED:
+            count = Count(name="readings_refused", labels={"doubt": self._refused.doubt})
+            return [count, *self._unread(f"not believed: {self._refused.doubt} {self._refused.numbers}", now)]
         self._failures.pop("verifier", None)
         self._reading = reading
         counted = Count(name="verifier_reads", labels={"outcome": "read"})
         if self._read_back != _TO_READ:
             return [counted, *self._tell_age(now)]
-        self._reconciler.reconcile(reading)
+        if self._refused is None:  # one that a wrong clock dates is published, for the strategy to refuse by name
+            self._reconciler.reconcile(reading)
         return [counted, *self._tell_age(now), *self._tell_unexplained(), *self._publish(reading)]
 
     def _unread(self, reason: str, now: datetime) -> list[Effect]:
@@ -173,11 +192,11 @@ class InventorySync(Logic):
                 self._paused = True
             case "resume":
                 self._paused = False
-                return [*self._ask(ReadVerifier(), now), *self._ask(ReadBridge(), now)]
+                return [*self._ask(self._question(), now), *self._ask(ReadBridge(), now)]
             case "sync":
                 if self._paused:
                     raise ControlRefused("paused: resume first")
-                return [*self._ask(ReadVerifier(), now), *self._ask(ReadBridge(), now)]
+                return [*self._ask(self._question(), now), *self._ask(ReadBridge(), now)]
             case "accept-balance":
                 return self._accept(control, now)
             case "drain":  # the frame drains
@@ -204,8 +223,10 @@ class InventorySync(Logic):
         first = event.topic not in self._read_back
         self._read_back.add(event.topic)
         if event.topic != INTENT_INVENTORY.name or not first:
-            return self._ask(ReadVerifier(), now) if self._read_back == _TO_READ and first else []
+            return self._ask(self._question(), now) if self._read_back == _TO_READ and first else []
         books = self._last.books if self._last is not None else None
+        if self._last is not None:
+            self._belief.resume(Seen(height=self._last.height, block_time=self._last.block_time))
         if self._last is not None and books is not None:
             self._reconciler.resume(books, self._last.credited)
         return [
@@ -262,6 +283,10 @@ class InventorySync(Logic):
         return [*self._tell_unexplained(), *(self._publish(reading) if reading is not None else [])]
 
     # --- asking and publishing -------------------------------------------------------------------------------------
+
+    def _question(self) -> ReadVerifier:
+        """The next reading; where the last one was not believed, from another node."""
+        return ReadVerifier(elsewhere=self._refused is not None)
 
     def _ask(self, question: Effect, now: datetime) -> list[Effect]:
         """Ask, never twice at once."""
@@ -358,6 +383,8 @@ class InventorySync(Logic):
             reasons.append("inventory_missing")
         elif self._is_stale(now):
             reasons.append("inventory_stale")
+        if self._refused is not None:
+            reasons.append(self._refused.doubt)
         if self._read_back != _TO_READ or (self._reading is not None and not self._reconciler.states):
             reasons.append("reading_back")
         if self._paused:

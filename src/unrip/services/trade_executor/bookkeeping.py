@@ -84,7 +84,12 @@ class Bookkeeper:
             for ending in effect.endings
         ]
         reading = self._ledger.apply_reading(
-            effect.account, height=effect.height, credited=effect.credited, endings=endings
+            effect.account,
+            height=effect.height,
+            credited=effect.credited,
+            endings=endings,
+            block_time=effect.block_time,
+            replaces=effect.replaces,
         )
         self._start("note", self._noted(reading))
 
@@ -127,6 +132,7 @@ class Bookkeeper:
                 doubt=state.doubt,
                 claimed_lately=tuple(claimed_lately),
                 quarantined_until=state.surroundings.quarantined_until if state.surroundings else None,
+                believed=state.believed,
             )
         )
 

@@ -8,9 +8,10 @@ from enum import StrEnum
 from unrip.domain.attempt import AttemptState, Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.doubt import Seen
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount, Value
-from unrip.domain.verifier import PastSpan, VerifierFill, VerifierReading
+from unrip.domain.verifier import PastSpan, UseSpan, VerifierFill, VerifierReading
 from unrip.store.ledger import HeldDifference
 
 
@@ -65,7 +66,7 @@ class DropAttempt(Value):
 
 
 class Ending(Value):
-    """A nonce whose offers have ended by evidence: `settled`, `revoked` or `lapsed`, with one result each."""
+    """A nonce whose offers have ended by evidence, with one result each."""
 
     nonce: str
     state: AttemptState
@@ -79,6 +80,10 @@ class ApplyReading(Value):
     height: int
     credited: dict[str, Amount]
     endings: tuple[Ending, ...]
+    #: Of a newest block, None of an older one.
+    block_time: datetime | None = None
+    #: Why it goes before a block of a greater height that was believed until now.
+    replaces: str | None = None
 
 
 class NoteRevocation(Value):
@@ -158,6 +163,8 @@ class ReadVerifier(Value):
 
     nonces: tuple[str, ...]
     salts: tuple[str, ...]
+    #: What the last node said was not believed: another one is asked first.
+    elsewhere: bool = False
 
 
 class ReadPast(Value):
@@ -167,6 +174,15 @@ class ReadPast(Value):
     nonces: tuple[str, ...]
     #: Everything that was open: in the block that ended the salt, any of it may have moved a balance.
     offers: tuple[Offer, ...]
+
+
+class ReadUse(Value):
+    """Effect: read the block that used a nonce and the one before it; `UseRead` or `PastUnread` follows."""
+
+    span: UseSpan
+    #: Everything of ours that may have been used in the same block.
+    offers: tuple[Offer, ...]
+    salts: tuple[str, ...]
 
 
 class ReadFills(Value):
@@ -196,6 +212,8 @@ class LedgerLoaded(Value):
     quarantined_until: datetime | None = None
     #: What was claimed within the last minute, also by an earlier life.
     claimed_lately: tuple[Claimed, ...] = ()
+    #: The block of the last reading that an earlier life believed.
+    believed: Seen | None = None
 
 
 class LedgerUnknown(Value):
@@ -309,6 +327,13 @@ class PastRead(Value):
     """One block at which the salt was valid, or the last one and its successor."""
 
     readings: tuple[VerifierReading, ...]
+
+
+class UseRead(Value):
+    """The last block with a nonce unused, and the next one, where it is used."""
+
+    before: VerifierReading
+    after: VerifierReading
 
 
 class PastUnread(Value):

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, TradeResult
+from unrip.domain.balances import Withdrawal, used_beside
 from unrip.domain.evidence import (
+    Alive,
     Ended,
     Lapsed,
     LookFurther,
@@ -20,7 +22,9 @@ from unrip.domain.evidence import (
     Spent,
     Trace,
     Unproven,
-    cannot_tell,
+    Verdict,
+    Voided,
+    Wait,
     judge,
     judge_past,
 )
@@ -36,9 +40,14 @@ FINALITY_ALLOWANCE = timedelta(seconds=3)
 _NAMED_MAX = 4
 #: Settlements remembered to explain a fall of the balance since a snapshot.
 SETTLED_KEPT = 1_000
+#: Offers that were taken and are remembered, since they may have moved balances in the block of another's use.
+_TAKEN_KEPT = 100
+#: What says that a nonce has not ended.
+Look = Alive | LookFurther | Wait | Unproven
 _END_OF: dict[type[Ended], AttemptState] = {
     Settled: AttemptState.SETTLED,
     Spent: AttemptState.SPENT,
+    Voided: AttemptState.VOIDED,
     Revoked: AttemptState.REVOKED,
     Lapsed: AttemptState.LAPSED,
 }
@@ -77,13 +86,27 @@ class Followed:
 
 
 @dataclass
+class _Known:
+    """What is known of the use of a nonce with open offers."""
+
+    #: The intent that a final transaction executed, and the transaction.
+    executed: str | None = None
+    tx_hash: str | None = None
+    #: The last block with the nonce unused, and the next one, where it is used.
+    use: tuple[VerifierReading, VerifierReading] | None = None
+
+
+@dataclass
 class OpenOffers:
     """Every offer that may still settle, by command."""
 
     by_command: dict[str, Followed] = field(default_factory=dict)
     #: (height, asset, amount) of settlements since the start.
     settled: deque[tuple[int, str, int]] = field(default_factory=lambda: deque(maxlen=SETTLED_KEPT))
-
+    #: What the owner took out, as far as the bridge has told.
+    withdrawals: tuple[Withdrawal, ...] = ()
+    _taken: deque[Offer] = field(default_factory=lambda: deque(maxlen=_TAKEN_KEPT))
+    _known: dict[str, _Known] = field(default_factory=dict)
     #: Transactions whose fills are being read.
     _fills_asked: set[str] = field(default_factory=set)
 
@@ -149,7 +172,7 @@ class OpenOffers:
         named = (
             tx_hash
             for followed in self.by_command.values()
-            if followed.diff is None and not followed.ending
+            if self._of(followed.offer.nonce).executed is None and not followed.ending
             for tx_hash in followed.named
         )
         asked = [tx_hash for tx_hash in dict.fromkeys(named) if tx_hash not in self._fills_asked]
@@ -159,22 +182,45 @@ class OpenOffers:
     def note_fills(self, tx_hash: str, fills: tuple[VerifierFill, ...]) -> None:
         """Keep what a transaction moved for the offers it settled; nothing, where it could not be read."""
         self._fills_asked.discard(tx_hash)
+        open_nonces = {followed.offer.nonce for followed in self.by_command.values()}
         for fill in fills:
             followed = self.by_quote_hash(fill.quote_hash)
+            nonce = fill.nonce or (followed.offer.nonce if followed is not None else None)
+            if nonce not in open_nonces or (followed is not None and followed.offer.nonce != nonce):
+                continue
+            known = self._known.setdefault(nonce, _Known())
+            known.executed, known.tx_hash = fill.quote_hash, tx_hash
             if followed is not None:
                 followed.tx_hash, followed.diff = tx_hash, fill.diff
 
-    def endings(
+    def note_use(self, nonce: str, before: VerifierReading, after: VerifierReading) -> None:
+        """The block of a nonce's use was found."""
+        self._known.setdefault(nonce, _Known()).use = (before, after)
+
+    def is_named(self, nonce: str) -> bool:
+        """Whether a notice has named a transaction that may say who used a nonce."""
+        return any(followed.named for followed in self.by_command.values() if followed.offer.nonce == nonce)
+
+    def use_of(self, nonce: str) -> tuple[VerifierReading, VerifierReading] | None:
+        """The two blocks between which a nonce was used, once they are found."""
+        return self._of(nonce).use
+
+    def may_have_moved(self) -> tuple[Offer, ...]:
+        """Everything of ours that is open or was taken lately: in a block of the past any of it may have moved."""
+        return (*(followed.offer for followed in self.by_command.values()), *self._taken)
+
+    def judged(
         self,
         reading: VerifierReading,
         now: datetime,
         *,
         claiming: Collection[str],
         revocations: Mapping[str, Revocation],
-    ) -> tuple[Ending, ...]:
-        """The nonces that this block ends, marked as being written; `revocations` are those that may exist.
+    ) -> dict[str, Ending | Look]:
+        """What this block says about the nonces asked about; those that it ends are marked as being written.
 
-        One that is just being claimed once more is asked about again: its end must tell of all its offers.
+        `revocations` are those that may exist. A nonce that is just being claimed once more is asked about again: its
+        end must tell of all its offers.
         """
         by_nonce: dict[str, list[Followed]] = {}
         for followed in self.by_command.values():
@@ -184,15 +230,15 @@ class OpenOffers:
                 followed.ask_now = True
             else:
                 by_nonce.setdefault(followed.offer.nonce, []).append(followed)
-        endings = []
-        for nonce, offers in by_nonce.items():
-            revocation = revocations.get(nonce)
-            verdict = judge(self._promise(offers, revocation), reading, newest=reading.block_time)
-            if not isinstance(verdict, LookFurther):
-                endings.append(_ending(verdict, offers, now, revocation))
-            elif verdict.used:
-                _notice(offers)
-        return tuple(endings)
+        return {
+            nonce: self._told(
+                judge(self._promise(offers, revocations.get(nonce)), reading, newest=reading.block_time),
+                offers,
+                now,
+                revocations.get(nonce),
+            )
+            for nonce, offers in by_nonce.items()
+        }
 
     def used_by_whom(self, reading: VerifierReading) -> list[Offer]:
         """Offers whose nonce is used while nobody has said yet by which intent."""
@@ -202,17 +248,7 @@ class OpenOffers:
             if reading.nonces.get(followed.offer.nonce, False) and not followed.ending
         ]
 
-    def undecided(self, reading: VerifierReading, *, claiming: Collection[str]) -> list[Followed]:
-        """Offers that this block cannot judge: unused, but the salt is not valid, or the nonce's deadline is past."""
-        return [
-            followed
-            for followed in self.by_command.values()
-            if not followed.ending
-            and followed.offer.nonce not in claiming
-            and cannot_tell(Promise(offers=(followed.offer,)), reading)
-        ]
-
-    def past_ending(
+    def judged_by_past(
         self,
         nonce: str,
         readings: Sequence[VerifierReading],
@@ -221,7 +257,7 @@ class OpenOffers:
         newest: datetime,
         no_fill: bool,
         revocation: Revocation | None,
-    ) -> Ending | LookFurther | Unproven | None:
+    ) -> Ending | Look | None:
         """What older blocks say about one nonce; None where none of its offers is open any more.
 
         `no_fill`: the balances of the two show that no offer used it in the later one, where it was forgotten.
@@ -230,12 +266,18 @@ class OpenOffers:
         if not offers:
             return None
         verdict = judge_past(self._promise(offers, revocation), readings, newest=newest, no_fill=no_fill)
-        if isinstance(verdict, Unproven):
-            return verdict
-        if isinstance(verdict, LookFurther):
-            _notice(offers)
-            return verdict
-        return _ending(verdict, offers, now, revocation)
+        return self._told(verdict, offers, now, revocation)
+
+    def _told(
+        self, verdict: Verdict, offers: Sequence[Followed], now: datetime, revocation: Revocation | None
+    ) -> Ending | Look:
+        """The ending that a verdict is; what is not ended by what it should be is asked about at every read."""
+        if isinstance(verdict, Ended):
+            return _ending(verdict, offers, now, revocation, self._of(offers[0].offer.nonce))
+        if not isinstance(verdict, Alive):
+            for followed in offers:
+                followed.noticed = True
+        return verdict
 
     def resolved(
         self, command_id: str, state: AttemptState, evidence: ChainEvidence, reason: str, now: datetime
@@ -257,16 +299,21 @@ class OpenOffers:
 
     def ended(self, ending: Ending, height: int) -> list[Followed]:
         """Forget the offers of an ending that is committed, and remember what it took."""
+        self._known.pop(ending.nonce, None)
         gone = [self.by_command.pop(result.command_id) for result, _chain in ending.results]
         took = [
             followed.offer
             for followed, (result, _chain) in zip(gone, ending.results, strict=True)
-            if result.state in {AttemptState.SETTLED, AttemptState.SPENT}
+            if result.state.moved
         ]
         if took:
             largest = max(took, key=lambda offer: offer.amount_out)
             self.settled.append((height, largest.asset_out, largest.amount_out))
+            self._taken.extend(took)
         return gone
+
+    def _of(self, nonce: str) -> _Known:
+        return self._known.get(nonce) or _Known()
 
     def _promise(self, offers: Sequence[Followed], revocation: Revocation | None) -> Promise:
         """What is known of the nonce of these offers beside the blocks."""
@@ -274,11 +321,21 @@ class OpenOffers:
         comparable = first.before is not None and not self._anything_else(
             first.offer.nonce, since_height=first.before.height
         )
+        known = self._of(first.offer.nonce)
+        trace = Trace.NONE if revocation is None else revocation.trace
+        others: tuple[tuple[Offer, ...], ...] = ()
+        if known.use is not None:
+            # While it may have been our revocation that used it, another's fill that was forgotten may have moved this.
+            forgotten = trace is Trace.UNTRACED
+            others = used_beside(first.offer.nonce, self.may_have_moved(), *known.use, forgotten=forgotten)
         return Promise(
             offers=tuple(followed.offer for followed in offers),
-            filled=frozenset(followed.offer.quote_hash for followed in offers if followed.diff is not None),
-            trace=Trace.NONE if revocation is None else revocation.trace,
+            executed=known.executed,
+            trace=trace,
             before=first.before if comparable else None,
+            use=known.use,
+            others=others,
+            withdrawals=self.withdrawals,
         )
 
     def _anything_else(self, nonce: str, *, since_height: int) -> bool:
@@ -287,22 +344,22 @@ class OpenOffers:
         return others or any(height > since_height for height, _asset, _amount in self.settled)
 
 
-def _notice(offers: Sequence[Followed]) -> None:
-    """They are asked about at every read until it is known who used their nonce."""
-    for followed in offers:
-        followed.noticed = True
-
-
-def _ending(verdict: Ended, offers: Sequence[Followed], now: datetime, revocation: Revocation | None) -> Ending:
+def _ending(
+    verdict: Ended, offers: Sequence[Followed], now: datetime, revocation: Revocation | None, known: _Known
+) -> Ending:
     """One result for each of the offers."""
     state, taker = _END_OF[type(verdict)], verdict.taker if isinstance(verdict, Settled) else None
+    evidence = verdict.evidence
+    if state is AttemptState.VOIDED and evidence.moved is None:
+        evidence = msgspec.structs.replace(evidence, executed=known.executed, tx_hash=known.tx_hash)
     results = tuple(
         _result(
             followed,
             state if taker in {None, followed.offer} else AttemptState.LAPSED,
-            verdict.evidence,
+            evidence,
             now,
             revocation=revocation,
+            executed=known.executed,
         )
         for followed in offers
     )
@@ -319,14 +376,18 @@ def _result(
     *,
     reason: str | None = None,
     revocation: Revocation | None = None,
+    executed: str | None = None,
 ) -> tuple[TradeResult, Chain]:
     followed.ending = True
-    executed = revocation.executed if revocation is not None else None
     chain = msgspec.structs.replace(followed.chain, stages={**followed.chain.stages, state.value: now})
-    if executed is not None:
-        own = msgspec.structs.replace(evidence, tx_hash=executed.tx_hash, executed=executed.intent_hash)
-        return result_of_offer(followed.offer, state, evidence=own, request=executed.payload), chain
-    own_hash = followed.offer.quote_hash if followed.diff is not None else None
+    revoked = revocation.executed if revocation is not None and state is AttemptState.REVOKED else None
+    if revoked is not None:
+        own = msgspec.structs.replace(evidence, tx_hash=revoked.tx_hash, executed=revoked.intent_hash)
+        return result_of_offer(followed.offer, state, evidence=own, request=revoked.payload), chain
+    if state is AttemptState.VOIDED:
+        result = result_of_offer(followed.offer, state, reason=reason, evidence=evidence)
+        return msgspec.structs.replace(result, exchange=None), chain
+    own_hash = followed.offer.quote_hash if executed == followed.offer.quote_hash else None
     own = msgspec.structs.replace(evidence, tx_hash=followed.tx_hash, diff=followed.diff, executed=own_hash)
     return result_of_offer(followed.offer, state, reason=reason, evidence=own), chain
 

@@ -6,7 +6,7 @@ proves nothing (blueprint, principle 3). No timer ends anything here; timers onl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -16,12 +16,23 @@ from pydantic import Field
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.balances import shows_no_fill
-from unrip.domain.evidence import LookFurther, Unproven
-from unrip.domain.verifier import PastSpan, VerifierReading
+from unrip.domain.doubt import Seen, past_doubt
+from unrip.domain.evidence import LookFurther, Unproven, Wait
+from unrip.domain.verifier import PastSpan, UseSpan, VerifierReading
 from unrip.service.contract import Control, ControlRefused, Count, Effect
 from unrip.service.http import Action, ReasonBody
-from unrip.services.trade_executor.effects import ApplyReading, Ending, NoteAttempt, PastRead, PastUnread, ReadPast
-from unrip.services.trade_executor.following import Followed, OpenOffers
+from unrip.services.trade_executor.believing import refusal_counted
+from unrip.services.trade_executor.effects import (
+    ApplyReading,
+    Ending,
+    NoteAttempt,
+    PastRead,
+    PastUnread,
+    ReadPast,
+    ReadUse,
+    UseRead,
+)
+from unrip.services.trade_executor.following import Followed, Look, OpenOffers
 from unrip.services.trade_executor.lane import NoteLane
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer
@@ -30,6 +41,8 @@ from unrip.services.trade_executor.revoking import Revocations
 #: After a look that told nothing, the next one about the same nonce: doubled each time, up to the second.
 RETRY_FIRST = timedelta(seconds=10)
 RETRY_MAX = timedelta(minutes=10)
+#: The block of a use is looked for so long after a notice has named a transaction: that says more, and mostly at once.
+_AFTER_NOTICE = timedelta(seconds=2)
 
 
 class ResolveBody(ReasonBody):
@@ -51,6 +64,8 @@ class Doubt:
     """What looking back at one nonce has come to."""
 
     next_check_at: datetime
+    #: A height at which the nonce is used: the block of its use is looked for. None where it is unused.
+    used_at: int | None = None
     looks: int = 0
     reason: str = ""
     #: The blocks that would tell are not kept, or do not tell.
@@ -68,52 +83,47 @@ class Hindsight:
     report: ExecutionReport
     _doubts: dict[str, Doubt] = field(default_factory=dict)
     _newest: VerifierReading | None = None
-    _asked: ReadPast | None = None
+    _asked: ReadPast | ReadUse | None = None
 
-    def look(self, reading: VerifierReading, now: datetime, *, claiming: Collection[str]) -> list[Effect]:
-        """The newest block was read: ask older ones about what it cannot judge, and nobody joins it any more.
+    def look(self, reading: VerifierReading, now: datetime, verdicts: Mapping[str, Ending | Look]) -> list[Effect]:
+        """The newest block was read and judged: ask older ones about what it cannot tell.
 
         A new salt may have ended the others: offers with those are asked about once, however long they still live.
         """
         if self._newest is not None and reading.salt != self._newest.salt:
             self.offers.ask_about_other_salts(reading.salt)
         self._newest = reading
-        undecided = self.offers.undecided(reading, claiming=claiming)
-        everything = [followed.offer for followed in self.offers.by_command.values()]
-        open_nonces = {offer.nonce for offer in everything}
+        open_nonces = {followed.offer.nonce for followed in self.offers.by_command.values()}
         self._doubts = {nonce: doubt for nonce, doubt in self._doubts.items() if nonce in open_nonces}
-        for followed in undecided:
-            followed.noticed = True
-            self._doubts.setdefault(followed.offer.nonce, Doubt(next_check_at=now))
-        due = [each.offer for each in undecided if self._doubts[each.offer.nonce].next_check_at <= now]
-        if self._asked is not None or not due:
-            return []
-        self._asked = _question(due, everything, reading)
-        return [self._asked]
+        effects = self._take(verdicts, now)
+        unread = []
+        for nonce in [nonce for nonce, verdict in verdicts.items() if isinstance(verdict, LookFurther)]:
+            if (use := self.offers.use_of(nonce)) is not None:
+                # These blocks say no more than before, but more may be known beside them.
+                effects += self._judge_past([nonce], use, now)
+            elif self._doubts[nonce].next_check_at <= now:
+                unread.append(nonce)
+        if self._asked is None and unread:
+            self._asked = self._question(unread, reading)
+            effects.append(self._asked)
+        return effects
 
-    def on_past(self, event: PastRead | PastUnread, now: datetime) -> list[Effect]:
+    def on_past(self, event: PastRead | PastUnread | UseRead, now: datetime) -> list[Effect]:
         """What older blocks say, or that they cannot be read."""
         question, self._asked = self._asked, None
         if question is None or self._newest is None:
             raise AssertionError("older blocks were read that nobody asked for")
+        nonces = (question.span.nonce,) if isinstance(question, ReadUse) else question.nonces
         if isinstance(event, PastUnread):
             outcome = "unread" if event.kept else "not_kept"
             effects: list[Effect] = [Count(name="past_reads", labels={"outcome": outcome})]
-            return [*effects, *self._in_doubt(question.nonces, event.reason, now, unproven=not event.kept)]
-        verdicts = {
-            nonce: verdict for nonce, verdict in self._verdicts(question, event.readings, now) if verdict is not None
-        }
-        endings = tuple(verdict for verdict in verdicts.values() if isinstance(verdict, Ending))
-        used = [nonce for nonce, verdict in verdicts.items() if isinstance(verdict, LookFurther)]
-        effects = [Count(name="past_reads", labels={"outcome": "read"})]
-        if endings:
-            effects += self._end(endings, max(reading.height for reading in event.readings))
-        effects += self.revocations.questions(offer for offer in question.offers if offer.nonce in used)
-        effects += self._in_doubt(used, "who used it is looked for", now, unproven=False)
-        for nonce, verdict in verdicts.items():
-            if isinstance(verdict, Unproven):
-                effects += self._in_doubt([nonce], verdict.reason, now, unproven=True)
-        return effects
+            return [*effects, *self._in_doubt(nonces, event.reason, now, unproven=not event.kept)]
+        readings = (event.before, event.after) if isinstance(event, UseRead) else event.readings
+        newest = Seen(height=self._newest.height, block_time=self._newest.block_time)
+        if (refused := next(filter(None, (past_doubt(each, newest) for each in readings)), None)) is not None:
+            reason = f"an older block is not believed: {refused.doubt}"
+            return [refusal_counted(refused), *self._in_doubt(nonces, reason, now, unproven=False)]
+        return [Count(name="past_reads", labels={"outcome": "read"}), *self._judge_past(nonces, readings, now)]
 
     def traced(self, nonce: str, now: datetime) -> None:
         """It is known whether a revocation used this nonce: blocks that show its use may judge it, and others by it."""
@@ -132,18 +142,26 @@ class Hindsight:
         followed = self.offers.by_command.get(command_id)
         if followed is None or followed.ending or self._newest is None:
             raise ControlRefused(f"command {command_id} has no open offer")
-        doubt = self._doubts.get(followed.offer.nonce)
+        nonce, newest = followed.offer.nonce, self._newest
+        doubt = self._doubts.get(nonce)
         if doubt is None or not doubt.unproven:
             raise ControlRefused(f"the chain can still tell how the offer of command {command_id} ends; wait for it")
+        used = doubt.used_at is not None or newest.nonces.get(nonce, False)
+        last_deadline = max(offer.offer_deadline for offer in self._offers_of({nonce}))
+        if not used and newest.block_time <= last_deadline:
+            raise ControlRefused(
+                f"the offer of command {command_id} can be taken until {last_deadline:%H:%M:%S} UTC: "
+                "only `unrip halt --revoke` ends it before that"
+            )
         evidence = ChainEvidence(
-            height=self._newest.height,
-            block_time=self._newest.block_time,
-            nonce_used=False,
-            salt_valid=self._newest.salts.get(followed.offer.salt, False),
+            height=newest.height,
+            block_time=newest.block_time,
+            nonce_used=used,
+            salt_valid=newest.salts.get(followed.offer.salt, False),
             operator=control.actor,
         )
         ending = self.offers.resolved(command_id, state, evidence, control.reason, now)
-        return self._end((ending,), self._newest.height)
+        return self._end((ending,), newest.height)
 
     def state(self) -> list[dict[str, Any]]:
         """For `GET /state`: every nonce in doubt, with its open offers."""
@@ -161,25 +179,62 @@ class Hindsight:
             if still_open[nonce]
         ]
 
-    def _verdicts(
-        self, question: ReadPast, readings: tuple[VerifierReading, ...], now: datetime
-    ) -> Iterator[tuple[str, Ending | LookFurther | Unproven | None]]:
+    def _judge_past(
+        self, nonces: Collection[str], readings: tuple[VerifierReading, ...], now: datetime
+    ) -> list[Effect]:
+        """Take over what older blocks say about these nonces."""
         newest = self._newest.block_time if self._newest is not None else now
-        no_fill = len(readings) > 1 and self._no_fill(question.offers, *readings)
-        for nonce in question.nonces:
-            revocation = self.revocations.by_nonce.get(nonce)
-            yield (
+        no_fill = len(readings) > 1 and self._no_fill(*readings)
+        verdicts: dict[str, Ending | Look] = {}
+        for nonce in nonces:
+            if [reading.nonces[nonce] for reading in readings] == [False, True]:
+                self.offers.note_use(nonce, *readings)
+            verdict = self.offers.judged_by_past(
                 nonce,
-                self.offers.past_ending(nonce, readings, now, newest=newest, no_fill=no_fill, revocation=revocation),
+                readings,
+                now,
+                newest=newest,
+                no_fill=no_fill,
+                revocation=self.revocations.by_nonce.get(nonce),
             )
+            if verdict is not None:
+                verdicts[nonce] = verdict
+        endings = tuple(verdict for verdict in verdicts.values() if isinstance(verdict, Ending))
+        used = [nonce for nonce in verdicts if any(reading.nonces[nonce] for reading in readings)]
+        effects = self._end(endings, max(reading.height for reading in readings)) if endings else []
+        effects += self.revocations.questions(self._offers_of(set(used) - {ending.nonce for ending in endings}))
+        for nonce, verdict in verdicts.items():
+            if isinstance(verdict, LookFurther | Wait):
+                effects += self._in_doubt([nonce], "who used it is looked for", now, unproven=False)
+        return [*effects, *self._take(verdicts, now)]
 
-    def _no_fill(self, offers: Sequence[Offer], before: VerifierReading, after: VerifierReading) -> bool:
+    def _take(self, verdicts: Mapping[str, Ending | Look], now: datetime) -> list[Effect]:
+        """Note which nonces are in doubt, and tell once of each that nothing proves."""
+        effects: list[Effect] = []
+        for nonce, verdict in verdicts.items():
+            if isinstance(verdict, LookFurther):
+                first_look = now + (_AFTER_NOTICE if self.offers.is_named(nonce) else timedelta(0))
+                doubt = self._doubts.setdefault(nonce, Doubt(next_check_at=first_look))
+                if verdict.used_at is not None and doubt.used_at is None:
+                    doubt.used_at, doubt.next_check_at = verdict.used_at, first_look
+            elif isinstance(verdict, Unproven):
+                self._doubts.setdefault(nonce, Doubt(next_check_at=now))
+                if not self._doubts[nonce].unproven or self._doubts[nonce].next_check_at <= now:
+                    effects += self._in_doubt([nonce], verdict.reason, now, unproven=True)
+        return effects
+
+    def _no_fill(self, before: VerifierReading, after: VerifierReading) -> bool:
         """Whether balances show that no offer was executed and forgotten; a revocation of ours moves none."""
+        offers = [
+            each for each in self.offers.may_have_moved() if {each.nonce} <= before.nonces.keys() & after.nonces.keys()
+        ]
         revocations = self.revocations.by_nonce
         revoked = {nonce for nonce, each in revocations.items() if each.executed is not None}
         may_be_revoked = {nonce for nonce, each in revocations.items() if each.traced is None}
         unrevoked = [offer for offer in offers if offer.nonce not in revoked]
-        return shows_no_fill(unrevoked, before, after, may_be_revoked=may_be_revoked)
+        return shows_no_fill(
+            unrevoked, before, after, may_be_revoked=may_be_revoked, withdrawals=self.offers.withdrawals
+        )
 
     def _end(self, endings: tuple[Ending, ...], height: int) -> list[Effect]:
         """The ledger has newer balances than an older block's; only the releases are written."""
@@ -212,25 +267,36 @@ class Hindsight:
             *self.report.failed(followed.offer, state, doubt.reason),
         ]
 
+    def _question(self, due: Sequence[str], reading: VerifierReading) -> ReadPast | ReadUse:
+        """Where one nonce was used; or about all of one salt that has ended, or a single one after its own deadline."""
+        used_at = self._doubts[due[0]].used_at
+        offers = self.offers.may_have_moved()
+        if used_at is not None:
+            own = self._offers_of({due[0]})
+            unused_at = min(offer.inventory_height for offer in own)
+            span = UseSpan(nonce=due[0], unused_at=unused_at, used_at=used_at)
+            return ReadUse(span=span, offers=offers, salts=tuple(dict.fromkeys(offer.salt for offer in offers)))
+        first, *others = self._offers_of({nonce for nonce in due if self._doubts[nonce].used_at is None})
+        alike = [first, *(offer for offer in others if _fits(offer, first, reading))]
+        past = PastSpan(
+            salt=first.salt,
+            valid_at=max(offer.inventory_height for offer in alike),
+            height=reading.height,
+            block_time=reading.block_time,
+            nonce_deadline=min(offer.nonce_deadline for offer in alike),
+        )
+        return ReadPast(span=past, nonces=tuple(dict.fromkeys(offer.nonce for offer in alike)), offers=offers)
+
+    def _offers_of(self, nonces: Iterable[str]) -> list[Offer]:
+        return [
+            each.offer for each in self.offers.by_command.values() if each.offer.nonce in nonces and not each.ending
+        ]
+
     def _open(self, nonce: str) -> list[Followed]:
         return [each for each in self.offers.by_command.values() if each.offer.nonce == nonce and not each.ending]
 
 
-def _question(due: Sequence[Offer], everything: Sequence[Offer], reading: VerifierReading) -> ReadPast:
-    """About all nonces of one salt that has ended; about a single one after its own deadline."""
-    first = due[0]
-    alike = [
-        offer
-        for offer in due
-        if offer.nonce == first.nonce
-        or (offer.salt == first.salt and reading.block_time <= min(offer.nonce_deadline, first.nonce_deadline))
-    ]
-    span = PastSpan(
-        salt=first.salt,
-        valid_at=max(offer.inventory_height for offer in alike),
-        height=reading.height,
-        block_time=reading.block_time,
-        nonce_deadline=min(offer.nonce_deadline for offer in alike),
-    )
-    nonces = tuple(dict.fromkeys(offer.nonce for offer in alike))
-    return ReadPast(span=span, nonces=nonces, offers=tuple(everything))
+def _fits(offer: Offer, first: Offer, reading: VerifierReading) -> bool:
+    """Whether the blocks that judge the one judge the other, too."""
+    in_time = reading.block_time <= min(offer.nonce_deadline, first.nonce_deadline)
+    return offer.nonce == first.nonce or (offer.salt == first.salt and in_time)

@@ -50,6 +50,7 @@ class Inspector:
         switches: Switches,
         connected: bool,
         reading: VerifierReading | None,
+        told: VerifierReading | None,
         explained_fall: int,
         live_nonces: Container[str],
         overspent: Numbers | None,
@@ -58,6 +59,7 @@ class Inspector:
     ) -> tuple[Rejection, Numbers] | None:
         """The first reason to reject the command, None when it may be signed.
 
+        `reading` is the last one that was believed, `told` the last one at all.
         `explained_fall` is what open holds and recent settlements of the spent asset may have taken since the snapshot.
         `live_nonces` are those of our open offers: no others can be shared. `overspent` says which cap it would break,
         and `price` is the newest that we read ourselves: no number of the command's own takes the place of either.
@@ -68,7 +70,7 @@ class Inspector:
             lambda: _closed(command, now),
             lambda: _shares_nothing(command, live_nonces),
             lambda: None if connected else (Rejection.NOT_CONNECTED, {}),
-            lambda: self.skewed(reading, now),
+            lambda: self.skewed(told, now),
             lambda: _invalid(self._own_price_fault(command, price, now)),
             lambda: self._stale(reading, now),
             lambda: _drifted(command, reading, explained_fall),

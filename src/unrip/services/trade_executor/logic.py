@@ -15,7 +15,7 @@ import msgspec
 
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import CommandPosition
+from unrip.domain.doubt import Belief, Believed
 from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
@@ -42,10 +42,10 @@ from unrip.service.contract import (
 )
 from unrip.service.switchboard import REARM, Switchboard
 from unrip.services.trade_executor import lane, quarantine
+from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
-    Chain,
     CheckHeld,
     ClaimDecided,
     ClaimOffer,
@@ -66,6 +66,7 @@ from unrip.services.trade_executor.effects import (
     RevocationSigned,
     RevocationTraced,
     SignOffer,
+    UseRead,
     VerifierRead,
     VerifierUnread,
 )
@@ -75,7 +76,7 @@ from unrip.services.trade_executor.inspection import Inspector, Numbers
 from unrip.services.trade_executor.own_limits import OwnLimits
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
-from unrip.services.trade_executor.results import rejected, result_of_offer
+from unrip.services.trade_executor.results import chain_of, position_after, rejected, result_of_offer
 
 _PROVE_AGAIN = timedelta(seconds=5)
 #: What the ledger rejects by itself, though a claim was asked for.
@@ -100,6 +101,7 @@ class TradeExecutor(Logic):
         held_check_interval: timedelta,
         reply_bound: timedelta,
         switchboard: Switchboard,
+        nodes: int = 1,
     ) -> None:
         self._inspector = inspector
         self._own = OwnLimits(pair=inspector.pair, caps=inspector.caps)
@@ -108,7 +110,11 @@ class TradeExecutor(Logic):
         self._switchboard = switchboard
         self._report = ExecutionReport()
         self._pursuit = Pursuit(
-            account=inspector.account, conversation=conversation, reply_bound=reply_bound, report=self._report
+            account=inspector.account,
+            conversation=conversation,
+            reply_bound=reply_bound,
+            report=self._report,
+            belief=Belief(ahead_max=timedelta(milliseconds=inspector.policy.clock_ahead_max_ms), nodes=nodes),
         )
         policy = inspector.policy
         self._quarantine = quarantine.Quarantine(
@@ -150,9 +156,13 @@ class TradeExecutor(Logic):
                 return self._pursuit.on_frame_fate(event, now)
             case FrameReceived() | SocketOpened() | SocketClosed():
                 return self._pursuit.on_relay(event, now)
-            case VerifierRead() | VerifierUnread() | FillsRead():
-                return [*self._pursuit.on_chain(event, now), *self._handle_next(now)]
-            case PastRead() | PastUnread():
+            case VerifierRead():
+                return self._on_read(event, now)
+            case VerifierUnread():
+                return [*self._pursuit.on_unread(event, now), *self._handle_next(now)]
+            case FillsRead():
+                return self._pursuit.on_fills(event)
+            case PastRead() | PastUnread() | UseRead():
                 return self._pursuit.hindsight.on_past(event, now)
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
                 return self._pursuit.on_revocation(event, now)
@@ -198,6 +208,13 @@ class TradeExecutor(Logic):
             SetTimer(name="check_held", at=now + self._held_check_interval),
             *self._switchboard.begin(),
         ]
+
+    def _on_read(self, event: VerifierRead, now: datetime) -> list[Effect]:
+        """Doubt a reading before it does anything; one that replaces a belief puts the ledger in quarantine first."""
+        judged = self._pursuit.believing.take(event.reading, now)
+        replaces = isinstance(judged, Believed) and judged.replaces is not None
+        quarantined = self._quarantine.begin("reading_replaced", now) if replaces else []
+        return [*quarantined, *self._pursuit.on_read(event.reading, judged, now), *self._handle_next(now)]
 
     def _on_judged(self, event: AuthorityJudged, now: datetime) -> list[Effect]:
         self._proof = event
@@ -268,6 +285,7 @@ class TradeExecutor(Logic):
             switches=self._switchboard.switches,
             connected=self._proof.proven and not self._pursuit.not_ready(),
             reading=self._pursuit.reading,
+            told=self._pursuit.believing.told,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
             overspent=self._own.overspent(command, self._pursuit.view, self._pursuit.offers, now),
@@ -291,9 +309,9 @@ class TradeExecutor(Logic):
         command: TradeCommand = record.message.payload
         self._claim = RejectCommand(
             command=command,
-            position=_after(record),
+            position=position_after(record),
             result=rejected(command, reason, numbers, account=self._inspector.account),
-            chain=_chain_of(record, {"command_received": now, "rejected": now}),
+            chain=chain_of(record, {"command_received": now, "rejected": now}),
         )
         return [self._claim]
 
@@ -325,7 +343,7 @@ class TradeExecutor(Logic):
         )
         self._claim = ClaimOffer(
             offer=offer,
-            position=_after(record),
+            position=position_after(record),
             generation=command.generation,
             result=result_of_offer(
                 offer,
@@ -333,7 +351,7 @@ class TradeExecutor(Logic):
                 reason="perhaps_sent" if self._adopting else None,
                 next_check_at=offer.offer_deadline,
             ),
-            chain=_chain_of(record, {"signed": now}),
+            chain=chain_of(record, {"signed": now}),
             perhaps_sent=self._adopting,
         )
         self._claimed_at = now
@@ -355,9 +373,8 @@ class TradeExecutor(Logic):
             case "claimed" if isinstance(claim, ClaimOffer) and claim.perhaps_sent:
                 effects += self._pursuit.adopt(claim, now, halted=self._switchboard.switches.halted)
             case "claimed" if isinstance(claim, ClaimOffer):
-                # Whichever clock says more: the wall clock may have been set back while the ledger was asked.
-                lag = max(timedelta(0), self._claimed_at + event.took - now)
-                effects += self._pursuit.send(claim, now, lag=lag, switches=self._switchboard.switches)
+                ends_at = self._claimed_at + event.took
+                effects += self._pursuit.send(claim, now, ends_at=ends_at, switches=self._switchboard.switches)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
@@ -399,6 +416,9 @@ class TradeExecutor(Logic):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
         if control.action == RESOLVE_ACTION.name:
             return self._pursuit.hindsight.resolve(control, now)
+        if control.action == UNDO_READING.name:
+            quarantined = self._quarantine.begin("reading_undone", now)
+            return [*quarantined, *self._pursuit.undo_reading(f"{control.actor}: {control.reason}", now)]
         if control.action == "halt" and not self._switchboard.switches.halted:
             self._pursuit.revocations.begin()
         effects = self._switchboard.follow(control, now)
@@ -423,7 +443,8 @@ class TradeExecutor(Logic):
             **self._quarantine.stands_in_the_way(),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
-            "clock_skewed": self._inspector.skewed(reading, now) is not None,
+            "clock_skewed": self._inspector.skewed(self._pursuit.believing.told, now) is not None,
+            **dict.fromkeys(self._pursuit.believing.not_ready(), True),
         }
         return [reason for reason, holds in stands_in_the_way.items() if holds]
 
@@ -464,14 +485,3 @@ class TradeExecutor(Logic):
             "in_doubt": self._pursuit.hindsight.state(),
             **self._report.state(),
         }
-
-
-def _after(record: RecordReceived) -> CommandPosition:
-    return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
-
-
-def _chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
-    message = record.message
-    return Chain(
-        correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
-    )

@@ -14,6 +14,7 @@ import msgspec
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, Drop, Offer, TradeResult, VenueReply
 from unrip.domain.desk import LedgerView
+from unrip.domain.doubt import Belief, Believed, Older, Refused
 from unrip.domain.verifier import VerifierReading
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
 from unrip.service.contract import (
@@ -26,12 +27,14 @@ from unrip.service.contract import (
     SetTimer,
 )
 from unrip.services.relay_link import RELAY
+from unrip.services.trade_executor.believing import Believing
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     Chain,
     ClaimOffer,
     DropAttempt,
+    Ending,
     FillsRead,
     LedgerLoaded,
     LedgerNoted,
@@ -45,7 +48,6 @@ from unrip.services.trade_executor.effects import (
     RevocationPublished,
     RevocationSigned,
     RevocationTraced,
-    VerifierRead,
     VerifierUnread,
 )
 from unrip.services.trade_executor.following import Followed, OpenOffers
@@ -65,8 +67,15 @@ class Pursuit:
     """Everything between the claim of an offer and its end."""
 
     def __init__(
-        self, *, account: str, conversation: Conversation, reply_bound: timedelta, report: ExecutionReport
+        self,
+        *,
+        account: str,
+        conversation: Conversation,
+        reply_bound: timedelta,
+        report: ExecutionReport,
+        belief: Belief,
     ) -> None:
+        self.believing = Believing(belief)
         self._account = account
         self._conversation = conversation
         self._receipts = Receipts(conversation)
@@ -81,7 +90,7 @@ class Pursuit:
         self.timers = conversation.timers
         #: Until every open offer was asked about once at a final block, since the start and since each reconnect.
         self.recovering = True
-        #: The newest final block that was read.
+        #: The newest final block that was read and believed.
         self.reading: VerifierReading | None = None
         #: Nonces that the ledger may have one more offer of than we know.
         self.claiming: set[str] = set()
@@ -115,6 +124,7 @@ class Pursuit:
     def load(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what the ledger has open; at the first load these are offers of an earlier life."""
         self.view = event.view
+        self.believing.load(event)
         for offer in event.open_offers:
             chain = Chain(correlation_id=offer.correlation_id, causation_id=offer.command_id, stages={})
             # What an earlier life revoked is asked about until a block shows it, and no new offer shares its nonce.
@@ -133,11 +143,13 @@ class Pursuit:
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
-    def send(self, claim: ClaimOffer, now: datetime, *, lag: timedelta, switches: Switches) -> list[Effect]:
+    def send(self, claim: ClaimOffer, now: datetime, *, ends_at: datetime, switches: Switches) -> list[Effect]:
         """The claim is committed: the bytes may go, unless something forbids it by now.
 
-        `lag` is how far the wall clock has fallen behind meanwhile: the window closes so much earlier by it.
+        `ends_at` is when the claim ended by the clock that is never set. Where the wall clock was set back meanwhile, the
+        window closes so much earlier by it.
         """
+        lag = max(timedelta(0), ends_at - now)
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
         self.offers.claimed(followed)
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
@@ -369,7 +381,7 @@ class Pursuit:
         nonces = tuple(dict.fromkeys(followed.offer.nonce for followed in due))
         self._asked = frozenset(nonces)
         salts = tuple(dict.fromkeys(followed.offer.salt for followed in due))
-        return [ReadVerifier(nonces=nonces, salts=salts)]
+        return [ReadVerifier(nonces=nonces, salts=salts, elsewhere=self.believing.refused is not None)]
 
     def on_refusal(self, text: str, now: datetime) -> list[Effect]:
         """Relay or contract refused an offer of ours. A refused salt is looked up at once, never chosen here."""
@@ -382,40 +394,57 @@ class Pursuit:
         self._ask_again = self._asking
         return self.ask(now)
 
-    def on_chain(self, event: VerifierRead | VerifierUnread | FillsRead, now: datetime) -> list[Effect]:
-        """A final block, no answer, or the fills of a transaction."""
-        if isinstance(event, FillsRead):
-            self.offers.note_fills(event.tx_hash, event.fills)
-            return []
-        self._asking = False
-        effects = self._on_read(event, now) if isinstance(event, VerifierRead) else self._on_unread(event)
-        again, self._ask_again = self._ask_again, False
-        return [*effects, *self.ask(now)] if again else effects
+    def on_fills(self, event: FillsRead) -> list[Effect]:
+        """What a transaction moved; nothing, where it could not be read or is not final."""
+        self.offers.note_fills(event.tx_hash, event.fills)
+        return []
 
-    def _on_unread(self, event: VerifierUnread) -> list[Effect]:
-        return [Count(name="verifier_reads", labels={"outcome": "unread"}), *self._report.unread(event.reason)]
+    def on_unread(self, event: VerifierUnread, now: datetime) -> list[Effect]:
+        """No answer: what is known stays as it is."""
+        count = Count(name="verifier_reads", labels={"outcome": "unread"})
+        return [count, *self._report.unread(event.reason), *self._answered(now)]
 
-    def _on_read(self, event: VerifierRead, now: datetime) -> list[Effect]:
+    def on_read(self, reading: VerifierReading, judged: Believed | Older | Refused, now: datetime) -> list[Effect]:
+        """A final block, and whether it is believed: what is not believed ends, releases and replaces nothing."""
+        because = self.believing.replaced_because(judged) if isinstance(judged, Believed) else None
         return [
-            Count(name="verifier_reads", labels={"outcome": "read"}),
+            Count(name="verifier_reads", labels={"outcome": self.believing.outcome(judged)}),
             *self._report.read_again(),
-            *self._on_reading(event.reading, now),
+            *self.believing.say(judged, because),
+            *(self._on_believed(reading, because, now) if isinstance(judged, Believed) else []),
+            *self._answered(now),
         ]
 
-    def _on_reading(self, reading: VerifierReading, now: datetime) -> list[Effect]:
-        if self.reading is not None and reading.height < self.reading.height:
-            return [Count(name="verifier_reads", labels={"outcome": "older_block"})]
+    def _answered(self, now: datetime) -> list[Effect]:
+        """The question under way is answered; what became known meanwhile may ask for the next one at once."""
+        self._asking = False
+        again, self._ask_again = self._ask_again, False
+        return self.ask(now) if again else []
+
+    def undo_reading(self, reason: str, now: datetime) -> list[Effect]:
+        """An operator takes back what is believed: it is read again at once."""
+        self.believing.undo(reason)
+        return self._ask_anew(now)
+
+    def _on_believed(self, reading: VerifierReading, replaces: str | None, now: datetime) -> list[Effect]:
         self.reading = reading
-        if not self._loaded:
-            return []
         self.offers.asked_about(self._asked & reading.nonces.keys())
-        endings = self.offers.endings(reading, now, claiming=self.claiming, revocations=self.revocations.by_nonce)
+        verdicts = self.offers.judged(reading, now, claiming=self.claiming, revocations=self.revocations.by_nonce)
+        endings = tuple(verdict for verdict in verdicts.values() if isinstance(verdict, Ending))
         for ending in endings:
             self.revocations.ended((result for result, _chain in ending.results), recorded=False)
         questions = self.revocations.questions(self.offers.used_by_whom(reading))
-        write = ApplyReading(account=self._account, height=reading.height, credited=reading.credited, endings=endings)
-        looks = self.hindsight.look(reading, now, claiming=self.claiming)
-        return [*self.notes.push(write), *questions, *self._read_fills(), *looks, *self._recovered()]
+        write = ApplyReading(
+            account=self._account,
+            height=reading.height,
+            credited=reading.credited,
+            endings=endings,
+            block_time=reading.block_time,
+            replaces=replaces,
+        )
+        written = self.notes.push(write)  # before what older blocks end: the ledger is never older than its evidence
+        looks = self.hindsight.look(reading, now, verdicts)
+        return [*written, *questions, *self._read_fills(), *looks, *self._recovered()]
 
     def _read_fills(self) -> list[Effect]:
         return [ReadFills(tx_hash=tx_hash) for tx_hash in self.offers.fills_to_read()]

@@ -46,7 +46,7 @@ class Quarantine:
         effects: list[Effect] = [Subscribe(topic=TRADE_RESULT, tail=_RESULTS_TAIL, until_end=True)]
         if event.quarantined_until is not None:
             return [*effects, *self._enter(event.doubt, event.quarantined_until)]
-        return [*effects, *(self._begin(event.doubt, now) if event.doubt else [])]
+        return [*effects, *(self.begin(event.doubt, now) if event.doubt else [])]
 
     def on_result(self, result: TradeResult, now: datetime) -> list[Effect]:
         """A result that an earlier life published: it names how far the ledger was then."""
@@ -55,7 +55,7 @@ class Quarantine:
             return []
         known = self._position
         if known is None or (told.topic_id == known.topic_id and told.next_offset > known.next_offset):
-            return self._begin("ledger_older_than_its_results", now)
+            return self.begin("ledger_older_than_its_results", now)
         return []
 
     def on_commands(self, topic_id: str, now: datetime) -> list[Effect]:
@@ -63,14 +63,14 @@ class Quarantine:
         position, self._position = self._position, None  # judged once
         if position is None or position.topic_id == topic_id:
             return []
-        return self._begin("commands_topic_is_another", now)
+        return self.begin("commands_topic_is_another", now)
 
     def on_truncated(self, topic: str, now: datetime) -> list[Effect]:
         """The topic of the commands ends before the ledger's position, at the start: what it held is not known."""
         if topic != EXECUTE_TRADE.name or self._position is None:
             return []
         self._position = None  # judged once
-        return self._begin("commands_topic_is_truncated", now)
+        return self.begin("commands_topic_is_truncated", now)
 
     def results_read(self) -> list[Effect]:
         """The results are read back: commands are read from right after the ledger's position.
@@ -107,7 +107,7 @@ class Quarantine:
             return {}
         return {f"quarantine: {self.state.reason}, until {self.state.until:%H:%M:%S} UTC": True}
 
-    def _begin(self, reason: str, now: datetime) -> list[Effect]:
+    def begin(self, reason: str, now: datetime) -> list[Effect]:
         """Wait; a restart meanwhile goes on waiting. The first reason stands."""
         if self.state is not None:
             return []

@@ -1,4 +1,4 @@
-"""The `ReadVerifier`, `ReadPast` and `ReadFills` effects: asking the chain, one question of each kind at a time."""
+"""The effects that ask the chain, one question of each kind at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from unrip.services.trade_executor.effects import (
     PastUnread,
     ReadFills,
     ReadPast,
+    ReadUse,
     ReadVerifier,
+    UseRead,
     VerifierRead,
     VerifierUnread,
 )
@@ -36,6 +38,10 @@ class ChainReader:
         """Read older blocks."""
         self._tasks.start(self._read_past(effect))
 
+    def read_use(self, effect: ReadUse) -> None:
+        """Read the block that used a nonce."""
+        self._tasks.start(self._read_use(effect))
+
     def read_fills(self, effect: ReadFills) -> None:
         """Read what a transaction moved for us."""
         self._tasks.start(self._read_fills(effect))
@@ -46,7 +52,7 @@ class ChainReader:
 
     async def _read(self, effect: ReadVerifier) -> None:
         try:
-            reading = await self._verifier.read(nonces=effect.nonces, salts=effect.salts)
+            reading = await self._verifier.read(nonces=effect.nonces, salts=effect.salts, elsewhere=effect.elsewhere)
         except RpcError as error:
             self._emit(VerifierUnread(reason=str(error)))
         else:
@@ -61,8 +67,16 @@ class ChainReader:
         else:
             self._emit(PastRead(readings=readings))
 
+    async def _read_use(self, effect: ReadUse) -> None:
+        beside = [offer.nonce for offer in effect.offers]
+        try:
+            before, after = await self._verifier.read_use(effect.span, beside=beside, salts=effect.salts)
+        except RpcError as error:
+            self._emit(PastUnread(kept=not isinstance(error, BlocksNotKept), reason=str(error)))
+        else:
+            self._emit(UseRead(before=before, after=after))
+
     async def _read_fills(self, effect: ReadFills) -> None:
-        """The fill's amounts are good to have; the nonce at a final block is what decides."""
         try:
             fills = await self._verifier.transaction_fills(effect.tx_hash, self._account)
         except RpcError:

@@ -14,6 +14,7 @@ from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
 from unrip.services.relay_link import RELAY
+from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.bookkeeping import Bookkeeper
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
@@ -31,6 +32,7 @@ from unrip.services.trade_executor.effects import (
     PublishRevocation,
     ReadFills,
     ReadPast,
+    ReadUse,
     ReadVerifier,
     RejectCommand,
     SignOffer,
@@ -99,6 +101,7 @@ def wire(context: Context) -> Wiring:
             held_check_interval=timedelta(seconds=settings.intervals.held_check_s),
             reply_bound=timedelta(milliseconds=settings.intervals.relay_reply_ms),
             switchboard=arming.switchboard,
+            nodes=len(venue.rpc_urls),
         ),
         handlers={
             LoadLedger: books.load,
@@ -118,6 +121,7 @@ def wire(context: Context) -> Wiring:
             TraceRevocation: revoker.trace,
             ReadVerifier: chain.read,
             ReadPast: chain.read_past,
+            ReadUse: chain.read_use,
             ReadFills: chain.read_fills,
             OpenRelay: lambda _: works.set(),
             SendFrame: socket.send,
@@ -127,7 +131,7 @@ def wire(context: Context) -> Wiring:
         sources=(keep_connected, outbox.run, desk.watch, chain.watch, books.watch, revoker.watch, *arming.sources),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose, relay_http.aclose, *arming.closers),
-        actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE_ACTION),
+        actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE_ACTION, UNDO_READING),
         uses_database=True,
         single_active_role="trade-executor",
     )

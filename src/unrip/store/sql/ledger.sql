@@ -1,5 +1,5 @@
 -- load --
-SELECT ledger.load($1);
+SELECT ledger.load($1) || ledger.believed($1);
 
 -- claim --
 SELECT kind, ledger_view FROM ledger.claim_of_known_strategy($1::jsonb, $2, $3, $4, $5::jsonb, $6::jsonb, $7);
@@ -20,7 +20,7 @@ SELECT ledger.note_revocation($1, $2, $3);
 SELECT ledger.note_surroundings($1, $2, $3);
 
 -- apply_reading --
-SELECT ledger.apply_reading($1, $2, $3::jsonb, $4::jsonb);
+SELECT ledger.apply_reading($1, $2, $3::jsonb, $4::jsonb) FROM ledger.believe($1, $2, $5, $6);
 
 -- find --
 SELECT offer || jsonb_build_object('state', state) AS offer

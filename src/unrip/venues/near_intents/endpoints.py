@@ -65,6 +65,12 @@ class Endpoints:
             lambda place: question(self._nodes[place], self._nodes[(place + 1) % count]), as_of
         )
 
+    def turn_away(self) -> None:
+        """The last answer is not believed: begin with the next node, as if it stood in, and forget whose time led."""
+        self._current = (self._current + 1) % len(self._nodes)
+        self._since = None if self._current == 0 else self._clock()
+        self._newest = None
+
     async def _first_answer(self, question: Callable[[int], Awaitable[T]], as_of: AsOf[T] | None) -> T:
         reason: RpcUnavailable | None = None
         lagging: list[tuple[datetime, T]] = []

@@ -21,15 +21,78 @@ class BlocksNotKept(RpcUnavailable):
     """The node no longer has the blocks that would tell."""
 
 
-class Past:
+class Search:
     """One search. `block_at` may raise `BlockUnknown`; every other error ends the search."""
+
+    def __init__(self, *, block_at: Callable[[int], Awaitable[Block]]) -> None:
+        self._block_at = block_at
+        self._left = QUESTIONS_MAX
+
+    async def turn(
+        self, low: int, end: Block, holds: Callable[[int], Awaitable[bool]], *, ended: str
+    ) -> tuple[Block, Block]:
+        """The last block at which something holds, and its successor, where it has `ended`.
+
+        It holds at `low`, and never again once it has ended.
+
+        That the one follows the other, its own header says: nothing lies unread between them.
+
+        Raises:
+            BlocksNotKept, RpcUnavailable: as for `Past.deciding`.
+
+        """
+        held: Block | None = None
+        first, high = end, end.height
+        low -= 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            block = await self._first(middle, high)
+            if block is None:
+                low, high = _without(middle, low, high)
+                continue
+            match await self._said(block, holds):
+                case None:
+                    low = block.height
+                case True:
+                    held, low = block, block.height
+                case False:
+                    first, high = block, middle
+        if held is None or first.previous_hash != held.hash:
+            raise BlocksNotKept(f"the node has no block before {first.height}, the first where {ended}")
+        return held, first
+
+    async def _first(self, height: int, below: int) -> Block | None:
+        """The first block from a height on, None where the next ones are missing."""
+        for each in range(height, min(height + SKIPPED_MAX, below)):
+            self._count()
+            try:
+                return await self._block_at(each)
+            except BlockUnknown:
+                continue
+        return None
+
+    async def _said(self, block: Block, holds: Callable[[int], Awaitable[bool]]) -> bool | None:
+        """Whether it held at a block; None where the node has the state of the block no more."""
+        self._count()
+        try:
+            return await holds(block.height)
+        except BlockUnknown:
+            return None
+
+    def _count(self) -> None:
+        if not self._left:
+            raise BlocksNotKept(f"not found within {QUESTIONS_MAX} questions")
+        self._left -= 1
+
+
+class Past(Search):
+    """The search for the blocks that judge a nonce which the newest one cannot."""
 
     def __init__(
         self, *, block_at: Callable[[int], Awaitable[Block]], salt_valid: Callable[[int], Awaitable[bool]]
     ) -> None:
-        self._block_at = block_at
+        super().__init__(block_at=block_at)
         self._salt_valid = salt_valid
-        self._left = QUESTIONS_MAX
 
     async def deciding(self, span: PastSpan) -> tuple[Block, ...]:
         """The blocks that tell: one in the span with the salt valid; or the last with it, and the next one.
@@ -40,12 +103,12 @@ class Past:
 
         """
         end = await self._end(span)
-        match await self._valid(end):
+        match await self._said(end, self._salt_valid):
             case None:
                 raise BlocksNotKept(f"the node no longer has the state of block {end.height}")
             case True:
                 return (end,)
-        return await self._around_the_end_of_the_salt(span.valid_at, end)
+        return await self.turn(span.valid_at, end, self._salt_valid, ended="the salt is not valid")
 
     async def _end(self, span: PastSpan) -> Block:
         """The newest block; if the nonce may be forgotten there, the last at which it was not."""
@@ -64,54 +127,6 @@ class Past:
         if found is None:
             raise BlocksNotKept(f"the node has no block that is old enough, of {span.nonce_deadline} or before")
         return found
-
-    async def _around_the_end_of_the_salt(self, low: int, end: Block) -> tuple[Block, Block]:
-        """The last block at which the salt was valid, and its successor. It is valid at `low`, and never once more.
-
-        That the one follows the other, its own header says: nothing lies unread between them.
-        """
-        valid: Block | None = None
-        invalid, high = end, end.height
-        low -= 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            block = await self._first(middle, high)
-            if block is None:
-                low, high = _without(middle, low, high)
-                continue
-            match await self._valid(block):
-                case None:
-                    low = block.height
-                case True:
-                    valid, low = block, block.height
-                case False:
-                    invalid, high = block, middle
-        if valid is None or invalid.previous_hash != valid.hash:
-            raise BlocksNotKept(f"the node has no block before {invalid.height}, the first where the salt is not valid")
-        return valid, invalid
-
-    async def _first(self, height: int, below: int) -> Block | None:
-        """The first block from a height on, None where the next ones are missing."""
-        for each in range(height, min(height + SKIPPED_MAX, below)):
-            self._count()
-            try:
-                return await self._block_at(each)
-            except BlockUnknown:
-                continue
-        return None
-
-    async def _valid(self, block: Block) -> bool | None:
-        """Whether the salt was valid at a block; None where the node has the block no more."""
-        self._count()
-        try:
-            return await self._salt_valid(block.height)
-        except BlockUnknown:
-            return None
-
-    def _count(self) -> None:
-        if not self._left:
-            raise BlocksNotKept(f"not found within {QUESTIONS_MAX} questions")
-        self._left -= 1
 
 
 def _without(middle: int, low: int, high: int) -> tuple[int, int]:

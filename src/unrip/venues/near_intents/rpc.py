@@ -71,11 +71,12 @@ class Block(Value):
 
 
 class NearRpc:
-    """Ask one node."""
+    """Ask one node. Its `name` is shown where its URL, which may hold a key, is not."""
 
-    def __init__(self, client: HttpClient, url: str) -> None:
+    def __init__(self, client: HttpClient, url: str, *, name: str = "") -> None:
         self._client = client
         self._url = url
+        self.name = name
 
     async def final_block(self) -> Block:
         """The newest final block.
@@ -150,9 +151,14 @@ class NearRpc:
         query = {"tx_hash": tx_hash, "sender_account_id": sender, "wait_until": "FINAL"}
         result = await self._call("EXPERIMENTAL_tx_status", query)
         try:
-            return mapping(result, "the transaction")
+            transaction = mapping(result, "the transaction")
+            status = text(transaction.get("final_execution_status"), "final_execution_status")
         except NotExact as error:
             raise RpcUnavailable(str(error)) from None
+        # A node may answer before it is what was waited for; until then the transaction may still be undone.
+        if status != "FINAL":
+            raise RpcUnavailable(f"the transaction is not final yet: {status[:_TEXT_SHOWN_MAX]}")
+        return transaction
 
     async def _call(self, method: str, params: dict[str, Any]) -> Any:
         request = {"jsonrpc": "2.0", "id": "unrip", "method": method, "params": params}

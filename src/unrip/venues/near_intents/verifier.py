@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from unrip.domain.values import Amount, Delta, Value
-from unrip.domain.verifier import PastSpan, VerifierFill, VerifierReading
+from unrip.domain.verifier import PastSpan, UseSpan, VerifierFill, VerifierReading
 from unrip.net.exact import NotExact, integer, mapping
 from unrip.venues.near_intents.contract_events import AccountEvents, read_events, successful_logs
 from unrip.venues.near_intents.endpoints import Endpoints
-from unrip.venues.near_intents.past import BlocksNotKept, Past
+from unrip.venues.near_intents.past import BlocksNotKept, Past, Search
 from unrip.venues.near_intents.rpc import (
     Block,
     BlockUnknown,
@@ -67,8 +69,12 @@ class Verifier:
         self._clock = clock
         self._slots = asyncio.Semaphore(VIEWS_AT_ONCE)
 
-    async def read(self, *, nonces: Collection[str] = (), salts: Collection[str] = ()) -> VerifierReading:
+    async def read(
+        self, *, nonces: Collection[str] = (), salts: Collection[str] = (), elsewhere: bool = False
+    ) -> VerifierReading:
         """Everything a desk must know, all of one final block, with the state of the given nonces and salts.
+
+        `elsewhere`: the last answer was not believed, so another node is asked first.
 
         Raises:
             RpcUnavailable: also for a value that is not of its documented type: unknown, never assumed.
@@ -82,7 +88,8 @@ class Verifier:
 
         async def read_one(rpc: NearRpc) -> VerifierReading:
             observed_at = self._clock()
-            return await read_at(rpc, await rpc.final_block(), observed_at)
+            reading = await read_at(rpc, await rpc.final_block(), observed_at)
+            return msgspec.structs.replace(reading, node=rpc.name)
 
         async def read_both(rpc: NearRpc, witness: NearRpc) -> VerifierReading:
             observed_at = self._clock()
@@ -93,8 +100,10 @@ class Verifier:
             )
             if reading != witnessed:
                 raise RpcContradicted(f"two endpoints contradict each other about block {block.height}")
-            return reading
+            return msgspec.structs.replace(reading, node=f"{rpc.name}+{witness.name}")
 
+        if elsewhere:
+            self._endpoints.turn_away()
         if self._cross_check:
             return await self._endpoints.ask_two(read_both, as_of=_block_time)
         return await self._endpoints.ask(read_one, as_of=_block_time)
@@ -113,27 +122,50 @@ class Verifier:
 
         """
 
-        async def read_at(rpc: NearRpc, block: Block, observed_at: datetime, *, alone: bool) -> VerifierReading:
-            asked = list(dict.fromkeys([*nonces, *([] if alone else beside)]))
-            return await self._read_at(rpc, block, nonces=asked, salts=[span.salt], observed_at=observed_at)
+        def asked(blocks: tuple[Block, ...]) -> list[str]:
+            return list(dict.fromkeys([*nonces, *([] if len(blocks) == 1 else beside)]))
+
+        return await self._read_older(lambda rpc: self._deciding(rpc, span), asked, salts=[span.salt])
+
+    async def read_use(
+        self, span: UseSpan, *, beside: Collection[str], salts: Collection[str]
+    ) -> tuple[VerifierReading, VerifierReading]:
+        """The last block at which a nonce was unused, and the next one, also with other nonces (`beside`).
+
+        Raises:
+            BlocksNotKept, RpcUnavailable, RpcContradicted, ContractPanic, RpcRefused: as for `read_past`.
+
+        """
+        nonces = list(dict.fromkeys([span.nonce, *beside]))
+        before, after = await self._read_older(lambda rpc: self._using(rpc, span), lambda _: nonces, salts=salts)
+        return before, after
+
+    async def _read_older(
+        self,
+        find: Callable[[NearRpc], Coroutine[Any, Any, tuple[Block, ...]]],
+        nonces: Callable[[tuple[Block, ...]], Collection[str]],
+        *,
+        salts: Collection[str],
+    ) -> tuple[VerifierReading, ...]:
+        """Readings of the blocks that one node finds; with `cross_check` another one must give the same of each."""
 
         async def read_one(rpc: NearRpc) -> tuple[VerifierReading, ...]:
             observed_at = self._clock()
             with _unknown_is_not_kept():
-                blocks = await self._deciding(rpc, span)
-                alone = len(blocks) == 1
-                return tuple([await read_at(rpc, block, observed_at, alone=alone) for block in blocks])
+                blocks = await find(rpc)
+                asked = {"nonces": nonces(blocks), "salts": salts}
+                return tuple([await self._read_at(rpc, block, observed_at=observed_at, **asked) for block in blocks])
 
         async def read_both(rpc: NearRpc, witness: NearRpc) -> tuple[VerifierReading, ...]:
             observed_at = self._clock()
             readings = []
             with _unknown_is_not_kept():
-                blocks = await self._deciding(rpc, span)
-                alone = len(blocks) == 1
+                blocks = await find(rpc)
+                asked = {"nonces": nonces(blocks), "salts": salts}
                 for block in blocks:
                     reading, witnessed, seen = await self._together(
-                        read_at(rpc, block, observed_at, alone=alone),
-                        read_at(witness, block, observed_at, alone=alone),
+                        self._read_at(rpc, block, observed_at=observed_at, **asked),
+                        self._read_at(witness, block, observed_at=observed_at, **asked),
                         witness.block_at(block.height),
                     )
                     if (reading, block) != (witnessed, seen):
@@ -142,6 +174,17 @@ class Verifier:
             return tuple(readings)
 
         return await (self._endpoints.ask_two(read_both) if self._cross_check else self._endpoints.ask(read_one))
+
+    async def _using(self, rpc: NearRpc, span: UseSpan) -> tuple[Block, ...]:
+        if (await rpc.final_block()).height < span.used_at:
+            raise RpcUnavailable(f"the node is behind block {span.used_at}")
+
+        async def unused(height: int) -> bool:
+            arguments = {"account_id": self.account, "nonce": span.nonce}
+            return not _flag(await self._view(rpc, "is_nonce_used", arguments, height=height))
+
+        end = await rpc.block_at(span.used_at)
+        return await Search(block_at=rpc.block_at).turn(span.unused_at, end, unused, ended="the nonce is used")
 
     async def _deciding(self, rpc: NearRpc, span: PastSpan) -> tuple[Block, ...]:
         if (await rpc.final_block()).height < span.height:
@@ -218,24 +261,46 @@ class Verifier:
             raise RpcUnavailable(f"the simulation is not readable: {error}") from None
 
     async def transaction_fills(self, tx_hash: str, account: str) -> list[VerifierFill]:
-        """The account's fills in a final transaction."""
-        return [
+        """The account's intents that a final transaction executed, with what they moved."""
+        events = await self._events_of(tx_hash, account)
+        moved = [
             VerifierFill(quote_hash=fill.intent_hash, tx_hash=tx_hash, diff=fill.diff, nonce=fill.nonce)
-            for fill in (await self._events_of(tx_hash, account)).fills
+            for fill in events.fills
         ]
+        told = {fill.intent_hash for fill in events.fills}
+        others = [
+            VerifierFill(quote_hash=intent, tx_hash=tx_hash, diff=None, nonce=nonce)
+            for nonce, intent in events.executed.items()
+            if intent not in told
+        ]
+        return [*moved, *others]
 
     async def executed_intents(self, tx_hash: str, account: str) -> dict[str, str]:
         """Nonce to the account's intent that used it in a final transaction."""
         return (await self._events_of(tx_hash, account)).executed
 
     async def _events_of(self, tx_hash: str, account: str) -> AccountEvents:
-        """What a final transaction says about an account, from the contract's own successful receipts only."""
-        transaction = await self._endpoints.ask(lambda rpc: rpc.transaction(tx_hash, sender=account))
-        try:
-            logs = successful_logs(transaction, contract=self._contract)
-        except NotExact as error:
-            raise RpcUnavailable(f"the transaction is not readable: {error}") from None
-        return read_events(logs, account=account)
+        """What a final transaction says about an account, from the contract's own successful receipts only.
+
+        With `cross_check` a second endpoint must say the same.
+        """
+
+        async def read_one(rpc: NearRpc) -> AccountEvents:
+            transaction = await rpc.transaction(tx_hash, sender=account)
+            try:
+                logs = successful_logs(transaction, contract=self._contract)
+            except NotExact as error:
+                raise RpcUnavailable(f"the transaction is not readable: {error}") from None
+            return read_events(logs, account=account)
+
+        async def read_both(rpc: NearRpc, witness: NearRpc) -> AccountEvents:
+            events: AccountEvents
+            events, witnessed = await self._together(read_one(rpc), read_one(witness))
+            if events != witnessed:
+                raise RpcContradicted(f"two endpoints contradict each other about transaction {tx_hash}")
+            return events
+
+        return await (self._endpoints.ask_two(read_both) if self._cross_check else self._endpoints.ask(read_one))
 
     async def _view(self, rpc: NearRpc, method: str, arguments: dict[str, Any], *, height: int) -> Any:
         async with self._slots:

@@ -11,7 +11,7 @@ import pytest
 
 from support.cases import BOTH, BTC, EURE, NOW
 from support.engine import ARM, a_control
-from support.executor import VIEW, Executor, a_command, a_halted, a_reading, disconnected, events_of, executor
+from support.executor import VIEW, Executor, a_command, a_halted, a_reading, after, disconnected, events_of, executor
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.decide import command_id_of, nonce_free_bytes
 from unrip.domain.desk import CommandPosition
@@ -94,12 +94,12 @@ def test_a_noticed_offer_is_asked_about_until_a_final_block_shows_it() -> None:
         desk.read(asked=[claim.offer.nonce])
         desk.feed(TimerFired(name="read"))
         assert desk.asked == (claim.offer.nonce,)
-    desk.read(used=[claim.offer.nonce])
+    desk.read(used=[claim.offer.nonce], credited=after(claim))
     assert desk.states[-1] == "settled"
 
 
 @pytest.mark.parametrize("word", ["nothing", "refused", "unanswered"])
-def test_a_used_nonce_settles_whatever_the_relay_said(word: str) -> None:
+def test_a_used_nonce_with_its_movement_settles_whatever_the_relay_said(word: str) -> None:
     desk = executor()
     claim = desk.send()
     if word == "refused":
@@ -111,7 +111,7 @@ def test_a_used_nonce_settles_whatever_the_relay_said(word: str) -> None:
     desk.now = claim.offer.offer_deadline + timedelta(seconds=4)
     desk.feed(TimerFired(name="read"))
     assert desk.asked == (claim.offer.nonce,)
-    desk.read(used=[claim.offer.nonce])
+    desk.read(used=[claim.offer.nonce], credited=after(claim))
     assert desk.states[-1] == "settled"
 
 
@@ -314,6 +314,8 @@ def test_open_offers_of_an_earlier_life_are_asked_about_before_it_is_ready() -> 
     assert desk.logic.not_ready(NOW) == []
     assert events_of(desk).count("execution_recovered") == 1
     desk.feed(RevocationTraced(nonce=offers[0].nonce, finding=Finding.NOT_REVOKED))
+    fill = VerifierFill(quote_hash=offers[0].quote_hash, tx_hash="tx-1", diff={}, nonce=offers[0].nonce)
+    desk.feed(FillsRead(tx_hash="tx-1", fills=(fill,)))
     desk.read(used=[offers[0].nonce])
     assert [offer.command_id for offer in desk.open_offers] == [offers[1].command_id], "it need not have ended"
     assert desk.of(SendFrame)[1:] == [], "nothing is sent again"

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from support.cases import NOW
-from support.executor import VIEW, Executor, a_reading
+from support.executor import VIEW, Executor, a_reading, after
 from support.whole_desk import WholeDesk
 from unrip.domain.attempt import AttemptState, Offer
 from unrip.messages.topics import DEAD_LETTER, RAW_QUOTE_STATUS, TRADE_RESULT
@@ -28,7 +28,14 @@ from unrip.service.contract import (
     TimerFired,
 )
 from unrip.services.relay_link import RELAY
-from unrip.services.trade_executor.effects import FindOffer, LedgerLoaded, LedgerUnknown, OfferFound, VerifierRead
+from unrip.services.trade_executor.effects import (
+    ClaimOffer,
+    FindOffer,
+    LedgerLoaded,
+    LedgerUnknown,
+    OfferFound,
+    VerifierRead,
+)
 from unrip.venues.near_intents.relay import FRAME_CHARACTERS_MAX
 from unrip_world.config import RelaySettings
 
@@ -88,7 +95,7 @@ def test_a_reading_that_is_not_committed_acknowledges_nothing() -> None:
     desk = executor()
     _hash, nonce = noticed(desk)
     the_broker_has_it(desk)
-    desk.feed(VerifierRead(reading=a_reading(2_000, used=[nonce])))
+    desk.feed(VerifierRead(reading=a_reading(1_100, used=[nonce], credited=after(desk.last(ClaimOffer)))))
     assert desk.states[-1] == "settled"
     assert acknowledged(desk.effects) == []
     assert acknowledged(desk.noted()) == [["s", 4]]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from support.cases import BTC, EURE, NOW
@@ -24,9 +25,11 @@ from unrip.services.trade_executor.effects import (
     PastRead,
     PastUnread,
     ReadPast,
+    ReadUse,
     RevocationSigned,
     RevocationTraced,
     TraceRevocation,
+    UseRead,
 )
 from unrip.services.trade_executor.hindsight import RETRY_FIRST, RETRY_MAX
 
@@ -47,17 +50,22 @@ def look(desk: Executor, *offers: Offer, past: timedelta = timedelta(seconds=5),
     desk.now = max(desk.now, max(offer.offer_deadline for offer in offers) + past)
     nonces = [offer.nonce for offer in offers]
     desk.read(asked=nonces, block_time=desk.now, observed_at=desk.now, salts={SALT: valid})
+    while not desk.logic._pursuit.notes.empty():
+        desk.noted()
 
 
 def pair(
-    *offers: Offer, before: Any = (), after: Any = (), late: bool = False, moved: int = 0
+    *offers: Offer, before: Any = (), after: Any = (), late: bool = False, moved: int = 0, taken: Offer | None = None
 ) -> tuple[VerifierReading, VerifierReading]:
-    """The last block of the salt and the next one, within the offers' life or after it."""
+    """The last block of the salt and the next one, within the offers' life or after it; perhaps one was taken there."""
     nonces = [offer.nonce for offer in offers]
     life = timedelta(seconds=1 if late else -1)
     at = max(offer.offer_deadline for offer in offers) + life
     balances = {BTC.asset_id: Amount(10**7), EURE.asset_id: Amount(5_000 * 10**18)}
     later = {**balances, EURE.asset_id: Amount(balances[EURE.asset_id] + moved)}
+    if taken is not None:
+        later[taken.asset_in] = Amount(later[taken.asset_in] + taken.amount_in)
+        later[taken.asset_out] = Amount(later[taken.asset_out] - taken.amount_out)
     return (
         a_reading(990, asked=nonces, used=before, block_time=at, credited=balances),
         a_reading(991, asked=nonces, used=after, block_time=at, credited=later, salts={SALT: False}),
@@ -73,6 +81,17 @@ def committed(desk: Executor, event: Event) -> None:
     effects = desk.feed(event)
     while any(isinstance(effect, ApplyReading | NoteAttempt) for effect in effects):
         effects = desk.noted()
+
+
+def use(*offers: Offer, taken: Offer | None, height: int = 989, used: Offer | None = None) -> UseRead:
+    """The block that used a nonce, and the one before it."""
+    nonces = [offer.nonce for offer in offers]
+    before, after = pair(*offers, after=[(used or offers[0]).nonce], taken=taken)
+    changes = {"salts": {SALT: True}, "nonces": dict.fromkeys(nonces, False)}
+    return UseRead(
+        before=msgspec.structs.replace(before, height=height - 1, **changes),
+        after=msgspec.structs.replace(after, height=height, salts={SALT: True}),
+    )
 
 
 def ended(desk: Executor) -> TradeResult:
@@ -114,13 +133,32 @@ def test_a_new_salt_has_the_offers_of_the_others_asked_about_once_at_once() -> N
     assert desk.of(ReadPast) == [], "its own is still valid"
 
 
-@pytest.mark.parametrize(("before", "after", "height"), [(True, True, 990), (True, False, 990), (False, True, 991)])
-def test_used_where_the_salt_ended_is_settled_though_it_is_forgotten_now(
-    before: bool, after: bool, height: int
-) -> None:
+@pytest.mark.parametrize(("taken", "state"), [(True, "settled"), (False, "voided")])
+def test_used_in_the_block_that_ended_the_salt_is_judged_by_the_balances_there(taken: bool, state: str) -> None:
     desk, offer = in_doubt()
-    answer(desk, *pair(offer, before=[offer.nonce] * before, after=[offer.nonce] * after))
-    assert (ended(desk).state, evidence(desk).nonce_used, evidence(desk).height) == ("settled", True, height)
+    answer(desk, *pair(offer, after=[offer.nonce], taken=offer if taken else None))
+    seen = evidence(desk)
+    assert (ended(desk).state, seen.nonce_used, seen.height, seen.compared_with) == (state, True, 991, 990)
+    assert desk.open_offers == []
+
+
+@pytest.mark.parametrize("after", [True, False])
+@pytest.mark.parametrize(("taken", "state"), [(True, "settled"), (False, "voided")])
+def test_used_before_its_salt_ended_has_the_block_of_the_use_looked_for(taken: bool, state: str, after: bool) -> None:
+    """A used nonce alone is no fill, though it is forgotten now."""
+    desk, offer = in_doubt()
+    answer(desk, *pair(offer, before=[offer.nonce], after=[offer.nonce] * after))
+    assert desk.states == ["claimed", "sent"]
+    look(desk, offer)
+    question = desk.last(ReadUse)
+    assert (question.span.nonce, question.span.unused_at, question.span.used_at) == (
+        offer.nonce,
+        offer.inventory_height,
+        990,
+    )
+    committed(desk, use(offer, taken=offer if taken else None))
+    seen = evidence(desk)
+    assert (ended(desk).state, seen.height, seen.compared_with) == (state, 989, 988)
     assert desk.open_offers == []
 
 
@@ -129,13 +167,14 @@ def test_nobody_looks_for_the_taker_of_a_shared_nonce_longer_than_at_the_newest_
     first = desk.send().offer
     second = desk.send(a_command("second", nonce=first.nonce, nonce_opener=first.command_id)).offer
     look(desk, first, second, past=TAKER_ALLOWANCE - timedelta(seconds=1))
-    older = pair(first, second, before=[first.nonce])
-    answer(desk, *older)
+    answer(desk, *pair(first, second, before=[first.nonce]))
+    look(desk, first, second, past=TAKER_ALLOWANCE - timedelta(seconds=1))
+    committed(desk, use(first, second, taken=first))
     assert desk.states == ["claimed", "sent"] * 2
     desk.now += RETRY_FIRST
     look(desk, first, second)
-    answer(desk, *older)
     assert desk.states[-2:] == ["spent", "spent"]
+    assert len(desk.of(ReadUse)) == 1, "what was found is kept"
 
 
 def test_unused_with_balances_that_did_not_move_is_lapsed_with_that_evidence() -> None:
@@ -174,9 +213,7 @@ def test_a_fill_of_another_offer_in_that_block_is_no_second_explanation() -> Non
     look(desk, offer, other)
     question = desk.last(ReadPast)
     assert question.nonces == (offer.nonce, other.nonce)
-    before, after = pair(offer, other, after=[other.nonce], moved=-other.amount_out)
-    after.credited[BTC.asset_id] = Amount(after.credited[BTC.asset_id] + other.amount_in)
-    answer(desk, before, after)
+    answer(desk, *pair(offer, other, after=[other.nonce], taken=other))
     states = {e.results[0][0].command_id: e.state for e in desk.last(ApplyReading).endings}
     assert states == {offer.command_id: "lapsed", other.command_id: "settled"}
 
@@ -198,13 +235,16 @@ def late_doubt() -> tuple[Executor, Offer]:
     return in_doubt(past=timedelta(hours=24, seconds=5), valid=True)
 
 
-@pytest.mark.parametrize(("used", "state"), [(True, "settled"), (False, "lapsed")])
-def test_an_older_block_in_the_span_judges_as_the_newest_would(used: bool, state: str) -> None:
+@pytest.mark.parametrize(("used", "state", "height"), [(True, "settled", 989), (False, "lapsed", 990)])
+def test_an_older_block_in_the_span_judges_as_the_newest_would(used: bool, state: str, height: int) -> None:
     desk, offer = late_doubt()
     assert desk.last(ReadPast).span.nonce_deadline == offer.nonce_deadline
     older = a_reading(990, asked=[offer.nonce], used=[offer.nonce] if used else [], block_time=offer.nonce_deadline)
     answer(desk, older)
-    assert (ended(desk).state, evidence(desk).height) == (state, 990)
+    if used:
+        look(desk, offer)
+        committed(desk, use(offer, taken=offer))
+    assert (ended(desk).state, evidence(desk).height) == (state, height)
 
 
 def test_a_block_that_is_not_after_the_deadline_proves_nothing() -> None:
@@ -224,7 +264,7 @@ def revoked_and_in_doubt(*, before: bool, after: bool) -> tuple[Executor, Offer]
     desk.feed(a_control("halt", revoke=True))
     desk.feed(RevocationSigned(nonce=offer.nonce, intent_hash="revocation", payload="{}"))
     desk.noted()
-    look(desk, offer)
+    look(desk, offer, past=TAKER_ALLOWANCE)
     answer(desk, *pair(offer, before=[offer.nonce] * before, after=[offer.nonce] * after))
     return desk, offer
 
@@ -235,42 +275,36 @@ def told(desk: Executor) -> tuple[str, bool]:
     return offer.outcome, offer.recorded
 
 
-@pytest.mark.parametrize(("before", "after"), [(True, False), (False, True)])
-@pytest.mark.parametrize(("finding", "state"), [(Finding.REVOKED, "revoked"), (Finding.NOT_REVOKED, "settled")])
-def test_a_use_that_may_be_our_revocations_ends_nothing_before_it_is_known_who_it_was(
-    before: bool, after: bool, finding: Finding, state: str
-) -> None:
-    desk, offer = revoked_and_in_doubt(before=before, after=after)
-    assert desk.states == ["claimed", "sent"], "neither settled nor unproven"
+@pytest.mark.parametrize(("finding", "state"), [(Finding.REVOKED, "revoked"), (Finding.NOT_REVOKED, "voided")])
+def test_a_use_that_moved_nothing_waits_for_the_word_about_our_revocation(finding: Finding, state: str) -> None:
+    desk, offer = revoked_and_in_doubt(before=False, after=True)
+    assert desk.states == ["claimed", "sent"], "neither voided nor unproven"
     assert desk.last(TraceRevocation).nonce == offer.nonce, "the newest block would not have had it asked"
     executed = {"intent_hash": "revocation", "payload": "{}", "tx_hash": "tx-9"} if finding is Finding.REVOKED else {}
     desk.feed(RevocationTraced(nonce=offer.nonce, finding=finding, **executed))
-    look(desk, offer)
-    assert len(desk.of(ReadPast)) == 2, "looked again at once"
-    desk.feed(PastRead(readings=pair(offer, before=[offer.nonce] * before, after=[offer.nonce] * after)))
+    look(desk, offer, past=TAKER_ALLOWANCE)
     assert ended(desk).state == state
     assert evidence(desk).executed == ("revocation" if finding is Finding.REVOKED else None)
-    assert told(desk) == (state, False), "a brake's report waits for no database"
-    desk.noted()
     assert told(desk) == (state, True)
 
 
-def test_while_nobody_says_who_used_it_it_is_held_and_asked_about_again() -> None:
-    desk, offer = revoked_and_in_doubt(before=True, after=False)
+def test_nobody_waits_for_that_word_for_ever() -> None:
+    """The relay forgot it, or leaves it pending: whose intent it was stays unknown, and that nothing moved is known."""
+    desk, offer = revoked_and_in_doubt(before=False, after=True)
     desk.feed(RevocationTraced(nonce=offer.nonce, finding=Finding.UNKNOWN))
-    desk.now += RETRY_FIRST
-    look(desk, offer)
-    answer(desk, *pair(offer, before=[offer.nonce]))
-    assert len(desk.of(TraceRevocation)) == 2
-    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+    look(desk, offer, past=TAKER_ALLOWANCE)
+    assert desk.open_offers, "the relay may still say that it was ours"
+    look(desk, offer, past=TAKER_ALLOWANCE + timedelta(seconds=1))
+    assert ended(desk).state == "voided"
+    assert told(desk) == ("voided", True)
 
 
 def test_an_offer_of_an_earlier_life_may_have_been_revoked_as_well() -> None:
     _desk, offer = in_doubt()
     later = Executor()
     later.start(offer)
-    look(later, offer)
-    answer(later, *pair(offer, before=[offer.nonce]))
+    look(later, offer, past=TAKER_ALLOWANCE)
+    answer(later, *pair(offer, after=[offer.nonce]))
     assert later.of(NoteAttempt) == []
     assert later.last(TraceRevocation).payload is None
     assert [each.command_id for each in later.open_offers] == [offer.command_id]
@@ -283,8 +317,7 @@ def test_what_we_took_back_explains_no_movement_of_balances() -> None:
     taken_back = desk.send(a_command("other")).offer
     desk.feed(RevocationSigned(nonce=taken_back.nonce, intent_hash="revocation", payload="{}"))
     desk.noted()
-    before, after = pair(offer, taken_back, after=[taken_back.nonce], moved=-offer.amount_out)
-    after.credited[BTC.asset_id] = Amount(after.credited[BTC.asset_id] + offer.amount_in)
+    before, after = pair(offer, taken_back, after=[taken_back.nonce], taken=offer)
     look(desk, offer, taken_back)
     answer(desk, before, after)
     assert desk.states[-1] == "unproven"
@@ -334,9 +367,9 @@ def test_one_look_at_a_time_and_all_of_a_salt_together() -> None:
 def test_an_offer_that_ends_meanwhile_is_not_ended_again() -> None:
     desk, offer = in_doubt()
     desk.read(used=[offer.nonce])
-    assert desk.states[-1] == "settled"
+    assert desk.states[-1] == "voided"
     answer(desk, *pair(offer, before=[offer.nonce]))
-    assert desk.states.count("settled") == 1
+    assert desk.states.count("voided") == 1
 
 
 def test_no_timer_ends_what_is_unproven() -> None:
@@ -387,6 +420,28 @@ def test_the_word_is_refused_while_the_chain_may_tell() -> None:
     with pytest.raises(ControlRefused, match="the chain can still tell"):
         desk.feed(word(offer))
     assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+
+
+def test_the_word_is_refused_while_the_offer_can_still_be_taken() -> None:
+    """Nobody knows yet how it ends: until its last deadline only a revocation does anything about it."""
+    desk, offer = in_doubt(past=timedelta(seconds=-1))
+    committed(desk, GONE)
+    assert desk.states[-1] == "unproven"
+    with pytest.raises(ControlRefused, match="halt --revoke"):
+        desk.feed(word(offer))
+    look(desk, offer, past=timedelta(seconds=1))
+    desk.feed(word(offer))
+    assert ended(desk).state == "lapsed"
+
+
+def test_the_word_is_taken_of_a_used_nonce_at_once() -> None:
+    desk, offer = in_doubt(past=timedelta(seconds=-1))
+    answer(desk, *pair(offer, before=[offer.nonce]))
+    look(desk, offer, past=timedelta(seconds=-1))
+    assert len(desk.of(ReadUse)) == 1
+    committed(desk, GONE)
+    desk.feed(word(offer, "settled"))
+    assert (ended(desk).state, evidence(desk).nonce_used) == ("settled", True)
 
 
 def test_the_word_about_a_command_that_is_not_open_is_refused() -> None:

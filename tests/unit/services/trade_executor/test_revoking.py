@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from support.engine import ARM, a_control
-from support.executor import VIEW, Executor, a_command, executor
+from support.executor import VIEW, Executor, a_command, after, executor
 from unrip.domain.attempt import AttemptState, Drop, Offer
+from unrip.domain.evidence import TAKER_ALLOWANCE
 from unrip.domain.values import Delta
 from unrip.domain.verifier import VerifierFill
 from unrip.net.events import FrameNotSent, SendFrame
@@ -125,23 +126,41 @@ def test_the_chain_shows_that_our_revocation_used_the_nonce() -> None:
     assert desk.open_offers == []
 
 
-@pytest.mark.parametrize("how", ["fill", "trace"])
+@pytest.mark.parametrize("how", ["fill", "balances"])
 def test_an_offer_that_was_taken_first_settles(how: str) -> None:
+    """Also where the relay's RPC refuses to say what became of the revocation."""
     desk = executor()
     offer = live(desk)
     revoke(desk, offer, Publication.REFUSED)
-    desk.read(used=[offer.nonce])
+    traced(desk, offer, Finding.UNKNOWN)
     if how == "fill":
         desk.notice(offer.quote_hash, "tx-1")
         fill = VerifierFill(quote_hash=offer.quote_hash, tx_hash="tx-1", diff={"a": Delta(1)}, nonce=offer.nonce)
         desk.feed(FillsRead(tx_hash="tx-1", fills=(fill,)))
-    else:
-        traced(desk, offer, Finding.NOT_REVOKED)
-    desk.read(used=[offer.nonce])
+    desk.read(used=[offer.nonce], credited=after(desk.last(ClaimOffer)))
     ((result, _chain),) = last_ending(desk).results
     assert result.state is AttemptState.SETTLED
     assert result.evidence.executed == (offer.quote_hash if how == "fill" else None)
     assert told(desk)[0].outcome == "settled"
+
+
+@pytest.mark.parametrize("finding", [Finding.NOT_REVOKED, Finding.UNKNOWN])
+def test_a_use_that_moved_nothing_is_no_fill_whatever_the_relay_remembers(finding: Finding) -> None:
+    """It forgot our revocation, or a stranger had the key: the amounts are where they were."""
+    desk = executor()
+    offer = live(desk)
+    revoke(desk, offer)
+    desk.read(used=[offer.nonce])
+    traced(desk, offer, finding)
+    if finding is Finding.UNKNOWN:
+        desk.read(used=[offer.nonce])
+        assert desk.open_offers, "the relay may still say that it was ours"
+        desk.now = offer.offer_deadline + TAKER_ALLOWANCE + timedelta(seconds=3)
+    desk.read(used=[offer.nonce])
+    ((result, _chain),) = last_ending(desk).results
+    assert (result.state, result.exchange) == (AttemptState.VOIDED, None)
+    assert set(result.evidence.moved.values()) == {0}
+    assert desk.open_offers == []
 
 
 def test_unknown_is_asked_again_and_never_read_as_an_answer() -> None:

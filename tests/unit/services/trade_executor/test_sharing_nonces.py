@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from support.cases import ACCOUNT, BTC, EURE, a_case, a_decision, a_demand, a_desk
-from support.executor import VIEW, Executor, a_command, executor
+from support.executor import VIEW, Executor, a_command, a_reading, executor
 from unrip.domain.attempt import Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.pairs import Direction
@@ -23,7 +23,9 @@ from unrip.services.trade_executor.effects import (
     FillsRead,
     LedgerLoaded,
     ReadFills,
+    ReadUse,
     SignOffer,
+    UseRead,
 )
 
 #: What the desk has before the first offer, as the executor's readings say.
@@ -274,7 +276,13 @@ def test_after_the_last_deadline_the_taker_of_a_used_nonce_stays_unknown() -> No
 def test_of_offers_that_differ_the_first_says_what_may_have_moved() -> None:
     desk, small, larger = two_offers()
     desk.now = larger.offer.offer_deadline + timedelta(seconds=6)
-    desk.read(used=[small.offer.nonce], block_time=desk.now)
+    gift = {BTC.asset_id: Amount(BALANCES[BTC.asset_id] + 10**6)}
+    desk.read(used=[small.offer.nonce], block_time=desk.now, credited={**moved(small), **gift})
+    assert desk.last(ApplyReading).endings == ()
+    question, nonce = desk.last(ReadUse), small.offer.nonce
+    assert (question.span.nonce, question.span.unused_at) == (nonce, small.offer.inventory_height)
+    at_use: dict[str, Any] = {"block_time": small.offer.answer_by, "credited": {**moved(small), **gift}}
+    desk.feed(UseRead(before=a_reading(1_000, asked=[nonce]), after=a_reading(1_001, used=[nonce], **at_use)))
     assert ends(desk) == {"first": "spent", "second": "spent"}
     first, second = (result for result, _chain in desk.last(ApplyReading).endings[0].results)
     assert (first.exchange, first.told_by) == (None, None)
