@@ -146,8 +146,8 @@ class Pursuit:
     def send(self, claim: ClaimOffer, now: datetime, *, ends_at: datetime, switches: Switches) -> list[Effect]:
         """The claim is committed: the bytes may go, unless something forbids it by now.
 
-        `ends_at` is when the claim ended by the clock that is never set. Where the wall clock was set back meanwhile, the
-        window closes so much earlier by it.
+        `ends_at` is when the claim ended by the clock that is never set. Where the wall clock was set back meanwhile,
+        the window closes so much earlier by it.
         """
         lag = max(timedelta(0), ends_at - now)
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
