@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import httpx
@@ -268,6 +269,7 @@ def sessions() -> Iterator[str]:
 def test_who_asks_for_sessions_and_how() -> None:
     """One session writes in order; claims and notes of the executor go side by side. Five seconds is the default."""
     assert sorted(sessions()) == [
+        "books.py: application='books', size=1",
         "desk.py: application='desk', size=1",
         "first_start.py: application='first start'",
         # Batches of a whole backlog; more than the ledger's, where an offer's deadline waits for the answer.
@@ -300,6 +302,11 @@ async def test_what_a_probe_and_a_migration_ask_of_postgres(monkeypatch: pytest.
     assert not await local_postgres.answers_query(URL)
     assert asked == [{"timeout": local_postgres._CONNECT_TIMEOUT_S}]
     assert (migrate._CONNECT_TIMEOUT_S, migrate._WAIT_FOR_OTHERS_S > 0) == (3, True)
+    for given, timeout in (("", "3"), ("?application_name=x&connect_timeout=9&host=a", "9")):
+        parts = urlsplit(migrate._driver_url(URL + given, host="::1", port=5432))
+        assert (parts.scheme, parts.hostname, parts.username) == ("postgresql+psycopg", None, urlsplit(URL).username)
+        options = dict(parse_qsl(parts.query))
+        assert (options["host"], options["port"], options["connect_timeout"]) == ("::1", "5432", timeout)
 
 
 # --- sockets and HTTP ----------------------------------------------------------------------------------------------

@@ -88,14 +88,17 @@ def _require_readable(what: str, url: str) -> None:
 
 
 def _driver_url(url: str, *, host: str, port: int) -> str:
-    """Yoyo chooses the driver by the scheme; ours is psycopg 3. It reads one host, so it is told the one we are at."""
+    """Yoyo chooses the driver by the scheme; ours is psycopg 3.
+
+    It reads one host, so it is told the one we are at, and connects within the time of every connection.
+    """
     parts = urlsplit(url)
-    options = [(name, value) for name, value in parse_qsl(parts.query) if name not in {"host", "port"}]
+    options = {"connect_timeout": _CONNECT_TIMEOUT_S, **dict(parse_qsl(parts.query)), "host": host, "port": port}
     return urlunsplit(
         parts._replace(
             scheme="postgresql+psycopg",
             netloc="".join(parts.netloc.rpartition("@")[:2]),
-            query=urlencode([*options, ("host", host), ("port", port)]),
+            query=urlencode(options),
         )
     )
 
