@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 
 from unrip.bus.ports import BusError, Record, Where
@@ -29,6 +30,7 @@ from unrip.local.asking import ask_again
 from unrip.local.desk import LocalDesk, every_venue_is_loopback
 from unrip.local.hold import held, stop_holder
 from unrip.local.paths import Home, user_data_folder
+from unrip.local.simulated import faults_in_force
 from unrip.local.stack import ServerPorts
 from unrip.local.supervisor import Supervisor
 from unrip.messages.codec import decode_event
@@ -191,6 +193,11 @@ class _Session:
         """Every start is disarmed, and still decides and records: show one such decision before arming."""
         if self._desk.world is None:
             return
+        control = self._desk.world.urls()["control"]
+        if faults := await ask_again(partial(asyncio.to_thread, faults_in_force, control), away=httpx.HTTPError):
+            say(
+                f"· the world goes on with its faults: {', '.join(faults)}; `curl -X DELETE {control}/faults` ends them"
+            )
         async for record in _events(settings):
             say(line_of(record))
             if record.topic == TRADE_DECISION.name:
