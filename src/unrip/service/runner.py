@@ -21,11 +21,18 @@ class Runner:
     """
 
     def __init__(
-        self, logic: Logic, *, clock: Callable[[], datetime], on_fault: Callable[[BaseException], None]
+        self,
+        logic: Logic,
+        *,
+        clock: Callable[[], datetime],
+        on_fault: Callable[[BaseException], None],
+        before: Callable[[], None] = lambda: None,
     ) -> None:
+        """`before` is called before an event is taken in while nothing else is: it may emit another one first."""
         self.logic = logic
         self._clock = clock
         self._on_fault = on_fault
+        self._before = before
         self._handlers: dict[type[Effect], Handler] = {SetTimer: self._set_timer}
         self._events: deque[Event] = deque()
         self._busy = False
@@ -45,6 +52,8 @@ class Runner:
         """Take an event in. A fault in logic or handler ends everything: better stopped than wrong."""
         if self.faulted or self._closed:
             return
+        if not self._busy:
+            self._before()
         self._events.append(event)
         if self._busy:
             return

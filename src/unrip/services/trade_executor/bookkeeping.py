@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.desk import LedgerView
 from unrip.net.tasks import Tasks
+from unrip.net.uptime import uptime_s
 from unrip.service.contract import Emit
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -21,6 +22,7 @@ from unrip.services.trade_executor.effects import (
     HeldChecked,
     LedgerLoaded,
     LedgerNoted,
+    LedgerRefused,
     LedgerUnknown,
     LoadLedger,
     NoteAttempt,
@@ -29,7 +31,7 @@ from unrip.services.trade_executor.effects import (
     OfferFound,
     RejectCommand,
 )
-from unrip.store.errors import StoreUnavailable
+from unrip.store.errors import StoreRefused, StoreUnavailable
 from unrip.store.ledger import Ledger, NonceEnding, OutboxEvent
 
 
@@ -44,12 +46,14 @@ class Bookkeeper:
         emit: Emit,
         clock: Callable[[], datetime],
         on_outbox: Callable[[], None],
+        leave_role: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._account = account
         self._emit = emit
         self._clock = clock
         self._on_outbox = on_outbox
+        self._leave_role = leave_role
         self._tasks = Tasks()
 
     def load(self, _effect: LoadLedger) -> None:
@@ -121,6 +125,7 @@ class Bookkeeper:
 
     async def _load(self) -> None:
         state = await self._ledger.load(self._account)
+        claimed_lately = await self._ledger.claimed_lately(self._account)
         self._emit(
             LedgerLoaded(
                 position=state.position,
@@ -128,12 +133,14 @@ class Bookkeeper:
                 view=state.view,
                 revocations=state.revocations,
                 doubt=state.doubt,
+                claimed_lately=tuple(claimed_lately),
                 quarantined_until=state.surroundings.quarantined_until if state.surroundings else None,
                 believed=state.believed,
             )
         )
 
     async def _claim(self, effect: ClaimOffer) -> None:
+        asked_s = uptime_s()
         outcome = await self._ledger.claim(
             effect.offer,
             position=effect.position,
@@ -141,7 +148,8 @@ class Bookkeeper:
             event=self._event(effect.result, effect.chain),
             perhaps_sent=effect.perhaps_sent,
         )
-        self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view))
+        took = timedelta(seconds=uptime_s() - asked_s)
+        self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view, took=took))
         self._on_outbox()
 
     async def _reject(self, effect: RejectCommand) -> None:
@@ -166,7 +174,7 @@ class Bookkeeper:
         )
 
     async def watch(self) -> None:
-        """A source for the frame: a refusal by the database is a broken promise of ours, and stops the service."""
+        """A source for the frame: a fault of ours in one of the calls stops the service."""
         await self._tasks.watch()
 
     def _start(self, lane: str, work: Coroutine[Any, Any, None]) -> None:
@@ -175,5 +183,8 @@ class Bookkeeper:
                 await work
             except StoreUnavailable as error:
                 self._emit(LedgerUnknown(lane=lane, reason=str(error)))
+            except StoreRefused as error:
+                self._emit(LedgerRefused(lane=lane, reason=str(error)))
+                self._leave_role(str(error))
 
         self._tasks.start(told())

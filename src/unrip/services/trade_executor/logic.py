@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import CommandPosition
 from unrip.domain.doubt import Belief, Believed
-from unrip.messages.topics import EXECUTE_TRADE
+from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
     CaughtUp,
@@ -36,17 +35,18 @@ from unrip.service.contract import (
     RoleChanged,
     SetTimer,
     Started,
+    Subscribe,
     TimerFired,
     TopicTruncated,
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
-from unrip.services.trade_executor import lane, quarantine
+from unrip.services.trade_executor import lane, quarantine, standing
+from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
-    Chain,
     CheckHeld,
     ClaimDecided,
     ClaimOffer,
@@ -54,11 +54,11 @@ from unrip.services.trade_executor.effects import (
     HeldChecked,
     LedgerLoaded,
     LedgerNoted,
+    LedgerRefused,
     LedgerUnknown,
     LoadLedger,
     OfferFound,
     OfferSigned,
-    OpenRelay,
     PastRead,
     PastUnread,
     ProveAuthority,
@@ -74,9 +74,10 @@ from unrip.services.trade_executor.effects import (
 from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
 from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
+from unrip.services.trade_executor.own_limits import OwnLimits
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
-from unrip.services.trade_executor.results import rejected, result_of_offer
+from unrip.services.trade_executor.results import chain_of, position_after, rejected, result_of_offer
 
 _PROVE_AGAIN = timedelta(seconds=5)
 #: What the ledger rejects by itself, though a claim was asked for.
@@ -85,6 +86,7 @@ _REFUSED_BY_THE_LEDGER = {
     Rejection.SUPERSEDED,
     Rejection.NONCE_ENDED,
     Rejection.SAME_OFFER,
+    Rejection.COMMAND_INVALID,  # of a strategy that PostgreSQL has never seen
 }
 
 
@@ -103,6 +105,7 @@ class TradeExecutor(Logic):
         nodes: int = 1,
     ) -> None:
         self._inspector = inspector
+        self._own = OwnLimits(pair=inspector.pair, caps=inspector.caps)
         self._read_interval = read_interval
         self._held_check_interval = held_check_interval
         self._switchboard = switchboard
@@ -117,11 +120,12 @@ class TradeExecutor(Logic):
         policy = inspector.policy
         self._quarantine = quarantine.Quarantine(
             account=inspector.account,
-            longest_life=timedelta(milliseconds=policy.deadline_max_ms + policy.deadline_margin_ms)
+            longest_life=timedelta(milliseconds=policy.longest_life_ms + policy.clock_ahead_max_ms)
             + FINALITY_ALLOWANCE,
             notes=self._pursuit.notes,
         )
-        self._active = False
+        self._active, self._why_not_active = False, ""
+        self._trouble, self._standing = LedgerTrouble(), standing.Standing()
         self._draining = False
         self._database_up = True
         #: The ledger was asked for, which happens once, and has answered.
@@ -132,6 +136,8 @@ class TradeExecutor(Logic):
         #: The command being handled, and the ledger write that decides it once it is known.
         self._current: RecordReceived | None = None
         self._claim: ClaimOffer | RejectCommand | None = None
+        #: When the ledger was asked for the claim under way.
+        self._claimed_at = datetime.min.replace(tzinfo=UTC)
         #: It is a command of which nobody knows whether it was sent.
         self._adopting = False
 
@@ -147,6 +153,7 @@ class TradeExecutor(Logic):
             case OfferSigned():
                 return self._on_signed(event, now)
             case ClaimDecided():
+                self._trouble.over()
                 return self._on_claim_decided(event, now)
             case FrameSent() | FrameNotSent():
                 return self._pursuit.on_frame_fate(event, now)
@@ -163,12 +170,13 @@ class TradeExecutor(Logic):
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
                 return self._pursuit.on_revocation(event, now)
             case LedgerNoted():
+                self._trouble.over()
                 return [*self._pursuit.on_noted(event, now), *self._handle_next(now)]
             case Published() | PublishFailed() if event.token != REARM:
                 return self._pursuit.on_record(event)
             case OfferFound():
                 return self._pursuit.on_found(event)
-            case LedgerLoaded() | LedgerUnknown():
+            case LedgerLoaded() | LedgerUnknown() | LedgerRefused():
                 return self._on_ledger(event, now)
             case HeldChecked():
                 return self._report.held_differs(event.differences)
@@ -190,15 +198,18 @@ class TradeExecutor(Logic):
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
-        self._active = event.active
+        self._active, self._why_not_active = event.active, event.why
+        self._pursuit.stand(aside=not event.active)
         if not event.active:
-            return []
+            return self._standing.without_role(event.why, now) if self._loading else []
+        connected = self._standing.with_role()
         if self._loading:
-            return self._handle_next(now)
+            return [*connected, *self._handle_next(now)]
         self._loading = True
         return [
             LoadLedger(),
-            OpenRelay(),
+            *connected,
+            Subscribe(topic=MARKET_PRICE, tail=1),
             SetTimer(name="read", at=now),
             SetTimer(name="check_held", at=now + self._held_check_interval),
             *self._switchboard.begin(),
@@ -219,9 +230,13 @@ class TradeExecutor(Logic):
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 
-    def _on_ledger(self, event: LedgerLoaded | LedgerUnknown, now: datetime) -> list[Effect]:
+    def _on_ledger(self, event: LedgerLoaded | LedgerUnknown | LedgerRefused, now: datetime) -> list[Effect]:
         if isinstance(event, LedgerLoaded):
+            self._trouble.over()
             return self._on_loaded(event, now)
+        self._trouble.failed(event)
+        if isinstance(event, LedgerRefused) and event.lane == "claim":
+            return self._set_aside(event)
         match event.lane:
             case "note":
                 return self._pursuit.notes.unknown(now)
@@ -234,6 +249,16 @@ class TradeExecutor(Logic):
             case _:
                 return [SetTimer(name="load_again", at=now + lane.RETRY)]
 
+    def _set_aside(self, event: LedgerRefused) -> list[Effect]:
+        """Nothing is claimed: judge the command anew once the role is ours again, by then perhaps as too late."""
+        record, self._current, self._claim, self._adopting = self._current, None, None, False
+        if record is None:
+            raise AssertionError("the ledger refused a claim that nobody made")
+        self._active = False
+        self._pursuit.claiming.discard(record.message.payload.nonce)
+        self._commands.appendleft(record)
+        return self._trouble.set_aside(record, event.reason)
+
     def _on_loaded(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what is open. At start the commands are then read from right after the ledger's position."""
         revocations = self._pursuit.load(event, now)
@@ -241,6 +266,7 @@ class TradeExecutor(Logic):
         if self._loaded:
             return revocations
         self._loaded = True
+        self._own.load(event.claimed_lately)
         return [*revocations, *self._quarantine.load(event, now), ProveAuthority()]
 
     def _on_topic(self, event: RecordReceived | CaughtUp, now: datetime) -> list[Effect]:
@@ -250,6 +276,8 @@ class TradeExecutor(Logic):
             if isinstance(event, RecordReceived):
                 self._commands.append(event)
             return [*effects, *self._handle_next(now)]
+        if event.topic == MARKET_PRICE.name:
+            return self._own.priced(event)
         if isinstance(event, CaughtUp):
             return self._quarantine.results_read()
         return self._quarantine.on_result(event.message.payload, now)
@@ -280,6 +308,8 @@ class TradeExecutor(Logic):
             told=self._pursuit.believing.told,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
+            overspent=self._own.overspent(command, self._pursuit.view, self._pursuit.offers, now),
+            price=self._own.price,
             now=now,
         )
         return self._sign(command) if found is None else self._reject(record, found, now)
@@ -299,9 +329,9 @@ class TradeExecutor(Logic):
         command: TradeCommand = record.message.payload
         self._claim = RejectCommand(
             command=command,
-            position=_after(record),
+            position=position_after(record),
             result=rejected(command, reason, numbers, account=self._inspector.account),
-            chain=_chain_of(record, {"command_received": now, "rejected": now}),
+            chain=chain_of(record, {"command_received": now, "rejected": now}),
         )
         return [self._claim]
 
@@ -333,7 +363,7 @@ class TradeExecutor(Logic):
         )
         self._claim = ClaimOffer(
             offer=offer,
-            position=_after(record),
+            position=position_after(record),
             generation=command.generation,
             result=result_of_offer(
                 offer,
@@ -341,9 +371,10 @@ class TradeExecutor(Logic):
                 reason="perhaps_sent" if self._adopting else None,
                 next_check_at=offer.offer_deadline,
             ),
-            chain=_chain_of(record, {"signed": now}),
+            chain=chain_of(record, {"signed": now}),
             perhaps_sent=self._adopting,
         )
+        self._claimed_at = now
         return [CrashPoint(name="executor.signed"), self._claim]
 
     def _on_claim_decided(self, event: ClaimDecided, now: datetime) -> list[Effect]:
@@ -356,11 +387,14 @@ class TradeExecutor(Logic):
             self._pursuit.claiming.discard(record.message.payload.nonce)
         self._pursuit.view = event.view
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
+        if event.kind == "claimed" and isinstance(claim, ClaimOffer):
+            self._own.claimed(claim.offer, now)
         match event.kind:
             case "claimed" if isinstance(claim, ClaimOffer) and claim.perhaps_sent:
                 effects += self._pursuit.adopt(claim, now, halted=self._switchboard.switches.halted)
             case "claimed" if isinstance(claim, ClaimOffer):
-                effects += self._pursuit.send(claim, now, switches=self._switchboard.switches)
+                ends_at = self._claimed_at + event.took
+                effects += self._pursuit.send(claim, now, ends_at=ends_at, switches=self._switchboard.switches)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
@@ -374,17 +408,23 @@ class TradeExecutor(Logic):
 
     # --- timers and controls ---------------------------------------------------------------------------------------
 
-    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
+    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:  # noqa: C901 - a dispatch table
         name, _, command_id = timer.name.partition(":")
         if name in self._pursuit.timers:
             return self._pursuit.on_timer(name, now)
         match name:
             case "read":
-                return [*self._pursuit.ask(now), SetTimer(name="read", at=now + self._read_interval)]
+                wanted = self._active or self._pursuit.revocations.requested
+                asked = self._pursuit.ask(now) if wanted else []
+                return [*asked, SetTimer(name="read", at=now + self._read_interval)]
+            case standing.TIMER:
+                return self._standing.on_timer()
             case "reply":
                 return self._pursuit.on_reply_timer(command_id, now)
             case lane.TIMER:
                 return self._pursuit.notes.again()
+            case "claim_again" if not self._active:
+                return [SetTimer(name="claim_again", at=now + lane.RETRY)]
             case "claim_again":
                 return [self._claim] if self._claim is not None else []
             case "check_held":
@@ -420,10 +460,11 @@ class TradeExecutor(Logic):
         reading = self._pursuit.reading
         limit = timedelta(milliseconds=self._inspector.policy.inventory_age_max_ms)
         stands_in_the_way = {
-            "standby": not self._active,
+            self._why_not_active: not self._active,
             "draining": self._draining,
             "database_away": not self._database_up,
             "ledger_not_loaded": not self._loaded,
+            **self._trouble.stands_in_the_way(),
             **dict.fromkeys(self._pursuit.not_ready(), True),
             "results_not_read": not self._quarantine.judged,
             **self._quarantine.stands_in_the_way(),
@@ -471,14 +512,3 @@ class TradeExecutor(Logic):
             "in_doubt": self._pursuit.hindsight.state(),
             **self._report.state(),
         }
-
-
-def _after(record: RecordReceived) -> CommandPosition:
-    return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
-
-
-def _chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
-    message = record.message
-    return Chain(
-        correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
-    )
