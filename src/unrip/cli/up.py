@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
 from unrip.bus.ports import BusError, Record, Where
@@ -28,6 +27,7 @@ from unrip.domain.attempt import AttemptState, TradeResult
 from unrip.domain.pairs import Direction
 from unrip.local.asking import ask_again
 from unrip.local.desk import LocalDesk, every_venue_is_loopback
+from unrip.local.errors import LocalError
 from unrip.local.hold import Hold, held, stop_holder
 from unrip.local.paths import Home, user_data_folder
 from unrip.local.simulated import faults_in_force
@@ -200,7 +200,7 @@ class _Session:
         if self._desk.world is None:
             return
         control = self._desk.world.urls()["control"]
-        if faults := await ask_again(partial(asyncio.to_thread, faults_in_force, control), away=httpx.HTTPError):
+        if faults := await ask_again(partial(asyncio.to_thread, faults_in_force, control), away=LocalError):
             say(
                 f"· the world goes on with its faults: {', '.join(faults)}; `curl -X DELETE {control}/faults` ends them"
             )

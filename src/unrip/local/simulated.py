@@ -6,16 +6,15 @@ import json
 import sys
 from typing import Any
 
-import httpx
 import tomli_w
 
+from unrip.local.errors import LocalError
 from unrip.local.keys import ensure_signing_key, ensure_token
 from unrip.local.paths import Home
-from unrip.local.ports import says_well
+from unrip.local.ports import asked, says_well
 from unrip.local.program import Program
 from unrip.net.secret_file import write_secret
 
-_CONTROL_TIMEOUT_S = 5.0
 #: Enough for a day of trades below the default cap, in whole tokens.
 _BTC_SATOSHI = "2000000"
 _EURE_WEI = "1500" + "0" * 18
@@ -105,9 +104,14 @@ class SimulatedWorld:
 
 
 def faults_in_force(control_url: str) -> list[str]:
-    """What somebody has broken in a world, which goes on with it: a desk that does not trade may only obey."""
-    told = httpx.get(f"{control_url}/faults", timeout=_CONTROL_TIMEOUT_S, trust_env=False).raise_for_status().json()
-    return sorted(f"{fault['service']}/{fault['kind']}" for fault in told["faults"])
+    """What somebody has broken in a world, which goes on with it: a desk that does not trade may only obey.
+
+    Raises LocalError while it does not answer.
+    """
+    told = asked(f"{control_url}/faults")
+    if told is None or not told.is_success:
+        raise LocalError(f"the simulated world does not answer at {control_url}: see its log")
+    return sorted(f"{fault['service']}/{fault['kind']}" for fault in told.json()["faults"])
 
 
 def default_inventory(base: str, quote: str) -> dict[str, str]:
