@@ -62,6 +62,11 @@ def result_id(command_id: str, state: AttemptState) -> str:
     return derived_id("result", command_id, state)
 
 
+def execution_id_of(command_id: str) -> str:
+    """The attempt's own id (R40): a command is attempted once, so its id names it."""
+    return derived_id("attempt", command_id)
+
+
 class Rejection(StrEnum):
     """Why a command was not claimed."""
 
@@ -160,6 +165,8 @@ class TradeResult(Value):
     exchange: Exchange | None = None
     #: Of a `spent` offer: the command whose result tells what moved for all offers of the nonce.
     told_by: str | None = None
+    #: The attempt's own id, alike in all its results and log lines. None in records older than it.
+    execution_id: str | None = None
     #: Of the `spent` offer that tells, where they differ: what each would have moved. One of them did.
     candidates: tuple[Exchange, ...] = ()
 

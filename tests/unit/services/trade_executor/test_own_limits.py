@@ -12,19 +12,20 @@ import pytest
 from support.cases import BTC, EURE, FAIR, NOW, PAIR, a_case, a_decision, a_demand, a_price, ago
 from support.engine import ARM
 from support.executor import VIEW, Executor, a_command, executor, the_caps
-from unrip.domain.attempt import Rejection
+from unrip.domain.attempt import Rejection, execution_id_of
 from unrip.domain.pairs import Direction
 from unrip.domain.pricing import Proposal, gross_edge
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount
 from unrip.messages.topics import TRADE_RESULT
 from unrip.net.events import SendFrame
-from unrip.service.contract import CaughtUp, Started
+from unrip.service.contract import CaughtUp, Log, Started
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     ClaimDecided,
     DropAttempt,
     LedgerLoaded,
+    NoteAttempt,
     RejectCommand,
     SignOffer,
 )
@@ -237,6 +238,20 @@ def test_a_deadline_of_another_offset_is_judged_as_it_is_signed(hours: int) -> N
     desk.command(longer)
     assert desk.of(SignOffer) == []
     assert len(desk.of(RejectCommand)) == 1
+
+
+def test_every_line_and_result_of_an_execution_names_it_by_one_id() -> None:
+    desk = executor()
+    claim = desk.send()
+    desk.reply(error={"code": -1, "message": "no"})
+    desk.command(a_command("rejected", command_id="made-up"))
+    desk.decide("rejected")
+    named = execution_id_of(claim.offer.command_id)
+    results = [claim.result, *(note.result for note in desk.of(NoteAttempt))]
+    assert {result.execution_id for result in results} == {named}
+    assert desk.rejection.execution_id == execution_id_of("made-up") != named
+    told = [line.body["execution_id"] for line in desk.of(Log) if line.component == "execution"]
+    assert told == [named, named, execution_id_of("made-up")]
 
 
 def test_the_edge_by_our_own_price_is_that_of_the_integers() -> None:
