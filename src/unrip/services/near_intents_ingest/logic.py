@@ -80,13 +80,8 @@ class NearIntentsIngest(Logic):
         self._draining = False
         self._unsaid_letters = 0
         self._letter_said_at: datetime | None = None
-        self._kinds = {
-            "router_legs": 0,
-            "repeated": 0,
-            "raw_outside_filter": 0,
-            "raw_over_cap": 0,
-            "foreign_subscription": 0,
-        }
+        kinds = ("router_legs", "repeated", "raw_outside_filter", "raw_studied", "raw_over_cap", "foreign_subscription")
+        self._kinds = dict.fromkeys(kinds, 0)
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -130,7 +125,11 @@ class NearIntentsIngest(Logic):
             case StatusNotice():
                 self._link.sign(now)
                 return self._counted(FrameClass.STATUS)
-            case Reply() | Subscribed():
+            case Subscribed():
+                # Asked anew, it confirms: nobody may have wanted our assets, and silence is no fault.
+                self._link.sign(now)
+                return self._counted(FrameClass.REPLY)
+            case Reply():
                 return self._counted(FrameClass.REPLY)
             case SubscriptionRefused():
                 return [*self._counted(FrameClass.REPLY), self._refused_line(said)]
@@ -157,15 +156,14 @@ class NearIntentsIngest(Logic):
         decides = self._ledger.await_record(f"demand/{quote.quote_id}", FrameClass.PUBLISHED)
         beside = self._ledger.await_record(f"raw/{quote.quote_id}")
         return [
-            demand_record(
-                quote, pair, direction, frame, decides, self._clock_tolerance
-            ),  # first: the strategy waits for it
-            raw_record(quote, pair, frame, beside),
+            # First: the strategy waits for it.
+            demand_record(quote, pair, direction, frame, decides, self._clock_tolerance),
+            raw_record(quote, pair.name, frame, beside),
             *self._counted(FrameClass.PUBLISHED),
         ]
 
     def _raw_outside(self, quote: QuoteRequested, frame: FrameReceived, now: datetime) -> list[Effect]:
-        """Quotes of other pairs are kept as they came, up to a visible number per second."""
+        """Quotes of other pairs, studied or not, are kept as they came, up to a visible number per second."""
         if self._broker_away:
             return []
         if self._raw_second is None or now - self._raw_second >= timedelta(seconds=1):
@@ -174,8 +172,9 @@ class NearIntentsIngest(Logic):
             self._kinds["raw_over_cap"] += 1
             return []
         self._raw_in_second += 1
-        self._kinds["raw_outside_filter"] += 1
-        return [raw_record(quote, None, frame, self._ledger.await_record(f"raw/{quote.quote_id}"))]
+        studied = self._filter.studied(quote.asset_in, quote.asset_out)
+        self._kinds["raw_studied" if studied else "raw_outside_filter"] += 1
+        return [raw_record(quote, studied, frame, self._ledger.await_record(f"raw/{quote.quote_id}"))]
 
     def _dead_letter(self, frame: FrameReceived, reason: str, now: datetime) -> list[Effect]:
         if self._broker_away:
