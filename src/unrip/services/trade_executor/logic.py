@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, Offer, Rejection
+from unrip.domain.attempt import AttemptState, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.doubt import Belief, Believed
 from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE
+from unrip.net.clock_offset import ClockCompared
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
     CaughtUp,
@@ -77,7 +78,7 @@ from unrip.services.trade_executor.inspection import Inspector, Numbers
 from unrip.services.trade_executor.own_limits import OwnLimits
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
-from unrip.services.trade_executor.results import chain_of, position_after, rejected, result_of_offer
+from unrip.services.trade_executor.results import chain_of, offer_of, position_after, rejected, result_of_offer
 
 _PROVE_AGAIN = timedelta(seconds=5)
 #: What the ledger rejects by itself, though a claim was asked for.
@@ -188,6 +189,8 @@ class TradeExecutor(Logic):
                 return self._on_control(event, now)
             case Started() | RoleChanged():
                 return self._on_role(event, now)
+            case ClockCompared():
+                self._own.clock = event
             case DatabaseChanged():
                 self._database_up = event.up
             case Draining():  # commands that wait are read again at the next start
@@ -308,6 +311,8 @@ class TradeExecutor(Logic):
             told=self._pursuit.believing.told,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
+            clock=self._own.clock,
+            commanded_at=record.message.observed_at,
             overspent=self._own.overspent(command, self._pursuit.view, self._pursuit.offers, now),
             price=self._own.price,
             now=now,
@@ -340,27 +345,7 @@ class TradeExecutor(Logic):
         if record is None or record.message.payload.command_id != event.command_id:
             raise AssertionError("an offer was signed for a command that is not being handled")
         command: TradeCommand = record.message.payload
-        offer = Offer(
-            command_id=command.command_id,
-            quote_id=command.quote_id,
-            account=command.account,
-            pair=command.pair,
-            direction=command.direction,
-            asset_in=command.asset_in,
-            amount_in=command.amount_in,
-            asset_out=command.asset_out,
-            amount_out=command.amount_out,
-            quote_hash=event.quote_hash,
-            nonce=command.nonce,
-            salt=command.salt,
-            answer_by=command.answer_by,
-            offer_deadline=command.offer_deadline,
-            nonce_deadline=command.nonce_deadline,
-            inventory_height=command.inventory_height,
-            signed_payload=event.signed_payload,
-            correlation_id=record.message.correlation_id,
-            state=AttemptState.CLAIMED,
-        )
+        offer = offer_of(command, event, record.message.correlation_id)
         self._claim = ClaimOffer(
             offer=offer,
             position=position_after(record),
@@ -470,7 +455,7 @@ class TradeExecutor(Logic):
             **self._quarantine.stands_in_the_way(),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
-            "clock_skewed": self._inspector.skewed(self._pursuit.believing.told, now) is not None,
+            "clock_skewed": self._inspector.skewed(self._pursuit.believing.told, self._own.clock, now) is not None,
             **dict.fromkeys(self._pursuit.believing.not_ready(), True),
         }
         return [reason for reason, holds in stands_in_the_way.items() if holds]
@@ -503,6 +488,7 @@ class TradeExecutor(Logic):
             "recovering": self._pursuit.recovering,
             "quarantine": self._quarantine.state,
             "authority": self._proof,
+            "clock_ahead": self._own.clock,
             "ledger": self._pursuit.view,
             "own_read": None if reading is None else msgspec.structs.replace(reading, nonces={}, salts={}),
             "in_flight": int(self._current is not None),
