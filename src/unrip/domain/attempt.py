@@ -77,8 +77,8 @@ class Rejection(StrEnum):
     WINDOW_CLOSED = "window_closed"
     NOT_CONNECTED = "not_connected"
     CLOCK_SKEWED = "clock_skewed"
-    """Our own read of the verifier or the command lies ahead of our clock, or the servers we ask have another time: one of
-    the clocks is wrong, and no age means anything."""
+    """Our own read of the verifier or the command lies ahead of our clock, or the servers we ask have another time: one
+    of the clocks is wrong, and no age means anything."""
     INVENTORY_STALE = "inventory_stale"
     """Our own read of the verifier is missing or old."""
     INVENTORY_DRIFT = "inventory_drift"
