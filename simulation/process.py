@@ -29,6 +29,7 @@ from unrip.service.outside import BATCH_MAX, Counter
 from unrip.service.runner import Runner
 from unrip.service.settings import Settings
 from unrip.service.wiring import Wire
+from unrip.store.books import BooksStore
 from unrip.store.desk import DeskStore
 from unrip.store.history import HistorySink
 from unrip.store.leases import LeaseStore
@@ -325,3 +326,7 @@ class Process:
     def leases(self) -> LeaseStore:
         """The arm leases that survive a restart."""
         return cast("LeaseStore", Patient(self._house.database.leases, self._house.database))
+
+    def books(self) -> BooksStore:
+        """The books of inventory-sync."""
+        return cast("BooksStore", Patient(self._house.database.books, self._house.database))

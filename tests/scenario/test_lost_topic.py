@@ -12,6 +12,7 @@ from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.domain.decision import Refusal
 from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, MARKET_PRICE, SWAP_DEMAND, TOPICS
 
+BTC = "nep141:btc.omft.near"
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 
 
@@ -57,6 +58,16 @@ def test_inventory_missing_after_the_loss_of_its_topic(own_desk: Desk) -> None:
     assert f"topic_stopped: {INTENT_INVENTORY.name}" in own_desk.state("history-writer")["not_ready"]
     own_desk.until(lambda: own_desk.log_lines("history-writer", "topic_recreated"), what="the loss in the log")
     assert len(own_desk.log_lines("history-writer", "topic_recreated")) == 1
+    # The books are in PostgreSQL: with the last snapshot gone a loss is still one.
+    account = own_desk.settings.near_intents.account
+    own_desk.world.post(f"/accounts/{account}/debit", token_id=BTC, amount="3")
+    own_desk.restart("inventory-sync")
+    own_desk.until(lambda: own_desk.state("inventory-sync")["unexplained"].get("BTC") == "-3", what="the loss seen")
+    own_desk.accept_balance(BTC)
+    own_desk.restart("inventory-sync")
+    own_desk.until(lambda: own_desk.state("inventory-sync")["unexplained"].get("BTC") == "0", what="what was accepted")
+    (counted,) = own_desk.sql("SELECT kind, change FROM books.evidence WHERE kind = 'accepted'")
+    assert counted["change"] == -3
 
 
 def test_another_topic_of_commands_quarantines_the_executor(own_desk: Desk) -> None:

@@ -35,7 +35,7 @@ def test_postgres_stopped(armed: Desk) -> None:
     armed.stop("postgres")
     try:
         began = time.monotonic()
-        for service in ("trade-executor", "strategy-engine", "history-writer"):
+        for service in ("trade-executor", "strategy-engine", "history-writer", "inventory-sync"):
             armed.until(partial(unhealthy, armed, service), what=f"hard failure of {service}")
         took_s = time.monotonic() - began
         print(f"hard health failure after {took_s:.2f} s")

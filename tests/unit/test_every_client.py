@@ -268,6 +268,7 @@ def sessions() -> Iterator[str]:
 def test_who_asks_for_sessions_and_how() -> None:
     """One session writes in order; claims and notes of the executor go side by side. Five seconds is the default."""
     assert sorted(sessions()) == [
+        "books.py: application='books', size=1",
         "desk.py: application='desk', size=1",
         "first_start.py: application='first start'",
         # Batches of a whole backlog; more than the ledger's, where an offer's deadline waits for the answer.
@@ -300,6 +301,9 @@ async def test_what_a_probe_and_a_migration_ask_of_postgres(monkeypatch: pytest.
     assert not await local_postgres.answers_query(URL)
     assert asked == [{"timeout": local_postgres._CONNECT_TIMEOUT_S}]
     assert (migrate._CONNECT_TIMEOUT_S, migrate._WAIT_FOR_OTHERS_S > 0) == (3, True)
+    assert migrate._driver_url(URL) == f"{URL.replace('postgresql', 'postgresql+psycopg')}?connect_timeout=3"
+    own = "?application_name=x&connect_timeout=9"
+    assert migrate._driver_url(URL + own) == URL.replace("postgresql", "postgresql+psycopg") + own
 
 
 # --- sockets and HTTP ----------------------------------------------------------------------------------------------

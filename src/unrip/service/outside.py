@@ -18,6 +18,7 @@ from unrip.service.contract import Log
 from unrip.service.crashpoints import crash_point
 from unrip.service.logs import write_log
 from unrip.service.settings import Settings, SettingsError
+from unrip.store.books import BooksStore, PostgresBooks
 from unrip.store.connection import Database
 from unrip.store.desk import DeskStore, PostgresDesk
 from unrip.store.errors import Away, StoreUnavailable
@@ -103,6 +104,10 @@ class Outside(Protocol):
 
     def leases(self) -> LeaseStore:
         """The arm leases that survive a restart."""
+        ...
+
+    def books(self) -> BooksStore:
+        """The books of inventory-sync."""
         ...
 
 
@@ -191,3 +196,7 @@ class Network:
     def leases(self) -> LeaseStore:
         """The leases in PostgreSQL."""
         return PostgresLeases(self.database)
+
+    def books(self) -> BooksStore:
+        """The books in PostgreSQL."""
+        return PostgresBooks(self.database)
