@@ -148,7 +148,7 @@ class TradeExecutor(Logic):
             case OfferSigned():
                 return self._on_signed(event, now)
             case ClaimDecided():
-                self._trouble.over()
+                self._trouble.over("claim")
                 return self._on_claim_decided(event, now)
             case FrameSent() | FrameNotSent():
                 return self._pursuit.on_frame_fate(event, now)
@@ -165,7 +165,7 @@ class TradeExecutor(Logic):
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
                 return self._pursuit.on_revocation(event, now)
             case LedgerNoted():
-                self._trouble.over()
+                self._trouble.over("note")
                 return [*self._pursuit.on_noted(event, now), *self._handle_next(now)]
             case Published() | PublishFailed() if event.token != REARM:
                 return self._pursuit.on_record(event)
@@ -224,7 +224,7 @@ class TradeExecutor(Logic):
 
     def _on_ledger(self, event: LedgerLoaded | LedgerUnknown | LedgerRefused, now: datetime) -> list[Effect]:
         if isinstance(event, LedgerLoaded):
-            self._trouble.over()
+            self._trouble.over("load")
             return self._on_loaded(event, now)
         self._trouble.failed(event)
         if isinstance(event, LedgerRefused) and event.lane == "claim":
