@@ -209,3 +209,10 @@ async def test_a_database_url_is_read_again_for_each_session_and_a_file_that_can
         await database.open()
     with pytest.raises(SettingsError, match="postgres-url"):
         _ = Network(Settings(postgres=PostgresSettings(url_file=file))).database
+
+
+@pytest.mark.parametrize("name", ["UNRIP_LOG_LEVEL", "UNRIP_HOME"])
+def test_a_variable_that_does_nothing_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError, match=f"environment variable {name}: there is no setting"):
+        load_settings(None)

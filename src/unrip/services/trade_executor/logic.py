@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, Offer, Rejection
+from unrip.domain.attempt import AttemptState, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.doubt import Belief, Believed
-from unrip.messages.topics import EXECUTE_TRADE
+from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
     CaughtUp,
@@ -35,12 +35,13 @@ from unrip.service.contract import (
     RoleChanged,
     SetTimer,
     Started,
+    Subscribe,
     TimerFired,
     TopicTruncated,
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
-from unrip.services.trade_executor import lane, quarantine
+from unrip.services.trade_executor import lane, quarantine, standing
 from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.conversation import Conversation
@@ -58,7 +59,6 @@ from unrip.services.trade_executor.effects import (
     LoadLedger,
     OfferFound,
     OfferSigned,
-    OpenRelay,
     PastRead,
     PastUnread,
     ProveAuthority,
@@ -74,9 +74,10 @@ from unrip.services.trade_executor.effects import (
 from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
 from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
+from unrip.services.trade_executor.own_limits import OwnLimits
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
-from unrip.services.trade_executor.results import chain_of, position_after, rejected, result_of_offer
+from unrip.services.trade_executor.results import chain_of, offer_of, position_after, rejected, result_of_offer
 
 _PROVE_AGAIN = timedelta(seconds=5)
 #: What the ledger rejects by itself, though a claim was asked for.
@@ -85,6 +86,7 @@ _REFUSED_BY_THE_LEDGER = {
     Rejection.SUPERSEDED,
     Rejection.NONCE_ENDED,
     Rejection.SAME_OFFER,
+    Rejection.COMMAND_INVALID,  # of a strategy that PostgreSQL has never seen
 }
 
 
@@ -103,6 +105,7 @@ class TradeExecutor(Logic):
         nodes: int = 1,
     ) -> None:
         self._inspector = inspector
+        self._own = OwnLimits(pair=inspector.pair, caps=inspector.caps)
         self._read_interval = read_interval
         self._held_check_interval = held_check_interval
         self._switchboard = switchboard
@@ -117,12 +120,12 @@ class TradeExecutor(Logic):
         policy = inspector.policy
         self._quarantine = quarantine.Quarantine(
             account=inspector.account,
-            longest_life=timedelta(milliseconds=policy.deadline_max_ms + policy.deadline_margin_ms)
+            longest_life=timedelta(milliseconds=policy.longest_life_ms + policy.clock_ahead_max_ms)
             + FINALITY_ALLOWANCE,
             notes=self._pursuit.notes,
         )
         self._active, self._why_not_active = False, ""
-        self._trouble = LedgerTrouble()
+        self._trouble, self._standing = LedgerTrouble(), standing.Standing()
         self._draining = False
         self._database_up = True
         #: The ledger was asked for, which happens once, and has answered.
@@ -133,6 +136,8 @@ class TradeExecutor(Logic):
         #: The command being handled, and the ledger write that decides it once it is known.
         self._current: RecordReceived | None = None
         self._claim: ClaimOffer | RejectCommand | None = None
+        #: When the ledger was asked for the claim under way.
+        self._claimed_at = datetime.min.replace(tzinfo=UTC)
         #: It is a command of which nobody knows whether it was sent.
         self._adopting = False
 
@@ -194,14 +199,17 @@ class TradeExecutor(Logic):
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
         self._active, self._why_not_active = event.active, event.why
+        self._pursuit.stand(aside=not event.active)
         if not event.active:
-            return []
+            return self._standing.without_role(event.why, now) if self._loading else []
+        connected = self._standing.with_role()
         if self._loading:
-            return self._handle_next(now)
+            return [*connected, *self._handle_next(now)]
         self._loading = True
         return [
             LoadLedger(),
-            OpenRelay(),
+            *connected,
+            Subscribe(topic=MARKET_PRICE, tail=1),
             SetTimer(name="read", at=now),
             SetTimer(name="check_held", at=now + self._held_check_interval),
             *self._switchboard.begin(),
@@ -258,6 +266,7 @@ class TradeExecutor(Logic):
         if self._loaded:
             return revocations
         self._loaded = True
+        self._own.load(event.claimed_lately)
         return [*revocations, *self._quarantine.load(event, now), ProveAuthority()]
 
     def _on_topic(self, event: RecordReceived | CaughtUp, now: datetime) -> list[Effect]:
@@ -267,6 +276,8 @@ class TradeExecutor(Logic):
             if isinstance(event, RecordReceived):
                 self._commands.append(event)
             return [*effects, *self._handle_next(now)]
+        if event.topic == MARKET_PRICE.name:
+            return self._own.priced(event)
         if isinstance(event, CaughtUp):
             return self._quarantine.results_read()
         return self._quarantine.on_result(event.message.payload, now)
@@ -297,6 +308,8 @@ class TradeExecutor(Logic):
             told=self._pursuit.believing.told,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
+            overspent=self._own.overspent(command, self._pursuit.view, self._pursuit.offers, now),
+            price=self._own.price,
             now=now,
         )
         return self._sign(command) if found is None else self._reject(record, found, now)
@@ -327,27 +340,7 @@ class TradeExecutor(Logic):
         if record is None or record.message.payload.command_id != event.command_id:
             raise AssertionError("an offer was signed for a command that is not being handled")
         command: TradeCommand = record.message.payload
-        offer = Offer(
-            command_id=command.command_id,
-            quote_id=command.quote_id,
-            account=command.account,
-            pair=command.pair,
-            direction=command.direction,
-            asset_in=command.asset_in,
-            amount_in=command.amount_in,
-            asset_out=command.asset_out,
-            amount_out=command.amount_out,
-            quote_hash=event.quote_hash,
-            nonce=command.nonce,
-            salt=command.salt,
-            answer_by=command.answer_by,
-            offer_deadline=command.offer_deadline,
-            nonce_deadline=command.nonce_deadline,
-            inventory_height=command.inventory_height,
-            signed_payload=event.signed_payload,
-            correlation_id=record.message.correlation_id,
-            state=AttemptState.CLAIMED,
-        )
+        offer = offer_of(record, quote_hash=event.quote_hash, signed_payload=event.signed_payload)
         self._claim = ClaimOffer(
             offer=offer,
             position=position_after(record),
@@ -361,6 +354,7 @@ class TradeExecutor(Logic):
             chain=chain_of(record, {"signed": now}),
             perhaps_sent=self._adopting,
         )
+        self._claimed_at = now
         return [CrashPoint(name="executor.signed"), self._claim]
 
     def _on_claim_decided(self, event: ClaimDecided, now: datetime) -> list[Effect]:
@@ -373,11 +367,14 @@ class TradeExecutor(Logic):
             self._pursuit.claiming.discard(record.message.payload.nonce)
         self._pursuit.view = event.view
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
+        if event.kind == "claimed" and isinstance(claim, ClaimOffer):
+            self._own.claimed(claim.offer, now)
         match event.kind:
             case "claimed" if isinstance(claim, ClaimOffer) and claim.perhaps_sent:
                 effects += self._pursuit.adopt(claim, now, halted=self._switchboard.switches.halted)
             case "claimed" if isinstance(claim, ClaimOffer):
-                effects += self._pursuit.send(claim, now, switches=self._switchboard.switches)
+                ends_at = self._claimed_at + event.took
+                effects += self._pursuit.send(claim, now, ends_at=ends_at, switches=self._switchboard.switches)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
@@ -391,17 +388,23 @@ class TradeExecutor(Logic):
 
     # --- timers and controls ---------------------------------------------------------------------------------------
 
-    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
+    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:  # noqa: C901 - a dispatch table
         name, _, command_id = timer.name.partition(":")
         if name in self._pursuit.timers:
             return self._pursuit.on_timer(name, now)
         match name:
             case "read":
-                return [*self._pursuit.ask(now), SetTimer(name="read", at=now + self._read_interval)]
+                wanted = self._active or self._pursuit.revocations.requested
+                asked = self._pursuit.ask(now) if wanted else []
+                return [*asked, SetTimer(name="read", at=now + self._read_interval)]
+            case standing.TIMER:
+                return self._standing.on_timer()
             case "reply":
                 return self._pursuit.on_reply_timer(command_id, now)
             case lane.TIMER:
                 return self._pursuit.notes.again()
+            case "claim_again" if not self._active:
+                return [SetTimer(name="claim_again", at=now + lane.RETRY)]
             case "claim_again":
                 return [self._claim] if self._claim is not None else []
             case "check_held":
