@@ -160,7 +160,7 @@ class TradeExecutor(LedgerFacing):
             case OfferSigned():
                 return self._on_signed(event, now)
             case ClaimDecided():
-                self._trouble.over()
+                self._trouble.over("claim")
                 return self._on_claim_decided(event, now)
             case FrameSent() | FrameNotSent():
                 return self._pursuit.on_frame_fate(event, now)
@@ -177,7 +177,7 @@ class TradeExecutor(LedgerFacing):
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
                 return self._pursuit.on_revocation(event, now)
             case LedgerNoted():
-                self._trouble.over()
+                self._trouble.over("note")
                 self._renewal.seen(event.view)
                 return [*self._pursuit.on_noted(now), *self._handle_next(now)]
             case Published() | PublishFailed() if event.token != REARM:
