@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -375,6 +377,25 @@ def test_what_is_counted_while_kafka_is_away_stands_in_the_first_record_that_it_
     again = sync.restart()
     assert [each.evidence for each in again.read(105).changes] == ["mint-1"], "nor did it before the end"
     assert again.read(105).changes == ()
+
+
+def test_an_older_copy_of_the_database_under_a_running_service_is_made_up_for() -> None:
+    sync = begun()
+    older = copy.deepcopy(sync.books)
+    sync.action("deposit_completed", 5, mint="mint-1", began_s=sync.second)
+    sync.result(AttemptState.CLAIMED, held=20)
+    sync.result(AttemptState.SETTLED)
+    sync.read(115, 180)
+    sync.read(118, 180)
+    sync.operator("accept-balance", asset="BTC", unexplained="3")
+    sync.books = older
+    sync.action("deposit_completed", 7, mint="mint-2", began_s=sync.second)
+    last = sync.read(125, 180)
+    assert (last.unexplained(BTC), last.unexplained(EURE)) == (0, 0)
+    assert last.books is not None
+    assert last.books.transferred == {BTC: 15}
+    assert len(older.evidence[ACCOUNT]) == 5
+    assert sync.restart().read(125, 180).books == last.books
 
 
 def test_two_at_a_time_count_everything_once() -> None:
