@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import psycopg
 import yoyo
@@ -89,10 +89,12 @@ def _require_readable(what: str, url: str) -> None:
 
 
 def _driver_url(url: str) -> str:
-    """Yoyo chooses the driver by the scheme; ours is psycopg 3."""
+    """Yoyo chooses the driver by the scheme; ours is psycopg 3. It connects within the time of every connection."""
     parts = urlsplit(url)
     _ = parts.port  # raises like yoyo's own reading, but in time
-    return urlunsplit(parts._replace(scheme="postgresql+psycopg"))
+    bounds = [] if "connect_timeout" in parse_qs(parts.query) else [f"connect_timeout={_CONNECT_TIMEOUT_S}"]
+    query = "&".join([*filter(None, [parts.query]), *bounds])
+    return urlunsplit(parts._replace(scheme="postgresql+psycopg", query=query))
 
 
 def _first_line(error: psycopg.Error) -> str:
