@@ -178,6 +178,28 @@ def test_a_withdrawal_is_counted_once_while_open_offers_could_bring_as_much(step
     assert last.books.transferred == {BTC: -40}
 
 
+@pytest.mark.parametrize(("back", "state", "transferred"), [(40, CHANGED, 0), (39, RISE, -40)])
+def test_a_withdrawal_that_the_bridge_gives_back_is_a_credit_where_the_balance_shows_all_of_it(
+    back: int, state: Reconciliation, transferred: int
+) -> None:
+    sync = begun()
+    sync.action("withdrawal_seen", 40, name="w1", began_s=sync.second)
+    assert states(sync.read(60)) == (CHANGED, UNCHANGED)
+    sync.action("withdrawal_finished", 40, name="w1", began_s=1, status="RETURNED")
+    awaited = sync.read(60 + back)
+    assert (states(awaited), awaited.trusted(BTC)) == ((AWAITED, UNCHANGED), 60)
+    sync.second += 60
+    last = sync.read(60 + back)
+    assert states(last) == (state, UNCHANGED)
+    sync.action("withdrawal_finished", 40, name="w1", status="RETURNED")
+    sync.second += 60
+    assert last.books is not None
+    assert last.books.transferred[BTC] == transferred
+    assert sync.read(60 + back).books == replace(
+        last.books, actions_read=CommandPosition(topic_id=f"{LIQUIDITY_ACTION.name}-1", next_offset=3)
+    )
+
+
 def test_a_fill_that_is_told_again_after_any_number_of_others_is_counted_once() -> None:
     sync = begun()
     sync.result(AttemptState.CLAIMED, held=20)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+
+import msgspec
 
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import Exchange
@@ -19,6 +21,9 @@ from unrip.service.contract import RecordReceived
 #: Evidence that is remembered here, to know it when it is told again; PostgreSQL remembers all of it.
 REMEMBERED_MAX = 10_000
 UNEXPLAINED = frozenset({Reconciliation.UNEXPLAINED_RISE, Reconciliation.UNEXPLAINED_FALL})
+#: The bridge's word for what it gave back, and how soon after that word the ledger shows it, if it does at all.
+_RETURNED = "RETURNED"
+RETURNS_WITHIN = timedelta(minutes=1)
 _TRANSFERS = frozenset({ChangeKind.CREDIT, ChangeKind.WITHDRAWAL})
 
 
@@ -170,16 +175,18 @@ class Reconciler:
             kind, change, evidence = ChangeKind.WITHDRAWAL, Delta(-action.amount), action.action_id
         else:
             return
-        self._await(
-            BalanceChange(
-                kind=kind,
-                asset_id=action.asset_id,
-                change=change,
-                evidence=evidence,
-                seen_by=record.message.observed_at,
-                began_at=record.message.occurred_at,
-            )
+        told = BalanceChange(
+            kind=kind,
+            asset_id=action.asset_id,
+            change=change,
+            evidence=evidence,
+            seen_by=record.message.observed_at,
+            began_at=record.message.occurred_at,
         )
+        self._await(told)
+        if kind is ChangeKind.WITHDRAWAL and action.details.get("status", "").upper() == _RETURNED:
+            back = {"kind": ChangeKind.CREDIT, "change": Delta(action.amount), "evidence": f"return of {evidence}"}
+            self._await(msgspec.structs.replace(told, **back, seen_by=told.seen_by + RETURNS_WITHIN, began_at=None))
 
     def _await(self, change: BalanceChange) -> None:
         """Evidence waits for a block, unless it was told before."""
