@@ -111,6 +111,7 @@ def test_kafka_killed_under_load(armed: Desk) -> None:
         armed.kill("kafka")
         began, killed_at = time.monotonic(), datetime.now(UTC)
         armed.until(lambda: not armed.client.is_ready("strategy-engine"), what="unready")
+        assert not any(each["ready"] for each in armed.trade_ready().values()), "trade-ready while it is not ready"
         armed.until(lambda: all(away()), what="loss seen by both")
         acknowledged = {table: armed.state(service)["last_acknowledged"] for service, table in published.items()}
         first, lost_from = armed.state("market-reference-ingest"), len(quotes)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 import yoyo
@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends import DatabaseBackend
 from yoyo.migrations import MigrationList
 
-from unrip.store.errors import StoreRefused, StoreUnavailable
+from unrip.store.errors import Away, StoreRefused, StoreUnavailable, away_by
 
 #: yoyo logs each migration's text at DEBUG and SQL faults with it; our own error says what is needed.
 logging.getLogger("yoyo").setLevel(logging.CRITICAL)
@@ -69,12 +69,13 @@ def _migrations(what: str, url: str) -> Iterator[tuple[DatabaseBackend, Migratio
         ):
             gate.execute(f"SET lock_timeout = '{_WAIT_FOR_OTHERS_S}s'")
             gate.execute("SELECT pg_advisory_lock(hashtextextended('unrip migrations', 0))")
-            with yoyo.get_backend(_driver_url(url)) as backend:
+            with yoyo.get_backend(_driver_url(url, host=gate.info.host, port=gate.info.port)) as backend:
                 yield backend, backend.to_apply(yoyo.read_migrations(str(folder)))
     except psycopg.OperationalError as error:
         if _OPTION_REFUSED in str(error):
             raise StoreRefused(f"{what}: an option in the database URL cannot be used") from None
-        raise StoreUnavailable(f"{what}: PostgreSQL does not answer ({_first_line(error)})") from None
+        away = away_by(error.sqlstate) or Away.CONNECTION
+        raise StoreUnavailable(f"{what}: PostgreSQL {away} ({_first_line(error)})", away=away) from None
     except psycopg.Error as error:
         raise StoreRefused(f"{what}: PostgreSQL refused ({_first_line(error)})") from None
 
@@ -83,18 +84,21 @@ def _require_readable(what: str, url: str) -> None:
     """Whoever cannot read a URL quotes it, and so perhaps a password: here nobody's words are passed on."""
     try:
         conninfo_to_dict(url)
-        _driver_url(url)
     except (psycopg.Error, ValueError):
         raise StoreRefused(f"{what}: the database URL cannot be used") from None
 
 
-def _driver_url(url: str) -> str:
-    """Yoyo chooses the driver by the scheme; ours is psycopg 3. It connects within the time of every connection."""
+def _driver_url(url: str, *, host: str, port: int) -> str:
+    """Yoyo chooses the driver by the scheme; ours is psycopg 3. It reads one host, so it is told the one we are at."""
     parts = urlsplit(url)
-    _ = parts.port  # raises like yoyo's own reading, but in time
-    bounds = [] if "connect_timeout" in parse_qs(parts.query) else [f"connect_timeout={_CONNECT_TIMEOUT_S}"]
-    query = "&".join([*filter(None, [parts.query]), *bounds])
-    return urlunsplit(parts._replace(scheme="postgresql+psycopg", query=query))
+    options = {"connect_timeout": str(_CONNECT_TIMEOUT_S), **dict(parse_qsl(parts.query)), "host": host, "port": port}
+    return urlunsplit(
+        parts._replace(
+            scheme="postgresql+psycopg",
+            netloc="".join(parts.netloc.rpartition("@")[:2]),
+            query=urlencode(options),
+        )
+    )
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -21,6 +21,7 @@ from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
 from unrip.service.contract import (
+    ROLE_NOT_HELD,
     CaughtUp,
     Control,
     ControlRefused,
@@ -30,6 +31,7 @@ from unrip.service.contract import (
     Draining,
     Effect,
     Event,
+    Hindered,
     Logic,
     Observe,
     Publish,
@@ -51,7 +53,7 @@ from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import INPUT_TOPICS, RESULTS_READ_BACK, Inputs
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
-from unrip.services.strategy_engine.trade_ready import trade_ready
+from unrip.services.strategy_engine.trade_ready import hindered, trade_ready
 
 #: Decided quotes that are remembered, in memory and by reading back, so that none is decided twice.
 DECIDED_MAX = 5_000
@@ -79,9 +81,11 @@ class StrategyEngine(Logic):
         self._inputs = Inputs(account=account, day=DayResult(pair=pair, markout=self._markout))
         self._equity = Equity(pair=pair)
         self._report = DecisionReport()
-        self._active = False
+        self._active, self._why_not_active = False, ""
         self._holds_role = False
         self._database_up = True
+        #: What the frame finds in the way; nothing is trade-ready meanwhile.
+        self._hindered: tuple[str, ...] = ()
         self._generation = 0
         self._draining = False
         self._read_back: set[str] = set()
@@ -93,6 +97,10 @@ class StrategyEngine(Logic):
         self._demands: deque[RecordReceived] = deque()
         #: What waits for an acknowledgement: the decision, then its command.
         self._in_flight: Publish | None = None
+        #: It is not under way: the role was not ours when it should have been sent.
+        self._withheld = False
+        #: Another instance may be at work.
+        self._silent = False
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -113,8 +121,8 @@ class StrategyEngine(Logic):
                 return self._on_role(event, now)
             case Recalled():
                 return self._on_recalled(event, now)
-            case DatabaseChanged():
-                self._database_up = event.up
+            case DatabaseChanged() | Hindered():
+                self._on_surroundings(event)
             case Draining():  # what waits is read again at the next start
                 self._draining = True
             case _:
@@ -125,12 +133,22 @@ class StrategyEngine(Logic):
                 ]
         return []
 
+    def _on_surroundings(self, event: DatabaseChanged | Hindered) -> None:
+        if isinstance(event, DatabaseChanged):
+            self._database_up = event.up
+        else:
+            self._hindered = event.reasons
+
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
-        """Losing the database keeps the engine recording refusals; only the first take-over starts the reading."""
+        """Losing the database keeps the engine recording refusals; only the first take-over starts the reading.
+
+        Where another instance may be at work, nothing is decided or sent until the lock says whose the role is.
+        """
         first = event.active and not self._active
-        self._holds_role = event.active
+        self._holds_role, self._why_not_active = event.active, event.why
+        self._silent = not event.active and event.why != ROLE_NOT_HELD
         if not first:
-            return []
+            return [*self._send_withheld(), *self._decide_next(now)]
         self._active = True
         self._generation = event.generation or 0
         return [
@@ -216,7 +234,7 @@ class StrategyEngine(Logic):
     def _decide_next(self, now: datetime) -> list[Effect]:
         """Decide waiting demands in order until one waits for its acknowledgement."""
         effects: list[Effect] = []
-        while self._demands and self._in_flight is None and not self._draining:
+        while self._demands and self._in_flight is None and not (self._draining or self._silent):
             effects += self._decide(self._demands.popleft(), now)
         return effects
 
@@ -301,11 +319,23 @@ class StrategyEngine(Logic):
             stages=stages,
             token=_COMMAND,
         )
-        return [CrashPoint(name="strategy.decision_acknowledged"), self._in_flight]
+        self._withheld = True
+        return [CrashPoint(name="strategy.decision_acknowledged"), *self._send_withheld()]
+
+    def _send_withheld(self) -> list[Effect]:
+        """What was not sent for want of the role; a decision may go while nobody has it, a command never."""
+        waiting = self._in_flight
+        if waiting is None or not self._withheld:
+            return []
+        if self._silent or (waiting.token == _COMMAND and not self._holds_role):
+            return []
+        self._withheld = False
+        return [waiting]
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
-        if timer.name == "publish_again" and self._in_flight is not None:
-            return [self._in_flight]
+        if timer.name == "publish_again":
+            self._withheld = True
+            return self._send_withheld()
         if timer.name == "report":
             return self._report.summary(now)
         return self._switchboard.on_event(timer, now, lambda ways: self._green(ways, now))
@@ -343,7 +373,7 @@ class StrategyEngine(Logic):
         del now
         reasons = ["draining"] if self._draining else []
         if not self._active:
-            reasons.append("standby")
+            reasons.append(self._why_not_active)
         if self._read_back != _TO_READ_BACK:
             reasons.append("reading_back")
         return reasons
@@ -365,8 +395,8 @@ class StrategyEngine(Logic):
         return self._policy.kept if control.action in _CHANGES_LIMITS else None
 
     def idle(self) -> bool:
-        """Every decision, command and change of the limits is acknowledged."""
-        return self._in_flight is None and self._policy.kept
+        """Every decision, command and change of the limits is acknowledged, or not ours to send."""
+        return (self._in_flight is None or self._withheld) and self._policy.kept
 
     def state(self, now: datetime) -> dict[str, Any]:
         """Arm state, limits, what is in use, latest decisions, counts by reason, and the one answer to trade-ready."""
@@ -374,7 +404,10 @@ class StrategyEngine(Logic):
             **self._switchboard.state(now),
             **policy_state(self._policy.now),
             "limits_kept": self._policy.kept,
-            "trade_ready": trade_ready(lambda demand: self._case(demand, now), self._pair, now),
+            "trade_ready": hindered(
+                trade_ready(lambda demand: self._case(demand, now), self._pair, now),
+                by=(*self.not_ready(now), *self._hindered),
+            ),
             "generation": self._generation,
             "price": self._inputs.price,
             "inventory": self._inputs.inventory,

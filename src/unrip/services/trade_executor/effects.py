@@ -118,6 +118,10 @@ LedgerWrite = NoteAttempt | DropAttempt | NoteRevocation | NoteSurroundings | Ap
 # --- effects: signer and chain ------------------------------------------------------------------------------------
 
 
+class CloseRelay(Value):
+    """Effect: give the connection to the relay up, and keep it so until `OpenRelay`."""
+
+
 class OpenRelay(Value):
     """Effect: begin to keep the connection to the relay up.
 
@@ -215,6 +219,13 @@ class LedgerLoaded(Value):
 
 class LedgerUnknown(Value):
     """PostgreSQL did not answer: what was asked may or may not have happened. The same is asked again."""
+
+    lane: str
+    reason: str
+
+
+class LedgerRefused(Value):
+    """PostgreSQL refused what was asked, and nothing has changed: data, integrity, or a promise of its own."""
 
     lane: str
     reason: str

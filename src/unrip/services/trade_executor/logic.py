@@ -15,7 +15,6 @@ import msgspec
 
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import CommandPosition
 from unrip.domain.doubt import Belief, Believed
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
@@ -41,12 +40,12 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
-from unrip.services.trade_executor import lane, quarantine
+from unrip.services.trade_executor import lane, quarantine, standing
+from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
-    Chain,
     CheckHeld,
     ClaimDecided,
     ClaimOffer,
@@ -54,11 +53,11 @@ from unrip.services.trade_executor.effects import (
     HeldChecked,
     LedgerLoaded,
     LedgerNoted,
+    LedgerRefused,
     LedgerUnknown,
     LoadLedger,
     OfferFound,
     OfferSigned,
-    OpenRelay,
     PastRead,
     PastUnread,
     ProveAuthority,
@@ -76,7 +75,7 @@ from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
-from unrip.services.trade_executor.results import rejected, result_of_offer
+from unrip.services.trade_executor.results import chain_of, position_after, rejected, result_of_offer
 
 _PROVE_AGAIN = timedelta(seconds=5)
 #: What the ledger rejects by itself, though a claim was asked for.
@@ -121,7 +120,8 @@ class TradeExecutor(Logic):
             + FINALITY_ALLOWANCE,
             notes=self._pursuit.notes,
         )
-        self._active = False
+        self._active, self._why_not_active = False, ""
+        self._trouble, self._standing = LedgerTrouble(), standing.Standing()
         self._draining = False
         self._database_up = True
         #: The ledger was asked for, which happens once, and has answered.
@@ -147,6 +147,7 @@ class TradeExecutor(Logic):
             case OfferSigned():
                 return self._on_signed(event, now)
             case ClaimDecided():
+                self._trouble.over()
                 return self._on_claim_decided(event, now)
             case FrameSent() | FrameNotSent():
                 return self._pursuit.on_frame_fate(event, now)
@@ -163,12 +164,13 @@ class TradeExecutor(Logic):
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
                 return self._pursuit.on_revocation(event, now)
             case LedgerNoted():
+                self._trouble.over()
                 return [*self._pursuit.on_noted(event, now), *self._handle_next(now)]
             case Published() | PublishFailed() if event.token != REARM:
                 return self._pursuit.on_record(event)
             case OfferFound():
                 return self._pursuit.on_found(event)
-            case LedgerLoaded() | LedgerUnknown():
+            case LedgerLoaded() | LedgerUnknown() | LedgerRefused():
                 return self._on_ledger(event, now)
             case HeldChecked():
                 return self._report.held_differs(event.differences)
@@ -190,15 +192,17 @@ class TradeExecutor(Logic):
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
-        self._active = event.active
+        self._active, self._why_not_active = event.active, event.why
+        self._pursuit.stand(aside=not event.active)
         if not event.active:
-            return []
+            return self._standing.without_role(event.why, now) if self._loading else []
+        connected = self._standing.with_role()
         if self._loading:
-            return self._handle_next(now)
+            return [*connected, *self._handle_next(now)]
         self._loading = True
         return [
             LoadLedger(),
-            OpenRelay(),
+            *connected,
             SetTimer(name="read", at=now),
             SetTimer(name="check_held", at=now + self._held_check_interval),
             *self._switchboard.begin(),
@@ -219,9 +223,13 @@ class TradeExecutor(Logic):
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 
-    def _on_ledger(self, event: LedgerLoaded | LedgerUnknown, now: datetime) -> list[Effect]:
+    def _on_ledger(self, event: LedgerLoaded | LedgerUnknown | LedgerRefused, now: datetime) -> list[Effect]:
         if isinstance(event, LedgerLoaded):
+            self._trouble.over()
             return self._on_loaded(event, now)
+        self._trouble.failed(event)
+        if isinstance(event, LedgerRefused) and event.lane == "claim":
+            return self._set_aside(event)
         match event.lane:
             case "note":
                 return self._pursuit.notes.unknown(now)
@@ -233,6 +241,16 @@ class TradeExecutor(Logic):
                 return []  # asked again in its own time
             case _:
                 return [SetTimer(name="load_again", at=now + lane.RETRY)]
+
+    def _set_aside(self, event: LedgerRefused) -> list[Effect]:
+        """Nothing is claimed: judge the command anew once the role is ours again, by then perhaps as too late."""
+        record, self._current, self._claim, self._adopting = self._current, None, None, False
+        if record is None:
+            raise AssertionError("the ledger refused a claim that nobody made")
+        self._active = False
+        self._pursuit.claiming.discard(record.message.payload.nonce)
+        self._commands.appendleft(record)
+        return self._trouble.set_aside(record, event.reason)
 
     def _on_loaded(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what is open. At start the commands are then read from right after the ledger's position."""
@@ -299,9 +317,9 @@ class TradeExecutor(Logic):
         command: TradeCommand = record.message.payload
         self._claim = RejectCommand(
             command=command,
-            position=_after(record),
+            position=position_after(record),
             result=rejected(command, reason, numbers, account=self._inspector.account),
-            chain=_chain_of(record, {"command_received": now, "rejected": now}),
+            chain=chain_of(record, {"command_received": now, "rejected": now}),
         )
         return [self._claim]
 
@@ -333,7 +351,7 @@ class TradeExecutor(Logic):
         )
         self._claim = ClaimOffer(
             offer=offer,
-            position=_after(record),
+            position=position_after(record),
             generation=command.generation,
             result=result_of_offer(
                 offer,
@@ -341,7 +359,7 @@ class TradeExecutor(Logic):
                 reason="perhaps_sent" if self._adopting else None,
                 next_check_at=offer.offer_deadline,
             ),
-            chain=_chain_of(record, {"signed": now}),
+            chain=chain_of(record, {"signed": now}),
             perhaps_sent=self._adopting,
         )
         return [CrashPoint(name="executor.signed"), self._claim]
@@ -374,17 +392,23 @@ class TradeExecutor(Logic):
 
     # --- timers and controls ---------------------------------------------------------------------------------------
 
-    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
+    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:  # noqa: C901 - a dispatch table
         name, _, command_id = timer.name.partition(":")
         if name in self._pursuit.timers:
             return self._pursuit.on_timer(name, now)
         match name:
             case "read":
-                return [*self._pursuit.ask(now), SetTimer(name="read", at=now + self._read_interval)]
+                wanted = self._active or self._pursuit.revocations.requested
+                asked = self._pursuit.ask(now) if wanted else []
+                return [*asked, SetTimer(name="read", at=now + self._read_interval)]
+            case standing.TIMER:
+                return self._standing.on_timer()
             case "reply":
                 return self._pursuit.on_reply_timer(command_id, now)
             case lane.TIMER:
                 return self._pursuit.notes.again()
+            case "claim_again" if not self._active:
+                return [SetTimer(name="claim_again", at=now + lane.RETRY)]
             case "claim_again":
                 return [self._claim] if self._claim is not None else []
             case "check_held":
@@ -420,10 +444,11 @@ class TradeExecutor(Logic):
         reading = self._pursuit.reading
         limit = timedelta(milliseconds=self._inspector.policy.inventory_age_max_ms)
         stands_in_the_way = {
-            "standby": not self._active,
+            self._why_not_active: not self._active,
             "draining": self._draining,
             "database_away": not self._database_up,
             "ledger_not_loaded": not self._loaded,
+            **self._trouble.stands_in_the_way(),
             **dict.fromkeys(self._pursuit.not_ready(), True),
             "results_not_read": not self._quarantine.judged,
             **self._quarantine.stands_in_the_way(),
@@ -471,14 +496,3 @@ class TradeExecutor(Logic):
             "in_doubt": self._pursuit.hindsight.state(),
             **self._report.state(),
         }
-
-
-def _after(record: RecordReceived) -> CommandPosition:
-    return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
-
-
-def _chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
-    message = record.message
-    return Chain(
-        correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
-    )

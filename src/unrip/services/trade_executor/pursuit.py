@@ -96,6 +96,8 @@ class Pursuit:
         self.claiming: set[str] = set()
         #: The ledger as of the last commit that was heard of.
         self.view: LedgerView | None = None
+        #: The role is not ours: whoever has it may send, drop and acknowledge what we know of.
+        self._aside = True
         self._loaded = False
         self._asking = False
         #: The nonces of the last question, none if it was put before the present connection was opened: its answer may
@@ -103,6 +105,13 @@ class Pursuit:
         self._asked: frozenset[str] = frozenset()
         #: Something became known that the reading under way may be too old for.
         self._ask_again = False
+
+    # --- the role --------------------------------------------------------------------------------------------------
+
+    def stand(self, *, aside: bool) -> None:
+        """Whether the role is ours."""
+        self._aside = aside
+        self._conversation.acknowledges = not aside
 
     # --- readiness -------------------------------------------------------------------------------------------------
 
@@ -148,6 +157,8 @@ class Pursuit:
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
         self.offers.claimed(followed)
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
+        if self._aside:  # whoever has the role may send it, so it is not ours to drop: it waits for evidence
+            return effects
         if (reason := self._given_up(claim.offer, now, switches)) is not None:
             return [*effects, *self._drop(followed, reason, now)]
         followed.awaits_reply, followed.frame = True, self._conversation.answer(claim.offer)
@@ -202,7 +213,7 @@ class Pursuit:
         """Once another outcome is noted, only the chain ends the offer, whatever the socket says later."""
         if not followed.awaits_reply:
             return []
-        if event.nothing_left:
+        if event.nothing_left and not self._aside:
             return self._drop(followed, Drop.WINDOW_CLOSED if event.reason == "too_late" else Drop.SOCKET_GONE, now)
         return self._unanswered(followed, "socket_gone", now)
 
@@ -311,7 +322,7 @@ class Pursuit:
 
     def _on_notice(self, notice: StatusNotice, frame: FrameReceived, now: datetime) -> list[Effect]:
         """A settlement notice: a reason to ask the chain at once, never an end by itself."""
-        if not self._loaded:  # whose it is cannot be said yet, so a guaranteed one must come again
+        if self._aside or not self._loaded:  # whose it is cannot be said now, so a guaranteed one must come again
             return [Count(name="status_notices", labels={"whose": "unknown_yet"})]
         if (again := self._receipts.again(notice)) is not None:
             return [Count(name="status_notices", labels={"whose": "ours_again"}), *again]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.secret_file import SecretFileError
+from unrip.net.switch import Switch
 from unrip.service.settings import SettingsError
 from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.service.wiring import Context, Wiring
@@ -19,6 +19,7 @@ from unrip.services.trade_executor.effects import (
     ApplyReading,
     CheckHeld,
     ClaimOffer,
+    CloseRelay,
     DropAttempt,
     FindOffer,
     LoadLedger,
@@ -61,8 +62,15 @@ def wire(context: Context) -> Wiring:
     http = rpc_client_of(context)
     verifier = verifier_of(context, http, public_key=signer.public_key)
     ledger = context.outside.ledger()
-    outbox = OutboxPublisher(ledger, context.produce)
-    books = Bookkeeper(ledger, account=account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
+    outbox = OutboxPublisher(ledger, context.produce, count=context.metrics.count)
+    books = Bookkeeper(
+        ledger,
+        account=account,
+        emit=context.emit,
+        clock=context.clock,
+        on_outbox=outbox.wake,
+        leave_role=context.leave_role,
+    )
     chain = ChainReader(verifier, account=account, emit=context.emit)
     desk = SigningDesk(signer, verifier, pair=context.pair, account=account, emit=context.emit, clock=context.clock)
     relay_http = context.http("relay_rpc", total_timeout_s=ATTEMPT_BOUND_S)
@@ -73,11 +81,7 @@ def wire(context: Context) -> Wiring:
         url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
         headers=relay_headers_of(context, venue.executor_token_file),
     )
-    works = asyncio.Event()
-
-    async def keep_connected() -> None:
-        await works.wait()
-        await socket.run()
+    relay_wanted = Switch()
 
     return Wiring(
         logic=TradeExecutor(
@@ -119,16 +123,27 @@ def wire(context: Context) -> Wiring:
             ReadPast: chain.read_past,
             ReadUse: chain.read_use,
             ReadFills: chain.read_fills,
-            OpenRelay: lambda _: works.set(),
+            OpenRelay: lambda _: relay_wanted.turn(on=True),
+            CloseRelay: lambda _: relay_wanted.turn(on=False),
             SendFrame: socket.send,
             CloseSocket: socket.close,
             **arming.handlers,
         },
-        sources=(keep_connected, outbox.run, desk.watch, chain.watch, books.watch, revoker.watch, *arming.sources),
+        sources=(
+            relay_wanted.while_on(socket.run),
+            outbox.run,
+            desk.watch,
+            chain.watch,
+            books.watch,
+            revoker.watch,
+            *arming.sources,
+        ),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose, relay_http.aclose, *arming.closers),
         actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE_ACTION, UNDO_READING),
+        troubles=(outbox.troubles,),
         uses_database=True,
+        database_schema="ledger",
         single_active_role="trade-executor",
     )
 
