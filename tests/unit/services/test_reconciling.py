@@ -200,6 +200,17 @@ def test_a_withdrawal_that_the_bridge_gives_back_is_a_credit_where_the_balance_s
     )
 
 
+@pytest.mark.parametrize("mint", ["m" * 257, "m\0", "\0" * 1_000, "é" * 100_000])
+def test_foreign_text_that_no_index_holds_is_known_by_its_hash(mint: str) -> None:
+    sync = begun()
+    for step in ("credited", "completed"):
+        sync.action(f"deposit_{step}", 5, mint=mint, began_s=sync.second)
+        last = sync.read(105)
+    assert last.unexplained(BTC) == 0
+    (key,) = sync.books.evidence[ACCOUNT]
+    assert len(key.evidence) == len("sha256 ") + 64
+
+
 def test_a_fill_that_is_told_again_after_any_number_of_others_is_counted_once() -> None:
     sync = begun()
     sync.result(AttemptState.CLAIMED, held=20)

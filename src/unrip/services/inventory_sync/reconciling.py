@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -21,6 +22,8 @@ from unrip.service.contract import RecordReceived
 #: Evidence that is remembered here, to know it when it is told again; PostgreSQL remembers all of it.
 REMEMBERED_MAX = 10_000
 UNEXPLAINED = frozenset({Reconciliation.UNEXPLAINED_RISE, Reconciliation.UNEXPLAINED_FALL})
+#: What an index of PostgreSQL holds, with room; a longer name, or one with a NUL, is known by its hash.
+KEY_CHARACTERS_MAX = 256
 #: The bridge's word for what it gave back, and how soon after that word the ledger shows it, if it does at all.
 _RETURNED = "RETURNED"
 RETURNS_WITHIN = timedelta(minutes=1)
@@ -189,7 +192,10 @@ class Reconciler:
             self._await(msgspec.structs.replace(told, **back, seen_by=told.seen_by + RETURNS_WITHIN, began_at=None))
 
     def _await(self, change: BalanceChange) -> None:
-        """Evidence waits for a block, unless it was told before."""
+        """Evidence waits for a block, unless it was told before. Its names are foreign text, and PostgreSQL's keys."""
+        if not (_is_a_key(change.evidence) and _is_a_key(change.asset_id)):
+            names = {"evidence": _as_a_key(change.evidence), "asset_id": _as_a_key(change.asset_id)}
+            change = msgspec.structs.replace(change, **names)
         if change.key not in self._judged and all(each.key != change.key for each in self._waiting):
             self._waiting.append(change)
 
@@ -314,6 +320,14 @@ class Reconciler:
     def awaits_block(self, asset: str) -> bool:
         """Whether evidence waits for a newer block: whether the last reading contains it is not known."""
         return any(change.asset_id == asset for change in self._waiting)
+
+
+def _is_a_key(text: str) -> bool:
+    return len(text) <= KEY_CHARACTERS_MAX and "\0" not in text
+
+
+def _as_a_key(text: str) -> str:
+    return text if _is_a_key(text) else f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _after(record: RecordReceived) -> CommandPosition:
