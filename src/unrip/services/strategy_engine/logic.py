@@ -29,7 +29,6 @@ from unrip.messages.topics import (
     TRADE_RESULT,
 )
 from unrip.service.contract import (
-    ROLE_NOT_HELD,
     CaughtUp,
     Control,
     ControlRefused,
@@ -114,8 +113,6 @@ class StrategyEngine(Logic):
         self._in_flight: Publish | None = None
         #: It is not under way: the role was not ours when it should have been sent.
         self._withheld = False
-        #: Another instance may be at work.
-        self._silent = False
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -137,7 +134,7 @@ class StrategyEngine(Logic):
             case Recalled():
                 return self._on_recalled(event, now)
             case DatabaseChanged() | Hindered():
-                return self._on_surroundings(event)
+                return self._on_surroundings(event, now)
             case Draining():  # what waits is read again at the next start
                 self._draining = True
             case _:
@@ -148,26 +145,27 @@ class StrategyEngine(Logic):
                 ]
         return []
 
-    def _on_surroundings(self, event: DatabaseChanged | Hindered) -> list[Effect]:
+    def _on_surroundings(self, event: DatabaseChanged | Hindered, now: datetime) -> list[Effect]:
         """A new session is given again what was kept: it may lead to a copy of an earlier moment."""
         if isinstance(event, Hindered):
             self._hindered = event.reasons
             return []
         self._database_up = event.up
-        return [*self._policy.again(), *self._equity.again()] if event.up else []
+        again = [*self._policy.again(), *self._equity.again()] if event.up else []
+        return [*again, *self._go_on(now)]
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Losing the database keeps the engine recording refusals; only the first take-over starts the reading.
 
-        Where another instance may be at work, nothing is decided or sent until the lock says whose the role is.
+        While PostgreSQL answers, another instance may have the role: nothing is decided or sent then without the lock.
+        While it does not, nobody can take the role over.
         """
         if isinstance(event, Started):
             self._start_id = event.start_id
         first = event.active and not self._active
         self._holds_role, self._why_not_active = event.active, event.why
-        self._silent = not event.active and event.why != ROLE_NOT_HELD
         if not first:
-            return [*self._send_withheld(), *self._decide_next(now)]
+            return self._go_on(now)
         self._active = True
         self._generation = event.generation or 0
         return [
@@ -358,6 +356,14 @@ class StrategyEngine(Logic):
         )
         self._withheld = True
         return [CrashPoint(name="strategy.decision_acknowledged"), *self._send_withheld()]
+
+    @property
+    def _silent(self) -> bool:
+        """Another instance may be at work."""
+        return self._database_up and not self._holds_role
+
+    def _go_on(self, now: datetime) -> list[Effect]:
+        return [*self._send_withheld(), *self._decide_next(now)]
 
     def _send_withheld(self) -> list[Effect]:
         """What was not sent for want of the role; a decision may go while nobody has it, a command never."""
