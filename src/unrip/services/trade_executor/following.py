@@ -189,9 +189,9 @@ class OpenOffers:
             if nonce not in open_nonces or (followed is not None and followed.offer.nonce != nonce):
                 continue
             known = self._known.setdefault(nonce, _Known())
-            known.executed, known.tx_hash = fill.quote_hash, tx_hash
+            known.executed, known.tx_hash = fill.quote_hash, fill.tx_hash
             if followed is not None:
-                followed.tx_hash, followed.diff = tx_hash, fill.diff
+                followed.tx_hash, followed.diff = fill.tx_hash, fill.diff
 
     def note_use(self, nonce: str, before: VerifierReading, after: VerifierReading) -> None:
         """The block of a nonce's use was found."""
