@@ -17,7 +17,7 @@ from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition
 from unrip.domain.doubt import Belief, Believed
-from unrip.messages.topics import EXECUTE_TRADE
+from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
     CaughtUp,
@@ -140,6 +140,10 @@ class TradeExecutor(Logic):
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         """Take one event in; see `service/contract.py`."""
         match event:
+            case RecordReceived(topic=LIQUIDITY_ACTION.name):
+                return self._pursuit.on_action(event.message.payload, event.message.observed_at)
+            case CaughtUp(topic=LIQUIDITY_ACTION.name):
+                return []
             case RecordReceived() | CaughtUp():
                 return self._on_topic(event, now)
             case TopicTruncated():
