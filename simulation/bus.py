@@ -111,6 +111,10 @@ class Consumer:
         await asyncio.sleep(self._chance.uniform(0.001, 0.02))
         return await self._twin.end_offsets()
 
+    def troubles(self) -> dict[str, str]:
+        """Topics that cannot be read now."""
+        return self._twin.troubles()
+
     async def stop(self) -> None:
         """Read nothing more."""
         await self._twin.stop()

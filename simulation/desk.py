@@ -101,6 +101,7 @@ class Desk:
         self.database = Database(
             self.loop, self.faults, chance=self.chance("database"), ledger=ledger, on_commit=self._on_commit
         )
+        self.database.books.declare_first_start(ACCOUNT)
         self.network = Network(
             self.loop,
             self.world,

@@ -29,11 +29,12 @@ from unrip.service.outside import BATCH_MAX, Counter
 from unrip.service.runner import Runner
 from unrip.service.settings import Settings
 from unrip.service.wiring import Wire
+from unrip.store.books import BooksStore
 from unrip.store.desk import DeskStore
 from unrip.store.history import HistorySink
 from unrip.store.leases import LeaseStore
 from unrip.store.ledger import Ledger
-from unrip.store.locks import OnRole
+from unrip.store.locks import STANDBY, OnRole, OnWhyNot
 from unrip.store.memory_history import MemoryHistory
 
 #: Whose code is running: tasks belong to the process that starts them, and die with it.
@@ -120,6 +121,47 @@ class MortalRunner(Runner):
             self._process.alive, self._process.dying = False, True
             raise
         super().perform(effect)
+
+
+class Lock:
+    """As `store/locks.py`: want the lock, and tell every change."""
+
+    def __init__(
+        self,
+        process: Process,
+        database: Database,
+        role: str,
+        instance: str,
+        on_role: OnRole,
+        on_why_not: OnWhyNot,
+    ) -> None:
+        self._process, self._database = process, database
+        self._role, self._instance = role, instance
+        self._on_role, self._on_why_not = on_role, on_why_not
+        self._stays_out_s = 0.0
+
+    def leave(self, *, for_s: float) -> None:
+        """Give it back for a while."""
+        self._stays_out_s = for_s
+
+    async def run(self) -> None:
+        """Until the death: a lock that was taken after it would be held for ever."""
+        active, generation = None, None
+        while self._process.alive:
+            if self._stays_out_s:
+                self._database.leave(self._instance)
+                active = False
+                stays_out_s, self._stays_out_s = self._stays_out_s, 0.0
+                await asyncio.sleep(stays_out_s)
+            up = self._database.up
+            taken = self._database.take_over(self._role, self._instance, generation) if up else None
+            generation = generation if taken is None else taken
+            if taken is None:
+                self._on_why_not(STANDBY if up else "as the simulation has it")
+            if active != (taken is not None):
+                active = taken is not None
+                self._on_role(active, taken)
+            await asyncio.sleep(_WATCH_S)
 
 
 class Process:
@@ -257,23 +299,16 @@ class Process:
 
         return MemoryWatch(self._house.broker, told)
 
-    async def watch_database(self, on_state: OnState) -> None:
+    async def watch_database(self, service: str, schema: str, on_state: OnState) -> None:
         """Tell how the database is."""
+        del service, schema
         while True:
             on_state(self._house.database.up, "as the simulation has it")
             await asyncio.sleep(_WATCH_S)
 
-    async def hold_role(self, role: str, instance: str, on_role: OnRole) -> None:
-        """As `store/locks.py`: want the lock, and tell every change."""
-        active, generation = None, None
-        database = self._house.database
-        while self.alive:  # a lock that was taken after the death would be held for ever
-            taken = database.take_over(role, instance, generation) if database.up else None
-            generation = generation if taken is None else taken
-            if active != (taken is not None):
-                active = taken is not None
-                on_role(active, taken)
-            await asyncio.sleep(_WATCH_S)
+    def role(self, name: str, instance: str, on_role: OnRole, on_why_not: OnWhyNot) -> Lock:
+        """The lock of a role."""
+        return Lock(self, self._house.database, name, instance, on_role, on_why_not)
 
     def ledger(self) -> Ledger:
         """The executor's ledger."""
@@ -291,3 +326,7 @@ class Process:
     def leases(self) -> LeaseStore:
         """The arm leases that survive a restart."""
         return cast("LeaseStore", Patient(self._house.database.leases, self._house.database))
+
+    def books(self) -> BooksStore:
+        """The books of inventory-sync."""
+        return cast("BooksStore", Patient(self._house.database.books, self._house.database))

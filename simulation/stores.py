@@ -13,6 +13,7 @@ from simulation.clock import VirtualLoop
 from simulation.faults import Faults
 from unrip.store.errors import StoreError, StoreUnavailable
 from unrip.store.leases import MemoryLeases
+from unrip.store.memory_books import MemoryBooks
 from unrip.store.memory_desk import MemoryDesk
 from unrip.store.memory_history import MemoryRecord
 from unrip.store.memory_ledger import MemoryLedger
@@ -45,6 +46,7 @@ class Database:
         self.history = MemoryRecord()
         self.desk = MemoryDesk(self.history)
         self.leases = MemoryLeases()
+        self.books = MemoryBooks()
         #: Role to its generation and who took it, and to who holds the lock now.
         self.generations: dict[str, tuple[int, str]] = {}
         self.holders: dict[str, str] = {}

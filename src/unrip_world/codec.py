@@ -1,5 +1,6 @@
 """Texts of the wire: exact JSON, RFC 3339 instants, base58 hashes."""
 
+import base64
 import json
 import re
 from collections import Counter
@@ -72,6 +73,14 @@ def base58_raw(text: str) -> bytes:
     if _BASE58.fullmatch(text) is None:
         raise ValueError("invalid base58 text")
     return base58.b58decode(text)
+
+
+def base64_raw(text: str) -> bytes:
+    """Read base64 of the standard alphabet with its padding, and no bit that means nothing; raises ValueError."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("invalid last symbol")
+    return raw
 
 
 def rfc3339_to_ns(text: str) -> int:

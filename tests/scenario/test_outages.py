@@ -35,7 +35,7 @@ def test_postgres_stopped(armed: Desk) -> None:
     armed.stop("postgres")
     try:
         began = time.monotonic()
-        for service in ("trade-executor", "strategy-engine", "history-writer"):
+        for service in ("trade-executor", "strategy-engine", "history-writer", "inventory-sync"):
             armed.until(partial(unhealthy, armed, service), what=f"hard failure of {service}")
         took_s = time.monotonic() - began
         print(f"hard health failure after {took_s:.2f} s")
@@ -111,6 +111,7 @@ def test_kafka_killed_under_load(armed: Desk) -> None:
         armed.kill("kafka")
         began, killed_at = time.monotonic(), datetime.now(UTC)
         armed.until(lambda: not armed.client.is_ready("strategy-engine"), what="unready")
+        assert not any(each["ready"] for each in armed.trade_ready().values()), "trade-ready while it is not ready"
         armed.until(lambda: all(away()), what="loss seen by both")
         acknowledged = {table: armed.state(service)["last_acknowledged"] for service, table in published.items()}
         first, lost_from = armed.state("market-reference-ingest"), len(quotes)

@@ -110,7 +110,7 @@ def test_a_start_without_kafka_and_postgres_names_what_it_waits_for(desk: Desk) 
             desk.kill(service)
         for service in REMEMBERING:
             desk.until_not_ready(service, "reading_back", "kafka_unreachable")
-        desk.until_not_ready("strategy-engine", "postgres_unreachable", "standby")
+        desk.until_not_ready("strategy-engine", "postgres_unreachable", "role_not_held")
         desk.until_not_ready("history-writer", "offsets_not_loaded", "postgres_unreachable")
         desk.start("postgres")
         desk.until_not_ready("history-writer", "lag_unknown")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 import uuid
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from unrip.bus.kafka_producer import KafkaProducer
 from unrip.bus.kafka_watch import BrokerWatch
 from unrip.bus.memory import MemoryAdmin, MemoryBroker, MemoryConsumer, MemoryProducer, MemoryWatch
 from unrip.bus.ports import Admin, BusError, Consumer, OnState, Producer, Record, TopicMissing
+from unrip.local.stack import ServerStack
 from unrip.messages.topics import DAY_MS, Topic
 
 
@@ -31,6 +34,13 @@ async def eventually(condition: Callable[[], bool], *, within_s: float = 10.0) -
     while not condition():
         assert time.monotonic() < deadline, "it did not become true in time"
         await asyncio.sleep(0.005)
+
+
+def kill_broker(stack: ServerStack) -> None:
+    """As a machine would: no handler runs, nothing is flushed. Its supervisor starts it again."""
+    pid = stack.supervisor.status()["kafka"].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
 
 
 @dataclass

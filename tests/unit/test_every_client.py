@@ -19,7 +19,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
-from unrip.bus import kafka_admin, kafka_consumer, kafka_producer, kafka_watch
+from unrip.bus import kafka_admin, kafka_consumer, kafka_producer, kafka_topic_check, kafka_watch
 from unrip.bus.kafka_admin import wanted_settings
 from unrip.bus.settings import client_settings, consumer_settings, producer_settings
 from unrip.cli.desk import ControlClient
@@ -78,11 +78,11 @@ def opened() -> Iterator[str]:
 def test_no_client_is_made_whose_settings_this_file_does_not_name() -> None:
     assert sorted(opened()) == [
         "bus/kafka_admin.py: AdminClient",
-        "bus/kafka_consumer.py: AdminClient",
         "bus/kafka_consumer.py: ConfluentConsumer",
         "bus/kafka_consumer.py: ConfluentConsumer",
         "bus/kafka_producer.py: ConfluentProducer",
         "bus/kafka_producer.py: ConfluentProducer",
+        "bus/kafka_topic_check.py: AdminClient",
         "bus/kafka_watch.py: AdminClient",
         "cli/desk.py: httpx.Client",
         "local/kafka.py: AdminClient",
@@ -166,19 +166,19 @@ async def test_every_kafka_client_is_made_with_them(monkeypatch: pytest.MonkeyPa
 
         return make
 
-    for module in (kafka_admin, kafka_consumer, kafka_watch, local_kafka):
+    for module in (kafka_admin, kafka_topic_check, kafka_watch, local_kafka):
         monkeypatch.setattr(module, "AdminClient", spied("admin"))
     monkeypatch.setattr(kafka_producer, "ConfluentProducer", spied("producer"))
     for make in (
         lambda: kafka_admin.KafkaAdmin(BROKER),
         lambda: kafka_watch.BrokerWatch(BROKER, lambda _up, _reason: None),
         lambda: kafka_producer.KafkaProducer(BROKER, delivery_timeout_ms=1_234),
-        lambda: kafka_consumer._IdCheck(BROKER),
+        lambda: kafka_topic_check.TopicCheck(BROKER),
         lambda: local_kafka.serves_metadata(BROKER),
     ):
         with pytest.raises(Made):
             make()
-    for name in ("KafkaAdmin", "_IdCheck"):
+    for name in ("KafkaAdmin", "TopicCheck"):
         monkeypatch.setattr(kafka_consumer, name, lambda _bootstrap: None)
     monkeypatch.setattr(kafka_consumer, "ConfluentConsumer", spied("consumer"))
     with pytest.raises(Made):
@@ -268,6 +268,7 @@ def sessions() -> Iterator[str]:
 def test_who_asks_for_sessions_and_how() -> None:
     """One session writes in order; claims and notes of the executor go side by side. Five seconds is the default."""
     assert sorted(sessions()) == [
+        "books.py: application='books', size=1",
         "desk.py: application='desk', size=1",
         "first_start.py: application='first start'",
         # Batches of a whole backlog; more than the ledger's, where an offer's deadline waits for the answer.
@@ -300,6 +301,9 @@ async def test_what_a_probe_and_a_migration_ask_of_postgres(monkeypatch: pytest.
     assert not await local_postgres.answers_query(URL)
     assert asked == [{"timeout": local_postgres._CONNECT_TIMEOUT_S}]
     assert (migrate._CONNECT_TIMEOUT_S, migrate._WAIT_FOR_OTHERS_S > 0) == (3, True)
+    assert migrate._driver_url(URL) == f"{URL.replace('postgresql', 'postgresql+psycopg')}?connect_timeout=3"
+    own = "?application_name=x&connect_timeout=9"
+    assert migrate._driver_url(URL + own) == URL.replace("postgresql", "postgresql+psycopg") + own
 
 
 # --- sockets and HTTP ----------------------------------------------------------------------------------------------

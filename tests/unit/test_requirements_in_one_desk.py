@@ -32,6 +32,7 @@ from unrip.messages.topics import (
     TREASURY,
 )
 from unrip.net.events import SendFrame
+from unrip.service.contract import Log
 from unrip.service.http import COMMON_ACTIONS
 from unrip.services.registry import SERVICES
 from unrip_world.assets import BTC, EURE
@@ -284,6 +285,14 @@ def test_an_address_that_was_never_funded_is_not_liquidity(story: Story) -> None
     assert spendable(story, "before") == int(held[BTC])
 
 
+def test_no_snapshot_ever_credits_more_or_less_than_the_ledger_at_its_block(story: Story) -> None:
+    snapshots = [event.payload for event in story.desk.records(INTENT_INVENTORY)]
+    assert any(snapshot.pending and snapshot.pending.deposits for snapshot in snapshots)
+    for snapshot in snapshots:
+        held = story.desk.world.balances(story.desk.account, height=snapshot.height)
+        assert {token: str(int(amount)) for token, amount in snapshot.credited.items()} == held
+
+
 def test_funding_is_seen_never_spendable_and_counted_once_it_is_credited(story: Story) -> None:
     traded, seen, credited = (story.states[moment]["inventory-sync"] for moment in ("traded", "seen", "credited"))
     assert (seen["pending"]["deposits"], credited["pending"]["deposits"]) == ({BTC: str(FUNDED)}, {})
@@ -299,3 +308,13 @@ def test_funding_is_seen_never_spendable_and_counted_once_it_is_credited(story: 
     ]
     assert len({each.action_id for each in steps}) == 1
     assert steps[-1].details["mint_tx_hash"]
+
+
+def test_funding_is_told_from_the_address_to_the_credit(story: Story) -> None:
+    lines = [each for who, each in story.desk.log if who == "liquidity-manager" and isinstance(each, Log)]
+    assert [line.event for line in lines if line.event.startswith("funding_")] == [
+        "funding_requested",
+        "funding_requested",
+        "funding_pending",
+        "funding_credited",
+    ]

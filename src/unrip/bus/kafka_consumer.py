@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import queue
 import threading
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from confluent_kafka import Consumer as ConfluentConsumer
-from confluent_kafka import KafkaError, KafkaException, Message, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.bus.kafka_errors import OFFSET_NOT_THERE
+from unrip.bus.kafka_topic_check import TopicCheck
 from unrip.bus.ports import (
     Assignment,
     BusError,
@@ -33,13 +31,10 @@ from unrip.bus.ports import (
     TopicRecreated,
     starting_offset,
 )
-from unrip.bus.settings import client_settings, consumer_settings
+from unrip.bus.settings import consumer_settings
 
 #: How long one poll waits for a first record; also how soon a new subscription or a stop is noticed.
 _POLL_S = 0.05
-#: How often the topics are asked for their ids. A record of a recreated topic can be mistaken for one of the old topic
-#: only within this time, and only if the new topic already holds more records than were read of the old one.
-_ID_CHECK_S = 1.0
 #: How long a new subscription may wait for the broker's word on who leads the topic.
 _LEADER_TIMEOUT_S = 1.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -75,12 +70,13 @@ class KafkaConsumer:
         self._on_topic_lost = on_topic_lost
         self._batch_max = batch_max
         self._admin = KafkaAdmin(bootstrap)
-        self._ids = _IdCheck(bootstrap)
+        self._check = TopicCheck(bootstrap)
         self._settings = consumer_settings(bootstrap)
         self._client = ConfluentConsumer(self._settings)
         self._subscriptions: queue.SimpleQueue[_Subscription] = queue.SimpleQueue()
-        #: What is being read; written by the poll thread only.
+        #: What is being read, and why some of it cannot be; written by the poll thread only.
         self._topics: dict[str, _Place] = {}
+        self._troubles: dict[str, str] = {}
         self._renew_client = False
         #: Why nothing more is read, once that is so.
         self._failed: ReadingFailed | None = None
@@ -111,6 +107,10 @@ class KafkaConsumer:
         """For each subscribed topic the offset its next record will get."""
         return await self._admin.end_offsets(list(self._topics))
 
+    def troubles(self) -> dict[str, str]:
+        """Subscribed topics that cannot be read now, and the broker's words."""
+        return dict(self._troubles)
+
     async def stop(self) -> None:
         """Read nothing more; return when the thread has ended."""
         self._stopping.set()
@@ -122,7 +122,7 @@ class KafkaConsumer:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._drop_recreated()
+                self._check_topics()
                 self._renew()
                 self._assign_new()
                 first = self._client.poll(_POLL_S)
@@ -172,11 +172,21 @@ class KafkaConsumer:
             for topic in topics:
                 self._client.list_topics(topic, timeout=_LEADER_TIMEOUT_S)
 
-    def _drop_recreated(self) -> None:
-        for topic, found in self._ids.poll(self._topics).items():
+    def _check_topics(self) -> None:
+        seen = self._check.poll(self._topics)
+        for topic, trouble in seen.troubles.items():
+            self._note(topic, trouble)
+        for topic, found in seen.ids.items():
             place = self._topics.get(topic)
             if place is not None and found != place.topic_id:
                 self._lose(topic, TopicRecreated(_recreated(topic, place.topic_id, found)))
+
+    def _note(self, topic: str, trouble: str) -> None:
+        """Remember why a topic cannot be read, or with no words that it can be."""
+        if topic not in self._topics or not trouble:
+            self._troubles.pop(topic, None)
+        else:
+            self._troubles.setdefault(topic, trouble)
 
     def _record(self, message: Message) -> Record | None:
         """The record, or None for an error (which may end the topic) and for what a dropped topic still had queued."""
@@ -184,18 +194,20 @@ class KafkaConsumer:
         if error is not None:
             if error.code() == OFFSET_NOT_THERE and topic in self._topics:
                 self._lose(topic, self._why_out_of_range(topic, error))
-            # Any other error is a state of the connection, which heals by itself and which the watch reports.
+            elif topic is not None and not error.retriable():  # else a state of the connection: the watch reports it
+                self._note(topic, error.str())
             return None
         if topic is None or topic not in self._topics:
             return None
         place = self._topics[topic]
         record = _as_record(message, topic, place.topic_id)
         place.next_offset = record.offset + 1
+        self._troubles.pop(topic, None)
         return record
 
     def _why_out_of_range(self, topic: str, error: KafkaError) -> BusError:
         """An offset is gone because the topic is another one, or because retention was faster than we."""
-        found = self._ids.ask([topic]).get(topic)
+        found = self._check.ask(topic)
         was = self._topics[topic].topic_id
         if found is not None and found != was:
             return TopicRecreated(_recreated(topic, was, found))
@@ -203,6 +215,7 @@ class KafkaConsumer:
 
     def _lose(self, topic: str, why: BusError) -> None:
         del self._topics[topic]
+        self._troubles.pop(topic, None)
         self._renew_client = True
         self._call(self._on_topic_lost, topic, why)
 
@@ -240,45 +253,6 @@ class KafkaConsumer:
         # A closed loop has nobody left who could want to know.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
-
-
-class _IdCheck:
-    """Asks for topic ids once a second without ever making the poll thread wait."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self._client = AdminClient(client_settings(bootstrap))
-        self._pending: dict[str, concurrent.futures.Future[Any]] = {}
-        self._next_at = 0.0
-
-    def poll(self, topics: Iterable[str]) -> dict[str, str]:
-        """The ids that have come in since the last call; asks again when it is time."""
-        found: dict[str, str] = {}
-        for topic, future in list(self._pending.items()):
-            if future.done():
-                del self._pending[topic]
-                found |= _id_of(topic, future)
-        names, now = list(topics), time.monotonic()
-        if names and not self._pending and now >= self._next_at:
-            self._next_at = now + _ID_CHECK_S
-            self._pending = self._client.describe_topics(TopicCollection(names), request_timeout=_ID_CHECK_S)
-        return found
-
-    def ask(self, topics: list[str]) -> dict[str, str]:
-        """The ids, waiting for at most about a second."""
-        found: dict[str, str] = {}
-        futures = self._client.describe_topics(TopicCollection(topics), request_timeout=_ID_CHECK_S)
-        for topic, future in futures.items():
-            concurrent.futures.wait([future], timeout=2 * _ID_CHECK_S)
-            found |= _id_of(topic, future)
-        return found
-
-
-def _id_of(topic: str, future: concurrent.futures.Future[Any]) -> dict[str, str]:
-    """One answer; an unreachable broker or a missing topic is none, and is asked again."""
-    try:
-        return {topic: str(future.result(timeout=0).topic_id)}
-    except (KafkaException, TimeoutError):
-        return {}
 
 
 def _recreated(topic: str, was: str, found: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 
 from confluent_kafka import KafkaError, KafkaException
@@ -16,15 +17,29 @@ from unrip.bus.settings import client_settings
 _INTERVAL_S = 0.5
 #: A broker that needs longer than this for "who is there" is of no use to a quote.
 _PROBE_TIMEOUT_S = 1.0
+#: The client counts the time of each attempt; the reason is the same.
+_HOW_LONG = re.compile(r" \(after \d+ms in state [^)]*\)")
 
 
 class BrokerWatch:
-    """Calls `on_state(up, reason)` in the loop, once at the first answer and then at every change."""
+    """Calls `on_state(up, reason)` in the loop, once at the first answer and then at every change.
 
-    def __init__(self, bootstrap: str, on_state: OnState) -> None:
+    `on_answer` hears every answer: the reason for an outage changes while it lasts.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        on_state: OnState = lambda _up, _reason: None,
+        *,
+        on_answer: OnState = lambda _up, _reason: None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_state = on_state
+        self._on_answer = on_answer
         self._up: bool | None = None
+        #: Of the last attempt to reach a broker; that all of them are down says less.
+        self._last_words = ""
         #: What the client reports now is older than the answer that we have.
         self._overtaken = False
         self._client = AdminClient(client_settings(bootstrap), error_cb=self._client_failed)
@@ -49,9 +64,10 @@ class BrokerWatch:
         try:
             brokers = self._client.list_topics(timeout=_PROBE_TIMEOUT_S).brokers
         except KafkaException as error:
-            self._report(up=False, reason=error.args[0].str())
+            self._report(up=False, reason=self._last_words or error.args[0].str())
         else:
             self._pass_over_what_is_older()
+            self._last_words = ""
             self._report(up=bool(brokers), reason="the broker answers" if brokers else "no broker is left")
 
     def _pass_over_what_is_older(self) -> None:
@@ -61,11 +77,16 @@ class BrokerWatch:
         self._overtaken = False
 
     def _client_failed(self, error: KafkaError) -> None:
-        if error.code() == ALL_BROKERS_DOWN and not self._overtaken:
-            self._report(up=False, reason=error.str())
+        if self._overtaken:
+            return
+        if error.code() == ALL_BROKERS_DOWN:
+            self._report(up=False, reason=self._last_words or error.str())
+        else:
+            self._last_words = _HOW_LONG.sub("", error.str())
 
     def _report(self, *, up: bool, reason: str) -> None:
-        if up != self._up:
-            self._up = up
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left who could want to know
+        changed, self._up = up != self._up, up
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left who could want to know
+            self._loop.call_soon_threadsafe(self._on_answer, up, reason)
+            if changed:
                 self._loop.call_soon_threadsafe(self._on_state, up, reason)

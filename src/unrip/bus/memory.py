@@ -226,6 +226,10 @@ class MemoryConsumer:
         self._broker.require_up()
         return {topic: len(log.records) for topic in self._next if (log := self._broker.log(topic))}
 
+    def troubles(self) -> dict[str, str]:
+        """Subscribed topics that are not there."""
+        return {topic: f"there is no topic {topic!r}" for topic in self._next if self._broker.log(topic) is None}
+
     async def stop(self) -> None:
         """Read nothing more."""
         if self._task is not None:

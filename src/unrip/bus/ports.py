@@ -167,6 +167,10 @@ class Consumer(Protocol):
         """
         ...
 
+    def troubles(self) -> dict[str, str]:
+        """Subscribed topics that cannot be read now, and the broker's words; what heals is no longer named."""
+        ...
+
     async def stop(self) -> None:
         """Read nothing more; return when no handler is running. A batch not yet taken is given up."""
         ...

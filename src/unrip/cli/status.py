@@ -77,6 +77,7 @@ def _of_service(state: dict[str, Any]) -> dict[str, Any]:
         "active": state["active"],
         "ready": not state["not_ready"],
         "not_ready": state["not_ready"],
+        "why": state.get("why", {}),
         "armed": state.get("armed"),
         "paused": state.get("paused"),
     }
@@ -95,6 +96,12 @@ def trade_ready_line(trade_ready: dict[str, dict[str, Any]] | None) -> str:
     return "trade-ready: " + "; ".join(parts)
 
 
+def _reasons(service: dict[str, Any]) -> list[str]:
+    """Why it is not ready; with the words of whoever refused, where there are some."""
+    why = service["why"]
+    return [f"{reason} ({why[reason]})" if reason in why else reason for reason in service["not_ready"]]
+
+
 def _print(summary: dict[str, Any]) -> None:
     say(trade_ready_line(summary.get("trade_ready")))
     rows = [("service", "state", "armed", "why not ready")]
@@ -103,7 +110,7 @@ def _print(summary: dict[str, Any]) -> None:
             rows.append((name, "unreachable", "", service["why"]))
             continue
         word = "ready" if service["ready"] else "not ready" if service["active"] else "standby"
-        rows.append((name, word, str(service["armed"] or ""), ", ".join(service["not_ready"])))
+        rows.append((name, word, str(service["armed"] or ""), ", ".join(_reasons(service))))
     say(*columns(rows))
     if (frames := summary.get("frames")) is not None:
         counted = " + ".join(f"{name} {frames[name]}" for name in FRAME_CLASSES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from fractions import Fraction
 
 from unrip.domain.values import Delta, Value
@@ -14,3 +15,5 @@ class HighestEquity(Value):
     eur: Fraction
     #: The transfers that are in it: those of the books (`Books.transferred`) by then.
     transferred: dict[str, Delta]
+    #: When those books were begun; transfers of other books say nothing about it. None where that is not known.
+    begun_at: datetime | None = None

@@ -128,7 +128,8 @@ def clocks_agree(case: Case) -> Verdict:
 def price_known(case: Case) -> Verdict:
     system = case.price.value.kraken_system if case.price else None
     known = case.fair_rate is not None and case.fair_rate > 0
-    return known, {"fair_rate": _text(case.fair_rate), "kraken_system": system or "unknown"}
+    numbers = {"fair_rate": _text(case.fair_rate), "kraken_system": system or "unknown"}
+    return known, numbers | ({"reference": "paused"} if case.price and case.price.value.paused else {})
 
 
 def price_fresh(case: Case) -> Verdict:

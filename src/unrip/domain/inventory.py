@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from unrip.domain.command import Exchange
 from unrip.domain.desk import CommandPosition
 from unrip.domain.values import Amount, Delta, StoredInt, Value
 
@@ -38,6 +39,14 @@ class ChangeKind(StrEnum):
     """An operator accepted what is credited, with a reason."""
 
 
+class EvidenceKey(Value):
+    """Under which evidence is remembered."""
+
+    kind: ChangeKind
+    asset_id: str
+    evidence: str
+
+
 class BalanceChange(Value):
     """Evidence of a change of one asset."""
 
@@ -48,6 +57,21 @@ class BalanceChange(Value):
     evidence: str
     #: Every final block of this time or later contains it.
     seen_by: datetime
+    #: When it began outside, where the outside says so.
+    began_at: datetime | None = None
+
+    @property
+    def key(self) -> EvidenceKey:
+        """What makes it this evidence and no other, however often and in however many steps it is told."""
+        own = f"{self.evidence} {self.seen_by.isoformat()}" if self.kind is ChangeKind.ACCEPTED else self.evidence
+        return EvidenceKey(kind=self.kind, asset_id=self.asset_id, evidence=own)
+
+
+class Judged(Value):
+    """Evidence that is never looked at again: counted, or shown by a final block to be no part of the balance."""
+
+    change: BalanceChange
+    counted: bool
 
 
 class Books(Value):
@@ -62,6 +86,22 @@ class Books(Value):
     #: What was read of `exec.trade_result` and of `ops.liquidity_action`; None before their first record.
     results_read: CommandPosition | None
     actions_read: CommandPosition | None
+    #: The block that they began with; what began later is in them only by its evidence. None in older records.
+    begun_at: datetime | None = None
+
+
+class KeptBooks(Value):
+    """What PostgreSQL keeps for the next life: the books and what was open as of the places that were read."""
+
+    books: Books
+    #: Ledger id to what was credited.
+    credited: dict[str, Amount]
+    #: Command to what it may move.
+    open: dict[str, Exchange]
+    #: Ledger id to what open offers hold.
+    held: dict[str, Amount]
+    #: What was counted and may stand in no record yet.
+    untold: tuple[BalanceChange, ...]
 
 
 class PendingMovements(Value):
@@ -92,7 +132,7 @@ class IntentInventory(Value):
     key_registered: bool
     account_locked: bool
     contract_paused: bool
-    #: The evidence that was counted since the snapshot before.
+    #: The evidence that was counted since the last snapshot that the broker acknowledged; it may be told twice.
     changes: tuple[BalanceChange, ...] = ()
     #: None in records older than these books.
     books: Books | None = None

@@ -147,6 +147,8 @@ class MarketPrice(Value):
     jump: Jump | None = None
     #: What an operator takes for granted of the disagreement.
     accepted: AcceptedDisagreement | None = None
+    #: The last word before an operator's pause: there is no rate, and no other price follows until the service resumes.
+    paused: bool = False
 
     @property
     def apart(self) -> Decimal | None:

@@ -46,6 +46,8 @@ class BridgeWithdrawal(Value):
     status_text: str
     finished: bool
     transfer_tx_hash: str | None
+    #: When the bridge took it over, which is after its burn.
+    created_at: datetime | None = None
 
 
 class DepositAddress(Value):

@@ -6,15 +6,25 @@ Prices are exact decimals. A tick that is no price (one side missing, zero, cros
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
 from unrip.domain.market import KrakenReading
 from unrip.domain.values import Value
 from unrip.net.exact import NotExact, decode, instant, mapping, positive, text
-from unrip.net.http import HttpClient, HttpError
+from unrip.net.http import HttpClient, HttpError, HttpUnavailable
+
+#: How long to wait after the first refusal for asking too much that names no time (section 9).
+REST_PAUSE_S = 10
+#: Words of Kraken's own errors, and the number on the page of the gateway before it, for having asked too much.
+_TOO_MUCH = ("rate limit", "too many requests", "temporary lockout")
+_GATEWAYS_LIMIT = re.compile(rb"\b1015\b")
+#: Statuses by which a gateway says so, or shuts us out for it.
+_TOO_MUCH_STATUSES = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.FORBIDDEN})
 
 #: Ticker frames stay below 1 KiB; a much larger one is refused before it is parsed.
 FRAME_CHARACTERS_MAX = 256 * 1024
@@ -190,17 +200,30 @@ class KrakenRest:
         try:
             return text(_result(await self._ask("SystemStatus", {})).get("status"), "status")[:40]
         except NotExact as error:
-            raise KrakenUnavailable(str(error)) from None
+            raise KrakenUnavailable(str(error), pause_s=_pause_of_words(str(error))) from None
 
     async def _ask(self, endpoint: str, params: dict[str, str]) -> Any:
         try:
             return await self._client.get(f"{self._base_url}/0/public/{endpoint}", params=params)
         except HttpError as error:
-            raise KrakenUnavailable(str(error)) from None
+            raise KrakenUnavailable(str(error), pause_s=_pause_of_gateway(error)) from None
 
 
 class KrakenUnavailable(Exception):  # noqa: N818 - an outcome: there is no reading
     """Kraken's REST service gave no reading."""
+
+    def __init__(self, message: str, *, pause_s: int | None = None) -> None:
+        super().__init__(message)
+        #: We asked too much: earlier questions make it worse.
+        self.pause_s = pause_s
+
+
+def _pause_of_gateway(error: HttpError) -> int | None:
+    """How long to keep away by what came instead of an answer; None where it says nothing about our asking."""
+    if error.status not in _TOO_MUCH_STATUSES and not _GATEWAYS_LIMIT.search(error.page):
+        return None
+    named = error.retry_after_s if isinstance(error, HttpUnavailable) else None
+    return max(REST_PAUSE_S, named or 0)
 
 
 def parse_rest_ticker(document: object, observed_at: datetime) -> KrakenReading:
@@ -214,10 +237,15 @@ def parse_rest_ticker(document: object, observed_at: datetime) -> KrakenReading:
         market = _only_market(_result(document))
         bid, ask = _rest_price(market, "b"), _rest_price(market, "a")
     except NotExact as error:
-        raise KrakenUnavailable(f"kraken rest: {error}") from None
+        raise KrakenUnavailable(f"kraken rest: {error}", pause_s=_pause_of_words(str(error))) from None
     if bid > ask:
         raise KrakenUnavailable("kraken rest: crossed")
     return KrakenReading(bid=bid, ask=ask, observed_at=observed_at, source_time=None, transport="rest")
+
+
+def _pause_of_words(said: str) -> int | None:
+    """The same by Kraken's own words, which come with HTTP 200."""
+    return REST_PAUSE_S if any(words in said.lower() for words in _TOO_MUCH) else None
 
 
 def _result(document: object) -> dict[str, Any]:
@@ -225,7 +253,8 @@ def _result(document: object) -> dict[str, Any]:
     answer = mapping(document, "the answer")
     errors = answer.get("error")
     if errors:
-        raise NotExact(f"refused: {text(errors[0], 'the error')[:100] if isinstance(errors, list) else 'no text'}")
+        said = [error for error in errors if isinstance(error, str)] if isinstance(errors, list) else []
+        raise NotExact(f"refused: {'; '.join(said)[:200] or 'no text'}")
     return mapping(answer.get("result"), "the result")
 
 

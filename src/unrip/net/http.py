@@ -21,6 +21,8 @@ from unrip.net.exact import NotExact, decode
 CONNECT_TIMEOUT_S = 3.0
 TOTAL_TIMEOUT_S = 8.0
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
+#: Enough of a gateway's page to find its error number in.
+PAGE_BYTES_MAX = 64 * 1024
 #: Every call of this client may be made twice, so one repeat is harmless; more would outlive the answer's use.
 ATTEMPTS_MAX = 2
 RETRY_PAUSE_S = 0.2
@@ -33,20 +35,28 @@ _LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus
 class HttpError(Exception):
     """The other side could not be asked. The message names the client and the outcome, never URL, header or body."""
 
-    def __init__(self, message: str, *, status: int | None = None, body: Any = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, body: Any = None, page: bytes = b"") -> None:
         super().__init__(message)
         self.status = status
         #: The decoded JSON of the answer, where there was some.
         self.body = body
+        #: What a gateway said in its stead; foreign, and only to be searched for what is known.
+        self.page = page
 
 
 class HttpUnavailable(HttpError):  # noqa: N818 - an outcome; the base class says that it is an error
     """No usable answer: time-out, broken connection, server error, rate limit, or something that is not JSON."""
 
     def __init__(
-        self, message: str, *, status: int | None = None, body: Any = None, retry_after_s: int | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        body: Any = None,
+        page: bytes = b"",
+        retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(message, status=status, body=body)
+        super().__init__(message, status=status, body=body, page=page)
         #: How long the other side asked us to wait.
         self.retry_after_s = retry_after_s
 
@@ -144,17 +154,18 @@ class HttpClient:
         """Turn an answer into its JSON or into the error that it is."""
         status = response.status_code
         document, complaint = _decode(response, body)
+        page = b"" if complaint is None else body[:PAGE_BYTES_MAX]
+        wait_s = _retry_after_s(response)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER:
             self._counted("unavailable")
-            raise HttpUnavailable(
-                f"{self.name}: HTTP {status}", status=status, body=document, retry_after_s=_retry_after_s(response)
-            )
+            said = f"{self.name}: HTTP {status}"
+            raise HttpUnavailable(said, status=status, body=document, page=page, retry_after_s=wait_s)
         if not response.is_success:
             self._counted("refused")
-            raise HttpRefused(f"{self.name}: HTTP {status}", status=status, body=document)
+            raise HttpRefused(f"{self.name}: HTTP {status}", status=status, body=document, page=page)
         if complaint is not None:
             self._counted("not_json")
-            raise HttpUnavailable(f"{self.name}: {complaint}", status=status)
+            raise HttpUnavailable(f"{self.name}: {complaint}", status=status, page=page, retry_after_s=wait_s)
         self._counted("answered")
         return document
 

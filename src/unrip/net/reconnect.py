@@ -21,11 +21,11 @@ class Cause(StrEnum):
     UNREACHABLE = "unreachable"
     """Network, name, TLS or time-out: nobody answered the handshake properly."""
     UNAUTHORIZED = "unauthorized"
-    """HTTP 401 or 403: the token is missing, unknown or expired. A person must act."""
+    """HTTP 401 or 403, or a close code that says so: the token is missing, unknown or expired. A person must act."""
     CREDENTIALS = "credentials"
     """Our own token file cannot be read. Nothing was sent."""
     RATE_LIMITED = "rate_limited"
-    """HTTP 429."""
+    """HTTP 429, or a close code that says so."""
     SERVER_ERROR = "server_error"
     """HTTP 5xx."""
     REFUSED = "refused"
@@ -91,3 +91,20 @@ def cause_of_status(status: int) -> Cause:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Cause.SERVER_ERROR
     return Cause.REFUSED
+
+
+#: What an open connection is closed with where the token is refused: by the standard (1008, policy violation), by its
+#: registry (3000 unauthorized, 3003 forbidden), and HTTP's own numbers as applications write them.
+_REFUSED_TOKEN = frozenset({1008, 3000, 3003, 4001, 4003, 4401, 4403})
+#: "Try again later", and HTTP 429.
+_TOO_MUCH = frozenset({1013, 4029, 4429})
+_AUTHORISATION_WORDS = ("unauthori", "forbidden", "token", "jwt", "api key", "credential", "authenticat")
+_APPLICATIONS_OWN = range(4000, 5000)
+
+
+def cause_of_close(code: int | None, reason: str) -> Cause:
+    """The cause that the other side names where it closes an open connection."""
+    says_so = code in _APPLICATIONS_OWN and any(word in reason.lower() for word in _AUTHORISATION_WORDS)
+    if code in _REFUSED_TOKEN or says_so:
+        return Cause.UNAUTHORIZED
+    return Cause.RATE_LIMITED if code in _TOO_MUCH else Cause.CLOSED

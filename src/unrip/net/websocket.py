@@ -23,7 +23,7 @@ from unrip.net.events import (
     SocketClosed,
     SocketOpened,
 )
-from unrip.net.reconnect import ENDS, Cause, ReconnectPolicy, cause_of_status
+from unrip.net.reconnect import ENDS, Cause, ReconnectPolicy, cause_of_close, cause_of_status
 from unrip.net.secret_file import SecretFileError
 
 OPEN_TIMEOUT_S = 10.0
@@ -190,8 +190,10 @@ class Socket:
         """Why an open connection is no more: given up by us, found dead by our pings, or ended by the other side."""
         if self._close_reason is not None:
             return Cause.MUTE, self._close_reason
-        half_open = closed.sent is not None and closed.sent.reason == _PINGS_UNANSWERED
-        return Cause.HALF_OPEN if half_open else Cause.CLOSED, str(closed)
+        if closed.sent is not None and closed.sent.reason == _PINGS_UNANSWERED:
+            return Cause.HALF_OPEN, str(closed)
+        said = closed.rcvd
+        return cause_of_close(said.code if said else None, said.reason if said else ""), str(closed)
 
     def _received(self, data: bytes) -> None:
         try:

@@ -97,19 +97,23 @@ class ControlRefused(Exception):  # noqa: N818 - a refusal is an outcome, not a 
 
 
 class Started(Value):
-    """The first event: everything is wired. `active` is False while another instance holds the lock."""
+    """The first event: everything is wired. `active` is False while the lock of the role is not ours."""
 
     active: bool
     generation: int | None
     #: The id of this start; observations are numbered under it.
     start_id: str
+    #: As in `RoleChanged`.
+    why: str = "standby"
 
 
 class RoleChanged(Value):
-    """The single-active lock was won or lost."""
+    """The single-active lock was won or lost, or another reason stands in the way of it."""
 
     active: bool
     generation: int | None
+    #: The named reason while it is not ours: another instance has it, or `role_not_held`.
+    why: str = "standby"
 
 
 class RecordReceived(Value):
@@ -171,6 +175,12 @@ class BusChanged(Value):
 
     up: bool
     reason: str
+
+
+class Hindered(Value):
+    """What the frame finds in the way of the service now, by name; empty once nothing is."""
+
+    reasons: tuple[str, ...]
 
 
 class Control(Value):

@@ -224,10 +224,14 @@ class ControlDesk:
         One at a time: two would each forget a record for every one that was published.
         """
         async with self._emptying:
-            for record in self._spool.kept():
-                if not await self._published(record):
-                    return
-                self._spool.drop_first()
+            try:
+                for record in self._spool.kept():
+                    if not await self._published(record):
+                        return
+                    self._spool.drop_first()
+            except OSError as error:  # what stays in the file is published again, under the same id
+                body = {"reason": f"{error.strerror}; its records go out when Kafka is next back"}
+                self._log(Log(event="spool_unusable", level="error", component="control", body=body))
 
 
 def _text(value: Any) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from unrip.bus.ports import Record
 from unrip.domain.values import derived_id
+from unrip.messages.codec import encode_event
 from unrip.messages.dead_letters import dead_letter, dead_letter_id
 from unrip.messages.topics import DEAD_LETTER
 from unrip.net.events import FrameReceived
-from unrip.service.contract import Publish
+from unrip.service.contract import Publish, RecordReceived
 
 
 def dead_letter_of_record(record: Record, reason: str) -> Publish:
@@ -28,6 +29,20 @@ def dead_letter_of_record(record: Record, reason: str) -> Publish:
         observed_at=record.timestamp,
         correlation_id=event_id,
     )
+
+
+def dead_letter_of_event(event: RecordReceived, reason: str) -> Publish:
+    """A record that was decoded, and that could not be handled all the same."""
+    record = Record(
+        topic=event.topic,
+        topic_id=event.topic_id,
+        partition=0,
+        offset=event.offset,
+        key=None,
+        value=encode_event(event.message),
+        timestamp=event.message.published_at,
+    )
+    return dead_letter_of_record(record, reason)
 
 
 def dead_letter_of_frame(frame: FrameReceived, reason: str, *, tracked: bool = False) -> Publish:

@@ -3,8 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from unrip.service.contract import BusChanged, DatabaseChanged, Effect, Emit, Log, RoleChanged
+
+#: Why a role is not ours: another instance has it, or something else stands in the way, which is told in words.
+STANDBY, ROLE_NOT_HELD, ROLE_LEFT = "standby", "role_not_held", "role_left"
+_NOT_ASKED = "it was not asked yet"
+
+
+@dataclass
+class Standing:
+    """How one of them is, by its own last words, and when it last did and last did not do what it is there for."""
+
+    up: bool | None = None
+    reason: str = _NOT_ASKED
+    last_success_at: datetime | None = None
+    last_failure_at: datetime | None = None
+    #: The words of that failure; they stay after it is over.
+    last_failure: str | None = None
+    #: What the log says about it.
+    said: str | None = None
+
+    def heard(self, now: datetime, *, up: bool, reason: str) -> bool:
+        """Take an answer in; True when it is to be said: at each change, and when an outage's new reason lasts."""
+        changed, lasts = up != self.up, reason == self.reason != self.said
+        first_and_good = self.up is None and up
+        self.up, self.reason = up, reason
+        if up:
+            self.last_success_at = now
+        else:
+            self.last_failure_at, self.last_failure = now, reason
+        if not changed and (up or not lasts):
+            return False
+        self.said = reason
+        return not first_and_good
+
+    def state(self) -> dict[str, Any]:
+        """For `GET /state`."""
+        return {name: value for name, value in vars(self).items() if name != "said"}
 
 
 class Dependencies:
@@ -15,6 +54,7 @@ class Dependencies:
         *,
         emit: Emit,
         perform: Callable[[Effect], None],
+        clock: Callable[[], datetime],
         uses_database: bool,
         single_active: bool,
         on_bus_back: Callable[[], None],
@@ -22,38 +62,45 @@ class Dependencies:
     ) -> None:
         self._emit = emit
         self._perform = perform
+        self._clock = clock
         self._uses_database = uses_database
         self._single_active = single_active
         self._on_bus_back = on_bus_back
         self._on_superseded = on_superseded
-        self.bus_up: bool | None = None
-        self._database_up: bool | None = None
+        self._bus = Standing()
+        self._database = Standing()
         #: None until the lock was won for the first time.
         self.generation: int | None = None
         self.active = not single_active
+        #: The named reason while it is not ours.
+        self.why_not_active, self._role_words = ROLE_NOT_HELD, _NOT_ASKED
+
+    @property
+    def bus_up(self) -> bool | None:
+        """None before the first answer."""
+        return self._bus.up
 
     @property
     def database_up(self) -> bool | None:
         """None where the service uses no database."""
-        return bool(self._database_up) if self._uses_database else None
+        return bool(self._database.up) if self._uses_database else None
 
     def bus_changed(self, up: bool, reason: str) -> None:  # noqa: FBT001 - the signature of `bus.ports.OnState`
-        """The broker answers, or no longer does."""
-        before, self.bus_up = self.bus_up, up
+        """What the broker answered, or that it did not."""
+        before = self._bus.up
+        self._hear("kafka", self._bus, up=up, reason=reason)
         if before == up:
             return
-        self._say("kafka", up=up, before=before, reason=reason)
         self._emit(BusChanged(up=up, reason=reason))
         if up:
             self._on_bus_back()
 
     def database_changed(self, up: bool, reason: str) -> None:  # noqa: FBT001 - as above
-        """PostgreSQL answers, or no longer does."""
-        before, self._database_up = self._database_up, up
-        if before == up:
-            return
-        self._say("postgres", up=up, before=before, reason=reason)
-        self._emit(DatabaseChanged(up=up, reason=reason))
+        """What PostgreSQL answered, or that it did not."""
+        before = self._database.up
+        self._hear("postgres", self._database, up=up, reason=reason)
+        if before != up:
+            self._emit(DatabaseChanged(up=up, reason=reason))
 
     def role_changed(self, active: bool, generation: int | None) -> None:  # noqa: FBT001 - as above
         """The lock of the role was won or lost.
@@ -67,25 +114,66 @@ class Dependencies:
         self.active = active
         if active:
             self.generation = generation
-        self._perform(Log(event="active" if active else "standby", component="role", body={"generation": generation}))
-        self._emit(RoleChanged(active=active, generation=generation))
+            self._role_words = ""
+            self._say("active", generation=generation)
+        self._tell_role()
+
+    def role_refused(self, why: str) -> None:
+        """What stands between us and the role: `STANDBY` where another instance has it, else in words."""
+        name = STANDBY if why == STANDBY else ROLE_NOT_HELD
+        if (name, why) == (self.why_not_active, self._role_words):
+            return
+        self.why_not_active, self._role_words = name, why
+        self._say(name, level="info" if name == STANDBY else "warning", reason=why)
+        if not self.active:
+            self._tell_role()
+
+    def role_left(self, why: str) -> None:
+        """We gave the role up ourselves; it is wanted again after a while."""
+        self.why_not_active, self._role_words = ROLE_LEFT, why
+        self._say(ROLE_LEFT, level="error", reason=why)
+        self.role_changed(active=False, generation=None)
 
     def health_failures(self) -> list[str]:
         """Hard dependencies that are away."""
-        return ["postgres_unreachable"] if self._uses_database and not self._database_up else []
+        return ["postgres_unreachable"] if self._uses_database and not self._database.up else []
 
     def not_ready(self) -> list[str]:
         """What stands in the way of any work."""
         reasons = self.health_failures()
-        if not self.bus_up:
+        if not self._bus.up:
             reasons.append("kafka_unreachable")
         if not self.active:
-            reasons.append("standby")
+            reasons.append(self.why_not_active)
         return reasons
 
-    def _say(self, name: str, *, up: bool, before: bool | None, reason: str) -> None:
-        """The first answer is no recovery, so nothing is said about it."""
-        if up and before is not None:
-            self._perform(Log(event=f"{name}_recovered", component=name))
-        elif not up:
-            self._perform(Log(event=f"{name}_lost", level="error", component=name, body={"reason": reason}))
+    def why(self) -> dict[str, str]:
+        """Each of these reasons in the words of who refused."""
+        words = {
+            "postgres_unreachable": self._database.reason,
+            "kafka_unreachable": self._bus.reason,
+            ROLE_NOT_HELD: self._role_words,
+            ROLE_LEFT: self._role_words,
+            STANDBY: "another instance holds the lock of this role",
+        }
+        return {reason: words[reason] for reason in self.not_ready()}
+
+    def state(self) -> dict[str, Any]:
+        """How each of them is, for `GET /state`."""
+        postgres = {"postgres": self._database.state()} if self._uses_database else {}
+        return {"kafka": self._bus.state(), **postgres}
+
+    def _tell_role(self) -> None:
+        generation = self.generation if self.active else None
+        self._emit(RoleChanged(active=self.active, generation=generation, why=self.why_not_active))
+
+    def _hear(self, name: str, standing: Standing, *, up: bool, reason: str) -> None:
+        if not standing.heard(self._clock(), up=up, reason=reason):
+            return
+        if up:
+            self._say(f"{name}_recovered", component=name)
+        else:
+            self._say(f"{name}_lost", level="error", component=name, reason=reason)
+
+    def _say(self, event: str, *, level: str = "info", component: str = "role", **body: Any) -> None:
+        self._perform(Log(event=event, level=level, component=component, body=body))

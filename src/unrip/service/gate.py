@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPMethod, HTTPStatus
 
 from fastapi.responses import JSONResponse
@@ -15,6 +16,11 @@ from unrip.service.tokens import Access, Tokens
 PROBES = frozenset({"/livez", "/healthz", "/readyz"})
 #: The largest action is below one KiB.
 BODY_BYTES_MAX = 64 * 1024
+#: An action that the service does not follow now is no refusal of the request: it is recorded as an action.
+_FIRST_REFUSAL, _NOT_FOLLOWED = HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT
+
+#: Told of each request that was refused: the status and the path, which is the client's text.
+OnRefused = Callable[[int, str], None]
 
 
 class Gate:
@@ -23,15 +29,17 @@ class Gate:
     Probes need no token. To look at anything else any token will do; whatever is not a GET needs the operator's.
     """
 
-    def __init__(self, app: ASGIApp, *, tokens: Tokens) -> None:
+    def __init__(self, app: ASGIApp, *, tokens: Tokens, on_refused: OnRefused) -> None:
         self._app = app
         self._tokens = tokens
+        self._on_refused = on_refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or answer it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        send = self._watched(scope["path"], send)
         access = self._access(Headers(scope=scope))
         scope.setdefault("state", {})["access"] = access
         if scope["path"] in PROBES:
@@ -47,6 +55,15 @@ class Gate:
             await _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, why)(scope, receive, send)
         else:
             await self._app(scope, _told_once(body, receive), send)
+
+    def _watched(self, path: str, send: Send) -> Send:
+        async def watched(message: Message) -> None:
+            status = message.get("status", 0)
+            if _FIRST_REFUSAL <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status != _NOT_FOLLOWED:
+                self._on_refused(status, path)
+            await send(message)
+
+        return watched
 
     def _access(self, headers: Headers) -> Access | None:
         scheme, credentials = get_authorization_scheme_param(headers.get("Authorization"))

@@ -34,19 +34,26 @@ from unrip.service.contract import (
 )
 from unrip.service.control import KEPT_BOUND_S, ControlDesk, ControlOutcome
 from unrip.service.dependencies import Dependencies
+from unrip.service.hindrances import Hindrances
 from unrip.service.http import Action
 from unrip.service.jsonable import jsonable
 from unrip.service.metrics import Metrics
-from unrip.service.outside import Outside
+from unrip.service.outside import Outside, Role
 from unrip.service.publisher import Publisher
 from unrip.service.reader import Reader
+from unrip.service.refusals import Refusals
 from unrip.service.runner import Handler, Runner
 from unrip.service.settings import Settings
 from unrip.service.spool import Spool
 from unrip.service.wiring import Context, Wire
+from unrip.store.errors import StoreRefused
 
 #: How long the last records may take to reach the broker at the end of a graceful stop.
 _FLUSH_S = 2.0
+#: How long a client may take to close.
+_CLOSE_S = 2.0
+#: How long a role that was left stays free for another instance.
+LEFT_S = 10.0
 
 
 class Host:
@@ -91,22 +98,35 @@ class Host:
                 metrics=self._metrics,
                 produce=self._publisher.produce,
                 outside=outside,
+                leave_role=self._leave_role,
             )
         )
         self._runner = make_runner(self._wiring.logic, clock=clock, on_fault=on_end)
         self._dependencies = Dependencies(
             emit=self._emit,
             perform=self._perform,
+            clock=clock,
             uses_database=self._wiring.uses_database,
             single_active=self._wiring.single_active_role is not None,
             on_bus_back=self._on_bus_back,
             on_superseded=partial(on_end, None),
         )
         self._reader = Reader(outside.reader, emit=self._emit, perform=self._perform, on_fault=on_end)
+        self._hindrances = Hindrances(
+            self._dependencies,
+            self._reader,
+            self._publisher,
+            self._wiring.troubles,
+            clock=clock,
+            emit=self._emit,
+            perform=self._perform,
+        )
         self._controls = self._control_desk()
         self._beat = Beat(service=service, start_id=start_id, started_at=self._started_at)
         self._runner.handle(self._handlers())
         self._watch: Watch | None = None
+        self._role: Role | None = None
+        self._refusals = Refusals(clock=clock, count=self._metrics.count, log=outside.log)
 
     def _control_desk(self) -> ControlDesk:
         return ControlDesk(
@@ -148,16 +168,20 @@ class Host:
 
     async def start(self) -> None:
         """Begin to work."""
-        self._watch = self._outside.watch_broker(self._dependencies.bus_changed)
+        self._watch = self._outside.watch_broker(self._then_look(self._dependencies.bus_changed))
         await self._reader.start()
         self._perform(
             Log(event="started", component="frame", body={"start_id": self._start_id, "version": __version__})
         )
-        self._emit(Started(active=self._dependencies.active, generation=None, start_id=self._start_id))
+        why, active = self._dependencies.why_not_active, self._dependencies.active
+        self._emit(Started(active=active, generation=None, start_id=self._start_id, why=why))
         if self._wiring.uses_database:
-            self._spawn(partial(self._outside.watch_database, self._dependencies.database_changed))
-        if (role := self._wiring.single_active_role) is not None:
-            self._spawn(partial(self._outside.hold_role, role, self._start_id, self._dependencies.role_changed))
+            watch = partial(self._outside.watch_database, self._service, self._wiring.database_schema)
+            self._spawn(partial(watch, self._then_look(self._dependencies.database_changed)))
+        if (name := self._wiring.single_active_role) is not None:
+            on_role = self._then_look(self._dependencies.role_changed)
+            self._role = self._outside.role(name, self._start_id, on_role, self._dependencies.role_refused)
+            self._spawn(self._role.run)
         for source in (*self._wiring.sources, self._beat_forever):
             self._spawn(source)
 
@@ -165,22 +189,35 @@ class Host:
         """Stop intake, finish what is in flight, flush, leave; all within the configured bound."""
         self._perform(Log(event="draining", component="frame"))
         self._drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.control.drain_bound_s):
-                await self._reader.stop()
-                while not (self._runner.faulted or self.logic.idle()):  # noqa: ASYNC110 - the logic is pure and sets no asyncio events
-                    await asyncio.sleep(0.01)
-                for leave in self._wiring.before_leaving:
-                    await leave()
+        await self._leave(self._finish, within_s=self._settings.control.drain_bound_s)
         self._runner.stop_timers()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for close in self._wiring.closers:
-            await close()
+            await self._leave(close, within_s=_CLOSE_S)
         await self._producer.close(_FLUSH_S)
         if self._watch is not None:
             await self._watch.stop()
+
+    async def _finish(self) -> None:
+        """Take nothing new, and finish what is in flight."""
+        await self._reader.stop()
+        while not (self._runner.faulted or self.logic.idle()):  # noqa: ASYNC110 - the logic is pure and sets no asyncio events
+            await asyncio.sleep(0.01)
+        for leave in self._wiring.before_leaving:
+            await leave()
+
+    async def _leave(self, step: Callable[[], Awaitable[None]], *, within_s: float) -> None:
+        """One step of a stop: what fails is told, and the next step is done all the same."""
+        try:
+            async with asyncio.timeout(within_s):
+                await step()
+        except TimeoutError:
+            body = {"reason": f"{getattr(step, '__qualname__', step)} was not done within {within_s:g} s"}
+            self._outside.log(Log(event="stop_incomplete", level="warning", component="frame", body=body))
+        except Exception as fault:  # whatever it is, the rest must be closed, and the exit code must say so
+            self._on_end(fault)
 
     def die(self) -> None:
         """End at once, as a killed process does: nothing more is taken in or done."""
@@ -190,7 +227,14 @@ class Host:
     def _spawn(self, source: Callable[[], Awaitable[None]]) -> None:
         async def guarded() -> None:
             try:
-                await source()
+                while True:
+                    try:
+                        return await source()
+                    except StoreRefused as refusal:
+                        if self._role is None:
+                            raise
+                        self._leave_role(str(refusal))
+                        await asyncio.sleep(LEFT_S)
             except asyncio.CancelledError:
                 raise
             except Exception as fault:
@@ -203,6 +247,7 @@ class Host:
     async def _beat_forever(self) -> None:
         while True:
             self._acted.clear()
+            self._hindrances.look()
             if self._dependencies.bus_up:
                 self._publisher.publish(self._next_beat())
             with contextlib.suppress(TimeoutError):
@@ -234,7 +279,23 @@ class Host:
             self._emit(Draining())
 
     def _on_bus_back(self) -> None:
+        self._publisher.bus_back()
         self._spawn(self._controls.publish_spooled)
+
+    def _leave_role(self, why: str) -> None:
+        """The database refused what we asked: another instance may try, and this one stays for its brakes."""
+        self._dependencies.role_left(why)
+        if self._role is not None:
+            self._role.leave(for_s=LEFT_S)
+
+    def _then_look(self, hear: Callable[[bool, Any], None]) -> Callable[[bool, Any], None]:
+        """What a watch tells, and what that means for readiness, at once."""
+
+        def told(up: bool, what: Any) -> None:  # noqa: FBT001 - the signature of the watches
+            hear(up, what)
+            self._hindrances.look()
+
+        return told
 
     # --- the control surface ---------------------------------------------------------------------------------------
 
@@ -244,13 +305,14 @@ class Host:
 
     def not_ready(self) -> list[str]:
         """Named reasons why the service cannot do its job."""
-        reasons = [*self._dependencies.not_ready(), *self.logic.not_ready(self._clock())]
+        reasons = [*self._hindrances.why(), *self.logic.not_ready(self._clock())]
         if self._draining:
             reasons.append("draining")
         return list(dict.fromkeys(reasons))
 
     def state(self) -> dict[str, Any]:
-        """Everything an operator may see."""
+        """Everything an operator may see; the logic hears first of what the host would tell beside it."""
+        self._hindrances.look()
         now = self._clock()
         frame = {
             "service": self._service,
@@ -263,6 +325,8 @@ class Host:
             "not_ready": self.not_ready(),
             "kafka_up": self._dependencies.bus_up,
             "postgres_up": self._dependencies.database_up,
+            "why": self._hindrances.why(),
+            "dependencies": self._dependencies.state(),
             "configuration_hash": self._settings.configuration_hash,
         }
         state: dict[str, Any] = jsonable({**frame, **self.logic.state(now)})
@@ -271,6 +335,10 @@ class Host:
     def metrics(self) -> bytes:
         """The Prometheus exposition."""
         return self._metrics.text()
+
+    def refused(self, status: int, path: str) -> None:
+        """A request on the control port that was refused before it was an action."""
+        self._refusals.refused(status, path)
 
     async def act(self, control: Control) -> ControlOutcome:
         """Follow an operator's action; a drain is the host's own business, too."""

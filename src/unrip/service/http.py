@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from unrip import __version__
 from unrip.service.contract import Control
 from unrip.service.control import ControlOutcome
-from unrip.service.gate import Gate
+from unrip.service.gate import Gate, OnRefused
 from unrip.service.tokens import Access, Tokens
 
 
@@ -82,6 +82,34 @@ class OutcomeBody(BaseModel):
     refusal: str | None
 
 
+class RefusedBody(BaseModel):
+    """Why a request was not even read as one."""
+
+    detail: str
+
+
+class ProbeBody(BaseModel):
+    """The answer to a probe; whatever follows `ok` is told to who shows a token."""
+
+    ok: bool
+    reasons: list[str] | None = None
+    why: dict[str, str] | None = Field(default=None, description="Reasons in the words of who refused.")
+    dependencies: dict[str, Any] | None = Field(default=None, description="When each last did what it is for.")
+
+
+#: What the gate answers by itself, for the document.
+_READING: dict[int | str, dict[str, Any]] = {
+    401: {"model": RefusedBody, "description": "No token that is known."},
+    413: {"model": RefusedBody, "description": "A body that is too long."},
+}
+_ACTING: dict[int | str, dict[str, Any]] = {
+    **_READING,
+    400: {"model": RefusedBody, "description": "A body that is no text."},
+    403: {"model": RefusedBody, "description": "A token that may only read."},
+    409: {"model": OutcomeBody, "description": "It was not followed; see `refusal`."},
+}
+_PROBING: dict[int | str, dict[str, Any]] = {503: {"model": ProbeBody, "description": "It is not so."}}
+
 #: The bearer is only named by this, for the document: the gate has judged it before a route is asked.
 _NAMED = Depends(HTTPBearer(auto_error=False))
 
@@ -94,17 +122,24 @@ def _access(request: Request, _named: Any = _NAMED) -> Access | None:
 _Presented = Annotated[Access | None, Depends(_access)]
 
 
-def build_app(service: str, surface: Surface, tokens: Tokens, actions: tuple[Action, ...]) -> FastAPI:
+def build_app(
+    service: str,
+    surface: Surface,
+    tokens: Tokens,
+    actions: tuple[Action, ...],
+    *,
+    on_refused: OnRefused = lambda _status, _path: None,
+) -> FastAPI:
     """Build the service's HTTP application."""
     app = FastAPI(title=f"unrip {service}", version=__version__, openapi_url=None)
-    app.add_middleware(Gate, tokens=tokens)
+    app.add_middleware(Gate, tokens=tokens, on_refused=on_refused)
     _add_probes(app, surface)
 
-    @app.get("/state", dependencies=[_NAMED])
+    @app.get("/state", dependencies=[_NAMED], responses=_READING)
     async def state() -> Response:
         return JSONResponse(surface.state())
 
-    @app.get("/metrics", dependencies=[_NAMED])
+    @app.get("/metrics", dependencies=[_NAMED], responses=_READING)
     async def metrics() -> Response:
         return Response(surface.metrics(), media_type="text/plain; version=0.0.4")
 
@@ -113,7 +148,8 @@ def build_app(service: str, surface: Surface, tokens: Tokens, actions: tuple[Act
         return JSONResponse(app.openapi())
 
     for action in (*COMMON_ACTIONS, *actions):
-        app.post(f"/{action.name}", summary=action.summary, response_model=OutcomeBody)(_action_route(action, surface))
+        route = _action_route(action, surface)
+        app.post(f"/{action.name}", summary=action.summary, response_model=OutcomeBody, responses=_ACTING)(route)
     return app
 
 
@@ -124,17 +160,20 @@ def _add_probes(app: FastAPI, surface: Surface) -> None:
         body: dict[str, Any] = {"ok": not failures}
         if access is not None:
             body["reasons"] = failures
+            if failures:
+                state = surface.state()
+                body |= {name: state[name] for name in ("why", "dependencies") if name in state}
         return JSONResponse(body, status_code=503 if failures else 200)
 
     @app.get("/livez")
     async def livez() -> Response:
         return JSONResponse({"ok": True})
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_model=ProbeBody, responses=_PROBING)
     async def healthz(access: _Presented) -> Response:
         return probe(surface.health_failures(), access)
 
-    @app.get("/readyz")
+    @app.get("/readyz", response_model=ProbeBody, responses=_PROBING)
     async def readyz(access: _Presented) -> Response:
         return probe(surface.not_ready(), access)
 

@@ -16,6 +16,7 @@ from unrip.domain.values import Value
 from unrip.net.secret_file import SecretFileError, read_secret, write_secret
 from unrip.service.contract import Emit, Log
 from unrip.service.runner import Handler
+from unrip.store.errors import StoreRefused
 from unrip.store.leases import LeaseStore
 
 
@@ -100,7 +101,11 @@ class LeaseKeeper:
     async def _keep(self, lease: ArmLease, word: int) -> None:
         """The row first: a file without its row is worth nothing."""
         token = self._new_token()
-        await self._store.keep(self._service, _hash(token), lease)
+        try:
+            await self._store.keep(self._service, _hash(token), lease)
+        except StoreRefused as error:
+            self._say("lease_not_kept", f"{error}; the lease ends with this process")
+            return
         if word != self._word:
             return
         try:
@@ -113,7 +118,11 @@ class LeaseKeeper:
         token = self._token()
         if token is None:
             return
-        lease = await self._store.find(self._service, _hash(token))
+        try:
+            lease = await self._store.find(self._service, _hash(token))
+        except StoreRefused as error:
+            self._say("lease_not_kept", str(error))
+            return
         if word == self._word and lease is not None:
             self._emit(LeaseFound(lease=lease))
 
@@ -122,7 +131,11 @@ class LeaseKeeper:
         token = self._token()
         if token is None or word != self._word:
             return
-        counted = await self._store.use(self._service, _hash(token), self._clock())
+        try:
+            counted = await self._store.use(self._service, _hash(token), self._clock())
+        except StoreRefused as error:
+            self._say("lease_not_kept", str(error))
+            return
         if word == self._word:
             self._emit(LeaseUsed() if counted else LeaseUsedUp())
 

@@ -6,11 +6,13 @@ per frame, tick or beat, and no payloads (R41, R42).
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -23,6 +25,13 @@ EVENTS: dict[str, str] = {
     "stopped": "the process is about to exit",
     "active": "this instance holds the lock of its role",
     "standby": "another instance holds the lock of this role",
+    "role_not_held": "nobody else has the lock of this role, and yet it is not ours; see its reason",
+    "role_left": "the database refused what this instance asked, so another one may try; it is wanted again soon",
+    "trouble": "the broker refuses to take or give what it should, in its words, until `trouble_over`",
+    "trouble_over": "it does so again",
+    "stop_incomplete": "a step of the stop took too long, so it was left undone; what it was stands in its reason",
+    "spool_unusable": "the file that keeps control records while Kafka is away cannot be read or shortened",
+    "control_refused": "requests on the control port were refused by their token, path or body; at most a line in 10 s",
     "connection_lost": "a connection to a venue or source ended, or could not be opened",
     "connection_unauthorized": "a connection is refused for its token, or the token cannot be read: a person must act",
     "connection_recovered": "a connection is open again",
@@ -48,7 +57,7 @@ EVENTS: dict[str, str] = {
     "funding_credited": "a deposit was credited",
     "funding_failed": "the bridge reports a failed deposit or withdrawal",
     "deposit_address_changed": "the bridge named another deposit address than before; do not use either",
-    "invalid_message": "a record or frame could not be decoded; it went to dlq.invalid_message",
+    "invalid_message": "a record or frame could not be decoded; its dead letter follows unless `trouble` names it",
     "decision_accepted": "a demand will be answered",
     "decision_rejected": "a demand will not be answered, with the reason",
     "decisions_rejected": "refusals of the last second, by reason, when there were more than five",
@@ -73,8 +82,8 @@ EVENTS: dict[str, str] = {
     "quarantined": "the ledger may not be the newest one: nothing is armed until every offer it may not know is dead",
     "quarantine_over": "the quarantine has ended; arming is possible again",
     "ledger_differs": "held and the open holds do not add up",
-    "postgres_lost": "the database does not answer",
-    "postgres_recovered": "the database answers again",
+    "postgres_lost": "the database does not do what it is there for, and why",
+    "postgres_recovered": "the database takes writes again",
     "kafka_lost": "the broker does not answer",
     "kafka_recovered": "the broker answers again",
     "write_failed": "a batch could not be written; it will be written again",
@@ -93,13 +102,29 @@ def configure_logs(*, service: str, namespace: str, stream: TextIO | None = None
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(sort_keys=False, default=str),
         ],
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Lines(stream or sys.stdout))),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()
     global _stable  # noqa: PLW0603 - one process is one service; the fields are set once, at start
     _stable = {"service": service, "namespace": namespace}
     logging.basicConfig(level=logging.ERROR, handlers=[_Dependencies()], force=True)
+
+
+class _Lines(io.TextIOBase):
+    """Where lines go. One that finds no room, or no reader any more, is lost: no service ends for its log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class _Dependencies(logging.Handler):

@@ -18,13 +18,14 @@ from unrip.service.contract import Log
 from unrip.service.crashpoints import crash_point
 from unrip.service.logs import write_log
 from unrip.service.settings import Settings, SettingsError
+from unrip.store.books import BooksStore, PostgresBooks
 from unrip.store.connection import Database
 from unrip.store.desk import DeskStore, PostgresDesk
 from unrip.store.errors import Away, StoreUnavailable
 from unrip.store.history import HistorySink, PostgresHistory
 from unrip.store.leases import LeaseStore, PostgresLeases
 from unrip.store.ledger import Ledger
-from unrip.store.locks import OnRole, SingleActiveLock
+from unrip.store.locks import OnRole, OnWhyNot, SingleActiveLock
 from unrip.store.postgres_ledger import PostgresLedger
 from unrip.store.watch import DatabaseWatch
 
@@ -32,6 +33,18 @@ from unrip.store.watch import DatabaseWatch
 BATCH_MAX = 500
 
 Counter = Callable[[str, dict[str, str]], None]
+
+
+class Role(Protocol):
+    """The lock of a role, as one instance wants it."""
+
+    async def run(self) -> None:
+        """Want it, until cancelled."""
+        ...
+
+    def leave(self, *, for_s: float) -> None:
+        """Give it back, and want it again only after a while."""
+        ...
 
 
 class Outside(Protocol):
@@ -69,12 +82,12 @@ class Outside(Protocol):
         """Tell how the broker is, and every change."""
         ...
 
-    async def watch_database(self, on_state: OnState) -> None:
-        """Tell how PostgreSQL is, and every change, until cancelled."""
+    async def watch_database(self, service: str, schema: str, on_state: OnState) -> None:
+        """Tell again and again, until cancelled, whether PostgreSQL takes what this service writes to the schema."""
         ...
 
-    async def hold_role(self, role: str, instance: str, on_role: OnRole) -> None:
-        """Want the lock of a role and tell every change, until cancelled."""
+    def role(self, name: str, instance: str, on_role: OnRole, on_why_not: OnWhyNot) -> Role:
+        """The lock of a role; every change is told, and what stands in the way of it."""
         ...
 
     def ledger(self) -> Ledger:
@@ -91,6 +104,10 @@ class Outside(Protocol):
 
     def leases(self) -> LeaseStore:
         """The arm leases that survive a restart."""
+        ...
+
+    def books(self) -> BooksStore:
+        """The books of inventory-sync."""
         ...
 
 
@@ -153,15 +170,15 @@ class Network:
 
     def watch_broker(self, on_state: OnState) -> Watch:
         """Tell how Kafka is."""
-        return BrokerWatch(self._settings.kafka.bootstrap, on_state)
+        return BrokerWatch(self._settings.kafka.bootstrap, on_answer=on_state)
 
-    async def watch_database(self, on_state: OnState) -> None:
-        """Tell how PostgreSQL is."""
-        await DatabaseWatch(self.database, on_change=on_state).run()
+    async def watch_database(self, service: str, schema: str, on_state: OnState) -> None:
+        """Tell whether PostgreSQL takes writes."""
+        await DatabaseWatch(self.database, on_answer=on_state, schema=schema, service=service).run()
 
-    async def hold_role(self, role: str, instance: str, on_role: OnRole) -> None:
-        """Want the lock in PostgreSQL."""
-        await SingleActiveLock(self.database, role=role, instance=instance, on_change=on_role).run()
+    def role(self, name: str, instance: str, on_role: OnRole, on_why_not: OnWhyNot) -> Role:
+        """The lock in PostgreSQL."""
+        return SingleActiveLock(self.database, role=name, instance=instance, on_change=on_role, on_why_not=on_why_not)
 
     def ledger(self) -> Ledger:
         """The ledger in PostgreSQL."""
@@ -179,3 +196,7 @@ class Network:
     def leases(self) -> LeaseStore:
         """The leases in PostgreSQL."""
         return PostgresLeases(self.database)
+
+    def books(self) -> BooksStore:
+        """The books in PostgreSQL."""
+        return PostgresBooks(self.database)

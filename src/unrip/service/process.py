@@ -79,7 +79,7 @@ class Process:
         return self._exit_code
 
     def _server(self) -> uvicorn.Server:
-        app = build_app(self._service, self._host, self._tokens, self._host.actions)
+        app = build_app(self._service, self._host, self._tokens, self._host.actions, on_refused=self._host.refused)
         return _Server(
             uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from unrip.messages.codec import encode_event, record_key
@@ -11,6 +11,10 @@ from unrip.messages.envelope import Envelope, Producer
 from unrip.service.contract import Emit, Publish, Published, PublishFailed
 
 Delivery = Callable[[int | None, str | None], None]
+
+#: Whoever publishes again after a failure fails again within the producer's own bound; a failure that nobody repeats
+#: says nothing about now.
+_LASTS = timedelta(seconds=15)
 
 
 class RecordProducer(Protocol):
@@ -38,6 +42,17 @@ class Publisher:
         self._clock = clock
         self._emit = emit
         self._count = count
+        #: Topic to when a record of it was last refused or not acknowledged, and why; none after one that was.
+        self._failed: dict[str, tuple[datetime, str]] = {}
+
+    def troubles(self, now: datetime) -> dict[str, str]:
+        """Topics whose records do not reach the broker now, and its words."""
+        self._failed = {topic: (at, why) for topic, (at, why) in self._failed.items() if now - at < _LASTS}
+        return {topic: why for topic, (_, why) in self._failed.items()}
+
+    def bus_back(self) -> None:
+        """What failed while the broker was away says nothing any more."""
+        self._failed.clear()
 
     def publish(self, effect: Publish) -> None:
         """Produce one event; with a token, `Published` or `PublishFailed` follows."""
@@ -61,11 +76,22 @@ class Publisher:
             payload=effect.payload,
         )
         key = record_key(effect.topic, effect.payload)
-        self._producer.produce(effect.topic.name, key, encode_event(envelope), on_delivery)
+
+        def delivered(offset: int | None, error: str | None) -> None:
+            self._told(effect.topic.name, offset, error)
+            on_delivery(offset, error)
+
+        self._producer.produce(effect.topic.name, key, encode_event(envelope), delivered)
+
+    def _told(self, topic: str, offset: int | None, error: str | None) -> None:
+        outcome = "failed" if offset is None else "acknowledged"
+        self._count("records_published", {"topic": topic, "outcome": outcome})
+        if offset is None:
+            self._failed[topic] = (self._clock(), error or "not acknowledged")
+        else:
+            self._failed.pop(topic, None)
 
     def _delivered(self, effect: Publish, offset: int | None, error: str | None) -> None:
-        outcome = "failed" if error is not None or offset is None else "acknowledged"
-        self._count("records_published", {"topic": effect.topic.name, "outcome": outcome})
         if effect.token is None:
             return
         if offset is None:

@@ -9,7 +9,6 @@ from typing import Any
 from unrip.bus.ports import (
     Assignment,
     BusError,
-    BusUnavailable,
     Consumer,
     OffsetOutOfRange,
     OnRecords,
@@ -17,7 +16,6 @@ from unrip.bus.ports import (
     ReadingFailed,
     Record,
     Start,
-    TopicMissing,
     Where,
 )
 from unrip.messages.codec import decode_event
@@ -51,6 +49,8 @@ class Reader:
         self._places: dict[str, tuple[str, int]] = {}
         #: Topics that are read back and no longer followed.
         self._finished: set[str] = set()
+        #: Topics that could not be subscribed yet, and why.
+        self._waiting: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -63,6 +63,10 @@ class Reader:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._consumer.stop()
+
+    def troubles(self) -> dict[str, str]:
+        """Topics that are to be read and cannot be now, and the broker's words."""
+        return {**self._consumer.troubles(), **self._waiting}
 
     def subscribe(self, effect: Subscribe) -> None:
         """Read a topic from a place on, as soon as the broker allows."""
@@ -86,14 +90,18 @@ class Reader:
         while True:
             try:
                 assignment = await self._consumer.subscribe(topic, start)
-            except (BusUnavailable, TopicMissing) as error:
-                self._perform(Count(name="subscribe_attempts", labels={"outcome": type(error).__name__}))
-                await asyncio.sleep(_AGAIN_S)
-                continue
             except OffsetOutOfRange as error:  # what is left was handled before: only what comes from now on is new
                 self._log("topic_truncated", topic, level="error", reason=str(error))
                 truncated, start = True, Start(where=Where.END)
                 continue
+            except ReadingFailed:
+                raise
+            except BusError as error:
+                self._waiting[topic] = str(error)
+                self._perform(Count(name="subscribe_attempts", labels={"outcome": type(error).__name__}))
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            self._waiting.pop(topic, None)
             self._assigned(assignment, truncated=truncated)
             return
 

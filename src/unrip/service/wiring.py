@@ -37,6 +37,8 @@ class Context:
     #: For an outbox: produce one event and learn what came of it.
     produce: Callable[[Publish, Delivery], None]
     outside: Outside
+    #: The database refused what we asked, for a reason that lies with us: let another instance try, and be named.
+    leave_role: Callable[[str], None]
 
     def socket(self, *, name: str, url: str, headers: Callable[[], dict[str, str]]) -> Socket:
         """A connection that is kept up; the headers are asked for anew before each attempt."""
@@ -71,8 +73,12 @@ class Wiring:
     #: Run once at the end of a graceful stop: clients to close.
     closers: Sequence[Callable[[], Awaitable[None]]] = ()
     actions: tuple[Action, ...] = ()
+    #: What lasts and stands in the way of the service's own reading or publishing, by its name, in foreign words.
+    troubles: Sequence[Callable[[], dict[str, str]]] = ()
     #: The service writes to or reads from PostgreSQL, which is then a hard dependency.
     uses_database: bool = False
+    #: Where it writes, and so where it is asked whether it still can.
+    database_schema: str = "desk"
     #: The role of which only one instance may work at a time, None where several may.
     single_active_role: str | None = None
 

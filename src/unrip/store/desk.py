@@ -105,7 +105,8 @@ class PostgresDesk:
 
         Nothing happens where a higher `change` of this `generation`, or any of a higher one, is kept.
         """
-        arguments = (account, pair, str(highest.eur), encode(highest.transferred).decode(), generation, change)
+        transferred = encode(highest.transferred).decode()
+        arguments = (account, pair, str(highest.eur), transferred, generation, change, highest.begun_at)
         await self._fetch("keep_highest_equity", "keeping the highest equity", *arguments)
 
     async def highest_equity(self, account: str, pair: str) -> HighestEquity | None:
@@ -114,7 +115,8 @@ class PostgresDesk:
         if not rows:
             return None
         transferred = decode(rows[0]["transferred"], dict[str, Delta])
-        return HighestEquity(eur=Fraction(rows[0]["eur"]), transferred=transferred)
+        begun_at = rows[0]["books_begun_at"]
+        return HighestEquity(eur=Fraction(rows[0]["eur"]), transferred=transferred, begun_at=begun_at)
 
     async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
         return await self._sessions.fetch_in_the_end(what, statements("desk")[statement], *arguments)

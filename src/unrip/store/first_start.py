@@ -1,4 +1,4 @@
-"""An operator's word that an empty ledger is a new one and not one that was lost."""
+"""An operator's word that an empty ledger, and books that were never begun, are new and not lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ async def declare_first_start(url: str, account: str) -> bool:
     connection = await connect(url, application="first start")
     with named_errors("declaring the first start"):
         try:
-            declared: bool = await connection.fetchval("SELECT ledger.declare_first_start($1)", account)
+            async with connection.transaction():
+                declared: bool = await connection.fetchval("SELECT ledger.declare_first_start($1)", account)
+                if declared:
+                    await connection.execute("SELECT books.declare_first_start($1)", account)
         finally:
             await connection.close()
         return declared

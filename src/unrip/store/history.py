@@ -9,6 +9,7 @@ Errors of the history, both for the end of this writer's life:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 import asyncpg
@@ -93,6 +94,10 @@ class HistorySink(Protocol):
         """
         ...
 
+    async def last_write_at(self) -> datetime | None:
+        """When an offset was moved last, by whichever writer; None where that is on no record. Raises as `offsets`."""
+        ...
+
     async def write(self, batches: Sequence[TopicBatch]) -> WriteReport:
         """Write rows and offsets in one transaction; the same call twice leaves what one call leaves.
 
@@ -122,6 +127,12 @@ class PostgresHistory:
         """Where each topic was left."""
         rows = await self._sessions.fetch("loading offsets", statements("history")["offsets"])
         return {row["topic"]: Position(topic_id=row["topic_id"], next_offset=row["next_offset"]) for row in rows}
+
+    async def last_write_at(self) -> datetime | None:
+        """When an offset was moved last."""
+        (row,) = await self._sessions.fetch("loading the last write", statements("history")["last_write_at"])
+        moved_at: datetime | None = row["moved_at"]
+        return moved_at
 
     async def write(self, batches: Sequence[TopicBatch]) -> WriteReport:
         """Write rows and offsets in one transaction.

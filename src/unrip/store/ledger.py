@@ -207,8 +207,12 @@ class Ledger(Protocol):
         """The account's offer with this hash in the state it has come to, also after its end."""
         ...
 
-    async def unpublished(self, limit: int) -> list[OutboxRow]:
-        """Results that wait to be published, oldest first."""
+    async def unpublished(self, limit: int, *, after: int = 0) -> list[OutboxRow]:
+        """Results that wait to be published, oldest first, from after a sequence number on."""
+        ...
+
+    async def unreadable(self) -> dict[int, str]:
+        """Those among what waits that this version cannot read, by their sequence number, and why."""
         ...
 
     async def mark_published(self, seqs: Sequence[int]) -> None:

@@ -109,13 +109,15 @@ class SingleActiveLock:
         return _OWN_SESSION if last == self._instance else STANDBY
 
     async def _take_over(self, connection: asyncpg.Connection) -> int:
-        """Raise the generation, unless it is still the one we had."""
+        """Raise the generation, unless it is still the one we had; both write, so a take-over means that writes go."""
         with named_errors(f"taking over {self._role}"):
             row = await connection.fetchrow(
                 statements("desk")["generation_of"], self._role, timeout=_QUESTION_TIMEOUT_S
             )
-            if row is not None and row["generation"] == self._generation and row["taken_by"] == self._instance:
-                return int(row["generation"])
+        if row is not None and row["generation"] == self._generation and row["taken_by"] == self._instance:
+            await self._hold(connection)
+            return int(row["generation"])
+        with named_errors(f"taking over {self._role}"):
             return int(
                 await connection.fetchval(
                     statements("desk")["take_over"], self._role, self._instance, timeout=_QUESTION_TIMEOUT_S

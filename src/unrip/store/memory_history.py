@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from unrip.store.history import InvalidRecord, Position, TopicBatch, WriteReport, not_as_left
 from unrip.store.history_tables import HistoryRow
@@ -35,6 +36,10 @@ class MemoryHistory:
             topic: Position(topic_id=topic_id, next_offset=next_offset)
             for topic, (topic_id, next_offset, _writer) in self._record.offsets.items()
         }
+
+    async def last_write_at(self) -> datetime | None:
+        """It keeps no instants."""
+        return None
 
     async def write(self, batches: Sequence[TopicBatch]) -> WriteReport:
         """Write rows and offsets: all of them, or none when an offset is not where this writer left it."""

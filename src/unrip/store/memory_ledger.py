@@ -287,9 +287,13 @@ class MemoryLedger:
         found = (a for a in self._book(account).attempts.values() if a.offer and a.offer.quote_hash == quote_hash)
         return next((msgspec.structs.replace(a.offer, state=a.state) for a in found if a.offer), None)
 
-    async def unpublished(self, limit: int) -> list[OutboxRow]:
+    async def unpublished(self, limit: int, *, after: int = 0) -> list[OutboxRow]:
         """Results that wait to be published, oldest first."""
-        return list(islice(self._outbox.values(), limit))
+        return list(islice((row for seq, row in self._outbox.items() if seq > after), limit))
+
+    async def unreadable(self) -> dict[int, str]:
+        """Rows in memory can be read."""
+        return {}
 
     async def mark_published(self, seqs: Sequence[int]) -> None:
         """These have reached Kafka."""

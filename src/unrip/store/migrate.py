@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import psycopg
 import yoyo
@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends import DatabaseBackend
 from yoyo.migrations import MigrationList
 
-from unrip.store.errors import StoreRefused, StoreUnavailable
+from unrip.store.errors import Away, StoreRefused, StoreUnavailable, away_by
 
 #: yoyo logs each migration's text at DEBUG and SQL faults with it; our own error says what is needed.
 logging.getLogger("yoyo").setLevel(logging.CRITICAL)
@@ -74,7 +74,8 @@ def _migrations(what: str, url: str) -> Iterator[tuple[DatabaseBackend, Migratio
     except psycopg.OperationalError as error:
         if _OPTION_REFUSED in str(error):
             raise StoreRefused(f"{what}: an option in the database URL cannot be used") from None
-        raise StoreUnavailable(f"{what}: PostgreSQL does not answer ({_first_line(error)})") from None
+        away = away_by(error.sqlstate) or Away.CONNECTION
+        raise StoreUnavailable(f"{what}: PostgreSQL {away} ({_first_line(error)})", away=away) from None
     except psycopg.Error as error:
         raise StoreRefused(f"{what}: PostgreSQL refused ({_first_line(error)})") from None
 
@@ -89,10 +90,12 @@ def _require_readable(what: str, url: str) -> None:
 
 
 def _driver_url(url: str) -> str:
-    """Yoyo chooses the driver by the scheme; ours is psycopg 3."""
+    """Yoyo chooses the driver by the scheme; ours is psycopg 3. It connects within the time of every connection."""
     parts = urlsplit(url)
     _ = parts.port  # raises like yoyo's own reading, but in time
-    return urlunsplit(parts._replace(scheme="postgresql+psycopg"))
+    bounds = [] if "connect_timeout" in parse_qs(parts.query) else [f"connect_timeout={_CONNECT_TIMEOUT_S}"]
+    query = "&".join([*filter(None, [parts.query]), *bounds])
+    return urlunsplit(parts._replace(scheme="postgresql+psycopg", query=query))
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -13,7 +13,7 @@ from unrip.domain.attempt import Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.values import Amount
-from unrip.messages.envelope import decode, encode
+from unrip.messages.envelope import InvalidMessage, decode, encode
 from unrip.store.connection import Database, Sessions
 from unrip.store.ledger import (
     ClaimKind,
@@ -36,6 +36,7 @@ class PostgresLedger:
     """See `ledger.Ledger`. It has a pool and a statement timeout of its own, so nothing else can make a claim wait."""
 
     def __init__(self, place: Database | str, *, statement_timeout_ms: int = 2_000) -> None:
+        self._unreadable: dict[int, str] = {}
         self._sessions = Sessions(
             place, application="ledger", size=_CONNECTIONS, statement_timeout_ms=statement_timeout_ms
         )
@@ -117,9 +118,26 @@ class PostgresLedger:
         rows = await self._rows("find", account, quote_hash)
         return decode(rows[0]["offer"], Offer) if rows else None
 
-    async def unpublished(self, limit: int) -> list[OutboxRow]:
-        """Results that wait to be published, oldest first."""
-        return [_outbox_row(row) for row in await self._rows("unpublished", limit)]
+    async def unpublished(self, limit: int, *, after: int = 0) -> list[OutboxRow]:
+        """Results that wait to be published, oldest first; a row that cannot be read is passed over."""
+        if after == 0:
+            self._unreadable = {}
+        while found := await self._rows("unpublished", limit, after):
+            if rows := [row for each in found if (row := self._readable(each)) is not None]:
+                return rows
+            after = found[-1]["seq"]
+        return []
+
+    async def unreadable(self) -> dict[int, str]:
+        """What was passed over since the outbox was last read from its beginning."""
+        return dict(self._unreadable)
+
+    def _readable(self, row: asyncpg.Record) -> OutboxRow | None:
+        try:
+            return _outbox_row(row)
+        except InvalidMessage as error:
+            self._unreadable[row["seq"]] = str(error)
+            return None
 
     async def mark_published(self, seqs: Sequence[int]) -> None:
         """These have reached Kafka."""

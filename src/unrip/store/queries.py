@@ -69,8 +69,8 @@ class Queries:
         """Open a connection for as long as the context lasts.
 
         Raises:
-            StoreUnavailable: nobody answers.
-            StoreRefused: we are not let in.
+            StoreUnavailable: nobody answers, or we are not let in.
+            StoreRefused: the URL cannot be used.
 
         """
         connection = await connect(url, application="queries", statement_timeout_ms=_STATEMENT_TIMEOUT_MS)

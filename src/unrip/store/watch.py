@@ -32,7 +32,7 @@ class DatabaseWatch:
         self,
         place: Database | str,
         *,
-        on_change: OnAnswer,
+        on_change: OnAnswer = lambda _up, _reason: None,
         on_answer: OnAnswer = lambda _up, _reason: None,
         schema: str = "desk",
         service: str = "watch",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unrip_world.chain.core import Block, Chain, Outcome
-from unrip_world.codec import NS_PER_MS, base58_text, decode_json, encode_json, ns_to_rfc3339
+from unrip_world.codec import NS_PER_MS, base58_text, base64_raw, decode_json, encode_json, ns_to_rfc3339
 from unrip_world.faults import Faults
 from unrip_world.verifier.contract import Verifier
 from unrip_world.verifier.engine import GAS_PREPAID
@@ -163,7 +163,7 @@ class NearRpc:
 
     def _view(self, parameters: Mapping[str, Any], block: Block) -> object:
         try:
-            arguments = decode_json(base64.b64decode(parameters["args_base64"], validate=True) or b"{}")
+            arguments = decode_json(base64_raw(parameters["args_base64"]) or b"{}")
         except (KeyError, TypeError, ValueError) as error:
             raise _invalid(f"args_base64 is not base64 of JSON: {error}") from error
         if not isinstance(arguments, dict):

@@ -216,9 +216,10 @@ def _rotate_salt(batch: Batch, arguments: dict[str, Any]) -> None:
 
 
 def _set_locked(batch: Batch, arguments: dict[str, Any]) -> None:
-    batch.draft.put(LOCKS, arguments["account_id"], arguments["locked"])
-    event = "account_locked" if arguments["locked"] else "account_unlocked"
-    batch.logs.append(events.dip4(event, {"account_id": arguments["account_id"]}))
+    account, locked = account_of(arguments, "account_id"), bool(arguments["locked"])
+    batch.draft.put(LOCKS, account, locked)
+    event = "account_locked" if locked else "account_unlocked"
+    batch.logs.append(events.dip4(event, {"account_id": account}))
 
 
 def _cleanup_nonces(batch: Batch, arguments: dict[str, Any]) -> None:

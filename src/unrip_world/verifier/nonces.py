@@ -1,9 +1,10 @@
 """The two kinds of nonce: versioned (salt and deadline inside) and legacy (any other 32 bytes)."""
 
 import base64
-import binascii
 import struct
 from dataclasses import dataclass
+
+from unrip_world.codec import base64_raw
 
 #: Magic bytes and the one version byte that exists; any other start makes a legacy nonce.
 _VERSIONED_PREFIX = bytes.fromhex("5628f6c600")
@@ -35,11 +36,9 @@ def decode_versioned(nonce: bytes) -> VersionedNonce | None:
 def decode_nonce_text(text: str) -> bytes:
     """Read base64 (padding may be missing, as the contract allows); raises ValueError unless 32 bytes."""
     try:
-        nonce = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except binascii.Error as error:
+        nonce = base64_raw(text + "=" * (-len(text) % 4))
+    except ValueError as error:
         raise ValueError(f"nonce is not base64: {error}") from error
-    if nonce_text(nonce).rstrip("=") != text.rstrip("="):
-        raise ValueError("nonce is not base64: invalid last symbol")
     if len(nonce) != 32:
         raise ValueError(f"nonce has {len(nonce)} bytes, expected 32")
     return nonce

@@ -1,10 +1,7 @@
 """What the real broker does to us: killed with -9 under load, gone for longer, and plain for other clients."""
 
 import asyncio
-import os
 import shutil
-import signal
-from collections.abc import Iterator
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -16,44 +13,17 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # it exports t
     ConfigResource,
 )
 
-from support.buses import Received, eventually, fresh_topic
-from support.servers import Servers, free_server_ports, temporary_home
+from support.buses import Received, eventually, fresh_topic, kill_broker
+from support.servers import Servers
 from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.bus.kafka_consumer import KafkaConsumer
 from unrip.bus.kafka_producer import KafkaProducer
 from unrip.bus.kafka_watch import BrokerWatch
 from unrip.bus.ports import BusUnavailable, ReadingFailed, Start, TopicRecreated
 from unrip.bus.settings import client_settings
-from unrip.local.paths import user_data_folder
 from unrip.local.stack import ServerStack
 
 pytestmark = pytest.mark.servers
-
-
-@pytest.fixture(scope="module")
-def own_broker(servers: Servers) -> Iterator[tuple[ServerStack, str]]:
-    """A broker that may be killed without disturbing other tests."""
-    with temporary_home() as home:
-        stack = ServerStack(
-            home=home,
-            user_data=user_data_folder(os.environ),
-            progress=lambda _: None,
-            ports=free_server_ports(),
-            postgres_url=servers.postgres_url,
-            tied_to_caller=True,
-        )
-        endpoints = asyncio.run(stack.start())
-        try:
-            yield stack, endpoints.kafka_bootstrap
-        finally:
-            asyncio.run(stack.stop())
-
-
-def kill_broker(stack: ServerStack) -> None:
-    """As a machine would: no handler runs, nothing is flushed. Its supervisor starts it again."""
-    pid = stack.supervisor.status()["kafka"].pid
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
 
 
 async def test_kill_under_load_loses_nothing_and_needs_no_help(own_broker: tuple[ServerStack, str]) -> None:

@@ -54,6 +54,9 @@ class UnsureStore:
     async def offsets(self) -> dict[str, Position]:
         return await self.sink.offsets()
 
+    async def last_write_at(self) -> datetime | None:
+        return await self.sink.last_write_at()
+
     async def write(self, batches: Sequence[TopicBatch]) -> WriteReport:
         await self.gate.wait()
         self.written.append(sum(len(batch.rows) for batch in batches))
@@ -374,6 +377,7 @@ async def test_on_kafka_and_postgresql_as_wired(servers: Servers, url: str) -> N
                 metrics=Metrics(service="history-writer"),
                 produce=lambda _effect, _on_delivery: None,
                 outside=Network(settings),
+                leave_role=lambda _why: None,
             )
         )
 

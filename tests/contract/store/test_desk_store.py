@@ -201,7 +201,8 @@ async def test_fills_come_with_the_first_settled_price_at_or_after_their_markout
 
 
 def a_highest(eur: str, **transferred: int) -> HighestEquity:
-    return HighestEquity(eur=Fraction(eur), transferred={asset: Delta(moved) for asset, moved in transferred.items()})
+    moved = {asset: Delta(amount) for asset, amount in transferred.items()}
+    return HighestEquity(eur=Fraction(eur), transferred=moved, begun_at=NOW)
 
 
 async def test_the_highest_equity_is_exact_and_each_account_and_pair_has_its_own(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,16 +22,27 @@ from unrip.store.watch import DatabaseWatch
 
 pytestmark = pytest.mark.servers
 
-ROLE = "trade-executor"
 WRITE = "INSERT INTO desk.pulse VALUES ('test', now()) ON CONFLICT DO NOTHING"
 
 
-@pytest.fixture
-def url(servers: Servers) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def migrated(servers: Servers) -> str:
     url = servers.create_database("refused_writes")
     asyncio.run(apply(url))
-    yield url
-    do(servers.postgres_url, "ALTER DATABASE refused_writes RESET ALL")
+    return url
+
+
+@pytest.fixture
+def url(migrated: str) -> Iterator[str]:
+    yield migrated
+    do(migrated, "ALTER DATABASE refused_writes RESET ALL")
+    end_sessions(migrated)
+
+
+@pytest.fixture
+def role() -> str:
+    """One that nobody else wants."""
+    return uuid.uuid4().hex
 
 
 def do(url: str, *statements: str) -> None:
@@ -97,11 +109,13 @@ async def test_a_pool_that_was_refused_a_write_makes_new_sessions(url: str) -> N
     sessions.give_back()
 
 
-async def test_a_role_that_cannot_be_recorded_is_no_standby_and_is_had_as_soon_as_writes_are_taken(url: str) -> None:
+async def test_a_role_that_cannot_be_recorded_is_no_standby_and_is_had_as_soon_as_writes_are_taken(
+    url: str, role: str
+) -> None:
     roles: list[tuple[bool, int | None]] = []
     why_not: list[str] = []
     lock = SingleActiveLock(
-        url, role=ROLE, instance="one", on_change=lambda *role: roles.append(role), on_why_not=why_not.append
+        url, role=role, instance="one", on_change=lambda *role: roles.append(role), on_why_not=why_not.append
     )
     read_only(url)
     async with running(lock.run()):
@@ -111,29 +125,47 @@ async def test_a_role_that_cannot_be_recorded_is_no_standby_and_is_had_as_soon_a
     assert STANDBY not in why_not
 
 
-async def test_standby_is_who_waits_for_another_instance(url: str) -> None:
+async def test_standby_is_who_waits_for_another_instance(url: str, role: str) -> None:
     why_not: list[str] = []
-    one = SingleActiveLock(url, role=ROLE, instance="one", on_change=lambda *_: None)
-    two = SingleActiveLock(url, role=ROLE, instance="two", on_change=lambda *_: None, on_why_not=why_not.append)
+    one = SingleActiveLock(url, role=role, instance="one", on_change=lambda *_: None)
+    two = SingleActiveLock(url, role=role, instance="two", on_change=lambda *_: None, on_why_not=why_not.append)
     async with running(one.run()):
         await asyncio.sleep(0.3)
         async with running(two.run()):
             await eventually(lambda: why_not[-1:] == [STANDBY])
 
 
-async def test_an_own_session_that_the_server_still_keeps_is_no_standby(url: str) -> None:
+async def test_an_own_session_that_the_server_still_keeps_is_no_standby(url: str, role: str) -> None:
     why_not: list[str] = []
-    lost = SingleActiveLock(url, role=ROLE, instance="one", on_change=lambda *_: None)
-    again = SingleActiveLock(url, role=ROLE, instance="one", on_change=lambda *_: None, on_why_not=why_not.append)
+    lost = SingleActiveLock(url, role=role, instance="one", on_change=lambda *_: None)
+    again = SingleActiveLock(url, role=role, instance="one", on_change=lambda *_: None, on_why_not=why_not.append)
     async with running(lost.run()):
         await asyncio.sleep(0.3)
         async with running(again.run()):
             await eventually(lambda: "a session of ours" in "".join(why_not[-1:]))
 
 
-async def test_a_holder_whose_database_refuses_writes_gives_the_role_up_and_keeps_its_number(url: str) -> None:
+async def test_a_role_is_not_taken_back_before_writes_are_taken(url: str, role: str) -> None:
     roles: list[tuple[bool, int | None]] = []
-    lock = SingleActiveLock(url, role=ROLE, instance="one", on_change=lambda *role: roles.append(role))
+    why_not: list[str] = []
+    lock = SingleActiveLock(
+        url, role=role, instance="one", on_change=lambda *role: roles.append(role), on_why_not=why_not.append
+    )
+    async with running(lock.run()):
+        await eventually(lambda: roles == [(True, 1)])
+        read_only(url)
+        end_sessions(url)
+        await eventually(lambda: len([why for why in why_not if "refuses writes" in why]) >= 2)
+        assert roles == [(True, 1), (False, None)]
+        writable(url)
+        await eventually(lambda: roles == [(True, 1), (False, None), (True, 1)])
+
+
+async def test_a_holder_whose_database_refuses_writes_gives_the_role_up_and_keeps_its_number(
+    url: str, role: str
+) -> None:
+    roles: list[tuple[bool, int | None]] = []
+    lock = SingleActiveLock(url, role=role, instance="one", on_change=lambda *role: roles.append(role))
     async with running(lock.run()):
         await eventually(lambda: roles == [(True, 1)])
         do(url, "ALTER TABLE desk.generation RENAME TO generation_away")
@@ -142,9 +174,9 @@ async def test_a_holder_whose_database_refuses_writes_gives_the_role_up_and_keep
         await eventually(lambda: roles == [(True, 1), (False, None), (True, 1)])
 
 
-async def test_a_role_that_is_left_is_free_for_another_and_wanted_again_later(url: str) -> None:
+async def test_a_role_that_is_left_is_free_for_another_and_wanted_again_later(url: str, role: str) -> None:
     roles: list[tuple[bool, int | None]] = []
-    lock = SingleActiveLock(url, role=ROLE, instance="one", on_change=lambda *role: roles.append(role))
+    lock = SingleActiveLock(url, role=role, instance="one", on_change=lambda *role: roles.append(role))
     async with running(lock.run()):
         await eventually(lambda: roles == [(True, 1)])
         lock.leave(for_s=1)
@@ -207,7 +239,7 @@ async def test_the_ledger_calls_a_full_disk_away_and_a_broken_promise_refused(
 ) -> None:
     do(
         url,
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
         f" $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '{state}'; END $$",
         "CREATE TRIGGER refuse BEFORE INSERT ON ledger.inventory FOR EACH ROW EXECUTE FUNCTION refuse()",
     )

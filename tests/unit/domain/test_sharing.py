@@ -222,3 +222,18 @@ def test_no_offer_outside_the_pool_leaves_less_than_room_for_two_pools(
     at_the_cap = 25 * 10**18 if direction is Direction.BASE_IN else 41_667
     after = desk.ledger.held[asset.asset_id] + command.amount_out  # type: ignore[union-attr]
     assert after + 2 * (at_the_cap - 1) <= credited * pool_permille // 1_000
+
+
+@pytest.mark.parametrize("joins", [False, True])
+@pytest.mark.parametrize(("cap", "refused"), [(251, True), (252, False)])
+def test_exposure_counts_an_offer_in_full_also_where_it_joins_what_is_held(
+    joins: bool, cap: int, refused: bool
+) -> None:
+    """240 EUR are held and 11.74 more are to be spent; that the shared hold would not grow changes nothing."""
+    live = a_shared_nonce(amount=Amount(240 * 10**18)) if joins else None
+    view = a_view(held={EURE.asset_id: Amount(240 * 10**18)})
+    desk = a_desk(ledger=view, sharing=Sharing(alike=live))
+    policy = Policy(exposure_cap_eur=Decimal(cap))
+    case = a_case(demand=a_demand(partner_id="p"), desk=desk, policy=policy)
+    decision = a_decision(case)
+    assert (decision.reason is Refusal.EXPOSURE_ABOVE_CAP) == refused

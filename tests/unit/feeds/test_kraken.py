@@ -26,6 +26,7 @@ from unrip.feeds.kraken import (
     TickRefused,
     parse_rest_ticker,
 )
+from unrip.net.http import HttpClient
 
 NOW = datetime(2026, 11, 22, 10, 15, 42, 400_000, tzinfo=UTC)
 TICKER = (
@@ -223,3 +224,38 @@ async def test_a_rest_outage_is_unavailable() -> None:
     rest = KrakenRest(client_of(lambda _: "<html>", status=520), "http://127.0.0.1:9", pair="XBTEUR", clock=lambda: NOW)
     with pytest.raises(KrakenUnavailable):
         await rest.ticker()
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "pause_s"),
+    [
+        ({"error": ["EAPI:Rate limit exceeded"]}, 200, 10),
+        ({"error": ["EGeneral:Too many requests"]}, 200, 10),
+        ({"error": ["EGeneral:Temporary lockout"]}, 200, 10),
+        ({"error": ["EService:Busy", "EGeneral:Too many requests:retry"]}, 200, 10),
+        ({"error": ["EService:Unavailable"]}, 200, None),
+        ({"error": ["EQuery:Unknown asset pair"]}, 200, None),
+        ("error code: 1015", 429, 10),
+        ("<html>You are being rate limited. Error 1015, Ray ID: 8f10153a</html>", 403, 10),
+        ("<title>Error 1015</title>", 200, 10),
+        ("<html>Ray ID: 8f10153a</html>", 520, None),
+        ("", 429, 10),
+    ],
+)
+async def test_being_told_that_we_ask_too_much_is_no_outage(said: Any, status: int, pause_s: int | None) -> None:
+    rest = KrakenRest(client_of(lambda _: said, status=status), "http://127.0.0.1:9", pair="XBTEUR", clock=lambda: NOW)
+    for ask in (rest.ticker, rest.system):
+        with pytest.raises(KrakenUnavailable) as caught:
+            await ask()
+        assert caught.value.pause_s == pause_s
+        assert "Ray ID" not in str(caught.value)
+
+
+async def test_the_time_that_a_gateway_names_is_kept() -> None:
+    def handle(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"retry-after": "90"}, content=b"error code: 1015")
+
+    client = HttpClient(name="test", count=lambda *_: None, transport=httpx.MockTransport(handle))
+    with pytest.raises(KrakenUnavailable) as caught:
+        await KrakenRest(client, "http://127.0.0.1:9", pair="XBTEUR", clock=lambda: NOW).ticker()
+    assert caught.value.pause_s == 90

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from unrip.net.reconnect import ROWS, Cause, ReconnectPolicy, cause_of_status
+from unrip.net.reconnect import ROWS, Cause, ReconnectPolicy, cause_of_close, cause_of_status
 
 POLICY = ReconnectPolicy(stable_after_s=10)
 
@@ -57,3 +57,28 @@ def test_a_million_retries_still_wait_for_the_cap() -> None:
 )
 def test_http_answers_name_their_cause(status: int, cause: Cause) -> None:
     assert cause_of_status(status) is cause
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "cause"),
+    [
+        (1008, "policy violation", Cause.UNAUTHORIZED),
+        (3000, "", Cause.UNAUTHORIZED),
+        (3003, "", Cause.UNAUTHORIZED),
+        (4001, "", Cause.UNAUTHORIZED),
+        (4401, "", Cause.UNAUTHORIZED),
+        (4403, "", Cause.UNAUTHORIZED),
+        (4100, "JWT expired", Cause.UNAUTHORIZED),
+        (4100, "maintenance", Cause.CLOSED),
+        (1013, "", Cause.RATE_LIMITED),
+        (4429, "", Cause.RATE_LIMITED),
+        (1000, "the token of this session", Cause.CLOSED),
+        (1001, "", Cause.CLOSED),
+        (1006, "", Cause.CLOSED),
+        (1011, "", Cause.CLOSED),
+        (1012, "", Cause.CLOSED),
+        (None, "", Cause.CLOSED),
+    ],
+)
+def test_close_codes_name_their_cause(code: int | None, reason: str, cause: Cause) -> None:
+    assert cause_of_close(code, reason) is cause

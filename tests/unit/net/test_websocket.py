@@ -312,3 +312,17 @@ async def test_a_half_open_connection_is_found_by_its_own_pings(monkeypatch: pyt
 
 def test_a_half_open_connection_is_found_within_ten_seconds() -> None:
     assert websocket.PING_INTERVAL_S + websocket.PING_TIMEOUT_S <= 10
+
+
+async def test_a_connection_that_is_closed_for_its_token_is_named_so() -> None:
+    async def refusing(connection: ServerConnection) -> None:
+        await connection.close(4401, "token expired")
+
+    policy = Asked(stable_after_s=0)
+    policy.asked.clear()
+    async with serving(refusing) as server, running(Desk(url_of(server), policy=policy)) as desk:
+        closed = await desk.until_seen(SocketClosed)
+        assert closed.cause is Cause.UNAUTHORIZED
+        assert "token expired" in closed.reason
+        await desk.until_seen(SocketClosed, 2)
+        assert {cause for cause, _attempt in policy.asked} == {Cause.UNAUTHORIZED}

@@ -346,6 +346,26 @@ async def test_what_the_broker_does_not_take_stays_in_the_spool(tmp_path: Path) 
     assert [kept.payload.action for kept in bench.spool.kept()] == ["halt"]
 
 
+async def test_a_spool_that_cannot_be_shortened_is_named_and_published_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, Broker(up=False))
+    await bench.desk.act(control("halt"))
+    bench.broker.up = True
+
+    def no_room() -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(bench.spool, "drop_first", no_room)
+        await bench.desk.publish_spooled()
+    assert bench.logs[-1].event == "spool_unusable"
+    await bench.desk.publish_spooled()
+    assert [record.action for record in bench.broker.records] == ["halt", "halt"]
+    assert len(set(bench.broker.event_ids)) == 1
+    assert bench.spool.kept() == []
+
+
 async def kept_records(tmp_path: Path, count: int) -> tuple[Spool, Path]:
     bench = Bench(tmp_path, Broker(up=False))
     for _ in range(count):

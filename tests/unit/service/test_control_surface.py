@@ -247,3 +247,56 @@ async def test_what_cannot_be_read_is_refused_before_it_acts(
 async def test_no_documentation_pages_are_served(client: httpx.AsyncClient) -> None:
     for path in ("/docs", "/redoc", "/"):
         assert (await client.get(path, headers=bearer(OPERATOR))).status_code == 404
+
+
+DEEP = b"[" * 20_000
+#: Whatever a client may send: token, body, method.
+REQUESTS: list[tuple[dict[str, str], bytes]] = [
+    (headers, body)
+    for headers in ({}, bearer(READ), bearer(OPERATOR))
+    for body in (
+        b"",
+        b"{}",
+        b'{"reason": "a test"}',
+        b'{"reason": "a test", "edge_threshold": "2 %"}',
+        b'{"reason": 7}',
+        b"\xff\xfe\xfd",
+        DEEP,
+        b"{" * 70_000,
+        b"nonsense",
+    )
+]
+
+
+async def test_the_document_names_every_status_that_can_come(client: httpx.AsyncClient, surface: Surface) -> None:
+    document = (await client.get("/openapi.json", headers=bearer(READ))).json()
+    came: dict[tuple[str, str], set[str]] = {}
+    for refused in (None, "not now"):
+        surface.refusal = refused
+        surface.health = surface.readiness = ["postgres_unreachable"] if refused else []
+        for method, path in await routes(client):
+            for headers, body in REQUESTS:
+                sent = {**headers, "content-type": "application/json"}
+                answer = await client.request(method, path, headers=sent, content=body)
+                came.setdefault((method, path), set()).add(str(answer.status_code))
+    for (method, path), statuses in came.items():
+        named = set(document["paths"][path][method]["responses"])
+        assert statuses <= named, (method, path)
+        assert named <= statuses, (method, path)
+
+
+async def test_what_is_refused_is_told_with_status_and_path(surface: Surface) -> None:
+    refused: list[tuple[int, str]] = []
+    tokens = Tokens(read=READ, operator=OPERATOR)
+    app = build_app("s", surface, tokens, (), on_refused=lambda status, path: refused.append((status, path)))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://desk") as client:
+        await client.get("/state")
+        await client.post("/pause", headers=bearer(READ))
+        await client.get("/nowhere", headers=bearer(READ))
+        await client.post("/pause", headers=bearer(OPERATOR), content=b"x" * 70_000)
+        await client.post("/pause", headers=bearer(OPERATOR), json={"reason": 7})
+        surface.refusal, surface.readiness = "not now", ["standby"]
+        await client.post("/pause", headers=bearer(OPERATOR), json={"reason": "a test"})
+        await client.get("/readyz")
+        await client.get("/state", headers=bearer(READ))
+    assert refused == [(401, "/state"), (403, "/pause"), (404, "/nowhere"), (413, "/pause"), (422, "/pause")]

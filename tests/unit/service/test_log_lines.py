@@ -90,3 +90,18 @@ def test_what_a_library_says_is_a_line_too_whatever_it_contains(written: io.Stri
     assert (line["component"], line["event"]) == ("uvicorn.error", "dependency_error")
     assert line["message"] == 'it said "no\nmore"'
     assert 'a "quoted"' in line["exception"]
+
+
+class Full(io.StringIO):
+    """A disk without room."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_line_that_finds_no_room_is_lost_and_ends_nothing() -> None:
+    handlers, level = logging.root.handlers, logging.root.level
+    configure_logs(service="trade-executor", namespace="desk", stream=Full())
+    write_log(Log(event="halted", component="control"))
+    logging.root.handlers, logging.root.level = handlers, level
+    structlog.reset_defaults()

@@ -28,10 +28,11 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.service.crashpoints import CRASH_POINTS, crash_point
-from unrip.service.dependencies import Dependencies
+from unrip.service.dependencies import STANDBY, Dependencies
 from unrip.service.jsonable import jsonable
 from unrip.service.metrics import Metrics
 from unrip.service.publisher import Delivery, Publisher
+from unrip.service.refusals import Refusals
 
 
 @pytest.mark.parametrize("name", sorted(CRASH_POINTS))
@@ -99,11 +100,13 @@ class Watched:
     def __init__(self, *, uses_database: bool = True, single_active: bool = True) -> None:
         self.events: list[Any] = []
         self.logs: list[Any] = []
+        self.now = NOW
         self.bus_back = 0
         self.superseded = 0
         self.dependencies = Dependencies(
             emit=self.events.append,
             perform=self.logs.append,
+            clock=lambda: self.now,
             uses_database=uses_database,
             single_active=single_active,
             on_bus_back=self._back,
@@ -135,7 +138,7 @@ def test_a_change_is_said_once_and_the_first_answer_is_no_recovery() -> None:
 def test_health_is_the_database_and_readiness_is_more() -> None:
     dependencies = Watched().dependencies
     assert dependencies.health_failures() == ["postgres_unreachable"]
-    assert dependencies.not_ready() == ["postgres_unreachable", "kafka_unreachable", "standby"]
+    assert dependencies.not_ready() == ["postgres_unreachable", "kafka_unreachable", "role_not_held"]
     dependencies.bus_changed(True, "")
     dependencies.database_changed(True, "")
     dependencies.role_changed(True, 1)
@@ -146,14 +149,74 @@ def test_health_is_the_database_and_readiness_is_more() -> None:
 
 def test_a_role_that_others_had_in_between_ends_the_process() -> None:
     watched = Watched()
-    for active, generation in ((True, 4), (False, None), (True, 4)):
-        watched.dependencies.role_changed(active, generation)
+    watched.dependencies.role_changed(True, 4)
+    watched.dependencies.role_refused(STANDBY)
+    watched.dependencies.role_changed(False, None)
+    watched.dependencies.role_changed(True, 4)
     assert (watched.superseded, watched.dependencies.active) == (0, True)
     assert [event.active for event in watched.events if isinstance(event, RoleChanged)] == [True, False, True]
+    watched.dependencies.role_refused(STANDBY)
     watched.dependencies.role_changed(False, None)
     watched.dependencies.role_changed(True, 5)
     assert (watched.superseded, watched.dependencies.active) == (1, False)
     assert watched.said == ["active", "standby", "active", "standby"]
+
+
+def test_standby_is_only_said_beside_another_instance_and_every_other_reason_in_its_words() -> None:
+    watched = Watched()
+    dependencies = watched.dependencies
+    dependencies.database_changed(True, "")
+    dependencies.bus_changed(True, "")
+    for why in ("PostgreSQL refuses writes", "PostgreSQL refuses writes", STANDBY, STANDBY, "a session of ours"):
+        dependencies.role_refused(why)
+    assert watched.said == ["role_not_held", "standby", "role_not_held"]
+    assert [event.why for event in watched.events if isinstance(event, RoleChanged)] == [
+        "role_not_held",
+        "standby",
+        "role_not_held",
+    ]
+    assert dependencies.why() == {"role_not_held": "a session of ours"}
+    dependencies.role_changed(True, 1)
+    dependencies.role_left("the ledger refuses")
+    assert (dependencies.active, dependencies.why()) == (False, {"role_left": "the ledger refuses"})
+
+
+def test_the_lasting_reason_of_an_outage_is_told_and_said_with_its_times() -> None:
+    watched = Watched()
+    dependencies = watched.dependencies
+    dependencies.database_changed(True, "it takes writes")
+    watched.now += timedelta(seconds=1)
+    for reason in ("connection is closed", "password refused", "password refused", "password refused"):
+        dependencies.database_changed(False, reason)
+    assert [line.body["reason"] for line in watched.logs] == ["connection is closed", "password refused"]
+    assert len([event for event in watched.events if isinstance(event, DatabaseChanged)]) == 2
+    assert dependencies.why()["postgres_unreachable"] == "password refused"
+    told = dependencies.state()["postgres"]
+    assert (told["last_success_at"], told["last_failure_at"]) == (NOW, watched.now)
+    dependencies.database_changed(True, "it takes writes")
+    assert dependencies.state()["postgres"]["last_failure"] == "password refused"
+    assert watched.said == ["postgres_lost", "postgres_lost", "postgres_recovered"]
+
+
+def test_reasons_that_take_turns_do_not_flood_the_log() -> None:
+    watched = Watched()
+    for number in range(100):
+        watched.dependencies.database_changed(False, f"one of two: {number % 2}")
+    assert watched.said == ["postgres_lost"]
+
+
+def test_refused_requests_are_all_counted_and_said_once_in_ten_seconds() -> None:
+    counts: list[dict[str, str]] = []
+    lines: list[Log] = []
+    now = [NOW]
+    refusals = Refusals(clock=lambda: now[0], count=lambda _name, labels: counts.append(labels), log=lines.append)
+    for status in (401, 401, 401, 404):
+        refusals.refused(status, "/state" + "x" * 1_000)
+    now[0] += timedelta(seconds=10)
+    refusals.refused(401, "/metrics")
+    assert [labels["status"] for labels in counts] == ["401", "401", "401", "404", "401"]
+    assert [(line.body["status"], line.body["times"]) for line in lines] == [(401, 1), (404, 1), (401, 3)]
+    assert max(len(line.body["path"]) for line in lines) == 100
 
 
 def test_what_is_shown_is_plain() -> None:
@@ -217,3 +280,22 @@ def test_what_came_of_it_is_told_under_its_token_and_counted() -> None:
     producing.deliveries[2](18, None)
     assert events == [Published(token="first", offset=17), PublishFailed(token="second", reason="timed out")]
     assert [labels["outcome"] for _name, labels in counts] == ["acknowledged", "failed", "acknowledged"]
+
+
+def test_a_topic_that_the_broker_refuses_is_in_trouble_until_it_takes_one_or_nobody_tries_any_more() -> None:
+    publisher, producing, _events, _counts = a_publisher()
+    publisher.publish(a_publish("first"))
+    producing.deliveries[0](None, "Broker: Message size too large")
+    assert publisher.troubles(NOW) == {"norm.swap_demand": "Broker: Message size too large"}
+    publisher.publish(a_publish("again"))
+    producing.deliveries[1](0, None)
+    assert publisher.troubles(NOW) == {}
+    publisher.publish(a_publish("another"))
+    producing.deliveries[2](None, "Broker: Message size too large")
+    assert publisher.troubles(NOW + timedelta(seconds=15)) == {}
+    for why in (None, "timed out"):
+        publisher.publish(a_publish("second"))
+        producing.deliveries[-1](None if why else 1, why)
+    assert publisher.troubles(NOW) == {"norm.swap_demand": "timed out"}
+    publisher.bus_back()
+    assert publisher.troubles(NOW) == {}

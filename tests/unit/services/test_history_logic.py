@@ -355,3 +355,40 @@ def test_time_is_only_what_it_is_told(reading: Desk) -> None:
     reading.now += timedelta(days=1)
     (timer,) = [effect for effect in reading.tell(UNKNOWN) if isinstance(effect, SetTimer)]
     assert timer.at == NOW + timedelta(days=1) + RETRY
+
+
+# --- what it tells of its errors ------------------------------------------------------------------------------------
+
+
+def test_every_call_that_fails_is_counted_and_the_last_one_is_told(reading: Desk) -> None:
+    reading.tell(BatchRead(records=quotes(10)))
+    for _ in range(3):
+        reading.tell(BatchNotWritten(reason="no space left", unknown=True))
+        reading.tell(TimerFired(name="again"))
+    state = reading.state()
+    assert (state["errors"], state["last_error"], state["last_error_at"]) == (3, "no space left", NOW)
+
+
+def test_writes_that_fail_count_as_too_far_behind_until_one_succeeds(reading: Desk) -> None:
+    assert reading.lag() == 0
+    reading.tell(BatchRead(records=quotes(10)))
+    reading.tell(BatchNotWritten(reason="no space left", unknown=True))
+    assert reading.lag() == LAG_MAX + 1
+    reading.tell(TimerFired(name="again"))
+    reading.tell(BatchWritten(report=WriteReport(written=1)))
+    assert reading.lag() == 0
+
+
+def test_a_database_that_hangs_is_the_last_error_before_any_call_has_failed(reading: Desk) -> None:
+    reading.tell(DatabaseChanged(up=False, reason="watching: PostgreSQL does not answer"))
+    assert reading.state()["last_error"] == "watching: PostgreSQL does not answer"
+
+
+def test_the_last_write_of_an_earlier_life_is_told_until_there_is_a_newer_one(desk: Desk) -> None:
+    desk.tell(RoleChanged(active=True, generation=1))
+    earlier = NOW - timedelta(hours=1)
+    desk.tell(OffsetsLoaded(offsets=STANDS, last_write_at=earlier))
+    assert desk.state()["last_write_at"] == earlier
+    desk.tell(BatchRead(records=quotes(10)))
+    desk.tell(BatchWritten(report=WriteReport(written=1)))
+    assert desk.state()["last_write_at"] == NOW

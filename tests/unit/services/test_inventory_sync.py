@@ -27,14 +27,18 @@ from unrip.service.contract import (
     TimerFired,
 )
 from unrip.services.inventory_sync.effects import (
+    BooksKept,
+    BooksRecalled,
     BridgeRead,
     BridgeUnread,
+    KeepBooks,
     ReadBridge,
     ReadVerifier,
     VerifierRead,
     VerifierUnread,
 )
 from unrip.services.inventory_sync.logic import InventorySync
+from unrip.store.books import FoundBooks, KeepOutcome
 
 
 def sync() -> InventorySync:
@@ -57,10 +61,11 @@ def started() -> InventorySync:
 
 
 def read_back(logic: InventorySync) -> list[Effect]:
-    """The topics were read up to what was there; what came of it."""
+    """Books and topics were read up to what was there; what came of it."""
+    recalled = BooksRecalled(found=FoundBooks(revision=0, declared=True, kept=None))
     topics = (INTENT_INVENTORY, TRADE_RESULT, LIQUIDITY_ACTION)
     caught_up = (CaughtUp(topic=topic.name, topic_id=f"{topic.name}-1") for topic in topics)
-    return [effect for event in caught_up for effect in logic.on_event(event, T0)]
+    return [effect for event in (recalled, *caught_up) for effect in logic.on_event(event, T0)]
 
 
 def reading(now: datetime = T0, **changes: Any) -> VerifierReading:
@@ -81,7 +86,12 @@ def reading(now: datetime = T0, **changes: Any) -> VerifierReading:
 
 
 def read(logic: InventorySync, now: datetime = T0, **changes: Any) -> list[Effect]:
-    return list(logic.on_event(VerifierRead(reading=reading(now, **changes)), now))
+    """A reading, and PostgreSQL keeps what it is given."""
+    effects = list(logic.on_event(VerifierRead(reading=reading(now, **changes)), now))
+    for effect in of(KeepBooks, effects):
+        outcome = KeepOutcome(revision=effect.revision + 1)
+        effects += logic.on_event(BooksKept(outcome=outcome), now)
+    return effects
 
 
 def fire(logic: InventorySync, name: str, now: datetime) -> list[Effect]:

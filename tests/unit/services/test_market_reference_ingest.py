@@ -3,15 +3,20 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
+from support.engine import a_control
 from support.logic import T0, act, after, lines, of, published
-from support.market import Market
+from support.market import Market, case_of, refused
+from unrip.domain.decision import Refusal
+from unrip.domain.guards import price_known
 from unrip.domain.market import KrakenReading, MarketPrice, SourceHealth
+from unrip.domain.policy import Policy
 from unrip.net.events import CloseSocket, SendFrame, SocketClosed
 from unrip.net.reconnect import Cause
-from unrip.service.contract import BusChanged, ControlRefused, Effect, Published
+from unrip.service.contract import BusChanged, ControlRefused, Effect, Log, Published
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoUnread,
     KrakenRestRead,
@@ -331,6 +336,76 @@ def test_paused_it_asks_and_publishes_nothing() -> None:
     assert of(PollKrakenRest, resumed)
     assert of(PollCoinGecko, resumed)
     assert published(resumed, "ref.market_price")
+
+
+def test_a_pause_is_shown_by_a_last_price_without_a_rate_and_by_everything_that_is_asked() -> None:
+    market = Market()
+    market.coingecko("70000", age_s=0)
+    market.ticks("70000", seconds=20)
+    assert refused(case_of(market)) is None
+    paused = market.emit(a_control("pause"))
+    (last,) = market.prices(paused)
+    assert (last.paused, last.fair_rate, last.coingecko_rate) == (True, None, None)
+    case = case_of(market, Policy(coingecko_fallback=True))
+    assert refused(case) is Refusal.PRICE_MISSING
+    assert price_known(case)[1]["reference"] == "paused"
+    assert market.logic.not_ready(market.now)[0] == "paused"
+    stale = next(each for each in of(Log, market.run(seconds=15)) if each.event == "source_stale")
+    assert stale.body["last_failure"] == "paused"
+    market.emit(a_control("resume"))
+    market.ticks("70000", seconds=12)
+    assert refused(case_of(market)) is None
+
+
+# --- when Kraken is asked too much, and when it is quiet ---------------------------------------------------------
+
+
+def polls_of(market: Market, *, seconds: int, pause_s: int | None) -> list[int]:
+    """The seconds at which REST is asked, each time refused."""
+    asked = []
+    for second in range(seconds):
+        if of(PollKrakenRest, market.run(seconds=1)):
+            asked.append(second)
+            market.emit(KrakenRestUnread(reason="kraken rest: refused: EAPI:Rate limit exceeded", pause_s=pause_s))
+    return asked
+
+
+def test_rest_is_left_alone_for_longer_each_time_that_it_was_asked_too_much() -> None:
+    market = Market(connected=False)
+    asked = polls_of(market, seconds=1_500, pause_s=10)
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert all(wanted <= gap <= wanted + 2 for gap, wanted in zip(gaps, [10, 20, 40, 80, 160, 300, 300], strict=False))
+    assert not of(PollKrakenRest, act(market.logic, "refresh", market.now))
+    market.run(seconds=310)
+    market.rest()
+    assert len(polls_of(market, seconds=10, pause_s=None)) >= 4, "an answer ends it"
+
+
+def test_a_wait_that_a_gateway_names_is_kept_however_long() -> None:
+    market = Market(connected=False)
+    assert len(polls_of(market, seconds=1_000, pause_s=900)) <= 2
+
+
+def test_a_price_whose_state_was_refused_keeps_away_too() -> None:
+    market = Market(connected=False)
+    market.run(seconds=3)
+    reading = KrakenReading(bid=Decimal(1), ask=Decimal(2), observed_at=market.now, source_time=None, transport="rest")
+    market.emit(KrakenRestRead(reading=reading, system=None, pause_s=10))
+    assert not of(PollKrakenRest, market.run(seconds=9))
+
+
+@pytest.mark.parametrize(("bid", "dropped"), [("70000.0", False), ("69999.0", True)])
+def test_a_quiet_pair_drops_no_connection_and_a_dead_subscription_does(bid: str, *, dropped: bool) -> None:
+    market = Market()
+    market.tick(bid="70000.0", ask="70001.0")
+    effects: list[Effect] = []
+    for _ in range(60):
+        market.hear('{"channel":"heartbeat"}')
+        new = market.run(seconds=1)
+        effects += new
+        if of(PollKrakenRest, new):
+            market.rest(bid)
+    assert bool(of(CloseSocket, effects)) is dropped
 
 
 def test_refresh_asks_both_sources_now() -> None:

@@ -379,6 +379,31 @@ def test_the_filter_can_be_disabled_set_and_reset() -> None:
     assert len(of_records(hear(logic, quote("q2")))) == 2
 
 
+def test_any_two_asset_ids_can_be_studied_and_become_no_demand() -> None:
+    logic, foreign = ingest(), f"nep141:wrap.near/{BTC}"
+    (set_frame,) = of(SendFrame, act(logic, "pair-filter", mode="set", pairs=[foreign, f"{EURE}/{BTC}"]))
+    assert json.loads(set_frame.text)["params"][1]["tokens_in"] == [BTC, EURE, "nep141:wrap.near"]
+    assert logic.control_state(T0)["pair_filter"] == f"BTC/EURe,{foreign}"
+    studied = hear(logic, quote("q1", defuse_asset_identifier_in=BTC, defuse_asset_identifier_out="nep141:wrap.near"))
+    (raw,) = of_records(studied)
+    assert (raw.pair, raw.payload.in_filter) == (foreign, True)
+    (other,) = of_records(hear(logic, quote("q2", **FOREIGN | {"defuse_asset_identifier_out": EURE})))
+    assert (other.pair, other.payload.in_filter) == (None, False)
+    assert published(hear(logic, quote("q3")), "norm.swap_demand")
+
+
+def test_a_quiet_pair_drops_no_connection() -> None:
+    """Asked anew after a silence, the relay confirms: it is there, and nobody wanted our assets."""
+    logic = ingest()
+    for minute in range(1, 6):
+        asked = fire(logic, after(minutes=minute))
+        frames = [json.loads(frame.text) for frame in of(SendFrame, asked) if '"subscribe"' in frame.text]
+        assert len(frames) == 2
+        assert not of(CloseSocket, asked)
+        for number, frame in enumerate(frames):
+            hear(logic, json.dumps({"id": frame["id"], "result": f"sub-{number}"}), after(minutes=minute))
+
+
 def test_without_a_connection_a_change_waits_for_the_next_one() -> None:
     logic = ingest(connected=False)
     assert act(logic, "pair-filter", mode="disable") == []
@@ -394,6 +419,10 @@ def test_without_a_connection_a_change_waits_for_the_next_one() -> None:
         ("pair-filter", {"mode": "set"}),
         ("pair-filter", {"mode": "set", "pairs": []}),
         ("pair-filter", {"mode": "set", "pairs": ["DOGE/EURe"]}),
+        ("pair-filter", {"mode": "set", "pairs": ["nep141:a.near"]}),
+        ("pair-filter", {"mode": "set", "pairs": ["nep141:a.near/nep141:a.near"]}),
+        ("pair-filter", {"mode": "set", "pairs": ["nep141:a.near/nep141:b near"]}),
+        ("pair-filter", {"mode": "set", "pairs": ["nep141:a.near/nep141:b.near"] * 21}),
         ("pair-filter", {"mode": "open"}),
         ("arm", {}),
     ],

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from support.engine import a_control, a_record
-from support.logic import BTC, EURE, PAIR, T0, act, after, lines, of, published
-from unrip.domain.attempt import AttemptState, ChainEvidence, TradeResult
-from unrip.domain.command import Exchange
-from unrip.domain.desk import CommandPosition, LedgerView
+from support.inventory import ACCOUNT, Sync
+from support.logic import BTC, EURE, PAIR, T0, act, lines, of, published
+from unrip.domain.attempt import AttemptState
+from unrip.domain.desk import CommandPosition
 from unrip.domain.inventory import ChangeKind, IntentInventory, Reconciliation
 from unrip.domain.pairs import Direction
-from unrip.domain.treasury import LiquidityAction
-from unrip.domain.values import Amount
-from unrip.domain.verifier import VerifierReading
-from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT, Topic
-from unrip.service.contract import (
-    BusChanged,
-    CaughtUp,
-    ControlRefused,
-    Count,
-    Effect,
-    Published,
-    RecordReceived,
-    Started,
-    Subscribe,
-    TopicTruncated,
-)
-from unrip.services.inventory_sync.effects import VerifierRead
-from unrip.services.inventory_sync.logic import RESULTS_READ_AGAIN, InventorySync
+from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
+from unrip.service.contract import BusChanged, CaughtUp, ControlRefused, Count, DatabaseChanged, Started, Subscribe
+from unrip.services.inventory_sync.effects import RecallBooks, VerifierRead
+from unrip.services.inventory_sync.logic import InventorySync
+from unrip.store.memory_books import MemoryBooks
 
-ACCOUNT = "desk.example.near"
 FIRST, UNCHANGED, CHANGED, AWAITED = (
     Reconciliation.FIRST,
     Reconciliation.UNCHANGED,
@@ -43,113 +27,6 @@ FIRST, UNCHANGED, CHANGED, AWAITED = (
     Reconciliation.AWAITED,
 )
 RISE, FALL = Reconciliation.UNEXPLAINED_RISE, Reconciliation.UNEXPLAINED_FALL
-
-
-class Sync:
-    """inventory-sync with the chain and the two topics of evidence told by hand; every reading is a second later."""
-
-    def __init__(self, earlier: RecordReceived | None = None) -> None:
-        self.logic = InventorySync(
-            pair=PAIR, account=ACCOUNT, interval_ms=1_000, bridge_interval_s=15, inventory_age_max_ms=10_000
-        )
-        self.effects: list[Effect] = []
-        self.second = 0
-        self._offsets = {TRADE_RESULT.name: 0, LIQUIDITY_ACTION.name: 0}
-        self._feed(BusChanged(up=True, reason=""), Started(active=True, generation=None, start_id="sync-1"))
-        if earlier is not None:
-            self._feed(earlier)
-        self._feed(*(CaughtUp(topic=each.name, topic_id=f"{each.name}-1") for each in (INTENT_INVENTORY,)))
-        self._feed(*(CaughtUp(topic=name, topic_id=f"{name}-1") for name in self._offsets))
-
-    def _feed(self, *events: Any) -> None:
-        for event in events:
-            self.effects += self.logic.on_event(event, self.now)
-
-    @property
-    def now(self) -> datetime:
-        return after(seconds=self.second)
-
-    def read(self, btc: int = 100, eure: int = 200) -> IntentInventory:
-        """A final block a second later; gives the snapshot."""
-        self.second += 1
-        reading = VerifierReading(
-            height=100 + self.second,
-            block_time=self.now,
-            observed_at=self.now,
-            credited={BTC: Amount(btc), EURE: Amount(eure)},
-            salt="252812b3",
-            fee_pips=1,
-            key_registered=True,
-            account_locked=False,
-            contract_paused=False,
-            nonces={},
-            salts={},
-        )
-        effects = self.logic.on_event(VerifierRead(reading=reading), self.now)
-        self.effects += effects
-        (record,) = published(effects, INTENT_INVENTORY.name)
-        self._feed(Published(token=record.event_id, offset=self.second))
-        snapshot: IntentInventory = record.payload
-        return snapshot
-
-    def result(
-        self,
-        state: AttemptState,
-        name: str = "one",
-        *,
-        brings: int = 10,
-        takes: int = 20,
-        held: int = 0,
-        block_s: int | None = None,
-        offset: int | None = None,
-    ) -> None:
-        """A state of an offer that brings BTC and takes EURe, with what is held of EURe after it."""
-        evidence = ChainEvidence(
-            height=1, block_time=after(seconds=self.second if block_s is None else block_s), nonce_used=True,
-            salt_valid=True,
-        )  # fmt: skip
-        result = TradeResult(
-            command_id=name,
-            quote_id=name,
-            account=ACCOUNT,
-            pair=PAIR.name,
-            direction=Direction.BASE_IN,
-            state=state,
-            reason=None,
-            numbers={},
-            quote_hash=name,
-            request=None,
-            response=None,
-            evidence=evidence if state is AttemptState.SETTLED else None,
-            next_check_at=None,
-            ledger=LedgerView(height=1, credited={}, held={EURE: Amount(held)}, position=None, without_answer=0),
-            exchange=Exchange(asset_in=BTC, amount_in=Amount(brings), asset_out=EURE, amount_out=Amount(takes)),
-        )
-        self._feed(a_record(TRADE_RESULT, result, offset=self._next(TRADE_RESULT.name, offset)))
-
-    def action(self, step: str, amount: int, *, mint: str = "", name: str = "d1", offset: int | None = None) -> None:
-        """A step of the bridge about BTC, read just now."""
-        action = LiquidityAction(
-            action_id=name,
-            account=ACCOUNT,
-            step=step,
-            asset_id=BTC,
-            chain="btc:mainnet",
-            amount=Amount(amount),
-            details={"mint_tx_hash": mint},
-        )
-        offset = self._next(LIQUIDITY_ACTION.name, offset)
-        self._feed(a_record(LIQUIDITY_ACTION, action, offset=offset, observed_at=self.now))
-
-    def cut(self, topic: Topic, end: int) -> None:
-        """The broker has lost the newest records of a topic."""
-        self._feed(TopicTruncated(topic=topic.name, topic_id=f"{topic.name}-1", offset=end))
-
-    def _next(self, topic: str, offset: int | None) -> int:
-        if offset is None:
-            offset = self._offsets[topic]
-            self._offsets[topic] += 1
-        return offset
 
 
 def begun() -> Sync:
@@ -244,7 +121,7 @@ def test_a_mint_explains_a_rise_and_a_withdrawal_a_fall_whichever_is_heard_of_fi
     ]
     assert withdrawn.books is not None
     assert withdrawn.books.transferred == {BTC: 20}
-    assert restarted(withdrawn, second=9).read(120).books == withdrawn.books
+    assert sync.restart().read(120).books == withdrawn.books
     sync.action("withdrawal_finished", 30, name="w1")
     assert states(sync.read(120)) == (UNCHANGED, UNCHANGED), "a later step is no second withdrawal"
 
@@ -254,6 +131,64 @@ def test_what_the_bridge_did_before_the_first_reading_explains_nothing() -> None
     sync.action("deposit_completed", 50, mint="long ago")
     assert states(sync.read()) == (UNCHANGED, UNCHANGED)
     assert states(sync.read(150)) == (RISE, UNCHANGED)
+
+
+def test_a_withdrawal_from_before_the_books_hides_no_loss() -> None:
+    sync = begun()
+    sync.second = 20
+    assert states(sync.read(95)) == (FALL, UNCHANGED)
+    sync.action("withdrawal_finished", 5, name="long ago", began_s=0)
+    assert states(sync.read(95)) == (FALL, UNCHANGED)
+
+
+def test_a_new_deposit_hides_no_loss_of_the_same_amount() -> None:
+    sync = begun()
+    sync.action("deposit_completed", 5, mint="mint-1", began_s=sync.second)
+    fall = sync.read(100)
+    assert (states(fall), fall.unexplained(BTC)) == ((FALL, UNCHANGED), -5)
+
+
+def test_a_deposit_that_may_be_older_waits_for_open_offers_that_could_hide_it_and_is_judged_once() -> None:
+    sync = begun()
+    sync.result(AttemptState.CLAIMED, direction=Direction.BASE_OUT, brings=20, takes=50, held_btc=50)
+    sync.action("deposit_credited", 30, mint="mint-1")
+    assert states(sync.read()) == (UNCHANGED, UNCHANGED)
+    sync.result(AttemptState.LAPSED, direction=Direction.BASE_OUT, brings=20, takes=50)
+    assert states(sync.read()) == (UNCHANGED, UNCHANGED), "it was in what was there at the beginning"
+    sync.result(AttemptState.CLAIMED, "two", direction=Direction.BASE_OUT, brings=20, takes=50, held_btc=50)
+    sync.action("deposit_completed", 30, mint="mint-1")
+    sync.read()
+    sync.result(AttemptState.LAPSED, "two", direction=Direction.BASE_OUT, brings=20, takes=50)
+    assert states(sync.read()) == (UNCHANGED, UNCHANGED)
+
+
+@pytest.mark.parametrize("steps", [("seen", "finished"), ("seen", "failed"), ("failed", "failed")])
+def test_a_withdrawal_is_counted_once_while_open_offers_could_bring_as_much(steps: tuple[str, str]) -> None:
+    sync = begun()
+    sync.result(AttemptState.CLAIMED, brings=40, takes=20, held=20)
+    for step in steps:
+        sync.action(f"withdrawal_{step}", 40, name="w1")
+        sync.read(60)
+    sync.result(AttemptState.LAPSED, brings=40, takes=20)
+    last = sync.read(60)
+    assert (states(last), last.unexplained(BTC)) == ((UNCHANGED, UNCHANGED), 0)
+    assert last.books is not None
+    assert last.books.transferred == {BTC: -40}
+
+
+def test_a_fill_that_is_told_again_after_any_number_of_others_is_counted_once() -> None:
+    sync = begun()
+    sync.result(AttemptState.CLAIMED, held=20)
+    sync.result(AttemptState.SETTLED)
+    first = sync.log[TRADE_RESULT.name][-1]
+    sync.read(110, 180)
+    sync = sync.restart()
+    sync.result(AttemptState.CLAIMED, "open", held=20)
+    sync.again(first)
+    sync.read(110, 180)
+    sync.result(AttemptState.LAPSED, "open")
+    last = sync.read(110, 180)
+    assert (last.unexplained(BTC), last.unexplained(EURE)) == (0, 0)
 
 
 # --- the operator ---------------------------------------------------------------------------------------------------
@@ -270,9 +205,10 @@ def test_an_operator_accepts_exactly_what_is_unexplained() -> None:
         with pytest.raises(ControlRefused, match=complaint):
             act(sync.logic, "accept-balance", sync.now, **wrong)
     assert sync.logic.control_state(sync.now)["unexplained EURe"] == "-50"
-    effects = act(sync.logic, "accept-balance", sync.now, asset="EURe", unexplained="-50")
-    assert lines(effects) == ["balance_explained"]
-    (record,) = published(effects, INTENT_INVENTORY.name)
+    before = len(sync.effects)
+    sync.operator("accept-balance", asset="EURe", unexplained="-50")
+    assert lines(sync.effects[before:]) == ["balance_explained"]
+    (record,) = published(sync.effects[before:], INTENT_INVENTORY.name)
     assert states(record.payload) == (UNCHANGED, CHANGED)
     assert [(each.kind, each.change, each.evidence) for each in record.payload.changes] == [
         (ChangeKind.ACCEPTED, -50, "operator")
@@ -295,12 +231,6 @@ def test_nothing_is_accepted_while_evidence_waits_for_a_block_that_may_be_in_the
 # --- restarts -------------------------------------------------------------------------------------------------------
 
 
-def restarted(snapshot: IntentInventory, *, second: int) -> Sync:
-    sync = Sync(a_record(INTENT_INVENTORY, snapshot))
-    sync.second = second
-    return sync
-
-
 def test_a_restart_forgives_nothing_and_counts_nothing_twice() -> None:
     sync = begun()
     sync.result(AttemptState.CLAIMED, "waits", held=20)
@@ -308,16 +238,16 @@ def test_a_restart_forgives_nothing_and_counts_nothing_twice() -> None:
     sync.action("deposit_completed", 7, mint="mint-1")
     unexplained = sync.read(107, 150)
     assert states(unexplained) == (CHANGED, FALL)
-    again = restarted(unexplained, second=10)
+    again = sync.restart()
     results, actions = (
         next(each for each in of(Subscribe, again.effects) if each.topic == topic)
         for topic in (TRADE_RESULT, LIQUIDITY_ACTION)
     )
-    assert (results.topic_id, results.offset) == (f"{TRADE_RESULT.name}-1", max(0, 2 - RESULTS_READ_AGAIN))
+    assert (results.topic_id, results.offset) == (f"{TRADE_RESULT.name}-1", 2)
     assert (actions.topic_id, actions.offset) == (f"{LIQUIDITY_ACTION.name}-1", 1)
-    again.result(AttemptState.CLAIMED, "waits", held=20, offset=0)
-    again.result(AttemptState.SETTLED, "waits", block_s=60, offset=1)
+    assert states(again.read(107, 150)) == (CHANGED, FALL), "nobody has said that the mint stands in a record"
     assert states(again.read(107, 150)) == (UNCHANGED, FALL)
+    again.result(AttemptState.SETTLED, "waits", block_s=60)
     again.second = 60
     assert states(again.read(117, 130)) == (CHANGED, FALL)
 
@@ -326,13 +256,15 @@ def test_fills_at_offsets_that_a_cut_topic_gives_out_again_are_counted() -> None
     sync = begun()
     for offset, name in enumerate(("one", "two")):
         sync.result(AttemptState.CLAIMED, name, held=20, offset=offset)
-    again = restarted(sync.read(), second=5)
+    sync.action("deposit_completed", 1, mint="mint-0")
+    sync.read(101)
+    again = sync.restart()
     again.cut(TRADE_RESULT, 1)
     again.result(AttemptState.SETTLED, "one", offset=1)
-    assert states(again.read(110, 180)) == (CHANGED, CHANGED)
+    assert states(again.read(111, 180)) == (CHANGED, CHANGED)
     again.cut(LIQUIDITY_ACTION, 0)
     again.action("deposit_completed", 7, mint="mint-1", offset=0)
-    last = again.read(117, 180)
+    last = again.read(118, 180)
     assert states(last)[0] is CHANGED
     assert last.books is not None
     assert [last.books.results_read, last.books.actions_read] == [
@@ -341,14 +273,18 @@ def test_fills_at_offsets_that_a_cut_topic_gives_out_again_are_counted() -> None
     ]
 
 
-def test_offers_that_were_open_before_a_restart_still_explain_their_fills() -> None:
+@pytest.mark.parametrize("kept_after", [True, False])
+def test_offers_that_were_open_before_a_restart_still_explain_their_fills(*, kept_after: bool) -> None:
     sync = begun()
     sync.result(AttemptState.CLAIMED, held=20)
-    again = restarted(sync.read(), second=5)
-    again.result(AttemptState.CLAIMED, held=20, offset=0)
-    assert states(again.read(110, 180)) == (AWAITED, AWAITED)
-    again.result(AttemptState.SETTLED, offset=1)
-    assert states(again.read(110, 180)) == (CHANGED, CHANGED)
+    if kept_after:
+        sync.action("deposit_completed", 1, mint="mint-0")
+        assert states(sync.read(101))[0] is CHANGED
+    here = 100 + kept_after
+    again = sync.restart()
+    assert states(again.read(here + 10, 180)) == (AWAITED, AWAITED)
+    again.result(AttemptState.SETTLED)
+    assert states(again.read(here + 10, 180)) == (CHANGED, CHANGED)
 
 
 def test_nothing_is_published_before_evidence_was_read_back() -> None:
@@ -358,11 +294,99 @@ def test_nothing_is_published_before_evidence_was_read_back() -> None:
     logic.on_event(BusChanged(up=True, reason=""), T0)
     effects = logic.on_event(Started(active=True, generation=None, start_id="sync-1"), T0)
     assert [each.topic for each in of(Subscribe, effects)] == [INTENT_INVENTORY]
+    assert of(RecallBooks, effects)
     assert "reading_back" in logic.not_ready(T0)
     logic.on_event(CaughtUp(topic=INTENT_INVENTORY.name, topic_id="t"), T0)
     sync = begun()
     reading = VerifierRead(reading=sync.logic._reading)  # type: ignore[arg-type] # any reading will do
     assert not published(logic.on_event(reading, sync.now), INTENT_INVENTORY.name)
+
+
+# --- what PostgreSQL has --------------------------------------------------------------------------------------------
+
+
+def test_books_that_nobody_declared_and_that_are_nowhere_trust_nothing() -> None:
+    """The last snapshot is gone, or of a version that we cannot read: an operator says what is the owner's own."""
+    sync = Sync(books=MemoryBooks())
+    first = sync.read()
+    assert states(first) == (RISE, RISE)
+    assert (first.trusted(BTC), first.trusted(EURE)) == (0, 0)
+    sync.operator("accept-balance", asset="BTC", unexplained="100")
+    later = sync.restart().read()
+    assert (later.trusted(BTC), later.trusted(EURE)) == (100, 0)
+
+
+def test_the_loss_of_the_snapshots_loses_no_books() -> None:
+    sync = begun()
+    sync.read(90)
+    again = sync.restart().read(90)
+    assert (states(again), again.unexplained(BTC)) == ((FALL, UNCHANGED), -10)
+
+
+def test_books_of_a_version_that_kept_them_in_its_topic_are_taken_over() -> None:
+    before = begun()
+    last = before.read(93)
+    again = Sync(a_record(INTENT_INVENTORY, last), books=MemoryBooks(), second=9)
+    assert (states(again.read(93)), again.logic.state(again.now)["unexplained"]["BTC"]) == ((FALL, UNCHANGED), "-7")
+    assert again.restart().read(93).unexplained(BTC) == -7
+
+
+def test_an_asset_that_is_new_in_the_books_is_not_trusted() -> None:
+    sync = begun()
+    last = sync.read()
+    assert last.books is not None
+    known = {asset: amount for asset, amount in last.books.explained.items() if asset == BTC}
+    narrow = replace(last, books=replace(last.books, explained=known))
+    again = Sync(a_record(INTENT_INVENTORY, narrow), books=MemoryBooks(), second=9)
+    assert states(again.read()) == (UNCHANGED, RISE)
+
+
+def test_while_postgresql_is_away_nothing_is_counted_and_what_would_be_is_unknown() -> None:
+    sync = begun()
+    sync.database_up = False
+    assert states(sync.read()) == (UNCHANGED, UNCHANGED), "what does not change needs nobody"
+    sync.result(AttemptState.CLAIMED, held=20)
+    sync.result(AttemptState.SETTLED, held=0)
+    sync.second += 1
+    sync.silent_read(110, 180)
+    unknown = sync.read(110, 180)
+    assert (unknown.reconciliation, unknown.changes) == ({}, ())
+    assert unknown.trusted(BTC) == 100
+    assert sync.logic.control_state(sync.now)["unexplained EURe"] == "-20"
+    sync.restored()
+    explained = sync.read(110, 180)
+    assert (states(explained), explained.unexplained(EURE)) == ((UNCHANGED, UNCHANGED), 0)
+
+
+def test_nothing_is_accepted_that_postgresql_cannot_keep() -> None:
+    sync = begun()
+    sync.read(100, 150)
+    sync.feed(DatabaseChanged(up=False, reason="gone"))
+    with pytest.raises(ControlRefused, match="has not kept the books"):
+        act(sync.logic, "accept-balance", sync.now, asset="EURe", unexplained="-50")
+
+
+def test_what_is_counted_while_kafka_is_away_stands_in_the_first_record_that_it_has() -> None:
+    sync = begun()
+    sync.acknowledging = False
+    sync.action("deposit_completed", 5, mint="mint-1")
+    assert [each.evidence for each in sync.read(105).changes] == ["mint-1"]
+    assert [each.evidence for each in sync.read(105).changes] == ["mint-1"], "nobody has said that it is there"
+    again = sync.restart()
+    assert [each.evidence for each in again.read(105).changes] == ["mint-1"], "nor did it before the end"
+    assert again.read(105).changes == ()
+
+
+def test_two_at_a_time_count_everything_once() -> None:
+    sync = begun()
+    other = sync.restart()
+    other.read()
+    for each in (sync, other):
+        each.action("deposit_completed", 5, mint="mint-1")
+    seen = [each.read(105) for each in (sync, other, sync, other)]
+    assert {snapshot.unexplained(BTC) for snapshot in seen} == {0}
+    assert seen[-1].books is not None
+    assert seen[-1].books.transferred == {BTC: 5}
 
 
 # --- any course of things -------------------------------------------------------------------------------------------
@@ -405,16 +429,7 @@ def test_whatever_happens_with_evidence_is_explained_and_whatever_without_is_not
         assert not {RISE, FALL} & {*seen, *states(snapshot)}, (number, what)
         assert (snapshot.unexplained(BTC), snapshot.unexplained(EURE)) == (0, 0)
         if number == restart_after:
-            sync = restarted(snapshot, second=sync.second)
-            assert snapshot.books is not None
-            sync._offsets = {
-                TRADE_RESULT.name: _next_of(snapshot.books.results_read),
-                LIQUIDITY_ACTION.name: _next_of(snapshot.books.actions_read),
-            }
+            sync = sync.restart()
     snapshot = sync.read(btc, eure - stolen)
     assert snapshot.unexplained(EURE) == -stolen
     assert (snapshot.reconciliation[EURE] is FALL) == (stolen > 0)
-
-
-def _next_of(position: CommandPosition | None) -> int:
-    return 0 if position is None else position.next_offset

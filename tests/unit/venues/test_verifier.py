@@ -69,6 +69,7 @@ class Node:
             header |= {"hash": f"block {height}", "prev_hash": f"block {height - 1}"}
             return {"jsonrpc": "2.0", "id": "unrip", "result": {"header": header}}
         if method == "EXPERIMENTAL_tx_status":
+            assert params.get("wait_until") == "FINAL", "the node's own default is less than final"
             return {"jsonrpc": "2.0", "id": "unrip", "result": self.views["tx"]}
         assert params["block_id"] == HEIGHT
         self.asked.append((params["method_name"], json.loads(base64.b64decode(params["args_base64"]))))

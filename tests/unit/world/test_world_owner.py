@@ -71,13 +71,25 @@ def test_it_may_execute_something_else_under_that_nonce() -> None:
 
 def test_spent_expired_and_foreign_answers_have_no_live_nonce() -> None:
     driver = Driver(world(), respond=fair_answer)
-    answered(driver)
+    _, nonce = answered(driver)
+
+    def live() -> list[str]:
+        return driver.world.owner.spend(DESK.account_id, [], [], now_ns=driver.now_ns)
+
     strike(driver, "verifier", "spend_nonces", account_id="other.near")
+    assert driver.world.owner.spend("other.near", [], [], now_ns=driver.now_ns) == []
     driver.run(300)
-    strike(driver, "verifier", "spend_nonces", account_id=DESK.account_id)
+    assert live() == []
+    until(driver, ask(driver), "broadcast")
+    second: Any = driver.world.relay.journal.submissions[-1].signed
+    assert live() == [second["payload"]["nonce"]] != [nonce]
     driver.run(1)
-    assert events(driver, "intents_executed") == []
-    free = nonce_text(bytes(32))
+    assert live() == []
+    assert [each["nonce"] for each in events(driver, "intents_executed")] == [second["payload"]["nonce"]]
+
+
+def test_a_nonce_is_spent_once() -> None:
+    driver, free = Driver(world()), nonce_text(bytes(32))
     for _ in range(2):
         strike(driver, "verifier", "spend_nonces", account_id=DESK.account_id, nonces=[free])
         driver.run(1)

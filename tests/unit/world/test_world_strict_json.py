@@ -25,6 +25,7 @@ from support.strict_contract import (
 from support.virtual_world import DESK, Driver, ask, fair_answer, world
 from unrip_world.assets import BTC
 from unrip_world.codec import decode_json
+from unrip_world.rpc.core import RpcError
 from unrip_world.verifier.state import BALANCES
 
 
@@ -96,14 +97,14 @@ def test_unknown_fields_may_repeat_and_of_a_repeated_token_the_last_amount_count
     assert verifier.storage.at(2).get(BALANCES, (DESK.account_id, BTC)) == 10**6 - 5
 
 
-def simulated(text: str) -> dict[str, Any]:
+def simulated(text: str, *, encoded: str | None = None) -> dict[str, Any]:
     """What a node answers to the view of these arguments, given as text."""
     parameters = {
         "request_type": "call_function",
         "finality": "optimistic",
         "account_id": "intents.near",
         "method_name": "simulate_intents",
-        "args_base64": base64.b64encode(text.encode()).decode(),
+        "args_base64": encoded or base64.b64encode(text.encode()).decode(),
     }
     subject = world()
     subject.verifier.storage.put("keys", (DESK.account_id, DESK.public_key), True, height=subject.chain.head.height)
@@ -119,6 +120,13 @@ def test_no_field_of_a_signed_object_or_of_its_call_stands_twice(path: tuple[Any
     assert f"duplicate field `{path[-1]}`" in simulated(text)["error"]
     if path[0] == "signed" and len(path) > 1:
         assert f"duplicate field `{path[-1]}`" in str(refusal(decode_json(text)["signed"][0]))
+
+
+@pytest.mark.parametrize("encoded", ["eyJzaWduZWQiOltdfR==", "eyJzaWduZWQiOltdfQ", "eyJzaWduZWQiOltdfQ==\n", "e30", 5])
+def test_a_node_reads_arguments_in_base64_with_nothing_left_over(encoded: Any) -> None:
+    assert "result" in simulated("", encoded="eyJzaWduZWQiOltdfQ==")
+    with pytest.raises(RpcError, match="args_base64"):
+        simulated("", encoded=encoded)
 
 
 def test_the_relay_takes_no_answer_with_a_repeated_key() -> None:

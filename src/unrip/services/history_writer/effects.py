@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from unrip.bus.ports import Record
 from unrip.domain.values import Value
 from unrip.store.history import Position, TopicBatch, WriteReport
@@ -33,9 +35,10 @@ class ReadOn(Value):
 
 
 class OffsetsLoaded(Value):
-    """Where each topic was left; topics that were never read are missing."""
+    """Where each topic was left, and when that was; topics that were never read are missing."""
 
     offsets: dict[str, Position]
+    last_write_at: datetime | None = None
 
 
 class OffsetsNotLoaded(Value):

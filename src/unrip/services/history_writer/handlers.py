@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from unrip.bus.ports import (
     Assignment,
     BusError,
-    BusUnavailable,
     Consumer,
     OffsetOutOfRange,
     OnRecords,
@@ -16,7 +15,6 @@ from unrip.bus.ports import (
     ReadingFailed,
     Record,
     Start,
-    TopicMissing,
 )
 from unrip.service.contract import Emit
 from unrip.services.history_writer.effects import (
@@ -73,7 +71,7 @@ class Archivist:
 
     async def _load(self) -> OffsetsLoaded | OffsetsNotLoaded:
         try:
-            return OffsetsLoaded(offsets=await self._sink.offsets())
+            return OffsetsLoaded(offsets=await self._sink.offsets(), last_write_at=await self._sink.last_write_at())
         except StoreError as error:
             return OffsetsNotLoaded(reason=str(error))
 
@@ -101,12 +99,20 @@ class TopicReader:
         #: Topic to where reading it goes on, should it have to be subscribed again.
         self._next: dict[str, Position] = {}
         self._to_subscribe = list(TABLES)
+        #: Those that could not be subscribed yet, and why.
+        self._waiting: dict[str, str] = {}
+        self._consumer: Consumer | None = None
         self._fault: BusError | None = None
 
     def start_reading(self, effect: StartReading) -> None:
         """Begin."""
         self._next = dict(effect.offsets)
         self._started.set()
+
+    def troubles(self) -> dict[str, str]:
+        """Topics that cannot be read now, and the broker's words."""
+        read = {} if self._consumer is None else self._consumer.troubles()
+        return {f"topic_unreadable: {topic}": why for topic, why in {**read, **self._waiting}.items()}
 
     def read_on(self, _effect: ReadOn) -> None:
         """Let the next batch come."""
@@ -115,7 +121,7 @@ class TopicReader:
     async def run(self) -> None:
         """Wait for the start, then read until cancelled; an instance that is standby has no consumer at all."""
         await self._started.wait()
-        consumer = self._make_consumer(self._on_records, self._on_topic_lost)
+        consumer = self._consumer = self._make_consumer(self._on_records, self._on_topic_lost)
         await consumer.start()
         try:
             while self._fault is None:
@@ -134,18 +140,22 @@ class TopicReader:
             start = Start() if left is None else Start(topic_id=left.topic_id, offset=left.next_offset)
             try:
                 assignment = await consumer.subscribe(topic, start)
-            except (BusUnavailable, TopicMissing):
-                self._to_subscribe.append(topic)
             except OffsetOutOfRange as error:
                 self._emit(TopicStopped(topic=topic, reason=str(error)))
+            except ReadingFailed:
+                raise
+            except BusError as error:
+                self._waiting[topic] = str(error)
+                self._to_subscribe.append(topic)
             else:
+                self._waiting.pop(topic, None)
                 self._emit(_reading_from(assignment))
 
     async def _look_at_ends(self, consumer: Consumer) -> None:
         try:
             ends = await consumer.end_offsets()
-        except BusUnavailable:
-            return  # the broker's own watch tells; the ends stay as last seen
+        except BusError:
+            return  # it is told by the broker's watch, or of the topic; the ends stay as last seen
         self._emit(EndOffsets(ends=ends))
 
     async def _on_records(self, records: Sequence[Record]) -> None:

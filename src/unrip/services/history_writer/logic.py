@@ -66,8 +66,8 @@ class HistoryWriter(Logic):
         self._last_error: str | None = None
         self._last_error_at: datetime | None = None
         self._last_write_at: datetime | None = None
-        #: Records since the start, by what became of them.
-        self._counts = {"written": 0, "duplicates": 0, "conflicts": 0, "invalid": 0}
+        #: Records since the start, by what became of them; and calls to PostgreSQL that failed.
+        self._counts = {"written": 0, "duplicates": 0, "conflicts": 0, "invalid": 0, "errors": 0}
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `service/contract.py`."""
@@ -87,16 +87,18 @@ class HistoryWriter(Logic):
             case TopicStopped():
                 return self._stop(event.topic, event.reason)
             case _:
-                return self._on_surroundings(event)
+                return self._on_surroundings(event, now)
         return []
 
-    def _on_surroundings(self, event: Event) -> list[Effect]:
+    def _on_surroundings(self, event: Event, now: datetime) -> list[Effect]:
         """Whatever holds the writing up or lets it go on."""
         match event:
             case Started() | RoleChanged():
                 self._active = event.active
             case DatabaseChanged():
                 self._database_up = event.up
+                if not event.up:
+                    self._last_error, self._last_error_at = event.reason, now
                 return self._go_on() if event.up else []
             case Draining():
                 self._draining = True
@@ -123,6 +125,7 @@ class HistoryWriter(Logic):
     def _on_loaded(self, event: OffsetsLoaded) -> list[Effect]:
         self._calling, self._failing = False, False
         self._places.load(event.offsets)
+        self._last_write_at = self._last_write_at or event.last_write_at
         return [] if self._draining else [StartReading(offsets=event.offsets)]
 
     # --- one batch -------------------------------------------------------------------------------------------------
@@ -163,6 +166,7 @@ class HistoryWriter(Logic):
         calls = "history_batches" if isinstance(event, BatchNotWritten) else "history_loads"
         first, self._failing, self._calling = not self._failing, True, False
         self._last_error, self._last_error_at = event.reason, now
+        self._counts["errors"] += 1
         told: list[Effect] = [
             Count(name=calls, labels={"outcome": outcome}),
             SetTimer(name="again", at=now + RETRY),
@@ -208,12 +212,12 @@ class HistoryWriter(Logic):
     def vitals(self, now: datetime) -> Vitals:
         """Paused, and how far behind.
 
-        A lag that is not known, or a topic that is not recorded any more, counts as too far behind: the strategy
-        refuses by this number, and unknown is not no.
+        A lag that is not known, a topic that is not recorded any more and writes that fail count as too far behind: the
+        strategy refuses by this number, and unknown is not no.
         """
         del now
         lag = self._places.total_lag()
-        if lag is None or self._places.stopped:
+        if lag is None or self._places.stopped or self._failing:
             lag = max(lag or 0, self._lag_max + 1)
         return Vitals(paused=self._paused, lag=lag)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from unrip.domain.inventory import Judged, KeptBooks
 from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal
 from unrip.domain.values import Value
 from unrip.domain.verifier import VerifierReading
+from unrip.store.books import FoundBooks, KeepOutcome
 
 
 class ReadVerifier(Value):
@@ -44,3 +46,30 @@ class BridgeUnread(Value):
     """The bridge could not be read: pending movements grow old, nothing else happens."""
 
     reason: str
+
+
+class RecallBooks(Value):
+    """Effect: read the books of earlier lives; `BooksRecalled` follows as soon as PostgreSQL answers."""
+
+
+class BooksRecalled(Value):
+    """What PostgreSQL has."""
+
+    found: FoundBooks
+
+
+class KeepBooks(Value):
+    """Effect: commit the books that follow a revision, with the evidence that makes the difference.
+
+    `BooksKept` follows as soon as PostgreSQL answers; there is never a second one before that.
+    """
+
+    kept: KeptBooks
+    judged: tuple[Judged, ...]
+    revision: int
+
+
+class BooksKept(Value):
+    """What became of it."""
+
+    outcome: KeepOutcome

@@ -1,4 +1,4 @@
-"""The readings: calls to verifier and bridge, and their outcomes as events."""
+"""The readings: calls to verifier and bridge; the books in PostgreSQL; and their outcomes as events."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from datetime import datetime
 from unrip.net.tasks import Tasks
 from unrip.service.contract import Emit
 from unrip.services.inventory_sync.effects import (
+    BooksKept,
+    BooksRecalled,
     BridgeRead,
     BridgeUnread,
+    KeepBooks,
     ReadBridge,
     ReadVerifier,
+    RecallBooks,
     VerifierRead,
     VerifierUnread,
 )
+from unrip.store.books import BooksStore
 from unrip.venues.near_intents.bridge import Bridge, BridgeError
 from unrip.venues.near_intents.rpc import RpcError
 from unrip.venues.near_intents.verifier import Verifier
@@ -67,3 +72,37 @@ class Readings:
             self._emit(BridgeUnread(reason=str(error)))
         else:
             self._emit(BridgeRead(deposits=tuple(deposits), withdrawals=tuple(withdrawals), observed_at=observed_at))
+
+
+class Books:
+    """Recall and keep the books of one account."""
+
+    def __init__(self, store: BooksStore, *, account: str, emit: Emit) -> None:
+        self._store = store
+        self._account = account
+        self._emit = emit
+        self._tasks = Tasks()
+
+    def recall(self, _effect: RecallBooks) -> None:
+        """Start recalling."""
+        self._tasks.start(self._recall())
+
+    def keep(self, effect: KeepBooks) -> None:
+        """Start keeping."""
+        self._tasks.start(self._keep(effect))
+
+    async def watch(self) -> None:
+        """A source for the frame: raises the fault of a call that ended otherwise than it should."""
+        await self._tasks.watch()
+
+    async def aclose(self) -> None:
+        """Give up what is under way."""
+        await self._tasks.aclose()
+        await self._store.close()
+
+    async def _recall(self) -> None:
+        self._emit(BooksRecalled(found=await self._store.recall(self._account)))
+
+    async def _keep(self, effect: KeepBooks) -> None:
+        outcome = await self._store.keep(self._account, effect.kept, effect.judged, revision=effect.revision)
+        self._emit(BooksKept(outcome=outcome))

@@ -25,6 +25,7 @@ from unrip.service.contract import (
     Control,
     ControlRefused,
     Count,
+    DatabaseChanged,
     Draining,
     Effect,
     Event,
@@ -41,23 +42,26 @@ from unrip.service.contract import (
     TopicTruncated,
     Vitals,
 )
+from unrip.services.inventory_sync.bookkeeping import Bookkeeper
 from unrip.services.inventory_sync.effects import (
+    BooksKept,
+    BooksRecalled,
     BridgeRead,
     BridgeUnread,
     ReadBridge,
     ReadVerifier,
+    RecallBooks,
     VerifierRead,
     VerifierUnread,
 )
-from unrip.services.inventory_sync.reconciling import UNEXPLAINED, Reconciler
-from unrip.services.newest import Newest
+from unrip.services.inventory_sync.reconciling import UNEXPLAINED
+from unrip.services.newest import UNACKNOWLEDGED_MAX, Newest
 
 VENUE = "near_intents"
 #: The bridge has seen these but not credited them. A status we do not know may mean the same; it is never spendable.
 _ON_THEIR_WAY = frozenset({DepositState.PENDING, DepositState.UNKNOWN})
-#: Results before the books' position that are read again: they tell which offers are open.
-RESULTS_READ_AGAIN = 500
-_TO_READ = frozenset({INTENT_INVENTORY.name, TRADE_RESULT.name, LIQUIDITY_ACTION.name})
+_BOOKS = "books"
+_TO_READ = frozenset({_BOOKS, INTENT_INVENTORY.name, TRADE_RESULT.name, LIQUIDITY_ACTION.name})
 
 
 class InventorySync(Logic):
@@ -90,10 +94,14 @@ class InventorySync(Logic):
         self._started_at: datetime | None = None
         self._sequence = 0
         self._reading: VerifierReading | None = None
-        self._reconciler = Reconciler()
+        self._books = Bookkeeper()
+        self._reconciler = self._books.reconciler
         self._last: IntentInventory | None = None
-        #: Topics whose evidence was read up to what was there at the start; until then nothing can be reconciled.
+        #: The books, and topics that were read up to what was there at the start; until then nothing can be reconciled.
         self._read_back: set[str] = set()
+        self._database_up = True
+        #: By snapshot without acknowledgement: the evidence that it tells of.
+        self._telling: dict[str, tuple[BalanceChange, ...]] = {}
         self._unexplained_said: dict[str, Reconciliation] = {}
         self._pending: PendingMovements | None = None
         self._attempted_at: datetime | None = None
@@ -114,7 +122,14 @@ class InventorySync(Logic):
             case TimerFired():
                 return self._on_timer(event, now)
             case BusChanged() | Published() | PublishFailed():
+                self._on_told(event)
                 return self._outlet.on_event(event)
+            case BooksRecalled():
+                return self._on_recalled(event, now)
+            case BooksKept():
+                return self._on_kept(event)
+            case DatabaseChanged():
+                self._database_up = event.up
             case Control():
                 return self._on_control(event, now)
             case RecordReceived():
@@ -127,6 +142,7 @@ class InventorySync(Logic):
             case Started():
                 self._start_id, self._started_at = event.start_id, now
                 return [
+                    RecallBooks(),
                     Subscribe(topic=INTENT_INVENTORY, tail=1, until_end=True),
                     *self._on_timer(TimerFired(name="verifier"), now),
                     *self._on_timer(TimerFired(name="bridge"), now),
@@ -164,11 +180,19 @@ class InventorySync(Logic):
         self._failures.pop("verifier", None)
         self._reading = reading
         counted = Count(name="verifier_reads", labels={"outcome": "read"})
+        return [counted, *self._tell_age(now), *self._judge(reading)]
+
+    def _judge(self, reading: VerifierReading) -> list[Effect]:
+        """What a reading says of the books; where PostgreSQL must keep something first, that is told when it has."""
         if self._read_back != _TO_READ:
-            return [counted, *self._tell_age(now)]
-        if self._refused is None:  # one that a wrong clock dates is published, for the strategy to refuse by name
-            self._reconciler.reconcile(reading)
-        return [counted, *self._tell_age(now), *self._tell_unexplained(), *self._publish(reading)]
+            return []
+        if self._refused is not None:  # one that a wrong clock dates is published, for the strategy to refuse by name
+            return self._tell(reading)
+        keeping = self._books.take(reading)
+        return keeping or self._tell(reading)
+
+    def _tell(self, reading: VerifierReading) -> list[Effect]:
+        return [*self._tell_unexplained(), *self._publish(reading)] if self._books.kept else []
 
     def _unread(self, reason: str, now: datetime) -> list[Effect]:
         self._failures["verifier"] = reason
@@ -219,20 +243,45 @@ class InventorySync(Logic):
             self._reconciler.take_action(record)
 
     def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
-        """First the books of an earlier life, then the evidence since; with both a reading can be judged."""
         first = event.topic not in self._read_back
         self._read_back.add(event.topic)
-        if event.topic != INTENT_INVENTORY.name or not first:
-            return self._ask(self._question(), now) if self._read_back == _TO_READ and first else []
-        books = self._last.books if self._last is not None else None
-        if self._last is not None:
-            self._belief.resume(Seen(height=self._last.height, block_time=self._last.block_time))
-        if self._last is not None and books is not None:
-            self._reconciler.resume(books, self._last.credited)
-        return [
-            _reading_on(TRADE_RESULT, books.results_read if books else None, again=RESULTS_READ_AGAIN),
-            _reading_on(LIQUIDITY_ACTION, books.actions_read if books else None, again=0),
-        ]
+        return self._when_read_back(event.topic, now) if first else []
+
+    def _on_recalled(self, event: BooksRecalled, now: datetime) -> list[Effect]:
+        self._books.on_recalled(event)
+        first = _BOOKS not in self._read_back
+        self._read_back.add(_BOOKS)
+        if first:
+            return self._when_read_back(_BOOKS, now)
+        return [] if self._reading is None else self._judge(self._reading)
+
+    def _when_read_back(self, what: str, now: datetime) -> list[Effect]:
+        """First the books of an earlier life, then the evidence since; with both a reading can be judged."""
+        begins = {_BOOKS, INTENT_INVENTORY.name}
+        if what in begins and begins <= self._read_back:
+            if self._last is not None:
+                self._belief.resume(Seen(height=self._last.height, block_time=self._last.block_time))
+            self._books.import_from(self._last)
+            books = self._reconciler.books()
+            return [
+                _reading_on(TRADE_RESULT, books.results_read if books else None),
+                _reading_on(LIQUIDITY_ACTION, books.actions_read if books else None),
+            ]
+        return self._ask(self._question(), now) if self._read_back == _TO_READ else []
+
+    def _on_kept(self, event: BooksKept) -> list[Effect]:
+        again = self._books.on_kept(event)
+        if again or self._reading is None:
+            return again
+        return self._tell(self._reading)
+
+    def _on_told(self, event: BusChanged | Published | PublishFailed) -> None:
+        """What stands in a record that the broker has is told; anything else is told again."""
+        if isinstance(event, PublishFailed):
+            self._telling.pop(event.token, None)
+        elif isinstance(event, Published):
+            told = self._telling.pop(event.token, ())
+            self._reconciler.counted = [change for change in self._reconciler.counted if change not in told]
 
     def _tell_unexplained(self) -> list[Effect]:
         """Say once per asset that something is unexplained, and once that it no longer is."""
@@ -266,21 +315,20 @@ class InventorySync(Logic):
         unexplained = self._reconciler.unexplained(asset)
         if self._reconciler.states.get(asset) not in UNEXPLAINED:
             raise ControlRefused(f"nothing of {symbol} is unexplained")
+        if not (self._database_up and self._books.settled):
+            raise ControlRefused("PostgreSQL has not kept the books yet: try again in a moment")
         if self._reconciler.awaits_block(asset):
             raise ControlRefused(f"evidence about {symbol} waits for the next final block: look again in a moment")
         if amount != str(unexplained):
             raise ControlRefused(f"{unexplained} of {symbol} is unexplained by now, not {amount}: look again first")
-        self._reconciler.accept(
-            BalanceChange(
-                kind=ChangeKind.ACCEPTED,
-                asset_id=asset,
-                change=Delta(unexplained or 0),
-                evidence=control.actor,
-                seen_by=now,
-            )
+        accepted = BalanceChange(
+            kind=ChangeKind.ACCEPTED,
+            asset_id=asset,
+            change=Delta(unexplained or 0),
+            evidence=control.actor,
+            seen_by=now,
         )
-        reading = self._reading
-        return [*self._tell_unexplained(), *(self._publish(reading) if reading is not None else [])]
+        return self._books.accept(accepted)
 
     # --- asking and publishing -------------------------------------------------------------------------------------
 
@@ -308,7 +356,9 @@ class InventorySync(Logic):
             block_time=reading.block_time,
             credited=reading.credited,
             pending=self._pending,
-            reconciliation=dict(self._reconciler.states),
+            reconciliation={
+                asset: state for asset, state in self._reconciler.states.items() if asset not in self._books.unkept()
+            },
             salt=reading.salt,
             fee_pips=reading.fee_pips,
             key_registered=reading.key_registered,
@@ -317,7 +367,9 @@ class InventorySync(Logic):
             changes=tuple(self._reconciler.counted),
             books=self._reconciler.books(),
         )
-        self._reconciler.counted.clear()
+        self._telling[event_id] = inventory.changes
+        if len(self._telling) > UNACKNOWLEDGED_MAX:  # of those that the broker never got, only the newest matters
+            del self._telling[next(iter(self._telling))]
         return self._outlet.publish(
             Publish(
                 topic=INTENT_INVENTORY,
@@ -385,7 +437,7 @@ class InventorySync(Logic):
             reasons.append("inventory_stale")
         if self._refused is not None:
             reasons.append(self._refused.doubt)
-        if self._read_back != _TO_READ or (self._reading is not None and not self._reconciler.states):
+        if self._read_back != _TO_READ or (self._reading is not None and not self._books.kept):
             reasons.append("reading_back")
         if self._paused:
             reasons.append("paused")
@@ -397,13 +449,13 @@ class InventorySync(Logic):
         return Vitals(paused=self._paused)
 
     def control_state(self, now: datetime) -> dict[str, str]:
-        """Pause, and what is unexplained of each asset."""
+        """Pause, and what is unexplained of each asset once what was accepted is kept."""
         del now
         unexplained = {f"unexplained {symbol}": amount for symbol, amount in self._unexplained().items()}
         return {"paused": str(self._paused).lower(), **unexplained}
 
     def _unexplained(self) -> dict[str, str]:
-        amounts = {asset.symbol: self._reconciler.unexplained(asset.asset_id) for asset in self._pair.assets()}
+        amounts = {asset.symbol: self._books.unexplained(asset.asset_id) for asset in self._pair.assets()}
         return {symbol: str(amount) for symbol, amount in amounts.items() if amount is not None}
 
     def idle(self) -> bool:
@@ -411,11 +463,11 @@ class InventorySync(Logic):
         return self._outlet.idle
 
 
-def _reading_on(topic: Topic, read: CommandPosition | None, *, again: int) -> Subscribe:
+def _reading_on(topic: Topic, read: CommandPosition | None) -> Subscribe:
     """Go on after what the books contain; without books, from the beginning of what the topic keeps."""
     if read is None:
         return Subscribe(topic=topic)
-    return Subscribe(topic=topic, topic_id=read.topic_id, offset=max(0, read.next_offset - again))
+    return Subscribe(topic=topic, topic_id=read.topic_id, offset=read.next_offset)
 
 
 def _sums(movements: Iterable[BridgeDeposit | BridgeWithdrawal]) -> dict[str, Amount]:

@@ -3,54 +3,76 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import Exchange
 from unrip.domain.desk import CommandPosition
-from unrip.domain.inventory import BalanceChange, Books, ChangeKind, Reconciliation
+from unrip.domain.inventory import BalanceChange, Books, ChangeKind, EvidenceKey, Judged, KeptBooks, Reconciliation
 from unrip.domain.treasury import LiquidityAction
 from unrip.domain.values import Amount, Delta
 from unrip.domain.verifier import VerifierReading
 from unrip.messages.topics import LIQUIDITY_ACTION, TRADE_RESULT
 from unrip.service.contract import RecordReceived
 
-#: Fills that are remembered, to know them when they are told again.
-_FILLED_MAX = 5_000
+#: Evidence that is remembered here, to know it when it is told again; PostgreSQL remembers all of it.
+REMEMBERED_MAX = 10_000
 UNEXPLAINED = frozenset({Reconciliation.UNEXPLAINED_RISE, Reconciliation.UNEXPLAINED_FALL})
+_TRANSFERS = frozenset({ChangeKind.CREDIT, ChangeKind.WITHDRAWAL})
 
 
 class Reconciler:
     """Keeps what all evidence adds up to, per asset.
 
-    Evidence is counted once a final block is new enough to contain it, whichever was heard of first. Until then, and
-    while offers are open, a difference that they can explain is awaited.
+    Evidence is counted once, by its kind and id, and not before a final block is new enough to contain it, whichever
+    was heard of first. Until then, and while offers are open, a difference that they can explain is awaited.
     """
 
     def __init__(self) -> None:
         #: None until there is a first reading to begin with, or the books of an earlier life.
         self._explained: dict[str, int] | None = None
         self._transferred: dict[str, int] = {}
+        self._begun_at: datetime | None = None
+        #: The height that this life has begun the books at.
+        self._first_height: int | None = None
         self._waiting: list[BalanceChange] = []
+        self._judged: OrderedDict[EvidenceKey, None] = OrderedDict()
         self._results_read: CommandPosition | None = None
         self._actions_read: CommandPosition | None = None
         self._open: dict[str, Exchange] = {}
-        #: Commands whose fill was told, also before this life as far as results are read back.
-        self._filled: OrderedDict[str, None] = OrderedDict()
         self._held: dict[str, Amount] = {}
+        self._held_height = 0
         self._credited: dict[str, Amount] = {}
-        #: Evidence that was counted since the last snapshot.
+        #: Evidence that was counted and may stand in no record yet.
         self.counted: list[BalanceChange] = []
         self.states: dict[str, Reconciliation] = {}
+        #: Records that were taken in, ever.
+        self.records_read = 0
+
+    @property
+    def begun(self) -> bool:
+        """There are books."""
+        return self._explained is not None
 
     # --- what an earlier life knew ---------------------------------------------------------------------------------
 
-    def resume(self, books: Books, credited: dict[str, Amount]) -> None:
-        """Go on from the last snapshot."""
-        self._credited = credited
+    def resume(self, kept: KeptBooks) -> None:
+        """Go on from what is kept, with what was read beyond it; what is known of it already says who keeps it."""
+        books, before = kept.books, self._waiting
+        self._credited = self._credited or kept.credited
         self._explained = {asset: int(amount) for asset, amount in books.explained.items()}
         self._transferred = {asset: int(amount) for asset, amount in books.transferred.items()}
-        self._waiting = list(books.waiting)
-        self._results_read, self._actions_read = books.results_read, books.actions_read
+        self._begun_at = books.begun_at
+        self._waiting = []
+        for change in (*books.waiting, *before):
+            self._await(change)
+        told = {change.key for change in self.counted}
+        self.counted += [change for change in kept.untold if change.key not in told]
+        if self._results_read is None:
+            self._open, self._held = dict(kept.open), kept.held
+        self._results_read = _further(self._results_read, books.results_read)
+        self._actions_read = _further(self._actions_read, books.actions_read)
 
     def books(self) -> Books | None:
         """What the next life needs, None before the first reading."""
@@ -62,6 +84,16 @@ class Reconciler:
             transferred={asset: Delta(amount) for asset, amount in self._transferred.items()},
             results_read=self._results_read,
             actions_read=self._actions_read,
+            begun_at=self._begun_at,
+        )
+
+    def kept(self) -> KeptBooks:
+        """All that the next life needs."""
+        books = self.books()
+        if books is None:
+            raise AssertionError("there are no books to keep before a first reading")
+        return KeptBooks(
+            books=books, credited=self._credited, open=dict(self._open), held=self._held, untold=tuple(self.counted)
         )
 
     # --- evidence --------------------------------------------------------------------------------------------------
@@ -76,23 +108,22 @@ class Reconciler:
     def take_result(self, record: RecordReceived) -> None:
         """A result opens or closes an offer, tells what is held, and may be the evidence of a fill."""
         result: TradeResult = record.message.payload
-        is_new = _is_new(record, self._results_read)
-        if is_new:
-            self._results_read = _after(record)
-        if result.ledger is not None:
-            self._held = result.ledger.held
+        self.records_read += 1
+        self._results_read = _after(record)
+        if result.ledger is not None and result.ledger.height >= self._held_height:  # one that is told again is older
+            self._held, self._held_height = result.ledger.held, result.ledger.height
         if result.state.terminal:
             self._open.pop(result.command_id, None)
         if result.exchange is None:
             return
         if not result.state.terminal:
             self._open[result.command_id] = result.exchange
-        elif result.state.moved and result.evidence is not None and self._told_first(result.command_id) and is_new:
+        elif result.state.moved and result.evidence is not None:
             for asset, change in (
                 (result.exchange.asset_in, result.exchange.amount_in),
                 (result.exchange.asset_out, -result.exchange.amount_out),
             ):
-                self._waiting.append(
+                self._await(
                     BalanceChange(
                         kind=ChangeKind.FILL,
                         asset_id=asset,
@@ -102,20 +133,10 @@ class Reconciler:
                     )
                 )
 
-    def _told_first(self, command_id: str) -> bool:
-        """Whether this is the first word of a fill: a restored ledger tells its ends once more."""
-        if command_id in self._filled:
-            return False
-        self._filled[command_id] = None
-        if len(self._filled) > _FILLED_MAX:
-            self._filled.popitem(last=False)
-        return True
-
     def take_action(self, record: RecordReceived) -> None:
         """The mint of a deposit and the beginning of a withdrawal happened before the bridge told of them."""
         action: LiquidityAction = record.message.payload
-        if not _is_new(record, self._actions_read):
-            return
+        self.records_read += 1
         self._actions_read = _after(record)
         if action.asset_id is None or action.amount is None:
             return
@@ -126,48 +147,124 @@ class Reconciler:
             kind, change, evidence = ChangeKind.WITHDRAWAL, Delta(-action.amount), action.action_id
         else:
             return
-        if all(waiting.evidence != evidence for waiting in self._waiting):
-            self._waiting.append(
-                BalanceChange(
-                    kind=kind,
-                    asset_id=action.asset_id,
-                    change=change,
-                    evidence=evidence,
-                    seen_by=record.message.observed_at,
-                )
+        self._await(
+            BalanceChange(
+                kind=kind,
+                asset_id=action.asset_id,
+                change=change,
+                evidence=evidence,
+                seen_by=record.message.observed_at,
+                began_at=record.message.occurred_at,
             )
+        )
+
+    def _await(self, change: BalanceChange) -> None:
+        """Evidence waits for a block, unless it was told before."""
+        if change.key not in self._judged and all(each.key != change.key for each in self._waiting):
+            self._waiting.append(change)
 
     # --- a reading -------------------------------------------------------------------------------------------------
 
     def reconcile(self, reading: VerifierReading) -> None:
         """Count the evidence that this block contains, and judge what is left."""
-        due = [change for change in self._waiting if change.seen_by <= reading.block_time]
-        self._waiting = [change for change in self._waiting if change.seen_by > reading.block_time]
         if self._explained is None:
-            self._explained, due = {}, []
-        first = [asset for asset in reading.credited if asset not in self._explained]
-        self._explained |= {asset: reading.credited[asset] for asset in first}
-        before, self._credited = self._credited, reading.credited
+            self.apply(self.begin(reading, trusted=True))
+        self.apply(self.judge(reading))
+        self.look(reading)
+
+    def begin(self, reading: VerifierReading, *, trusted: bool) -> list[Judged]:
+        """Open the books: with what is credited as explained, or with none of it. Evidence from before is over."""
+        self._begun_at, self._credited, self._first_height = reading.block_time, reading.credited, reading.height
+        self._explained = {asset: int(amount) if trusted else 0 for asset, amount in reading.credited.items()}
+        self.states = dict.fromkeys(reading.credited, Reconciliation.FIRST)
+        return [Judged(change=change, counted=False) for change in self._due(reading)]
+
+    def judge(self, reading: VerifierReading) -> list[Judged]:
+        """What this block says of the evidence that waits; nothing has changed yet."""
+        due = self._due(reading)
+        explained = dict(self._explained or {})
+        judged = []
         for change in due:
-            if change.asset_id in self._credited and (change.kind is ChangeKind.FILL or self._shows(change)):
-                self._explained[change.asset_id] += change.change
-                self._count(change)
+            if change.asset_id not in reading.credited or self._is_older(change):
+                judged.append(Judged(change=change, counted=False))
+            elif not self._may_be_older(change):
+                explained[change.asset_id] = explained.get(change.asset_id, 0) + change.change
+                judged.append(Judged(change=change, counted=True))
+        for asset in reading.credited:
+            over = {each.change.key for each in judged}
+            doubtful = [each for each in due if each.asset_id == asset and each.key not in over]
+            judged += self._believed(doubtful, reading.credited[asset] - explained.get(asset, 0), reading)
+        return judged
+
+    def apply(self, judged: Iterable[Judged]) -> None:
+        """Take in what was judged, and never look at it again."""
+        for each in judged:
+            self.know([each.change.key])
+            if each.counted and self._explained is not None:
+                change = each.change
+                self._explained[change.asset_id] = self._explained.get(change.asset_id, 0) + change.change
+                self.counted.append(change)
+                if change.kind is not ChangeKind.FILL:
+                    self._transferred[change.asset_id] = self._transferred.get(change.asset_id, 0) + change.change
+
+    def know(self, keys: Sequence[EvidenceKey]) -> None:
+        """Evidence of these keys was judged, now or in an earlier life."""
+        for key in keys:
+            self._judged[key] = None
+            if len(self._judged) > REMEMBERED_MAX:
+                self._judged.popitem(last=False)
+        self._waiting = [change for change in self._waiting if change.key not in keys]
+
+    def look(self, reading: VerifierReading) -> None:
+        """Judge what is left unexplained at this block. Of an asset that is new in the books nothing is explained."""
+        before, self._credited = self._credited, reading.credited
+        first = self._first_height == reading.height and not self.counted
         self.states = {
-            asset: Reconciliation.FIRST if asset in first else self._judge(asset, moved=before.get(asset) != amount)
+            asset: self._judge(asset, moved=before.get(asset) != amount, first=first)
             for asset, amount in reading.credited.items()
         }
 
-    def _count(self, change: BalanceChange) -> None:
-        self.counted.append(change)
-        if change.kind is not ChangeKind.FILL:
-            self._transferred[change.asset_id] = self._transferred.get(change.asset_id, 0) + change.change
+    def _due(self, reading: VerifierReading) -> list[BalanceChange]:
+        """The evidence that this block contains, if any does."""
+        return [change for change in self._waiting if change.seen_by <= reading.block_time]
 
-    def _judge(self, asset: str, *, moved: bool) -> Reconciliation:
+    def _is_older(self, change: BalanceChange) -> bool:
+        """A withdrawal that the bridge had taken over before the books were begun: the burn came before that."""
+        began, begun = change.began_at, self._begun_at
+        return change.kind is ChangeKind.WITHDRAWAL and began is not None and begun is not None and began < begun
+
+    def _may_be_older(self, change: BalanceChange) -> bool:
+        """Whether it may be from before the books: the bridge also lists what it did before our first reading."""
+        if change.kind not in _TRANSFERS:
+            return False
+        return self._begun_at is None or change.began_at is None or change.began_at < self._begun_at
+
+    def _believed(self, changes: list[BalanceChange], rest: int, reading: VerifierReading) -> list[Judged]:
+        """Of what may be older, what the balance shows, and what it cannot show whatever open offers did to it.
+
+        What lies between waits until they have ended.
+        """
+        if changes and sum(change.change for change in changes) == rest:
+            return [Judged(change=change, counted=True) for change in changes]
+        judged = []
+        for change in changes:
+            towards = 1 if change.change > 0 else -1
+            hidden = self._may(change.asset_id, -towards, after=reading.block_time)
+            if towards * rest >= abs(change.change):
+                rest -= change.change
+                judged.append(Judged(change=change, counted=True))
+            elif towards * rest + hidden < abs(change.change):
+                judged.append(Judged(change=change, counted=False))
+        return judged
+
+    def _judge(self, asset: str, *, moved: bool, first: bool) -> Reconciliation:
         rest = self.unexplained(asset) or 0
+        if rest == 0 and first:
+            return Reconciliation.FIRST
         if rest == 0:
             counted = any(change.asset_id == asset for change in self.counted)
             return Reconciliation.CHANGED if moved or counted else Reconciliation.UNCHANGED
-        if -self._may_fall(asset) <= rest <= self._may_rise(asset):
+        if -self._may(asset, -1) <= rest <= self._may(asset, 1):
             return Reconciliation.AWAITED
         return Reconciliation.UNEXPLAINED_RISE if rest > 0 else Reconciliation.UNEXPLAINED_FALL
 
@@ -175,46 +272,30 @@ class Reconciler:
         """Credited less explained, None before the first reading."""
         if self._explained is None or asset not in self._credited:
             return None
-        return self._credited[asset] - self._explained[asset]
+        return self._credited[asset] - self._explained.get(asset, 0)
 
-    def _may_fall(self, asset: str) -> int:
-        """What open offers and waiting evidence may take."""
-        waiting = sum(-each.change for each in self._waiting if each.asset_id == asset and each.change < 0)
-        return self._held.get(asset, 0) + waiting
-
-    def _may_rise(self, asset: str) -> int:
-        """What open offers and waiting evidence may bring."""
-        waiting = sum(each.change for each in self._waiting if each.asset_id == asset and each.change > 0)
+    def _may(self, asset: str, towards: int, *, after: datetime | None = None) -> int:
+        """What open offers, and evidence that waits (for a block after this), may bring or take of an asset."""
+        waiting = sum(
+            max(0, towards * each.change)
+            for each in self._waiting
+            if each.asset_id == asset and (after is None or each.seen_by > after)
+        )
+        if towards < 0:
+            return self._held.get(asset, 0) + waiting
         return sum(offer.amount_in for offer in self._open.values() if offer.asset_in == asset) + waiting
-
-    def _shows(self, change: BalanceChange) -> bool:
-        """Whether the balance can have made this move.
-
-        The bridge also lists what it did before our first reading, and a step that says more of a known one.
-        """
-        rest = self.unexplained(change.asset_id) or 0
-        if change.change > 0:
-            return rest + self._may_fall(change.asset_id) >= change.change
-        return -rest + self._may_rise(change.asset_id) >= -change.change
 
     def awaits_block(self, asset: str) -> bool:
         """Whether evidence waits for a newer block: whether the last reading contains it is not known."""
         return any(change.asset_id == asset for change in self._waiting)
 
-    # --- the operator ----------------------------------------------------------------------------------------------
-
-    def accept(self, change: BalanceChange) -> None:
-        """Take what is credited of an asset as explained; nothing may wait for it (`awaits_block`)."""
-        if self._explained is None:
-            raise AssertionError("there is nothing to accept before a first reading")
-        self._explained[change.asset_id] += change.change
-        self._count(change)
-        self.states[change.asset_id] = Reconciliation.CHANGED
-
-
-def _is_new(record: RecordReceived, read: CommandPosition | None) -> bool:
-    return read is None or record.topic_id != read.topic_id or record.offset >= read.next_offset
-
 
 def _after(record: RecordReceived) -> CommandPosition:
     return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
+
+
+def _further(ours: CommandPosition | None, kept: CommandPosition | None) -> CommandPosition | None:
+    """The later of two places; where they are in different topics, ours is the one that is read now."""
+    if ours is None or kept is None or ours.topic_id != kept.topic_id:
+        return ours or kept
+    return max(ours, kept, key=lambda place: place.next_offset)

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
-from unrip.services.inventory_sync.effects import ReadBridge, ReadVerifier
-from unrip.services.inventory_sync.handlers import Readings
+from unrip.services.inventory_sync.effects import KeepBooks, ReadBridge, ReadVerifier, RecallBooks
+from unrip.services.inventory_sync.handlers import Books, Readings
 from unrip.services.inventory_sync.logic import InventorySync
 from unrip.services.venue import account_of, bridge_of, chains_of, public_key_of, rpc_client_of, verifier_of
 
@@ -31,6 +31,7 @@ def wire(context: Context) -> Wiring:
         emit=context.emit,
         clock=context.clock,
     )
+    books = Books(context.outside.books(), account=account_of(context), emit=context.emit)
     return Wiring(
         logic=InventorySync(
             pair=context.pair,
@@ -41,9 +42,15 @@ def wire(context: Context) -> Wiring:
             clock_ahead_max_ms=settings.limits.clock_ahead_max_ms,
             nodes=len(settings.near_intents.rpc_urls),
         ),
-        handlers={ReadVerifier: readings.read_verifier, ReadBridge: readings.read_bridge},
-        sources=(readings.watch,),
-        closers=(readings.aclose, rpc_http.aclose, bridge_http.aclose),
+        handlers={
+            ReadVerifier: readings.read_verifier,
+            ReadBridge: readings.read_bridge,
+            RecallBooks: books.recall,
+            KeepBooks: books.keep,
+        },
+        sources=(readings.watch, books.watch),
+        closers=(readings.aclose, books.aclose, rpc_http.aclose, bridge_http.aclose),
+        uses_database=True,
         actions=(
             Action(name="sync", summary="Read verifier and bridge now."),
             Action(name="accept-balance", body=AcceptBalanceBody, summary="Take an unexplained balance as explained."),

@@ -96,7 +96,7 @@ class Steps:
             amount=withdrawal.amount,
             details=details,
         )
-        return self._tell_if_new(action, observed_at)
+        return self._tell_if_new(action, observed_at, occurred_at=withdrawal.created_at)
 
     def address(self, known: DepositAddress, other: DepositAddress | None) -> list[Effect]:
         """Record and line of a deposit address, or of another one named for the same chain, if that is new."""

@@ -20,12 +20,15 @@ class KrakenRestRead(Value):
     reading: KrakenReading
     #: The state of its matching engine, None where that could not be read.
     system: str | None
+    #: We asked too much meanwhile: keep away for so long.
+    pause_s: int | None = None
 
 
 class KrakenRestUnread(Value):
     """There is no REST reading."""
 
     reason: str
+    pause_s: int | None = None
 
 
 class CoinGeckoRead(Value):

@@ -45,13 +45,14 @@ class Polls:
         try:
             reading = await self._kraken.ticker()
         except KrakenUnavailable as error:
-            self._emit(KrakenRestUnread(reason=str(error)))
+            self._emit(KrakenRestUnread(reason=str(error), pause_s=error.pause_s))
             return
+        system, pause_s = None, None
         try:
             system = await self._kraken.system()
-        except KrakenUnavailable:
-            system = None  # the price is good, and who needs the state is told that it is unknown
-        self._emit(KrakenRestRead(reading=reading, system=system))
+        except KrakenUnavailable as error:  # the price is good, and who needs the state is told that it is unknown
+            pause_s = error.pause_s
+        self._emit(KrakenRestRead(reading=reading, system=system, pause_s=pause_s))
 
     async def _poll_coingecko(self) -> None:
         try:

@@ -56,7 +56,7 @@ from unrip.services.market_reference_ingest.effects import (
 )
 from unrip.services.market_reference_ingest.jump import JumpGuard
 from unrip.services.market_reference_ingest.peg import PegGuard
-from unrip.services.market_reference_ingest.sources import CoinGecko, Kraken
+from unrip.services.market_reference_ingest.sources import Asking, CoinGecko, Kraken
 from unrip.services.newest import Newest
 
 #: The name of the connection to Kraken.
@@ -66,6 +66,8 @@ GAP_MIN = timedelta(milliseconds=100)
 GAP_MAX = timedelta(seconds=1)
 #: Two calls each time, price and state: together the one call a second that Kraken allows (sources/kraken section 9).
 REST_INTERVAL = timedelta(seconds=2)
+#: Kraken's socket says something at least every second, if only a heartbeat (sources/kraken section 4.4).
+FED_WITHIN = timedelta(seconds=5)
 #: CoinGecko is asked again this soon until it has answered once: without its word on the peg nothing is quoted. Its
 #: own cache is as old (sources/coingecko section 6).
 COINGECKO_AGAIN = timedelta(seconds=60)
@@ -115,6 +117,9 @@ class MarketReferenceIngest(Logic):
         self._start_id = ""
         self._sequence = 0
         self._last_tick_at: datetime | None = None
+        self._last_tick: KrakenReading | None = None
+        self._last_frame_at: datetime | None = None
+        self._rest = Asking()
         self._published_at: datetime | None = None
         self._latest: MarketPrice | None = None
         self._paused = False
@@ -199,6 +204,7 @@ class MarketReferenceIngest(Logic):
             if frame.text is None
             else self._session.receive(frame.text, frame.received_at)
         )
+        self._last_frame_at = frame.received_at
         count = Count(name="kraken_frames", labels={"kind": type(said).__name__})
         match said:
             case KrakenTick():
@@ -218,12 +224,15 @@ class MarketReferenceIngest(Logic):
         match answer:
             case KrakenRestRead():
                 self._asking.discard(PollKrakenRest)
+                self._rest.answered(answer.pause_s, now)
                 if answer.system is not None:
                     self._kraken.system_asked(answer.system, now)
+                self._confirm_quiet(answer.reading, now)
                 self._read_kraken(answer.reading)
                 return self._on_change(now)
             case KrakenRestUnread():
                 self._asking.discard(PollKrakenRest)
+                self._rest.answered(answer.pause_s, now)
                 self._kraken.failure = answer.reason
             case CoinGeckoRead():
                 self._asking.discard(PollCoinGecko)
@@ -234,6 +243,13 @@ class MarketReferenceIngest(Logic):
                     self._coingecko_not_before = now + timedelta(seconds=answer.retry_after_s)
                 return self._coingecko_unread(answer.reason, now)
         return []
+
+    def _confirm_quiet(self, reading: KrakenReading, now: datetime) -> None:
+        """Where REST says what the socket said last, and the socket lives, the pair is quiet and nothing is mute."""
+        last, fed_at = self._last_tick, self._last_frame_at
+        same = last is not None and (last.bid, last.ask) == (reading.bid, reading.ask)
+        if same and fed_at is not None and fed_at > reading.observed_at - FED_WITHIN:
+            self._link.sign(now)
 
     def _read_coingecko(self, reading: CoinGeckoReading, now: datetime) -> list[Effect]:
         """Take a reading; a price that is dated ahead of our clock is none, and leaves the last one standing."""
@@ -270,7 +286,7 @@ class MarketReferenceIngest(Logic):
             self._refuse_tick("late")
             return []
         self._link.sign(now)
-        self._last_tick_at = now
+        self._last_tick_at, self._last_tick = now, reading
         said = (reading.bid, reading.ask, reading.transport)
         changed = before is None or (before.bid, before.ask, before.transport) != said
         return self._on_change(now) if changed else []
@@ -290,7 +306,7 @@ class MarketReferenceIngest(Logic):
             case "publish":
                 return self._publish(now)
             case "rest":
-                poll = self._ask(PollKrakenRest()) if self._needs_rest(now) and not self._silent else []
+                poll = self._poll_kraken(now) if self._needs_rest(now) and not self._silent else []
                 return [*poll, SetTimer(name="rest", at=now + REST_INTERVAL)]
             case "coingecko":
                 poll = [] if self._silent else self._poll_coingecko(now)
@@ -311,13 +327,14 @@ class MarketReferenceIngest(Logic):
         match control.action:
             case "pause":
                 self._paused = True
+                return self._publish(now, last=True)
             case "resume":
                 self._paused = False
-                return [*self._ask(PollKrakenRest()), *self._poll_coingecko(now), *self._publish(now)]
+                return [*self._poll_kraken(now), *self._poll_coingecko(now), *self._publish(now)]
             case "refresh":
                 if self._paused:
                     raise ControlRefused("paused: resume first")
-                return [*self._ask(PollKrakenRest()), *self._poll_coingecko(now)]
+                return [*self._poll_kraken(now), *self._poll_coingecko(now)]
             case "accept-disagreement":
                 self._contradiction.accept(control, self._apart(), now)
                 return self._publish(now)
@@ -340,6 +357,9 @@ class MarketReferenceIngest(Logic):
         self._asking.add(type(poll))
         return [poll]
 
+    def _poll_kraken(self, now: datetime) -> list[Effect]:
+        return self._ask(PollKrakenRest()) if self._rest.may(now) else []
+
     def _poll_coingecko(self, now: datetime) -> list[Effect]:
         if self._coingecko_not_before is not None and now < self._coingecko_not_before:
             return []
@@ -350,15 +370,17 @@ class MarketReferenceIngest(Logic):
         due = now if self._published_at is None else self._published_at + GAP_MIN
         return self._publish(now) if now >= due else [SetTimer(name="publish", at=due)]
 
-    def _publish(self, now: datetime) -> list[Effect]:
+    def _publish(self, now: datetime, *, last: bool = False) -> list[Effect]:
+        """The price of this moment; of a pause only the last, which says so."""
+        why = "paused" if self._paused else None
         effects: list[Effect] = [
-            *self._kraken.health.changes(self._kraken.age_ms(now), self._kraken.failure, now),
-            *self._coingecko.health.changes(self._coingecko.age_ms(now), self._coingecko.failure, now),
+            *self._kraken.health.changes(self._kraken.age_ms(now), why or self._kraken.failure, now),
+            *self._coingecko.health.changes(self._coingecko.age_ms(now), why or self._coingecko.failure, now),
             *self._peg.changes(),
             *self._jump.changes(now),
             SetTimer(name="publish", at=now + GAP_MAX),
         ]
-        if self._silent or not self._remembers:
+        if (self._silent and not last) or not self._remembers:
             return effects
         self._published_at = now
         self._contradiction.compared(self._apart(), now)
@@ -387,16 +409,20 @@ class MarketReferenceIngest(Logic):
             kraken_system=self._kraken.system(now),
             coingecko=coingecko,
             coingecko_health=self._coingecko.health.of(self._coingecko.age_ms(now)),
-            # EUR per BTC over EUR per EURe is EURe per BTC (R5: the assumption is explicit).
-            fair_rate=None if mid is None else MONEY.divide(mid, self._eure_eur),
-            coingecko_rate=None if coingecko is None else MONEY.divide(coingecko.btc_eur, self._eure_eur),
+            fair_rate=self._rate(mid),
+            coingecko_rate=self._rate(coingecko.btc_eur if coingecko else None),
             eure_eur_assumption=self._eure_eur,
             eure_eur_observed=self._coingecko.eure_eur(now),
             disagreement=self._apart(),
             peg=self._peg.state,
             jump=self._jump.state(now),
             accepted=self._contradiction.accepted,
+            paused=self._paused,
         )
+
+    def _rate(self, eur: Decimal | None) -> Decimal | None:
+        """EUR per BTC over EUR per EURe is EURe per BTC (R5: the assumption is explicit); there is none in a pause."""
+        return None if eur is None or self._paused else MONEY.divide(eur, self._eure_eur)
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
@@ -409,6 +435,7 @@ class MarketReferenceIngest(Logic):
             "price": price,
             "kraken_age_ms": self._kraken.age_ms(now),
             "kraken_last_failure": self._kraken.failure,
+            "kraken_rest_not_before": self._rest.not_before,
             "kraken_ticks_refused": dict(self._refused_ticks),
             "coingecko_age_ms": self._coingecko.age_ms(now),
             "coingecko_last_failure": self._coingecko.failure,
@@ -421,7 +448,7 @@ class MarketReferenceIngest(Logic):
 
     def not_ready(self, now: datetime) -> list[str]:
         """Why no decision could be made on our price."""
-        reasons = []
+        reasons = ["paused"] if self._paused else []
         health = self._kraken.health.of(self._kraken.age_ms(now))
         if health is not SourceHealth.FRESH:
             reasons.append("kraken_unknown" if health is SourceHealth.UNKNOWN else "kraken_stale")
@@ -430,8 +457,6 @@ class MarketReferenceIngest(Logic):
         reasons += self._contradiction.not_ready(self._apart(), self._coingecko.age_ms(now), now)
         if not self._remembers:
             reasons.append("reading_back")
-        if self._paused:
-            reasons.append("paused")
         return reasons
 
     def vitals(self, now: datetime) -> Vitals:

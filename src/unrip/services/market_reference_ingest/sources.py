@@ -14,6 +14,8 @@ from unrip.services.market_reference_ingest.told import Told
 
 #: Prices are discovered in this state of Kraken's matching engine only (sources/kraken section 4.1).
 ONLINE = "online"
+#: A source that was asked too much is left alone for at most this long at a time, where it names no longer time itself.
+PAUSE_MAX_S = 300
 #: The socket's word of trouble is not contradicted by REST for this long, whose answer may be on its way or cached.
 TROUBLE_HOLDS = timedelta(seconds=10)
 
@@ -143,6 +145,27 @@ class Kraken:
             return None
         stale = self.health.of(self.age_ms(now)) is SourceHealth.STALE
         return self.reading.mid if stale or self.system(now) == ONLINE else None
+
+
+class Asking:
+    """When a source may be asked again that was asked too much: each time in a row after twice as long."""
+
+    def __init__(self) -> None:
+        self.not_before: datetime | None = None
+        self._refusals = 0
+
+    def answered(self, pause_s: int | None, now: datetime) -> None:
+        """It answered, and asks us to keep away for so long, if at all."""
+        if pause_s is None:
+            self._refusals = 0
+            return
+        longer_s = min(pause_s * 2 ** min(self._refusals, 10), max(PAUSE_MAX_S, pause_s))
+        self._refusals += 1
+        self.not_before = now + timedelta(seconds=longer_s)
+
+    def may(self, now: datetime) -> bool:
+        """Whether it may be asked now."""
+        return self.not_before is None or now >= self.not_before
 
 
 class CoinGecko:

@@ -73,7 +73,7 @@ class NearIntentsIngest(Logic):
         self._draining = False
         self._unsaid_letters = 0
         self._letter_said_at: datetime | None = None
-        self._kinds = {"router_legs": 0, "repeated": 0, "raw_outside_filter": 0, "raw_over_cap": 0}
+        self._kinds = {"router_legs": 0, "repeated": 0, "raw_outside_filter": 0, "raw_studied": 0, "raw_over_cap": 0}
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -117,7 +117,11 @@ class NearIntentsIngest(Logic):
             case StatusNotice():
                 self._link.sign(now)
                 return self._counted(FrameClass.STATUS)
-            case Reply() | Subscribed():
+            case Subscribed():
+                # Asked anew, it confirms: nobody may have wanted our assets, and silence is no fault.
+                self._link.sign(now)
+                return self._counted(FrameClass.REPLY)
+            case Reply():
                 return self._counted(FrameClass.REPLY)
             case SubscriptionRefused():
                 return [*self._counted(FrameClass.REPLY), self._refused_line(said)]
@@ -142,12 +146,12 @@ class NearIntentsIngest(Logic):
         beside = self._ledger.await_record(f"raw/{quote.quote_id}")
         return [
             demand_record(quote, pair, direction, frame, decides),  # first: the strategy waits for it
-            raw_record(quote, pair, frame, beside),
+            raw_record(quote, pair.name, frame, beside),
             *self._counted(FrameClass.PUBLISHED),
         ]
 
     def _raw_outside(self, quote: QuoteRequested, frame: FrameReceived, now: datetime) -> list[Effect]:
-        """Quotes of other pairs are kept as they came, up to a visible number per second."""
+        """Quotes of other pairs, studied or not, are kept as they came, up to a visible number per second."""
         if self._broker_away:
             return []
         if self._raw_second is None or now - self._raw_second >= timedelta(seconds=1):
@@ -156,8 +160,9 @@ class NearIntentsIngest(Logic):
             self._kinds["raw_over_cap"] += 1
             return []
         self._raw_in_second += 1
-        self._kinds["raw_outside_filter"] += 1
-        return [raw_record(quote, None, frame, self._ledger.await_record(f"raw/{quote.quote_id}"))]
+        studied = self._filter.studied(quote.asset_in, quote.asset_out)
+        self._kinds["raw_studied" if studied else "raw_outside_filter"] += 1
+        return [raw_record(quote, studied, frame, self._ledger.await_record(f"raw/{quote.quote_id}"))]
 
     def _dead_letter(self, frame: FrameReceived, reason: str, now: datetime) -> list[Effect]:
         if self._broker_away:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from unrip.domain.pairs import Direction, Pair
+from unrip.domain.values import shown
 from unrip.service.contract import ControlRefused
 from unrip.venues.near_intents.relay import QUOTE, Stream
 
+#: What one subscription asks for stays readable.
+PAIRS_MAX = 20
+_ID = r"nep(?:141|171|245):[\x21-\x2e\x30-\x7e]{1,200}"
+_TWO_IDS = re.compile(f"({_ID})/({_ID})")
+
 
 class PairFilter:
-    """The active pairs, all of them configured ones.
+    """The active pairs: configured ones, which become demands, and any two asset ids, which are recorded for study.
 
     `disable` asks the relay for everything: quotes outside the pairs are then seen and counted, still never decided.
     """
@@ -18,22 +25,24 @@ class PairFilter:
     def __init__(self, pairs: tuple[Pair, ...]) -> None:
         self._configured = {pair.name: pair for pair in pairs}
         self._active = tuple(self._configured)
+        #: By name, as an operator wrote it.
+        self._studied: dict[str, tuple[str, str]] = {}
         self._enabled = True
 
     def change(self, arguments: dict[str, Any]) -> None:
         """Follow a `pair-filter` control: `mode` is `set` (with `pairs`), `disable` or `reset`.
 
         Raises:
-            ControlRefused: another mode, or a pair that is not configured.
+            ControlRefused: another mode, or what is neither a configured pair nor two asset ids.
 
         """
         match arguments.get("mode"):
             case "set":
-                self._active, self._enabled = self._known(arguments.get("pairs")), True
-            case "disable":
-                self._active, self._enabled = tuple(self._configured), False
-            case "reset":
-                self._active, self._enabled = tuple(self._configured), True
+                self._active, self._studied = self._read(arguments.get("pairs"))
+                self._enabled = True
+            case "disable" | "reset" as mode:
+                self._active, self._studied = tuple(self._configured), {}
+                self._enabled = mode == "reset"
             case _:
                 raise ControlRefused("mode must be 'set', 'disable' or 'reset'")
 
@@ -46,26 +55,54 @@ class PairFilter:
                 return pair, direction
         return None
 
+    def studied(self, asset_in: str, asset_out: str) -> str | None:
+        """The pair of a quote that is recorded and goes no further."""
+        return next((name for name, ids in self._studied.items() if {asset_in, asset_out} == set(ids)), None)
+
     def stream(self) -> Stream:
         """The quote subscription that asks for no more than the filter lets through."""
         assets = [asset.asset_id for name in self._active for asset in self._configured[name].assets()]
+        assets += [asset_id for ids in self._studied.values() for asset_id in ids]
         return Stream(name=QUOTE, tokens=tuple(dict.fromkeys(assets)) if self._enabled else ())
 
     def control_state(self) -> str:
         """The filter in one word, as a control record shows it."""
-        return ",".join(self._active) if self._enabled else "disabled"
+        return ",".join((*self._active, *self._studied)) if self._enabled else "disabled"
 
     def state(self) -> dict[str, Any]:
         """For `GET /state`."""
         return {
             "mode": "enabled" if self._enabled else "disabled",
             "pairs": list(self._active),
+            "studied_pairs": list(self._studied),
             "configured_pairs": list(self._configured),
             "tokens": list(self.stream().tokens),
         }
 
-    def _known(self, names: object) -> tuple[str, ...]:
+    def _read(self, names: object) -> tuple[tuple[str, ...], dict[str, tuple[str, str]]]:
+        """The configured pairs among these, by name or by ids, and the others."""
         wanted = [names] if isinstance(names, str) else names
-        if not isinstance(wanted, list | tuple) or not wanted or not set(wanted) <= self._configured.keys():
-            raise ControlRefused(f"pairs must be some of: {', '.join(self._configured)}")
-        return tuple(dict.fromkeys(wanted))
+        if not isinstance(wanted, list | tuple) or not 0 < len(wanted) <= PAIRS_MAX:
+            raise ControlRefused(f"pairs must be one to {PAIRS_MAX} of them")
+        active: dict[str, None] = {}
+        studied: dict[str, tuple[str, str]] = {}
+        for name in wanted:
+            ids = self._ids(name)
+            ours = [pair.name for pair in self._configured.values() if ids and pair.direction_of(*ids) is not None]
+            if ids is None or ours:
+                active[ours[0] if ours else name] = None
+            else:
+                studied[name] = ids
+        return tuple(active), studied
+
+    def _ids(self, name: object) -> tuple[str, str] | None:
+        """The two asset ids that a text holds, None where it names a configured pair."""
+        if isinstance(name, str) and name in self._configured:
+            return None
+        found = _TWO_IDS.fullmatch(name) if isinstance(name, str) else None
+        if found is None or found[1] == found[2]:
+            raise ControlRefused(
+                f"{shown(name)} is neither two asset ids, as nep141:a.near/nep141:b.near, "
+                f"nor one of: {', '.join(self._configured)}"
+            )
+        return found[1], found[2]

@@ -53,8 +53,8 @@ def demand_record(quote: QuoteRequested, pair: Pair, direction: Direction, frame
     )
 
 
-def raw_record(quote: QuoteRequested, pair: Pair | None, frame: FrameReceived, token: str) -> Publish:
-    """The frame as received."""
+def raw_record(quote: QuoteRequested, pair: str | None, frame: FrameReceived, token: str) -> Publish:
+    """The frame as received, with the name of the pair that the filter has it under."""
     raw = RawQuote(
         quote_id=quote.quote_id, frame=frame.text or "", received_at=frame.received_at, in_filter=pair is not None
     )
@@ -65,7 +65,7 @@ def raw_record(quote: QuoteRequested, pair: Pair | None, frame: FrameReceived, t
         observed_at=frame.received_at,
         correlation_id=quote.quote_id,
         venue=VENUE,
-        pair=pair.name if pair else None,
+        pair=pair,
         stages=_stages(frame.received_at),
         token=token,
     )

@@ -16,7 +16,10 @@ class PairFilterBody(ReasonBody):
     """Which pairs are let through."""
 
     mode: str = Field(description="`set` (with `pairs`), `disable` (see all, decide none of the others) or `reset`.")
-    pairs: list[str] | None = Field(default=None, description="Names of configured pairs, such as BTC/EURe.")
+    pairs: list[str] | None = Field(
+        default=None,
+        description="Configured pairs, such as BTC/EURe; or any two asset ids, joined by a slash, to study.",
+    )
 
 
 def wire(context: Context) -> Wiring:

@@ -28,6 +28,7 @@ class Equity:
 
     A transfer (credit, withdrawal, what an operator accepted) moves the highest by its value at that moment: what
     comes or goes is neither a gain nor a loss. One of a time without a strategy does so at the next snapshot's price.
+    Books that were begun anew count their transfers from nothing, and so does the highest then.
     A price that has jumped and is not confirmed leaves the highest as it is, which would outlive the jump: a transfer
     seen meanwhile moves it once the price has settled.
     """
@@ -70,12 +71,15 @@ class Equity:
         return [*self._keep(), *self._tell(self.drawdown_eur, drawdown_max_eur)]
 
     def _moved(self, books: Books, price: MarketPrice, now_eur: Fraction) -> HighestEquity:
-        if self._highest is None:
-            return HighestEquity(eur=now_eur, transferred=books.transferred)
-        before = self._highest.transferred
-        moved = {asset: amount - before.get(asset, 0) for asset, amount in books.transferred.items()}
-        eur = max(now_eur, self._highest.eur + self._value(moved, price))
-        return HighestEquity(eur=eur, transferred=books.transferred)
+        eur = now_eur
+        if self._highest is not None:
+            known = None not in {self._highest.begun_at, books.begun_at}
+            anew = known and self._highest.begun_at != books.begun_at
+            before = books.transferred if anew else self._highest.transferred
+            assets = before.keys() | books.transferred.keys()
+            moved = {asset: books.transferred.get(asset, 0) - before.get(asset, 0) for asset in assets}
+            eur = max(now_eur, self._highest.eur + self._value(moved, price))
+        return HighestEquity(eur=eur, transferred=books.transferred, begun_at=books.begun_at)
 
     def _keep(self) -> list[Effect]:
         if self._highest is None or self._highest == self._sent or self._under_way:

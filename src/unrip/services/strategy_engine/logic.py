@@ -30,6 +30,7 @@ from unrip.service.contract import (
     Draining,
     Effect,
     Event,
+    Hindered,
     Logic,
     Observe,
     Publish,
@@ -51,7 +52,7 @@ from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import INPUT_TOPICS, RESULTS_READ_BACK, Inputs
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
-from unrip.services.strategy_engine.trade_ready import trade_ready
+from unrip.services.strategy_engine.trade_ready import hindered, trade_ready
 
 #: Decided quotes that are remembered, in memory and by reading back, so that none is decided twice.
 DECIDED_MAX = 5_000
@@ -79,9 +80,11 @@ class StrategyEngine(Logic):
         self._inputs = Inputs(account=account, day=DayResult(pair=pair, markout=self._markout))
         self._equity = Equity(pair=pair)
         self._report = DecisionReport()
-        self._active = False
+        self._active, self._why_not_active = False, ""
         self._holds_role = False
         self._database_up = True
+        #: What the frame finds in the way; nothing is trade-ready meanwhile.
+        self._hindered: tuple[str, ...] = ()
         self._generation = 0
         self._draining = False
         self._read_back: set[str] = set()
@@ -113,8 +116,8 @@ class StrategyEngine(Logic):
                 return self._on_role(event, now)
             case Recalled():
                 return self._on_recalled(event, now)
-            case DatabaseChanged():
-                self._database_up = event.up
+            case DatabaseChanged() | Hindered():
+                self._on_surroundings(event)
             case Draining():  # what waits is read again at the next start
                 self._draining = True
             case _:
@@ -125,10 +128,16 @@ class StrategyEngine(Logic):
                 ]
         return []
 
+    def _on_surroundings(self, event: DatabaseChanged | Hindered) -> None:
+        if isinstance(event, DatabaseChanged):
+            self._database_up = event.up
+        else:
+            self._hindered = event.reasons
+
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Losing the database keeps the engine recording refusals; only the first take-over starts the reading."""
         first = event.active and not self._active
-        self._holds_role = event.active
+        self._holds_role, self._why_not_active = event.active, event.why
         if not first:
             return []
         self._active = True
@@ -343,7 +352,7 @@ class StrategyEngine(Logic):
         del now
         reasons = ["draining"] if self._draining else []
         if not self._active:
-            reasons.append("standby")
+            reasons.append(self._why_not_active)
         if self._read_back != _TO_READ_BACK:
             reasons.append("reading_back")
         return reasons
@@ -374,7 +383,10 @@ class StrategyEngine(Logic):
             **self._switchboard.state(now),
             **policy_state(self._policy.now),
             "limits_kept": self._policy.kept,
-            "trade_ready": trade_ready(lambda demand: self._case(demand, now), self._pair, now),
+            "trade_ready": hindered(
+                trade_ready(lambda demand: self._case(demand, now), self._pair, now),
+                by=(*self.not_ready(now), *self._hindered),
+            ),
             "generation": self._generation,
             "price": self._inputs.price,
             "inventory": self._inputs.inventory,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -37,6 +37,15 @@ _ABOUT_THE_DEMAND = frozenset(
 def trade_ready(case_of: Callable[[SwapDemand], Case], pair: Pair, now: datetime) -> dict[str, dict[str, Any]]:
     """Ask the real guards about the smallest demand worth an offer, once per direction."""
     return {direction.value: _ready(case_of, pair, direction, now) for direction in Direction}
+
+
+def hindered(answers: dict[str, dict[str, Any]], *, by: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The same where the strategy itself is not ready: then no direction is, whatever the guards remember."""
+    own = list(dict.fromkeys(by))
+    return {
+        direction: {**answer, "ready": answer["ready"] and not own, "reasons": [*own, *answer["reasons"]]}
+        for direction, answer in answers.items()
+    }
 
 
 def _ready(case_of: Callable[[SwapDemand], Case], pair: Pair, direction: Direction, now: datetime) -> dict[str, Any]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
 from unrip.net.tasks import Tasks
 from unrip.service.switching import ARMING_ACTIONS
 from unrip.service.wiring import Context, Wiring
@@ -18,7 +23,11 @@ from unrip.services.strategy_engine.effects import (
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.venue import account_of
+from unrip.store.errors import StoreRefused
 from unrip.venues.near_intents.nonces import encode_nonce
+
+#: Between two attempts at what PostgreSQL refuses.
+_AGAIN_S = 10.0
 
 
 def wire(context: Context) -> Wiring:
@@ -42,8 +51,8 @@ def wire(context: Context) -> Wiring:
     async def recalled(effect: Recall) -> None:
         policy = await store.in_force(effect.base)
         fills = await store.fills(account, context.pair.name, since=effect.since, markout=effect.markout)
-        context.emit(Recalled(policy=policy, fills=tuple(fills)))
         highest = await store.highest_equity(account, context.pair.name)
+        context.emit(Recalled(policy=policy, fills=tuple(fills)))
         context.emit(HighestRecalled(highest=highest, generation=effect.generation))
 
     async def keep_highest(effect: KeepHighest) -> None:
@@ -51,6 +60,15 @@ def wire(context: Context) -> Wiring:
             account, context.pair.name, effect.highest, generation=effect.generation, change=effect.change
         )
         context.emit(HighestKept())
+
+    async def insisting(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """What PostgreSQL refuses is asked again: without it the strategy would wait for its answer for ever."""
+        while True:
+            try:
+                return await work()
+            except StoreRefused as refusal:
+                context.leave_role(str(refusal))
+                await asyncio.sleep(_AGAIN_S)
 
     return Wiring(
         logic=StrategyEngine(
@@ -61,9 +79,9 @@ def wire(context: Context) -> Wiring:
             switchboard=arming.switchboard,
         ),
         handlers={
-            RememberPolicy: lambda effect: tasks.start(remember(effect)),
-            Recall: lambda effect: tasks.start(recalled(effect)),
-            KeepHighest: lambda effect: tasks.start(keep_highest(effect)),
+            RememberPolicy: lambda effect: tasks.start(insisting(partial(remember, effect))),
+            Recall: lambda effect: tasks.start(insisting(partial(recalled, effect))),
+            KeepHighest: lambda effect: tasks.start(insisting(partial(keep_highest, effect))),
             **arming.handlers,
         },
         sources=(tasks.watch, *arming.sources),

@@ -21,6 +21,7 @@ from unrip.services.trade_executor.effects import (
     HeldChecked,
     LedgerLoaded,
     LedgerNoted,
+    LedgerRefused,
     LedgerUnknown,
     LoadLedger,
     NoteAttempt,
@@ -29,7 +30,7 @@ from unrip.services.trade_executor.effects import (
     OfferFound,
     RejectCommand,
 )
-from unrip.store.errors import StoreUnavailable
+from unrip.store.errors import StoreRefused, StoreUnavailable
 from unrip.store.ledger import Ledger, NonceEnding, OutboxEvent
 
 
@@ -44,12 +45,14 @@ class Bookkeeper:
         emit: Emit,
         clock: Callable[[], datetime],
         on_outbox: Callable[[], None],
+        leave_role: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._account = account
         self._emit = emit
         self._clock = clock
         self._on_outbox = on_outbox
+        self._leave_role = leave_role
         self._tasks = Tasks()
 
     def load(self, _effect: LoadLedger) -> None:
@@ -166,7 +169,7 @@ class Bookkeeper:
         )
 
     async def watch(self) -> None:
-        """A source for the frame: a refusal by the database is a broken promise of ours, and stops the service."""
+        """A source for the frame: a fault of ours in one of the calls stops the service."""
         await self._tasks.watch()
 
     def _start(self, lane: str, work: Coroutine[Any, Any, None]) -> None:
@@ -175,5 +178,8 @@ class Bookkeeper:
                 await work
             except StoreUnavailable as error:
                 self._emit(LedgerUnknown(lane=lane, reason=str(error)))
+            except StoreRefused as error:
+                self._emit(LedgerRefused(lane=lane, reason=str(error)))
+                self._leave_role(str(error))
 
         self._tasks.start(told())

@@ -227,6 +227,13 @@ class LedgerUnknown(Value):
     reason: str
 
 
+class LedgerRefused(Value):
+    """PostgreSQL refused what was asked, and nothing has changed: data, integrity, or a promise of its own."""
+
+    lane: str
+    reason: str
+
+
 class ClaimDecided(Value):
     """What the ledger made of a command: claimed, rejected, or known from before."""
 

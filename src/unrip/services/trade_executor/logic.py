@@ -15,7 +15,6 @@ import msgspec
 
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import CommandPosition
 from unrip.domain.doubt import Belief, Believed
 from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
@@ -42,11 +41,11 @@ from unrip.service.contract import (
 )
 from unrip.service.switchboard import REARM, Switchboard
 from unrip.services.trade_executor import lane, quarantine
+from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
-    Chain,
     CheckHeld,
     ClaimDecided,
     ClaimOffer,
@@ -54,6 +53,7 @@ from unrip.services.trade_executor.effects import (
     HeldChecked,
     LedgerLoaded,
     LedgerNoted,
+    LedgerRefused,
     LedgerUnknown,
     LoadLedger,
     OfferFound,
@@ -76,7 +76,7 @@ from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
-from unrip.services.trade_executor.results import rejected, result_of_offer
+from unrip.services.trade_executor.results import chain_of, position_after, rejected, result_of_offer
 
 _PROVE_AGAIN = timedelta(seconds=5)
 #: What the ledger rejects by itself, though a claim was asked for.
@@ -121,7 +121,8 @@ class TradeExecutor(Logic):
             + FINALITY_ALLOWANCE,
             notes=self._pursuit.notes,
         )
-        self._active = False
+        self._active, self._why_not_active = False, ""
+        self._trouble = LedgerTrouble()
         self._draining = False
         self._database_up = True
         #: The ledger was asked for, which happens once, and has answered.
@@ -151,6 +152,7 @@ class TradeExecutor(Logic):
             case OfferSigned():
                 return self._on_signed(event, now)
             case ClaimDecided():
+                self._trouble.over()
                 return self._on_claim_decided(event, now)
             case FrameSent() | FrameNotSent():
                 return self._pursuit.on_frame_fate(event, now)
@@ -167,12 +169,13 @@ class TradeExecutor(Logic):
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
                 return self._pursuit.on_revocation(event, now)
             case LedgerNoted():
+                self._trouble.over()
                 return [*self._pursuit.on_noted(event, now), *self._handle_next(now)]
             case Published() | PublishFailed() if event.token != REARM:
                 return self._pursuit.on_record(event)
             case OfferFound():
                 return self._pursuit.on_found(event)
-            case LedgerLoaded() | LedgerUnknown():
+            case LedgerLoaded() | LedgerUnknown() | LedgerRefused():
                 return self._on_ledger(event, now)
             case HeldChecked():
                 return self._report.held_differs(event.differences)
@@ -194,7 +197,7 @@ class TradeExecutor(Logic):
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
-        self._active = event.active
+        self._active, self._why_not_active = event.active, event.why
         if not event.active:
             return []
         if self._loading:
@@ -223,9 +226,13 @@ class TradeExecutor(Logic):
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 
-    def _on_ledger(self, event: LedgerLoaded | LedgerUnknown, now: datetime) -> list[Effect]:
+    def _on_ledger(self, event: LedgerLoaded | LedgerUnknown | LedgerRefused, now: datetime) -> list[Effect]:
         if isinstance(event, LedgerLoaded):
+            self._trouble.over()
             return self._on_loaded(event, now)
+        self._trouble.failed(event)
+        if isinstance(event, LedgerRefused) and event.lane == "claim":
+            return self._set_aside(event)
         match event.lane:
             case "note":
                 return self._pursuit.notes.unknown(now)
@@ -237,6 +244,16 @@ class TradeExecutor(Logic):
                 return []  # asked again in its own time
             case _:
                 return [SetTimer(name="load_again", at=now + lane.RETRY)]
+
+    def _set_aside(self, event: LedgerRefused) -> list[Effect]:
+        """Nothing is claimed: judge the command anew once the role is ours again, by then perhaps as too late."""
+        record, self._current, self._claim, self._adopting = self._current, None, None, False
+        if record is None:
+            raise AssertionError("the ledger refused a claim that nobody made")
+        self._active = False
+        self._pursuit.claiming.discard(record.message.payload.nonce)
+        self._commands.appendleft(record)
+        return self._trouble.set_aside(record, event.reason)
 
     def _on_loaded(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what is open. At start the commands are then read from right after the ledger's position."""
@@ -303,9 +320,9 @@ class TradeExecutor(Logic):
         command: TradeCommand = record.message.payload
         self._claim = RejectCommand(
             command=command,
-            position=_after(record),
+            position=position_after(record),
             result=rejected(command, reason, numbers, account=self._inspector.account),
-            chain=_chain_of(record, {"command_received": now, "rejected": now}),
+            chain=chain_of(record, {"command_received": now, "rejected": now}),
         )
         return [self._claim]
 
@@ -337,7 +354,7 @@ class TradeExecutor(Logic):
         )
         self._claim = ClaimOffer(
             offer=offer,
-            position=_after(record),
+            position=position_after(record),
             generation=command.generation,
             result=result_of_offer(
                 offer,
@@ -345,7 +362,7 @@ class TradeExecutor(Logic):
                 reason="perhaps_sent" if self._adopting else None,
                 next_check_at=offer.offer_deadline,
             ),
-            chain=_chain_of(record, {"signed": now}),
+            chain=chain_of(record, {"signed": now}),
             perhaps_sent=self._adopting,
         )
         return [CrashPoint(name="executor.signed"), self._claim]
@@ -424,10 +441,11 @@ class TradeExecutor(Logic):
         reading = self._pursuit.reading
         limit = timedelta(milliseconds=self._inspector.policy.inventory_age_max_ms)
         stands_in_the_way = {
-            "standby": not self._active,
+            self._why_not_active: not self._active,
             "draining": self._draining,
             "database_away": not self._database_up,
             "ledger_not_loaded": not self._loaded,
+            **self._trouble.stands_in_the_way(),
             **dict.fromkeys(self._pursuit.not_ready(), True),
             "results_not_read": not self._quarantine.judged,
             **self._quarantine.stands_in_the_way(),
@@ -475,14 +493,3 @@ class TradeExecutor(Logic):
             "in_doubt": self._pursuit.hindsight.state(),
             **self._report.state(),
         }
-
-
-def _after(record: RecordReceived) -> CommandPosition:
-    return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
-
-
-def _chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
-    message = record.message
-    return Chain(
-        correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
-    )

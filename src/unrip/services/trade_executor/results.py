@@ -6,6 +6,22 @@ from datetime import datetime
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult, VenueReply
 from unrip.domain.command import Exchange, TradeCommand
+from unrip.domain.desk import CommandPosition
+from unrip.service.contract import RecordReceived
+from unrip.services.trade_executor.effects import Chain
+
+
+def position_after(record: RecordReceived) -> CommandPosition:
+    """Where the ledger stands once this command is handled."""
+    return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
+
+
+def chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
+    """Where the results of a command belong."""
+    message = record.message
+    return Chain(
+        correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
+    )
 
 
 def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str], *, account: str) -> TradeResult:

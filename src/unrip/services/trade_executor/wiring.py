@@ -62,8 +62,15 @@ def wire(context: Context) -> Wiring:
     http = rpc_client_of(context)
     verifier = verifier_of(context, http, public_key=signer.public_key)
     ledger = context.outside.ledger()
-    outbox = OutboxPublisher(ledger, context.produce)
-    books = Bookkeeper(ledger, account=account, emit=context.emit, clock=context.clock, on_outbox=outbox.wake)
+    outbox = OutboxPublisher(ledger, context.produce, count=context.metrics.count)
+    books = Bookkeeper(
+        ledger,
+        account=account,
+        emit=context.emit,
+        clock=context.clock,
+        on_outbox=outbox.wake,
+        leave_role=context.leave_role,
+    )
     chain = ChainReader(verifier, account=account, emit=context.emit)
     desk = SigningDesk(signer, verifier, pair=context.pair, account=account, emit=context.emit, clock=context.clock)
     relay_http = context.http("relay_rpc", total_timeout_s=ATTEMPT_BOUND_S)
@@ -130,7 +137,9 @@ def wire(context: Context) -> Wiring:
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose, relay_http.aclose, *arming.closers),
         actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE_ACTION, UNDO_READING),
+        troubles=(outbox.troubles,),
         uses_database=True,
+        database_schema="ledger",
         single_active_role="trade-executor",
     )
 

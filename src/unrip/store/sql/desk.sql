@@ -49,15 +49,15 @@ SELECT result.event AS result, price.event AS price
 
 -- keep_highest_equity --
 -- Changes nothing where a later change, or one of a later life, is kept.
-INSERT INTO desk.highest_equity AS kept (account, pair, eur, transferred, generation, change)
-VALUES ($1, $2, $3, $4::jsonb, $5, $6)
+INSERT INTO desk.highest_equity AS kept (account, pair, eur, transferred, generation, change, books_begun_at)
+VALUES ($1, $2, $3, $4::jsonb, $5, $6, $7)
 ON CONFLICT (account, pair) DO UPDATE
-   SET eur = excluded.eur, transferred = excluded.transferred,
+   SET eur = excluded.eur, transferred = excluded.transferred, books_begun_at = excluded.books_begun_at,
        generation = excluded.generation, change = excluded.change
  WHERE (kept.generation, kept.change) < (excluded.generation, excluded.change);
 
 -- highest_equity --
-SELECT eur, transferred FROM desk.highest_equity WHERE account = $1 AND pair = $2;
+SELECT eur, transferred, books_begun_at FROM desk.highest_equity WHERE account = $1 AND pair = $2;
 
 -- keep_lease --
 INSERT INTO desk.arm_lease (token_hash, service, body, granted_at) VALUES ($1, $2, $3::jsonb, $4)

@@ -1,6 +1,9 @@
 -- offsets --
 SELECT topic, topic_id, next_offset FROM history.consumer_offset;
 
+-- last_write_at --
+SELECT max(moved_at) AS moved_at FROM history.consumer_offset;
+
 -- offset_of --
 SELECT topic_id, next_offset, writer FROM history.consumer_offset WHERE topic = $1;
 

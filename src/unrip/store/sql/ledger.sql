@@ -28,7 +28,7 @@ SELECT offer || jsonb_build_object('state', state) AS offer
 
 -- unpublished --
 SELECT seq, event_id, correlation_id, causation_id, observed_at, stages, payload, ledger_view
-  FROM ledger.outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1;
+  FROM ledger.outbox WHERE published_at IS NULL AND seq > $2 ORDER BY seq LIMIT $1;
 
 -- mark_published --
 UPDATE ledger.outbox SET published_at = clock_timestamp() WHERE seq = ANY ($1::bigint[]) AND published_at IS NULL;

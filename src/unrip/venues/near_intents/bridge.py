@@ -214,6 +214,7 @@ def _withdrawal(entry: dict[str, Any]) -> BridgeWithdrawal:
         status_text=status_text,
         finished=status_text.upper() in _FINISHED,
         transfer_tx_hash=_text_or_none(data.get("transfer_tx_hash")),
+        created_at=_instant_or_none(data.get("created_at", data.get("created"))),  # two names are in use (section 3.6)
     )
 
 

@@ -40,6 +40,7 @@ from unrip.service.contract import (
     CrashPoint,
     DatabaseChanged,
     Draining,
+    Hindered,
     Log,
     Publish,
     Published,
@@ -418,6 +419,18 @@ def test_trade_ready_is_yes_with_what_could_be_quoted() -> None:
     }
     assert ready["base_out"]["ready"]
     assert (ready["base_out"]["spends"], ready["base_out"]["largest_quotable"]) == ("BTC", "0.00041666")
+
+
+def test_nothing_is_trade_ready_while_the_strategy_itself_is_not() -> None:
+    desk = engine()
+    desk.feed(Hindered(reasons=("kafka_unreachable",)))
+    for answer in desk.logic.state(NOW)["trade_ready"].values():
+        assert (answer["ready"], answer["reasons"]) == (False, ["kafka_unreachable"])
+    desk.feed(Hindered(reasons=()))
+    desk.feed(RoleChanged(active=False, generation=None, why="role_not_held"))
+    assert not any(answer["ready"] for answer in desk.logic.state(NOW)["trade_ready"].values())
+    desk.feed(RoleChanged(active=True, generation=1))
+    assert all(answer["ready"] for answer in desk.logic.state(NOW)["trade_ready"].values())
 
 
 def test_trade_ready_names_every_reason_of_each_direction() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +98,19 @@ def test_what_was_transferred_before_the_first_life_moves_nothing() -> None:
     equity = a_life()
     assert seen(equity, books(10**6, 100, transferred={EURE.asset_id: 10**20})) == []
     assert equity.state() == {"equity_eur": Decimal(700), "drawdown_eur": Decimal(0)}
+
+
+def test_books_that_are_begun_anew_move_no_highest_by_what_the_earlier_ones_had_counted() -> None:
+    def begun(at: int, sats: int, eur: int, transferred: int) -> Books:
+        made = books(sats, eur, transferred={EURE.asset_id: transferred * 10**18})
+        return msgspec.structs.replace(made, begun_at=NOW + timedelta(seconds=at))
+
+    equity = a_life()
+    for snapshot in (begun(0, 10**6, 100, -100), begun(9, 10**6, 100, 0), begun(9, 10**6, 150, 50)):
+        look(equity, snapshot)
+        assert equity.drawdown_eur == 0
+    look(equity, begun(9, 10**6, 100, 50))
+    assert equity.drawdown_eur == 50
 
 
 @given(transfers=st.lists(st.integers(-50, 50), max_size=10), rate=st.integers(1_000, 100_000))

@@ -1,0 +1,82 @@
+"""What the broker says about the topics that are read: their ids, and whether they may be read at all."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclOperation
+
+from unrip.bus.kafka_errors import bus_error
+from unrip.bus.ports import BusUnavailable
+from unrip.bus.settings import client_settings
+
+#: How often the topics are asked for their ids. A record of a recreated topic can be mistaken for one of the old topic
+#: only within this time, and only if the new topic already holds more records than were read of the old one.
+CHECK_S = 1.0
+_MAY_NOT_READ = "the right to read it is missing"
+
+
+@dataclass
+class TopicsSeen:
+    """One answer: ids of the topics that are there, and what forbids to read those that cannot be read."""
+
+    ids: dict[str, str] = field(default_factory=dict)
+    #: Topic to the broker's words; empty for a topic that may be read, missing where the broker does not tell.
+    troubles: dict[str, str] = field(default_factory=dict)
+
+
+class TopicCheck:
+    """Asks once a second without ever making the poll thread wait."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._client = AdminClient(client_settings(bootstrap))
+        self._pending: dict[str, concurrent.futures.Future[Any]] = {}
+        self._next_at = 0.0
+
+    def poll(self, topics: Iterable[str]) -> TopicsSeen:
+        """What has come in since the last call; asks again when it is time."""
+        seen = TopicsSeen()
+        for topic, future in list(self._pending.items()):
+            if future.done():
+                del self._pending[topic]
+                _see(topic, future, seen)
+        names, now = list(topics), time.monotonic()
+        if names and not self._pending and now >= self._next_at:
+            self._next_at = now + CHECK_S
+            self._pending = dict(self._describe(names))
+        return seen
+
+    def ask(self, topic: str) -> str | None:
+        """The id, waiting for at most about a second; None where nobody tells."""
+        seen = TopicsSeen()
+        for name, future in self._describe([topic]).items():
+            concurrent.futures.wait([future], timeout=2 * CHECK_S)
+            _see(name, future, seen)
+        return seen.ids.get(topic)
+
+    def _describe(self, names: list[str]) -> Mapping[str, concurrent.futures.Future[Any]]:
+        return self._client.describe_topics(
+            TopicCollection(names), request_timeout=CHECK_S, include_authorized_operations=True
+        )
+
+
+def _see(topic: str, future: concurrent.futures.Future[Any], seen: TopicsSeen) -> None:
+    """One answer; an unreachable broker says nothing about a topic."""
+    try:
+        found = future.result(timeout=0)
+    except TimeoutError:
+        return
+    except KafkaException as error:
+        why = bus_error(error)
+        if not isinstance(why, BusUnavailable):
+            seen.troubles[topic] = str(why)
+        return
+    seen.ids[topic] = str(found.topic_id)
+    if found.authorized_operations is not None:
+        seen.troubles[topic] = "" if AclOperation.READ in found.authorized_operations else _MAY_NOT_READ

@@ -1,0 +1,195 @@
+"""The host around a service that meets what it must survive: a database that refuses it, and a stop that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from support.buses import eventually
+from unrip.bus.memory import MemoryBroker, MemoryConsumer, MemoryProducer, MemoryWatch
+from unrip.bus.ports import OnRecords, OnState, OnTopicLost
+from unrip.messages.topics import EXECUTE_TRADE, TOPICS
+from unrip.service.contract import Effect, Event, Hindered, Log, Logic, RoleChanged, Started, Subscribe
+from unrip.service.host import Host
+from unrip.service.outside import Outside
+from unrip.service.settings import ControlSettings, Settings
+from unrip.service.wiring import Context, Wiring
+from unrip.store.errors import StoreRefused
+from unrip.store.locks import OnRole, OnWhyNot
+
+WORDS = "ledger note: PostgreSQL refused"
+
+
+class Hearing(Logic):
+    """A logic that reads the commands and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        del now
+        self.events.append(event)
+        return [Subscribe(topic=EXECUTE_TRADE)] if isinstance(event, Started) else []
+
+    def state(self, now: datetime) -> dict[str, Any]:
+        del now
+        return {}
+
+    def not_ready(self, now: datetime) -> list[str]:
+        del now
+        return []
+
+
+@dataclass
+class Surroundings:
+    """Everything that a host reaches, in one process."""
+
+    broker: MemoryBroker = field(default_factory=lambda: MemoryBroker(clock=lambda: datetime.now(UTC)))
+    lines: list[Log] = field(default_factory=list)
+    stays_out_s: float | None = None
+    producer_closed: bool = False
+
+    def log(self, line: Log) -> None:
+        self.lines.append(line)
+
+    def producer(self) -> MemoryProducer:
+        return MemoryProducer(self.broker)
+
+    def reader(self, on_records: OnRecords, on_topic_lost: OnTopicLost) -> MemoryConsumer:
+        return MemoryConsumer(self.broker, on_records=on_records, on_topic_lost=on_topic_lost)
+
+    def watch_broker(self, on_state: OnState) -> MemoryWatch:
+        return MemoryWatch(self.broker, on_state)
+
+    async def watch_database(self, service: str, schema: str, on_state: OnState) -> None:
+        del service, schema
+        on_state(True, "it takes writes")
+        await asyncio.Event().wait()
+
+    def role(self, name: str, instance: str, on_role: OnRole, on_why_not: OnWhyNot) -> Surroundings:
+        del name, instance, on_why_not
+        self.on_role = on_role
+        return self
+
+    async def run(self) -> None:
+        self.on_role(True, 1)
+        await asyncio.Event().wait()
+
+    def leave(self, *, for_s: float) -> None:
+        self.stays_out_s = for_s
+
+    @property
+    def said(self) -> list[str]:
+        return [line.event for line in self.lines]
+
+
+@dataclass
+class Life:
+    """One host, its logic, and how it ended."""
+
+    host: Host
+    logic: Hearing
+    outside: Surroundings
+    ends: list[BaseException | None]
+
+
+@asynccontextmanager
+async def a_life(tmp_path: Path, **wired: Any) -> AsyncIterator[Life]:
+    logic, outside, ends = Hearing(), Surroundings(), list[BaseException | None]()
+    for topic in TOPICS.values():
+        outside.broker.create_topic(topic)
+
+    def wire(context: Context) -> Wiring:
+        made = {name: make(context) for name, make in wired.items()}
+        return Wiring(logic=logic, uses_database=True, single_active_role="test", **made)
+
+    host = Host(
+        "trade-executor",
+        wire,
+        cast("Outside", outside),
+        settings=Settings(control=ControlSettings(spool_dir=tmp_path)),
+        start_id="trade-executor-1",
+        clock=lambda: datetime.now(UTC),
+        random=random.Random(1),  # noqa: S311 - nothing here is secret
+        new_token=lambda: "",
+        on_end=ends.append,
+    )
+    await host.start()
+    await eventually(lambda: host.not_ready() == [])
+    yield Life(host=host, logic=logic, outside=outside, ends=ends)
+
+
+async def test_a_source_that_the_database_refuses_leaves_the_role_and_ends_nothing(tmp_path: Path) -> None:
+    refused = asyncio.Event()
+
+    async def source() -> None:
+        await refused.wait()
+        raise StoreRefused(WORDS)
+
+    async with a_life(tmp_path, sources=lambda _: (source,)) as life:
+        refused.set()
+        await eventually(lambda: life.host.not_ready() == ["role_left"])
+        assert life.outside.stays_out_s == 10
+        assert life.host.state()["why"] == {"role_left": WORDS}
+        assert life.ends == []
+        assert RoleChanged(active=False, generation=None, why="role_left") in life.logic.events
+        life.outside.on_role(True, 1)
+        assert life.host.not_ready() == []
+        await life.host.stop()
+
+
+async def test_a_stop_that_fails_closes_everything_and_says_so(tmp_path: Path) -> None:
+    closed: list[str] = []
+
+    async def leave() -> None:
+        raise StoreRefused(WORDS)
+
+    async def close_badly() -> None:
+        raise OSError("it is gone")
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    async def close() -> None:
+        closed.append("the last one")
+
+    wired: dict[str, Any] = {"before_leaving": lambda _: (leave,), "closers": lambda _: (close_badly, never, close)}
+    async with a_life(tmp_path, **wired) as life:
+        await life.host.stop()
+        assert closed == ["the last one"]
+        assert [type(fault) for fault in life.ends] == [StoreRefused, OSError]
+        assert [line.body["reason"] for line in life.outside.lines if line.event == "stop_incomplete"] == [
+            f"{never.__qualname__} was not done within 2 s"
+        ]
+
+
+async def test_a_topic_that_is_gone_is_named_in_readiness_beat_and_log_and_told_to_the_logic(tmp_path: Path) -> None:
+    async with a_life(tmp_path) as life:
+        life.outside.broker.delete_topic(EXECUTE_TRADE.name)
+        name = f"topic_unreadable: {EXECUTE_TRADE.name}"
+        assert life.host.not_ready() == [name]
+        await eventually(lambda: Hindered(reasons=(name,)) in life.logic.events)
+        assert life.host.state()["why"][name] == f"there is no topic {EXECUTE_TRADE.name!r}"
+        life.outside.broker.create_topic(EXECUTE_TRADE)
+        await eventually(lambda: life.host.not_ready() == [] and "trouble_over" in life.outside.said)
+        assert life.outside.said.count("trouble") == 1
+        await life.host.stop()
+
+
+async def test_a_broker_that_is_away_explains_every_failure(tmp_path: Path) -> None:
+    troubles: dict[str, str] = {}
+    async with a_life(tmp_path, troubles=lambda _: (lambda: troubles,)) as life:
+        troubles["result_not_published: command-1"] = "Broker: Message size too large"
+        assert life.host.not_ready() == ["result_not_published: command-1"]
+        life.outside.broker.go_down()
+        assert life.host.not_ready() == ["kafka_unreachable"]
+        assert Hindered(reasons=("kafka_unreachable",)) in life.logic.events, "at once, not with the next beat"
+        life.outside.broker.come_up()
+        assert life.host.not_ready() == ["result_not_published: command-1"]
+        await life.host.stop()

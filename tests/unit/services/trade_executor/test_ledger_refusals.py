@@ -1,0 +1,85 @@
+"""What the ledger refuses: the command is set aside, nothing is claimed without the role, and the brake holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from support.engine import a_control
+from support.executor import a_command, executor
+from unrip.domain.attempt import Rejection
+from unrip.messages.topics import DEAD_LETTER, EXECUTE_TRADE
+from unrip.service.contract import Publish, RoleChanged, TimerFired
+from unrip.services.trade_executor import lane
+from unrip.services.trade_executor.effects import (
+    ClaimOffer,
+    LedgerRefused,
+    LedgerUnknown,
+    NoteAttempt,
+    RejectCommand,
+    SignOffer,
+)
+
+WORDS = "ledger claim: PostgreSQL refused (RaiseError: nonce n holds another asset)"
+FULL = "ledger claim: PostgreSQL is out of resources (DiskFullError: no space left on device)"
+
+
+def test_a_command_that_is_refused_is_set_aside_and_the_next_one_waits_for_the_role() -> None:
+    desk = executor()
+    desk.command()
+    desk.sign()
+    effects = desk.feed(LedgerRefused(lane="claim", reason=WORDS))
+    (letter,) = [effect for effect in effects if isinstance(effect, Publish)]
+    assert (letter.topic, letter.payload.source, letter.payload.offset) == (DEAD_LETTER, EXECUTE_TRADE.name, 0)
+    assert a_command().command_id in letter.payload.excerpt
+    assert WORDS in letter.payload.reason
+    desk.effects.clear()
+    desk.command(a_command("quote-2"))
+    assert desk.effects == [], "not even before the role is left"
+    desk.feed(RoleChanged(active=False, generation=None, why="role_left"))
+    assert {"role_left", f"ledger_refuses: {WORDS}"} <= set(desk.logic.not_ready(desk.now))
+    desk.effects.clear()
+    desk.command(a_command("quote-3"))
+    assert desk.of(SignOffer) == desk.of(ClaimOffer) == desk.of(RejectCommand) == []
+    desk.feed(a_control("halt"))
+    assert desk.logic.vitals(desk.now).halted
+
+
+def test_back_in_the_role_it_is_judged_anew_and_its_letter_is_written_once() -> None:
+    desk = executor()
+    command = a_command()
+    desk.command(command)
+    desk.sign()
+    desk.feed(LedgerRefused(lane="claim", reason=WORDS))
+    desk.feed(RoleChanged(active=False, generation=None, why="role_left"))
+    desk.feed(RoleChanged(active=True, generation=1))
+    desk.sign()
+    desk.feed(LedgerRefused(lane="claim", reason=WORDS))
+    assert len([each for each in desk.of(Publish) if each.topic == DEAD_LETTER]) == 1
+    desk.now = command.answer_by + timedelta(seconds=1)
+    desk.feed(RoleChanged(active=True, generation=1))
+    assert desk.rejection.reason == Rejection.WINDOW_CLOSED
+    desk.decide("rejected")
+    assert not [reason for reason in desk.logic.not_ready(desk.now) if reason.startswith("ledger_")]
+
+
+def test_a_full_disk_is_named_until_the_same_claim_is_taken() -> None:
+    desk = executor()
+    desk.command()
+    claim = desk.sign()
+    desk.feed(LedgerUnknown(lane="claim", reason=FULL))
+    assert desk.logic.not_ready(desk.now) == [f"ledger_away: {FULL}"]
+    assert desk.feed(TimerFired(name="claim_again")) == [claim]
+    desk.decide()
+    assert desk.logic.not_ready(desk.now) == []
+
+
+def test_a_note_that_is_refused_is_kept_and_made_again() -> None:
+    desk = executor()
+    desk.send()
+    desk.reply()
+    note = desk.last(NoteAttempt)
+    desk.feed(LedgerRefused(lane="note", reason=WORDS))
+    assert f"ledger_refuses: {WORDS}" in desk.logic.not_ready(desk.now)
+    assert desk.feed(TimerFired(name=lane.TIMER)) == [note]
+    desk.noted()
+    assert desk.logic.not_ready(desk.now) == []
