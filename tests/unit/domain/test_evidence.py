@@ -93,7 +93,7 @@ def uses(draw: st.DrawFn) -> tuple[Promise, Offer | str, dict[str, int], bool]:
     trace = Trace.UNTRACED if hidden else Trace.REVOKED if user == "our revocation" else draw(st.sampled_from([*Trace]))
     if trace is Trace.REVOKED and user != "our revocation":
         trace = Trace.NOT_REVOKED
-    before = block(10, {}, {"nonce": False})
+    before = block(10, {}, {"nonce": False}, at=EARLY - timedelta(seconds=1))
     after = block(11, moved, {"nonce": True})
     promise = Promise(
         offers=tuple(offers),
