@@ -124,7 +124,7 @@ class MortalRunner(Runner):
 
 
 class Lock:
-    """As `store/locks.py`: want the lock, and tell every change."""
+    """As `store/locks.py`: want the lock, and tell every change, and that it is still held."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class Lock:
             generation = generation if taken is None else taken
             if taken is None:
                 self._on_why_not(STANDBY if up else "as the simulation has it")
-            if active != (taken is not None):
+            if active != (taken is not None) or taken is not None:
                 active = taken is not None
                 self._on_role(active, taken)
             await asyncio.sleep(_WATCH_S)

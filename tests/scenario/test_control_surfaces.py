@@ -103,7 +103,10 @@ def test_drained_it_takes_nothing_new_and_stops_with_code_zero(desk: Desk, servi
     stops = len(desk.log_lines(service, "stopped"))
     desk.stop(service)
     desk.until(lambda: len(desk.log_lines(service, "stopped")) > stops, what="its last line in the log")
-    assert desk.log_lines(service, "stopped")[-1]["exit_code"] == 0
+    told = desk.log_lines(service)
+    assert told[-1]["exit_code"] == 0
+    leaving = told[max(number for number, line in enumerate(told) if line["event"] == "draining") :]
+    assert [line for line in leaving if line["level"] != "info"] == []
     desk.start(service)
     desk.until(lambda: desk.client.is_ready(service), what="ready after the restart")
 

@@ -1,10 +1,14 @@
 """The pages say what the code says: tables are current, every word is explained, every link leads somewhere."""
 
+import ast
 import doctest
 import re
 import runpy
 from enum import StrEnum
+from importlib import import_module
+from inspect import getsource
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer import Typer
@@ -12,7 +16,7 @@ from typer import Typer
 from unrip.cli.app import app
 from unrip.domain.attempt import AttemptState, Drop, Rejection
 from unrip.domain.decision import Refusal
-from unrip.messages.topics import TOPICS
+from unrip.messages.topics import TOPICS, Topic
 from unrip.net.reconnect import ROWS
 from unrip.services.registry import SERVICES
 
@@ -106,6 +110,52 @@ def test_every_reason_for_not_being_ready_is_named_by_a_scenario() -> None:
 def test_every_topic_has_its_writer_and_its_readers() -> None:
     table = (DOCS / "reference" / "topics.md").read_text().partition("## Who writes and who reads")[2]
     assert {name for name in TOPICS if f"| `{name}`" not in table} == set()
+
+
+def test_the_readers_of_each_topic_are_those_of_the_code() -> None:
+    table = (DOCS / "reference" / "topics.md").read_text().partition("## Who writes and who reads")[2]
+    told: dict[str, set[str]] = {}
+    for topic, readers in re.findall(r"^\| `([\w.]+)` *\|[^|]*\|([^|]*)\|$", table, re.MULTILINE):
+        told[topic] = {name for name in SERVICES if name in readers}
+    found: dict[str, set[str]] = {topic: set() for topic in TOPICS}
+    for service in SERVICES:
+        for topic in read_topics(service):
+            found[topic].add(service)
+    assert told == found
+
+
+def read_topics(service: str) -> set[str]:
+    """The topics that a service subscribes to, by its own source: each `Subscribe` names one, or is given one."""
+    package = f"unrip.services.{service.replace('-', '_')}"
+    modules = [
+        import_module(f"{package}.{file.stem}") for file in Path(import_module(package).__path__[0]).glob("*.py")
+    ]
+    topics: set[str] = set()
+    for module in modules:
+        for function in [node for node in ast.walk(ast.parse(getsource(module))) if isinstance(node, ast.FunctionDef)]:
+            for call in calls_of("Subscribe", function):
+                (given,) = [word.value for word in call.keywords if word.arg == "topic"]
+                assert isinstance(given, ast.Name)
+                named = getattr(module, given.id, None)
+                topics |= {named.name} if isinstance(named, Topic) else handed_in(given.id, function, module)
+    return topics
+
+
+def handed_in(name: str, function: ast.FunctionDef, module: ModuleType) -> set[str]:
+    """What a name stands for in a function: the items of a table that it goes through, or what it is called with."""
+    for loop in [node for node in ast.walk(function) if isinstance(node, ast.comprehension)]:
+        if name in {part.id for part in ast.walk(loop.target) if isinstance(part, ast.Name)}:
+            tables = [getattr(module, part.id, None) for part in ast.walk(loop.iter) if isinstance(part, ast.Name)]
+            return {topic.name for table in tables for topic in table or () if isinstance(topic, Topic)}
+    place = [argument.arg for argument in function.args.args].index(name)
+    callers = calls_of(function.name, ast.parse(getsource(module)))
+    given = [call.args[place] for call in callers]
+    return {getattr(module, each.id).name for each in given if isinstance(each, ast.Name)}
+
+
+def calls_of(name: str, tree: ast.AST) -> list[ast.Call]:
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == name]
 
 
 def commands_of(group: Typer) -> set[str]:

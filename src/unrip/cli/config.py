@@ -28,7 +28,9 @@ def show(config: ConfigOption = None, json_output: JsonOption = False) -> None: 
 @app.command("check")
 def check(config: ConfigOption = None) -> None:
     """Exit 0 when the settings can be used, 2 with one line when not."""
-    settings_of(config)
+    settings = settings_of(config)
+    if settings.postgres.url is not None or settings.postgres.url_file is not None:
+        settings.postgres_url()
     say("the settings can be used")
 
 

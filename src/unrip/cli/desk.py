@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from unrip.cli.exits import CommandFailed, Exit
+from unrip.net.address import authority_of_listener
 from unrip.service.settings import Settings, load_settings, read_secret_file
 from unrip.services.registry import SERVICES
 
@@ -53,7 +54,7 @@ class ControlClient:
         """Where a service's control surface is."""
         if service not in SERVICES:
             raise CommandFailed(f"there is no service {service!r}; there are: {', '.join(SERVICES)}", code=Exit.USAGE)
-        return f"http://{self._settings.control.bind_host}:{self._settings.port_of(service)}"
+        return f"http://{authority_of_listener(self._settings.control.bind_host, self._settings.port_of(service))}"
 
     def is_ready(self, service: str) -> bool:
         """Whether the service's own probe says ready; needs no token."""

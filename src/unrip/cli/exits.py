@@ -44,6 +44,9 @@ def one_line_errors() -> Iterator[None]:
         fail(str(error), Exit.USAGE)
     except (LocalError, BusError, StoreError) as error:
         fail(str(error), Exit.UNREACHABLE)
+    except OSError as error:  # a disk that is full, a folder that is read-only or gone: wherever it happens
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}: make room there or change its permissions", Exit.UNREACHABLE)
 
 
 def fail(message: str, code: Exit) -> None:

@@ -135,7 +135,9 @@ def _message(given: str, *, signer_id: str | None, deadline: str | None, own_acc
         if not all(isinstance(each, dict) and isinstance(each.get("intent"), str) for each in document):
             raise ValueError('every intent is an object with a field "intent"')
         return build_message(
-            deadline=_strict_deadline(deadline), intents=_plain(given), signer_id=signer_id or own_account
+            deadline=_strict_deadline(deadline),
+            intents=_plain(given),
+            signer_id=own_account if signer_id is None else signer_id,
         )
     message = mapping(document, "the message")
     if signer_id is not None or deadline is not None:

@@ -16,6 +16,7 @@ from unrip.local.preparing import declare_first_account, prepare_database, prepa
 from unrip.local.program import Program
 from unrip.local.simulated import SimulatedWorld, default_inventory
 from unrip.local.stack import ServerPorts, ServerStack
+from unrip.net.address import authority_of_listener, is_loopback
 from unrip.net.secret_file import write_secret
 from unrip.service.settings import Settings, load_settings
 from unrip.services.registry import SERVICES
@@ -102,7 +103,7 @@ class LocalDesk:
 
     def service_program(self, name: str, settings: Settings, environment: dict[str, str] | None = None) -> Program:
         """One service as a program, ready when its own probe says so."""
-        probe = f"http://{settings.control.bind_host}:{settings.port_of(name)}/readyz"
+        probe = f"http://{authority_of_listener(settings.control.bind_host, settings.port_of(name))}/readyz"
         return Program(
             name=name,
             argv=[sys.executable, "-m", "unrip", "run", name, "--config", str(self.settings_file)],
@@ -143,7 +144,7 @@ def every_venue_is_loopback(settings: Settings) -> bool:
         settings.kraken.rest_url,
         settings.coingecko.api_url,
     )
-    return all(urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"} for url in urls)
+    return all(is_loopback(urlsplit(url).hostname) for url in urls)
 
 
 def _names_a_venue(settings: Settings) -> bool:
@@ -175,6 +176,11 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 def _port_needs(settings: Settings) -> list[PortNeed]:
     return [
-        PortNeed(port=settings.port_of(name), program=name, setting=f"[ports] {name.replace('-', '_')}")
+        PortNeed(
+            port=settings.port_of(name),
+            program=name,
+            setting=f"[ports] {name.replace('-', '_')}",
+            host=settings.control.bind_host,
+        )
         for name in SERVICES
     ]

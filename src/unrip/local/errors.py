@@ -4,6 +4,7 @@
   x ToolMissing           a command of the machine is not there; the message holds the command that installs it
   x PreparationFailed     an install, format or initdb ended badly; the message holds its last line
   x PortBusy              somebody else listens where a server of ours would
+  x HomeUnusable          the desk's folder, or the user's, cannot be made or written
   x AlreadyRunning        this home is supervised already
   x SupervisorUnreachable nobody supervises this home, or it does not answer
   x ProgramNotReady       a started program did not pass its gate
@@ -26,6 +27,10 @@ class PreparationFailed(LocalError):
 
 class PortBusy(LocalError):
     """A port that a server of ours needs is taken."""
+
+
+class HomeUnusable(LocalError):
+    """A folder that a desk needs cannot be used."""
 
 
 class AlreadyRunning(LocalError):

@@ -23,7 +23,10 @@ def held(home: Home) -> Iterator[None]:
 
     """
     home.create()
-    file = os.open(_file(home), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        file = os.open(_file(home), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise home.unusable(error) from None
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -31,8 +34,11 @@ def held(home: Home) -> Iterator[None]:
             raise AlreadyRunning(
                 f"{home.root} is in use by a running desk (process {holder(home)}): stop it with `unrip down`"
             ) from None
-        os.ftruncate(file, 0)
-        os.write(file, str(os.getpid()).encode())
+        try:
+            os.ftruncate(file, 0)
+            os.write(file, str(os.getpid()).encode())
+        except OSError as error:
+            raise home.unusable(error) from None
         yield
     finally:
         os.close(file)

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from unrip.local.errors import HomeUnusable
+from unrip.net.secret_file import write_secret
+
 
 @dataclass(frozen=True)
 class Home:
@@ -51,12 +54,29 @@ class Home:
         return self.root / "evidence"
 
     def create(self) -> None:
-        """Make the folders that are missing; those that hold secrets are for their owner only."""
-        for folder in (self.root, self.kafka, self.log, self.evidence):
-            folder.mkdir(parents=True, exist_ok=True)
-        for folder in (self.run, self.secrets):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            folder.chmod(0o700)
+        """Make the folders that are missing; those that hold secrets are for their owner only.
+
+        Raises:
+            HomeUnusable: a folder cannot be made or written.
+
+        """
+        try:
+            for folder in (self.root, self.kafka, self.log, self.evidence):
+                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.run, self.secrets):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                folder.chmod(0o700)
+            # Folders that are there already say nothing about a file system that is full or read-only.
+            write_secret(self.run / "writable", "yes\n")
+        except OSError as error:
+            raise self.unusable(error) from None
+
+    def unusable(self, error: OSError) -> HomeUnusable:
+        """Make the error of a folder in which something cannot be made or written."""
+        return HomeUnusable(
+            f"the home {self.root} cannot be used, {error.filename or self.run}: {error.strerror}: make room or change"
+            " its permissions, or choose another folder with --home"
+        )
 
     def log_of(self, program: str) -> Path:
         """Return the log file of one program."""
@@ -67,5 +87,14 @@ def user_data_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder for what is installed once per user, as the XDG base directory specification says."""
     base = environ.get("XDG_DATA_HOME", "")
     # The specification: a relative path there is invalid and is to be ignored.
-    data = Path(base) if os.path.isabs(base) else Path(environ.get("HOME") or Path.home()) / ".local" / "share"
+    data = Path(base) if os.path.isabs(base) else Path(environ.get("HOME") or _home_folder()) / ".local" / "share"
     return data / "unrip"
+
+
+def _home_folder() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise HomeUnusable(
+            "this user has no home folder for what is installed once: set HOME or XDG_DATA_HOME"
+        ) from None

@@ -1,5 +1,6 @@
 """Loopback ports, and a clear word when one that we need is taken."""
 
+import errno
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from unrip.local.errors import PortBusy
+from unrip.net.address import listen
 
 LOOPBACK = "127.0.0.1"
 
@@ -18,6 +20,7 @@ class PortNeed:
     port: int
     program: str
     setting: str
+    host: str = LOOPBACK
 
 
 def require_free(needs: Iterable[PortNeed]) -> None:
@@ -28,7 +31,7 @@ def require_free(needs: Iterable[PortNeed]) -> None:
 
     """
     for need in needs:
-        if not _is_free(need.port):
+        if not _is_free(need.host, need.port):
             raise PortBusy(
                 f"port {need.port} is busy and {need.program} needs it: stop what listens there, or set {need.setting}"
             )
@@ -52,12 +55,10 @@ def says_well(url: str) -> bool:
         return False
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # Servers set this too: a connection of a server that just stopped (TIME_WAIT) is no reason to refuse.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
+def _is_free(host: str, port: int) -> bool:
+    # As our servers listen: a connection of a server that just stopped (TIME_WAIT) is no reason to refuse.
+    try:
+        listen(host, port).close()
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE  # an address that is not there is told by who wants to listen on it
     return True

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from unrip.local.asking import ask_again
 from unrip.local.errors import LocalError, PortBusy, ProgramNotReady
@@ -20,6 +19,7 @@ from unrip.local.ports import PortNeed, require_free
 from unrip.local.postgres import PostgresServer, answers_query
 from unrip.local.program import Program, Ready
 from unrip.local.supervisor import Supervisor, last_line
+from unrip.store.url import place_of
 
 Progress = Callable[[str], None]
 
@@ -155,10 +155,8 @@ class ServerStack:
         if kafka is not None and not await _within(_OUTSIDE_WITHIN_S, lambda: serves_metadata(kafka)):
             raise LocalError(f"the Kafka at {kafka} does not answer: start it, or correct [kafka] bootstrap")
         if postgres is not None and not await _within(_OUTSIDE_WITHIN_S, lambda: answers_query(postgres)):
-            place = urlsplit(postgres)
             raise LocalError(
-                f"the PostgreSQL at {place.hostname}:{place.port or 5432}{place.path} does not let us in:"
-                " start it, or correct [postgres] url_file"
+                f"the PostgreSQL at {place_of(postgres)} does not let us in: start it, or correct [postgres] url_file"
             )
 
     async def _await_ready(self, program: Program) -> None:

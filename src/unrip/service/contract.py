@@ -96,6 +96,11 @@ class ControlRefused(Exception):  # noqa: N818 - a refusal is an outcome, not a 
 # --- events of the frame ------------------------------------------------------------------------------------------
 
 
+#: Why a role is not ours: another instance has it; the lock cannot be had for now; we gave it up; or we stood still for
+#: so long that we cannot know.
+STANDBY, ROLE_NOT_HELD, ROLE_LEFT, ROLE_UNCONFIRMED = "standby", "role_not_held", "role_left", "role_unconfirmed"
+
+
 class Started(Value):
     """The first event: everything is wired. `active` is False while the lock of the role is not ours."""
 
@@ -104,7 +109,7 @@ class Started(Value):
     #: The id of this start; observations are numbered under it.
     start_id: str
     #: As in `RoleChanged`.
-    why: str = "standby"
+    why: str = STANDBY
 
 
 class RoleChanged(Value):
@@ -112,8 +117,8 @@ class RoleChanged(Value):
 
     active: bool
     generation: int | None
-    #: The named reason while it is not ours: another instance has it, or `role_not_held`.
-    why: str = "standby"
+    #: The named reason while it is not ours, one of the four above.
+    why: str = STANDBY
 
 
 class RecordReceived(Value):

@@ -7,10 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from unrip.service.contract import BusChanged, DatabaseChanged, Effect, Emit, Log, RoleChanged
+from unrip.service.contract import (
+    ROLE_LEFT,
+    ROLE_NOT_HELD,
+    ROLE_UNCONFIRMED,
+    STANDBY,
+    BusChanged,
+    DatabaseChanged,
+    Effect,
+    Emit,
+    Log,
+    RoleChanged,
+)
 
-#: Why a role is not ours: another instance has it, or something else stands in the way, which is told in words.
-STANDBY, ROLE_NOT_HELD, ROLE_LEFT = "standby", "role_not_held", "role_left"
+#: A holder asks twice a second whether the role is still its own and waits for the answer for one second. Who has not
+#: heard for longer stood still, and another instance may have the role by now.
+_CONFIRMED_WITHIN_S = 2.5
 _NOT_ASKED = "it was not asked yet"
 
 
@@ -55,6 +67,7 @@ class Dependencies:
         emit: Emit,
         perform: Callable[[Effect], None],
         clock: Callable[[], datetime],
+        elapsed_s: Callable[[], float],
         uses_database: bool,
         single_active: bool,
         on_bus_back: Callable[[], None],
@@ -62,7 +75,7 @@ class Dependencies:
     ) -> None:
         self._emit = emit
         self._perform = perform
-        self._clock = clock
+        self._clock, self._elapsed_s = clock, elapsed_s
         self._uses_database = uses_database
         self._single_active = single_active
         self._on_bus_back = on_bus_back
@@ -72,6 +85,8 @@ class Dependencies:
         #: None until the lock was won for the first time.
         self.generation: int | None = None
         self.active = not single_active
+        #: When the lock last said that the role is ours, by both clocks: one may be set, the other may sleep.
+        self._confirmed: tuple[datetime, float] | None = None
         #: The named reason while it is not ours.
         self.why_not_active, self._role_words = ROLE_NOT_HELD, _NOT_ASKED
 
@@ -103,13 +118,16 @@ class Dependencies:
             self._emit(DatabaseChanged(up=up, reason=reason))
 
     def role_changed(self, active: bool, generation: int | None) -> None:  # noqa: FBT001 - as above
-        """The lock of the role was won or lost.
+        """The lock of the role was won, is still held, or was lost.
 
         Another instance had the role in between if it comes back with another generation: then this process ends and
         starts anew, disarmed, since what it knows is no longer the newest.
         """
         if active and self.generation is not None and generation != self.generation:
             self._on_superseded()
+            return
+        self._confirmed = (self._clock(), self._elapsed_s()) if active else None
+        if active and self.active:
             return
         self.active = active
         if active:
@@ -127,6 +145,19 @@ class Dependencies:
         self._say(name, level="info" if name == STANDBY else "warning", reason=why)
         if not self.active:
             self._tell_role()
+
+    def doubt_role(self) -> None:
+        """Before anything is done: who stood still may have lost the role and not have heard of it yet."""
+        if not self.active or self._confirmed is None:
+            return
+        told_at, told_s = self._confirmed
+        unheard_s = max((self._clock() - told_at).total_seconds(), self._elapsed_s() - told_s)
+        if unheard_s <= _CONFIRMED_WITHIN_S:
+            return
+        self.active = False
+        self.why_not_active, self._role_words = ROLE_UNCONFIRMED, f"nothing was heard of the lock for {unheard_s:.1f} s"
+        self._say(ROLE_UNCONFIRMED, level="warning", reason=self._role_words)
+        self._tell_role()
 
     def role_left(self, why: str) -> None:
         """We gave the role up ourselves; it is wanted again after a while."""
@@ -154,6 +185,7 @@ class Dependencies:
             "kafka_unreachable": self._bus.reason,
             ROLE_NOT_HELD: self._role_words,
             ROLE_LEFT: self._role_words,
+            ROLE_UNCONFIRMED: self._role_words,
             STANDBY: "another instance holds the lock of this role",
         }
         return {reason: words[reason] for reason in self.not_ready()}

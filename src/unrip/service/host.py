@@ -101,11 +101,12 @@ class Host:
                 leave_role=self._leave_role,
             )
         )
-        self._runner = make_runner(self._wiring.logic, clock=clock, on_fault=on_end)
+        self._runner = make_runner(self._wiring.logic, clock=clock, on_fault=on_end, before=self._before_event)
         self._dependencies = Dependencies(
             emit=self._emit,
             perform=self._perform,
             clock=clock,
+            elapsed_s=lambda: asyncio.get_running_loop().time(),
             uses_database=self._wiring.uses_database,
             single_active=self._wiring.single_active_role is not None,
             on_bus_back=self._on_bus_back,
@@ -190,7 +191,7 @@ class Host:
         self._perform(Log(event="draining", component="frame"))
         self._drain()
         await self._leave(self._finish, within_s=self._settings.control.drain_bound_s)
-        self._runner.stop_timers()
+        self._runner.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -269,6 +270,9 @@ class Host:
 
     def _emit(self, event: Event) -> None:
         self._runner.emit(event)
+
+    def _before_event(self) -> None:
+        self._dependencies.doubt_role()
 
     def _perform(self, effect: Effect) -> None:
         self._runner.perform(effect)

@@ -26,6 +26,7 @@ EVENTS: dict[str, str] = {
     "active": "this instance holds the lock of its role",
     "standby": "another instance holds the lock of this role",
     "role_not_held": "nobody else has the lock of this role, and yet it is not ours; see its reason",
+    "role_unconfirmed": "this instance stood still, so it does nothing until the lock says whose the role is",
     "role_left": "the database refused what this instance asked, so another one may try; it is wanted again soon",
     "trouble": "the broker refuses to take or give what it should, in its words, until `trouble_over`",
     "trouble_over": "it does so again",

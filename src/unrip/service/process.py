@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import random
 import secrets
 import signal
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 import structlog
 import uvicorn
 
+from unrip.net.address import authority, listen
 from unrip.service.contract import Log
 from unrip.service.host import Host
 from unrip.service.http import build_app
@@ -87,8 +89,13 @@ class Process:
     def _listener(self) -> socket.socket:
         host, port = self._settings.control.bind_host, self._settings.port_of(self._service)
         try:
-            return socket.create_server((host, port))
+            return listen(host, port)
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingsError(
+                    f"nobody can listen on {authority(host, port)} ({error.strerror}): set [control] bind_host to an"
+                    " address of this machine"
+                ) from None
             key = self._service.replace("-", "_")
             raise SettingsError(
                 f"port {port} on {host} is busy ({error.strerror}): stop what listens there, or set [ports] {key}"

@@ -21,15 +21,23 @@ class Runner:
     """
 
     def __init__(
-        self, logic: Logic, *, clock: Callable[[], datetime], on_fault: Callable[[BaseException], None]
+        self,
+        logic: Logic,
+        *,
+        clock: Callable[[], datetime],
+        on_fault: Callable[[BaseException], None],
+        before: Callable[[], None] = lambda: None,
     ) -> None:
+        """`before` is called before an event is taken in while nothing else is: it may emit another one first."""
         self.logic = logic
         self._clock = clock
         self._on_fault = on_fault
+        self._before = before
         self._handlers: dict[type[Effect], Handler] = {SetTimer: self._set_timer}
         self._events: deque[Event] = deque()
         self._busy = False
         self.faulted = False
+        self._closed = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._awaited: list[tuple[Callable[[], bool], asyncio.Future[Any]]] = []
 
@@ -42,8 +50,10 @@ class Runner:
 
     def emit(self, event: Event) -> None:
         """Take an event in. A fault in logic or handler ends everything: better stopped than wrong."""
-        if self.faulted:
+        if self.faulted or self._closed:
             return
+        if not self._busy:
+            self._before()
         self._events.append(event)
         if self._busy:
             return
@@ -98,8 +108,13 @@ class Runner:
         self._timers.pop(name, None)
         self.emit(TimerFired(name=name))
 
+    def close(self) -> None:
+        """Take nothing more in: what ends from now on ends because we leave, and is nobody's loss."""
+        self._closed = True
+        self.stop_timers()
+
     def stop_timers(self) -> None:
-        """Cancel every timer; part of stopping."""
+        """Cancel every timer."""
         for handle in self._timers.values():
             handle.cancel()
         self._timers.clear()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -28,11 +29,12 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.values import format_rate, parse_rate
+from unrip.net.address import checked_bootstrap, checked_url
 from unrip.net.secret_file import SecretFileError, read_secret
 from unrip.store.url import REMEDY, fault_of
 
 #: Variables with our prefix that are not settings.
-_NOT_SETTINGS = frozenset({"UNRIP_CONFIG", "UNRIP_HOME", "UNRIP_LOG_LEVEL"})
+_NOT_SETTINGS = frozenset({"UNRIP_CONFIG"})
 _NOT_SETTINGS_PREFIX = "UNRIP_TEST_"
 
 Rate = Annotated[
@@ -41,6 +43,10 @@ Rate = Annotated[
     Field(ge=0),
     PlainSerializer(format_rate),
 ]
+
+
+WsUrl = Annotated[str, AfterValidator(checked_url("ws", "wss"))]
+HttpUrl = Annotated[str, AfterValidator(checked_url("http", "https"))]
 
 
 class SettingsError(Exception):
@@ -98,7 +104,7 @@ class KafkaSettings(_Section):
     """The broker."""
 
     #: Host and port, or several separated by commas.
-    bootstrap: str = "127.0.0.1:9092"
+    bootstrap: Annotated[str, AfterValidator(checked_bootstrap)] = "127.0.0.1:9092"
     #: A record that is not acknowledged by then counts as failed.
     delivery_timeout_ms: int = Field(default=10_000, ge=1_000)
     #: Of topics that are created here; existing ones are left alone.
@@ -124,9 +130,9 @@ class NearIntentsSettings(_Section):
     #: The key that is registered for a named account; an implicit account is its own key.
     public_key: str | None = None
     #: The solver relay, where quotes come from and answers go to.
-    relay_ws_url: str = "wss://solver-relay-v2.chaindefuser.com/ws"
+    relay_ws_url: WsUrl = "wss://solver-relay-v2.chaindefuser.com/ws"
     #: The relay's JSON-RPC over HTTP, where revocations of live offers go; the executor's token opens it.
-    relay_rpc_url: str = "https://solver-relay-v2.chaindefuser.com/rpc"
+    relay_rpc_url: HttpUrl = "https://solver-relay-v2.chaindefuser.com/rpc"
     #: A bearer token for the ingest's connection. Empty: no credentials.
     ingest_token_file: Path | None = None
     #: As above, for the executor's connection; it may be the same file where the relay allows it.
@@ -141,7 +147,7 @@ class NearIntentsSettings(_Section):
     #: NEAR JSON-RPC nodes in the order of preference: one that gives no usable answer, or whose final block lags, is
     #: passed over for a minute. They must track all shards for a fill's transaction to be read. The default ones are
     #: public and promise nothing; name your own.
-    rpc_urls: tuple[str, ...] = Field(
+    rpc_urls: tuple[HttpUrl, ...] = Field(
         default=("https://free.rpc.fastnear.com", "https://near.lava.build"), min_length=1
     )
     #: A reading of the verifier counts only if two nodes give the same one of the same block.
@@ -149,7 +155,7 @@ class NearIntentsSettings(_Section):
     #: The contract that keeps the ledger and settles offers.
     verifier_contract: str = "intents.near"
     #: The bridge's deposit and withdrawal service.
-    bridge_rpc_url: str = "https://bridge.chaindefuser.com/rpc"
+    bridge_rpc_url: HttpUrl = "https://bridge.chaindefuser.com/rpc"
     #: The signing key in NEAR's `ed25519:` form, readable by its owner only.
     key_file: Path | None = None
 
@@ -174,9 +180,9 @@ class KrakenSettings(_Section):
     """The primary price source."""
 
     #: Where ticks come from.
-    ws_url: str = "wss://ws.kraken.com/v2"
+    ws_url: WsUrl = "wss://ws.kraken.com/v2"
     #: Asked when ticks are missing.
-    rest_url: str = "https://api.kraken.com"
+    rest_url: HttpUrl = "https://api.kraken.com"
     #: The market's name on the socket.
     ws_symbol: str = "BTC/EUR"
     #: The same market's name on REST.
@@ -187,7 +193,7 @@ class CoinGeckoSettings(_Section):
     """The second opinion."""
 
     #: With `pro-api.` in it the key is sent as a paid one, otherwise as a demo one.
-    api_url: str = "https://api.coingecko.com/api/v3"
+    api_url: HttpUrl = "https://api.coingecko.com/api/v3"
     #: An API key, readable by its owner only; none is needed for the free service.
     key_file: Path | None = None
     #: 10 000 free credits a month allow one call per 260 s (sources/coingecko section 5).
@@ -291,6 +297,21 @@ class LimitSettings(_Section):
         return Policy(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
+class SpendingSettings(_Section):
+    """What the executor lets leave at most, in whole tokens, whatever a command or a price says: its own last word."""
+
+    #: One command may spend this much of the base. Twice the default cap of a trade at 100 000 EUR per BTC.
+    base_per_command: Decimal = Field(default=Decimal("0.0005"), gt=0)
+    #: All commands that were signed within 60 s; those of one nonce count once, as its largest.
+    base_per_minute: Decimal = Field(default=Decimal("0.005"), gt=0)
+    #: Everything of it that open offers hold.
+    base_open: Decimal = Field(default=Decimal("0.005"), gt=0)
+    #: The same three of the quote.
+    quote_per_command: Decimal = Field(default=Decimal(25), gt=0)
+    quote_per_minute: Decimal = Field(default=Decimal(250), gt=0)
+    quote_open: Decimal = Field(default=Decimal(250), gt=0)
+
+
 class ControlSettings(_Section):
     """Who may look and who may act."""
 
@@ -366,6 +387,7 @@ class Settings(BaseSettings):
     coingecko: CoinGeckoSettings = CoinGeckoSettings()
     price: PriceSettings = PriceSettings()
     limits: LimitSettings = LimitSettings()
+    spending: SpendingSettings = SpendingSettings()
     control: ControlSettings = ControlSettings()
     ports: PortSettings = PortSettings()
     intervals: IntervalSettings = IntervalSettings()

@@ -28,10 +28,10 @@ _QUESTION_TIMEOUT_S = 1.0
 class SingleActiveLock:
     """Hold the role's advisory lock on a session of its own; needs a direct connection, no transaction pooler.
 
-    `on_change(active, generation)` is called in the loop: first with the first answer, then at every change. A take-
-    over raises the role's generation; who gets the lock back and finds the generation as it left it keeps its number,
-    since nobody else was active in between (blueprint, section 3). `on_why_not` hears after each attempt without the
-    lock what stood in its way.
+    `on_change(active, generation)` is called in the loop: with the first answer, at every change, and each time that
+    the lock proves to be still ours. A take-over raises the role's generation; who gets the lock back and finds the
+    generation as it left it keeps its number, since nobody else was active in between (blueprint, section 3).
+    `on_why_not` hears after each attempt without the lock what stood in its way.
     """
 
     def __init__(
@@ -133,6 +133,7 @@ class SingleActiveLock:
         """
         if not await self._ask(connection, statements("desk")["hold"], self._role, self._instance, self._generation):
             raise StoreUnavailable(f"holding the lock of {self._role}: the last to take it over is another one")
+        self._report(active=True)
 
     async def _ask(self, connection: asyncpg.Connection, question: str, *arguments: object) -> object:
         with named_errors(f"holding the lock of {self._role}"):
@@ -143,6 +144,6 @@ class SingleActiveLock:
         self._report(active=False)
 
     def _report(self, *, active: bool) -> None:
-        if active != self._active:
+        if active or self._active is not False:
             self._active = active
             self._on_change(active, self._generation if active else None)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 import yoyo
@@ -69,7 +69,7 @@ def _migrations(what: str, url: str) -> Iterator[tuple[DatabaseBackend, Migratio
         ):
             gate.execute(f"SET lock_timeout = '{_WAIT_FOR_OTHERS_S}s'")
             gate.execute("SELECT pg_advisory_lock(hashtextextended('unrip migrations', 0))")
-            with yoyo.get_backend(_driver_url(url)) as backend:
+            with yoyo.get_backend(_driver_url(url, host=gate.info.host, port=gate.info.port)) as backend:
                 yield backend, backend.to_apply(yoyo.read_migrations(str(folder)))
     except psycopg.OperationalError as error:
         if _OPTION_REFUSED in str(error):
@@ -84,18 +84,21 @@ def _require_readable(what: str, url: str) -> None:
     """Whoever cannot read a URL quotes it, and so perhaps a password: here nobody's words are passed on."""
     try:
         conninfo_to_dict(url)
-        _driver_url(url)
     except (psycopg.Error, ValueError):
         raise StoreRefused(f"{what}: the database URL cannot be used") from None
 
 
-def _driver_url(url: str) -> str:
-    """Yoyo chooses the driver by the scheme; ours is psycopg 3. It connects within the time of every connection."""
+def _driver_url(url: str, *, host: str, port: int) -> str:
+    """Yoyo chooses the driver by the scheme; ours is psycopg 3. It reads one host, so it is told the one we are at."""
     parts = urlsplit(url)
-    _ = parts.port  # raises like yoyo's own reading, but in time
-    bounds = [] if "connect_timeout" in parse_qs(parts.query) else [f"connect_timeout={_CONNECT_TIMEOUT_S}"]
-    query = "&".join([*filter(None, [parts.query]), *bounds])
-    return urlunsplit(parts._replace(scheme="postgresql+psycopg", query=query))
+    options = {"connect_timeout": str(_CONNECT_TIMEOUT_S), **dict(parse_qsl(parts.query)), "host": host, "port": port}
+    return urlunsplit(
+        parts._replace(
+            scheme="postgresql+psycopg",
+            netloc="".join(parts.netloc.rpartition("@")[:2]),
+            query=urlencode(options),
+        )
+    )
 
 
 def _first_line(error: psycopg.Error) -> str:

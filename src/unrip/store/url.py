@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
 REMEDY = (
     "write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and in user and password each of : / ? # [ ] @ %,"
     " blanks and what is beyond ASCII as percent escapes, such as %40 for @"
@@ -18,6 +21,11 @@ _ESCAPE = re.compile(r"%(?!(?!00)[0-9A-Fa-f]{2})")
 #: A name, an IPv4 address, a percent-encoded socket folder or an IPv6 address in brackets; and a port.
 _HOST = re.compile(r"(?:[^\[\]:]*|\[[^\[\]]+\])(?::(?P<port>\d{0,5}))?", re.ASCII)
 _PORT_MAX = 65_535
+#: Options that are words, refused by the drivers only when they connect.
+_WORDS = {
+    "sslmode": ("prefer", "disable", "allow", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+}
 
 
 def fault_of(url: str) -> str | None:
@@ -37,8 +45,23 @@ def fault_of(url: str) -> str | None:
         "its host or port is none": not all(_is_host(host) for host in hosts.split(",")),
         "what follows its ? is no list of NAME=VALUE": bool(query) and not all("=" in p for p in query.split("&")),
         "it cannot be split into its parts": not _can_be_split(url),
+        "its drivers do not know an option in it, or its value": not _can_be_asked(url),
     }
     return next((fault for fault, holds in faults.items() if holds), None)
+
+
+def place_of(url: str) -> str:
+    """Host or hosts, port and database of a URL, for an error text: no user, no password, no option."""
+    return url.partition("://")[2].rpartition("@")[2].partition("?")[0]
+
+
+def _can_be_asked(url: str) -> bool:
+    """Whether libpq knows every option, and each of the words below is one of its own."""
+    try:
+        told = conninfo_to_dict(url)
+    except (psycopg.Error, UnicodeError):
+        return False
+    return all(str(told.get(name, words[0])) in words for name, words in _WORDS.items())
 
 
 def _is_host(text: str) -> bool:

@@ -183,7 +183,7 @@ def test_an_option_that_cannot_be_used_is_not_repeated(tmp_path: Path) -> None:
     url = "postgresql://unrip@127.0.0.1:1/x?sslmode=Tr0ub4dor"
     for arguments in (["prepare"], ["explain", "0000"]):
         told = run_unrip(*arguments, cwd=tmp_path, UNRIP_POSTGRES__URL=url)
-        one_line(told, 3, "database URL cannot be used")
+        one_line(told, 2, "UNRIP_POSTGRES__URL", "do not know an option in it, or its value")
         no_part_of_the_secret(told.stderr + told.stdout)
 
 
@@ -233,3 +233,47 @@ def test_signing_without_a_usable_key_file(tmp_path: Path) -> None:
     message.write_text("{}")
     told = run_unrip("near", "sign", str(message), "--key-file", str(tmp_path / "none.key"), "--nonce", nonce)
     one_line(told, 2, "none.key", "No such file")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (
+            '[near_intents]\nrelay_ws_url = "https://relay.example/ws"\n',
+            ("near_intents.relay_ws_url", "ws:// or wss://"),
+        ),
+        ('[near_intents]\nrpc_urls = ["https://a.example", "b.example"]\n', ("near_intents.rpc_urls.1", "http://")),
+        ('[near_intents]\nbridge_rpc_url = "https://"\n', ("near_intents.bridge_rpc_url", "names no host")),
+        ('[kraken]\nrest_url = "https://api.kraken.com:port"\n', ("kraken.rest_url", "ort")),
+        ('[coingecko]\napi_url = "ftp://x/y"\n', ("coingecko.api_url", "https://")),
+        ('[kafka]\nbootstrap = "::1:9092"\n', ("kafka.bootstrap", "[::1]:9092")),
+        ('[postgres]\nurl = "postgresql://u@h/d?sslmode=Tr0ub4dor"\n', ("[postgres] url", "do not know an option")),
+        ('[postgres]\nurl = "postgresql://u@h/d?no_option=1"\n', ("[postgres] url", "do not know an option")),
+        ('[postgres]\nurl = "postgresql://u@h:1,h:x/d"\n', ("[postgres] url", "host or port is none")),
+        ('[postgres]\nurl_file = "/nowhere/url"\n', ("/nowhere/url", "No such file")),
+    ],
+)
+def test_config_check_refuses_what_cannot_be_asked(tmp_path: Path, text: str, parts: tuple[str, ...]) -> None:
+    told = run_unrip("config", "check", "--config", config(tmp_path, text))
+    one_line(told, 2, *parts)
+    no_part_of_the_secret(told.stderr)
+
+
+def test_config_check_takes_a_database_of_several_hosts_and_addresses_of_either_family(tmp_path: Path) -> None:
+    text = (
+        '[postgres]\nurl = "postgresql://u:p@a:1,[::1]:2/d?target_session_attrs=read-write"\n'
+        '[near_intents]\nrelay_ws_url = "ws://[::1]:1/ws"\nrpc_urls = ["http://[fe80::1]:3030"]\n'
+        '[kafka]\nbootstrap = "[::1]:9092,b:9092"\n'
+    )
+    assert run_unrip("config", "check", "--config", config(tmp_path, text)).returncode == 0
+
+
+def test_an_account_that_is_nothing_signs_nothing(tmp_path: Path) -> None:
+    key, message = tmp_path / "desk.key", tmp_path / "intents.json"
+    ensure_signing_key(key)
+    message.write_text("[]")
+    told = run_unrip(
+        "near", "sign", str(message), "--key-file", str(key), "--nonce", "Vij2xgAlKBKzADZykFdbpB8CcBXsE9wRhklzE4/mgS8=",
+        "--deadline", "2030-01-01T00:00:00Z", "--signer", "",
+    )  # fmt: skip
+    one_line(told, 2, "account")

@@ -31,9 +31,14 @@ def url(servers: Servers) -> str:
 
 @asynccontextmanager
 async def wanting(url: str, instance: str, role: str = ROLE) -> AsyncIterator[Roles]:
-    """An instance that wants the role, and what it was told."""
+    """An instance that wants the role, and each change of what it was told."""
     told: Roles = []
-    lock = SingleActiveLock(url, role=role, instance=instance, on_change=lambda *change: told.append(change))
+
+    def hear(active: bool, generation: int | None) -> None:
+        if told[-1:] != [(active, generation)]:
+            told.append((active, generation))
+
+    lock = SingleActiveLock(url, role=role, instance=instance, on_change=hear)
     async with running(lock.run()):
         yield told
 
@@ -96,6 +101,16 @@ async def test_a_holder_that_hears_nothing_gives_the_role_up_within_two_seconds(
         assert time.monotonic() - began < 2
         proxy.speak_again()
         await eventually(lambda: one[-1] == (True, 1))
+
+
+async def test_a_holder_hears_again_and_again_that_the_role_is_still_its_own(url: str) -> None:
+    answers: Roles = []
+    lock = SingleActiveLock(url, role=ROLE, instance="one", on_change=lambda *answer: answers.append(answer))
+    holding = asyncio.create_task(lock.run())
+    await eventually(lambda: len(answers) >= 3)
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
+    assert set(answers) == {(True, 1)}
 
 
 async def test_while_one_is_cut_off_another_takes_over(url: str) -> None:

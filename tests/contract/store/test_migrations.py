@@ -8,6 +8,7 @@ import pytest
 
 from support.ports import free_ports
 from support.servers import Servers
+from unrip.store.connection import connect
 from unrip.store.errors import StoreRefused, StoreUnavailable
 from unrip.store.migrate import apply, pending
 
@@ -70,3 +71,18 @@ async def test_the_password_is_in_no_error(url: str, call: object) -> None:
             await call(bad)  # type: ignore[operator]
         assert "hunter2" not in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+async def test_a_url_of_several_hosts_is_asked_where_somebody_answers(url: str) -> None:
+    """The one that is away comes first; migrations and every later session go to the other."""
+    (nobody,) = free_ports(1)
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    several = urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{nobody},{host}"))
+    assert await apply(several)
+    assert await pending(several) == []
+    connection = await connect(several, application="test")
+    assert await connection.fetchval("SELECT count(*) FROM desk.policy") == 0
+    await connection.close()
+    named = urlunsplit(parts._replace(netloc=f"{user}@", query=f"host=127.0.0.1&port={parts.port}"))
+    assert await pending(named) == []

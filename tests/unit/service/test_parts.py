@@ -18,6 +18,8 @@ from unrip.messages.envelope import Producer
 from unrip.messages.topics import SWAP_DEMAND
 from unrip.service.beat import Beat
 from unrip.service.contract import (
+    ROLE_UNCONFIRMED,
+    STANDBY,
     BusChanged,
     DatabaseChanged,
     Log,
@@ -28,7 +30,7 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.service.crashpoints import CRASH_POINTS, crash_point
-from unrip.service.dependencies import STANDBY, Dependencies
+from unrip.service.dependencies import Dependencies
 from unrip.service.jsonable import jsonable
 from unrip.service.metrics import Metrics
 from unrip.service.publisher import Delivery, Publisher
@@ -100,13 +102,14 @@ class Watched:
     def __init__(self, *, uses_database: bool = True, single_active: bool = True) -> None:
         self.events: list[Any] = []
         self.logs: list[Any] = []
-        self.now = NOW
+        self.now, self.elapsed_s = NOW, 0.0
         self.bus_back = 0
         self.superseded = 0
         self.dependencies = Dependencies(
             emit=self.events.append,
             perform=self.logs.append,
             clock=lambda: self.now,
+            elapsed_s=lambda: self.elapsed_s,
             uses_database=uses_database,
             single_active=single_active,
             on_bus_back=self._back,
@@ -160,6 +163,31 @@ def test_a_role_that_others_had_in_between_ends_the_process() -> None:
     watched.dependencies.role_changed(True, 5)
     assert (watched.superseded, watched.dependencies.active) == (1, False)
     assert watched.said == ["active", "standby", "active", "standby"]
+
+
+def test_a_role_that_nobody_confirmed_for_long_is_doubted_until_the_lock_says_that_it_is_ours() -> None:
+    watched = Watched()
+    dependencies = watched.dependencies
+    dependencies.doubt_role()  # it was never ours
+    dependencies.role_changed(True, 4)
+    for _ in range(4):  # told again, which is no change
+        watched.now, watched.elapsed_s = watched.now + timedelta(seconds=2), watched.elapsed_s + 2.0
+        dependencies.doubt_role()
+        dependencies.role_changed(True, 4)
+    assert [event.active for event in watched.events] == [True]
+    watched.elapsed_s += 60.0  # the process slept and its wall clock was set back: one clock is enough
+    watched.now -= timedelta(hours=1)
+    dependencies.doubt_role()
+    dependencies.doubt_role()
+    assert not dependencies.active
+    assert watched.events[1:] == [RoleChanged(active=False, generation=None, why=ROLE_UNCONFIRMED)]
+    assert dependencies.why()[ROLE_UNCONFIRMED] == "nothing was heard of the lock for 60.0 s"
+    dependencies.role_changed(True, 4)
+    assert watched.events[2:] == [RoleChanged(active=True, generation=4, why=ROLE_UNCONFIRMED)]
+    watched.now += timedelta(seconds=3)  # the machine slept, and its monotonic clock with it
+    dependencies.doubt_role()
+    assert not dependencies.active
+    assert watched.said == ["active", "role_unconfirmed", "active", "role_unconfirmed"]
 
 
 def test_standby_is_only_said_beside_another_instance_and_every_other_reason_in_its_words() -> None:

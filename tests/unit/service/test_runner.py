@@ -136,3 +136,16 @@ async def test_no_timer_fires_after_they_were_stopped() -> None:
     runner.stop_timers()
     await asyncio.sleep(0.03)
     assert logic.heard == []
+
+
+async def test_what_ends_because_we_leave_is_told_to_nobody() -> None:
+    """A connection that is closed at the end of an orderly stop is no connection lost."""
+    logic = Script({})
+    runner, faults = a_runner(logic)
+    runner.emit(Said(word="before"))
+    runner.perform(SetTimer(name="t", at=clock() + timedelta(milliseconds=1)))
+    runner.close()
+    runner.emit(Said(word="after"))
+    await asyncio.sleep(0.02)
+    assert logic.heard == ["before"]
+    assert not faults

@@ -186,3 +186,10 @@ def test_the_database_url_comes_from_its_file_or_is_asked_for(tmp_path: Path) ->
         Settings(postgres=PostgresSettings(url_file=missing)).postgres_url()
     missing.chmod(0o600)
     assert Settings(postgres=PostgresSettings(url_file=missing)).postgres_url() == "postgresql://x"
+
+
+@pytest.mark.parametrize("name", ["UNRIP_LOG_LEVEL", "UNRIP_HOME"])
+def test_a_variable_that_does_nothing_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError, match=f"environment variable {name}: there is no setting"):
+        load_settings(None)

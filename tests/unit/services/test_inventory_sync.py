@@ -21,6 +21,7 @@ from unrip.service.contract import (
     Count,
     Draining,
     Effect,
+    Log,
     Publish,
     SetTimer,
     Started,
@@ -194,8 +195,35 @@ def test_a_node_that_is_behind_does_not_turn_time_back() -> None:
     assert not published(effects, "state.intent_inventory")
     assert logic.state(T0)["credited"] == {BTC: 10, EURE: 20}
     assert "behind" in logic.state(T0)["failures"]["verifier"]
+    assert "chain_went_back" not in logic.not_ready(T0)
     assert published(read(logic, height=100), "state.intent_inventory")
     assert "verifier" not in logic.state(T0)["failures"]
+
+
+def test_a_chain_that_stays_behind_is_named_once_nothing_fresh_is_left() -> None:
+    logic = started()
+    read(logic, height=100)
+    effects = read(logic, after(seconds=11), height=99)
+    assert logic.not_ready(after(seconds=11)) == ["inventory_stale", "chain_went_back"]
+    (line,) = [effect for effect in effects if isinstance(effect, Log)]
+    assert "chain_went_back" in line.body["reason"]
+    read(logic, after(seconds=12), height=101)
+    assert logic.not_ready(after(seconds=12)) == []
+
+
+def test_a_chain_that_began_anew_is_named_by_the_next_life_too() -> None:
+    """The books know how far the chain was, whatever this process has read itself."""
+    first = started()
+    (snapshot,) = published(read(first, height=100), "state.intent_inventory")
+    logic = sync()
+    logic.on_event(Started(active=True, generation=None, start_id="sync-2"), T0)
+    read(logic, height=5)
+    logic.on_event(a_record(INTENT_INVENTORY, snapshot.payload, observed_at=T0, published_at=T0), T0)
+    read_back(logic)
+    assert not published(read(logic, after(seconds=1), height=6), "state.intent_inventory")
+    assert "chain_went_back" in logic.not_ready(after(seconds=1))
+    assert published(read(logic, after(seconds=2), height=101), "state.intent_inventory")
+    assert "chain_went_back" not in logic.not_ready(after(seconds=2))
 
 
 # --- the bridge --------------------------------------------------------------------------------------------------

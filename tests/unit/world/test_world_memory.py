@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -154,6 +154,33 @@ def test_the_next_life_holds_everything_that_was_told(live: Callable[..., Life])
     assert after is not None
     assert after.prev_hash == head.hash
     assert second.world.walk.tick.open == first.world.walk.tick.open
+
+
+def test_the_file_says_at_every_moment_what_the_world_holds(live: Callable[..., Life], tmp_path: Path) -> None:
+    """No change may wait for a later one that happens to be noted."""
+    life = live()
+    copies = (tmp_path / f"copy-{number}" for number in count())
+
+    def agree() -> None:
+        copy = next(copies)
+        copy.write_bytes((tmp_path / "world.memory").read_bytes())
+        file = MemoryFile(copy)
+        rows = file.read()
+        file.release()
+        assert rows is not None
+        assert {(part, key): body for part, of in rows.items() for key, body in of.items()} == everything(life.world)
+
+    for step in range(60):
+        if step % 15 == 3:
+            life.world.bridge.deposit(
+                account_id=DESK.account_id, chain="btc:mainnet", amount=9_000, min_amount=None, now_ns=life.now_ns
+            )
+        if step % 20 == 10:
+            reorg = {"service": "chain", "kind": "reorg", "blocks": 1, "requeue": step == 30}
+            life.take(life.world.set_fault(read_fault(reorg, now_ns=life.now_ns), life.now_ns))
+            agree()
+        life.run(0.25)
+        agree()
 
 
 def test_a_trade_is_settled_over_a_kill_at_any_moment(live: Callable[..., Life]) -> None:

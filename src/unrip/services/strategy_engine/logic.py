@@ -21,6 +21,7 @@ from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
 from unrip.service.contract import (
+    ROLE_NOT_HELD,
     CaughtUp,
     Control,
     ControlRefused,
@@ -96,6 +97,10 @@ class StrategyEngine(Logic):
         self._demands: deque[RecordReceived] = deque()
         #: What waits for an acknowledgement: the decision, then its command.
         self._in_flight: Publish | None = None
+        #: It is not under way: the role was not ours when it should have been sent.
+        self._withheld = False
+        #: Another instance may be at work.
+        self._silent = False
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -135,11 +140,15 @@ class StrategyEngine(Logic):
             self._hindered = event.reasons
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
-        """Losing the database keeps the engine recording refusals; only the first take-over starts the reading."""
+        """Losing the database keeps the engine recording refusals; only the first take-over starts the reading.
+
+        Where another instance may be at work, nothing is decided or sent until the lock says whose the role is.
+        """
         first = event.active and not self._active
         self._holds_role, self._why_not_active = event.active, event.why
+        self._silent = not event.active and event.why != ROLE_NOT_HELD
         if not first:
-            return []
+            return [*self._send_withheld(), *self._decide_next(now)]
         self._active = True
         self._generation = event.generation or 0
         return [
@@ -225,7 +234,7 @@ class StrategyEngine(Logic):
     def _decide_next(self, now: datetime) -> list[Effect]:
         """Decide waiting demands in order until one waits for its acknowledgement."""
         effects: list[Effect] = []
-        while self._demands and self._in_flight is None and not self._draining:
+        while self._demands and self._in_flight is None and not (self._draining or self._silent):
             effects += self._decide(self._demands.popleft(), now)
         return effects
 
@@ -310,11 +319,23 @@ class StrategyEngine(Logic):
             stages=stages,
             token=_COMMAND,
         )
-        return [CrashPoint(name="strategy.decision_acknowledged"), self._in_flight]
+        self._withheld = True
+        return [CrashPoint(name="strategy.decision_acknowledged"), *self._send_withheld()]
+
+    def _send_withheld(self) -> list[Effect]:
+        """What was not sent for want of the role; a decision may go while nobody has it, a command never."""
+        waiting = self._in_flight
+        if waiting is None or not self._withheld:
+            return []
+        if self._silent or (waiting.token == _COMMAND and not self._holds_role):
+            return []
+        self._withheld = False
+        return [waiting]
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
-        if timer.name == "publish_again" and self._in_flight is not None:
-            return [self._in_flight]
+        if timer.name == "publish_again":
+            self._withheld = True
+            return self._send_withheld()
         if timer.name == "report":
             return self._report.summary(now)
         return self._switchboard.on_event(timer, now, lambda ways: self._green(ways, now))
@@ -374,8 +395,8 @@ class StrategyEngine(Logic):
         return self._policy.kept if control.action in _CHANGES_LIMITS else None
 
     def idle(self) -> bool:
-        """Every decision, command and change of the limits is acknowledged."""
-        return self._in_flight is None and self._policy.kept
+        """Every decision, command and change of the limits is acknowledged, or not ours to send."""
+        return (self._in_flight is None or self._withheld) and self._policy.kept
 
     def state(self, now: datetime) -> dict[str, Any]:
         """Arm state, limits, what is in use, latest decisions, counts by reason, and the one answer to trade-ready."""

@@ -37,6 +37,8 @@ class Conversation:
         self.timers = self._link.timers
         #: Frames that nobody can read, by the tokens of their dead letters.
         self._unread: dict[str, str] = {}
+        #: Whether what the relay tells again until it is acknowledged is for us; without the role it is another's.
+        self.acknowledges = True
 
     @property
     def up(self) -> bool:
@@ -93,7 +95,7 @@ class Conversation:
 
     def acknowledge(self, notice: StatusNotice) -> list[Effect]:
         """Everything that a notice caused is committed; nothing to do for one that is not repeated."""
-        return _sent(self._session.acknowledge(notice))
+        return _sent(self._session.acknowledge(notice)) if self.acknowledges else []
 
     def on_record(self, event: Published | PublishFailed) -> list[Effect]:
         """The fate of a dead letter: once it is kept, its frame need not come again.
@@ -102,7 +104,7 @@ class Conversation:
         would block the queue. Where the broker did not take the letter, the frame comes again and makes another.
         """
         frame = self._unread.pop(event.token, None)
-        if frame is None or isinstance(event, PublishFailed):
+        if frame is None or isinstance(event, PublishFailed) or not self.acknowledges:
             return []
         return _sent(self._session.acknowledge_unread(frame))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,7 +16,11 @@ import msgspec
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.doubt import Belief, Believed
+<<<<<<< HEAD
 from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION
+=======
+from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE
+>>>>>>> main
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
     CaughtUp,
@@ -35,12 +39,13 @@ from unrip.service.contract import (
     RoleChanged,
     SetTimer,
     Started,
+    Subscribe,
     TimerFired,
     TopicTruncated,
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
-from unrip.services.trade_executor import lane, quarantine
+from unrip.services.trade_executor import lane, quarantine, standing
 from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.conversation import Conversation
@@ -58,7 +63,6 @@ from unrip.services.trade_executor.effects import (
     LoadLedger,
     OfferFound,
     OfferSigned,
-    OpenRelay,
     PastRead,
     PastUnread,
     ProveAuthority,
@@ -74,6 +78,7 @@ from unrip.services.trade_executor.effects import (
 from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
 from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
+from unrip.services.trade_executor.own_limits import OwnLimits
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import chain_of, position_after, rejected, result_of_offer
@@ -85,6 +90,7 @@ _REFUSED_BY_THE_LEDGER = {
     Rejection.SUPERSEDED,
     Rejection.NONCE_ENDED,
     Rejection.SAME_OFFER,
+    Rejection.COMMAND_INVALID,  # of a strategy that PostgreSQL has never seen
 }
 
 
@@ -103,6 +109,7 @@ class TradeExecutor(Logic):
         nodes: int = 1,
     ) -> None:
         self._inspector = inspector
+        self._own = OwnLimits(pair=inspector.pair, caps=inspector.caps)
         self._read_interval = read_interval
         self._held_check_interval = held_check_interval
         self._switchboard = switchboard
@@ -117,12 +124,12 @@ class TradeExecutor(Logic):
         policy = inspector.policy
         self._quarantine = quarantine.Quarantine(
             account=inspector.account,
-            longest_life=timedelta(milliseconds=policy.deadline_max_ms + policy.deadline_margin_ms)
+            longest_life=timedelta(milliseconds=policy.longest_life_ms + policy.clock_ahead_max_ms)
             + FINALITY_ALLOWANCE,
             notes=self._pursuit.notes,
         )
         self._active, self._why_not_active = False, ""
-        self._trouble = LedgerTrouble()
+        self._trouble, self._standing = LedgerTrouble(), standing.Standing()
         self._draining = False
         self._database_up = True
         #: The ledger was asked for, which happens once, and has answered.
@@ -133,6 +140,8 @@ class TradeExecutor(Logic):
         #: The command being handled, and the ledger write that decides it once it is known.
         self._current: RecordReceived | None = None
         self._claim: ClaimOffer | RejectCommand | None = None
+        #: When the ledger was asked for the claim under way.
+        self._claimed_at = datetime.min.replace(tzinfo=UTC)
         #: It is a command of which nobody knows whether it was sent.
         self._adopting = False
 
@@ -198,14 +207,17 @@ class TradeExecutor(Logic):
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
         self._active, self._why_not_active = event.active, event.why
+        self._pursuit.stand(aside=not event.active)
         if not event.active:
-            return []
+            return self._standing.without_role(event.why, now) if self._loading else []
+        connected = self._standing.with_role()
         if self._loading:
-            return self._handle_next(now)
+            return [*connected, *self._handle_next(now)]
         self._loading = True
         return [
             LoadLedger(),
-            OpenRelay(),
+            *connected,
+            Subscribe(topic=MARKET_PRICE, tail=1),
             SetTimer(name="read", at=now),
             SetTimer(name="check_held", at=now + self._held_check_interval),
             *self._switchboard.begin(),
@@ -262,6 +274,7 @@ class TradeExecutor(Logic):
         if self._loaded:
             return revocations
         self._loaded = True
+        self._own.load(event.claimed_lately)
         return [*revocations, *self._quarantine.load(event, now), ProveAuthority()]
 
     def _on_topic(self, event: RecordReceived | CaughtUp, now: datetime) -> list[Effect]:
@@ -271,6 +284,8 @@ class TradeExecutor(Logic):
             if isinstance(event, RecordReceived):
                 self._commands.append(event)
             return [*effects, *self._handle_next(now)]
+        if event.topic == MARKET_PRICE.name:
+            return self._own.priced(event)
         if isinstance(event, CaughtUp):
             return self._quarantine.results_read()
         return self._quarantine.on_result(event.message.payload, now)
@@ -301,6 +316,8 @@ class TradeExecutor(Logic):
             told=self._pursuit.believing.told,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
+            overspent=self._own.overspent(command, self._pursuit.view, self._pursuit.offers, now),
+            price=self._own.price,
             now=now,
         )
         return self._sign(command) if found is None else self._reject(record, found, now)
@@ -365,6 +382,7 @@ class TradeExecutor(Logic):
             chain=chain_of(record, {"signed": now}),
             perhaps_sent=self._adopting,
         )
+        self._claimed_at = now
         return [CrashPoint(name="executor.signed"), self._claim]
 
     def _on_claim_decided(self, event: ClaimDecided, now: datetime) -> list[Effect]:
@@ -377,11 +395,14 @@ class TradeExecutor(Logic):
             self._pursuit.claiming.discard(record.message.payload.nonce)
         self._pursuit.view = event.view
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
+        if event.kind == "claimed" and isinstance(claim, ClaimOffer):
+            self._own.claimed(claim.offer, now)
         match event.kind:
             case "claimed" if isinstance(claim, ClaimOffer) and claim.perhaps_sent:
                 effects += self._pursuit.adopt(claim, now, halted=self._switchboard.switches.halted)
             case "claimed" if isinstance(claim, ClaimOffer):
-                effects += self._pursuit.send(claim, now, switches=self._switchboard.switches)
+                ends_at = self._claimed_at + event.took
+                effects += self._pursuit.send(claim, now, ends_at=ends_at, switches=self._switchboard.switches)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
@@ -395,17 +416,23 @@ class TradeExecutor(Logic):
 
     # --- timers and controls ---------------------------------------------------------------------------------------
 
-    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
+    def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:  # noqa: C901 - a dispatch table
         name, _, command_id = timer.name.partition(":")
         if name in self._pursuit.timers:
             return self._pursuit.on_timer(name, now)
         match name:
             case "read":
-                return [*self._pursuit.ask(now), SetTimer(name="read", at=now + self._read_interval)]
+                wanted = self._active or self._pursuit.revocations.requested
+                asked = self._pursuit.ask(now) if wanted else []
+                return [*asked, SetTimer(name="read", at=now + self._read_interval)]
+            case standing.TIMER:
+                return self._standing.on_timer()
             case "reply":
                 return self._pursuit.on_reply_timer(command_id, now)
             case lane.TIMER:
                 return self._pursuit.notes.again()
+            case "claim_again" if not self._active:
+                return [SetTimer(name="claim_again", at=now + lane.RETRY)]
             case "claim_again":
                 return [self._claim] if self._claim is not None else []
             case "check_held":

@@ -102,6 +102,8 @@ class Pursuit:
         self.claiming: set[str] = set()
         #: The ledger as of the last commit that was heard of.
         self.view: LedgerView | None = None
+        #: The role is not ours: whoever has it may send, drop and acknowledge what we know of.
+        self._aside = True
         self._loaded = False
         self._hears = False
         self._asking = False
@@ -110,6 +112,13 @@ class Pursuit:
         self._asked: frozenset[str] = frozenset()
         #: Something became known that the reading under way may be too old for.
         self._ask_again = False
+
+    # --- the role --------------------------------------------------------------------------------------------------
+
+    def stand(self, *, aside: bool) -> None:
+        """Whether the role is ours."""
+        self._aside = aside
+        self._conversation.acknowledges = not aside
 
     # --- readiness -------------------------------------------------------------------------------------------------
 
@@ -151,18 +160,30 @@ class Pursuit:
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
-    def send(self, claim: ClaimOffer, now: datetime, *, switches: Switches) -> list[Effect]:
-        """The claim is committed: the bytes may go, unless something forbids it by now."""
+    def send(self, claim: ClaimOffer, now: datetime, *, ends_at: datetime, switches: Switches) -> list[Effect]:
+        """The claim is committed: the bytes may go, unless something forbids it by now.
+
+        `ends_at` is when the claim ended by the clock that is never set. Where the wall clock was set back meanwhile,
+        the window closes so much earlier by it.
+        """
+        lag = max(timedelta(0), ends_at - now)
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
         self.offers.claimed(followed)
+<<<<<<< HEAD
         effects: list[Effect] = [CrashPoint(name="executor.claimed"), *self._hear_of_withdrawals()]
         if (reason := self._given_up(claim.offer, now, switches)) is not None:
+=======
+        effects: list[Effect] = [CrashPoint(name="executor.claimed")]
+        if self._aside:  # whoever has the role may send it, so it is not ours to drop: it waits for evidence
+            return effects
+        if (reason := self._given_up(claim.offer, now + lag, switches)) is not None:
+>>>>>>> main
             return [*effects, *self._drop(followed, reason, now)]
         followed.awaits_reply, followed.frame = True, self._conversation.answer(claim.offer)
         command_id = claim.offer.command_id
         return [
             *effects,
-            SendFrame(connection=RELAY, text=followed.frame, token=command_id, not_after=claim.offer.answer_by),
+            SendFrame(connection=RELAY, text=followed.frame, token=command_id, not_after=claim.offer.answer_by - lag),
             SetTimer(name=f"reply:{command_id}", at=now + self._reply_bound),
         ]
 
@@ -210,7 +231,7 @@ class Pursuit:
         """Once another outcome is noted, only the chain ends the offer, whatever the socket says later."""
         if not followed.awaits_reply:
             return []
-        if event.nothing_left:
+        if event.nothing_left and not self._aside:
             return self._drop(followed, Drop.WINDOW_CLOSED if event.reason == "too_late" else Drop.SOCKET_GONE, now)
         return self._unanswered(followed, "socket_gone", now)
 
@@ -319,7 +340,7 @@ class Pursuit:
 
     def _on_notice(self, notice: StatusNotice, frame: FrameReceived, now: datetime) -> list[Effect]:
         """A settlement notice: a reason to ask the chain at once, never an end by itself."""
-        if not self._loaded:  # whose it is cannot be said yet, so a guaranteed one must come again
+        if self._aside or not self._loaded:  # whose it is cannot be said now, so a guaranteed one must come again
             return [Count(name="status_notices", labels={"whose": "unknown_yet"})]
         if (again := self._receipts.again(notice)) is not None:
             return [Count(name="status_notices", labels={"whose": "ours_again"}), *again]

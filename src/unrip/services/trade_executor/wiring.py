@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
+from unrip.domain.pairs import Pair
+from unrip.domain.spending import SpendingCaps
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.secret_file import SecretFileError
-from unrip.service.settings import SettingsError
+from unrip.net.switch import Switch
+from unrip.service.settings import SettingsError, SpendingSettings
 from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
@@ -19,6 +21,7 @@ from unrip.services.trade_executor.effects import (
     ApplyReading,
     CheckHeld,
     ClaimOffer,
+    CloseRelay,
     DropAttempt,
     FindFill,
     FindOffer,
@@ -81,11 +84,7 @@ def wire(context: Context) -> Wiring:
         url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
         headers=relay_headers_of(context, venue.executor_token_file),
     )
-    works = asyncio.Event()
-
-    async def keep_connected() -> None:
-        await works.wait()
-        await socket.run()
+    relay_wanted = Switch()
 
     return Wiring(
         logic=TradeExecutor(
@@ -95,6 +94,8 @@ def wire(context: Context) -> Wiring:
                 policy=settings.limits.policy(),
                 eur_per_quote=settings.pair.eure_eur_assumption,
                 encode_nonce=encode_nonce,
+                caps=caps_of(settings.spending, context.pair),
+                verifying_contract=signer.verifying_contract,
             ),
             conversation=Conversation(
                 RelaySession(_streams(context, assets)),
@@ -127,13 +128,26 @@ def wire(context: Context) -> Wiring:
             ReadPast: chain.read_past,
             ReadUse: chain.read_use,
             ReadFills: chain.read_fills,
+<<<<<<< HEAD
             FindFill: chain.find_fill,
             OpenRelay: lambda _: works.set(),
+=======
+            OpenRelay: lambda _: relay_wanted.turn(on=True),
+            CloseRelay: lambda _: relay_wanted.turn(on=False),
+>>>>>>> main
             SendFrame: socket.send,
             CloseSocket: socket.close,
             **arming.handlers,
         },
-        sources=(keep_connected, outbox.run, desk.watch, chain.watch, books.watch, revoker.watch, *arming.sources),
+        sources=(
+            relay_wanted.while_on(socket.run),
+            outbox.run,
+            desk.watch,
+            chain.watch,
+            books.watch,
+            revoker.watch,
+            *arming.sources,
+        ),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose, relay_http.aclose, *arming.closers),
         actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE_ACTION, UNDO_READING),
@@ -161,6 +175,16 @@ def _signer(context: Context) -> Signer:
     if signer.public_key != (expected := public_key_of(context)):
         raise SettingsError(f"key file {venue.key_file} holds {signer.public_key}, the account needs {expected}")
     return signer
+
+
+def caps_of(spending: SpendingSettings, pair: Pair) -> dict[str, SpendingCaps]:
+    """What may be spent at most: by ledger id, in smallest units."""
+    return {
+        asset.asset_id: SpendingCaps(
+            **{name: asset.units(getattr(spending, f"{side}_{name}")) for name in SpendingCaps.__struct_fields__}
+        )
+        for side, asset in (("base", pair.base), ("quote", pair.quote))
+    }
 
 
 def _streams(context: Context, assets: list[str]) -> tuple[Stream, ...]:

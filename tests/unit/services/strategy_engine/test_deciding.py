@@ -34,6 +34,10 @@ from unrip.messages.topics import (
     TRADE_DECISION,
 )
 from unrip.service.contract import (
+    ROLE_LEFT,
+    ROLE_NOT_HELD,
+    ROLE_UNCONFIRMED,
+    STANDBY,
     CaughtUp,
     ControlRefused,
     Count,
@@ -274,7 +278,7 @@ def test_every_start_is_disarmed_and_still_decides() -> None:
 def test_without_its_store_it_refuses_and_commands_nothing_and_recovers_by_itself(lost: str) -> None:
     desk = engine()
     if lost == "role":
-        desk.feed(RoleChanged(active=False, generation=None))
+        desk.feed(RoleChanged(active=False, generation=None, why=ROLE_NOT_HELD))
     desk.feed(DatabaseChanged(up=False, reason="gone"))
     desk.demand("while lost")
     desk.acknowledge(desk.decisions[0])
@@ -288,6 +292,32 @@ def test_without_its_store_it_refuses_and_commands_nothing_and_recovers_by_itsel
         desk.feed(RoleChanged(active=True, generation=1))
     desk.demand("recovered", offset=2)
     assert desk.decisions[-1].payload.accepted
+
+
+@pytest.mark.parametrize("why", [STANDBY, ROLE_UNCONFIRMED, ROLE_LEFT])
+def test_where_another_instance_may_be_at_work_nothing_is_decided_or_sent(why: str) -> None:
+    desk = engine()
+    desk.demand("in flight")
+    desk.feed(RoleChanged(active=False, generation=None, why=why))
+    desk.acknowledge(desk.decisions[0])
+    desk.demand("waiting", offset=1)
+    desk.feed(TimerFired(name="publish_again"))
+    assert (len(desk.decisions), desk.commands) == (1, [])
+    assert desk.logic.idle(), "whoever takes over makes up for the command"
+    desk.feed(RoleChanged(active=True, generation=1))
+    assert [each.payload.quote_id for each in desk.commands] == ["in flight"], "nobody else was at work in between"
+    desk.feed(Published(token="command", offset=0))
+    assert [each.payload.quote_id for each in desk.decisions] == ["in flight", "waiting"]
+
+
+def test_a_command_is_not_sent_while_nobody_can_hold_the_role() -> None:
+    desk = engine()
+    desk.demand()
+    desk.feed(RoleChanged(active=False, generation=None, why=ROLE_NOT_HELD))
+    desk.acknowledge(desk.decisions[0])
+    assert desk.commands == []
+    desk.feed(RoleChanged(active=True, generation=1))
+    assert len(desk.commands) == 1
 
 
 def test_a_paused_engine_reads_and_refuses() -> None:

@@ -1,0 +1,72 @@
+"""Hosts and ports as they stand in URLs and as sockets want them, of either family."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+#: A server that listens everywhere is asked on loopback.
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def authority(host: str, port: int) -> str:
+    """Host and port as a URL writes them: an IPv6 address has brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def authority_of_listener(host: str, port: int) -> str:
+    """Where somebody on this machine reaches a server that listens at an address."""
+    return authority(_EVERYWHERE.get(host, host), port)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether what is sent there stays on this machine."""
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen at a name or an address of either family; at `::` for both. Raises OSError."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    both = family is socket.AF_INET6 and host in _EVERYWHERE and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=family, dualstack_ipv6=both)
+
+
+def url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
+    """Why a URL cannot be asked, None where nothing can be told to be wrong."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in schemes:
+        return f"it does not begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+    if not host:
+        return "it names no host"
+    if not url.isprintable() or " " in url:
+        return "it holds a blank, or a character that cannot be printed"
+    return None
+
+
+def checked_url(*schemes: str) -> Callable[[str], str]:
+    """A check for settings: gives the URL as it is, or raises ValueError with what is wrong."""
+
+    def check(url: str) -> str:
+        if (fault := url_fault(url, schemes)) is not None:
+            raise ValueError(f"no URL that can be used, {fault}")
+        return url
+
+    return check
+
+
+def checked_bootstrap(text: str) -> str:
+    """Kafka's addresses as they are; raises ValueError unless it is HOST:PORT, or several separated by commas."""
+    for part in text.split(","):
+        fault = url_fault(f"kafka://{part.strip()}", ("kafka",))
+        if fault is not None or urlsplit(f"kafka://{part.strip()}").port is None:
+            raise ValueError(f"{part.strip()!r} is no HOST:PORT; an IPv6 address is written [::1]:9092")
+    return text

@@ -1,0 +1,32 @@
+"""A process that stood still while another one took its role over."""
+
+from support.desk import Desk
+
+HOLDER = (
+    "SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid)"
+    " WHERE locktype = 'advisory' AND granted AND application_name = %s"
+)
+
+
+def recorded(desk: Desk) -> dict[str, int]:
+    """What the history-writer met twice so far."""
+    state = desk.state("history-writer")
+    return {name: state[name] for name in ("duplicates", "conflicts")}
+
+
+def test_a_strategy_that_wakes_beside_another_one_decides_nothing(armed: Desk) -> None:
+    """What was asked while it slept is decided by the other one; the sleeper remembers to be armed and active."""
+    desk, role = armed, "strategy-engine"
+    before = recorded(desk)
+    with desk.second_instance(role) as second:
+        desk.until(lambda: "standby" in second.state(role)["not_ready"], what="standby")
+        with desk.frozen(role):
+            (holder,) = desk.sql(HOLDER, f"unrip lock of {role}")
+            desk.sql("SELECT pg_terminate_backend(%s)", holder["pid"])
+            desk.until(lambda: second.state(role)["active"] and second.is_ready(role), what="taken over")
+            quote_id = desk.world.demand(direction="btc_to_eure", amount_in="15000")
+            assert desk.decision(quote_id)["reason"] in {"disarmed", "executor_not_ready"}
+        desk.until_not_ready(role, "standby")
+        assert desk.submissions(quote_id) == []
+        assert recorded(desk) == before, "nothing was decided or commanded twice"
+    desk.until(lambda: desk.client.is_ready(role), what="the role is free again")
