@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -42,8 +42,6 @@ _NAMED_MAX = 4
 SETTLED_KEPT = 1_000
 #: Offers that were taken and are remembered, since they may have moved balances in the block of another's use.
 _TAKEN_KEPT = 100
-#: Withdrawals remembered, since they may be part of what moved; older ones are of a time before any open offer.
-_WITHDRAWN_KEPT = 100
 #: What says that a nonce has not ended.
 Look = Alive | LookFurther | Wait | Unproven
 _END_OF: dict[type[Ended], AttemptState] = {
@@ -105,8 +103,8 @@ class OpenOffers:
     by_command: dict[str, Followed] = field(default_factory=dict)
     #: (height, asset, amount) of settlements since the start.
     settled: deque[tuple[int, str, int]] = field(default_factory=lambda: deque(maxlen=SETTLED_KEPT))
-    #: What the owner took out, as far as the bridge has told, by the action's id.
-    _withdrawn: OrderedDict[str, Withdrawal] = field(default_factory=OrderedDict)
+    #: What the owner took out, as far as the bridge has told.
+    withdrawn: Iterable[Withdrawal] = ()
     _taken: deque[Offer] = field(default_factory=lambda: deque(maxlen=_TAKEN_KEPT))
     _known: dict[str, _Known] = field(default_factory=dict)
     #: Transactions whose fills are being read.
@@ -194,17 +192,6 @@ class OpenOffers:
             known.executed, known.tx_hash = fill.quote_hash, fill.tx_hash
             if followed is not None:
                 followed.tx_hash, followed.diff = fill.tx_hash, fill.diff
-
-    def note_withdrawal(self, action_id: str, withdrawal: Withdrawal) -> None:
-        """The owner takes something out; the first word about it counts."""
-        self._withdrawn.setdefault(action_id, withdrawal)
-        if len(self._withdrawn) > _WITHDRAWN_KEPT:
-            self._withdrawn.popitem(last=False)
-
-    @property
-    def withdrawals(self) -> tuple[Withdrawal, ...]:
-        """What may be part of a fall."""
-        return tuple(self._withdrawn.values())
 
     def note_use(self, nonce: str, before: VerifierReading, after: VerifierReading) -> None:
         """The block of a nonce's use was found."""
@@ -348,7 +335,7 @@ class OpenOffers:
             before=first.before if comparable else None,
             use=known.use,
             others=others,
-            withdrawals=self.withdrawals,
+            withdrawals=tuple(self.withdrawn),
         )
 
     def _anything_else(self, nonce: str, *, since_height: int) -> bool:

@@ -249,7 +249,7 @@ class Hindsight:
         may_be_revoked = {nonce for nonce, each in revocations.items() if each.traced is None}
         unrevoked = [offer for offer in offers if offer.nonce not in revoked]
         return shows_no_fill(
-            unrevoked, before, after, may_be_revoked=may_be_revoked, withdrawals=self.offers.withdrawals
+            unrevoked, before, after, may_be_revoked=may_be_revoked, withdrawals=tuple(self.offers.withdrawn)
         )
 
     def _end(self, endings: tuple[Ending, ...], height: int) -> list[Effect]:

@@ -13,14 +13,10 @@ from typing import Any
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, Offer, Rejection
+from unrip.domain.attempt import AttemptState, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.doubt import Belief, Believed
-<<<<<<< HEAD
-from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION
-=======
-from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE
->>>>>>> main
+from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
     CaughtUp,
@@ -48,6 +44,7 @@ from unrip.service.switchboard import REARM, Switchboard
 from unrip.services.trade_executor import lane, quarantine, standing
 from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.believing import UNDO_READING
+from unrip.services.trade_executor.commanded import offer_of
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
@@ -150,10 +147,8 @@ class TradeExecutor(Logic):
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         """Take one event in; see `service/contract.py`."""
         match event:
-            case RecordReceived(topic=LIQUIDITY_ACTION.name):
-                return self._pursuit.on_action(event.message.payload, event.message.observed_at)
-            case CaughtUp(topic=LIQUIDITY_ACTION.name):
-                return []
+            case RecordReceived(topic=LIQUIDITY_ACTION.name) | CaughtUp(topic=LIQUIDITY_ACTION.name):
+                return self._pursuit.withdrawn.on_topic(event)
             case RecordReceived() | CaughtUp():
                 return self._on_topic(event, now)
             case TopicTruncated():
@@ -348,27 +343,7 @@ class TradeExecutor(Logic):
         if record is None or record.message.payload.command_id != event.command_id:
             raise AssertionError("an offer was signed for a command that is not being handled")
         command: TradeCommand = record.message.payload
-        offer = Offer(
-            command_id=command.command_id,
-            quote_id=command.quote_id,
-            account=command.account,
-            pair=command.pair,
-            direction=command.direction,
-            asset_in=command.asset_in,
-            amount_in=command.amount_in,
-            asset_out=command.asset_out,
-            amount_out=command.amount_out,
-            quote_hash=event.quote_hash,
-            nonce=command.nonce,
-            salt=command.salt,
-            answer_by=command.answer_by,
-            offer_deadline=command.offer_deadline,
-            nonce_deadline=command.nonce_deadline,
-            inventory_height=command.inventory_height,
-            signed_payload=event.signed_payload,
-            correlation_id=record.message.correlation_id,
-            state=AttemptState.CLAIMED,
-        )
+        offer = offer_of(command, event, correlation_id=record.message.correlation_id)
         self._claim = ClaimOffer(
             offer=offer,
             position=position_after(record),

@@ -13,12 +13,9 @@ import msgspec
 
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, Drop, Offer, TradeResult, VenueReply
-from unrip.domain.balances import Withdrawal
 from unrip.domain.desk import LedgerView
 from unrip.domain.doubt import Belief, Believed, Older, Refused
-from unrip.domain.treasury import LiquidityAction
 from unrip.domain.verifier import VerifierReading
-from unrip.messages.topics import LIQUIDITY_ACTION
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
 from unrip.service.contract import (
     Count,
@@ -28,7 +25,6 @@ from unrip.service.contract import (
     Published,
     PublishFailed,
     SetTimer,
-    Subscribe,
 )
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.believing import Believing
@@ -61,12 +57,11 @@ from unrip.services.trade_executor.receipts import Receipts
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.services.trade_executor.revoking import Revocations
+from unrip.services.trade_executor.withdrawn import Withdrawn
 from unrip.venues.near_intents.relay import Reply, StatusNotice
 
 #: In the relay's refusals and in the contract's (protocol/message-bus section 12.2, intents-and-signing section 8).
 _INVALID_SALT = "invalid salt"
-#: Steps of the treasury that are read back at first: those of the last minutes are among them.
-ACTIONS_READ_BACK = 200
 
 
 class Pursuit:
@@ -87,7 +82,8 @@ class Pursuit:
         self._receipts = Receipts(conversation)
         self._reply_bound = reply_bound
         self._report = report
-        self.offers = OpenOffers()
+        self.withdrawn = Withdrawn(account)
+        self.offers = OpenOffers(withdrawn=self.withdrawn)
         self.notes = NoteLane()
         self.revocations = Revocations()
         self.hindsight = Hindsight(
@@ -105,7 +101,6 @@ class Pursuit:
         #: The role is not ours: whoever has it may send, drop and acknowledge what we know of.
         self._aside = True
         self._loaded = False
-        self._hears = False
         self._asking = False
         #: The nonces of the last question, none if it was put before the present connection was opened: its answer may
         #: be of a block before that.
@@ -148,7 +143,7 @@ class Pursuit:
             self.offers.add(Followed(offer=offer, chain=chain, ask_now=True, noticed=revoked, unrecovered=first))
         earlier = () if self._loaded else event.open_offers  # later it is our own claim that was not heard of
         self.revocations.may_exist({offer.nonce for offer in earlier} | event.revocations.keys(), event.revocations)
-        heard = self._hear_of_withdrawals() if earlier else []
+        heard = self.withdrawn.hear() if earlier else []
         self._loaded = True
         return [*heard, *(self.revoke(now) if self.revocations.waits_for_ledger else [])]
 
@@ -169,15 +164,10 @@ class Pursuit:
         lag = max(timedelta(0), ends_at - now)
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
         self.offers.claimed(followed)
-<<<<<<< HEAD
-        effects: list[Effect] = [CrashPoint(name="executor.claimed"), *self._hear_of_withdrawals()]
-        if (reason := self._given_up(claim.offer, now, switches)) is not None:
-=======
-        effects: list[Effect] = [CrashPoint(name="executor.claimed")]
+        effects: list[Effect] = [CrashPoint(name="executor.claimed"), *self.withdrawn.hear()]
         if self._aside:  # whoever has the role may send it, so it is not ours to drop: it waits for evidence
             return effects
         if (reason := self._given_up(claim.offer, now + lag, switches)) is not None:
->>>>>>> main
             return [*effects, *self._drop(followed, reason, now)]
         followed.awaits_reply, followed.frame = True, self._conversation.answer(claim.offer)
         command_id = claim.offer.command_id
@@ -210,7 +200,7 @@ class Pursuit:
         self.offers.add(Followed(offer=claim.offer, chain=chain, ask_now=True, noticed=revoke))
         self.revocations.may_exist([claim.offer.nonce], {})
         revocations = self.revocations.request([claim.offer], now, loaded=True) if revoke else []
-        return [*self._hear_of_withdrawals(), *revocations, *self._ask_anew(now)]
+        return [*self.withdrawn.hear(), *revocations, *self._ask_anew(now)]
 
     def on_frame_fate(self, event: FrameSent | FrameNotSent, now: datetime) -> list[Effect]:
         """The bytes left, did not leave, or nobody knows."""
@@ -469,19 +459,6 @@ class Pursuit:
         written = self.notes.push(write)  # before what older blocks end: the ledger is never older than its evidence
         looks = self.hindsight.look(reading, now, verdicts)
         return [*written, *questions, *self._read_fills(), *looks, *self._recovered()]
-
-    def _hear_of_withdrawals(self) -> list[Effect]:
-        """From the first open offer on it matters what the owner takes out."""
-        heard, self._hears = self._hears, True
-        return [] if heard else [Subscribe(topic=LIQUIDITY_ACTION, tail=ACTIONS_READ_BACK)]
-
-    def on_action(self, action: LiquidityAction, told_at: datetime) -> list[Effect]:
-        """A step of the treasury: a withdrawal takes from the balances as an offer does."""
-        ours = action.account == self._account and action.step.startswith("withdrawal_")
-        if ours and action.asset_id is not None and action.amount is not None:
-            taken = Withdrawal(asset_id=action.asset_id, amount=action.amount, told_at=told_at)
-            self.offers.note_withdrawal(action.action_id, taken)
-        return []
 
     def _read_fills(self) -> list[Effect]:
         return [ReadFills(tx_hash=tx_hash) for tx_hash in self.offers.fills_to_read()]

@@ -128,13 +128,9 @@ def wire(context: Context) -> Wiring:
             ReadPast: chain.read_past,
             ReadUse: chain.read_use,
             ReadFills: chain.read_fills,
-<<<<<<< HEAD
             FindFill: chain.find_fill,
-            OpenRelay: lambda _: works.set(),
-=======
             OpenRelay: lambda _: relay_wanted.turn(on=True),
             CloseRelay: lambda _: relay_wanted.turn(on=False),
->>>>>>> main
             SendFrame: socket.send,
             CloseSocket: socket.close,
             **arming.handlers,
