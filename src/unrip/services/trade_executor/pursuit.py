@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from unrip.domain.arming import Switches
-from unrip.domain.attempt import AttemptState, Drop, Offer, TradeResult, VenueReply
+from unrip.domain.attempt import AttemptState, Drop, TradeResult, VenueReply
 from unrip.domain.doubt import Belief, Believed, Older, Refused
 from unrip.domain.verifier import VerifierReading
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
