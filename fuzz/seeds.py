@@ -135,7 +135,7 @@ def seeds() -> dict[str, list[str]]:
         "receipts_outcome": [
             {"outcome": {"executor_id": "intents.near", "status": {"SuccessValue": ""}, "logs": log.splitlines()}}
             for log in logs
-        ]
+        ],
     }
     samples = sorted((TESTS / "fixtures" / "messages" / "v1").glob("*.json"))
     return {
