@@ -72,32 +72,6 @@ def position_after(record: RecordReceived) -> CommandPosition:
     return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
 
 
-def offer_of(record: RecordReceived, *, quote_hash: str, signed_payload: str) -> Offer:
-    """What a command's signed bytes offer, before anybody has claimed it."""
-    command: TradeCommand = record.message.payload
-    return Offer(
-        command_id=command.command_id,
-        quote_id=command.quote_id,
-        account=command.account,
-        pair=command.pair,
-        direction=command.direction,
-        asset_in=command.asset_in,
-        amount_in=command.amount_in,
-        asset_out=command.asset_out,
-        amount_out=command.amount_out,
-        quote_hash=quote_hash,
-        nonce=command.nonce,
-        salt=command.salt,
-        answer_by=command.answer_by,
-        offer_deadline=command.offer_deadline,
-        nonce_deadline=command.nonce_deadline,
-        inventory_height=command.inventory_height,
-        signed_payload=signed_payload,
-        correlation_id=record.message.correlation_id,
-        state=AttemptState.CLAIMED,
-    )
-
-
 def chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
     """Where the results of a command belong."""
     message = record.message
