@@ -57,9 +57,16 @@ class AttemptState(StrEnum):
         return self in {self.SETTLED, self.SPENT}
 
 
-def result_id(command_id: str, state: AttemptState) -> str:
-    """The event id of a result: an attempt passes through each state at most once, so both together name it."""
-    return derived_id("result", command_id, state)
+#: The reason of a claim by which a ledger takes up again what an earlier life may have sent.
+PERHAPS_SENT = "perhaps_sent"
+
+
+def result_id(command_id: str, state: AttemptState, *, reason: str | None = None) -> str:
+    """The event id of a result: an attempt passes through each state at most once, so both together name it.
+
+    What is taken up again was perhaps told as claimed before, with other stamps: that is another event.
+    """
+    return derived_id("result", command_id, state, *([PERHAPS_SENT] if reason == PERHAPS_SENT else []))
 
 
 def execution_id_of(command_id: str) -> str:

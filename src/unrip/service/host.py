@@ -31,6 +31,7 @@ from unrip.service.contract import (
     Publish,
     Started,
     Subscribe,
+    Unsubscribe,
 )
 from unrip.service.control import KEPT_BOUND_S, ControlDesk, ControlOutcome
 from unrip.service.dependencies import Dependencies
@@ -148,6 +149,7 @@ class Host:
         return {
             Publish: self._publisher.publish,
             Subscribe: self._reader.subscribe,
+            Unsubscribe: self._reader.unsubscribe,
             Log: self._outside.log,
             Count: lambda effect: self._metrics.count(effect.name, effect.labels),
             Observe: lambda effect: self._metrics.observe(effect.name, effect.milliseconds, effect.labels),

@@ -193,6 +193,10 @@ class Inspector:
         ahead = (max(instants.values()) - now) // timedelta(milliseconds=1)
         return None if ahead <= limit else (Rejection.CLOCK_SKEWED, {"ahead_ms": str(ahead), "limit": str(limit)})
 
+    def believes(self, reading: VerifierReading, now: datetime) -> bool:
+        """Whether a final block is neither ahead of our clock nor old by it."""
+        return self.skewed(reading, None, now) is None and self._stale(reading, now) is None
+
     def _stale(self, reading: VerifierReading | None, now: datetime) -> tuple[Rejection, Numbers] | None:
         limit = self.policy.inventory_age_max_ms
         if reading is None:

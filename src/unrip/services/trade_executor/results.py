@@ -8,7 +8,7 @@ from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, 
 from unrip.domain.command import Exchange, TradeCommand
 from unrip.domain.desk import CommandPosition
 from unrip.service.contract import RecordReceived
-from unrip.services.trade_executor.effects import Chain, OfferSigned
+from unrip.services.trade_executor.effects import Chain
 
 
 def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str], *, account: str) -> TradeResult:
@@ -79,29 +79,4 @@ def chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
     message = record.message
     return Chain(
         correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
-    )
-
-
-def offer_of(command: TradeCommand, signed: OfferSigned, correlation_id: str) -> Offer:
-    """The finished offer of a command, as the ledger keeps it."""
-    return Offer(
-        command_id=command.command_id,
-        quote_id=command.quote_id,
-        account=command.account,
-        pair=command.pair,
-        direction=command.direction,
-        asset_in=command.asset_in,
-        amount_in=command.amount_in,
-        asset_out=command.asset_out,
-        amount_out=command.amount_out,
-        quote_hash=signed.quote_hash,
-        nonce=command.nonce,
-        salt=command.salt,
-        answer_by=command.answer_by,
-        offer_deadline=command.offer_deadline,
-        nonce_deadline=command.nonce_deadline,
-        inventory_height=command.inventory_height,
-        signed_payload=signed.signed_payload,
-        correlation_id=correlation_id,
-        state=AttemptState.CLAIMED,
     )

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from unrip.domain.values import AMOUNT_MAX, Amount, Value, from_epoch_ms, shown
-from unrip.net.exact import NotExact, decode, instant, integer, mapping, text
+from unrip.net.exact import NotExact, decode, instant, integer, mapping, text, whole
 
 #: The relay's frames stay below 4 KiB; a much larger one is refused before it is parsed.
 FRAME_CHARACTERS_MAX = 256 * 1024
@@ -171,7 +171,7 @@ class RelaySession:
             return None
         try:
             params = mapping(mapping(decode(frame), "the frame").get("params"), "params")
-            return self._acknowledgement(_hint(params.get("subscription")), integer(params.get("seq")))
+            return self._acknowledgement(_hint(params.get("subscription")), whole(params.get("seq")))
         except NotExact:
             return None
 
@@ -227,7 +227,7 @@ class RelaySession:
         )
 
     def _reply(self, document: dict[str, Any]) -> Reply | Subscribed | SubscriptionRefused:
-        request_id = None if document["id"] is None else integer(document["id"])
+        request_id = None if document["id"] is None else whole(document["id"])
         ok, code, said = _outcome(document)
         stream = self._subscribing.pop(request_id, None) if request_id is not None else None
         if stream is None:
@@ -249,7 +249,7 @@ def _outcome(document: dict[str, Any]) -> tuple[bool, int | None, str]:
         return False, None, error[:_TEXT_SHOWN_MAX]
     error = mapping(error, "the error")
     code = error.get("code")
-    return False, None if code is None else integer(code), text(error.get("message"), "the message")[:_TEXT_SHOWN_MAX]
+    return False, None if code is None else whole(code), text(error.get("message"), "the message")[:_TEXT_SHOWN_MAX]
 
 
 def _event(document: dict[str, Any]) -> RelayEvent:
@@ -295,7 +295,7 @@ def _status(data: dict[str, Any], params: dict[str, Any]) -> StatusNotice:
         intent_hash=_optional_id(data, "intent_hash"),
         tx_hash=_optional_id(data, "tx_hash"),
         event_type=_optional_id(data, "event_type"),
-        seq=None if seq is None else integer(seq),
+        seq=None if seq is None else whole(seq),
         subscription=_hint(params.get("subscription")),
     )
 
