@@ -49,6 +49,9 @@ _TX_PATIENCE_S, _TX_LOOKED_AT_EVERY_S = 10.0, 0.1
 class Line:
     """One WebSocket, as the service holds it; see `net.websocket.Connection`."""
 
+    #: Nothing stands still in virtual time.
+    waited_s = 0.0
+
     def __init__(self, network: Network, service: str, number: int, owner: str) -> None:
         self.service, self.number, self.owner = service, number, owner
         self.state = State.OPEN

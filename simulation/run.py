@@ -112,6 +112,8 @@ def _surroundings(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     settings = {
         "near_intents": {"instance_id": "desk-1" if chance.random() < 0.6 else None},
         "intervals": {"inventory_ms": 2_500, "executor_read_ms": 2_500},
+        # The judge asks for what the strategy's limits allow; the executor's own caps are other tests' business.
+        "spending": {"base_per_minute": "1", "base_open": "1", "quote_per_minute": "90000", "quote_open": "90000"},
         "limits": {
             # Some nonces outlive their offers by little, so that what the contract forgets can matter within the run.
             "nonce_life_ms": chance.choice((15_000, 15_000, 86_400_000)),

@@ -101,6 +101,8 @@ class Database:
         if generation == known and taken_by == instance:
             return generation
         self.generations[role] = generation + 1, instance
+        if role == "strategy-engine":
+            self.ledger.given_generation = generation + 1
         return generation + 1
 
     def leave(self, instance: str) -> None:

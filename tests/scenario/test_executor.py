@@ -1,6 +1,9 @@
 """The executor's own judgement: what it rejects, drops, sends once and follows, through the real processes."""
 
+import os
+import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -63,6 +66,17 @@ def test_halted(armed: Desk) -> None:
 )
 def test_a_command_is_checked_from_its_own_numbers(armed: Desk, changes: dict[str, object], fault: str) -> None:
     assert rejected(armed, Rejection.COMMAND_INVALID, **changes)["fault"] == fault
+
+
+def test_neither_a_rate_nor_a_generation_of_the_senders_choice_changes_anything(armed: Desk) -> None:
+    """Without any price what is spent is capped, and a number that PostgreSQL never gave supersedes nobody."""
+    numbers = rejected(armed, Rejection.COMMAND_INVALID, fair_rate="600000")
+    assert numbers["fault"] == "spends too much in one command"
+    numbers = rejected(armed, Rejection.COMMAND_INVALID, fair_rate="90000", edge="0.02")
+    assert (numbers["fault"], numbers["by"]) == ("edge too small", "our own price")
+    numbers = rejected(armed, Rejection.COMMAND_INVALID, generation=2**63 - 1)
+    assert numbers["fault"] == "no strategy of this generation ever took over"
+    armed.result(armed.world.demand(**BTC_IN), "settled")
 
 
 def test_window_closed(armed: Desk) -> None:
@@ -229,6 +243,31 @@ def test_killed_at_a_dangerous_instant(desk: Desk, point: str, submissions: int,
     assert terminal == [result]
     asset = desk.decision(quote_id)["command"]["asset_out"]
     assert int(desk.state("trade-executor")["ledger"]["held"].get(asset, "0")) == 0
+
+
+@pytest.mark.parametrize(
+    ("service", "point", "end"),
+    [
+        ("strategy-engine", "strategy.decision_acknowledged", "rejected"),
+        ("trade-executor", "executor.signed", "dropped"),
+        ("trade-executor", "executor.claimed", "dropped"),
+    ],
+)
+def test_a_process_that_stood_still_answers_no_auction_that_is_over(
+    desk: Desk, service: str, point: str, end: str
+) -> None:
+    """Stopped where an answer is under way, and going on a second later, it does not send it any more."""
+    desk.restart(service, {"UNRIP_TEST_STOP_AT": point})
+    desk.arm()
+    quote_id = desk.world.demand(**BTC_IN, min_deadline_ms=3_000)
+    pid = desk.pids()[service]
+    assert pid is not None
+    desk.until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", what="the stop")
+    time.sleep(1)
+    os.kill(pid, signal.SIGCONT)
+    assert desk.result(quote_id, end)["reason"] == "window_closed"
+    assert desk.submissions(quote_id) == []
+    desk.restart(service, {})
 
 
 # --- dropped before the first byte ----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from unrip.domain.case import Case, Observed
+from unrip.domain.case import Case
 from unrip.domain.decide import DemandPlace, command_id_of, decide
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
@@ -16,6 +16,7 @@ from unrip.domain.inventory import Books, IntentInventory, Reconciliation
 from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
+from unrip.domain.reference import Observed
 from unrip.domain.sharing import SharedNonce, Sharing, group_deadline
 from unrip.domain.values import Amount, Delta
 from unrip.venues.near_intents.nonces import encode_nonce

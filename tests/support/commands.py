@@ -31,14 +31,16 @@ def a_command(
     window_s: int = 5,
     snapshot_surplus: int = 0,
     generation: int | None = None,
+    fair_rate: str | None = None,
 ) -> TradeCommand:
     """A command that would be good now, but for what is changed."""
     pair, direction = desk.settings.pair.pair(), Direction.BASE_IN
     strategy, executor = desk.state("strategy-engine"), desk.state("trade-executor")
     own_read = executor["own_read"] or {"credited": {}, "height": 0, "salt": "00000000"}
-    fair_rate = Decimal((strategy["price"] or {"value": {}})["value"].get("fair_rate") or 71_000)
+    known = (strategy["price"] or {"value": {}})["value"].get("fair_rate") or 71_000
+    rate = Decimal(known if fair_rate is None else fair_rate)
     amount_in = pair.base.units(Decimal(amount_in_btc))
-    proposal = propose(pair, direction, fair_rate=fair_rate, edge=Decimal(edge), amount_in=amount_in)
+    proposal = propose(pair, direction, fair_rate=rate, edge=Decimal(edge), amount_in=amount_in)
     quote_id = str(uuid.uuid4())
     now = datetime.now(UTC)
     deadline = from_epoch_ms(epoch_ms(now + timedelta(seconds=life_s)))
@@ -65,7 +67,7 @@ def a_command(
         ),
         nonce_deadline=nonce_deadline,
         nonce_opener=None if joins is None else command_id_of(joins),
-        fair_rate=fair_rate,
+        fair_rate=rate,
         gross_edge=Decimal(edge),
         edge_threshold=Decimal("0.02"),
         notional_eur=Decimal(10),

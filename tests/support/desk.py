@@ -369,6 +369,8 @@ SHORT_LIVES: dict[str, Any] = {
         "stable_after_ms": 500,
         "relay_reply_ms": 1_000,
     },
+    # Scenarios trade many times a minute; what the executor's own caps refuse is set where it is tried.
+    "spending": {"base_per_minute": "0.1", "quote_per_minute": "5000", "base_open": "0.1", "quote_open": "5000"},
     "coingecko": {"poll_interval_s": 1},
     "price": {"jump_window_s": 4, "jump_readings_min": 2},
     "control": {"rearm_after_s": 1},

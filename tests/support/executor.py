@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from support.cases import ACCOUNT, BTC, EURE, NOW, PAIR, a_case, a_decision, a_demand
+from support.cases import ACCOUNT, BTC, EURE, NOW, PAIR, a_case, a_decision, a_demand, a_kraken, a_price, ago
 from support.engine import ARM, a_control, a_record
 from support.switches import a_switchboard
 from unrip.domain.attempt import Offer, TradeResult
@@ -18,12 +18,14 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
+from unrip.domain.spending import SpendingCaps
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
-from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
+from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, TRADE_RESULT
 from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import Cause
 from unrip.service.contract import CaughtUp, Effect, Event, Log, Started
+from unrip.service.settings import SpendingSettings
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
@@ -43,11 +45,17 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
+from unrip.services.trade_executor.wiring import caps_of
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE_STATUS, RelaySession, Stream
 
 VIEW = LedgerView(height=1_000, credited={}, held={}, position=None)
 LedgerWrite = NoteAttempt | DropAttempt | ApplyReading
+
+
+def the_caps(**changes: str) -> dict[str, SpendingCaps]:
+    """Those of the default settings, but for what the test changes; in whole tokens."""
+    return caps_of(SpendingSettings(**{name: Decimal(cap) for name, cap in changes.items()}), PAIR)
 
 
 def a_command(quote_id: str = "quote-1", direction: Direction = Direction.BASE_IN, **changes: Any) -> TradeCommand:
@@ -79,7 +87,9 @@ def a_reading(
 class Executor:
     """The logic with what it asked for."""
 
-    def __init__(self, *, guaranteed: bool = False, eur_per_quote: str = "1") -> None:
+    def __init__(
+        self, *, guaranteed: bool = False, eur_per_quote: str = "1", caps: dict[str, SpendingCaps] | None = None
+    ) -> None:
         self.logic = TradeExecutor(
             inspector=Inspector(
                 pair=PAIR,
@@ -87,6 +97,8 @@ class Executor:
                 policy=Policy(),
                 eur_per_quote=Decimal(eur_per_quote),
                 encode_nonce=encode_nonce,
+                caps=caps or the_caps(),
+                verifying_contract="intents.near",
             ),
             conversation=Conversation(
                 RelaySession((Stream(name=QUOTE_STATUS, guaranteed=guaranteed),)),
@@ -122,7 +134,7 @@ class Executor:
         return [*loaded, *self.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id="results-1"))]
 
     def ready(self) -> Executor:
-        """Started without open offers, connected, proven, read and armed."""
+        """Started without open offers, connected, proven, chain and price read, and armed."""
         self.start()
         self.connect()
         self.feed(AuthorityJudged(proven=True, reason="proven"))
@@ -141,12 +153,21 @@ class Executor:
 
     def read(self, *, used: Sequence[str] = (), asked: Sequence[str] = (), **changes: Any) -> list[Effect]:
         """One final block, each higher than the one before, and the ledger takes it over."""
+        self.price()
         self._height += 1
         fields: dict[str, Any] = {"height": self._height, "now": self.now} | changes
         effects = self.feed(VerifierRead(reading=a_reading(used=used, asked=asked, **fields)))
         if any(isinstance(effect, ApplyReading) for effect in effects):
             self.noted()
         return effects
+
+    def price(self, **changes: Any) -> None:
+        """A price that the executor reads by itself, as of now."""
+        late = self.now - NOW
+        kraken = msgspec.structs.replace(a_kraken(), observed_at=ago(400) + late, source_time=ago(450) + late)
+        price = a_price(**({"kraken": kraken} | changes))
+        record = a_record(MARKET_PRICE, price, observed_at=self.now - timedelta(milliseconds=400))
+        self.feed(record)
 
     def noted(self) -> list[Effect]:
         """The ledger write in flight is committed."""

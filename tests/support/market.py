@@ -11,11 +11,12 @@ from support.cases import a_case
 from support.engine import a_record
 from support.logic import PAIR, T0, of, published
 from support.refusals import ABOUT_PRICE
-from unrip.domain.case import Case, Observed
+from unrip.domain.case import Case
 from unrip.domain.decision import Refusal
 from unrip.domain.guards import GUARDS
 from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice
 from unrip.domain.policy import Policy
+from unrip.domain.reference import Observed
 from unrip.messages.topics import MARKET_PRICE
 from unrip.net.events import FrameReceived, SocketOpened
 from unrip.service.contract import (

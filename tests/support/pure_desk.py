@@ -24,6 +24,7 @@ from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.inventory import IntentInventory, Reconciliation
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
+from unrip.domain.spending import SpendingCaps
 from unrip.domain.values import Amount, Delta, Value
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.messages.codec import decode_event, encode_event
@@ -106,6 +107,8 @@ PAIR = Pair(
 ACCOUNT, CONTRACT = DESK.account_id, "intents.near"
 _EXECUTORS_SOCKET, _INGESTS_SOCKET = 1, 2
 _STEP_NS = 5_000_000
+#: What the executor may spend is other tests' business.
+_NO_CAP = SpendingCaps(per_command=Amount(10**30), per_minute=Amount(10**30), open=Amount(10**30))
 
 
 class PureDesk:
@@ -149,7 +152,12 @@ class PureDesk:
         status = Stream(name=QUOTE_STATUS, guaranteed=self._instance_id is not None)
         self._services["trade-executor"] = TradeExecutor(
             inspector=Inspector(
-                pair=PAIR, account=ACCOUNT, policy=self.policy, eur_per_quote=Decimal(1), encode_nonce=encode_nonce
+                pair=PAIR,
+                account=ACCOUNT,
+                policy=self.policy,
+                eur_per_quote=Decimal(1),
+                encode_nonce=encode_nonce,
+                caps=dict.fromkeys((BTC, EURE), _NO_CAP),
             ),
             conversation=Conversation(RelaySession((status,)), mute_after_ms=60_000, subscribe_again_ms=30_000),
             read_interval=timedelta(seconds=2),

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, TradeResult, VenueReply, result_id
-from unrip.domain.case import Case, Observed
+from unrip.domain.case import Case
 from unrip.domain.command import Exchange
 from unrip.domain.decide import DemandPlace, decide
 from unrip.domain.decision import Decision
@@ -28,6 +28,7 @@ from unrip.domain.inventory import (
 from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
+from unrip.domain.reference import Observed
 from unrip.domain.sharing import Sharing
 from unrip.domain.status import ControlRecord, ServiceStatus
 from unrip.domain.treasury import (

@@ -77,6 +77,7 @@ def test_strategy_and_executor_measure_an_offer_by_the_same_assumed_euro() -> No
         "pair": {"eure_eur_assumption": "0.95"},
         "price": {"peg_breaks_beyond": "10 %", "peg_heals_within": "10 %"},
         "limits": {"notional_cap_eur": "100", "notional_ceiling_eur": "100", "held_share": "100 %"},
+        "spending": {"base_per_command": "0.002"},
     }
     with WholeDesk(settings=settings) as desk:
         quote_id = desk.demand(direction="eure_to_btc", amount_in=str(104 * 10**18), accept="never")

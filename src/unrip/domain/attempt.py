@@ -68,7 +68,7 @@ class Rejection(StrEnum):
     DISARMED = "disarmed"
     HALTED = "halted"
     COMMAND_INVALID = "command_invalid"
-    """Its own numbers break a limit: who can write the topic must not be able to trade freely."""
+    """It breaks a limit of our own: who can write the topic must not be able to trade freely."""
     WINDOW_CLOSED = "window_closed"
     NOT_CONNECTED = "not_connected"
     CLOCK_SKEWED = "clock_skewed"

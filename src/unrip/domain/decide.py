@@ -111,7 +111,7 @@ def _command(case: Case, decision_id: str, account: str, encode_nonce: NonceEnco
         amount_in=proposal.amount_in,
         amount_out=proposal.amount_out,
         exact_in=case.demand.amount_in is not None,
-        answer_by=case.demand.answer_by,
+        answer_by=min(case.demand.answer_by, case.offer_deadline),
         offer_deadline=case.offer_deadline,
         salt=salt,
         nonce=encode_nonce(salt, epoch_ms(nonce_deadline), nonce_free_bytes(opener or command_id)),

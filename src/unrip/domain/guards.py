@@ -13,6 +13,7 @@ from fractions import Fraction
 from unrip.domain.case import Case
 from unrip.domain.decision import Guard, Refusal
 from unrip.domain.inventory import Reconciliation
+from unrip.domain.reference import Reference
 from unrip.domain.values import MONEY, age_ms, decimal_of
 
 Verdict = tuple[bool, dict[str, str]]
@@ -125,18 +126,18 @@ def clocks_agree(case: Case) -> Verdict:
     return passed, {"ahead_ms": str(ahead[worst]), "of": worst, "limit": str(case.policy.clock_ahead_max_ms)}
 
 
-def price_known(case: Case) -> Verdict:
+def price_known(case: Reference) -> Verdict:
     system = case.price.value.kraken_system if case.price else None
     known = case.fair_rate is not None and case.fair_rate > 0
     numbers = {"fair_rate": _text(case.fair_rate), "kraken_system": system or "unknown"}
     return known, numbers | ({"reference": "paused"} if case.price and case.price.value.paused else {})
 
 
-def price_fresh(case: Case) -> Verdict:
+def price_fresh(case: Reference) -> Verdict:
     return _at_most("price_age_ms", case.price_age_ms, case.price_age_max_ms)
 
 
-def price_sources_agree(case: Case) -> Verdict:
+def price_sources_agree(case: Reference) -> Verdict:
     """CoinGecko missing alone is degraded, not refused (blueprint, section 6).
 
     A last word that contradicts does so however old it is, until a newer one agrees or an operator accepts it. Where
@@ -153,7 +154,7 @@ def price_sources_agree(case: Case) -> Verdict:
     return _at_most("disagreement", case.disagreement if compared else None, case.disagreement_max)
 
 
-def price_steady(case: Case) -> Verdict:
+def price_steady(case: Reference) -> Verdict:
     """Settled in the price event, by its own numbers.
 
     Where CoinGecko stands in for Kraken, readings of Kraken need not go on; what moved before must be confirmed all
@@ -173,7 +174,7 @@ def price_steady(case: Case) -> Verdict:
     }
 
 
-def peg_holds(case: Case) -> Verdict:
+def peg_holds(case: Reference) -> Verdict:
     """Settled in the price event, by its own numbers. Without any reading it is for `peg_unknown` to refuse."""
     peg = case.price.value.peg if case.price else None
     if peg is None:
@@ -188,13 +189,16 @@ def peg_holds(case: Case) -> Verdict:
     }
 
 
-def peg_known(case: Case) -> Verdict:
+def peg_known(case: Reference) -> Verdict:
     return _at_most("peg_age_ms", case.peg_age_ms, case.policy.peg_age_max_ms)
 
 
 def inventory_known(case: Case) -> Verdict:
-    return case.credited is not None, {
-        "snapshot": "unknown" if case.inventory is None else str(case.inventory.value.height),
+    """A snapshot without a salt that nonces can carry is none to make an offer on."""
+    snapshot = case.inventory.value if case.inventory else None
+    salted = snapshot is None or snapshot.salt_known
+    return case.credited is not None and salted, {
+        "snapshot": "unknown" if snapshot is None else str(snapshot.height) if salted else "of no salt",
         "ledger": "unknown" if case.desk.ledger is None else str(case.desk.ledger.height),
     }
 
@@ -329,6 +333,16 @@ def venue_running(case: Case) -> Verdict:
     return paused is False, {"contract_paused": "unknown" if paused is None else str(paused).lower()}
 
 
+#: Those that judge the price alone: the executor asks them about the price that it read itself.
+PRICE_GUARDS: dict[Refusal, Callable[[Reference], Verdict]] = {
+    Refusal.PRICE_MISSING: price_known,
+    Refusal.PRICE_STALE: price_fresh,
+    Refusal.PRICE_SOURCES_DISAGREE: price_sources_agree,
+    Refusal.PRICE_JUMP: price_steady,
+    Refusal.PEG_BROKEN: peg_holds,
+    Refusal.PEG_UNKNOWN: peg_known,
+}
+
 #: In the order of the blueprint (section 6); the first that refuses is named.
 GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.PAUSED: not_paused,
@@ -344,12 +358,7 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.WINDOW_TOO_SHORT: window_long_enough,
     Refusal.DEADLINE_TOO_LONG: deadline_short_enough,
     Refusal.CLOCK_SKEWED: clocks_agree,
-    Refusal.PRICE_MISSING: price_known,
-    Refusal.PRICE_STALE: price_fresh,
-    Refusal.PRICE_SOURCES_DISAGREE: price_sources_agree,
-    Refusal.PRICE_JUMP: price_steady,
-    Refusal.PEG_BROKEN: peg_holds,
-    Refusal.PEG_UNKNOWN: peg_known,
+    **PRICE_GUARDS,
     Refusal.INVENTORY_MISSING: inventory_known,
     Refusal.INVENTORY_STALE: inventory_fresh,
     Refusal.INVENTORY_UNRECONCILED: inventory_reconciled,

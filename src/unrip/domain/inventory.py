@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 
 from unrip.domain.command import Exchange
 from unrip.domain.desk import CommandPosition
 from unrip.domain.values import Amount, Delta, StoredInt, Value
+
+_SALT = re.compile(r"[0-9a-f]{8}")
 
 
 class Reconciliation(StrEnum):
@@ -136,6 +139,11 @@ class IntentInventory(Value):
     changes: tuple[BalanceChange, ...] = ()
     #: None in records older than these books.
     books: Books | None = None
+
+    @property
+    def salt_known(self) -> bool:
+        """Whether a nonce can be made of it."""
+        return _SALT.fullmatch(self.salt) is not None
 
     def unexplained(self, asset_id: str) -> Delta | None:
         """Credited less explained, None where that is not known."""

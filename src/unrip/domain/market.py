@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from unrip.domain.values import MONEY, Value
 
+_RATE_EXPONENT_MAX = 10
+
 
 class SourceHealth(StrEnum):
     """Unknown is not no: `unknown` means never read, nor known from the topic, and counts as not good."""
@@ -151,6 +153,11 @@ class MarketPrice(Value):
     paused: bool = False
 
     @property
+    def reckonable(self) -> bool:
+        """Whether value can be reckoned by it; what anybody may have written on the topic is not for that reason."""
+        return is_rate(self.eure_eur_assumption) and (self.fair_rate is None or is_rate(self.fair_rate))
+
+    @property
     def apart(self) -> Decimal | None:
         """How far the sources' last words are apart by the readings themselves, None where one is missing or absurd."""
         if self.kraken is None or self.coingecko is None or self.kraken.bid <= 0 or self.kraken.ask <= 0:
@@ -161,6 +168,11 @@ class MarketPrice(Value):
     def has_jumped(self) -> bool:
         """Nobody has confirmed this level: nothing that outlives the jump may be valued by it."""
         return self.jump is not None and self.jump.jumped
+
+
+def is_rate(number: Decimal) -> bool:
+    """No two assets are worth so differently that a whole of one is beyond this of the other."""
+    return number > 0 and abs(number.adjusted()) <= _RATE_EXPONENT_MAX
 
 
 def disagreement_of(kraken_mid: Decimal, coingecko: Decimal) -> Decimal:

@@ -61,7 +61,8 @@ class Policy(Value):
     peg_age_max_ms: int = 21_600_000
     #: A snapshot of the verifier may be this old.
     inventory_age_max_ms: int = 10_000
-    #: An instant further ahead of our clock than this means that a clock is wrong.
+    #: The tolerance between two clocks, the strategy's and the executor's alike: an instant further ahead of our clock
+    #: than this, or a clock that differs from the outside's by more, means that a clock is wrong.
     clock_ahead_max_ms: int = 250
     #: Beats of the executor and the history writer may be this old.
     beat_age_max_ms: int = 5_000
@@ -84,6 +85,11 @@ class Policy(Value):
     edge_floor: Decimal = Decimal("0.005")
     #: Lag of the history writer above which nothing new is decided to be true.
     history_lag_max: int = 5_000
+
+    @property
+    def longest_life_ms(self) -> int:
+        """The longest life of an offer, by the clock of whoever decides it; another's may differ by the tolerance."""
+        return self.deadline_max_ms + self.deadline_margin_ms
 
     def crossed_band(self) -> str | None:
         """A band whose least is above its most, in words; None where there is none."""

@@ -71,8 +71,7 @@ def group_deadline(now: datetime, policy: Policy) -> datetime:
     So every offer that may join it within the bucket leaves as long to read "unused" from the chain as one of its own.
     """
     bucket_end_ms = (epoch_ms(now) // policy.sharing_bucket_ms + 1) * policy.sharing_bucket_ms
-    longest_ms = policy.deadline_max_ms + policy.deadline_margin_ms
-    return from_epoch_ms(bucket_end_ms + longest_ms + policy.nonce_life_ms)
+    return from_epoch_ms(bucket_end_ms + policy.longest_life_ms + policy.nonce_life_ms)
 
 
 def choose_nonce(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from functools import cache
+from operator import is_
 from typing import Annotated, Any, Self, dataclass_transform, get_args
 
 import msgspec
@@ -26,24 +27,27 @@ class _FrozenByDefault(msgspec.StructMeta):
 #: Powers of ten beyond this are no price, rate or notional; `1E+999999999` would fill the memory when made a fraction.
 _EXPONENT_MAX = 100
 
+#: Whole numbers beyond the ledger's and the history's columns, amounts apart, could be published but never be kept.
+_INT_MAX = 2**63 - 1
+
 
 class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=True):
     """A frozen value with named fields. It is copied with `msgspec.structs.replace`, never edited.
 
+    Its instants are UTC, wherever they came from: one of another offset is converted here, and nowhere else.
+
     Raises:
         ValueError: a field holds what its type cannot exclude: a number that is not finite or absurdly large or small,
-            or an instant without a time zone. One such record would otherwise stop every service that computes with it.
+            or an instant without a time zone. One such record would otherwise stop every
+            service that computes with it.
 
     """
 
     def __post_init__(self) -> None:
         for name in _fields_to_check(type(self)):
-            value = getattr(self, name)
-            if isinstance(value, datetime):
-                if value.tzinfo is None:
-                    raise ValueError(f"{name} has no time zone: {value.isoformat()}")
-            elif isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) <= _EXPONENT_MAX):
-                raise ValueError(f"{name} is no number to reckon with: {value}")
+            given = getattr(self, name)
+            if (kept := _checked(name, given)) is not given:
+                msgspec.structs.force_setattr(self, name, kept)
 
 
 @cache
@@ -53,7 +57,48 @@ def _fields_to_check(kind: type[Value]) -> tuple[str, ...]:
 
 
 def _may_hold_one(annotation: Any) -> bool:
-    return annotation is Decimal or annotation is datetime or any(_may_hold_one(part) for part in get_args(annotation))
+    if annotation is Decimal or annotation is datetime or annotation is int:
+        return True
+    return any(_may_hold_one(part) for part in get_args(annotation))
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value as it may be kept; also what stands in a mapping or a tuple."""
+    if isinstance(value, datetime):
+        try:
+            return utc(value)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+    if isinstance(value, Decimal):
+        if not (value.is_finite() and abs(value.adjusted()) <= _EXPONENT_MAX):
+            raise ValueError(f"{name} is no number to reckon with: {value}")
+    elif type(value) is int:
+        if abs(value) > _INT_MAX:
+            raise ValueError(f"{name} does not fit into 64 bits: {shown(value)}")
+    elif isinstance(value, dict):
+        kept = {key: _checked(name, part) for key, part in value.items()}
+        return value if all(kept[key] is part for key, part in value.items()) else kept
+    elif isinstance(value, tuple):
+        parts = tuple(_checked(name, part) for part in value)
+        return value if all(map(is_, parts, value)) else parts
+    return value
+
+
+def utc(instant: datetime) -> datetime:
+    """The same instant in UTC.
+
+    Raises:
+        ValueError: it has no time zone, so nobody knows which instant it is, or lies outside the calendar of UTC.
+
+    """
+    if instant.tzinfo is UTC:
+        return instant
+    if instant.tzinfo is None:
+        raise ValueError(f"has no time zone: {instant.isoformat()}")
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"is outside the calendar: {instant.isoformat()}") from None
 
 
 def shown(value: object) -> str:
@@ -70,6 +115,8 @@ StoredId = Annotated[str, msgspec.Meta(max_length=256)]
 
 #: The verifier counts in signed 128-bit integers; no demand and no offer can be larger.
 AMOUNT_MAX = 2**127 - 1
+#: No token of any chain counts beyond 256 bits; a longer number is none of ours to reckon with.
+_DIGITS_MAX = 78
 
 
 class Amount(int):
@@ -83,7 +130,7 @@ class Amount(int):
     @classmethod
     def parse(cls, text: object) -> Self:
         """Read a plain decimal integer; raise `ValueError` for anything else (float, exponent, blank, sign)."""
-        if not isinstance(text, str) or not text.isascii() or not text.isdigit():
+        if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > _DIGITS_MAX:
             raise ValueError(f"not an integer amount in smallest units: {shown(text)}")
         return cls(text)
 
@@ -96,9 +143,10 @@ class Delta(int):
     @classmethod
     def parse(cls, text: object) -> Self:
         """Read a decimal integer with an optional sign; raise `ValueError` for anything else."""
-        if not isinstance(text, str) or not text.isascii() or not text.removeprefix("-").isdigit():
+        digits = text.removeprefix("-") if isinstance(text, str) else ""
+        if not digits.isascii() or not digits.isdigit() or len(digits) > _DIGITS_MAX + 1:
             raise ValueError(f"not an integer change in smallest units: {shown(text)}")
-        return cls(text)
+        return cls(str(text))
 
 
 def parse_rate(text: str) -> Decimal:

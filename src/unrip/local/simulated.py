@@ -83,6 +83,8 @@ class SimulatedWorld:
                 "bridge_rpc_url": urls["bridge"],
                 "key_file": str(secrets / "desk.key"),
             },
+            # Two takers of up to 22 EUR every four seconds: more than a first live desk lets leave in a minute.
+            "spending": {"base_per_minute": "0.02", "quote_per_minute": "1000"},
             "kraken": {"ws_url": urls["kraken_ws"], "rest_url": urls["kraken_rest"]},
             "coingecko": {"api_url": urls["coingecko"]},
         }

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from websockets.asyncio.client import connect
@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.protocol import State
 
 from unrip.domain.values import Value
+from unrip.net.arrival import STALL_S, ArrivalConnection
 from unrip.net.events import (
     CloseSocket,
     FrameNotSent,
@@ -54,6 +55,11 @@ class Connection(Protocol):
         """Whether it is open still."""
         ...
 
+    @property
+    def waited_s(self) -> float:
+        """How long the frame that `recv` gave last may have waited before: 0 where nothing stood still."""
+        ...
+
     async def recv(self, decode: Literal[False]) -> bytes:
         """The next frame; raises `ConnectionClosed` at the end."""
         ...
@@ -81,7 +87,7 @@ class _Direct(connect):
 
 async def open_websocket(url: str, headers: dict[str, str]) -> Connection:
     """A real connection: every option that matters is written here."""
-    return await _Direct(
+    opened = await _Direct(
         url,
         additional_headers=headers,
         compression=None,  # frames are small and we are racing
@@ -93,7 +99,11 @@ async def open_websocket(url: str, headers: dict[str, str]) -> Connection:
         max_size=FRAME_BYTES_MAX,
         max_queue=FRAMES_QUEUED_MAX,
         logger=_library_log,
+        create_connection=ArrivalConnection,
     )
+    if not isinstance(opened, ArrivalConnection):
+        raise TypeError("a connection that does not know when its frames arrived")
+    return opened
 
 
 class Socket:
@@ -126,7 +136,8 @@ class Socket:
         self._count = count
         self._connect = connect
         self._connection: Connection | None = None
-        self._outbox: asyncio.Queue[SendFrame] = asyncio.Queue(WRITES_QUEUED_MAX)
+        #: Each frame with the last instant of the loop's own clock at which it may leave, None where it always may.
+        self._outbox: asyncio.Queue[tuple[SendFrame, float | None]] = asyncio.Queue(WRITES_QUEUED_MAX)
         self._close_reason: str | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -146,7 +157,10 @@ class Socket:
         if self._connection is None or self._outbox.full():
             self._not_sent(frame, nothing_left=True, reason="socket_gone")
             return
-        self._outbox.put_nowait(frame)
+        last_s: float | None = None
+        if frame.not_after is not None:
+            last_s = asyncio.get_running_loop().time() + (frame.not_after - self._clock()).total_seconds()
+        self._outbox.put_nowait((frame, last_s))
 
     def close(self, request: CloseSocket) -> None:
         """Give the present connection up; `run` opens a new one."""
@@ -173,7 +187,8 @@ class Socket:
         try:
             self._emit(SocketOpened(connection=self.name))
             while True:
-                self._received(await connection.recv(decode=False))
+                data = await connection.recv(decode=False)
+                self._received(data, timedelta(seconds=connection.waited_s))
         except ConnectionClosed as closed:
             cause, reason = self._end(closed)
         finally:
@@ -181,7 +196,7 @@ class Socket:
             writer.cancel()
             await asyncio.wait([writer])
             while not self._outbox.empty():
-                self._not_sent(self._outbox.get_nowait(), nothing_left=True, reason="socket_gone")
+                self._not_sent(self._outbox.get_nowait()[0], nothing_left=True, reason="socket_gone")
             self._emit(SocketClosed(connection=self.name, cause=cause, reason=reason))
             await connection.close()
         return cause
@@ -195,18 +210,27 @@ class Socket:
         said = closed.rcvd
         return cause_of_close(said.code if said else None, said.reason if said else ""), str(closed)
 
-    def _received(self, data: bytes) -> None:
+    def _received(self, data: bytes, waited: timedelta) -> None:
+        """Stamp a frame with the earliest instant at which it can have arrived."""
+        if waited:
+            self._count("frames_waited", {"connection": self.name})
+        received_at = self._clock() - waited
         try:
             text = data.decode()
         except UnicodeDecodeError:
             text = None
-        self._emit(FrameReceived(connection=self.name, text=text, size_bytes=len(data), received_at=self._clock()))
+        self._emit(FrameReceived(connection=self.name, text=text, size_bytes=len(data), received_at=received_at))
 
     async def _write(self, connection: Connection) -> None:
-        """Write frames one after the other; each is judged right before its first byte."""
+        """Write frames one after the other; each is judged right before its first byte, by both clocks.
+
+        A machine that slept shows by the wall clock, and a wall clock that was set back by the other.
+        """
+        loop = asyncio.get_running_loop()
         while True:
-            frame = await self._outbox.get()
-            if frame.not_after is not None and self._clock() > frame.not_after:
+            frame, last_s = await self._outbox.get()
+            closed = frame.not_after is not None and self._clock() > frame.not_after
+            if closed or (last_s is not None and loop.time() > last_s + STALL_S):
                 self._not_sent(frame, nothing_left=True, reason="too_late")
             elif connection.state is not State.OPEN:
                 self._not_sent(frame, nothing_left=True, reason="socket_gone")

@@ -17,6 +17,7 @@ from unrip.domain.attempt import AttemptState, Offer, Rejection, TradeResult, re
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
+from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount, Value
 
 
@@ -54,6 +55,8 @@ class ClaimKind(StrEnum):
     """The nonce that it would share was used or is dead: recorded as rejected instead."""
     SAME_OFFER = "same_offer"
     """Its signed offer is another command's already: recorded as rejected instead."""
+    COMMAND_INVALID = "command_invalid"
+    """Of a strategy that never took over by PostgreSQL's own count: recorded as rejected instead."""
 
 
 class ClaimOutcome(Value):
@@ -201,6 +204,10 @@ class Ledger(Protocol):
         Refused whole: an ending whose evidence is newer than the ledger or does not prove it, or whose results are not
         one for each open offer of its nonce.
         """
+        ...
+
+    async def claimed_lately(self, account: str) -> list[Claimed]:
+        """What was claimed within the last minute, whatever has become of it."""
         ...
 
     async def find(self, account: str, quote_hash: str) -> Offer | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 import msgspec
@@ -15,6 +15,7 @@ from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
 from unrip.domain.evidence import proves_death, shows_movement
 from unrip.domain.sharing import most_by_asset
+from unrip.domain.spending import Claimed, claimed_of
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import (
@@ -95,8 +96,9 @@ class _Account:
     def open_on(self, nonce: str) -> list[_Attempt]:
         return [a for a in self.attempts.values() if a.open and a.offer is not None and a.offer.nonce == nonce]
 
-    def newest_generation(self) -> int:
-        return max((a.generation for a in self.attempts.values() if a.offer is not None), default=0)
+    def newest_generation(self, given: int | None) -> int:
+        claimed = (a.generation for a in self.attempts.values() if a.offer is not None)
+        return max((number for number in claimed if given is None or number <= given), default=0)
 
     def view(self) -> LedgerView:
         return LedgerView(
@@ -136,6 +138,8 @@ class MemoryLedger:
         self._clock = clock
         #: Of the process: a test may move the ledger elsewhere.
         self.database = DatabaseIdentity(system_identifier="memory", timeline=1)
+        #: The newest strategy's number by the count of take-overs; None before the first one.
+        self.given_generation: int | None = None
         self._accounts: dict[str, _Account] = {}
         #: Results that wait to be published, by their number.
         self._outbox: dict[int, OutboxRow] = {}
@@ -148,7 +152,7 @@ class MemoryLedger:
         book = self._book(account)
         return LedgerState(
             view=book.view(),
-            newest_generation=book.newest_generation(),
+            newest_generation=book.newest_generation(self.given_generation),
             open_offers=tuple(
                 msgspec.structs.replace(a.offer, state=a.state)
                 for a in book.attempts.values()
@@ -179,7 +183,11 @@ class MemoryLedger:
         if offer.command_id in book.attempts:
             book.advance(position)
             return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())
-        refusal = _refusal(book, offer, generation, self._signed, perhaps_sent=perhaps_sent)
+        given = self.given_generation
+        refusal = _never_given(generation, given, perhaps_sent=perhaps_sent) or _refusal(
+            book, offer, generation, self._signed, newest=book.newest_generation(given), perhaps_sent=perhaps_sent
+        )
+        generation = generation if given is None else min(generation, given)
         if refusal is not None:
             kind, numbers = refusal
             self._reject(book, offer.command_id, generation, position, _with_reason(event, kind, numbers))
@@ -282,6 +290,12 @@ class MemoryLedger:
                 self._write(event)
         return book.view()
 
+    async def claimed_lately(self, account: str) -> list[Claimed]:
+        """What was claimed within the last minute."""
+        since = self._clock() - timedelta(seconds=60)
+        claimed = (a for a in self._book(account).attempts.values() if a.claimed_at > since)
+        return [claimed_of(a.offer, a.claimed_at) for a in claimed if a.offer is not None]
+
     async def find(self, account: str, quote_hash: str) -> Offer | None:
         """The account's offer with this hash in the state it has come to."""
         found = (a for a in self._book(account).attempts.values() if a.offer and a.offer.quote_hash == quote_hash)
@@ -358,10 +372,19 @@ class MemoryLedger:
             raise StoreRefused(f"nonce {ending.nonce} has other open offers than those whose end is told")
 
 
+def _never_given(generation: int, given: int | None, *, perhaps_sent: bool) -> tuple[ClaimKind, dict[str, str]] | None:
+    if perhaps_sent or given is None or generation <= given:
+        return None
+    return ClaimKind.COMMAND_INVALID, {
+        "fault": "no strategy of this generation ever took over",
+        "generation": str(generation),
+        "newest_generation": str(given),
+    }
+
+
 def _refusal(
-    book: _Account, offer: Offer, generation: int, signed: set[str], *, perhaps_sent: bool
+    book: _Account, offer: Offer, generation: int, signed: set[str], *, newest: int, perhaps_sent: bool
 ) -> tuple[ClaimKind, dict[str, str]] | None:
-    newest = book.newest_generation()
     if generation < newest and not perhaps_sent:
         return ClaimKind.SUPERSEDED, {"generation": str(generation), "newest_generation": str(newest)}
     if (hold := book.holds.get(offer.nonce)) and hold.ended_as not in {None, AttemptState.DROPPED}:

@@ -12,6 +12,7 @@ import msgspec
 from unrip.domain.attempt import Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount
 from unrip.messages.envelope import InvalidMessage, decode, encode
 from unrip.store.connection import Database, Sessions
@@ -112,6 +113,18 @@ class PostgresLedger:
         ended = _json(list(endings))
         row = await self._row("apply_reading", account, height, _json(credited), ended, block_time, replaces)
         return decode(row[0], LedgerView)
+
+    async def claimed_lately(self, account: str) -> list[Claimed]:
+        """What was claimed within the last minute, by PostgreSQL's clock."""
+        return [
+            Claimed(
+                nonce=row["nonce"],
+                asset_out=row["asset_out"],
+                amount_out=Amount(row["amount_out"]),
+                claimed_at=row["claimed_at"],
+            )
+            for row in await self._rows("claimed_lately", account)
+        ]
 
     async def find(self, account: str, quote_hash: str) -> Offer | None:
         """The account's offer with this hash in the state it has come to."""

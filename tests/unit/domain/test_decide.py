@@ -38,7 +38,7 @@ from support.cases import (
     numbers_by_reason,
     seen,
 )
-from unrip.domain.case import Case, Observed
+from unrip.domain.case import Case
 from unrip.domain.decide import DemandPlace, command_id_of, decide, nonce_free_bytes
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
@@ -47,6 +47,7 @@ from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
 from unrip.domain.pricing import Proposal, gross_edge
+from unrip.domain.reference import Observed
 from unrip.domain.sharing import Sharing
 from unrip.domain.values import Amount, decimal_of
 from unrip.messages.envelope import decode, encode

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -132,6 +133,18 @@ async def test_the_window_is_judged_when_the_frame_is_written_not_when_it_is_han
         desk.socket.send(frame("offer", token="offer", not_after=NOW))
         desk.now = NOW + timedelta(seconds=1)
         await desk.until_seen(FrameNotSent)
+        assert not desk.of(FrameReceived)
+
+
+async def test_a_clock_that_was_set_back_keeps_no_window_open() -> None:
+    """Between handing over and writing the process stood still, and the wall clock says that no time has passed."""
+    async with serving(echo) as server, running(Desk(url_of(server))) as desk:
+        await desk.until_seen(SocketOpened)
+        desk.socket.send(frame("offer", token="offer", not_after=NOW + timedelta(milliseconds=100)))
+        desk.now = NOW - timedelta(hours=1)
+        time.sleep(0.2)  # noqa: ASYNC251 - that nothing runs is the point
+        await desk.until_seen(FrameNotSent)
+        assert [event.reason for event in desk.of(FrameNotSent)] == ["too_late"]
         assert not desk.of(FrameReceived)
 
 

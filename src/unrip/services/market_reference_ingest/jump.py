@@ -14,7 +14,7 @@ from decimal import Decimal
 
 import msgspec
 
-from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, disagreement_of
+from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, disagreement_of, is_rate
 from unrip.domain.values import Value
 from unrip.service.contract import Log
 from unrip.services.market_reference_ingest.told import Told
@@ -58,12 +58,15 @@ class JumpGuard:
                 self._since = None
 
     def restore(self, told: Jump, kraken: KrakenReading | None) -> None:
-        """Go on from what an earlier start last said: its extremes and its last reading, as old as they are."""
+        """Go on from what an earlier start last said: its extremes and its last reading, as old as they are.
+
+        The topic may say anything: what is no rate is left out.
+        """
         self._since = self._since or told.since
         remembered = [(told.lowest, told.lowest_at), (told.highest, told.highest_at)]
         if kraken is not None:
             remembered.append((kraken.mid, kraken.observed_at))
-        earlier = [_at_once(mid, at) for mid, at in remembered if mid is not None and at is not None]
+        earlier = [_at_once(mid, at) for mid, at in remembered if mid is not None and at is not None and is_rate(mid)]
         known, self._seconds = [*earlier, *self._seconds], []
         for second in sorted(known, key=lambda each: each.begins_at):
             self._enter(second)

@@ -59,7 +59,7 @@ class DayResult:
 
     def priced(self, price: MarketPrice, observed_at: datetime) -> None:
         """Take in a price; it marks the fills whose markout has passed."""
-        if price.fair_rate is None or price.has_jumped:
+        if price.fair_rate is None or price.has_jumped or not price.reckonable:
             return
         self._newest = price
         for command_id, (at, _moved) in list(self._waiting.items()):

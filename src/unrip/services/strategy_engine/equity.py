@@ -61,7 +61,12 @@ class Equity:
 
     def seen(self, books: Books, price: MarketPrice, *, drawdown_max_eur: Decimal) -> list[Effect]:
         """Take in a snapshot; a drawdown beyond the limit is told once in each life, and once that it is over."""
-        if price.fair_rate is None or not self._recalled or (self._highest is None and price.has_jumped):
+        if (
+            price.fair_rate is None
+            or not price.reckonable
+            or not self._recalled
+            or (self._highest is None and price.has_jumped)
+        ):
             return []
         self._now_eur = self._value(books.explained, price)
         moved = self._moved(books, price, self._now_eur)

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import TradeResult
-from unrip.domain.case import Observed
 from unrip.domain.command import TradeCommand
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import Desk, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
+from unrip.domain.reference import Observed
 from unrip.domain.sharing import Sharing
 from unrip.domain.status import ServiceStatus
 from unrip.messages.topics import INTENT_INVENTORY, MARKET_PRICE, SERVICE_STATUS, Topic

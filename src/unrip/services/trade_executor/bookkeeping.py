@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.desk import LedgerView
 from unrip.net.tasks import Tasks
+from unrip.net.uptime import uptime_s
 from unrip.service.contract import Emit
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -124,6 +125,7 @@ class Bookkeeper:
 
     async def _load(self) -> None:
         state = await self._ledger.load(self._account)
+        claimed_lately = await self._ledger.claimed_lately(self._account)
         self._emit(
             LedgerLoaded(
                 position=state.position,
@@ -131,12 +133,14 @@ class Bookkeeper:
                 view=state.view,
                 revocations=state.revocations,
                 doubt=state.doubt,
+                claimed_lately=tuple(claimed_lately),
                 quarantined_until=state.surroundings.quarantined_until if state.surroundings else None,
                 believed=state.believed,
             )
         )
 
     async def _claim(self, effect: ClaimOffer) -> None:
+        asked_s = uptime_s()
         outcome = await self._ledger.claim(
             effect.offer,
             position=effect.position,
@@ -144,7 +148,8 @@ class Bookkeeper:
             event=self._event(effect.result, effect.chain),
             perhaps_sent=effect.perhaps_sent,
         )
-        self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view))
+        took = timedelta(seconds=uptime_s() - asked_s)
+        self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view, took=took))
         self._on_outbox()
 
     async def _reject(self, effect: RejectCommand) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from unrip.domain.attempt import AttemptState, Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
+from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount, Value
 from unrip.domain.verifier import PastSpan, UseSpan, VerifierFill, VerifierReading
 from unrip.store.ledger import HeldDifference
@@ -213,6 +214,8 @@ class LedgerLoaded(Value):
     doubt: str = ""
     #: An earlier life began a quarantine that has not ended.
     quarantined_until: datetime | None = None
+    #: What was claimed within the last minute, also by an earlier life.
+    claimed_lately: tuple[Claimed, ...] = ()
     #: The block of the last reading that an earlier life believed.
     believed: Seen | None = None
 
@@ -238,6 +241,8 @@ class ClaimDecided(Value):
     #: A `ClaimKind`.
     kind: str
     view: LedgerView
+    #: How long the ledger was asked for, by the clock that is never set.
+    took: timedelta = timedelta(0)
 
 
 class LedgerNoted(Value):

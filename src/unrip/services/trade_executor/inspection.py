@@ -5,7 +5,7 @@ Who can write the topic must not be able to trade freely, so nothing here trusts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,12 +14,16 @@ from unrip.domain.arming import Switches
 from unrip.domain.attempt import Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.decide import NonceEncoder, command_id_of, nonce_free_bytes
+from unrip.domain.guards import PRICE_GUARDS
+from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.policy import Policy
-from unrip.domain.pricing import Proposal, gross_edge, notional_eur
+from unrip.domain.pricing import Proposal, gross_edge, value_eur
+from unrip.domain.reference import Observed, Reference
+from unrip.domain.spending import SpendingCaps
 from unrip.domain.values import age_ms, decimal_of, epoch_ms
 from unrip.domain.verifier import VerifierReading
-from unrip.venues.near_intents.offers import OfferError, check_command
+from unrip.venues.near_intents.offers import OfferError, draft_offer
 
 Numbers = dict[str, str]
 
@@ -34,6 +38,10 @@ class Inspector:
     #: EUR per whole quote asset, as the configuration assumes it (R5).
     eur_per_quote: Decimal
     encode_nonce: NonceEncoder
+    #: By ledger id: what may be spent of it at most, whatever the price.
+    caps: Mapping[str, SpendingCaps]
+    #: The contract that offers are signed for.
+    verifying_contract: str = "intents.near"
 
     def rejection(
         self,
@@ -45,21 +53,25 @@ class Inspector:
         told: VerifierReading | None,
         explained_fall: int,
         live_nonces: Container[str],
+        overspent: Numbers | None,
+        price: Observed[MarketPrice] | None,
         now: datetime,
     ) -> tuple[Rejection, Numbers] | None:
         """The first reason to reject the command, None when it may be signed.
 
         `reading` is the last one that was believed, `told` the last one at all.
         `explained_fall` is what open holds and recent settlements of the spent asset may have taken since the snapshot.
-        `live_nonces` are those of our open offers: no others can be shared.
+        `live_nonces` are those of our open offers: no others can be shared. `overspent` says which cap it would break,
+        and `price` is the newest that we read ourselves: no number of the command's own takes the place of either.
         """
         checks: tuple[Callable[[], tuple[Rejection, Numbers] | None], ...] = (
             lambda: _switched_off(command, switches, now),
-            lambda: self._invalid(command, now),
+            lambda: _invalid(self._fault(command, now) or overspent),
             lambda: _closed(command, now),
             lambda: _shares_nothing(command, live_nonces),
             lambda: None if connected else (Rejection.NOT_CONNECTED, {}),
             lambda: self.skewed(told, now),
+            lambda: _invalid(self._own_price_fault(command, price, now)),
             lambda: self._stale(reading, now),
             lambda: _drifted(command, reading, explained_fall),
         )
@@ -71,15 +83,11 @@ class Inspector:
             return Rejection.COMMAND_INVALID, {"fault": "not our account or pair", "account": command.account}
         if self.pair.direction_of(command.asset_in, command.asset_out) is not command.direction:
             return Rejection.COMMAND_INVALID, {"fault": "assets do not fit the direction"}
-        if (fault := _offer_fault(command) or self._nonce_fault(command)) is not None:
+        if (fault := self._offer_fault(command) or self._nonce_fault(command)) is not None:
             return Rejection.COMMAND_INVALID, fault
         if now > command.nonce_deadline:
             return Rejection.WINDOW_CLOSED, {"nonce_deadline": command.nonce_deadline.isoformat()}
         return None
-
-    def _invalid(self, command: TradeCommand, now: datetime) -> tuple[Rejection, Numbers] | None:
-        fault = self._fault(command, now)
-        return None if fault is None else (Rejection.COMMAND_INVALID, fault)
 
     def _fault(self, command: TradeCommand, now: datetime) -> Numbers | None:
         """What is wrong with the command by itself."""
@@ -91,16 +99,30 @@ class Inspector:
             return {"fault": "an amount or the rate is not positive"}
         if command.command_id != command_id_of(command.quote_id):
             return {"fault": "command_id does not belong to the quote"}
-        return self._life_fault(command, now) or _offer_fault(command) or self._price_fault(command)
+        return self._life_fault(command, now) or self._offer_fault(command) or self._own_numbers_fault(command)
 
     def _life_fault(self, command: TradeCommand, now: datetime) -> Numbers | None:
-        longest_ms = self.policy.deadline_max_ms + self.policy.deadline_margin_ms
+        longest_ms = self.policy.longest_life_ms + self.policy.clock_ahead_max_ms
         life_ms = (command.offer_deadline - now) // timedelta(milliseconds=1)
         if life_ms > longest_ms:
             return {"fault": "offer lives too long", "life_ms": str(life_ms), "limit": str(longest_ms)}
         if command.nonce_deadline < command.offer_deadline:
             return {"fault": "nonce ends before the offer"}
+        beyond_ms = (command.answer_by - command.offer_deadline) // timedelta(milliseconds=1)
+        if beyond_ms > 0:
+            return {"fault": "the answer is allowed after the offer's end", "beyond_ms": str(beyond_ms)}
         return self._nonce_fault(command)
+
+    def _offer_fault(self, command: TradeCommand) -> Numbers | None:
+        """What the signer would refuse; found there, it would stop the executor again and again at the same command.
+
+        What passes has a text to sign that says the same as the command: every limit judged on one holds for the other.
+        """
+        try:
+            draft_offer(command, verifying_contract=self.verifying_contract)
+        except OfferError as error:
+            return {"fault": str(error)}
+        return None
 
     def _nonce_fault(self, command: TradeCommand) -> Numbers | None:
         try:
@@ -111,22 +133,45 @@ class Inspector:
             return {"fault": f"nonce cannot be made: {error}"}
         return None if nonce == command.nonce else {"fault": "nonce is not the one of this command"}
 
-    def _price_fault(self, command: TradeCommand) -> Numbers | None:
-        proposal = Proposal(amount_in=command.amount_in, amount_out=command.amount_out)
-        edge = gross_edge(self.pair, command.direction, fair_rate=command.fair_rate, proposal=proposal)
+    def _own_numbers_fault(self, command: TradeCommand) -> Numbers | None:
         floor = max(self.policy.edge_floor, command.edge_threshold)
+        return self._price_fault(command, command.fair_rate, floor, "its own rate")
+
+    def _own_price_fault(
+        self, command: TradeCommand, price: Observed[MarketPrice] | None, now: datetime
+    ) -> Numbers | None:
+        """What our own price says of it: the guards of the strategy, asked again here, then edge and notional by it."""
+        reference = Reference(price=price, policy=self.policy, now=now)
+        for reason, guard in PRICE_GUARDS.items():
+            passed, numbers = guard(reference)
+            if not passed:
+                return {"fault": f"no price of our own to judge by: {reason}", **numbers}
+        ahead_ms = -min(reference.price_age_ms or 0, 0)
+        if ahead_ms > self.policy.clock_ahead_max_ms:
+            return {"fault": "our own price lies ahead of our clock", "ahead_ms": str(ahead_ms)}
+        rate = reference.fair_rate or Decimal(0)
+        return self._price_fault(command, rate, self.policy.edge_floor, "our own price")
+
+    def _price_fault(self, command: TradeCommand, fair_rate: Decimal, floor: Decimal, by: str) -> Numbers | None:
+        """Whether the edge is too small, or either side worth too much, by one rate."""
+        proposal = Proposal(amount_in=command.amount_in, amount_out=command.amount_out)
+        edge = gross_edge(self.pair, command.direction, fair_rate=fair_rate, proposal=proposal)
         if edge < floor:
-            return {"fault": "edge too small", "gross_edge": str(decimal_of(edge)), "limit": str(floor)}
-        notional = notional_eur(
-            self.pair,
-            command.direction,
-            fair_rate=command.fair_rate,
-            eur_per_quote=self.eur_per_quote,
-            proposal=proposal,
-        )
-        if notional > self.policy.notional_ceiling_eur:
-            ceiling = str(self.policy.notional_ceiling_eur)
-            return {"fault": "notional too large", "notional_eur": str(decimal_of(notional)), "limit": ceiling}
+            return {"fault": "edge too small", "by": by, "gross_edge": str(decimal_of(edge)), "limit": str(floor)}
+        sides = {
+            "notional": (self.pair.received(command.direction), command.amount_in),
+            "what is spent": (self.pair.spent(command.direction), command.amount_out),
+        }
+        for side, (asset, amount) in sides.items():
+            worth = value_eur(self.pair, asset, amount, fair_rate=fair_rate, eur_per_quote=self.eur_per_quote)
+            if worth > self.policy.notional_ceiling_eur:
+                ceiling = str(self.policy.notional_ceiling_eur)
+                return {
+                    "fault": f"{side} too large",
+                    "by": by,
+                    "notional_eur": str(decimal_of(worth)),
+                    "limit": ceiling,
+                }
         return None
 
     def skewed(self, reading: VerifierReading | None, now: datetime) -> tuple[Rejection, Numbers] | None:
@@ -147,13 +192,8 @@ class Inspector:
         return None
 
 
-def _offer_fault(command: TradeCommand) -> Numbers | None:
-    """What the signer would refuse; found there, it would stop the executor again and again at the same command."""
-    try:
-        check_command(command)
-    except OfferError as error:
-        return {"fault": str(error)}
-    return None
+def _invalid(fault: Numbers | None) -> tuple[Rejection, Numbers] | None:
+    return None if fault is None else (Rejection.COMMAND_INVALID, fault)
 
 
 def _switched_off(command: TradeCommand, switches: Switches, now: datetime) -> tuple[Rejection, Numbers] | None:

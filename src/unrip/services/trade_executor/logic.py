@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.doubt import Belief, Believed
-from unrip.messages.topics import EXECUTE_TRADE
+from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
     CaughtUp,
@@ -35,6 +35,7 @@ from unrip.service.contract import (
     RoleChanged,
     SetTimer,
     Started,
+    Subscribe,
     TimerFired,
     TopicTruncated,
     Vitals,
@@ -73,6 +74,7 @@ from unrip.services.trade_executor.effects import (
 from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
 from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
+from unrip.services.trade_executor.own_limits import OwnLimits
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import chain_of, position_after, rejected, result_of_offer
@@ -84,6 +86,7 @@ _REFUSED_BY_THE_LEDGER = {
     Rejection.SUPERSEDED,
     Rejection.NONCE_ENDED,
     Rejection.SAME_OFFER,
+    Rejection.COMMAND_INVALID,  # of a strategy that PostgreSQL has never seen
 }
 
 
@@ -102,6 +105,7 @@ class TradeExecutor(Logic):
         nodes: int = 1,
     ) -> None:
         self._inspector = inspector
+        self._own = OwnLimits(pair=inspector.pair, caps=inspector.caps)
         self._read_interval = read_interval
         self._held_check_interval = held_check_interval
         self._switchboard = switchboard
@@ -116,7 +120,7 @@ class TradeExecutor(Logic):
         policy = inspector.policy
         self._quarantine = quarantine.Quarantine(
             account=inspector.account,
-            longest_life=timedelta(milliseconds=policy.deadline_max_ms + policy.deadline_margin_ms)
+            longest_life=timedelta(milliseconds=policy.longest_life_ms + policy.clock_ahead_max_ms)
             + FINALITY_ALLOWANCE,
             notes=self._pursuit.notes,
         )
@@ -132,6 +136,8 @@ class TradeExecutor(Logic):
         #: The command being handled, and the ledger write that decides it once it is known.
         self._current: RecordReceived | None = None
         self._claim: ClaimOffer | RejectCommand | None = None
+        #: When the ledger was asked for the claim under way.
+        self._claimed_at = datetime.min.replace(tzinfo=UTC)
         #: It is a command of which nobody knows whether it was sent.
         self._adopting = False
 
@@ -203,6 +209,7 @@ class TradeExecutor(Logic):
         return [
             LoadLedger(),
             *connected,
+            Subscribe(topic=MARKET_PRICE, tail=1),
             SetTimer(name="read", at=now),
             SetTimer(name="check_held", at=now + self._held_check_interval),
             *self._switchboard.begin(),
@@ -259,6 +266,7 @@ class TradeExecutor(Logic):
         if self._loaded:
             return revocations
         self._loaded = True
+        self._own.load(event.claimed_lately)
         return [*revocations, *self._quarantine.load(event, now), ProveAuthority()]
 
     def _on_topic(self, event: RecordReceived | CaughtUp, now: datetime) -> list[Effect]:
@@ -268,6 +276,8 @@ class TradeExecutor(Logic):
             if isinstance(event, RecordReceived):
                 self._commands.append(event)
             return [*effects, *self._handle_next(now)]
+        if event.topic == MARKET_PRICE.name:
+            return self._own.priced(event)
         if isinstance(event, CaughtUp):
             return self._quarantine.results_read()
         return self._quarantine.on_result(event.message.payload, now)
@@ -298,6 +308,8 @@ class TradeExecutor(Logic):
             told=self._pursuit.believing.told,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
+            overspent=self._own.overspent(command, self._pursuit.view, self._pursuit.offers, now),
+            price=self._own.price,
             now=now,
         )
         return self._sign(command) if found is None else self._reject(record, found, now)
@@ -362,6 +374,7 @@ class TradeExecutor(Logic):
             chain=chain_of(record, {"signed": now}),
             perhaps_sent=self._adopting,
         )
+        self._claimed_at = now
         return [CrashPoint(name="executor.signed"), self._claim]
 
     def _on_claim_decided(self, event: ClaimDecided, now: datetime) -> list[Effect]:
@@ -374,11 +387,14 @@ class TradeExecutor(Logic):
             self._pursuit.claiming.discard(record.message.payload.nonce)
         self._pursuit.view = event.view
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
+        if event.kind == "claimed" and isinstance(claim, ClaimOffer):
+            self._own.claimed(claim.offer, now)
         match event.kind:
             case "claimed" if isinstance(claim, ClaimOffer) and claim.perhaps_sent:
                 effects += self._pursuit.adopt(claim, now, halted=self._switchboard.switches.halted)
             case "claimed" if isinstance(claim, ClaimOffer):
-                effects += self._pursuit.send(claim, now, switches=self._switchboard.switches)
+                ends_at = self._claimed_at + event.took
+                effects += self._pursuit.send(claim, now, ends_at=ends_at, switches=self._switchboard.switches)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 effects.append(LoadLedger())
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):

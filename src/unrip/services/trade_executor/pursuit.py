@@ -152,20 +152,25 @@ class Pursuit:
 
     # --- sending ---------------------------------------------------------------------------------------------------
 
-    def send(self, claim: ClaimOffer, now: datetime, *, switches: Switches) -> list[Effect]:
-        """The claim is committed: the bytes may go, unless something forbids it by now."""
+    def send(self, claim: ClaimOffer, now: datetime, *, ends_at: datetime, switches: Switches) -> list[Effect]:
+        """The claim is committed: the bytes may go, unless something forbids it by now.
+
+        `ends_at` is when the claim ended by the clock that is never set. Where the wall clock was set back meanwhile,
+        the window closes so much earlier by it.
+        """
+        lag = max(timedelta(0), ends_at - now)
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
         self.offers.claimed(followed)
         effects: list[Effect] = [CrashPoint(name="executor.claimed")]
         if self._aside:  # whoever has the role may send it, so it is not ours to drop: it waits for evidence
             return effects
-        if (reason := self._given_up(claim.offer, now, switches)) is not None:
+        if (reason := self._given_up(claim.offer, now + lag, switches)) is not None:
             return [*effects, *self._drop(followed, reason, now)]
         followed.awaits_reply, followed.frame = True, self._conversation.answer(claim.offer)
         command_id = claim.offer.command_id
         return [
             *effects,
-            SendFrame(connection=RELAY, text=followed.frame, token=command_id, not_after=claim.offer.answer_by),
+            SendFrame(connection=RELAY, text=followed.frame, token=command_id, not_after=claim.offer.answer_by - lag),
             SetTimer(name=f"reply:{command_id}", at=now + self._reply_bound),
         ]
 

@@ -11,19 +11,6 @@ from unrip.service.contract import RecordReceived
 from unrip.services.trade_executor.effects import Chain
 
 
-def position_after(record: RecordReceived) -> CommandPosition:
-    """Where the ledger stands once this command is handled."""
-    return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
-
-
-def chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
-    """Where the results of a command belong."""
-    message = record.message
-    return Chain(
-        correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
-    )
-
-
 def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str], *, account: str) -> TradeResult:
     """The only result of a command that was never claimed, in the books of the account that was to trade it."""
     return TradeResult(
@@ -77,4 +64,17 @@ def result_of_offer(
             asset_out=offer.asset_out,
             amount_out=offer.amount_out,
         ),
+    )
+
+
+def position_after(record: RecordReceived) -> CommandPosition:
+    """How far the ledger has come with this command."""
+    return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
+
+
+def chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
+    """Where the results of a command belong."""
+    message = record.message
+    return Chain(
+        correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
     )

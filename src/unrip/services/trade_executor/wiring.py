@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from unrip.domain.pairs import Pair
+from unrip.domain.spending import SpendingCaps
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.secret_file import SecretFileError
 from unrip.net.switch import Switch
-from unrip.service.settings import SettingsError
+from unrip.service.settings import SettingsError, SpendingSettings
 from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
@@ -91,6 +93,8 @@ def wire(context: Context) -> Wiring:
                 policy=settings.limits.policy(),
                 eur_per_quote=settings.pair.eure_eur_assumption,
                 encode_nonce=encode_nonce,
+                caps=caps_of(settings.spending, context.pair),
+                verifying_contract=signer.verifying_contract,
             ),
             conversation=Conversation(
                 RelaySession(_streams(context, assets)),
@@ -165,6 +169,16 @@ def _signer(context: Context) -> Signer:
     if signer.public_key != (expected := public_key_of(context)):
         raise SettingsError(f"key file {venue.key_file} holds {signer.public_key}, the account needs {expected}")
     return signer
+
+
+def caps_of(spending: SpendingSettings, pair: Pair) -> dict[str, SpendingCaps]:
+    """What may be spent at most: by ledger id, in smallest units."""
+    return {
+        asset.asset_id: SpendingCaps(
+            **{name: asset.units(getattr(spending, f"{side}_{name}")) for name in SpendingCaps.__struct_fields__}
+        )
+        for side, asset in (("base", pair.base), ("quote", pair.quote))
+    }
 
 
 def _streams(context: Context, assets: list[str]) -> tuple[Stream, ...]:

@@ -2,10 +2,10 @@
 SELECT ledger.load($1) || ledger.believed($1);
 
 -- claim --
-SELECT kind, ledger_view FROM ledger.claim($1::jsonb, $2, $3, $4, $5::jsonb, $6::jsonb, $7);
+SELECT kind, ledger_view FROM ledger.claim_of_known_strategy($1::jsonb, $2, $3, $4, $5::jsonb, $6::jsonb, $7);
 
 -- reject --
-SELECT kind, ledger_view FROM ledger.reject($1, $2, $3, $4, $5, $6, $7::jsonb);
+SELECT kind, ledger_view FROM ledger.reject($1, $2, $3, least($4, ledger.given_generation()), $5, $6, $7::jsonb);
 
 -- note --
 SELECT ledger.note($1::jsonb);
@@ -25,6 +25,11 @@ SELECT ledger.apply_reading($1, $2, $3::jsonb, $4::jsonb) FROM ledger.believe($1
 -- find --
 SELECT offer || jsonb_build_object('state', state) AS offer
   FROM ledger.attempt WHERE account = $1 AND quote_hash = $2;
+
+-- claimed_lately --
+SELECT nonce, offer->>'asset_out' AS asset_out, offer->>'amount_out' AS amount_out, claimed_at
+  FROM ledger.attempt
+ WHERE account = $1 AND nonce IS NOT NULL AND claimed_at > clock_timestamp() - interval '60 seconds';
 
 -- unpublished --
 SELECT seq, event_id, correlation_id, causation_id, observed_at, stages, payload, ledger_view

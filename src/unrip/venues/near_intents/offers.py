@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from unrip.domain.command import TradeCommand
-from unrip.domain.values import AMOUNT_MAX, Value, epoch_ms, from_epoch_ms
+from unrip.domain.values import AMOUNT_MAX, Amount, Value, epoch_ms, from_epoch_ms, utc
+from unrip.net.exact import decode, instant, mapping
 from unrip.venues.near_intents.keys import check_account_id
 from unrip.venues.near_intents.nep413 import build_message, intent_hash, message_hash, signed_object
 from unrip.venues.near_intents.nonces import decode_nonce
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class OfferError(ValueError):
@@ -28,8 +33,11 @@ class DraftOffer(Value):
     message: str
     nonce: str
     verifying_contract: str
-    #: The 32 bytes to sign.
-    digest: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """The 32 bytes to sign."""
+        return message_hash(self.message, nonce=self.nonce, recipient=self.verifying_contract)
 
     @property
     def quote_hash(self) -> str:
@@ -47,13 +55,14 @@ class SignedOffer(Value):
 
 
 def draft_offer(command: TradeCommand, *, verifying_contract: str) -> DraftOffer:
-    """Work the offer of a command out.
+    """Work the offer of a command out. Whoever judges the command judges this text: read back, it says the same.
 
     Raises:
-        OfferError: its amounts, deadlines, nonce or account would make it invalid on chain.
+        OfferError: its amounts, deadlines, nonce or account would make it invalid on chain, or the text that would be
+            signed says something else than the command.
 
     """
-    check_command(command)
+    _check_command(command)
     diff = {command.asset_in: str(command.amount_in), command.asset_out: f"-{command.amount_out}"}
     proposed = {"amount_out": command.amount_out} if command.exact_in else {"amount_in": command.amount_in}
     message = build_message(
@@ -61,15 +70,49 @@ def draft_offer(command: TradeCommand, *, verifying_contract: str) -> DraftOffer
         intents=[{"intent": "token_diff", "diff": diff}],
         signer_id=command.account,
     )
-    return DraftOffer(
+    draft = DraftOffer(
         quote_id=command.quote_id,
         diff=diff,
         quote_output={side: str(amount) for side, amount in proposed.items()},
         message=message,
         nonce=command.nonce,
         verifying_contract=verifying_contract,
-        digest=message_hash(message, nonce=command.nonce, recipient=verifying_contract),
     )
+    if (read := read_back(draft, command)) != command:
+        names = [name for name in command.__struct_fields__ if getattr(read, name) != getattr(command, name)]
+        raise OfferError(f"the text that would be signed says something else of {', '.join(names)}")
+    return draft
+
+
+def read_back(draft: DraftOffer, command: TradeCommand) -> TradeCommand:
+    """The command as the finished text of its offer says it: account, assets, amounts, deadlines and salt.
+
+    Raises:
+        OfferError: the text is not one that we write.
+
+    """
+    try:
+        message = mapping(decode(draft.message), "the message")
+        (intent,) = message["intents"]
+        (gained, amount_in), (given, amount_out) = sorted(
+            intent["diff"].items(), key=lambda side: str(side[1]).startswith("-")
+        )
+        nonce = decode_nonce(draft.nonce)
+        return msgspec.structs.replace(
+            command,
+            quote_id=draft.quote_id,
+            account=message["signer_id"],
+            asset_in=gained,
+            asset_out=given,
+            amount_in=Amount.parse(amount_in),
+            amount_out=Amount.parse(amount_out.removeprefix("-")),
+            offer_deadline=instant(message["deadline"]),
+            nonce=draft.nonce,
+            salt=nonce.salt,
+            nonce_deadline=_EPOCH + timedelta(microseconds=nonce.deadline_ns // 1_000),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise OfferError(f"the text that would be signed cannot be read back: {error}") from None
 
 
 def complete_offer(draft: DraftOffer, *, public_key: str, signature: str) -> SignedOffer:
@@ -89,12 +132,17 @@ def complete_offer(draft: DraftOffer, *, public_key: str, signature: str) -> Sig
     )
 
 
-def deadline_text(instant: datetime) -> str:
-    """Strict RFC 3339 in whole milliseconds; looser texts are refused by newer builds of the contract."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1_000:03d}Z"
+def deadline_text(at: datetime) -> str:
+    """Strict RFC 3339 in whole milliseconds; looser texts are refused by newer builds of the contract.
+
+    Raises:
+        ValueError: the instant has no time zone.
+
+    """
+    return utc(at).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-def check_command(command: TradeCommand) -> None:
+def _check_command(command: TradeCommand) -> None:
     """Refuse what the contract would refuse, and what would leave our books and the chain with different words.
 
     Raises:

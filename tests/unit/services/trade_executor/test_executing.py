@@ -10,7 +10,7 @@ import pytest
 
 from support.cases import BTC, EURE, NOW
 from support.engine import a_control
-from support.executor import VIEW, Executor, a_command, a_halted, disconnected, events_of, executor
+from support.executor import VIEW, Executor, a_command, a_halted, disconnected, events_of, executor, the_caps
 from unrip.domain.attempt import AttemptState, Rejection
 from unrip.domain.desk import CommandPosition
 from unrip.domain.pairs import Direction
@@ -72,7 +72,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "nothing out": ({"amount_out": Amount(0)}, "not positive"),
     "no rate": ({"fair_rate": Decimal(0)}, "not positive"),
     "another quote's id": ({"command_id": "made-up"}, "does not belong to the quote"),
-    "a long life": ({"offer_deadline": NOW + timedelta(milliseconds=70_001)}, "offer lives too long"),
+    "a long life": ({"offer_deadline": NOW + timedelta(milliseconds=70_251)}, "offer lives too long"),
     "a nonce that ends first": ({"nonce_deadline": NOW}, "nonce ends before the offer"),
     "another nonce": ({"nonce": "A" * 43 + "="}, "nonce is not the one of this command"),
     "another salt": ({"salt": "00000000"}, "nonce is not the one of this command"),
@@ -113,7 +113,7 @@ def test_a_command_with_an_edge_under_the_floor_is_invalid_whatever_threshold_it
 def test_the_ceiling_is_in_euros_by_the_same_assumption_as_the_strategys_cap(
     eure: int, eur_per_quote: str, *, rejected: bool
 ) -> None:
-    desk = Executor(eur_per_quote=eur_per_quote).ready()
+    desk = Executor(eur_per_quote=eur_per_quote, caps=the_caps(base_per_command="0.002")).ready()
     desk.command(a_command(direction=Direction.BASE_OUT, amount_in=Amount(eure * 10**18), amount_out=Amount(150_000)))
     assert bool(desk.of(RejectCommand)) is rejected
     assert bool(desk.of(SignOffer)) is not rejected

@@ -18,7 +18,7 @@ from unrip.domain.desk import CommandPosition
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount, Delta, epoch_ms
 from unrip.domain.verifier import VerifierFill
-from unrip.messages.topics import EXECUTE_TRADE, RAW_QUOTE_STATUS, TRADE_RESULT
+from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, RAW_QUOTE_STATUS, TRADE_RESULT
 from unrip.net.events import FrameSent, SendFrame
 from unrip.service.contract import (
     ControlRefused,
@@ -256,7 +256,7 @@ def test_a_ledger_that_cannot_be_loaded_is_asked_again_and_nothing_starts() -> N
     (timer,) = desk.feed(LedgerUnknown(lane="load", reason="no answer"))
     assert isinstance(timer, SetTimer)
     assert desk.feed(TimerFired(name=timer.name)) == [LoadLedger()]
-    assert desk.of(Subscribe) == []
+    assert [each.topic for each in desk.of(Subscribe)] == [MARKET_PRICE]
     assert "ledger_not_loaded" in desk.logic.not_ready(NOW)
 
 

@@ -14,7 +14,7 @@ from support.executor import VIEW, Executor, a_command, executor
 from unrip.domain.attempt import AttemptState, Rejection, TradeResult
 from unrip.domain.desk import CommandPosition
 from unrip.domain.policy import Policy
-from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
+from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, TRADE_RESULT
 from unrip.net.events import SendFrame
 from unrip.service.contract import CaughtUp, ControlRefused, Started, Subscribe, TimerFired, TopicTruncated
 from unrip.services.trade_executor.effects import (
@@ -205,7 +205,7 @@ def test_commands_wait_until_a_final_block_was_read() -> None:
 def test_results_made_anew_are_heard_as_nothing_new() -> None:
     """A broker that comes back empty says once more that they are read back; the commands are followed already."""
     desk = started()
-    assert [each.topic for each in desk.of(Subscribe)] == [TRADE_RESULT, EXECUTE_TRADE]
+    assert [each.topic for each in desk.of(Subscribe)] == [MARKET_PRICE, TRADE_RESULT, EXECUTE_TRADE]
     assert desk.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id="results-2")) == []
     assert desk.logic.not_ready(desk.now) == []
 
@@ -214,5 +214,5 @@ def test_commands_are_read_only_after_the_results() -> None:
     desk = Executor()
     desk.feed(Started(active=True, generation=1, start_id="trade-executor-2"))
     desk.feed(LedgerLoaded(position=POSITION, open_offers=(), view=VIEW))
-    assert [each.topic for each in desk.of(Subscribe)] == [TRADE_RESULT]
+    assert [each.topic for each in desk.of(Subscribe)] == [MARKET_PRICE, TRADE_RESULT]
     assert "results_not_read" in desk.logic.not_ready(desk.now)
