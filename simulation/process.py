@@ -310,9 +310,9 @@ class Process:
         """The lock of a role."""
         return Lock(self, self._house.database, name, instance, on_role, on_why_not)
 
-    def ledger(self) -> Ledger:
+    def ledger(self, *, writer: str) -> Ledger:
         """The executor's ledger."""
-        return cast("Ledger", Remote(self._house.database.ledger, self._house.database))
+        return cast("Ledger", Remote(self._house.database.ledger, self._house.database, writer=writer))
 
     def history(self, *, writer: str) -> HistorySink:
         """The record of every topic."""

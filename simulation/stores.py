@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from simulation.clock import VirtualLoop
 from simulation.faults import Faults
-from unrip.store.errors import StoreError, StoreUnavailable
+from unrip.store.errors import Away, StoreError, StoreUnavailable
 from unrip.store.leases import MemoryLeases
 from unrip.store.memory_books import MemoryBooks
 from unrip.store.memory_desk import MemoryDesk
@@ -25,6 +25,8 @@ Copy = tuple[dict[str, dict[str, Any]], dict[str, tuple[int, str]]]
 
 #: How long a statement may still be executed after its client has gone, at most.
 _STRAGGLES_S = 1.5
+#: What `ledger.enter` counts.
+_LEDGER_WRITES = {"claim", "reject", "note", "drop", "note_revocation", "note_surroundings", "apply_reading"}
 #: Between two attempts of a client that asks until it is answered (store/desk.py, store/leases.py).
 _AGAIN_S = 1.0
 
@@ -86,14 +88,14 @@ class Database:
             getattr(self, name).__dict__.update(state)
         self.generations = generations
 
-    async def call(self, twin: object, name: str, /, *arguments: Any, **named: Any) -> Any:
+    async def call(self, twin: object, writer: str, name: str, /, *arguments: Any, **named: Any) -> Any:
         """One transaction on a twin and its round trip.
 
         Raises:
             StoreUnavailable: nobody knows whether it happened.
 
         """
-        work = partial(self._commit, twin, name, arguments, named)
+        work = partial(self._commit, twin, writer, name, arguments, named)
         try:
             await asyncio.sleep(self._latency_s())
         except asyncio.CancelledError:
@@ -131,8 +133,11 @@ class Database:
         """The sessions of an instance end."""
         self.holders = {role: holder for role, holder in self.holders.items() if holder != instance}
 
-    def _commit(self, twin: object, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """One transaction."""
+    def _commit(self, twin: object, writer: str, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """One transaction; of who has lost the role, none that counts (`migrations/0028.role-fence.sql`)."""
+        _, holder = self.generations.get("trade-executor", (0, writer))
+        if name in _LEDGER_WRITES and writer not in {"", holder}:
+            raise StoreUnavailable(f"{name}: PostgreSQL {Away.ROLE}", away=Away.ROLE)
         answer = done(getattr(twin, name)(*arguments, **named))
         if twin is self.ledger:
             self._on_commit()
@@ -159,12 +164,12 @@ class Database:
 class Remote:
     """A twin behind a connection: every method is a transaction and its round trip."""
 
-    def __init__(self, twin: object, database: Database) -> None:
-        self._twin = twin
+    def __init__(self, twin: object, database: Database, *, writer: str = "") -> None:
+        self._twin, self._writer = twin, writer
         self._database = database
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        return partial(self._database.call, self._twin, name)
+        return partial(self._database.call, self._twin, self._writer, name)
 
     async def close(self) -> None:
         """Closing a client needs no answer."""

@@ -1,6 +1,9 @@
 """A process that stood still while another one took its role over."""
 
+import time
+
 from support.desk import Desk
+from unrip.service.dependencies import CONFIRMED_WITHIN_S
 
 HOLDER = (
     "SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid)"
@@ -26,6 +29,7 @@ def test_a_strategy_that_wakes_beside_another_one_decides_nothing(armed: Desk) -
             desk.until(lambda: second.state(role)["active"] and second.is_ready(role), what="taken over")
             quote_id = desk.world.demand(direction="btc_to_eure", amount_in="15000")
             assert desk.decision(quote_id)["reason"] in {"disarmed", "executor_not_ready"}
+            time.sleep(CONFIRMED_WITHIN_S)
         desk.until_not_ready(role, "standby")
         assert desk.submissions(quote_id) == []
         assert recorded(desk) == before, "nothing was decided or commanded twice"

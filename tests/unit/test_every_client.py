@@ -231,11 +231,11 @@ class Asked(Database):
 
 
 #: Where a pool's caller waits no longer than this past the server's own bound, and connecting takes three seconds.
-def pooled(application: str, statement_timeout_ms: int) -> dict[str, Any]:
+def pooled(application: str, statement_timeout_ms: int, instance: str = "") -> dict[str, Any]:
     return {
         "timeout": 3.0,
         "command_timeout": statement_timeout_ms / 1_000 + 1,
-        "server_settings": of_a_session(application, statement_timeout_ms),
+        "server_settings": {**of_a_session(application, statement_timeout_ms), "unrip.instance": instance},
     }
 
 
@@ -249,13 +249,13 @@ async def test_every_session_is_asked_for_with_them() -> None:
     database = Asked()
     for question in (
         Sessions(database, application="a", size=1, statement_timeout_ms=700).fetch("asking", "SELECT 1"),
-        Sessions(database, application="a", size=1).fetch("asking", "SELECT 1"),
+        Sessions(database, application="a", size=1, instance="one").fetch("asking", "SELECT 1"),
         connect(database, application="b", statement_timeout_ms=700),
         connect(database, application="b"),
     ):
         with pytest.raises(StoreUnavailable):
             await question
-    assert database.options == [pooled("a", 700), pooled("a", 5_000), direct("b", 700), direct("b", 5_000)]
+    assert database.options == [pooled("a", 700), pooled("a", 5_000, "one"), direct("b", 700), direct("b", 5_000)]
 
 
 def sessions() -> Iterator[str]:
@@ -277,7 +277,8 @@ def test_who_asks_for_sessions_and_how() -> None:
         "history.py: application='history writer', size=1, statement_timeout_ms=statement_timeout_ms",
         "leases.py: application='leases', size=1",
         "locks.py: application=f'lock of {self._role}'",
-        "postgres_ledger.py: application='ledger', size=_CONNECTIONS, statement_timeout_ms=statement_timeout_ms",
+        "postgres_ledger.py: application='ledger', size=_CONNECTIONS, statement_timeout_ms=statement_timeout_ms,"
+        " instance=writer",
         # An operator's search over everything may take half a minute.
         "queries.py: application='queries', statement_timeout_ms=_STATEMENT_TIMEOUT_MS",
         "watch.py: application='watch'",

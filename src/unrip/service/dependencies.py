@@ -21,8 +21,9 @@ from unrip.service.contract import (
 )
 
 #: A holder asks twice a second whether the role is still its own and waits for the answer for one second. Who has not
-#: heard for longer stood still, and another instance may have the role by now.
-_CONFIRMED_WITHIN_S = 2.5
+#: heard for longer stood still, and another instance may have the role by now. What a shorter stall lets pass, the
+#: ledger refuses: it knows the newest generation of either role.
+CONFIRMED_WITHIN_S = 2.0
 _NOT_ASKED = "it was not asked yet"
 
 
@@ -152,7 +153,7 @@ class Dependencies:
             return
         told_at, told_s = self._confirmed
         unheard_s = max((self._clock() - told_at).total_seconds(), self._elapsed_s() - told_s)
-        if unheard_s <= _CONFIRMED_WITHIN_S:
+        if unheard_s <= CONFIRMED_WITHIN_S:
             return
         self.active = False
         self.why_not_active, self._role_words = ROLE_UNCONFIRMED, f"nothing was heard of the lock for {unheard_s:.1f} s"

@@ -91,8 +91,8 @@ class Outside(Protocol):
         """The lock of a role; every change is told, and what stands in the way of it."""
         ...
 
-    def ledger(self) -> Ledger:
-        """The executor's ledger."""
+    def ledger(self, *, writer: str) -> Ledger:
+        """The executor's ledger, which this instance writes while it has the role."""
         ...
 
     def history(self, *, writer: str) -> HistorySink:
@@ -190,10 +190,10 @@ class Network:
         """The lock in PostgreSQL."""
         return SingleActiveLock(self.database, role=name, instance=instance, on_change=on_role, on_why_not=on_why_not)
 
-    def ledger(self) -> Ledger:
+    def ledger(self, *, writer: str) -> Ledger:
         """The ledger in PostgreSQL."""
         timeout_ms = self._settings.postgres.statement_timeout_ms
-        return PostgresLedger(self.database, statement_timeout_ms=timeout_ms)
+        return PostgresLedger(self.database, statement_timeout_ms=timeout_ms, writer=writer)
 
     def history(self, *, writer: str) -> HistorySink:
         """The history in PostgreSQL."""

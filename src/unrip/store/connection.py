@@ -102,8 +102,15 @@ class Sessions:
     """
 
     def __init__(
-        self, place: Database | str, *, application: str, size: int, statement_timeout_ms: int = 5_000
+        self,
+        place: Database | str,
+        *,
+        application: str,
+        size: int,
+        statement_timeout_ms: int = 5_000,
+        instance: str = "",
     ) -> None:
+        """`instance` says to the schema whose sessions they are: it may refuse those of who has lost a role."""
         self._database = database_of(place)
         self._pool = asyncpg.create_pool(
             min_size=0,
@@ -114,7 +121,7 @@ class Sessions:
             max_inactive_connection_lifetime=0,
             # asyncpg's own reset is one more round trip at the end of every call; nothing of ours changes a session.
             reset=_keep,
-            server_settings=_settings(application, statement_timeout_ms),
+            server_settings={**_settings(application, statement_timeout_ms), "unrip.instance": instance},
         )
 
     async def fetch(self, what: str, statement: str, *arguments: Any) -> list[asyncpg.Record]:

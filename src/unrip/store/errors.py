@@ -28,6 +28,7 @@ class Away(StrEnum):
     INTERVENTION = "is being stopped or started"
     IO = "has a fault of its own"
     READ_ONLY = "refuses writes"
+    ROLE = "has given our role to another instance"
 
 
 class StoreError(Exception):
@@ -71,6 +72,7 @@ _AWAY_BY_STATE = {
     "F0": Away.IO,
     "XX": Away.IO,
     "25006": Away.READ_ONLY,
+    "UN003": Away.ROLE,  # our own, `migrations/0028.role-fence.sql`
 }
 
 #: The client's own words for a connection that is none; "another operation is in progress" is a session whose end it

@@ -39,12 +39,19 @@ _OWN_ERRORS: dict[str | None, type[StoreRefused]] = {"UN001": LedgerWentBack, "U
 
 
 class PostgresLedger:
-    """See `ledger.Ledger`. It has a pool and a statement timeout of its own, so nothing else can make a claim wait."""
+    """See `ledger.Ledger`. It has a pool and a statement timeout of its own, so nothing else can make a claim wait.
 
-    def __init__(self, place: Database | str, *, statement_timeout_ms: int = 2_000) -> None:
+    With a `writer` it writes only while the role of the executor is this instance's.
+    """
+
+    def __init__(self, place: Database | str, *, statement_timeout_ms: int = 2_000, writer: str = "") -> None:
         self._unreadable: dict[int, str] = {}
         self._sessions = Sessions(
-            place, application="ledger", size=_CONNECTIONS, statement_timeout_ms=statement_timeout_ms
+            place,
+            application="ledger",
+            size=_CONNECTIONS,
+            statement_timeout_ms=statement_timeout_ms,
+            instance=writer,
         )
 
     async def load(self, account: str) -> LedgerState:

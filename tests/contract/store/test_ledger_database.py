@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,10 +13,11 @@ from support.ports import free_ports
 from support.servers import Servers
 from unrip.domain.attempt import AttemptState
 from unrip.domain.values import Amount
-from unrip.store.errors import StoreUnavailable
+from unrip.store.errors import Away, StoreUnavailable
 from unrip.store.ledger import ClaimKind, ClaimOutcome
 from unrip.store.migrate import apply
 from unrip.store.postgres_ledger import PostgresLedger
+from unrip.store.sql import statements
 
 pytestmark = pytest.mark.servers
 
@@ -31,7 +33,7 @@ def url(servers: Servers) -> str:
 
 
 @asynccontextmanager
-async def a_ledger(url: str, **options: int) -> AsyncIterator[PostgresLedger]:
+async def a_ledger(url: str, **options: Any) -> AsyncIterator[PostgresLedger]:
     ledger = PostgresLedger(url, **options)
     try:
         yield ledger
@@ -126,6 +128,60 @@ async def test_a_session_that_is_ended_under_way_is_unknown(url: str) -> None:
             await waiting
         await blocker.close()
         assert (await claim(ledger, 1)).kind is ClaimKind.CLAIMED
+
+
+async def take_over(connection: asyncpg.Connection, instance: str) -> None:
+    await connection.fetchval(statements("desk")["take_over"], "trade-executor", instance, 0)
+
+
+async def test_who_has_lost_the_role_writes_nothing_more(url: str) -> None:
+    other = await asyncpg.connect(url, timeout=5)
+    async with a_ledger(url, writer="one") as one, a_ledger(url, writer="two") as two:
+        await credit(one, 100)  # nobody has taken the role yet
+        await take_over(other, "one")
+        assert (await claim(one, 1)).kind is ClaimKind.CLAIMED
+        await take_over(other, "two")
+        before = await two.load(ACCOUNT)
+        offer = an_offer("quote 1")
+        for write in (
+            claim(one, 2),
+            one.note(an_event(offer, AttemptState.SENT)),
+            one.drop(an_event(offer, AttemptState.DROPPED)),
+            one.apply_reading(ACCOUNT, height=2, credited={EURE: Amount(50)}, endings=[]),
+            one.note_surroundings(ACCOUNT, reason="", quarantined_until=None),
+        ):
+            with pytest.raises(StoreUnavailable) as caught:
+                await write
+            assert caught.value.away is Away.ROLE
+        assert await one.load(ACCOUNT) == await two.load(ACCOUNT) == before
+        assert (await claim(two, 3)).kind is ClaimKind.CLAIMED
+    await other.close()
+
+
+async def test_a_take_over_waits_for_what_the_last_holder_is_writing(url: str) -> None:
+    """So that the first look of the next holder shows it."""
+    other, blocker = [await asyncpg.connect(url, timeout=5) for _ in range(2)]
+    async with a_ledger(url, writer="one") as one, a_ledger(url, writer="two") as two:
+        await credit(one, 100)
+        await take_over(other, "one")
+        await blocker.execute(ENTER, ACCOUNT)
+        claiming = asyncio.create_task(claim(one, 1))
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+        async with asyncio.timeout(5):
+            while not await other.fetchval(waiting):
+                pass
+        held = statements("desk")["hold"]
+        assert await other.fetchval(held, "trade-executor", "one", 1) == 1, (
+            "the holder's own confirmation waits for none"
+        )
+        taking = asyncio.create_task(take_over(other, "two"))
+        await asyncio.sleep(0.1)
+        assert not taking.done()
+        await blocker.close()
+        assert (await claiming).kind is ClaimKind.CLAIMED
+        await taking
+        assert len((await two.load(ACCOUNT)).open_offers) == 1
+    await other.close()
 
 
 async def test_a_database_that_is_away_is_unknown_and_says_no_password() -> None:

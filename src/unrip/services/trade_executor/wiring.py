@@ -66,7 +66,7 @@ def wire(context: Context) -> Wiring:
     http = rpc_client_of(context)
     http.on_date = ClockOffset(clock=context.clock, tell=context.emit).answered
     verifier = verifier_of(context, http, public_key=signer.public_key)
-    ledger = context.outside.ledger()
+    ledger = context.outside.ledger(writer=context.start_id)
     outbox = OutboxPublisher(ledger, context.produce, count=context.metrics.count)
     books = Bookkeeper(
         ledger,

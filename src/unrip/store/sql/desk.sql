@@ -1,5 +1,8 @@
 -- take_over --
-INSERT INTO desk.generation AS g (role, generation, taken_by) VALUES ($1, $3::bigint + 1, $2)
+-- Waits for every write of the last holder that is under way (`ledger.require_role`).
+INSERT INTO desk.generation AS g (role, generation, taken_by)
+SELECT $1, $3::bigint + 1, $2
+  FROM (SELECT count(*) FROM (SELECT FROM desk.generation WHERE role = $1 FOR UPDATE) AS held) AS waited
 ON CONFLICT (role) DO UPDATE SET
     generation = greatest(g.generation + 1, excluded.generation), taken_by = excluded.taken_by, taken_at = now()
 RETURNING generation;
