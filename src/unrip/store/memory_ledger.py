@@ -42,6 +42,8 @@ _PROGRESS = {
 }
 #: Each quarantine begins a new one of these, so that no number of a branch that was lost comes again.
 _BRANCH = 1_000_000_000_000
+#: And so are the numbers of the results that are written from then on.
+_NUMBERS = 1_000_000
 
 
 class MemoryLedger:
@@ -58,6 +60,7 @@ class MemoryLedger:
         self._outbox: dict[int, OutboxRow] = {}
         #: Ids of all results ever written, and hashes of all offers ever claimed.
         self._written: set[str] = set()
+        self._numbers_from = 0
         self._signed: set[str] = set()
 
     async def load(self, account: str) -> LedgerState:
@@ -179,6 +182,7 @@ class MemoryLedger:
             begins = before is None or before.quarantined_until is None or commits >= book.commits
             if quarantined_until is not None and begins:
                 book.commits = (max(book.commits, commits) // _BRANCH + 1) * _BRANCH
+                self._numbers_from += _NUMBERS
             known = before.database if before is not None else None
             book.surroundings = Surroundings(
                 database=self.database if quarantined_until is None else known,
@@ -279,7 +283,7 @@ class MemoryLedger:
         self._written.add(event.event_id)
         view = self._book(event.result.account).view()
         result = msgspec.structs.replace(event.result, ledger=view)
-        seq = len(self._written)
+        seq = self._numbers_from + len(self._written)
         self._outbox[seq] = OutboxRow(seq=seq, event=msgspec.structs.replace(event, result=result))
 
     @staticmethod

@@ -107,6 +107,17 @@ async def test_a_quarantine_counts_from_above_everything_that_was_heard_of(ledge
     assert commits(over) == commits(lifted) + 1
 
 
+async def test_what_was_read_in_a_lost_branch_marks_nothing_that_is_written_after(ledger: Ledger) -> None:
+    """The publisher marks by number what it has published, perhaps after the ledger has fallen back."""
+    await credit(ledger, 100)
+    await claim(ledger, an_offer("one"), 0)
+    (read,) = [row.seq for row in await ledger.unpublished(10)]
+    await ledger.note_surroundings(ACCOUNT, reason="older", quarantined_until=T0)
+    await claim(ledger, an_offer("two"), 1)
+    await ledger.mark_published([read + further for further in range(1_000)])
+    assert await published_states(ledger) == [("two", "claimed")]
+
+
 async def test_counting_alone_says_nothing_about_where_the_ledger_lives(ledger: Ledger) -> None:
     other = "somebody.near"
     await ledger.apply_reading(other, height=1, credited={EURE: Amount(1)}, endings=[])

@@ -255,16 +255,23 @@ BEGIN
     RETURN ledger.view(p_account);
 END $$;
 
--- `p_commits`: the highest that anybody has heard of. A quarantine goes on counting from above it.
+-- `p_commits`: the highest that anybody has heard of. A quarantine goes on counting from above it, and so does the outbox:
+-- what the publisher had read in the branch that was lost marks nothing that is written from now on.
 DROP FUNCTION ledger.note_surroundings(text, text, timestamptz);
 CREATE FUNCTION ledger.note_surroundings(p_account text, p_reason text, p_until timestamptz, p_commits bigint)
 RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    v_here ledger.surroundings;
 BEGIN
     PERFORM ledger.enter(p_account, 0);
+    SELECT * INTO v_here FROM ledger.surroundings WHERE account = p_account;
+    IF p_until IS NOT NULL AND (v_here.quarantined_until IS NULL OR p_commits >= v_here.commits) THEN
+        v_here.commits := (greatest(v_here.commits, p_commits) / 1000000000000 + 1) * 1000000000000;
+        PERFORM setval('ledger.outbox_seq_seq', nextval('ledger.outbox_seq_seq') + 1000000);
+    END IF;
     UPDATE ledger.surroundings SET
         database = CASE WHEN p_until IS NULL THEN ledger.database() ELSE database END,
-        commits = CASE WHEN p_until IS NOT NULL AND (quarantined_until IS NULL OR p_commits >= commits)
-                       THEN (greatest(commits, p_commits) / 1000000000000 + 1) * 1000000000000 ELSE commits END,
+        commits = v_here.commits,
         quarantined_until = p_until,
         reason = p_reason
      WHERE account = p_account;

@@ -13,7 +13,7 @@ from support.bookkept import Bookkept, a_ledger, joining, opening, published
 from support.cases import ACCOUNT, BTC, EURE, NOW
 from support.engine import ARM, a_control, a_record
 from support.executor import a_command
-from unrip.domain.attempt import AttemptState
+from unrip.domain.attempt import AttemptState, ChainEvidence
 from unrip.domain.command import TradeCommand
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
@@ -191,21 +191,16 @@ def test_what_an_earlier_life_told_of_a_transaction_is_looked_at() -> None:
     before = copy.deepcopy(desk.ledger)
     command = a_command()
     desk.put(command, 0)
-    desk.notice(f"hash of {command.quote_id}", "tx-7")
-    desk.block(used=[command.nonce])
-    results = [
-        msgspec.structs.replace(each, evidence=msgspec.structs.replace(each.evidence, tx_hash="tx-7"))
-        if each.evidence is not None
-        else each
-        for each in published(desk.ledger)
-    ]
+    (claimed,) = published(desk.ledger)
+    evidence = ChainEvidence(height=1, block_time=NOW, nonce_used=True, salt_valid=True, tx_hash="tx-7")
+    settled = msgspec.structs.replace(claimed, state=AttemptState.SETTLED, evidence=evidence)
     new = Bookkept(before)
     new.now, new._height = desk.now, desk._height + 10
-    new.begin(results)
+    new.begin([claimed, settled])
     new.block()
+    assert ReadFills(tx_hash="tx-7") not in new.effects
     new.commands_read((0, command))
-    if any(each.evidence is not None for each in results):
-        assert ReadFills(tx_hash="tx-7") in new.effects
+    assert ReadFills(tx_hash="tx-7") in new.effects
 
 
 # --- under a running executor --------------------------------------------------------------------------------------
