@@ -75,12 +75,12 @@ class Planted:
 class Trusting(MemoryLedger):
     """Ends whatever it is told to end: neither proof nor `sent` stands in the way."""
 
-    async def drop(self, event: OutboxEvent) -> LedgerView:
+    async def drop(self, event: OutboxEvent, *, after: int = 0) -> LedgerView:
         """End an attempt, sent or not."""
         attempt = self._book(event.result.account).attempts.get(event.result.command_id)
         if attempt is not None and attempt.open:
             attempt.state = AttemptState.CLAIMED
-        return await super().drop(event)
+        return await super().drop(event, after=after)
 
     @staticmethod
     def _require_proof(*_arguments: Any) -> None:

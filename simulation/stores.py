@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -19,6 +20,8 @@ from unrip.store.memory_history import MemoryRecord
 from unrip.store.memory_ledger import MemoryLedger
 
 R = TypeVar("R")
+#: The state of each twin by its name, and the generations of the roles.
+Copy = tuple[dict[str, dict[str, Any]], dict[str, tuple[int, str]]]
 
 #: How long a statement may still be executed after its client has gone, at most.
 _STRAGGLES_S = 1.5
@@ -34,6 +37,11 @@ def done(work: Coroutine[Any, Any, R]) -> R:
         result: R = returned.value
         return result
     raise AssertionError("a twin waits for something")
+
+
+def _durable(twin: object) -> dict[str, Any]:
+    """All that a twin keeps, without what it is made of."""
+    return {name: kept for name, kept in vars(twin).items() if name not in {"_clock", "_record"}}
 
 
 class Database:
@@ -64,6 +72,19 @@ class Database:
     def come_up(self) -> None:
         """Answer again; nothing committed is lost."""
         self.up = True
+
+    def copy(self) -> Copy:
+        """What a backup of this moment has; the history is not in it."""
+        return copy.deepcopy({name: _durable(getattr(self, name)) for name in ("ledger", "desk", "leases")}), dict(
+            self.generations
+        )
+
+    def set_back(self, kept: Copy) -> None:
+        """Be what that backup has: a volume that was put back, or a standby that lacks the last commits."""
+        twins, generations = copy.deepcopy(kept)
+        for name, state in twins.items():
+            getattr(self, name).__dict__.update(state)
+        self.generations = generations
 
     async def call(self, twin: object, name: str, /, *arguments: Any, **named: Any) -> Any:
         """One transaction on a twin and its round trip.
@@ -100,10 +121,11 @@ class Database:
         generation, taken_by = self.generations.get(role, (0, ""))
         if generation == known and taken_by == instance:
             return generation
-        self.generations[role] = generation + 1, instance
+        raised = max(generation, known or 0) + 1
+        self.generations[role] = raised, instance
         if role == "strategy-engine":
-            self.ledger.given_generation = generation + 1
-        return generation + 1
+            self.ledger.given_generation = raised
+        return raised
 
     def leave(self, instance: str) -> None:
         """The sessions of an instance end."""

@@ -35,7 +35,11 @@ def open_holds(desk: Desk, quote_id: str) -> list[int]:
     return [int(row["amount"]) for row in desk.sql(query, quote_id)]
 
 
-def test_a_restored_older_ledger_forgets_nothing_and_sends_nothing_twice(short: Desk) -> None:
+@pytest.mark.parametrize(("running", "reason"), [(False, "ledger_older_than_its_results"), (True, "ledger_went_back")])
+def test_a_restored_older_ledger_forgets_nothing_and_sends_nothing_twice(
+    short: Desk, running: bool, reason: str
+) -> None:
+    """Put back while the executor is stopped, or under it while no session of it ends."""
     desk = short
     desk.arm()
     with psycopg.connect(desk.settings.postgres_url(), autocommit=True) as connection:
@@ -44,21 +48,24 @@ def test_a_restored_older_ledger_forgets_nothing_and_sends_nothing_twice(short: 
         desk.result(settled, "settled")
         live = desk.world.demand(**ASKED_ONLY)
         desk.result(live, "accepted")
-        desk.stop("trade-executor")
-        restore(connection, before)
-    desk.start("trade-executor")
+        if not running:
+            desk.stop("trade-executor")
+        with connection.transaction():
+            restore(connection, before)
+    if not running:
+        desk.start("trade-executor")
     found = desk.until(desk.quarantine, what="quarantine")
-    assert found["reason"] == "ledger_older_than_its_results"
+    assert found["reason"] == reason
     refused = desk.client.act("trade-executor", "arm", reason="scenario")
     assert not refused["applied"]
-    assert "quarantine: ledger_older_than_its_results, until" in refused["refusal"]
+    assert f"quarantine: {reason}, until" in refused["refusal"]
     assert unrip(desk, "undo-reading", "--reason", "a drill").returncode == 0
     replaced = desk.until(partial(desk.log_lines, "trade-executor", "belief_replaced"), what="the next reading")
     assert replaced[-1]["reason"] == "operator: a drill"
     command = desk.decision(live)["command"]
     assert desk.until(lambda: open_holds(desk, live), what="the live offer's hold") == [int(command["amount_out"])]
     assert any("quarantine" in each for each in desk.state("trade-executor")["not_ready"])
-    desk.until(lambda: desk.client.is_ready("trade-executor"), what="the end of the quarantine", timeout_s=30)
+    desk.until(lambda: desk.client.is_ready("trade-executor"), what="the end of the quarantine", timeout_s=45)
     ends = {settled: "settled", live: "lapsed"}
     desk.until(lambda: states(desk, *ends) == ends, what="both ends")
     assert [len(desk.submissions(quote_id)) for quote_id in ends] == [1, 1]
@@ -84,6 +91,6 @@ def test_another_database_or_an_empty_ledger_waits_for_the_longest_life(short: D
     desk.start("trade-executor")
     found = desk.until(desk.quarantine, what="quarantine")
     assert found["reason"] == reason
-    desk.until(lambda: desk.client.is_ready("trade-executor"), what="the end of the quarantine", timeout_s=30)
+    desk.until(lambda: desk.client.is_ready("trade-executor"), what="the end of the quarantine", timeout_s=45)
     desk.restart("trade-executor", SHORT)
     assert desk.quarantine() is None

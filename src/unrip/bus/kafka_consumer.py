@@ -159,6 +159,8 @@ class KafkaConsumer:
 
     def _assign(self, place: Assignment) -> None:
         self._find_leaders([place.topic])
+        if place.topic in self._topics:  # it is read from another place from now on
+            self._client.incremental_unassign([TopicPartition(place.topic, 0)])
         self._client.incremental_assign([TopicPartition(place.topic, 0, place.offset)])
         self._topics[place.topic] = _Place(place.topic_id, place.offset)
 

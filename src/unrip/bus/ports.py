@@ -147,7 +147,7 @@ class Consumer(Protocol):
         ...
 
     async def subscribe(self, topic: str, start: Start) -> Assignment:
-        """Read a topic too.
+        """Read a topic too, or one that is read already from another place.
 
         Raises:
             BusUnavailable: nothing has changed; ask again.

@@ -31,6 +31,23 @@ class LedgerView(Value):
     without_answer: int | None = None
     #: What open attempts could bring, per asset: of each nonce its largest. None where the record is older than this.
     incoming: dict[str, Amount] | None = None
+    #: How many commits the ledger had made by then: of two views the newer one has more. It says when and not what, so
+    #: views that differ in nothing else are equal. None where the record is older than this count.
+    commits: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same of the ledger."""
+        if not isinstance(other, LedgerView):
+            return NotImplemented
+        return _said_by(self) == _said_by(other)
+
+    def __hash__(self) -> int:
+        """Of what both would have to have alike."""
+        return hash((self.height, self.position, self.without_answer))
+
+
+def _said_by(view: LedgerView) -> tuple[object, ...]:
+    return tuple(getattr(view, name) for name in view.__struct_fields__ if name != "commits")
 
 
 class ExecutorView(Value):

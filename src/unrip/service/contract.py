@@ -252,6 +252,15 @@ class Subscribe(Value):
     until_end: bool = False
 
 
+class Unsubscribe(Value):
+    """Effect: hear nothing more of a topic until it is subscribed again.
+
+    Records that were on their way may still come, but none after any event of a later subscription.
+    """
+
+    topic: Topic
+
+
 class CrashPoint(Value):
     """Effect: an instant at which a test may kill the process; see `service/crashpoints.py`."""
 

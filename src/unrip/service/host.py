@@ -31,6 +31,7 @@ from unrip.service.contract import (
     Publish,
     Started,
     Subscribe,
+    Unsubscribe,
 )
 from unrip.service.control import KEPT_BOUND_S, ControlDesk, ControlOutcome
 from unrip.service.dependencies import Dependencies
@@ -148,6 +149,7 @@ class Host:
         return {
             Publish: self._publisher.publish,
             Subscribe: self._reader.subscribe,
+            Unsubscribe: self._reader.unsubscribe,
             Log: self._outside.log,
             Count: lambda effect: self._metrics.count(effect.name, effect.labels),
             Observe: lambda effect: self._metrics.observe(effect.name, effect.milliseconds, effect.labels),
@@ -251,6 +253,8 @@ class Host:
             self._hindrances.look()
             if self._dependencies.bus_up:
                 self._publisher.publish(self._next_beat())
+                if self._controls.spool_waits:  # the broker refused it, and may take it by now
+                    self._spawn(self._controls.publish_spooled)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._acted.wait(), BEAT_S)
 

@@ -23,6 +23,7 @@ from unrip.store.connection import Database
 from unrip.store.desk import DeskStore, PostgresDesk
 from unrip.store.errors import Away, StoreUnavailable
 from unrip.store.history import HistorySink, PostgresHistory
+from unrip.store.identity import Whereabouts
 from unrip.store.leases import LeaseStore, PostgresLeases
 from unrip.store.ledger import Ledger
 from unrip.store.locks import OnRole, OnWhyNot, SingleActiveLock
@@ -117,6 +118,7 @@ class Network:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._database: Database | None = None
+        self._on_database: OnState | None = None
 
     @property
     def database(self) -> Database:
@@ -129,7 +131,8 @@ class Network:
         if self._database is None:
             self._settings.postgres_url()  # at the start what cannot be read is told at once
             given = self._settings.postgres.url
-            self._database = Database(given if given is not None else self._address_now)
+            judge = Whereabouts(self._on_other_database).judge
+            self._database = Database(given if given is not None else self._address_now, judge=judge)
         return self._database
 
     def _address_now(self) -> str:
@@ -137,6 +140,12 @@ class Network:
             return self._settings.postgres_url()
         except SettingsError as error:
             raise StoreUnavailable(str(error), away=Away.AUTHORISATION) from None
+
+    def _on_other_database(self, why: str) -> None:
+        """What answered before is lost, and another one has come in its place."""
+        for up in (False, True):
+            if self._on_database is not None:
+                self._on_database(up, why)
 
     def log(self, line: Log) -> None:
         """Write one line to standard output."""
@@ -174,6 +183,7 @@ class Network:
 
     async def watch_database(self, service: str, schema: str, on_state: OnState) -> None:
         """Tell whether PostgreSQL takes writes."""
+        self._on_database = on_state
         await DatabaseWatch(self.database, on_answer=on_state, schema=schema, service=service).run()
 
     def role(self, name: str, instance: str, on_role: OnRole, on_why_not: OnWhyNot) -> Role:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from unrip.bus.ports import (
@@ -20,7 +21,17 @@ from unrip.bus.ports import (
 )
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import InvalidMessage
-from unrip.service.contract import CaughtUp, Count, Effect, Emit, Log, RecordReceived, Subscribe, TopicTruncated
+from unrip.service.contract import (
+    CaughtUp,
+    Count,
+    Effect,
+    Emit,
+    Log,
+    RecordReceived,
+    Subscribe,
+    TopicTruncated,
+    Unsubscribe,
+)
 from unrip.service.dead_letters import dead_letter_of_record
 
 #: Between two attempts to subscribe while the broker is away.
@@ -49,9 +60,13 @@ class Reader:
         self._places: dict[str, tuple[str, int]] = {}
         #: Topics that are read back and no longer followed.
         self._finished: set[str] = set()
+        #: Topics that are read from another place than before, and that place once it is assigned: what comes before
+        #: its record is still of the reading before.
+        self._moving: dict[str, int | None] = {}
         #: Topics that could not be subscribed yet, and why.
         self._waiting: dict[str, str] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: By topic, where it is being subscribed.
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Begin reading."""
@@ -59,9 +74,10 @@ class Reader:
 
     async def stop(self) -> None:
         """Read nothing more."""
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._consumer.stop()
 
     def troubles(self) -> dict[str, str]:
@@ -69,19 +85,32 @@ class Reader:
         return {**self._consumer.troubles(), **self._waiting}
 
     def subscribe(self, effect: Subscribe) -> None:
-        """Read a topic from a place on, as soon as the broker allows."""
-        if effect.topic.name in self._subscribed:
-            raise AssertionError(f"{effect.topic.name} is subscribed twice")
-        self._subscribed[effect.topic.name] = effect
-        self._begin(effect.topic.name, Start(topic_id=effect.topic_id, offset=effect.offset, tail=effect.tail))
+        """Read a topic from a place on, as soon as the broker allows; one that was read back may be read once more."""
+        topic = effect.topic.name
+        if topic in self._subscribed:
+            if topic not in self._finished:
+                raise AssertionError(f"{topic} is subscribed twice")
+            self.unsubscribe(Unsubscribe(topic=effect.topic))
+        self._subscribed[topic] = effect
+        self._begin(topic, Start(topic_id=effect.topic_id, offset=effect.offset, tail=effect.tail))
+
+    def unsubscribe(self, effect: Unsubscribe) -> None:
+        """Tell nothing more of a topic; the consumer may go on reading it until it is subscribed again."""
+        topic = effect.topic.name
+        if self._subscribed.pop(topic, None) is not None:
+            if (task := self._tasks.pop(topic, None)) is not None:
+                task.cancel()
+            self._moving[topic] = None
+            self._finished.discard(topic)
+            self._ends.pop(topic, None)
 
     def _begin(self, topic: str, start: Start) -> None:
-        task = asyncio.get_running_loop().create_task(self._subscribe(topic, start))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task = self._tasks[topic] = asyncio.get_running_loop().create_task(self._subscribe(topic, start))
+        task.add_done_callback(partial(self._ended, topic))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def _ended(self, topic: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(topic) is task:
+            del self._tasks[topic]
         if not task.cancelled() and (fault := task.exception()) is not None:
             self._on_fault(fault)
 
@@ -108,6 +137,8 @@ class Reader:
     def _assigned(self, assignment: Assignment, *, truncated: bool) -> None:
         topic = assignment.topic
         self._places[topic] = (assignment.topic_id, assignment.offset)
+        if topic in self._moving:
+            self._moving[topic] = assignment.offset
         if assignment.other_topic:
             self._log("topic_recreated", topic, level="warning")
         if assignment.lost:
@@ -127,6 +158,10 @@ class Reader:
 
     async def _on_records(self, records: Sequence[Record]) -> None:
         for record in records:
+            if record.topic in self._moving:
+                if record.offset != self._moving[record.topic]:
+                    continue
+                del self._moving[record.topic]
             self._places[record.topic] = (record.topic_id, record.offset + 1)
             if record.topic not in self._finished:
                 self._on_record(record)
@@ -152,6 +187,8 @@ class Reader:
         """A topic that was made anew is read from its beginning: a lost broker starts empty (blueprint, section 4)."""
         if isinstance(why, ReadingFailed):
             self._on_fault(why)
+        elif topic not in self._subscribed:
+            return  # whoever subscribes it again names the place
         elif isinstance(why, OffsetOutOfRange):  # subscribing again tells at which of its ends the topic was cut
             topic_id, offset = self._places[topic]
             self._begin(topic, Start(topic_id=topic_id, offset=offset))

@@ -80,6 +80,14 @@ class Switchboard:
         self._surviving = self._record = None
         return [ForgetLease()]
 
+    def end(self) -> list[Effect]:
+        """What was permitted was permitted for another state of things: only a person who has looked arms again."""
+        armed = self.switches.lease is not None
+        self.switches = self.switches.disarmed()
+        body = {"actor": "itself", "reason": "what it was armed for may not be so any more"}
+        line = Log(event="disarmed", level="warning", component="arming", body=body)
+        return [*self.brake(), *([line] if armed else [])]
+
     def on_event(self, event: Event, now: datetime, green: Green) -> list[Effect]:
         """Take in what happened to leases; every other event means nothing here."""
         match event:

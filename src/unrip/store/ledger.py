@@ -19,6 +19,15 @@ from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount, Value
+from unrip.store.errors import StoreRefused
+
+
+class LedgerWentBack(StoreRefused):
+    """It has made fewer commits than the caller has heard of: nothing has changed, load it again."""
+
+
+class NotInLedger(StoreRefused):
+    """It does not know what the caller remembers of it: nothing has changed, load it again."""
 
 
 class OutboxEvent(Value):
@@ -52,7 +61,7 @@ class ClaimKind(StrEnum):
     SUPERSEDED = "superseded"
     """An older strategy commanded it than an earlier claim: recorded as rejected instead."""
     NONCE_ENDED = "nonce_ended"
-    """The nonce that it would share was used or is dead: recorded as rejected instead."""
+    """The nonce that it would share was used, is dead, or holds another asset: recorded as rejected instead."""
     SAME_OFFER = "same_offer"
     """Its signed offer is another command's already: recorded as rejected instead."""
     COMMAND_INVALID = "command_invalid"
@@ -141,7 +150,8 @@ class Ledger(Protocol):
     """What the executor asks of its ledger.
 
     Every method raises `StoreUnavailable` when the outcome is unknown (call again with the same arguments, before
-    anything later) and `StoreRefused` when a promise of the caller is broken (nothing has changed).
+    anything later) and `StoreRefused` when a promise of the caller is broken (nothing has changed). `after` is the
+    newest commit that the caller has heard of: an older ledger raises `LedgerWentBack`.
     """
 
     async def load(self, account: str) -> LedgerState:
@@ -156,34 +166,57 @@ class Ledger(Protocol):
         generation: int,
         event: OutboxEvent,
         perhaps_sent: bool = False,
+        after: int = 0,
     ) -> ClaimOutcome:
         """Claim, hold, signed payload, result row and position in one commit; or a rejection in their place.
 
-        One that was perhaps sent is held even where it is not covered or an older strategy commanded it.
+        One that was perhaps sent is held even where it is not covered or an older strategy commanded it, and on a
+        nonce that has ended unused, whose hold is taken again.
         """
         ...
 
-    async def reject(self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent) -> ClaimOutcome:
+    async def reject(
+        self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent, after: int = 0
+    ) -> ClaimOutcome:
         """Record a command that is not claimed, with its one result, and the position."""
         ...
 
-    async def note(self, event: OutboxEvent) -> LedgerView:
-        """Record a state of an open attempt. It moves forward only; an attempt that has ended stays as it is."""
-        ...
+    async def note(self, event: OutboxEvent, *, after: int = 0) -> LedgerView:
+        """Record a state of an open attempt. It moves forward only; an attempt that has ended stays as it is.
 
-    async def drop(self, event: OutboxEvent) -> LedgerView:
-        """End an attempt of which no byte has left, and its part of the hold with it.
+        Raises:
+            NotInLedger: nobody has claimed it here.
 
-        Only the process that claimed it may say so, and only before it noted `sent`.
         """
         ...
 
-    async def note_revocation(self, account: str, *, nonce: str, revocation: str) -> LedgerView:
-        """Keep what was published to spend a nonce of ours."""
+    async def drop(self, event: OutboxEvent, *, after: int = 0) -> LedgerView:
+        """End an attempt of which no byte has left, and its part of the hold with it.
+
+        Only the process that claimed it may say so, and only before it noted `sent`.
+
+        Raises:
+            NotInLedger: nobody has claimed it here.
+
+        """
         ...
 
-    async def note_surroundings(self, account: str, *, reason: str, quarantined_until: datetime | None) -> LedgerView:
-        """Record a quarantine; or, without an end, that this database has the newest ledger of the account."""
+    async def note_revocation(self, account: str, *, nonce: str, revocation: str, after: int = 0) -> LedgerView:
+        """Keep what was published to spend a nonce of ours.
+
+        Raises:
+            NotInLedger: it holds nothing here.
+
+        """
+        ...
+
+    async def note_surroundings(
+        self, account: str, *, reason: str, quarantined_until: datetime | None, commits: int = 0
+    ) -> LedgerView:
+        """Record a quarantine; or, without an end, that this database has the newest ledger of the account.
+
+        `commits` is the highest number that anybody has heard of. A quarantine goes on counting from above it.
+        """
         ...
 
     async def apply_reading(
@@ -195,14 +228,18 @@ class Ledger(Protocol):
         endings: Sequence[NonceEnding],
         block_time: datetime | None = None,
         replaces: str | None = None,
+        after: int = 0,
     ) -> LedgerView:
         """Take over the balances of a final block, if it is a newer one, and release what it justifies.
 
         `block_time` is that of a newest block, which is believed from now on; None of an older one. With a reason
         (`replaces`) it is taken over whatever height was believed until now.
 
-        Refused whole: an ending whose evidence is newer than the ledger or does not prove it, or whose results are not
-        one for each open offer of its nonce.
+        Refused whole: an ending whose evidence is newer than the ledger or does not prove it.
+
+        Raises:
+            NotInLedger: the results of an ending are not one for each offer that is open here on its nonce.
+
         """
         ...
 

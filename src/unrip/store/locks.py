@@ -109,7 +109,10 @@ class SingleActiveLock:
         return _OWN_SESSION if last == self._instance else STANDBY
 
     async def _take_over(self, connection: asyncpg.Connection) -> int:
-        """Raise the generation, unless it is still the one we had; both write, so a take-over means that writes go."""
+        """Raise the generation, unless it is still the one we had; both write, so a take-over means that writes go.
+
+        It is raised above ours also in a database that was set back.
+        """
         with named_errors(f"taking over {self._role}"):
             row = await connection.fetchrow(
                 statements("desk")["generation_of"], self._role, timeout=_QUESTION_TIMEOUT_S
@@ -120,7 +123,11 @@ class SingleActiveLock:
         with named_errors(f"taking over {self._role}"):
             return int(
                 await connection.fetchval(
-                    statements("desk")["take_over"], self._role, self._instance, timeout=_QUESTION_TIMEOUT_S
+                    statements("desk")["take_over"],
+                    self._role,
+                    self._instance,
+                    self._generation or 0,
+                    timeout=_QUESTION_TIMEOUT_S,
                 )
             )
 

@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL: each method is one call of one of the functions in `migrations/0002.ledger.sql`."""
+"""The ledger in PostgreSQL: each method is one call of one of the functions in `migrations/*.ledger*.sql`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount
 from unrip.messages.envelope import InvalidMessage, decode, encode
 from unrip.store.connection import Database, Sessions
+from unrip.store.errors import StoreRefused
 from unrip.store.ledger import (
     ClaimKind,
     ClaimOutcome,
     HeldDifference,
     LedgerState,
+    LedgerWentBack,
     NonceEnding,
+    NotInLedger,
     OutboxEvent,
     OutboxRow,
     rejection_of,
@@ -31,6 +34,8 @@ from unrip.store.sql import statements
 
 #: A claim, a note and the outbox may be under way at a time; one more for the check.
 _CONNECTIONS = 4
+#: What our functions raise by these codes (`migrations/0022.ledger-commits.sql`).
+_OWN_ERRORS: dict[str | None, type[StoreRefused]] = {"UN001": LedgerWentBack, "UN002": NotInLedger}
 
 
 class PostgresLedger:
@@ -54,6 +59,7 @@ class PostgresLedger:
         generation: int,
         event: OutboxEvent,
         perhaps_sent: bool = False,
+        after: int = 0,
     ) -> ClaimOutcome:
         """Claim, hold, signed payload, result row and position in one commit; or a rejection in their place."""
         row = await self._row(
@@ -65,10 +71,13 @@ class PostgresLedger:
             _json(event),
             _json(rejection_of(event)),
             perhaps_sent,
+            after,
         )
         return _outcome(row)
 
-    async def reject(self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent) -> ClaimOutcome:
+    async def reject(
+        self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent, after: int = 0
+    ) -> ClaimOutcome:
         """Record a command that is not claimed, with its one result, and the position."""
         row = await self._row(
             "reject",
@@ -79,25 +88,27 @@ class PostgresLedger:
             position.topic_id,
             position.next_offset,
             _json(event),
+            after,
         )
         return _outcome(row)
 
-    async def note(self, event: OutboxEvent) -> LedgerView:
+    async def note(self, event: OutboxEvent, *, after: int = 0) -> LedgerView:
         """Record a state of an open attempt; it moves forward only."""
-        return decode((await self._row("note", _json(event)))[0], LedgerView)
+        return await self._view("note", _json(event), after)
 
-    async def drop(self, event: OutboxEvent) -> LedgerView:
+    async def drop(self, event: OutboxEvent, *, after: int = 0) -> LedgerView:
         """End an attempt of which no byte has left, its hold with it."""
-        return decode((await self._row("drop", _json(event)))[0], LedgerView)
+        return await self._view("drop", _json(event), after)
 
-    async def note_revocation(self, account: str, *, nonce: str, revocation: str) -> LedgerView:
+    async def note_revocation(self, account: str, *, nonce: str, revocation: str, after: int = 0) -> LedgerView:
         """Keep what was published to spend a nonce of ours."""
-        return decode((await self._row("note_revocation", account, nonce, revocation))[0], LedgerView)
+        return await self._view("note_revocation", account, nonce, revocation, after)
 
-    async def note_surroundings(self, account: str, *, reason: str, quarantined_until: datetime | None) -> LedgerView:
+    async def note_surroundings(
+        self, account: str, *, reason: str, quarantined_until: datetime | None, commits: int = 0
+    ) -> LedgerView:
         """Record a quarantine; or, without an end, that this database has the newest ledger."""
-        row = await self._row("note_surroundings", account, reason, quarantined_until)
-        return decode(row[0], LedgerView)
+        return await self._view("note_surroundings", account, reason, quarantined_until, commits)
 
     async def apply_reading(
         self,
@@ -108,11 +119,11 @@ class PostgresLedger:
         endings: Sequence[NonceEnding],
         block_time: datetime | None = None,
         replaces: str | None = None,
+        after: int = 0,
     ) -> LedgerView:
         """Take over the balances of a final block, if it is a newer one, and release what it justifies."""
         ended = _json(list(endings))
-        row = await self._row("apply_reading", account, height, _json(credited), ended, block_time, replaces)
-        return decode(row[0], LedgerView)
+        return await self._view("apply_reading", account, height, _json(credited), ended, block_time, replaces, after)
 
     async def claimed_lately(self, account: str) -> list[Claimed]:
         """What was claimed within the last minute, by PostgreSQL's clock."""
@@ -172,13 +183,22 @@ class PostgresLedger:
         """Give the connections back."""
         self._sessions.give_back()
 
+    async def _view(self, statement: str, *arguments: Any) -> LedgerView:
+        return decode((await self._row(statement, *arguments))[0], LedgerView)
+
     async def _row(self, statement: str, *arguments: Any) -> asyncpg.Record:
         (row,) = await self._rows(statement, *arguments)
         return row
 
     async def _rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         sql = statements("ledger")[statement]
-        return await self._sessions.fetch(f"ledger {statement}", sql, *map(_storable, arguments))
+        try:
+            return await self._sessions.fetch(f"ledger {statement}", sql, *map(_storable, arguments))
+        except StoreRefused as refused:
+            own = _OWN_ERRORS.get(getattr(refused.__cause__, "sqlstate", None))
+            if own is None:
+                raise
+            raise own(str(refused)) from refused
 
 
 def _storable(argument: Any) -> Any:

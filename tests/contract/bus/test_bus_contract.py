@@ -105,6 +105,19 @@ async def test_reading_goes_on_at_an_offset_of_the_same_topic(bus: Bus) -> None:
     await consumer.stop()
 
 
+async def test_a_topic_that_is_read_already_is_read_again_from_another_place(bus: Bus) -> None:
+    topic = await a_topic(bus)
+    await produced(bus, topic, *"abc")
+    topic_id = (await bus.admin().topic_ids([topic.name]))[topic.name]
+    consumer, received = await reading(bus, topic, Start())
+    await eventually(lambda: received.values == [b"a", b"b", b"c"])
+    assignment = await consumer.subscribe(topic.name, Start(topic_id=topic_id, offset=1))
+    assert (assignment.offset, assignment.end) == (1, 3)
+    await produced(bus, topic, "d")
+    await eventually(lambda: received.values == [b"a", b"b", b"c", b"b", b"c", b"d"])
+    await consumer.stop()
+
+
 async def test_an_offset_of_another_topic_means_the_beginning_and_is_said(bus: Bus) -> None:
     topic = await a_topic(bus)
     await produced(bus, topic, *"abc")

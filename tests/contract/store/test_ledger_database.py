@@ -67,7 +67,7 @@ async def test_the_counter_alone_refuses_even_without_the_account_lock(url: str)
         await credit(ledger, 100)
     connection = await asyncpg.connect(url, timeout=5)
     await connection.execute(
-        "CREATE OR REPLACE FUNCTION ledger.enter(p_account text) RETURNS void LANGUAGE sql AS 'SELECT'"
+        "CREATE OR REPLACE FUNCTION ledger.enter(p_account text, p_after bigint) RETURNS void LANGUAGE sql AS 'SELECT'"
     )
     ledgers = [PostgresLedger(url) for _ in range(8)]
     outcomes = await asyncio.gather(*(claim(ledgers[n % 8], n) for n in range(80)))

@@ -129,7 +129,7 @@ async def state(ledger: Ledger) -> tuple[object, ...]:
     here = DatabaseIdentity(system_identifier="either", timeline=1)
     loaded = msgspec.structs.replace(await ledger.load(ACCOUNT), last_claimed_at=None, database=here)
     told = [row.event for row in await ledger.unpublished(1_000)]
-    return loaded, told, await ledger.check_held()
+    return loaded, loaded.view.commits, told, await ledger.check_held()
 
 
 async def run_both(url: str, calls: list[Call]) -> None:

@@ -12,6 +12,8 @@ import pytest
 from support.buses import eventually
 from support.proxy import proxied
 from support.servers import Servers
+from unrip.store.connection import Database
+from unrip.store.identity import Whereabouts
 from unrip.store.locks import SingleActiveLock
 from unrip.store.migrate import apply
 from unrip.store.watch import DatabaseWatch
@@ -54,6 +56,12 @@ async def running(work: object) -> AsyncIterator[None]:
             await task
 
 
+async def run(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url, timeout=5)
+    await connection.execute(statement)
+    await connection.close()
+
+
 async def end_sessions(url: str, application: str) -> None:
     connection = await asyncpg.connect(url, timeout=5)
     await connection.execute(
@@ -84,6 +92,37 @@ async def test_who_gets_it_back_with_nobody_in_between_keeps_the_number(url: str
         await eventually(lambda: one == [(True, 1)])
         await end_sessions(url, f"unrip lock of {ROLE}")
         await eventually(lambda: one == [(True, 1), (False, None), (True, 1)])
+
+
+@pytest.mark.parametrize(
+    "set_back",
+    [
+        "UPDATE desk.generation SET generation = 4",
+        "UPDATE desk.generation SET generation = 3",
+        "DELETE FROM desk.generation",
+    ],
+)
+async def test_in_a_database_that_was_set_back_the_number_goes_on_above_what_is_known(url: str, set_back: str) -> None:
+    """One less than ours, raised by one, would be ours: what was lost with it would be noticed by nobody."""
+    await run(url, f"INSERT INTO desk.generation VALUES ('{ROLE}', 4, 'somebody', now())")
+    async with wanting(url, "one") as one:
+        await eventually(lambda: one == [(True, 5)])
+        await run(url, set_back)
+        await eventually(lambda: one == [(True, 5), (False, None), (True, 6)])
+
+
+async def test_every_new_session_is_asked_where_it_leads(url: str) -> None:
+    told: list[str] = []
+    where = Whereabouts(told.append)
+    place = Database(url, judge=where.judge)
+    for _ in range(2):
+        (await place.open(timeout=5)).terminate()
+    assert told == []
+    where._known = (where._known[0], where._known[1] + 1) if where._known else None
+    (await place.open(timeout=5)).terminate()
+    assert len(told) == 1
+    (await place.open(timeout=5)).terminate()
+    assert len(told) == 1, "once for each change"
 
 
 async def test_a_new_start_of_the_same_service_raises_the_number(url: str) -> None:

@@ -10,10 +10,10 @@ from support.buses import eventually
 from support.cases import NOW
 from support.samples import one_of_each_topic
 from unrip.bus.memory import MemoryBroker, MemoryConsumer
-from unrip.bus.ports import OnRecords, OnTopicLost
+from unrip.bus.ports import OnRecords, OnTopicLost, Record
 from unrip.messages.codec import encode_event
 from unrip.messages.topics import EXECUTE_TRADE
-from unrip.service.contract import CaughtUp, Log, RecordReceived, Subscribe, TopicTruncated
+from unrip.service.contract import CaughtUp, Count, Log, RecordReceived, Subscribe, TopicTruncated, Unsubscribe
 from unrip.service.reader import Reader
 
 TOPIC = EXECUTE_TRADE.name
@@ -40,6 +40,11 @@ class Heard:
     def put(self, records: int) -> None:
         for _ in range(records):
             self.broker.append(TOPIC, "key", RECORD)
+
+    def records(self, first: int, end: int) -> list[Record]:
+        log = self.broker.log(TOPIC)
+        assert log is not None
+        return log.records[first:end]
 
     @property
     def topic_id(self) -> str:
@@ -95,6 +100,48 @@ async def test_a_topic_that_is_made_anew_is_read_from_its_beginning() -> None:
         heard.put(1)
         await eventually(lambda: heard.told[-2:] == [0, CaughtUp(topic=TOPIC, topic_id=heard.topic_id)])
         assert heard.lines == [("topic_recreated", "error")]
+
+
+async def test_a_topic_is_read_again_from_an_earlier_place_and_nothing_of_before_comes_in_between() -> None:
+    """Whoever finds that it knows less than it thought reads again from there, without a hole."""
+    async with reading(records=5, offset=3) as heard:
+        await eventually(lambda: len(heard.events) == 3)
+        heard.reader.unsubscribe(Unsubscribe(topic=EXECUTE_TRADE))
+        heard.put(1)
+        heard.reader.subscribe(Subscribe(topic=EXECUTE_TRADE, topic_id=heard.topic_id, offset=1))
+        await heard.reader._on_records(heard.records(5, 6))  # of the reading before, still on its way
+        caught_up = CaughtUp(topic=TOPIC, topic_id=heard.topic_id)
+        await eventually(lambda: heard.told.count(caught_up) == 2)
+        await heard.reader._on_records(heard.records(6, 6))
+        assert heard.told == [3, 4, caught_up, 1, 2, 3, 4, 5, caught_up]
+
+
+async def test_a_topic_that_was_left_tells_nothing_and_its_loss_is_nobodys() -> None:
+    async with reading(records=2, offset=0) as heard:
+        await eventually(lambda: len(heard.events) == 3)
+        heard.reader.unsubscribe(Unsubscribe(topic=EXECUTE_TRADE))
+        heard.put(1)
+        heard.broker.delete_topic(TOPIC)
+        heard.broker.create_topic(EXECUTE_TRADE)
+        heard.put(1)
+        heard.reader.subscribe(Subscribe(topic=EXECUTE_TRADE, topic_id="another", offset=1))
+        await eventually(lambda: len(heard.events) == 5)
+        assert heard.told[3:] == [0, CaughtUp(topic=TOPIC, topic_id=heard.topic_id)]
+
+
+async def test_a_subscription_that_waits_for_the_broker_is_replaced_by_the_next() -> None:
+    heard = Heard(3)
+    await heard.reader.start()
+    heard.broker.go_down()
+    heard.reader.subscribe(Subscribe(topic=EXECUTE_TRADE, topic_id=heard.topic_id, offset=0))
+    await eventually(lambda: any(isinstance(effect, Count) for effect in heard.effects))
+    heard.reader.unsubscribe(Unsubscribe(topic=EXECUTE_TRADE))
+    heard.reader.subscribe(Subscribe(topic=EXECUTE_TRADE, topic_id=heard.topic_id, offset=2))
+    heard.broker.come_up()
+    await eventually(lambda: len(heard.events) == 2)
+    assert heard.told == [2, CaughtUp(topic=TOPIC, topic_id=heard.topic_id)]
+    await heard.reader.stop()
+    assert heard.faults == []
 
 
 async def test_what_is_no_event_is_a_dead_letter_and_the_next_record_is_read() -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -27,6 +28,7 @@ from unrip.service.contract import (
     Started,
     TimerFired,
 )
+from unrip.service.wiring import Context
 from unrip.services.inventory_sync.effects import (
     BooksKept,
     BooksRecalled,
@@ -39,6 +41,7 @@ from unrip.services.inventory_sync.effects import (
     VerifierUnread,
 )
 from unrip.services.inventory_sync.logic import InventorySync
+from unrip.services.venue import chains_of
 from unrip.store.books import FoundBooks, KeepOutcome
 
 
@@ -292,6 +295,12 @@ def test_pending_movements_are_shown_and_never_credited() -> None:
         deposits={BTC: Amount(11), EURE: Amount(7)}, withdrawals={BTC: Amount(3)}, observed_at=T0
     )
     assert record.payload.credited == {BTC: 10, EURE: 20}
+
+
+def test_a_chain_that_both_assets_come_from_is_read_once() -> None:
+    one_chain = msgspec.structs.replace(PAIR, base=msgspec.structs.replace(PAIR.base, chain=PAIR.quote.chain))
+    assert chains_of(cast("Context", SimpleNamespace(pair=one_chain))) == (PAIR.quote.chain,)
+    assert len(chains_of(cast("Context", SimpleNamespace(pair=PAIR)))) == 2
 
 
 def test_an_unreachable_bridge_makes_only_the_pending_movements_old() -> None:

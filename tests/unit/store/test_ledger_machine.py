@@ -6,6 +6,7 @@ too little, the ledger has promised what is not there.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,11 +16,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from support.ledgers import ACCOUNT, BTC, EURE, T0, an_ending, an_event, an_offer, at
+from support.ledgers import ACCOUNT, BTC, EURE, T0, a_command, a_rejection, an_ending, an_event, an_offer, at
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
-from unrip.store.ledger import ClaimKind, NonceEnding
+from unrip.store.ledger import ClaimKind, LedgerWentBack, NonceEnding
 from unrip.store.memory_ledger import MemoryLedger
 
 T = TypeVar("T")
@@ -79,6 +80,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ended: set[str] = set()
         self.handled = 0
         self.newest_read: Block | None = None
+        #: Every command ever handled, with its number and whether it was claimed.
+        self.given: list[tuple[int, Offer, bool]] = []
+        #: Of these nobody knows any more that no byte has left.
+        self.adopted: set[str] = set()
+        self.copy: tuple[MemoryLedger, int, set[str], Block | None] | None = None
 
     @initialize(balance=st.integers(0, 200))
     def begin(self, balance: int) -> None:
@@ -112,6 +118,7 @@ class LedgerMachine(RuleBasedStateMachine):
         before = done(self.ledger.load(ACCOUNT)).view.held.get(EURE, 0)
         outcome = done(self.ledger.claim(offer, position=at(self.handled), generation=1, event=event))
         assert (outcome.kind is ClaimKind.NONCE_ENDED) == (offer.nonce in self.ended)
+        self.given.append((self.handled, offer, outcome.kind is ClaimKind.CLAIMED))
         if outcome.kind is ClaimKind.CLAIMED:
             largest = max((o.amount_out for o in self.open.values() if o.nonce == offer.nonce), default=0)
             assert outcome.view.held[EURE] == before + max(0, amount - largest), "only what the hold grows by"
@@ -134,13 +141,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def drop(self, data: st.DataObject) -> None:
         offer = self.pick(data, self.open)
         event = an_event(offer, AttemptState.DROPPED)
-        if offer.command_id in self.sent:
+        if offer.command_id in self.sent - self.adopted:
             try:
                 done(self.ledger.drop(event))
             except StoreRefused:
                 return
             raise AssertionError("an offer that was sent was dropped")
-        if offer.nonce in self.chain.ever_used:
+        if offer.command_id in self.adopted or offer.nonce in self.chain.ever_used:
             return  # somebody has the bytes, so the process that claimed it knows that they left
         done(self.ledger.drop(event))
         del self.open[offer.command_id], self.outside[offer.command_id]
@@ -168,6 +175,62 @@ class LedgerMachine(RuleBasedStateMachine):
         used = nonce in self.chain.ever_used
         assert used or self.chain.now > max(offer.offer_deadline for offer in offers), "it could still be taken"
         assert (ending.state is AttemptState.SETTLED) == used
+
+    @rule()
+    def a_copy_is_made(self) -> None:
+        """A backup, or a standby that will be behind."""
+        self.copy = copy.deepcopy((self.ledger, len(self.given), self.ended, self.newest_read))
+
+    @precondition(lambda self: self.copy is not None)
+    @rule(late_s=st.integers(0, 30))
+    def the_copy_of_an_earlier_moment_is_put_back(self, late_s: int) -> None:
+        """It refuses whoever has heard of more; what it lacks is adopted before any nonce ends or is claimed."""
+        assert self.copy is not None
+        heard = self.commits()
+        self.ledger, handled, self.ended, self.newest_read = copy.deepcopy(self.copy)
+        self.ledger._clock = lambda: self.chain.now
+        if heard > self.commits():
+            self.refuses_everything(heard)
+        done(self.ledger.note_surroundings(ACCOUNT, reason="back", quarantined_until=self.chain.now, commits=heard))
+        assert self.commits() > heard
+        self.chain.now += timedelta(seconds=late_s)
+        self.open = {offer.command_id: offer for offer in done(self.ledger.load(ACCOUNT)).open_offers}
+        for number, offer, claimed in self.given[handled:]:  # Kafka gives them back, from the copy's position on
+            self.give_back(number, offer, claimed=claimed)
+        self.adopted |= self.open.keys()
+
+    def give_back(self, number: int, offer: Offer, *, claimed: bool) -> None:
+        """A command that the copy lacks: of a rejected one its result tells, any other was perhaps sent."""
+        if not claimed:
+            done(self.ledger.reject(a_command(offer.quote_id), position=at(number), event=a_rejection(offer.quote_id)))
+            return
+        event = an_event(offer, AttemptState.CLAIMED, reason="perhaps_sent")
+        before = done(self.ledger.load(ACCOUNT)).view.held.get(EURE, 0)
+        outcome = done(self.ledger.claim(offer, position=at(number), generation=1, event=event, perhaps_sent=True))
+        if outcome.kind is ClaimKind.NONCE_ENDED:
+            assert offer.nonce in self.chain.ever_used, "it may still be taken"
+            return
+        largest = max((o.amount_out for o in self.open.values() if o.nonce == offer.nonce), default=0)
+        assert (outcome.kind, outcome.view.held[EURE]) == (
+            ClaimKind.CLAIMED,
+            before + max(0, offer.amount_out - largest),
+        )
+        self.open[offer.command_id] = offer
+        self.ended.discard(offer.nonce)
+
+    def refuses_everything(self, heard: int) -> None:
+        state = done(self.ledger.load(ACCOUNT))
+        offer = an_offer("of a branch that is lost")
+        event = an_event(offer, AttemptState.CLAIMED)
+        try:
+            done(self.ledger.claim(offer, position=at(10**6), generation=1, event=event, after=heard))
+        except LedgerWentBack:
+            assert done(self.ledger.load(ACCOUNT)) == state
+            return
+        raise AssertionError("an older ledger took a claim in")
+
+    def commits(self) -> int:
+        return done(self.ledger.load(ACCOUNT)).view.commits or 0
 
     @rule()
     def restart(self) -> None:

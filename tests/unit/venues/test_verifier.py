@@ -165,6 +165,7 @@ async def test_a_node_that_answers_for_another_block_says_nothing(node: Node, ve
         ("current_salt", None),
         ("fee", "1"),
         ("fee", 0.5),
+        ("fee", 2**63),
         ("has_public_key", None),
         ("is_account_locked", "false"),
         ("is_nonce_used", 1),

@@ -20,18 +20,37 @@ class CommandBook:
     A command counts until the position of the view in use has passed its offset; one that the broker has not
     acknowledged yet counts as standing after it (blueprint, section 7). Views come over two topics, beats and results,
     so an older one can follow a newer one: commands are kept a while after they were passed, to count again then.
+
+    What a topic held that was made anew is in no topic any more: it is in the ledger or will never be. So a restart,
+    which reads the topic as it is, finds the same.
     """
 
     _commands: dict[str, tuple[TradeCommand, str | None, int | None]] = field(default_factory=dict)
     _position: CommandPosition | None = None
+    #: The topic as it is now, and its earlier incarnations.
+    _topic_id: str | None = None
+    _gone: set[str] = field(default_factory=set)
 
     def add(self, command: TradeCommand) -> None:
         """A command was decided; it counts from now on."""
         self._commands.setdefault(command.command_id, (command, None, None))
 
     def placed(self, command: TradeCommand, topic_id: str, offset: int) -> None:
-        """The command stands in the topic."""
-        self._commands[command.command_id] = (command, topic_id, offset)
+        """The command stands in the topic, unless that is gone by now."""
+        self.stands(topic_id)
+        if topic_id == self._topic_id:
+            self._commands[command.command_id] = (command, topic_id, offset)
+        else:
+            self._commands.pop(command.command_id, None)
+
+    def stands(self, topic_id: str) -> None:
+        """The topic of the commands is this one."""
+        if topic_id == self._topic_id or topic_id in self._gone:
+            return
+        if self._topic_id is not None:
+            self._gone.add(self._topic_id)
+        self._topic_id = topic_id
+        self._commands = {name: each for name, each in self._commands.items() if each[1] in {None, topic_id}}
 
     def use(self, position: CommandPosition | None) -> None:
         """The view in use has every command before this position claimed or rejected."""

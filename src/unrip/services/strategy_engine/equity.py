@@ -59,6 +59,13 @@ class Equity:
                 return self._keep()
         return []
 
+    def again(self) -> list[Effect]:
+        """A new session with PostgreSQL, which may have been set back: the highest is kept once more."""
+        if not self._recalled:
+            return []
+        self._sent = None
+        return self._keep()
+
     def seen(self, books: Books, price: MarketPrice, *, drawdown_max_eur: Decimal) -> list[Effect]:
         """Take in a snapshot; a drawdown beyond the limit is told once in each life, and once that it is over."""
         if (

@@ -6,10 +6,16 @@ and acts when that is acknowledged, so that no restart finds limits tighter than
 
 from __future__ import annotations
 
+from collections import deque
+
 from unrip.domain.policy import Policy
 from unrip.service.contract import Control, ControlRefused, Event, Withdrawn
 from unrip.services.strategy_engine.effects import PolicyKept, RememberPolicy
-from unrip.services.strategy_engine.limits import changed_policy, tightens
+from unrip.services.strategy_engine.limits import changed_policy, tightens, tightest, told_policy
+
+#: Changes of one life that are kept again.
+REMEMBERED_MAX = 100
+_TOLD = "tightened before the start, as its record on Kafka shows"
 
 
 class PolicyInForce:
@@ -23,6 +29,11 @@ class PolicyInForce:
         #: Changes are numbered; PostgreSQL keeps them in this order.
         self._changes = 0
         self._changes_kept = 0
+        #: What this life had kept, to be kept again: the database may come back as it was before.
+        self._remembered: deque[RememberPolicy] = deque(maxlen=REMEMBERED_MAX)
+        #: What an earlier life's last record of a control shows, until the policy in force is recalled.
+        self._told: Policy | None = None
+        self._recalled = False
 
     @property
     def asked(self) -> Policy:
@@ -36,9 +47,26 @@ class PolicyInForce:
 
     def recalled(self, policy: Policy | None, generation: int) -> RememberPolicy:
         """Begin with what an earlier life left; None when that is the configured one."""
-        self.now, self._generation = policy or self.configured, generation
+        self.now, self._generation, self._recalled = policy or self.configured, generation, True
         reason = "configuration" if policy is None else "as before the start"
+        if self._told is not None and (tight := tightest(self.now, self._told)) != self.now:
+            self.now, reason = tight, _TOLD
         return self._remember(self.now, actor="start", reason=reason)
+
+    def told(self, state: dict[str, str]) -> list[RememberPolicy]:
+        """What an earlier life's record of a control shows: a limit that it tightened holds, whatever PostgreSQL has.
+
+        The database may be a copy of an earlier moment, or the process may have ended before the limit was kept.
+        """
+        self._told = told_policy(self.configured, state) or self._told
+        if not self._recalled or self._told is None or (tight := tightest(self.now, self._told)) == self.now:
+            return []
+        self.now, self._looser = tight, None
+        return [self._remember(tight, actor="start", reason=_TOLD)]
+
+    def again(self) -> list[RememberPolicy]:
+        """A new session with PostgreSQL: what it has already, stays."""
+        return list(self._remembered)
 
     def change(self, control: Control, *, database_up: bool) -> RememberPolicy:
         """Follow a `threshold` or `limits` control.
@@ -68,7 +96,7 @@ class PolicyInForce:
         return []
 
     def _on_kept(self, event: PolicyKept) -> None:
-        self._changes_kept = event.change
+        self._changes_kept = max(event.change, self._changes_kept)
         if self.kept and self._looser is not None:
             self.now, self._looser = self._looser, None
 
@@ -81,6 +109,10 @@ class PolicyInForce:
 
     def _remember(self, policy: Policy, *, actor: str, reason: str) -> RememberPolicy:
         self._changes += 1
+        self._remembered.append(self._change(policy, actor=actor, reason=reason))
+        return self._remembered[-1]
+
+    def _change(self, policy: Policy, *, actor: str, reason: str) -> RememberPolicy:
         return RememberPolicy(
             policy=policy,
             base=self.configured.hash,

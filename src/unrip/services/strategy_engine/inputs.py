@@ -81,9 +81,11 @@ class Inputs:
             )
 
     def _take_ledger(self, ledger: LedgerView | None) -> None:
-        if ledger is not None:
-            self.ledger = ledger
-            self.book.use(ledger.position)
+        """Views come over two topics: one that was overtaken tells nothing. A ledger set back counts from above."""
+        if ledger is None or (self.ledger is not None and (ledger.commits or 0) < (self.ledger.commits or 0)):
+            return
+        self.ledger = ledger
+        self.book.use(ledger.position)
 
     def commanded(self, command: TradeCommand, decided_at: datetime) -> None:
         """A command was decided; what it would spend is promised from now on."""

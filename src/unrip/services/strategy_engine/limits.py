@@ -57,6 +57,8 @@ _UPPER_BOUNDS = ("base_max", "quote_max")
 _LOWER_BOUNDS = ("base_min", "quote_min")
 _BOUNDS = (*_LOWER_BOUNDS, *_UPPER_BOUNDS)
 LIMITS = (*_CAPS, *_FLOORS, *_BOUNDS)
+#: Under this name a control record says which configured policy the limits were changed from.
+BASE = "policy_base"
 
 
 def changed_policy(policy: Policy, control: Control) -> Policy:
@@ -118,6 +120,27 @@ def tightens(policy: Policy, control: Control) -> bool:
         and all(_upper(changed, name) <= _upper(policy, name) for name in _UPPER_BOUNDS)
         and all(_lower(changed, name) >= _lower(policy, name) for name in _LOWER_BOUNDS)
     )
+
+
+def tightest(one: Policy, other: Policy) -> Policy:
+    """Of each limit the one that lets less through."""
+    return msgspec.structs.replace(
+        one,
+        **{name: min(getattr(one, name), getattr(other, name)) for name in _CAPS},
+        **{name: max(getattr(one, name), getattr(other, name)) for name in _FLOORS},
+        **{name: getattr(min(one, other, key=lambda each: _upper(each, name)), name) for name in _UPPER_BOUNDS},
+        **{name: getattr(max(one, other, key=lambda each: _lower(each, name)), name) for name in _LOWER_BOUNDS},
+    )
+
+
+def told_policy(configured: Policy, state: dict[str, str]) -> Policy | None:
+    """The policy that a control record shows, None where it does not, or was changed from another configured one."""
+    if state.get(BASE) != configured.hash:
+        return None
+    try:
+        return msgspec.structs.replace(configured, **{name: _read(configured, name, state[name]) for name in LIMITS})
+    except (KeyError, ValueError, ArithmeticError):
+        return None
 
 
 def _upper(policy: Policy, name: str) -> Decimal:

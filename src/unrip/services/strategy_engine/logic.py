@@ -19,9 +19,16 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.desk import Desk
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
-from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
+from unrip.domain.status import ControlRecord
+from unrip.messages.topics import (
+    CONTROL_ACTION,
+    EXECUTE_TRADE,
+    INTENT_INVENTORY,
+    SWAP_DEMAND,
+    TRADE_DECISION,
+    TRADE_RESULT,
+)
 from unrip.service.contract import (
-    ROLE_NOT_HELD,
     CaughtUp,
     Control,
     ControlRefused,
@@ -51,12 +58,15 @@ from unrip.services.strategy_engine.effects import Recall, Recalled
 from unrip.services.strategy_engine.equity import Equity
 from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import INPUT_TOPICS, RESULTS_READ_BACK, Inputs
-from unrip.services.strategy_engine.limits import LIMIT_ACTIONS, policy_state, tightens
+from unrip.services.strategy_engine.limits import BASE, LIMIT_ACTIONS, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
 from unrip.services.strategy_engine.trade_ready import hindered, trade_ready
 
 #: Decided quotes that are remembered, in memory and by reading back, so that none is decided twice.
 DECIDED_MAX = 5_000
+#: Control records that are read back; operators act a few times a day.
+CONTROLS_READ_BACK = 1_000
+SERVICE = "strategy-engine"
 _RETRY = timedelta(milliseconds=500)
 _DECISION, _COMMAND = "decision", "command"
 #: What must be known of earlier lives before the first demand is decided.
@@ -89,6 +99,10 @@ class StrategyEngine(Logic):
         self._generation = 0
         self._draining = False
         self._read_back: set[str] = set()
+        self._caught_up: set[str] = set()
+        self._start_id = ""
+        #: The state that the newest control record of an earlier life shows.
+        self._told: dict[str, str] | None = None
         self._decided: OrderedDict[str, None] = OrderedDict()
         self._last_decision: Decision | None = None
         self._last_decision_record: RecordReceived | None = None
@@ -99,8 +113,6 @@ class StrategyEngine(Logic):
         self._in_flight: Publish | None = None
         #: It is not under way: the role was not ours when it should have been sent.
         self._withheld = False
-        #: Another instance may be at work.
-        self._silent = False
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -122,7 +134,7 @@ class StrategyEngine(Logic):
             case Recalled():
                 return self._on_recalled(event, now)
             case DatabaseChanged() | Hindered():
-                self._on_surroundings(event)
+                return self._on_surroundings(event, now)
             case Draining():  # what waits is read again at the next start
                 self._draining = True
             case _:
@@ -133,22 +145,27 @@ class StrategyEngine(Logic):
                 ]
         return []
 
-    def _on_surroundings(self, event: DatabaseChanged | Hindered) -> None:
-        if isinstance(event, DatabaseChanged):
-            self._database_up = event.up
-        else:
+    def _on_surroundings(self, event: DatabaseChanged | Hindered, now: datetime) -> list[Effect]:
+        """A new session is given again what was kept: it may lead to a copy of an earlier moment."""
+        if isinstance(event, Hindered):
             self._hindered = event.reasons
+            return []
+        self._database_up = event.up
+        again = [*self._policy.again(), *self._equity.again()] if event.up else []
+        return [*again, *self._go_on(now)]
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Losing the database keeps the engine recording refusals; only the first take-over starts the reading.
 
-        Where another instance may be at work, nothing is decided or sent until the lock says whose the role is.
+        While PostgreSQL answers, another instance may have the role: nothing is decided or sent then without the lock.
+        While it does not, nobody can take the role over.
         """
+        if isinstance(event, Started):
+            self._start_id = event.start_id
         first = event.active and not self._active
         self._holds_role, self._why_not_active = event.active, event.why
-        self._silent = not event.active and event.why != ROLE_NOT_HELD
         if not first:
-            return [*self._send_withheld(), *self._decide_next(now)]
+            return self._go_on(now)
         self._active = True
         self._generation = event.generation or 0
         return [
@@ -161,6 +178,7 @@ class StrategyEngine(Logic):
             Subscribe(topic=TRADE_DECISION, tail=DECIDED_MAX, until_end=True),
             Subscribe(topic=EXECUTE_TRADE, tail=DECIDED_MAX, until_end=True),
             *(Subscribe(topic=topic, tail=tail) for topic, tail in INPUT_TOPICS.items()),
+            Subscribe(topic=CONTROL_ACTION, tail=CONTROLS_READ_BACK),
             *self._switchboard.begin(),
         ]
 
@@ -182,6 +200,8 @@ class StrategyEngine(Logic):
             self._last_decision, self._last_decision_record = payload, record
             if payload.command is not None:
                 self._inputs.pace.add(payload.command.command_id, payload.decided_at)
+        elif isinstance(payload, ControlRecord):
+            return self._on_told(payload)
         elif isinstance(payload, TradeCommand):
             self._last_command_id = payload.command_id
             self._inputs.command_placed(payload, record.topic_id, record.offset, record.message.observed_at)
@@ -190,6 +210,18 @@ class StrategyEngine(Logic):
             if record.topic == INTENT_INVENTORY.name:
                 return self._on_inventory()
         return []
+
+    def _on_told(self, record: ControlRecord) -> list[Effect]:
+        """The limits after an operator's action in an earlier life; until all are read, only the last one counts."""
+        if record.service != SERVICE or record.instance == self._start_id:
+            return []
+        self._told = record.after
+        return self._take_told() if CONTROL_ACTION.name in self._caught_up else []
+
+    def _take_told(self) -> list[Effect]:
+        told, self._told = self._told, None
+        changes = self._policy.told(told) if told is not None else []
+        return [*(self._switchboard.brake() if changes else []), *changes]
 
     def _on_inventory(self) -> list[Effect]:
         price, inventory = self._inputs.price, self._inputs.inventory
@@ -204,7 +236,10 @@ class StrategyEngine(Logic):
         """
         if event.topic == EXECUTE_TRADE.name:
             self._command_topic_id = event.topic_id
-        return self._when_read_back(event.topic, now)
+            self._inputs.book.stands(event.topic_id)
+        self._caught_up.add(event.topic)
+        told = self._take_told() if event.topic == CONTROL_ACTION.name else []
+        return [*told, *self._when_read_back(event.topic, now)]
 
     def _when_read_back(self, what: str, now: datetime) -> list[Effect]:
         if what not in _TO_READ_BACK - self._read_back:
@@ -322,6 +357,14 @@ class StrategyEngine(Logic):
         self._withheld = True
         return [CrashPoint(name="strategy.decision_acknowledged"), *self._send_withheld()]
 
+    @property
+    def _silent(self) -> bool:
+        """Another instance may be at work."""
+        return self._database_up and not self._holds_role
+
+    def _go_on(self, now: datetime) -> list[Effect]:
+        return [*self._send_withheld(), *self._decide_next(now)]
+
     def _send_withheld(self) -> list[Effect]:
         """What was not sent for want of the role; a decision may go while nobody has it, a command never."""
         waiting = self._in_flight
@@ -384,7 +427,7 @@ class StrategyEngine(Logic):
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """Switches, and the limits as they were asked for last; `state` tells those in force."""
-        return {**self._switchboard.state(now), **policy_state(self._policy.asked)}
+        return {**self._switchboard.state(now), **policy_state(self._policy.asked), BASE: self._policy.configured.hash}
 
     def tightens(self, control: Control) -> bool:
         """A limit that is lowered is a brake."""

@@ -22,6 +22,7 @@ from unrip.services.trade_executor.effects import (
     HeldChecked,
     LedgerLoaded,
     LedgerNoted,
+    LedgerOlder,
     LedgerRefused,
     LedgerUnknown,
     LoadLedger,
@@ -32,7 +33,7 @@ from unrip.services.trade_executor.effects import (
     RejectCommand,
 )
 from unrip.store.errors import StoreRefused, StoreUnavailable
-from unrip.store.ledger import Ledger, NonceEnding, OutboxEvent
+from unrip.store.ledger import Ledger, LedgerWentBack, NonceEnding, NotInLedger, OutboxEvent
 
 
 class Bookkeeper:
@@ -70,11 +71,15 @@ class Bookkeeper:
 
     def note(self, effect: NoteAttempt) -> None:
         """A state of an open attempt."""
-        self._start("note", self._noted(self._ledger.note(self._event(effect.result, effect.chain))))
+        self._start(
+            "note", self._noted(self._ledger.note(self._event(effect.result, effect.chain), after=effect.after))
+        )
 
     def drop(self, effect: DropAttempt) -> None:
         """The end of an attempt of which no byte has left."""
-        self._start("note", self._noted(self._ledger.drop(self._event(effect.result, effect.chain))))
+        self._start(
+            "note", self._noted(self._ledger.drop(self._event(effect.result, effect.chain), after=effect.after))
+        )
 
     def apply(self, effect: ApplyReading) -> None:
         """A final block's balances and what they release."""
@@ -93,18 +98,24 @@ class Bookkeeper:
             endings=endings,
             block_time=effect.block_time,
             replaces=effect.replaces,
+            after=effect.after,
         )
         self._start("note", self._noted(reading))
 
     def note_revocation(self, effect: NoteRevocation) -> None:
         """What was published to spend a nonce."""
-        write = self._ledger.note_revocation(effect.account, nonce=effect.nonce, revocation=effect.payload)
+        write = self._ledger.note_revocation(
+            effect.account, nonce=effect.nonce, revocation=effect.payload, after=effect.after
+        )
         self._start("note", self._noted(write))
 
     def note_surroundings(self, effect: NoteSurroundings) -> None:
         """Which database the ledger is in, or a quarantine."""
         write = self._ledger.note_surroundings(
-            effect.account, reason=effect.reason, quarantined_until=effect.quarantined_until
+            effect.account,
+            reason=effect.reason,
+            quarantined_until=effect.quarantined_until,
+            commits=effect.commits,
         )
         self._start("note", self._noted(write))
 
@@ -147,6 +158,7 @@ class Bookkeeper:
             generation=effect.generation,
             event=self._event(effect.result, effect.chain),
             perhaps_sent=effect.perhaps_sent,
+            after=effect.after,
         )
         took = timedelta(seconds=uptime_s() - asked_s)
         self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view, took=took))
@@ -154,7 +166,10 @@ class Bookkeeper:
 
     async def _reject(self, effect: RejectCommand) -> None:
         outcome = await self._ledger.reject(
-            effect.command, position=effect.position, event=self._event(effect.result, effect.chain)
+            effect.command,
+            position=effect.position,
+            event=self._event(effect.result, effect.chain),
+            after=effect.after,
         )
         self._emit(ClaimDecided(command_id=effect.command.command_id, kind=outcome.kind, view=outcome.view))
         self._on_outbox()
@@ -165,7 +180,7 @@ class Bookkeeper:
 
     def _event(self, result: TradeResult, chain: Chain) -> OutboxEvent:
         return OutboxEvent(
-            event_id=result_id(result.command_id, result.state),
+            event_id=result_id(result.command_id, result.state, reason=result.reason),
             correlation_id=chain.correlation_id,
             causation_id=chain.causation_id,
             observed_at=self._clock(),
@@ -183,6 +198,10 @@ class Bookkeeper:
                 await work
             except StoreUnavailable as error:
                 self._emit(LedgerUnknown(lane=lane, reason=str(error)))
+            except LedgerWentBack:
+                self._emit(LedgerOlder(lane=lane, reason="ledger_went_back"))
+            except NotInLedger:
+                self._emit(LedgerOlder(lane=lane, reason="ledger_lacks_an_offer"))
             except StoreRefused as error:
                 self._emit(LedgerRefused(lane=lane, reason=str(error)))
                 self._leave_role(str(error))

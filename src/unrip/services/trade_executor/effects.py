@@ -40,6 +40,8 @@ class ClaimOffer(Value):
     chain: Chain
     #: An earlier life that the ledger has forgotten may have sent it: held whatever is credited, and not sent.
     perhaps_sent: bool = False
+    #: The newest commit of the ledger that was heard of: an older one must refuse it.
+    after: int = 0
 
 
 class RejectCommand(Value):
@@ -49,6 +51,7 @@ class RejectCommand(Value):
     position: CommandPosition
     result: TradeResult
     chain: Chain
+    after: int = 0
 
 
 class NoteAttempt(Value):
@@ -56,6 +59,7 @@ class NoteAttempt(Value):
 
     result: TradeResult
     chain: Chain
+    after: int = 0
 
 
 class DropAttempt(Value):
@@ -63,6 +67,7 @@ class DropAttempt(Value):
 
     result: TradeResult
     chain: Chain
+    after: int = 0
 
 
 class Ending(Value):
@@ -84,6 +89,7 @@ class ApplyReading(Value):
     block_time: datetime | None = None
     #: Why it goes before a block of a greater height that was believed until now.
     replaces: str | None = None
+    after: int = 0
 
 
 class NoteRevocation(Value):
@@ -92,14 +98,18 @@ class NoteRevocation(Value):
     account: str
     nonce: str
     payload: str
+    after: int = 0
 
 
 class NoteSurroundings(Value):
-    """Effect: record this database as ours, or a quarantine that ends at an instant; as `NoteAttempt`."""
+    """Effect: record this database as ours, or a quarantine; as `NoteAttempt`."""
 
     account: str
     reason: str
+    #: None when it is over. Before the first final block is read, what our own clock expects.
     quarantined_until: datetime | None
+    #: The highest number of commits that anybody has heard of.
+    commits: int = 0
 
 
 class FindOffer(Value):
@@ -114,6 +124,8 @@ class CheckHeld(Value):
 
 #: Writes that need no answer but their success; they are made one after another.
 LedgerWrite = NoteAttempt | DropAttempt | NoteRevocation | NoteSurroundings | ApplyReading
+#: What an older ledger refuses.
+GuardedWrite = ClaimOffer | RejectCommand | NoteAttempt | DropAttempt | NoteRevocation | ApplyReading
 
 
 # --- effects: signer and chain ------------------------------------------------------------------------------------
@@ -231,6 +243,14 @@ class LedgerUnknown(Value):
     """PostgreSQL did not answer: what was asked may or may not have happened. The same is asked again."""
 
     lane: str
+    reason: str
+
+
+class LedgerOlder(Value):
+    """The ledger is not the one that answered before, or lacks what we remember of it: it has taken nothing in."""
+
+    lane: str
+    #: The quarantine's.
     reason: str
 
 

@@ -23,6 +23,8 @@ class NoteLane:
     def __init__(self) -> None:
         self._waiting: deque[LedgerWrite] = deque()
         self.in_flight: LedgerWrite | None = None
+        #: The ledger is being judged: no further write begins.
+        self._held = False
 
     def push(self, write: LedgerWrite) -> list[Effect]:
         """Make a write when its turn comes."""
@@ -46,12 +48,33 @@ class NoteLane:
         """The moment is over."""
         return [self.in_flight] if self.in_flight is not None else []
 
+    def refused(self) -> None:
+        """The ledger lacks what the write in flight is about, and it waits for what is made of that."""
+        if self.in_flight is not None:
+            self._waiting.appendleft(self.in_flight)
+            self.in_flight = None
+
+    def hold(self) -> None:
+        """Begin no further write until `go_on`."""
+        self._held = True
+
+    def go_on(self) -> list[Effect]:
+        """The ledger is judged."""
+        self._held = False
+        return self._next()
+
+    def give_up(self) -> list[LedgerWrite]:
+        """What waits was for another ledger: none of it is made."""
+        given_up = list(self._waiting)
+        self._waiting.clear()
+        return given_up
+
     def empty(self) -> bool:
         """Nothing waits and nothing is in flight."""
         return self.in_flight is None and not self._waiting
 
     def _next(self) -> list[Effect]:
-        if self.in_flight is not None or not self._waiting:
+        if self._held or self.in_flight is not None or not self._waiting:
             return []
         self.in_flight = self._waiting.popleft()
         return [self.in_flight]

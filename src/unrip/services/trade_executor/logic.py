@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, Rejection
+from unrip.domain.attempt import Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.doubt import Belief, Believed
 from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE
+from unrip.net.clock_offset import ClockCompared
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
     CaughtUp,
@@ -28,7 +29,6 @@ from unrip.service.contract import (
     Draining,
     Effect,
     Event,
-    Logic,
     Published,
     PublishFailed,
     RecordReceived,
@@ -41,10 +41,10 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
-from unrip.services.trade_executor import lane, quarantine, standing
+from unrip.services.trade_executor import lane, standing
 from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.believing import UNDO_READING
-from unrip.services.trade_executor.commanded import offer_of
+from unrip.services.trade_executor.commanded import claim_of, reject_of
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
@@ -55,6 +55,7 @@ from unrip.services.trade_executor.effects import (
     HeldChecked,
     LedgerLoaded,
     LedgerNoted,
+    LedgerOlder,
     LedgerRefused,
     LedgerUnknown,
     LoadLedger,
@@ -72,26 +73,23 @@ from unrip.services.trade_executor.effects import (
     VerifierRead,
     VerifierUnread,
 )
-from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
+from unrip.services.trade_executor.facing import LedgerFacing
 from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
 from unrip.services.trade_executor.own_limits import OwnLimits
 from unrip.services.trade_executor.pursuit import Pursuit
+from unrip.services.trade_executor.quarantine import Quarantine
+from unrip.services.trade_executor.renewal import Renewal
 from unrip.services.trade_executor.report import ExecutionReport
-from unrip.services.trade_executor.results import chain_of, position_after, rejected, result_of_offer
+from unrip.services.trade_executor.results import rejected
+from unrip.store.ledger import ClaimKind
 
 _PROVE_AGAIN = timedelta(seconds=5)
-#: What the ledger rejects by itself, though a claim was asked for.
-_REFUSED_BY_THE_LEDGER = {
-    Rejection.INSUFFICIENT_INVENTORY,
-    Rejection.SUPERSEDED,
-    Rejection.NONCE_ENDED,
-    Rejection.SAME_OFFER,
-    Rejection.COMMAND_INVALID,  # of a strategy that PostgreSQL has never seen
-}
+#: What the ledger rejects by itself, though a claim was asked for, beside what else a claim can come to.
+_REFUSED_BY_THE_LEDGER = set(ClaimKind) - {ClaimKind.CLAIMED, ClaimKind.DUPLICATE, ClaimKind.REJECTED}
 
 
-class TradeExecutor(Logic):
+class TradeExecutor(LedgerFacing):
     """Pure logic of trade-executor."""
 
     def __init__(
@@ -118,18 +116,18 @@ class TradeExecutor(Logic):
             report=self._report,
             belief=Belief(ahead_max=timedelta(milliseconds=inspector.policy.clock_ahead_max_ms), nodes=nodes),
         )
-        policy = inspector.policy
-        self._quarantine = quarantine.Quarantine(
+        self._quarantine = Quarantine(
             account=inspector.account,
-            longest_life=timedelta(milliseconds=policy.longest_life_ms + policy.clock_ahead_max_ms)
-            + FINALITY_ALLOWANCE,
+            policy=inspector.policy,
             notes=self._pursuit.notes,
+            on_begin=switchboard.end,
         )
+        self._renewal = Renewal()
         self._active, self._why_not_active = False, ""
         self._trouble, self._standing = LedgerTrouble(), standing.Standing()
         self._draining = False
         self._database_up = True
-        #: The ledger was asked for, which happens once, and has answered.
+        #: The ledger was asked for at the start, and has answered.
         self._loading = False
         self._loaded = False
         self._proof = AuthorityJudged(proven=False, reason="not tried yet")
@@ -144,8 +142,16 @@ class TradeExecutor(Logic):
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
-        """Take one event in; see `service/contract.py`."""
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        """Take one event in; see `service/contract.py`. Every write names the newest commit that was heard of."""
+        self._pursuit.may_end = self._quarantine.may_end_nonces
+        effects = [*self._on_event(event, now)]
+        if not self._commands and self._current is None:
+            self._quarantine.commands_handled()
+        quiet = self._current is None and self._pursuit.notes.in_flight is None
+        return self._renewal.asked([*effects, *self._renewal.next(quiet=quiet)])
+
+    def _on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         match event:
             case RecordReceived(topic=LIQUIDITY_ACTION.name) | CaughtUp(topic=LIQUIDITY_ACTION.name):
                 return self._pursuit.withdrawn.on_topic(event)
@@ -156,7 +162,7 @@ class TradeExecutor(Logic):
             case OfferSigned():
                 return self._on_signed(event, now)
             case ClaimDecided():
-                self._trouble.over()
+                self._trouble.over("claim")
                 return self._on_claim_decided(event, now)
             case FrameSent() | FrameNotSent():
                 return self._pursuit.on_frame_fate(event, now)
@@ -169,17 +175,18 @@ class TradeExecutor(Logic):
             case FillsRead():
                 return self._pursuit.on_fills(event)
             case PastRead() | PastUnread() | UseRead():
-                return self._pursuit.hindsight.on_past(event, now)
+                return self._pursuit.on_past(event, now)
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
                 return self._pursuit.on_revocation(event, now)
             case LedgerNoted():
-                self._trouble.over()
-                return [*self._pursuit.on_noted(event, now), *self._handle_next(now)]
+                self._trouble.over("note")
+                self._renewal.seen(event.view)
+                return [*self._pursuit.on_noted(now), *self._handle_next(now)]
             case Published() | PublishFailed() if event.token != REARM:
                 return self._pursuit.on_record(event)
             case OfferFound():
                 return self._pursuit.on_found(event)
-            case LedgerLoaded() | LedgerUnknown() | LedgerRefused():
+            case LedgerLoaded() | LedgerUnknown() | LedgerRefused() | LedgerOlder():
                 return self._on_ledger(event, now)
             case HeldChecked():
                 return self._report.held_differs(event.differences)
@@ -191,8 +198,10 @@ class TradeExecutor(Logic):
                 return self._on_control(event, now)
             case Started() | RoleChanged():
                 return self._on_role(event, now)
+            case ClockCompared():
+                self._own.clock = event
             case DatabaseChanged():
-                self._database_up = event.up
+                return self._on_database(event)
             case Draining():  # commands that wait are read again at the next start
                 self._draining = True
             case _:
@@ -223,7 +232,12 @@ class TradeExecutor(Logic):
         judged = self._pursuit.believing.take(event.reading, now)
         replaces = isinstance(judged, Believed) and judged.replaces is not None
         quarantined = self._quarantine.begin("reading_replaced", now) if replaces else []
-        return [*quarantined, *self._pursuit.on_read(event.reading, judged, now), *self._handle_next(now)]
+        effects = [*quarantined, *self._pursuit.on_read(event.reading, judged, now)]
+        if isinstance(judged, Believed) and self._inspector.believes(event.reading, now):
+            effects += self._quarantine.on_block(event.reading)
+        if self._quarantine.state is None:
+            self._pursuit.adoption.forgotten.clear()
+        return [*effects, *self._handle_next(now)]
 
     def _on_judged(self, event: AuthorityJudged, now: datetime) -> list[Effect]:
         self._proof = event
@@ -231,77 +245,41 @@ class TradeExecutor(Logic):
             return []
         return [SetTimer(name="prove_again", at=now + _PROVE_AGAIN), *self._pursuit.on_refusal(event.reason, now)]
 
-    # --- the ledger ------------------------------------------------------------------------------------------------
-
-    def _on_ledger(self, event: LedgerLoaded | LedgerUnknown | LedgerRefused, now: datetime) -> list[Effect]:
-        if isinstance(event, LedgerLoaded):
-            self._trouble.over()
-            return self._on_loaded(event, now)
-        self._trouble.failed(event)
-        if isinstance(event, LedgerRefused) and event.lane == "claim":
-            return self._set_aside(event)
-        match event.lane:
-            case "note":
-                return self._pursuit.notes.unknown(now)
-            case "claim":
-                return [SetTimer(name="claim_again", at=now + lane.RETRY)]
-            case "find":
-                return self._pursuit.on_not_found()
-            case "check":
-                return []  # asked again in its own time
-            case _:
-                return [SetTimer(name="load_again", at=now + lane.RETRY)]
-
-    def _set_aside(self, event: LedgerRefused) -> list[Effect]:
-        """Nothing is claimed: judge the command anew once the role is ours again, by then perhaps as too late."""
-        record, self._current, self._claim, self._adopting = self._current, None, None, False
-        if record is None:
-            raise AssertionError("the ledger refused a claim that nobody made")
-        self._active = False
-        self._pursuit.claiming.discard(record.message.payload.nonce)
-        self._commands.appendleft(record)
-        return self._trouble.set_aside(record, event.reason)
-
-    def _on_loaded(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
-        """Follow what is open. At start the commands are then read from right after the ledger's position."""
-        revocations = self._pursuit.load(event, now)
-        self._pursuit.claiming &= {self._current.message.payload.nonce} if self._current else set()
-        if self._loaded:
-            return revocations
-        self._loaded = True
-        self._own.load(event.claimed_lately)
-        return [*revocations, *self._quarantine.load(event, now), ProveAuthority()]
+    # --- the topics ------------------------------------------------------------------------------------------------
 
     def _on_topic(self, event: RecordReceived | CaughtUp, now: datetime) -> list[Effect]:
         """Results of an earlier life are read back once; then come the commands."""
         if event.topic == EXECUTE_TRADE.name:
+            if not self._quarantine.judged:  # on its way when the ledger was found to be older: it is read again
+                return []
             effects = self._quarantine.on_commands(event.topic_id, now)
             if isinstance(event, RecordReceived):
                 self._commands.append(event)
+            else:
+                self._quarantine.commands_read()
             return [*effects, *self._handle_next(now)]
         if event.topic == MARKET_PRICE.name:
             return self._own.priced(event)
         if isinstance(event, CaughtUp):
-            return self._quarantine.results_read()
+            return self._quarantine.results_read(now)
         return self._quarantine.on_result(event.message.payload, now)
 
     # --- a command up to its claim ---------------------------------------------------------------------------------
 
     def _handle_next(self, now: datetime) -> list[Effect]:
-        """Take the next command, unless one is being handled or the executor is paused: then commands wait."""
-        if (
-            self._current
-            or not self._commands
-            or self._switchboard.switches.paused
-            or self._draining
-            or not self._active
-            or (self._quarantine.state is not None and not self._pursuit.recorded())
-        ):
+        """Take the next command, unless one is being handled or the executor is paused: then commands wait.
+
+        What is adopted waits for no operator, since nothing is sent; but for the balances of a final block.
+        """
+        quarantined = self._quarantine.state is not None
+        waits = not self._pursuit.recorded() if quarantined else self._switchboard.switches.paused
+        unable = self._draining or not self._active or self._renewal.judging
+        if self._current or not self._commands or waits or unable:
             return []
         record = self._current = self._commands.popleft()
         command: TradeCommand = record.message.payload
         self._report.commanded(command)
-        if self._quarantine.state is not None:
+        if quarantined:
             return self._adopt(record, command, now)
         found = self._inspector.rejection(
             command,
@@ -311,16 +289,23 @@ class TradeExecutor(Logic):
             told=self._pursuit.believing.told,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
-            overspent=self._own.overspent(command, self._pursuit.view, self._pursuit.offers, now),
+            clock=self._own.clock,
+            commanded_at=record.message.observed_at,
+            overspent=self._own.overspent(command, self._renewal.view, self._pursuit.offers, now),
             price=self._own.price,
             now=now,
         )
         return self._sign(command) if found is None else self._reject(record, found, now)
 
     def _adopt(self, record: RecordReceived, command: TradeCommand, now: datetime) -> list[Effect]:
-        """In quarantine a command that the ledger does not know counts as perhaps sent, unless nobody can use it."""
+        """In quarantine a command that the ledger does not know counts as perhaps sent, unless nobody can use it.
+
+        Or unless an earlier life has rejected it, which is told again as it was.
+        """
         self._adopting = True
         found = self._inspector.unusable(command, now)
+        if found is None and (told := self._quarantine.never_claimed(command.command_id)) is not None:
+            found = Rejection(told.reason or ""), told.numbers
         return self._sign(command) if found is None else self._reject(record, found, now)
 
     def _sign(self, command: TradeCommand) -> list[Effect]:
@@ -328,35 +313,14 @@ class TradeExecutor(Logic):
         return [SignOffer(command=command)]
 
     def _reject(self, record: RecordReceived, found: tuple[Rejection, Numbers], now: datetime) -> list[Effect]:
-        reason, numbers = found
-        command: TradeCommand = record.message.payload
-        self._claim = RejectCommand(
-            command=command,
-            position=position_after(record),
-            result=rejected(command, reason, numbers, account=self._inspector.account),
-            chain=chain_of(record, {"command_received": now, "rejected": now}),
-        )
+        self._claim = reject_of(record, found, now, account=self._inspector.account)
         return [self._claim]
 
     def _on_signed(self, event: OfferSigned, now: datetime) -> list[Effect]:
         record = self._current
         if record is None or record.message.payload.command_id != event.command_id:
             raise AssertionError("an offer was signed for a command that is not being handled")
-        command: TradeCommand = record.message.payload
-        offer = offer_of(command, event, correlation_id=record.message.correlation_id)
-        self._claim = ClaimOffer(
-            offer=offer,
-            position=position_after(record),
-            generation=command.generation,
-            result=result_of_offer(
-                offer,
-                AttemptState.CLAIMED,
-                reason="perhaps_sent" if self._adopting else None,
-                next_check_at=offer.offer_deadline,
-            ),
-            chain=chain_of(record, {"signed": now}),
-            perhaps_sent=self._adopting,
-        )
+        self._claim = claim_of(record, event, now, adopting=self._adopting)
         self._claimed_at = now
         return [CrashPoint(name="executor.signed"), self._claim]
 
@@ -364,22 +328,22 @@ class TradeExecutor(Logic):
         claim, record = self._claim, self._current
         if claim is None or record is None:
             raise AssertionError("the ledger decided a claim that nobody made")
-        self._claim = self._current = None
-        self._adopting = False
+        self._claim, self._current, self._adopting = None, None, False
         if event.kind != "duplicate":  # else the ledger's own offers are read first
             self._pursuit.claiming.discard(record.message.payload.nonce)
-        self._pursuit.view = event.view
+        self._renewal.seen(event.view)
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
         if event.kind == "claimed" and isinstance(claim, ClaimOffer):
             self._own.claimed(claim.offer, now)
         match event.kind:
-            case "claimed" if isinstance(claim, ClaimOffer) and claim.perhaps_sent:
-                effects += self._pursuit.adopt(claim, now, halted=self._switchboard.switches.halted)
+            case "claimed" if isinstance(claim, ClaimOffer) and (claim.perhaps_sent or self._renewal.doubt):
+                halted, told = self._switchboard.switches.halted, self._quarantine.told(claim.offer.command_id)
+                effects += self._pursuit.adopt(claim, now, halted=halted, told=told)
             case "claimed" if isinstance(claim, ClaimOffer):
                 ends_at = self._claimed_at + event.took
                 effects += self._pursuit.send(claim, now, ends_at=ends_at, switches=self._switchboard.switches)
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
-                effects.append(LoadLedger())
+                self._renewal.look()
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
                 numbers = {"amount_out": str(int(claim.offer.amount_out))}
                 command: TradeCommand = record.message.payload
@@ -416,14 +380,14 @@ class TradeExecutor(Logic):
                 return [LoadLedger()]
             case "prove_again":
                 return [ProveAuthority()]
-            case quarantine.TIMER:
-                return [*self._quarantine.on_timer(now), *self._handle_next(now)]
         return self._switchboard.on_event(timer, now, lambda _: not self.not_ready(now))
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
         if control.action == RESOLVE_ACTION.name:
+            if not self._quarantine.may_end_nonces:
+                raise ControlRefused("the ledger may lack offers of that nonce until every command is read: wait")
             return self._pursuit.hindsight.resolve(control, now)
         if control.action == UNDO_READING.name:
             quarantined = self._quarantine.begin("reading_undone", now)
@@ -453,7 +417,7 @@ class TradeExecutor(Logic):
             **self._quarantine.stands_in_the_way(),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
-            "clock_skewed": self._inspector.skewed(self._pursuit.believing.told, now) is not None,
+            "clock_skewed": self._inspector.skewed(self._pursuit.believing.told, self._own.clock, now) is not None,
             **dict.fromkeys(self._pursuit.believing.not_ready(), True),
         }
         return [reason for reason, holds in stands_in_the_way.items() if holds]
@@ -465,7 +429,7 @@ class TradeExecutor(Logic):
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted, recovering, and the ledger."""
         return self._switchboard.vitals(
-            now, recovering=self._pursuit.recovering, lag=len(self._commands), ledger=self._pursuit.view
+            now, recovering=self._pursuit.recovering, lag=len(self._commands), ledger=self._renewal.view
         )
 
     def control_state(self, now: datetime) -> dict[str, str]:
@@ -486,11 +450,12 @@ class TradeExecutor(Logic):
             "recovering": self._pursuit.recovering,
             "quarantine": self._quarantine.state,
             "authority": self._proof,
-            "ledger": self._pursuit.view,
+            "clock_ahead": self._own.clock,
+            "ledger": self._renewal.view,
             "own_read": None if reading is None else msgspec.structs.replace(reading, nonces={}, salts={}),
             "in_flight": int(self._current is not None),
             "commands_waiting": len(self._commands),
-            "open_offers": [followed.offer for followed in self._pursuit.offers.by_command.values()],
+            "open_offers": [followed.offer for followed in self._pursuit.adoption.everything()],
             "revocation": self._pursuit.revocations.state(),
             "in_doubt": self._pursuit.hindsight.state(),
             **self._report.state(),

@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from unrip.domain.arming import Switches
-from unrip.domain.attempt import AttemptState, Drop, Offer, TradeResult, VenueReply
-from unrip.domain.desk import LedgerView
+from unrip.domain.attempt import AttemptState, Drop, TradeResult, VenueReply
 from unrip.domain.doubt import Belief, Believed, Older, Refused
 from unrip.domain.verifier import VerifierReading
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
@@ -27,6 +26,7 @@ from unrip.service.contract import (
     SetTimer,
 )
 from unrip.services.relay_link import RELAY
+from unrip.services.trade_executor.adoption import Adoption
 from unrip.services.trade_executor.believing import Believing
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
@@ -37,20 +37,23 @@ from unrip.services.trade_executor.effects import (
     Ending,
     FillsRead,
     LedgerLoaded,
-    LedgerNoted,
     LedgerWrite,
     NoteAttempt,
     NoteRevocation,
     NoteSurroundings,
     OfferFound,
+    PastRead,
+    PastUnread,
     ReadFills,
     ReadVerifier,
     RevocationPublished,
     RevocationSigned,
     RevocationTraced,
+    UseRead,
     VerifierUnread,
 )
-from unrip.services.trade_executor.following import Followed, OpenOffers
+from unrip.services.trade_executor.following import Followed, Look, OpenOffers
+from unrip.services.trade_executor.given_up import given_up
 from unrip.services.trade_executor.hindsight import Hindsight
 from unrip.services.trade_executor.lane import NoteLane
 from unrip.services.trade_executor.receipts import Receipts
@@ -86,6 +89,7 @@ class Pursuit:
         self.offers = OpenOffers(withdrawn=self.withdrawn)
         self.notes = NoteLane()
         self.revocations = Revocations()
+        self.adoption = Adoption(offers=self.offers, notes=self.notes, revocations=self.revocations)
         self.hindsight = Hindsight(
             account=account, offers=self.offers, notes=self.notes, revocations=self.revocations, report=report
         )
@@ -96,8 +100,10 @@ class Pursuit:
         self.reading: VerifierReading | None = None
         #: Nonces that the ledger may have one more offer of than we know.
         self.claiming: set[str] = set()
-        #: The ledger as of the last commit that was heard of.
-        self.view: LedgerView | None = None
+        #: Every offer on a nonce is known, so that the chain's word about it ends them.
+        self.may_end = True
+        #: The balances of a final block are in this ledger.
+        self._credited = False
         #: The role is not ours: whoever has it may send, drop and acknowledge what we know of.
         self._aside = True
         self._loaded = False
@@ -134,18 +140,16 @@ class Pursuit:
 
     def load(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what the ledger has open; at the first load these are offers of an earlier life."""
-        self.view = event.view
         self.believing.load(event)
-        for offer in event.open_offers:
-            chain = Chain(correlation_id=offer.correlation_id, causation_id=offer.command_id, stages={})
-            # What an earlier life revoked is asked about until a block shows it, and no new offer shares its nonce.
-            revoked, first = offer.nonce in event.revocations, not self._loaded
-            self.offers.add(Followed(offer=offer, chain=chain, ask_now=True, noticed=revoked, unrecovered=first))
-        earlier = () if self._loaded else event.open_offers  # later it is our own claim that was not heard of
-        self.revocations.may_exist({offer.nonce for offer in earlier} | event.revocations.keys(), event.revocations)
-        heard = self.withdrawn.hear() if earlier else []
+        self.adoption.follow(event, earlier=not self._loaded)
+        heard = self.withdrawn.hear() if event.open_offers and not self._loaded else []
         self._loaded = True
         return [*heard, *(self.revoke(now) if self.revocations.waits_for_ledger else [])]
+
+    def reload(self, event: LedgerLoaded) -> None:
+        """The ledger is another one than we wrote to."""
+        self._credited = False
+        self.adoption.fall_back(event)
 
     def _recovered(self) -> list[Effect]:
         if not (self.recovering and self._loaded and self.connected) or self.offers.unrecovered():
@@ -167,7 +171,7 @@ class Pursuit:
         effects: list[Effect] = [CrashPoint(name="executor.claimed"), *self.withdrawn.hear()]
         if self._aside:  # whoever has the role may send it, so it is not ours to drop: it waits for evidence
             return effects
-        if (reason := self._given_up(claim.offer, now + lag, switches)) is not None:
+        if (reason := given_up(claim.offer, now + lag, switches, ready=not self.not_ready())) is not None:
             return [*effects, *self._drop(followed, reason, now)]
         followed.awaits_reply, followed.frame = True, self._conversation.answer(claim.offer)
         command_id = claim.offer.command_id
@@ -177,30 +181,12 @@ class Pursuit:
             SetTimer(name=f"reply:{command_id}", at=now + self._reply_bound),
         ]
 
-    def _given_up(self, offer: Offer, now: datetime, switches: Switches) -> Drop | None:
-        """What happened while the claim was being committed that forbids the first byte."""
-        if switches.halted:
-            return Drop.HALTED
-        if offer.direction not in switches.armed_directions(now):
-            return Drop.DISARMED
-        if switches.paused:
-            return Drop.PAUSED
-        if now >= offer.answer_by:
-            return Drop.WINDOW_CLOSED
-        # The socket that it was claimed for is gone, perhaps with another in its place.
-        return Drop.SOCKET_GONE if self.not_ready() else None
-
-    def adopt(self, claim: ClaimOffer, now: datetime, *, halted: bool) -> list[Effect]:
-        """An offer that an earlier life may have sent, and perhaps revoked: only the chain ends it.
-
-        Where a halt stands that was to take live offers back, it takes this one back, too.
-        """
+    def adopt(self, claim: ClaimOffer, now: datetime, *, halted: bool, told: TradeResult | None) -> list[Effect]:
+        """An offer that an earlier life may have sent; a halt that was to take live offers back takes it back, too."""
         revoke = halted and self.revocations.requested
-        chain = _stamped(claim.chain, "claimed", now)
-        self.offers.add(Followed(offer=claim.offer, chain=chain, ask_now=True, noticed=revoke))
-        self.revocations.may_exist([claim.offer.nonce], {})
-        revocations = self.revocations.request([claim.offer], now, loaded=True) if revoke else []
-        return [*self.withdrawn.hear(), *revocations, *self._ask_anew(now)]
+        offer = self.adoption.adopt(claim, _stamped(claim.chain, "claimed", now), revoke=revoke, told=told)
+        revocations = self.revocations.request([offer], now, loaded=True) if revoke else []
+        return [*revocations, *self._read_fills(), *self._ask_anew(now)]
 
     def on_frame_fate(self, event: FrameSent | FrameNotSent, now: datetime) -> list[Effect]:
         """The bytes left, did not leave, or nobody knows."""
@@ -234,7 +220,7 @@ class Pursuit:
 
     def recorded(self) -> bool:
         """A final block was read, and the ledger has it: only then can it hold what an earlier life promised."""
-        return self.reading is not None and self.notes.empty()
+        return self._credited and self.notes.empty()
 
     def idle(self) -> bool:
         """No sent answer is without its reply or its end, and every note is committed."""
@@ -244,7 +230,7 @@ class Pursuit:
 
     def revoke(self, now: datetime) -> list[Effect]:
         """Spend the nonce of every offer that may still be taken."""
-        live = [each for each in self.offers.by_command.values() if not each.ending]
+        live = [each for each in self.adoption.everything() if not each.ending]
         for followed in live:
             followed.noticed = True
         return self.revocations.request((each.offer for each in live), now, loaded=self._loaded)
@@ -255,7 +241,7 @@ class Pursuit:
         """A revocation goes out first and is recorded after; what used its nonce is looked up once it is used."""
         if isinstance(event, RevocationSigned):
             note = NoteRevocation(account=self._account, nonce=event.nonce, payload=event.payload)
-            known = self.revocations.is_published(event)
+            known = self.adoption.lacks(event.nonce) or self.revocations.is_published(event)
             return [*self.revocations.signed(event), *([] if known else self.notes.push(note))]
         if isinstance(event, RevocationPublished):
             return [CrashPoint(name="executor.revoked"), *self.revocations.published(event), *self._ask_anew(now)]
@@ -335,6 +321,8 @@ class Pursuit:
         if (again := self._receipts.again(notice)) is not None:
             return [Count(name="status_notices", labels={"whose": "ours_again"}), *again]
         followed = self.offers.by_quote_hash(notice.quote_hash)
+        if followed is None and not self.may_end:  # the ledger may lack it, until all commands are read
+            return [Count(name="status_notices", labels={"whose": "unknown_yet"})]
         if followed is None:
             count = Count(name="status_notices", labels={"whose": "others_or_ended"})
             return [count, *self._receipts.seek(notice, frame)]
@@ -443,7 +431,9 @@ class Pursuit:
     def _on_believed(self, reading: VerifierReading, replaces: str | None, now: datetime) -> list[Effect]:
         self.reading = reading
         self.offers.asked_about(self._asked & reading.nonces.keys())
-        verdicts = self.offers.judged(reading, now, claiming=self.claiming, revocations=self.revocations.by_nonce)
+        revocations, verdicts = self.revocations.by_nonce, dict[str, Ending | Look]()
+        if self.may_end:
+            verdicts = self.offers.judged(reading, now, claiming=self.claiming, revocations=revocations)
         endings = tuple(verdict for verdict in verdicts.values() if isinstance(verdict, Ending))
         for ending in endings:
             self.revocations.ended((result for result, _chain in ending.results), recorded=False)
@@ -460,14 +450,18 @@ class Pursuit:
         looks = self.hindsight.look(reading, now, verdicts)
         return [*written, *questions, *self._read_fills(), *looks, *self._recovered()]
 
+    def on_past(self, event: PastRead | PastUnread | UseRead, now: datetime) -> list[Effect]:
+        """Older blocks; what they say of a nonce whose offers are not all known is asked once more."""
+        unread = PastUnread(kept=True, reason="the ledger may lack offers until every command is read")
+        return self.hindsight.on_past(event if self.may_end else unread, now)
+
     def _read_fills(self) -> list[Effect]:
         return [ReadFills(tx_hash=tx_hash) for tx_hash in self.offers.fills_to_read()]
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 
-    def on_noted(self, event: LedgerNoted, now: datetime) -> list[Effect]:
+    def on_noted(self, now: datetime) -> list[Effect]:
         """A note, a drop or a reading is committed."""
-        self.view = event.view
         write, effects = self.notes.committed()
         return [*self._on_written(write, now), *effects]
 
@@ -477,6 +471,7 @@ class Pursuit:
         if isinstance(write, DropAttempt):
             self.offers.by_command.pop(write.result.command_id, None)
             return self._ended(write.result, now)
+        self._credited = self._credited or bool(write.credited)
         effects: list[Effect] = []
         for ending in write.endings:
             self.offers.ended(ending, write.height)

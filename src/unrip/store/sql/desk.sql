@@ -1,6 +1,7 @@
 -- take_over --
-INSERT INTO desk.generation AS g (role, generation, taken_by) VALUES ($1, 1, $2)
-ON CONFLICT (role) DO UPDATE SET generation = g.generation + 1, taken_by = excluded.taken_by, taken_at = now()
+INSERT INTO desk.generation AS g (role, generation, taken_by) VALUES ($1, $3::bigint + 1, $2)
+ON CONFLICT (role) DO UPDATE SET
+    generation = greatest(g.generation + 1, excluded.generation), taken_by = excluded.taken_by, taken_at = now()
 RETURNING generation;
 
 -- generation_of --

@@ -2,25 +2,25 @@
 SELECT ledger.load($1) || ledger.believed($1);
 
 -- claim --
-SELECT kind, ledger_view FROM ledger.claim_of_known_strategy($1::jsonb, $2, $3, $4, $5::jsonb, $6::jsonb, $7);
+SELECT kind, ledger_view FROM ledger.claim_of_known_strategy($1::jsonb, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8);
 
 -- reject --
-SELECT kind, ledger_view FROM ledger.reject($1, $2, $3, least($4, ledger.given_generation()), $5, $6, $7::jsonb);
+SELECT kind, ledger_view FROM ledger.reject($1, $2, $3, least($4, ledger.given_generation()), $5, $6, $7::jsonb, $8);
 
 -- note --
-SELECT ledger.note($1::jsonb);
+SELECT ledger.note($1::jsonb, $2);
 
 -- drop --
-SELECT ledger.drop_attempt($1::jsonb);
+SELECT ledger.drop_attempt($1::jsonb, $2);
 
 -- note_revocation --
-SELECT ledger.note_revocation($1, $2, $3);
+SELECT ledger.note_revocation($1, $2, $3, $4);
 
 -- note_surroundings --
-SELECT ledger.note_surroundings($1, $2, $3);
+SELECT ledger.note_surroundings($1, $2, $3, $4);
 
 -- apply_reading --
-SELECT ledger.apply_reading($1, $2, $3::jsonb, $4::jsonb) FROM ledger.believe($1, $2, $5, $6);
+SELECT ledger.apply_reading($1, $2, $3::jsonb, $4::jsonb, $7) FROM ledger.believe($1, $2, $5, $6);
 
 -- find --
 SELECT offer || jsonb_build_object('state', state) AS offer

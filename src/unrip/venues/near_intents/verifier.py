@@ -13,7 +13,7 @@ import msgspec
 
 from unrip.domain.values import Amount, Delta, Value
 from unrip.domain.verifier import PastSpan, UseSpan, VerifierFill, VerifierReading
-from unrip.net.exact import NotExact, integer, mapping
+from unrip.net.exact import NotExact, mapping, whole
 from unrip.venues.near_intents.contract_events import AccountEvents, read_events, successful_logs
 from unrip.venues.near_intents.endpoints import Endpoints
 from unrip.venues.near_intents.past import BlocksNotKept, Past, Search
@@ -387,7 +387,7 @@ def _flag(value: object) -> bool:
 
 def _whole(value: object) -> int:
     try:
-        return integer(value)
+        return whole(value)
     except NotExact as error:
         raise RpcUnavailable(f"fee: {error}") from None
 

@@ -252,3 +252,15 @@ def test_the_engine_keeps_the_highest_under_the_generation_that_it_took_over_wit
     desk.feed(a_record(MARKET_PRICE, a_price(fair_rate=Decimal(61_000))))
     assert only(KeepHighest, desk.feed(a_record(INTENT_INVENTORY, an_inventory()))) == []
     assert [each.change for each in only(KeepHighest, desk.feed(HighestKept()))] == [2]
+
+
+def test_a_new_session_is_given_the_highest_again() -> None:
+    """It may lead to a copy of an earlier moment; one write at a time, and the newest last."""
+    equity = a_life()
+    (first,) = only(KeepHighest, look(equity, books(10**6, 100)))
+    assert equity.again() == [], "a write is under way"
+    (again,) = only(KeepHighest, equity.on_event(HighestKept()))
+    assert (again.highest, again.change) == (first.highest, first.change + 1)
+    assert equity.on_event(HighestKept()) == []
+    assert len(only(KeepHighest, equity.again())) == 1
+    assert Equity(pair=PAIR).again() == [], "what earlier lives have left is not known yet"

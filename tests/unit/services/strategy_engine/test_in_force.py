@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from support.cases import NOW
-from support.engine import Engine, a_control, only
+from support.engine import Engine, a_control, a_record, only
 from unrip.domain.policy import Policy
-from unrip.service.contract import Control, ControlRefused, DatabaseChanged, Withdrawn
+from unrip.domain.status import ControlRecord
+from unrip.messages.topics import CONTROL_ACTION
+from unrip.service.contract import (
+    CaughtUp,
+    Control,
+    ControlRefused,
+    DatabaseChanged,
+    RecordReceived,
+    Subscribe,
+    Withdrawn,
+)
 from unrip.service.leases import ForgetLease
 from unrip.services.strategy_engine.effects import PolicyKept, RememberPolicy
+from unrip.services.strategy_engine.limits import tightest
 
 
 def a_cap(euros: int) -> Control:
@@ -100,3 +112,100 @@ def test_changes_are_numbered_anew_in_each_life_under_its_generation() -> None:
     desk.caught_up()
     (start,) = only(RememberPolicy, desk.effects)
     assert (start.generation, start.change) == (7, 1)
+
+
+def a_told(desk: Engine, **changes: Any) -> RecordReceived:
+    """The record of an action of an earlier life, with the limits as they were after it."""
+    fields: dict[str, Any] = {
+        "service": "strategy-engine",
+        "instance": "strategy-engine-0",
+        "action": "limits",
+        "actor": "operator",
+        "reason": "a test",
+        "arguments": {},
+        "before": {},
+        "after": {**desk.logic.control_state(NOW), "notional_cap_eur": "5"},
+        "acted_at": NOW,
+        "applied": True,
+        "reason_refused": None,
+    }
+    return a_record(CONTROL_ACTION, ControlRecord(**(fields | changes)), event_id="told")
+
+
+CONTROLS_READ = CaughtUp(topic=CONTROL_ACTION.name, topic_id="controls-1")
+
+
+@pytest.mark.parametrize("recalled", ["first", "last"])
+def test_a_limit_that_was_tightened_after_the_copy_of_the_database_is_not_forgotten(recalled: str) -> None:
+    """PostgreSQL remembers the looser one; the record of the action is on Kafka."""
+    desk = Engine()
+    desk.start(generation=4)
+    assert CONTROL_ACTION in [each.topic for each in only(Subscribe, desk.effects)]
+    if recalled == "first":
+        desk.caught_up()
+    desk.feed(a_told(desk))
+    desk.feed(CONTROLS_READ)
+    if recalled == "last":
+        desk.caught_up()
+    assert cap_in_force(desk) == "5"
+    assert only(RememberPolicy, desk.effects)[-1].policy.notional_cap_eur == 5
+    assert only(ForgetLease, desk.effects) or recalled == "last"
+
+
+def test_only_the_last_record_counts_and_what_it_loosened_does_not() -> None:
+    desk = Engine()
+    desk.start()
+    desk.feed(a_told(desk))
+    loosened = {**desk.logic.control_state(NOW), "notional_cap_eur": "50"}
+    desk.feed(a_told(desk, after=loosened))
+    desk.feed(CONTROLS_READ)
+    desk.caught_up()
+    assert cap_in_force(desk) == "25"
+
+
+def test_a_record_that_was_spooled_comes_late_and_counts() -> None:
+    desk = Engine().ready()
+    desk.feed(CONTROLS_READ)
+    desk.feed(a_told(desk))
+    assert cap_in_force(desk) == "5"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"service": "trade-executor"},
+        {"instance": "strategy-engine-1"},
+        {"after": {"notional_cap_eur": "5"}},
+        {"after": {**Engine().logic.control_state(NOW), "notional_cap_eur": "five"}},
+        {"after": {**Engine().logic.control_state(NOW), "notional_cap_eur": "5", "policy_base": "another"}},
+    ],
+)
+def test_what_is_no_record_of_our_own_limits_changes_nothing(changes: dict[str, Any]) -> None:
+    """With another configured policy, or an unreadable one, the operator's earlier changes no longer hold."""
+    desk = Engine().ready()
+    desk.feed(CONTROLS_READ)
+    assert only(RememberPolicy, desk.feed(a_told(desk, **changes))) == []
+    assert cap_in_force(desk) == "25"
+
+
+def test_the_tightest_of_two_policies_is_that_of_each_limit() -> None:
+    one = Policy(notional_cap_eur=Decimal(10), edge_threshold=Decimal("0.02"), base_max=Decimal(1), quote_min=None)
+    other = Policy(notional_cap_eur=Decimal(20), edge_threshold=Decimal("0.03"), base_max=None, quote_min=Decimal(5))
+    tight = Policy(
+        notional_cap_eur=Decimal(10), edge_threshold=Decimal("0.03"), base_max=Decimal(1), quote_min=Decimal(5)
+    )
+    assert tightest(one, other) == tightest(other, one) == tight
+
+
+def test_a_new_session_is_given_again_what_this_life_has_kept() -> None:
+    """It may lead to a copy of an earlier moment; what it has already stays as it is."""
+    desk = Engine().ready()
+    desk.feed(a_cap(5))
+    desk.keep()
+    before = [each for each in desk.effects if isinstance(each, RememberPolicy)]
+    desk.feed(DatabaseChanged(up=False, reason="gone"))
+    again = only(RememberPolicy, desk.feed(DatabaseChanged(up=True, reason="")))
+    assert again[-1] == before[-1]
+    assert [each.change for each in again] == list(range(1, again[-1].change + 1))
+    desk.feed(PolicyKept(change=1))
+    assert desk.logic.kept(a_cap(5)) is True, "what was kept is kept"

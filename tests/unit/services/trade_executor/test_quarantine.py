@@ -10,20 +10,22 @@ import pytest
 
 from support.cases import NOW
 from support.engine import ARM, a_control, a_record
-from support.executor import VIEW, Executor, a_command, executor
+from support.executor import VIEW, Executor, a_command, a_reading, executor
 from unrip.domain.attempt import AttemptState, Rejection, TradeResult
 from unrip.domain.desk import CommandPosition
 from unrip.domain.policy import Policy
 from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, TRADE_RESULT
 from unrip.net.events import SendFrame
 from unrip.service.contract import CaughtUp, ControlRefused, Started, Subscribe, TimerFired, TopicTruncated
+from unrip.service.leases import ForgetLease
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
-    ClaimOffer,
     LedgerLoaded,
     NoteSurroundings,
     RejectCommand,
+    SignOffer,
     SignRevocation,
+    VerifierRead,
 )
 from unrip.services.trade_executor.results import result_of_offer
 
@@ -117,29 +119,91 @@ def test_commands_that_are_cut_while_they_are_followed_quarantine_nothing() -> N
     assert quarantined(desk) is None
 
 
-def test_nothing_is_armed_until_the_longest_life_is_over() -> None:
-    desk = started("database_is_another")
-    reason = next(each for each in desk.logic.not_ready(desk.now) if each.startswith("quarantine"))
-    with pytest.raises(ControlRefused, match="quarantine: database_is_another, until"):
+LIFE = timedelta(milliseconds=Policy().deadline_max_ms + Policy().deadline_margin_ms)
+
+
+def at_the_end(desk: Executor) -> Executor:
+    """The commands that stood in the topic are read."""
+    desk.feed(CaughtUp(topic=EXECUTE_TRADE.name, topic_id=POSITION.topic_id))
+    return desk
+
+
+def test_nothing_is_armed_until_the_chain_is_past_the_longest_life() -> None:
+    desk = at_the_end(started("database_is_another"))
+    first = desk.logic._pursuit.reading
+    assert first is not None
+    with pytest.raises(ControlRefused, match="quarantine: database_is_another, until a final block is later than"):
         desk.feed(ARM)
-    policy = Policy()
     until = desk.logic.state(desk.now)["quarantine"].until
-    assert until >= NOW + timedelta(milliseconds=policy.deadline_max_ms + policy.deadline_margin_ms)
-    desk.feed(TimerFired(name="quarantine"))
-    assert reason in desk.logic.not_ready(desk.now), "a timer that comes early ends nothing"
-    desk.now = until
-    desk.read()
-    desk.feed(TimerFired(name="quarantine"))
+    assert until >= first.block_time + LIFE
+    desk.read(block_time=until)
+    assert quarantined(desk) is not None
+    desk.read(block_time=until + timedelta(milliseconds=1), now=until)
+    assert quarantined(desk) is not None, "a block that is ahead of our clock is not believed"
+    desk.now = until + timedelta(seconds=2)
+    desk.read(block_time=until + timedelta(milliseconds=1))
+    assert quarantined(desk) is None
+    desk.noted()
     assert desk.logic.not_ready(desk.now) == []
-    assert [note.quarantined_until for note in desk.of(NoteSurroundings)] == [until, None]
+    assert [note.quarantined_until is None for note in desk.of(NoteSurroundings)] == [False, True]
     desk.feed(ARM)
 
 
-def test_a_restart_goes_on_waiting() -> None:
-    until = NOW + timedelta(seconds=30)
-    desk = started("database_is_another", until=until)
-    assert desk.logic.state(desk.now)["quarantine"].until == until
+def test_no_clock_ends_a_quarantine() -> None:
+    desk = at_the_end(started("database_is_another"))
+    desk.now += timedelta(days=1)
+    desk.feed(TimerFired(name="quarantine"))
+    assert quarantined(desk) is not None
+    desk.now += LIFE
+    desk.read(now=desk.now - timedelta(days=1))
+    assert quarantined(desk) is not None, "an old block says nothing"
+
+
+def test_the_first_block_counts_once_the_results_are_read() -> None:
+    """An offer that is not known was sent before this start and not before an hour ago."""
+    desk = Executor()
+    desk.feed(Started(active=True, generation=1, start_id="trade-executor-2"))
+    desk.feed(LedgerLoaded(position=POSITION, open_offers=(), view=VIEW, doubt="database_is_another"))
+    desk.noted()
+    desk.read()
+    desk.now += LIFE + timedelta(seconds=10)
+    desk.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id="results-1"))
+    at_the_end(desk)
+    desk.read()
+    assert quarantined(desk) is not None
+
+
+def test_a_quarantine_does_not_end_before_every_command_is_read_and_handled() -> None:
+    desk = started("database_is_another")
+    desk.now += LIFE + timedelta(seconds=10)
+    desk.read()
+    assert quarantined(desk) is not None
+    desk.command()
+    at_the_end(desk)
+    desk.read()
+    assert quarantined(desk) is not None, "a command is being handled"
+    with pytest.raises(ControlRefused, match="every command is read"):
+        desk.feed(ARM)
+    desk.sign()
+    desk.decide()
+    desk.read()
+    assert quarantined(desk) is None
+
+
+def test_a_restart_measures_anew() -> None:
+    """What an earlier life wrote down may be of a quarantine that was over long ago, in a copy of that moment."""
+    desk = at_the_end(started("database_is_another", until=NOW - timedelta(days=30)))
     assert desk.of(NoteSurroundings) == []
+    desk.read()
+    assert quarantined(desk) == "database_is_another"
+    desk.now += LIFE + timedelta(seconds=10)
+    desk.read()
+    assert quarantined(desk) is None
+
+
+def test_a_quarantine_ends_what_was_armed_and_what_would_arm_again() -> None:
+    desk = started("database_is_another")
+    assert ForgetLease() in desk.effects
 
 
 def test_a_command_that_the_ledger_does_not_know_counts_as_perhaps_sent() -> None:
@@ -147,6 +211,7 @@ def test_a_command_that_the_ledger_does_not_know_counts_as_perhaps_sent() -> Non
     command = a_command()
     desk.now = command.answer_by + timedelta(seconds=1)
     desk.command(command)
+    at_the_end(desk)
     claim = desk.sign()
     assert (claim.perhaps_sent, claim.result.reason) == (True, "perhaps_sent")
     desk.decide()
@@ -195,10 +260,12 @@ def test_commands_wait_until_a_final_block_was_read() -> None:
     desk.feed(Started(active=True, generation=1, start_id="trade-executor-2"))
     desk.feed(LedgerLoaded(position=POSITION, open_offers=(), view=VIEW, doubt="database_is_another"))
     desk.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id="results-1"))
-    desk.command()
-    assert desk.of(ClaimOffer) == []
     desk.noted()
-    desk.read()
+    desk.command()
+    assert desk.of(SignOffer) == []
+    desk.feed(VerifierRead(reading=a_reading()))
+    assert desk.of(SignOffer) == [], "the ledger does not have its balances yet"
+    desk.noted()
     assert desk.sign().perhaps_sent
 
 

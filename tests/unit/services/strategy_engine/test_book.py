@@ -1,0 +1,72 @@
+"""What own commands promise is what a restart would find from the ledger and the topic."""
+
+from __future__ import annotations
+
+from support.cases import EURE, a_view
+from support.engine import Engine, a_beat, a_record
+from support.executor import a_command
+from unrip.domain.desk import CommandPosition
+from unrip.messages.topics import SERVICE_STATUS
+from unrip.services.strategy_engine.book import PASSED_KEPT, CommandBook
+
+
+def filled(count: int, topic_id: str = "old") -> CommandBook:
+    book = CommandBook()
+    for offset in range(count):
+        command = a_command(f"q{offset}")
+        book.add(command)
+        book.placed(command, topic_id, offset)
+    return book
+
+
+def at(topic_id: str, next_offset: int) -> CommandPosition:
+    return CommandPosition(topic_id=topic_id, next_offset=next_offset)
+
+
+def test_commands_of_a_topic_that_is_gone_are_promised_no_more() -> None:
+    book = filled(PASSED_KEPT + 20)
+    book.use(at("old", PASSED_KEPT + 10))
+    assert len(book) == 10
+    first = a_command("first of the new topic")
+    book.add(first)
+    assert len(book) == 11, "not acknowledged yet"
+    book.placed(first, "new", 0)
+    assert len(book) == 1
+    book.use(at("new", 1))
+    assert (len(book), book.uncounted(), book.uncounted_in()) == (0, {}, {})
+
+
+def test_the_topic_is_another_as_soon_as_it_is_read() -> None:
+    """All may be promised, so that no command ever comes to the new topic."""
+    book = filled(3)
+    book.add(waiting := a_command("on its way"))
+    book.stands("new")
+    assert len(book) == 1
+    assert book.uncounted() == {waiting.asset_out: waiting.amount_out}
+
+
+def test_an_acknowledgement_from_the_lost_topic_comes_late() -> None:
+    book = filled(1)
+    book.stands("new")
+    book.placed(last := a_command("new"), "new", 0)
+    book.placed(a_command("late"), "old", 1)
+    assert book.uncounted() == {last.asset_out: last.amount_out}
+
+
+def test_the_ledgers_place_in_a_lost_topic_passes_nothing_of_the_new_one() -> None:
+    book = filled(2, "new")
+    book.use(at("old", 60))
+    assert len(book) == 2
+
+
+def test_a_view_that_was_overtaken_tells_nothing() -> None:
+    """Views come over two topics; the number of the ledger's commits says which is newer."""
+    desk = Engine().ready()
+
+    def held() -> int:
+        return int(desk.logic._inputs.ledger.held.get(EURE.asset_id, 0))  # type: ignore[union-attr]
+
+    for commits, amount, expected in ((7, 5, 5), (6, 1, 5), (10**12, 3, 3), (8, 9, 3)):
+        view = a_view(held={EURE.asset_id: amount}, commits=commits)
+        desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", view=view)))
+        assert held() == expected
