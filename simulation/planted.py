@@ -18,6 +18,7 @@ import msgspec
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
 from unrip.domain.desk import LedgerView
+from unrip.domain.doubt import Belief
 from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
@@ -153,13 +154,13 @@ def _unknown_is_no() -> Patches:
 
 def _older_snapshot() -> Patches:
     def make(original: Any) -> Any:
-        def on_reading(self: Pursuit, reading: Any, now: datetime) -> list[Effect]:
-            self.reading = None
-            return list(original(self, reading, now))
+        def take(self: Belief, reading: Any, now: datetime) -> Any:
+            self.believed = None
+            return original(self, reading, now)
 
-        return on_reading
+        return take
 
-    return [_patched(Pursuit, "_on_reading", make)]
+    return [_patched(Belief, "take", make)]
 
 
 def _sent_before_claimed() -> Patches:
@@ -267,16 +268,15 @@ def _holds_are_not_counted() -> Patches:
 
 def _late_unused_is_lapsed() -> Patches:
     def make(original: Any) -> Any:
-        def ending(self: Any, nonce: str, offers: list[Followed], *rest: Any, **named: Any) -> Ending | None:
+        def promise(self: Any, offers: list[Followed], *rest: Any) -> Any:
             for followed in offers:
                 forever = datetime.max.replace(tzinfo=followed.offer.nonce_deadline.tzinfo)
                 followed.offer = msgspec.structs.replace(followed.offer, nonce_deadline=forever)
-            found: Ending | None = original(self, nonce, offers, *rest, **named)
-            return found
+            return original(self, offers, *rest)
 
-        return ending
+        return promise
 
-    return [_patched(OpenOffers, "_ending", make)]
+    return [_patched(OpenOffers, "_promise", make)]
 
 
 def _decides_again() -> Patches:
