@@ -131,10 +131,11 @@ def seeds() -> dict[str, list[str]]:
     frames = [case["frame"] for case in _vectors("relay_messages", "frames")]
     logs = [_logged(case) for case in _vectors("events", "cases")[:EVENTS_MAX]]
     outcome = {
+        "final_execution_status": "FINAL",
         "receipts_outcome": [
             {"outcome": {"executor_id": "intents.near", "status": {"SuccessValue": ""}, "logs": log.splitlines()}}
             for log in logs
-        ]
+        ],
     }
     samples = sorted((TESTS / "fixtures" / "messages" / "v1").glob("*.json"))
     return {

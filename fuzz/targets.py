@@ -240,7 +240,7 @@ def logged(data: bytes) -> bytes:
     """The node's reply around a successful receipt that printed these lines."""
     lines = json.dumps(data.decode(errors="replace").splitlines()).encode()
     receipt = b'{"outcome":{"executor_id":"%s","status":{"SuccessValue":""},"logs":%s}}' % (CONTRACT.encode(), lines)
-    return b'{"result":{"receipts_outcome":[%s]}}' % receipt
+    return b'{"result":{"final_execution_status":"FINAL","receipts_outcome":[%s]}}' % receipt
 
 
 def records(data: bytes) -> Understood:

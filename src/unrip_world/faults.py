@@ -44,6 +44,7 @@ _EVERYWHERE = {
     "mute": _lasting(),
     "slow_ms": _lasting(ms=(int, None)),
     "disconnect": _momentary(close_code=(int, 1001), reason=(str, "")),
+    "date_skew_ms": _lasting(ms=(int, None)),
     "http_status": _lasting(status=(int, 429), text=(str, ""), retry_after_s=(int, 0)),
 }
 #: Of a NEAR node; the two know nothing of each other's.

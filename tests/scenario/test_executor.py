@@ -100,6 +100,14 @@ def test_clock_skewed(armed: Desk) -> None:
     armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
 
 
+def test_a_clock_that_differs_from_those_of_the_servers_we_ask_signs_nothing(armed: Desk) -> None:
+    """By the `Date` of their answers ours is five seconds behind, whatever the blocks say."""
+    with armed.fault("rpc", "date_skew_ms", ms=5_000):
+        armed.until_not_ready("trade-executor", "clock_skewed")
+        assert int(rejected(armed, Rejection.CLOCK_SKEWED)["offset_ms"]) < -250
+    armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
+
+
 def test_inventory_stale(armed: Desk) -> None:
     with armed.fault("rpc", "down"):
         armed.until(lambda: "verifier_not_read" in armed.state("trade-executor")["not_ready"], what="old own read")

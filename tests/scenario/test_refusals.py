@@ -244,19 +244,25 @@ def test_inventory_held(armed: Desk) -> None:
 def test_pending_deposit_is_shown_and_not_spendable(armed: Desk) -> None:
     account = armed.settings.near_intents.account
     before = armed.state("inventory-sync")
-    deposit = armed.world.post("/bridge/deposits", account_id=account, chain="btc:mainnet", amount="5000000")
+    deposit = armed.world.post("/bridge/deposits", account_id=account, chain="btc:mainnet", amount="5000017")
     armed.until(
-        lambda: armed.state("inventory-sync")["pending"]["deposits"].get(BTC) == "5000000", what="pending deposit shown"
+        lambda: armed.state("inventory-sync")["pending"]["deposits"].get(BTC) == "5000017", what="pending deposit shown"
     )
     after = armed.state("inventory-sync")
     assert after["credited"][BTC] == before["credited"][BTC]
     armed.until(
         lambda: armed.trade_ready()["base_out"]["spendable"] == before["credited"][BTC], what="earlier fills explained"
     )
-    armed.world.post(f"/bridge/deposits/{deposit['id']}/credit")
-    credited = int(before["credited"][BTC]) + 5_000_000
-    armed.until(lambda: int(armed.state("inventory-sync")["credited"][BTC]) == credited, what="credit")
-    armed.until(lambda: armed.trade_ready()["base_out"]["spendable"] == str(credited), what="the mint explains it")
+    credited = int(before["credited"][BTC]) + 5_000_017
+    with armed.fault("bridge", "credit_in_steps"):
+        armed.world.post(f"/bridge/deposits/{deposit['id']}/credit")
+        armed.until(lambda: int(armed.state("inventory-sync")["credited"][BTC]) == credited, what="credit")
+        armed.until(lambda: armed.trade_ready()["base_out"]["spendable"] == str(credited), what="the mint explains it")
+    told = "SELECT step FROM history.liquidity_action WHERE amount = 5000017 AND step = 'deposit_completed'"
+    armed.until(lambda: armed.sql(told), what="the same mint told once more")
+    counted = armed.sql("SELECT counted FROM books.evidence WHERE kind = 'credit' AND change = 5000017")
+    assert [row["counted"] for row in counted] == [True]
+    assert armed.state("inventory-sync")["unexplained"]["BTC"] == "0"
 
 
 def test_an_unexplained_fall_blocks_its_direction_until_an_operator_accepts_it(armed: Desk) -> None:

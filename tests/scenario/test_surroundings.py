@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -68,7 +69,8 @@ def test_a_database_that_only_reads_is_not_ready_and_heals_by_itself(armed: Desk
             armed.until(lambda: "refuses writes" in readiness(armed, service), what="the words")  # noqa: B023 - as it is
             postgres = armed.state(service)["dependencies"]["postgres"]
             assert postgres["last_success_at"] < postgres["last_failure_at"]
-            assert armed.log_lines(service, "postgres_lost")[-1]["reason"].startswith("watching: PostgreSQL refuses")
+            said = "watching: PostgreSQL refuses"
+            armed.until(lambda: said in armed.log_lines(service, "postgres_lost")[-1]["reason"], what="the log")  # noqa: B023 - as above
         assert not any(each["ready"] for each in armed.trade_ready().values())
         assert armed.act("trade-executor", "halt", revoke=True)["after"]["halted"] == "true"
     finally:
@@ -86,6 +88,7 @@ def test_a_claim_that_the_ledger_does_not_take_stops_nothing_but_claims(armed: D
     with a_refusal(armed, "ledger.attempt", state):
         put_on_topic(armed, command)
         armed.until(lambda: f'"{kind}: ' in readiness(armed, "trade-executor"), what="the refusal named")
+        time.sleep(3)  # notes and readings are taken meanwhile
         assert "refused by a scenario" in readiness(armed, "trade-executor")
         assert armed.submissions(command.quote_id) == []
         assert armed.act("trade-executor", "halt")["after"]["halted"] == "true"

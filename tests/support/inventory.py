@@ -193,6 +193,7 @@ class Sync:
         name: str = "d1",
         offset: int | None = None,
         began_s: int | None = None,
+        status: str = "",
     ) -> None:
         """A step of the bridge about BTC, read just now."""
         action = LiquidityAction(
@@ -202,7 +203,7 @@ class Sync:
             asset_id=BTC,
             chain="btc:mainnet",
             amount=Amount(amount),
-            details={"mint_tx_hash": mint},
+            details={"mint_tx_hash": mint, "status": status},
         )
         offset = self._next(LIQUIDITY_ACTION.name, offset)
         began_at = None if began_s is None else after(seconds=began_s)

@@ -59,6 +59,18 @@ FROM_INVENTORY = [
     ),
     Refused(
         Refusal.INVENTORY_UNRECONCILED,
+        inventory(books=a_books({EURE.asset_id: Delta(5_000 * 10**18 + 3)})),
+        {"unexplained": "-3", "reconciliation": "unchanged"},
+        name="a fall that is called none",
+    ),
+    Refused(
+        Refusal.INVENTORY_UNRECONCILED,
+        inventory(reconciliation={BTC.asset_id: Reconciliation.UNCHANGED}),
+        {"unexplained": "0", "reconciliation": "unknown"},
+        name="evidence that PostgreSQL has not kept",
+    ),
+    Refused(
+        Refusal.INVENTORY_UNRECONCILED,
         inventory(books=None),
         {"unexplained": "unknown", "reconciliation": "unchanged"},
         {Refusal.INSUFFICIENT_INVENTORY, Refusal.INVENTORY_HELD},

@@ -29,6 +29,7 @@ from unrip.local import ports
 from unrip.local import postgres as local_postgres
 from unrip.messages.topics import TOPICS
 from unrip.net import websocket
+from unrip.net.arrival import ArrivalConnection
 from unrip.net.http import HttpClient
 from unrip.service.settings import Settings
 from unrip.store import locks, migrate, queries, watch
@@ -321,10 +322,12 @@ async def test_a_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def __await__(self) -> Any:
             yield from ()
+            return opened
 
+    opened = object.__new__(ArrivalConnection)
     assert issubclass(websocket._Direct, websockets_connect)
     monkeypatch.setattr(websocket, "_Direct", Direct)
-    await websocket.open_websocket("ws://relay", {"Authorization": "Bearer x"})
+    assert await websocket.open_websocket("ws://relay", {"Authorization": "Bearer x"}) is opened
     ((url, options),) = asked
     # The library would write the token at DEBUG.
     assert options.pop("logger").level == logging.CRITICAL
@@ -343,6 +346,8 @@ async def test_a_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
             "close_timeout": 1.0,
             "max_size": 4 * 1024 * 1024,
             "max_queue": 1_024,
+            # It knows when a frame arrived, however long nobody took it.
+            "create_connection": ArrivalConnection,
         },
     )
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from unrip.bus.ports import BusError
+from unrip.bus.ports import BusError, BusUnavailable
 from unrip.cli.terminal import say
 from unrip.local.errors import LocalError
 from unrip.service.settings import SettingsError
-from unrip.store.errors import StoreError
+from unrip.store.errors import StoreError, StoreUnavailable
 
 
 class Exit(IntEnum):
@@ -42,6 +42,10 @@ def one_line_errors() -> Iterator[None]:
         fail(str(error), error.code)
     except SettingsError as error:
         fail(str(error), Exit.USAGE)
+    except BusUnavailable as error:
+        fail(f"Kafka does not answer ({error}): does it run where [kafka] bootstrap names it?", Exit.UNREACHABLE)
+    except StoreUnavailable as error:
+        fail(f"{error}: does it run where [postgres] url_file or UNRIP_POSTGRES__URL names it?", Exit.UNREACHABLE)
     except (LocalError, BusError, StoreError) as error:
         fail(str(error), Exit.UNREACHABLE)
     except OSError as error:  # a disk that is full, a folder that is read-only or gone: wherever it happens

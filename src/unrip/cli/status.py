@@ -15,6 +15,7 @@ from unrip.cli.options import ConfigOption, JsonOption
 from unrip.cli.terminal import columns, say, say_json
 from unrip.messages.topics import DAY_MS, FOREVER, TOPICS
 from unrip.services.registry import SERVICES
+from unrip.store.locks import STANDBY
 
 #: Every frame that came in is in exactly one of these.
 FRAME_CLASSES = (
@@ -109,7 +110,7 @@ def _print(summary: dict[str, Any]) -> None:
         if not service["reachable"]:
             rows.append((name, "unreachable", "", service["why"]))
             continue
-        word = "ready" if service["ready"] else "not ready" if service["active"] else "standby"
+        word = "ready" if service["ready"] else "standby" if STANDBY in service["not_ready"] else "not ready"
         rows.append((name, word, str(service["armed"] or ""), ", ".join(_reasons(service))))
     say(*columns(rows))
     if (frames := summary.get("frames")) is not None:

@@ -27,8 +27,10 @@ from unrip.domain.attempt import AttemptState, TradeResult
 from unrip.domain.pairs import Direction
 from unrip.local.asking import ask_again
 from unrip.local.desk import LocalDesk, every_venue_is_loopback
-from unrip.local.hold import held, stop_holder
+from unrip.local.errors import LocalError
+from unrip.local.hold import Hold, held, stop_holder
 from unrip.local.paths import Home, user_data_folder
+from unrip.local.simulated import faults_in_force
 from unrip.local.stack import ServerPorts
 from unrip.local.supervisor import Supervisor
 from unrip.messages.codec import decode_event
@@ -130,14 +132,20 @@ class _Session:
 
     async def _until_interrupted(self, work: Callable[[Settings], Awaitable[int]]) -> int:
         """Ctrl-C and SIGTERM end the work, never the draining."""
-        with held(self._home):
-            return await self._hold_until_interrupted(work)
+        with held(self._home, stopped_within_s=_STOP_WITHIN_S) as hold:
+            return await self._hold_until_interrupted(work, hold)
 
-    async def _hold_until_interrupted(self, work: Callable[[Settings], Awaitable[int]]) -> int:
+    async def _hold_until_interrupted(self, work: Callable[[Settings], Awaitable[int]], hold: Hold) -> int:
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()
+
+        def interrupt() -> None:
+            hold.stopping()
+            if task:
+                task.cancel()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, lambda: task.cancel() if task else None)
+            loop.add_signal_handler(number, interrupt)
         started = False
         try:
             await self._end_what_a_killed_one_left()
@@ -191,6 +199,11 @@ class _Session:
         """Every start is disarmed, and still decides and records: show one such decision before arming."""
         if self._desk.world is None:
             return
+        control = self._desk.world.urls()["control"]
+        if faults := await ask_again(partial(asyncio.to_thread, faults_in_force, control), away=LocalError):
+            say(
+                f"· the world goes on with its faults: {', '.join(faults)}; `curl -X DELETE {control}/faults` ends them"
+            )
         async for record in _events(settings):
             say(line_of(record))
             if record.topic == TRADE_DECISION.name:

@@ -69,6 +69,11 @@ def result_id(command_id: str, state: AttemptState, *, reason: str | None = None
     return derived_id("result", command_id, state, *([PERHAPS_SENT] if reason == PERHAPS_SENT else []))
 
 
+def execution_id_of(command_id: str) -> str:
+    """The attempt's own id (R40): a command is attempted once, so its id names it."""
+    return derived_id("attempt", command_id)
+
+
 class Rejection(StrEnum):
     """Why a command was not claimed."""
 
@@ -79,7 +84,8 @@ class Rejection(StrEnum):
     WINDOW_CLOSED = "window_closed"
     NOT_CONNECTED = "not_connected"
     CLOCK_SKEWED = "clock_skewed"
-    """Our own read of the verifier lies ahead of our clock: one of the clocks is wrong, and no age means anything."""
+    """Our own read of the verifier or the command lies ahead of our clock, or the servers we ask have another time: one
+    of the clocks is wrong, and no age means anything."""
     INVENTORY_STALE = "inventory_stale"
     """Our own read of the verifier is missing or old."""
     INVENTORY_DRIFT = "inventory_drift"
@@ -167,6 +173,8 @@ class TradeResult(Value):
     exchange: Exchange | None = None
     #: Of a `spent` offer: the command whose result tells what moved for all offers of the nonce.
     told_by: str | None = None
+    #: The attempt's own id, alike in all its results and log lines. None in records older than it.
+    execution_id: str | None = None
     #: Of the `spent` offer that tells, where they differ: what each would have moved. One of them did.
     candidates: tuple[Exchange, ...] = ()
 

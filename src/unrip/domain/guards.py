@@ -208,11 +208,12 @@ def inventory_fresh(case: Case) -> Verdict:
 
 
 def inventory_reconciled(case: Case) -> Verdict:
-    """A rise that nothing explains does not refuse: it is not spendable."""
+    """A rise that nothing explains does not refuse: it is not spendable. A fall refuses whatever it is called."""
     snapshot, asset = case.inventory.value if case.inventory else None, case.demand.asset_out
     unexplained = snapshot.unexplained(asset) if snapshot else None
     state = snapshot.reconciliation.get(asset) if snapshot else None
-    passed = unexplained is not None and state not in {None, Reconciliation.UNEXPLAINED_FALL}
+    fallen = unexplained is None or (unexplained < 0 and state is not Reconciliation.AWAITED)
+    passed = not fallen and state not in {None, Reconciliation.UNEXPLAINED_FALL}
     return passed, {"unexplained": _text(unexplained), "reconciliation": state or "unknown"}
 
 

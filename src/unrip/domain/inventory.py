@@ -35,7 +35,7 @@ class ChangeKind(StrEnum):
     FILL = "fill"
     """An offer of ours whose nonce a final block shows used."""
     CREDIT = "credit"
-    """A deposit that the bridge has minted."""
+    """A deposit that the bridge has minted, or a withdrawal that it gave back."""
     WITHDRAWAL = "withdrawal"
     """A withdrawal that the bridge has taken over."""
     ACCEPTED = "accepted"

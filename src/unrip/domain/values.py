@@ -73,7 +73,7 @@ def _checked(name: str, value: Any) -> Any:
         if not (value.is_finite() and abs(value.adjusted()) <= _EXPONENT_MAX):
             raise ValueError(f"{name} is no number to reckon with: {value}")
     elif type(value) is int:
-        if abs(value) > _INT_MAX:
+        if not -_INT_MAX - 1 <= value <= _INT_MAX:
             raise ValueError(f"{name} does not fit into 64 bits: {shown(value)}")
     elif isinstance(value, dict):
         kept = {key: _checked(name, part) for key, part in value.items()}

@@ -12,14 +12,32 @@ from unrip.local.errors import AlreadyRunning, LocalError
 from unrip.local.paths import Home
 
 _POLL_S = 0.1
+_STOPPING = "stopping"
+
+
+class Hold:
+    """The file that says who has a home, while its process lives."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._write(str(os.getpid()))
+
+    def stopping(self) -> None:
+        """Say that it will be free soon, so that the next one waits instead of being refused."""
+        self._write(f"{os.getpid()} {_STOPPING}")
+
+    def _write(self, text: str) -> None:
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, text.encode(), 0)
 
 
 @contextmanager
-def held(home: Home) -> Iterator[None]:
-    """Hold a home for as long as the context, or until this process dies.
+def held(home: Home, *, stopped_within_s: float = 0) -> Iterator[Hold]:
+    """Hold a home for as long as the context, or until this process dies; wait for one that is stopping.
 
     Raises:
-        AlreadyRunning: another process holds it.
+        AlreadyRunning: another process holds it and does not stop.
+        HomeUnusable: its file cannot be made.
 
     """
     home.create()
@@ -28,20 +46,29 @@ def held(home: Home) -> Iterator[None]:
     except OSError as error:
         raise home.unusable(error) from None
     try:
+        deadline = time.monotonic() + stopped_within_s
+        while not _locked(file):
+            process, *word = os.pread(file, 60, 0).decode().split() or ["unknown"]
+            if word != [_STOPPING] or time.monotonic() > deadline:
+                raise AlreadyRunning(
+                    f"{home.root} is in use by a running desk (process {process}): stop it with `unrip down`"
+                )
+            time.sleep(_POLL_S)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(
-                f"{home.root} is in use by a running desk (process {holder(home)}): stop it with `unrip down`"
-            ) from None
-        try:
-            os.ftruncate(file, 0)
-            os.write(file, str(os.getpid()).encode())
+            hold = Hold(file)
         except OSError as error:
             raise home.unusable(error) from None
-        yield
+        yield hold
     finally:
         os.close(file)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def holder(home: Home) -> int | None:
@@ -51,13 +78,10 @@ def holder(home: Home) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        told = os.read(file, 20)
-        return int(told) if told.isdigit() else None
+        told = [] if _locked(file) else os.pread(file, 60, 0).split()
+        return int(told[0]) if told and told[0].isdigit() else None
     finally:
         os.close(file)
-    return None
 
 
 def stop_holder(home: Home, *, within_s: float) -> bool:

@@ -48,11 +48,17 @@ def answers(port: int, *, timeout_s: float = 0.5) -> bool:
 
 def says_well(url: str) -> bool:
     """Say whether a server on this machine answers this question about its health or readiness with yes."""
+    told = asked(url)
+    return told is not None and told.is_success
+
+
+def asked(url: str) -> httpx.Response | None:
+    """What a server on this machine answers, None where it does not."""
     try:
         # No environment variable sends what stays on this machine to a proxy.
-        return httpx.get(url, timeout=1.0, trust_env=False).is_success
+        return httpx.get(url, timeout=1.0, trust_env=False)
     except httpx.TransportError:
-        return False
+        return None
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 
 import tomli_w
 
+from unrip.local.errors import LocalError
 from unrip.local.keys import ensure_signing_key, ensure_token
 from unrip.local.paths import Home
-from unrip.local.ports import says_well
+from unrip.local.ports import asked, says_well
 from unrip.local.program import Program
 from unrip.net.secret_file import write_secret
 
@@ -100,6 +101,17 @@ class SimulatedWorld:
         except (OSError, ValueError):
             return False
         return says_well(f"{urls['control']}/health")
+
+
+def faults_in_force(control_url: str) -> list[str]:
+    """What somebody has broken in a world, which goes on with it: a desk that does not trade may only obey.
+
+    Raises LocalError while it does not answer.
+    """
+    told = asked(f"{control_url}/faults")
+    if told is None or not told.is_success:
+        raise LocalError(f"the simulated world does not answer at {control_url}: see its log")
+    return sorted(f"{fault['service']}/{fault['kind']}" for fault in told.json()["faults"])
 
 
 def default_inventory(base: str, quote: str) -> dict[str, str]:

@@ -121,6 +121,19 @@ def integer(value: object) -> int:
     raise NotExact(f"not an integer: {shown(value)}")
 
 
+def whole(value: object) -> int:
+    """An exact integer that is no amount: a number, a code, a count. It fits into 64 bits, as those that are kept must.
+
+    Raises:
+        NotExact: see `integer`, or it does not fit.
+
+    """
+    number = integer(value)
+    if abs(number) < 2**63:
+        return number
+    raise NotExact(f"an integer of more than 64 bits: {shown(value)}")
+
+
 def positive(value: object) -> Decimal:
     """A positive decimal from a JSON number.
 

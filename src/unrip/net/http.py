@@ -77,6 +77,8 @@ class HttpClient:
         total_timeout_s: float = TOTAL_TIMEOUT_S,
     ) -> None:
         self.name = name
+        #: Hears of each answer that has a `Date`: its text, and how many seconds it took.
+        self.on_date: Callable[[str, float], None] | None = None
         self._count = count
         self._total_timeout_s = total_timeout_s
         self._client = httpx.AsyncClient(
@@ -127,8 +129,12 @@ class HttpClient:
             raise HttpUnavailable(f"{self.name}: no answer within {self._total_timeout_s:g} s") from None
 
     async def _attempt(self, request: httpx.Request) -> Any:
+        loop = asyncio.get_running_loop()
+        asked_s = loop.time()
         try:
             response = await self._client.send(request, stream=True)
+            if self.on_date is not None and (date := response.headers.get("date")) is not None:
+                self.on_date(date, loop.time() - asked_s)
             try:
                 body = await self._read(response)
             finally:

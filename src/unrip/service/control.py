@@ -83,6 +83,8 @@ class ControlDesk:
         #: Of the action that acts only once it is kept: None when it is, or why it was withdrawn.
         self._keeping: asyncio.Future[str | None] | None = None
         self._emptying = asyncio.Lock()
+        #: Something was spooled that the broker has not taken since.
+        self._spooled = False
 
     async def act(self, control: Control) -> ControlOutcome:
         """Follow one action; a refusal is an outcome, too, and is recorded like one."""
@@ -201,7 +203,10 @@ class ControlDesk:
         """Record what has happened already; a file keeps it while Kafka is away."""
         if await self._published(record):
             return "published"
-        return "spooled" if self._spool.keep(record) else "not_recorded"
+        if not self._spool.keep(record):
+            return "not_recorded"
+        self._spooled = True
+        return "spooled"
 
     async def _published(self, record: Publish) -> bool:
         if not self._bus_up():
@@ -218,8 +223,13 @@ class ControlDesk:
         except TimeoutError:
             return False
 
+    @property
+    def spool_waits(self) -> bool:
+        """A record of the spool is to be published, and nobody is at it."""
+        return self._spooled and not self._emptying.locked()
+
     async def publish_spooled(self) -> None:
-        """Publish what the spool kept, oldest first; called at start and whenever Kafka is back.
+        """Publish what the spool kept, oldest first; called at start, when Kafka is back, and while something waits.
 
         One at a time: two would each forget a record for every one that was published.
         """
@@ -227,9 +237,12 @@ class ControlDesk:
             try:
                 for record in self._spool.kept():
                     if not await self._published(record):
+                        self._spooled = True
                         return
                     self._spool.drop_first()
+                self._spooled = False
             except OSError as error:  # what stays in the file is published again, under the same id
+                self._spooled = False
                 body = {"reason": f"{error.strerror}; its records go out when Kafka is next back"}
                 self._log(Log(event="spool_unusable", level="error", component="control", body=body))
 

@@ -253,6 +253,8 @@ class Host:
             self._hindrances.look()
             if self._dependencies.bus_up:
                 self._publisher.publish(self._next_beat())
+                if self._controls.spool_waits:  # the broker refused it, and may take it by now
+                    self._spawn(self._controls.publish_spooled)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._acted.wait(), BEAT_S)
 

@@ -95,5 +95,5 @@ def bridge_of(context: Context, http: HttpClient) -> Bridge:
 
 
 def chains_of(context: Context) -> tuple[str, ...]:
-    """The bridge's names of the chains that our assets come from."""
-    return tuple(asset.chain for asset in context.pair.assets())
+    """The bridge's names of the chains that our assets come from, each once: what is read twice would count twice."""
+    return tuple(dict.fromkeys(asset.chain for asset in context.pair.assets()))

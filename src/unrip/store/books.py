@@ -12,6 +12,7 @@ from unrip.domain.inventory import EvidenceKey, Judged, KeptBooks
 from unrip.domain.values import Value
 from unrip.messages.envelope import decode, encode
 from unrip.store.connection import Database, Sessions
+from unrip.store.nul import json_without_nul
 from unrip.store.sql import statements
 
 
@@ -77,9 +78,8 @@ class PostgresBooks:
             }
             for each in judged
         ]
-        found = await self._fetch(
-            "keep", "keeping the books", account, revision, encode(kept).decode(), json.dumps(rows)
-        )
+        body = json_without_nul(encode(kept).decode())
+        found = await self._fetch("keep", "keeping the books", account, revision, body, json.dumps(rows))
         return decode(found[0]["outcome"], KeepOutcome)
 
     async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -28,6 +30,9 @@ def app_with_faults(runtime: Runtime, service: str) -> web.Application:
                 later = {"Retry-After": str(told["retry_after_s"])} if told["retry_after_s"] else {}
                 return web.Response(status=told["status"], text=told["text"], headers=later)
         response = await handler(request)
+        if (skew := runtime.world.faults.get(service, "date_skew_ms")) is not None and not response.prepared:
+            told_at = datetime.now(UTC) + timedelta(milliseconds=skew["ms"])
+            response.headers["Date"] = format_datetime(told_at, usegmt=True)
         runtime.keep()
         return response
 

@@ -277,3 +277,10 @@ def test_an_account_that_is_nothing_signs_nothing(tmp_path: Path) -> None:
         "--deadline", "2030-01-01T00:00:00Z", "--signer", "",
     )  # fmt: skip
     one_line(told, 2, "account")
+
+
+def test_a_server_that_does_not_answer_is_told_with_the_setting_that_names_it(tmp_path: Path) -> None:
+    url = "postgresql://unrip:Tr0ub4dor@127.0.0.1:1/x"
+    told = run_unrip("explain", "0000", cwd=tmp_path, UNRIP_POSTGRES__URL=url)
+    one_line(told, 3, "PostgreSQL does not answer", "[postgres] url_file or UNRIP_POSTGRES__URL")
+    no_part_of_the_secret(told.stderr)

@@ -90,6 +90,14 @@ async def test_evidence_is_judged_once_and_nothing_is_kept_with_it_again(store: 
     assert await store.keep("another.near", KEPT, judged(CREDIT), revision=0) == KeepOutcome(revision=1)
 
 
+async def test_whatever_text_came_from_outside_can_be_kept(store: BooksStore) -> None:
+    nul = Exchange(asset_in="\0", amount_in=Amount(1), asset_out="\\u0000", amount_out=Amount(2**4000))
+    longest = replace(CREDIT, evidence="\U0001f600" * 256, asset_id="é" * 256)
+    kept = replace(KEPT, open={"\0": nul})
+    assert await store.keep(ACCOUNT, kept, judged(longest), revision=0) == KeepOutcome(revision=1)
+    assert (await store.keep(ACCOUNT, kept, judged(longest), revision=1)).known == (longest.key,)
+
+
 async def test_of_two_who_follow_the_same_revision_one_is_kept(store: BooksStore) -> None:
     outcomes = await asyncio.gather(
         store.keep(ACCOUNT, KEPT, judged(CREDIT), revision=0), store.keep(ACCOUNT, KEPT, judged(CREDIT), revision=0)

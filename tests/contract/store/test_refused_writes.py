@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -68,6 +68,16 @@ def writable(url: str) -> None:
     do(url, "ALTER DATABASE refused_writes SET default_transaction_read_only = off")
 
 
+def changes(roles: list[tuple[bool, int | None]]) -> Callable[[bool, int | None], None]:
+    """A holder says again and again that he is one; only what is new goes on the list."""
+
+    def told(active: bool, generation: int | None) -> None:
+        if roles[-1:] != [(active, generation)]:
+            roles.append((active, generation))
+
+    return told
+
+
 @contextlib.asynccontextmanager
 async def running(*works: object):  # type: ignore[no-untyped-def]
     tasks = [asyncio.ensure_future(work) for work in works]  # type: ignore[call-overload]
@@ -114,9 +124,7 @@ async def test_a_role_that_cannot_be_recorded_is_no_standby_and_is_had_as_soon_a
 ) -> None:
     roles: list[tuple[bool, int | None]] = []
     why_not: list[str] = []
-    lock = SingleActiveLock(
-        url, role=role, instance="one", on_change=lambda *role: roles.append(role), on_why_not=why_not.append
-    )
+    lock = SingleActiveLock(url, role=role, instance="one", on_change=changes(roles), on_why_not=why_not.append)
     read_only(url)
     async with running(lock.run()):
         await eventually(lambda: roles == [(False, None)] and "refuses writes" in why_not[-1])
@@ -148,9 +156,7 @@ async def test_an_own_session_that_the_server_still_keeps_is_no_standby(url: str
 async def test_a_role_is_not_taken_back_before_writes_are_taken(url: str, role: str) -> None:
     roles: list[tuple[bool, int | None]] = []
     why_not: list[str] = []
-    lock = SingleActiveLock(
-        url, role=role, instance="one", on_change=lambda *role: roles.append(role), on_why_not=why_not.append
-    )
+    lock = SingleActiveLock(url, role=role, instance="one", on_change=changes(roles), on_why_not=why_not.append)
     async with running(lock.run()):
         await eventually(lambda: roles == [(True, 1)])
         read_only(url)
@@ -165,7 +171,7 @@ async def test_a_holder_whose_database_refuses_writes_gives_the_role_up_and_keep
     url: str, role: str
 ) -> None:
     roles: list[tuple[bool, int | None]] = []
-    lock = SingleActiveLock(url, role=role, instance="one", on_change=lambda *role: roles.append(role))
+    lock = SingleActiveLock(url, role=role, instance="one", on_change=changes(roles))
     async with running(lock.run()):
         await eventually(lambda: roles == [(True, 1)])
         do(url, "ALTER TABLE desk.generation RENAME TO generation_away")
@@ -176,7 +182,7 @@ async def test_a_holder_whose_database_refuses_writes_gives_the_role_up_and_keep
 
 async def test_a_role_that_is_left_is_free_for_another_and_wanted_again_later(url: str, role: str) -> None:
     roles: list[tuple[bool, int | None]] = []
-    lock = SingleActiveLock(url, role=role, instance="one", on_change=lambda *role: roles.append(role))
+    lock = SingleActiveLock(url, role=role, instance="one", on_change=changes(roles))
     async with running(lock.run()):
         await eventually(lambda: roles == [(True, 1)])
         lock.leave(for_s=1)

@@ -8,6 +8,7 @@ import pytest
 
 from support.solver import BTC, EURE, Signer
 from support.world import WorldClient, running_world
+from unrip.local.simulated import faults_in_force
 
 
 def config(desk: Signer, **sections: Any) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def test_what_was_told_is_there_after_a_kill(tmp_path: Path, desk: Signer) -> No
         world.until(lambda: world.near("status", [])["result"]["sync_info"]["latest_block_height"] > 180_000_002)
         block = world.near("block", {"finality": "optimistic"})["result"]["header"]
         # Acknowledged, and in no block yet.
+        world.fault("coingecko", "freeze")
         mint = world.post(f"/accounts/{desk.account_id}/credit", token_id=BTC, amount=900)["tx_hash"]
         kill(world)
     with running_world(tmp_path, config(desk)) as world:
@@ -38,6 +40,7 @@ def test_what_was_told_is_there_after_a_kill(tmp_path: Path, desk: Signer) -> No
         assert float(world.get("/state")["kraken"]["bid"]) == pytest.approx(50_000, rel=0.01)
         assert [each["id"] for each in world.get("/bridge/deposits")["deposits"]] == [deposit]
         assert world.get("/state")["height"] > block["height"]
+        assert faults_in_force(world.urls["control"]) == ["coingecko/freeze"]
         kill(world)
     (tmp_path / "memory" / "world.memory").write_bytes(b"\xff" * 200)
     with pytest.raises(AssertionError) as ended, running_world(tmp_path, config(desk)):

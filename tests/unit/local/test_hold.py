@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,19 @@ def test_a_home_has_one_living_holder(tmp_path: Path) -> None:
         ):
             pass
     assert holder(home) is None
+
+
+def test_the_next_one_waits_for_one_that_is_stopping(tmp_path: Path) -> None:
+    """Ctrl-C, or the death of the `make` above it, takes some seconds to drain everything."""
+    home = Home(tmp_path / "var")
+    with ExitStack() as first:
+        hold = first.enter_context(held(home))
+        hold.stopping()
+        with pytest.raises(AlreadyRunning), held(home, stopped_within_s=0.3):
+            pass
+        threading.Timer(0.3, first.pop_all().close).start()
+        with held(home, stopped_within_s=20):
+            assert holder(home) == os.getpid()
 
 
 @pytest.mark.parametrize("number", [None, signal.SIGKILL])

@@ -346,6 +346,18 @@ async def test_what_the_broker_does_not_take_stays_in_the_spool(tmp_path: Path) 
     assert [kept.payload.action for kept in bench.spool.kept()] == ["halt"]
 
 
+async def test_what_the_broker_refused_waits_and_is_no_longer_waited_for_once_it_is_taken(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Broker(up=False))
+    waits = [bench.desk.spool_waits]
+    await bench.desk.act(control("halt"))
+    waits.append(bench.desk.spool_waits)
+    await bench.desk.publish_spooled()
+    waits.append(bench.desk.spool_waits)
+    bench.broker.up = True
+    await bench.desk.publish_spooled()
+    assert [*waits, bench.desk.spool_waits] == [False, True, True, False]
+
+
 async def test_a_spool_that_cannot_be_shortened_is_named_and_published_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from unrip.net.secret_file import write_secret
+from unrip.service.outside import Network
 from unrip.service.settings import LimitSettings, PostgresSettings, Settings, SettingsError, load_settings
+from unrip.store.errors import StoreUnavailable
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +189,26 @@ def test_the_database_url_comes_from_its_file_or_is_asked_for(tmp_path: Path) ->
         Settings(postgres=PostgresSettings(url_file=missing)).postgres_url()
     missing.chmod(0o600)
     assert Settings(postgres=PostgresSettings(url_file=missing)).postgres_url() == "postgresql://x"
+
+
+async def test_a_database_url_is_read_again_for_each_session_and_a_file_that_cannot_be_read_ends_nothing(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "postgres-url"
+    write_secret(file, "postgresql://u:SECRET@127.0.0.1:1/x\n")
+    database = Network(Settings(postgres=PostgresSettings(url_file=file))).database
+    with pytest.raises(ConnectionRefusedError):
+        await database.open()
+    for content in ("SECRET\n", "postgresql://u:SECRET@127.0.0.1:1/x?sslmode=SECRET\n"):
+        write_secret(file, content)
+        with pytest.raises(StoreUnavailable, match="the database URL cannot be") as caught:
+            await database.open()
+        assert "SECRET" not in str(caught.value)
+    file.unlink()
+    with pytest.raises(StoreUnavailable, match="postgres-url"):
+        await database.open()
+    with pytest.raises(SettingsError, match="postgres-url"):
+        _ = Network(Settings(postgres=PostgresSettings(url_file=file))).database
 
 
 @pytest.mark.parametrize("name", ["UNRIP_LOG_LEVEL", "UNRIP_HOME"])

@@ -6,6 +6,7 @@ told twice.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -23,6 +24,7 @@ from unrip.domain.pairs import Direction
 from unrip.messages.topics import LIQUIDITY_ACTION, TRADE_RESULT
 from unrip.services.strategy_engine.effects import HighestRecalled
 from unrip.services.strategy_engine.equity import Equity
+from unrip.store.memory_books import MemoryBooks
 
 FALL, RISE = Reconciliation.UNEXPLAINED_FALL, Reconciliation.UNEXPLAINED_RISE
 
@@ -61,6 +63,7 @@ class World:
         self.open: list[Offered] = []
         self.moved: list[Moved] = []
         self.number = 0
+        self.older: MemoryBooks | None = None
         self.sync = Sync(second=10)
         self.equity = Equity(pair=PAIR)
         self.equity.on_event(HighestRecalled(highest=None, generation=1))
@@ -168,6 +171,14 @@ class World:
         else:
             self.sync.restored()
 
+    def a_backup(self) -> None:
+        self.older = copy.deepcopy(self.sync.books)
+
+    def a_step_back(self) -> None:
+        """PostgreSQL is an older copy of itself from now on; nobody tells."""
+        if self.older is not None:
+            self.sync.books = copy.deepcopy(self.older)
+
     def an_acceptance(self) -> None:
         """An operator looks when everything was told, and takes what is left as it is."""
         self.read()
@@ -177,6 +188,7 @@ class World:
             self.sync.operator("accept-balance", asset=symbol, unexplained=str(change))
             self.unexplained[asset] = 0
             self.transferred[asset] += change
+            self.older = None  # a copy without it would forget a person's word
 
     # --- the judge -------------------------------------------------------------------------------------------------
 
@@ -233,6 +245,7 @@ STEPS = (
     [World.an_offer, World.an_end, World.a_transfer, World.a_step, World.a_repeat, World.read] * 3
     + [World.a_fill] * 2
     + [World.a_gift_or_a_theft, World.a_restart, World.an_outage, World.an_acceptance]
+    + [World.a_backup, World.a_step_back]
 )
 
 

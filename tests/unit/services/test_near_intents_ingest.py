@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from support.logic import BTC, EURE, PAIR, T0, act, after, lines, of, published
 from unrip.domain.pairs import Asset, Direction, Pair
-from unrip.domain.values import Amount
+from unrip.domain.values import Amount, epoch_ms
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope, Producer
+from unrip.messages.topics import SWAP_DEMAND
 from unrip.net.events import CloseSocket, FrameReceived, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import Cause
 from unrip.service.contract import (
@@ -65,6 +66,57 @@ def quote(quote_id: str, **changes: Any) -> str:
         **changes,
     }
     return json.dumps({"jsonrpc": "2.0", "method": "event", "params": {"subscription": "s", "data": data}})
+
+
+def heard(logic: NearIntentsIngest, text: str) -> list[Effect]:
+    frame = FrameReceived(connection=RELAY, text=text, size_bytes=len(text), received_at=T0)
+    return list(logic.on_event(frame, T0))
+
+
+def confirmed(logic: NearIntentsIngest, effects: list[Effect], number: str) -> None:
+    """The relay confirms the quote subscription among these frames under a number."""
+    (asked,) = [
+        json.loads(frame.text)
+        for frame in of(SendFrame, effects)
+        if json.loads(frame.text)["params"][0] == "quote" and json.loads(frame.text)["method"] == "subscribe"
+    ]
+    heard(logic, json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": number}))
+
+
+def test_quotes_of_other_subscriptions_are_counted_and_not_answered() -> None:
+    """Neither what came for somebody else nor what still comes for a subscription that was given up is ours."""
+    logic = ingest(connected=False)
+    confirmed(logic, list(logic.on_event(SocketOpened(connection=RELAY), T0)), "s")
+    assert published(heard(logic, quote("ours")), SWAP_DEMAND.name)
+    elsewhere = quote("theirs").replace('"subscription": "s"', '"subscription": "t"')
+    assert not published(heard(logic, elsewhere), SWAP_DEMAND.name)
+    changed = act(logic, "pair-filter", mode="disable")
+    assert not published(heard(logic, quote("given up")), SWAP_DEMAND.name)
+    confirmed(logic, changed, "u")
+    assert not published(heard(logic, quote("late")), SWAP_DEMAND.name)
+    assert published(heard(logic, quote("new").replace('"subscription": "s"', '"subscription": "u"')), SWAP_DEMAND.name)
+    unnamed = quote("unnamed").replace('"subscription": "s", ', "")
+    assert published(heard(logic, unnamed), SWAP_DEMAND.name)
+    assert logic.state(T0)["quotes"]["foreign_subscription"] == 3
+
+
+def told_at(quote_timestamp: object) -> datetime:
+    """Until when a demand may be answered whose request carries this venue time."""
+    data = json.loads(quote("q", metadata={"quote_timestamp": quote_timestamp}))
+    (demand,) = published(heard(ingest(), json.dumps(data)), SWAP_DEMAND.name)
+    answer_by: datetime = demand.payload.answer_by
+    return answer_by
+
+
+def test_an_older_time_of_the_venue_itself_begins_the_window() -> None:
+    """Where the venue says when it asked, a demand is not younger than that, but for what two clocks may differ."""
+    window = told_at(None)
+    asked_at = T0 - timedelta(seconds=2)
+    assert told_at(epoch_ms(asked_at)) == told_at(asked_at.isoformat()) == window - timedelta(milliseconds=1_750)
+    ahead, within = epoch_ms(T0) + 5_000, epoch_ms(T0 - timedelta(milliseconds=250))
+    hints: tuple[object, ...] = (within, ahead, int(T0.timestamp()), "soon", {}, 0)
+    for hint in hints:
+        assert told_at(hint) == window
 
 
 STATUS = json.dumps({"method": "event", "params": {"data": {"quote_hash": "qh", "tx_hash": "tx"}}})

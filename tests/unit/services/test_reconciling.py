@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,6 +176,39 @@ def test_a_withdrawal_is_counted_once_while_open_offers_could_bring_as_much(step
     assert (states(last), last.unexplained(BTC)) == ((UNCHANGED, UNCHANGED), 0)
     assert last.books is not None
     assert last.books.transferred == {BTC: -40}
+
+
+@pytest.mark.parametrize(("back", "state", "transferred"), [(40, CHANGED, 0), (39, RISE, -40)])
+def test_a_withdrawal_that_the_bridge_gives_back_is_a_credit_where_the_balance_shows_all_of_it(
+    back: int, state: Reconciliation, transferred: int
+) -> None:
+    sync = begun()
+    sync.action("withdrawal_seen", 40, name="w1", began_s=sync.second)
+    assert states(sync.read(60)) == (CHANGED, UNCHANGED)
+    sync.action("withdrawal_finished", 40, name="w1", began_s=1, status="RETURNED")
+    awaited = sync.read(60 + back)
+    assert (states(awaited), awaited.trusted(BTC)) == ((AWAITED, UNCHANGED), 60)
+    sync.second += 60
+    last = sync.read(60 + back)
+    assert states(last) == (state, UNCHANGED)
+    sync.action("withdrawal_finished", 40, name="w1", status="RETURNED")
+    sync.second += 60
+    assert last.books is not None
+    assert last.books.transferred[BTC] == transferred
+    assert sync.read(60 + back).books == replace(
+        last.books, actions_read=CommandPosition(topic_id=f"{LIQUIDITY_ACTION.name}-1", next_offset=3)
+    )
+
+
+@pytest.mark.parametrize("mint", ["m" * 257, "m\0", "\0" * 1_000, "é" * 100_000])
+def test_foreign_text_that_no_index_holds_is_known_by_its_hash(mint: str) -> None:
+    sync = begun()
+    for step in ("credited", "completed"):
+        sync.action(f"deposit_{step}", 5, mint=mint, began_s=sync.second)
+        last = sync.read(105)
+    assert last.unexplained(BTC) == 0
+    (key,) = sync.books.evidence[ACCOUNT]
+    assert len(key.evidence) == len("sha256 ") + 64
 
 
 def test_a_fill_that_is_told_again_after_any_number_of_others_is_counted_once() -> None:
@@ -375,6 +410,25 @@ def test_what_is_counted_while_kafka_is_away_stands_in_the_first_record_that_it_
     again = sync.restart()
     assert [each.evidence for each in again.read(105).changes] == ["mint-1"], "nor did it before the end"
     assert again.read(105).changes == ()
+
+
+def test_an_older_copy_of_the_database_under_a_running_service_is_made_up_for() -> None:
+    sync = begun()
+    older = copy.deepcopy(sync.books)
+    sync.action("deposit_completed", 5, mint="mint-1", began_s=sync.second)
+    sync.result(AttemptState.CLAIMED, held=20)
+    sync.result(AttemptState.SETTLED)
+    sync.read(115, 180)
+    sync.read(118, 180)
+    sync.operator("accept-balance", asset="BTC", unexplained="3")
+    sync.books = older
+    sync.action("deposit_completed", 7, mint="mint-2", began_s=sync.second)
+    last = sync.read(125, 180)
+    assert (last.unexplained(BTC), last.unexplained(EURE)) == (0, 0)
+    assert last.books is not None
+    assert last.books.transferred == {BTC: 15}
+    assert len(older.evidence[ACCOUNT]) == 5
+    assert sync.restart().read(125, 180).books == last.books
 
 
 def test_two_at_a_time_count_everything_once() -> None:

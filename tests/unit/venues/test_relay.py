@@ -191,6 +191,20 @@ def test_a_quote_of_another_shape_is_malformed(changes: dict[str, Any]) -> None:
     assert isinstance(RelaySession(()).receive(quote_frame(**changes)), Malformed)
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63), 10**30, 10**400])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        lambda number: {"id": number, "result": "OK"},
+        lambda number: {"id": 1, "error": {"code": number, "message": "no"}},
+        lambda number: {"method": "event", "params": {"seq": number, "data": {"quote_hash": "h", "tx_hash": "t"}}},
+    ],
+    ids=["id", "code", "seq"],
+)
+def test_a_number_of_more_than_64_bits_is_malformed_and_nothing_is_raised(frame: Any, number: int) -> None:
+    assert isinstance(RelaySession(()).receive(json.dumps({"jsonrpc": "2.0", **frame(number)})), Malformed)
+
+
 def test_null_counts_as_absent() -> None:
     event = RelaySession(()).receive(
         quote_frame(exact_amount_out=None, min_deadline_ms=None, min_wait_ms=None, protocol_fee_included=None)

@@ -6,8 +6,6 @@ again at any time. What it has not kept yet is unknown, for the assets that are 
 
 from __future__ import annotations
 
-import copy
-
 from unrip.domain.inventory import BalanceChange, IntentInventory, Judged, KeptBooks
 from unrip.domain.verifier import VerifierReading
 from unrip.service.contract import Effect
@@ -46,8 +44,12 @@ class Bookkeeper:
         return rest if rest is None or accepting is None or accepting.asset_id != asset else rest - accepting.change
 
     def on_recalled(self, event: BooksRecalled) -> None:
-        """Take over what PostgreSQL has, at the start and wherever somebody else has kept more."""
+        """Take over what PostgreSQL has, at the start and wherever it is not what we kept last.
+
+        Somebody else may have kept more; or it is an older copy, and what it lacks is counted again.
+        """
         self._revision, self._declared = event.found.revision, event.found.declared
+        self.reconciler.recount()
         if event.found.kept is not None:
             self.reconciler.resume(event.found.kept)
             self.kept = True
@@ -101,11 +103,9 @@ class Bookkeeper:
         old = self.reconciler.records_read - self._records_kept >= RECORDS_UNKEPT_MAX
         if not judged and self.kept and not old:
             return []
-        after = copy.deepcopy(self.reconciler)
-        after.apply(judged)
         self._records_kept = self.reconciler.records_read
         self._keeping = tuple(judged)
-        return [KeepBooks(kept=after.kept(), judged=self._keeping, revision=self._revision)]
+        return [KeepBooks(kept=self.reconciler.kept(judged), judged=self._keeping, revision=self._revision)]
 
     def _accepted(self) -> list[Judged]:
         """An operator's word holds for exactly what was unexplained; where that has moved, it is void."""

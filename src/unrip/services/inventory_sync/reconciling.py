@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import hashlib
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+
+import msgspec
 
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import Exchange
@@ -19,6 +22,11 @@ from unrip.service.contract import RecordReceived
 #: Evidence that is remembered here, to know it when it is told again; PostgreSQL remembers all of it.
 REMEMBERED_MAX = 10_000
 UNEXPLAINED = frozenset({Reconciliation.UNEXPLAINED_RISE, Reconciliation.UNEXPLAINED_FALL})
+#: What an index of PostgreSQL holds, with room; a longer name, or one with a NUL, is known by its hash.
+KEY_CHARACTERS_MAX = 256
+#: The bridge's word for what it gave back, and how soon after that word the ledger shows it, if it does at all.
+_RETURNED = "RETURNED"
+RETURNS_WITHIN = timedelta(minutes=1)
 _TRANSFERS = frozenset({ChangeKind.CREDIT, ChangeKind.WITHDRAWAL})
 
 
@@ -37,7 +45,8 @@ class Reconciler:
         #: The height that this life has begun the books at.
         self._first_height: int | None = None
         self._waiting: list[BalanceChange] = []
-        self._judged: OrderedDict[EvidenceKey, None] = OrderedDict()
+        #: What was judged, with its evidence where this life has judged it.
+        self._judged: OrderedDict[EvidenceKey, BalanceChange | None] = OrderedDict()
         self._results_read: CommandPosition | None = None
         self._actions_read: CommandPosition | None = None
         self._open: dict[str, Exchange] = {}
@@ -76,25 +85,47 @@ class Reconciler:
 
     def books(self) -> Books | None:
         """What the next life needs, None before the first reading."""
-        if self._explained is None:
-            return None
+        return None if self._explained is None else self._books_after(())
+
+    def kept(self, judged: Sequence[Judged] = ()) -> KeptBooks:
+        """All that the next life needs once this evidence is judged, too."""
+        counted = [each.change for each in judged if each.counted]
+        return KeptBooks(
+            books=self._books_after(judged),
+            credited=self._credited,
+            open=dict(self._open),
+            held=self._held,
+            untold=(*self.counted, *counted),
+        )
+
+    def _books_after(self, judged: Sequence[Judged]) -> Books:
+        explained, transferred = self._sums(judged)
+        over = {each.change.key for each in judged}
         return Books(
-            explained={asset: Delta(amount) for asset, amount in self._explained.items()},
-            waiting=tuple(self._waiting),
-            transferred={asset: Delta(amount) for asset, amount in self._transferred.items()},
+            explained={asset: Delta(amount) for asset, amount in explained.items()},
+            waiting=tuple(change for change in self._waiting if change.key not in over),
+            transferred={asset: Delta(amount) for asset, amount in transferred.items()},
             results_read=self._results_read,
             actions_read=self._actions_read,
             begun_at=self._begun_at,
         )
 
-    def kept(self) -> KeptBooks:
-        """All that the next life needs."""
-        books = self.books()
-        if books is None:
-            raise AssertionError("there are no books to keep before a first reading")
-        return KeptBooks(
-            books=books, credited=self._credited, open=dict(self._open), held=self._held, untold=tuple(self.counted)
-        )
+    def _sums(self, judged: Iterable[Judged]) -> tuple[dict[str, int], dict[str, int]]:
+        """What all evidence adds up to with this, and what transfers do."""
+        explained, transferred = Counter(self._explained), Counter(self._transferred)
+        for each in judged:
+            if each.counted:
+                explained[each.change.asset_id] += each.change.change
+                if each.change.kind is not ChangeKind.FILL:
+                    transferred[each.change.asset_id] += each.change.change
+        return dict(explained), dict(transferred)
+
+    def recount(self) -> None:
+        """Let all that this life has judged wait once more: what PostgreSQL has is not what we kept."""
+        judged, self._judged = self._judged, OrderedDict()
+        for change in judged.values():
+            if change is not None:
+                self._await(change)
 
     # --- evidence --------------------------------------------------------------------------------------------------
 
@@ -147,19 +178,24 @@ class Reconciler:
             kind, change, evidence = ChangeKind.WITHDRAWAL, Delta(-action.amount), action.action_id
         else:
             return
-        self._await(
-            BalanceChange(
-                kind=kind,
-                asset_id=action.asset_id,
-                change=change,
-                evidence=evidence,
-                seen_by=record.message.observed_at,
-                began_at=record.message.occurred_at,
-            )
+        told = BalanceChange(
+            kind=kind,
+            asset_id=action.asset_id,
+            change=change,
+            evidence=evidence,
+            seen_by=record.message.observed_at,
+            began_at=record.message.occurred_at,
         )
+        self._await(told)
+        if kind is ChangeKind.WITHDRAWAL and action.details.get("status", "").upper() == _RETURNED:
+            back = {"kind": ChangeKind.CREDIT, "change": Delta(action.amount), "evidence": f"return of {evidence}"}
+            self._await(msgspec.structs.replace(told, **back, seen_by=told.seen_by + RETURNS_WITHIN, began_at=None))
 
     def _await(self, change: BalanceChange) -> None:
-        """Evidence waits for a block, unless it was told before."""
+        """Evidence waits for a block, unless it was told before. Its names are foreign text, and PostgreSQL's keys."""
+        if not (_is_a_key(change.evidence) and _is_a_key(change.asset_id)):
+            names = {"evidence": _as_a_key(change.evidence), "asset_id": _as_a_key(change.asset_id)}
+            change = msgspec.structs.replace(change, **names)
         if change.key not in self._judged and all(each.key != change.key for each in self._waiting):
             self._waiting.append(change)
 
@@ -196,21 +232,17 @@ class Reconciler:
             judged += self._believed(doubtful, reading.credited[asset] - explained.get(asset, 0), reading)
         return judged
 
-    def apply(self, judged: Iterable[Judged]) -> None:
+    def apply(self, judged: Sequence[Judged]) -> None:
         """Take in what was judged, and never look at it again."""
-        for each in judged:
-            self.know([each.change.key])
-            if each.counted and self._explained is not None:
-                change = each.change
-                self._explained[change.asset_id] = self._explained.get(change.asset_id, 0) + change.change
-                self.counted.append(change)
-                if change.kind is not ChangeKind.FILL:
-                    self._transferred[change.asset_id] = self._transferred.get(change.asset_id, 0) + change.change
+        self._explained, self._transferred = self._sums(judged)
+        self.counted += [each.change for each in judged if each.counted]
+        self.know([each.change.key for each in judged])
+        self._judged |= {each.change.key: each.change for each in judged}
 
     def know(self, keys: Sequence[EvidenceKey]) -> None:
         """Evidence of these keys was judged, now or in an earlier life."""
         for key in keys:
-            self._judged[key] = None
+            self._judged.setdefault(key, None)
             if len(self._judged) > REMEMBERED_MAX:
                 self._judged.popitem(last=False)
         self._waiting = [change for change in self._waiting if change.key not in keys]
@@ -270,7 +302,7 @@ class Reconciler:
 
     def unexplained(self, asset: str) -> int | None:
         """Credited less explained, None before the first reading."""
-        if self._explained is None or asset not in self._credited or asset not in self._explained:
+        if self._explained is None or asset not in self._credited:
             return None
         return self._credited[asset] - self._explained.get(asset, 0)
 
@@ -288,6 +320,14 @@ class Reconciler:
     def awaits_block(self, asset: str) -> bool:
         """Whether evidence waits for a newer block: whether the last reading contains it is not known."""
         return any(change.asset_id == asset for change in self._waiting)
+
+
+def _is_a_key(text: str) -> bool:
+    return len(text) <= KEY_CHARACTERS_MAX and "\0" not in text
+
+
+def _as_a_key(text: str) -> str:
+    return text if _is_a_key(text) else f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _after(record: RecordReceived) -> CommandPosition:

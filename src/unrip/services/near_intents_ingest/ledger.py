@@ -10,7 +10,7 @@ class FrameClass(StrEnum):
 
     PUBLISHED = "quotes_published"
     FILTERED = "quotes_filtered"
-    """Outside the active pairs, seen before, or received while paused."""
+    """Outside the active pairs, for another subscription than ours, seen before, or received while paused."""
     STATUS = "status_notices"
     REPLY = "replies"
     DEAD_LETTER = "dead_letters"

@@ -56,8 +56,15 @@ class NearIntentsIngest(Logic):
     controls = ("pair-filter",)
 
     def __init__(
-        self, *, pairs: tuple[Pair, ...], raw_cap_per_s: int, mute_after_ms: int, subscribe_again_ms: int
+        self,
+        *,
+        pairs: tuple[Pair, ...],
+        raw_cap_per_s: int,
+        mute_after_ms: int,
+        subscribe_again_ms: int,
+        clock_ahead_max_ms: int = 250,
     ) -> None:
+        self._clock_tolerance = timedelta(milliseconds=clock_ahead_max_ms)
         self._filter = PairFilter(pairs)
         self._session = RelaySession((self._filter.stream(), Stream(name=QUOTE_STATUS)))
         self._link = RelayLink(
@@ -73,7 +80,8 @@ class NearIntentsIngest(Logic):
         self._draining = False
         self._unsaid_letters = 0
         self._letter_said_at: datetime | None = None
-        self._kinds = {"router_legs": 0, "repeated": 0, "raw_outside_filter": 0, "raw_studied": 0, "raw_over_cap": 0}
+        kinds = ("router_legs", "repeated", "raw_outside_filter", "raw_studied", "raw_over_cap", "foreign_subscription")
+        self._kinds = dict.fromkeys(kinds, 0)
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -130,6 +138,9 @@ class NearIntentsIngest(Logic):
 
     def _on_quote(self, quote: QuoteRequested, frame: FrameReceived, now: datetime) -> list[Effect]:
         matched = self._filter.match(quote.asset_in, quote.asset_out)
+        if self._session.is_foreign(quote):
+            self._kinds["foreign_subscription"] += 1
+            return self._counted(FrameClass.FILTERED)
         if self._paused or self._draining:
             return self._counted(FrameClass.FILTERED)
         if matched is None:
@@ -145,7 +156,8 @@ class NearIntentsIngest(Logic):
         decides = self._ledger.await_record(f"demand/{quote.quote_id}", FrameClass.PUBLISHED)
         beside = self._ledger.await_record(f"raw/{quote.quote_id}")
         return [
-            demand_record(quote, pair, direction, frame, decides),  # first: the strategy waits for it
+            # First: the strategy waits for it.
+            demand_record(quote, pair, direction, frame, decides, self._clock_tolerance),
             raw_record(quote, pair.name, frame, beside),
             *self._counted(FrameClass.PUBLISHED),
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from unrip.domain.demand import SwapDemand, answer_by
 from unrip.domain.pairs import Direction, Pair
@@ -16,8 +16,21 @@ from unrip.venues.near_intents.relay import QuoteRequested
 VENUE = "near_intents"
 
 
-def demand_record(quote: QuoteRequested, pair: Pair, direction: Direction, frame: FrameReceived, token: str) -> Publish:
-    """The normalized demand. Amounts are passed on as given: that both or none are there is for the decision to say."""
+def demand_record(
+    quote: QuoteRequested,
+    pair: Pair,
+    direction: Direction,
+    frame: FrameReceived,
+    token: str,
+    clock_tolerance: timedelta = timedelta(0),
+) -> Publish:
+    """The normalized demand. Amounts are passed on as given: that both or none are there is for the decision to say.
+
+    Its window begins when its frame came in, or earlier where the venue says so by more than two clocks may differ.
+    """
+    opened_at = frame.received_at
+    if quote.asked_at is not None and quote.asked_at < opened_at - clock_tolerance:
+        opened_at = quote.asked_at + clock_tolerance
     demand = SwapDemand(
         demand_id=derived_id("demand", quote.quote_id),
         quote_id=quote.quote_id,
@@ -33,7 +46,7 @@ def demand_record(quote: QuoteRequested, pair: Pair, direction: Direction, frame
         partner_id=quote.partner_id,
         received_at=frame.received_at,
         answer_by=answer_by(
-            received_at=frame.received_at,
+            received_at=opened_at,
             min_wait_ms=quote.min_wait_ms,
             max_wait_ms=quote.max_wait_ms,
             router_leg=quote.router_leg,
@@ -43,6 +56,7 @@ def demand_record(quote: QuoteRequested, pair: Pair, direction: Direction, frame
         topic=SWAP_DEMAND,
         event_id=demand.demand_id,
         payload=demand,
+        occurred_at=quote.asked_at,
         observed_at=frame.received_at,
         correlation_id=quote.quote_id,
         causation_id=_raw_id(quote),

@@ -16,25 +16,30 @@ _SET_ASIDE_MAX = 100
 
 
 class LedgerTrouble:
-    """The last failure, until a call succeeds, and the commands that were set aside."""
+    """The last failure of each lane, until a call of it succeeds, and the commands that were set aside."""
 
     def __init__(self) -> None:
-        self._name: str | None = None
+        #: A full disk may take one kind of row and refuse another, so each lane ends its own trouble only.
+        self._names: dict[str, str] = {}
         self._set_aside: dict[str, None] = {}
 
     def failed(self, event: LedgerUnknown | LedgerRefused) -> None:
         """A call did not do what was asked."""
         if event.lane in _LASTING:
             kind = "ledger_refuses" if isinstance(event, LedgerRefused) else "ledger_away"
-            self._name = f"{kind}: {event.reason}"
+            self._names[event.lane] = f"{kind}: {event.reason}"
 
-    def over(self) -> None:
-        """A call succeeded."""
-        self._name = None
+    def over(self, lane: str) -> None:
+        """A call of this lane succeeded."""
+        self._names.pop(lane, None)
+
+    def loaded(self) -> None:
+        """The ledger was loaded anew: what was asked before may be asked no more, and else fails again at once."""
+        self._names.clear()
 
     def stands_in_the_way(self) -> dict[str, bool]:
-        """The named reason, with PostgreSQL's words."""
-        return {self._name: True} if self._name is not None else {}
+        """The named reasons, with PostgreSQL's words."""
+        return dict.fromkeys(self._names.values(), True)
 
     def set_aside(self, record: RecordReceived, reason: str) -> list[Effect]:
         """A dead letter for this command, once: it is handled again when the role is."""

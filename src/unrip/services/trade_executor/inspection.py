@@ -23,6 +23,7 @@ from unrip.domain.reference import Observed, Reference
 from unrip.domain.spending import SpendingCaps
 from unrip.domain.values import age_ms, decimal_of, epoch_ms
 from unrip.domain.verifier import VerifierReading
+from unrip.net.clock_offset import ClockCompared
 from unrip.venues.near_intents.offers import OfferError, draft_offer
 
 Numbers = dict[str, str]
@@ -53,6 +54,8 @@ class Inspector:
         told: VerifierReading | None,
         explained_fall: int,
         live_nonces: Container[str],
+        clock: ClockCompared | None,
+        commanded_at: datetime,
         overspent: Numbers | None,
         price: Observed[MarketPrice] | None,
         now: datetime,
@@ -61,6 +64,7 @@ class Inspector:
 
         `reading` is the last one that was believed, `told` the last one at all.
         `explained_fall` is what open holds and recent settlements of the spent asset may have taken since the snapshot.
+        `clock` is ours as compared with others, `commanded_at` the strategy's when it commanded.
         `live_nonces` are those of our open offers: no others can be shared. `overspent` says which cap it would break,
         and `price` is the newest that we read ourselves: no number of the command's own takes the place of either.
         """
@@ -70,7 +74,7 @@ class Inspector:
             lambda: _closed(command, now),
             lambda: _shares_nothing(command, live_nonces),
             lambda: None if connected else (Rejection.NOT_CONNECTED, {}),
-            lambda: self.skewed(told, now),
+            lambda: self.skewed(told, clock, now) or self._ahead({"command": commanded_at}, now),
             lambda: _invalid(self._own_price_fault(command, price, now)),
             lambda: self._stale(reading, now),
             lambda: _drifted(command, reading, explained_fall),
@@ -174,17 +178,24 @@ class Inspector:
                 }
         return None
 
-    def skewed(self, reading: VerifierReading | None, now: datetime) -> tuple[Rejection, Numbers] | None:
-        """Whether the final block, or our own time of reading it, is further ahead of our clock than the limit."""
-        if reading is None:
-            return None
-        ahead = (max(reading.block_time, reading.observed_at) - now) // timedelta(milliseconds=1)
+    def skewed(
+        self, told: VerifierReading | None, clock: ClockCompared | None, now: datetime
+    ) -> tuple[Rejection, Numbers] | None:
+        """Whether our clock is wrong: by those of the servers that answer us, or by the final block that we read."""
         limit = self.policy.clock_ahead_max_ms
+        if clock is not None and (offset_ms := clock.beyond(limit)) is not None:
+            return Rejection.CLOCK_SKEWED, {"offset_ms": str(offset_ms), "limit": str(limit)}
+        return None if told is None else self._ahead({"block": told.block_time, "read": told.observed_at}, now)
+
+    def _ahead(self, instants: dict[str, datetime], now: datetime) -> tuple[Rejection, Numbers] | None:
+        """Whether one of these lies further ahead of our clock than two clocks may differ."""
+        limit = self.policy.clock_ahead_max_ms
+        ahead = (max(instants.values()) - now) // timedelta(milliseconds=1)
         return None if ahead <= limit else (Rejection.CLOCK_SKEWED, {"ahead_ms": str(ahead), "limit": str(limit)})
 
     def believes(self, reading: VerifierReading, now: datetime) -> bool:
         """Whether a final block is neither ahead of our clock nor old by it."""
-        return self.skewed(reading, now) is None and self._stale(reading, now) is None
+        return self.skewed(reading, None, now) is None and self._stale(reading, now) is None
 
     def _stale(self, reading: VerifierReading | None, now: datetime) -> tuple[Rejection, Numbers] | None:
         limit = self.policy.inventory_age_max_ms

@@ -16,7 +16,8 @@ import msgspec
 from unrip.domain.attempt import Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.doubt import Belief, Believed
-from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE
+from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE
+from unrip.net.clock_offset import ClockCompared
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
     CaughtUp,
@@ -152,6 +153,8 @@ class TradeExecutor(LedgerFacing):
 
     def _on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         match event:
+            case RecordReceived(topic=LIQUIDITY_ACTION.name) | CaughtUp(topic=LIQUIDITY_ACTION.name):
+                return self._pursuit.withdrawn.on_topic(event)
             case RecordReceived() | CaughtUp():
                 return self._on_topic(event, now)
             case TopicTruncated():
@@ -159,7 +162,7 @@ class TradeExecutor(LedgerFacing):
             case OfferSigned():
                 return self._on_signed(event, now)
             case ClaimDecided():
-                self._trouble.over()
+                self._trouble.over("claim")
                 return self._on_claim_decided(event, now)
             case FrameSent() | FrameNotSent():
                 return self._pursuit.on_frame_fate(event, now)
@@ -176,7 +179,7 @@ class TradeExecutor(LedgerFacing):
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
                 return self._pursuit.on_revocation(event, now)
             case LedgerNoted():
-                self._trouble.over()
+                self._trouble.over("note")
                 self._renewal.seen(event.view)
                 return [*self._pursuit.on_noted(now), *self._handle_next(now)]
             case Published() | PublishFailed() if event.token != REARM:
@@ -195,6 +198,8 @@ class TradeExecutor(LedgerFacing):
                 return self._on_control(event, now)
             case Started() | RoleChanged():
                 return self._on_role(event, now)
+            case ClockCompared():
+                self._own.clock = event
             case DatabaseChanged():
                 return self._on_database(event)
             case Draining():  # commands that wait are read again at the next start
@@ -284,6 +289,8 @@ class TradeExecutor(LedgerFacing):
             told=self._pursuit.believing.told,
             explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
             live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
+            clock=self._own.clock,
+            commanded_at=record.message.observed_at,
             overspent=self._own.overspent(command, self._renewal.view, self._pursuit.offers, now),
             price=self._own.price,
             now=now,
@@ -410,7 +417,7 @@ class TradeExecutor(LedgerFacing):
             **self._quarantine.stands_in_the_way(),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
-            "clock_skewed": self._inspector.skewed(self._pursuit.believing.told, now) is not None,
+            "clock_skewed": self._inspector.skewed(self._pursuit.believing.told, self._own.clock, now) is not None,
             **dict.fromkeys(self._pursuit.believing.not_ready(), True),
         }
         return [reason for reason, holds in stands_in_the_way.items() if holds]
@@ -443,6 +450,7 @@ class TradeExecutor(LedgerFacing):
             "recovering": self._pursuit.recovering,
             "quarantine": self._quarantine.state,
             "authority": self._proof,
+            "clock_ahead": self._own.clock,
             "ledger": self._renewal.view,
             "own_read": None if reading is None else msgspec.structs.replace(reading, nonces={}, salts={}),
             "in_flight": int(self._current is not None),

@@ -12,6 +12,7 @@ from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.reference import Observed
 from unrip.domain.spending import Claimed, Spending, SpendingCaps, claimed_of
+from unrip.net.clock_offset import ClockCompared
 from unrip.service.contract import CaughtUp, Effect, RecordReceived
 from unrip.services.trade_executor.following import OpenOffers
 
@@ -24,6 +25,8 @@ class OwnLimits:
         self._spending = Spending(caps)
         #: The newest price that we read ourselves.
         self.price: Observed[MarketPrice] | None = None
+        #: Our clock, compared with those of the servers that answer us.
+        self.clock: ClockCompared | None = None
 
     def load(self, claimed_lately: Iterable[Claimed]) -> None:
         """What an earlier life signed within the last minute counts on."""

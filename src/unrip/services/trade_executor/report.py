@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from unrip.domain.attempt import AttemptState, Offer, TradeResult, VenueReply
+from unrip.domain.attempt import AttemptState, Offer, TradeResult, VenueReply, execution_id_of
 from unrip.domain.command import TradeCommand
 from unrip.service.contract import Count, Effect, Log
 from unrip.store.ledger import HeldDifference
@@ -41,13 +41,14 @@ class ExecutionReport:
 
     def failed(self, offer: Offer, state: AttemptState, reason: str) -> list[Effect]:
         """Refused, or without a reply; the offer stays open until evidence."""
-        self._last_error = {"command_id": offer.command_id, "state": state, "reason": reason}
+        self._last_error = {**_ids(offer), "state": state, "reason": reason}
         return [_line("execution_failed", offer.pair, {**_ids(offer), "state": state, "reason": reason}, "warning")]
 
     def ended(self, result: TradeResult, now: datetime) -> list[Effect]:
         """A terminal result is committed."""
         self._ended[result.state] += 1
         body = {
+            "execution_id": execution_id_of(result.command_id),
             "command_id": result.command_id,
             "quote_id": result.quote_id,
             "state": result.state,
@@ -104,7 +105,12 @@ class ExecutionReport:
 
 
 def _ids(offer: Offer) -> dict[str, Any]:
-    return {"command_id": offer.command_id, "quote_id": offer.quote_id, "quote_hash": offer.quote_hash}
+    return {
+        "execution_id": execution_id_of(offer.command_id),
+        "command_id": offer.command_id,
+        "quote_id": offer.quote_id,
+        "quote_hash": offer.quote_hash,
+    }
 
 
 def _line(event: str, pair: str, body: dict[str, Any], level: str = "info") -> Log:

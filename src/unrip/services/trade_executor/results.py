@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult, VenueReply
+from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult, VenueReply, execution_id_of
 from unrip.domain.command import Exchange, TradeCommand
 from unrip.domain.desk import CommandPosition
 from unrip.service.contract import RecordReceived
@@ -15,6 +15,7 @@ def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str], 
     """The only result of a command that was never claimed, in the books of the account that was to trade it."""
     return TradeResult(
         command_id=command.command_id,
+        execution_id=execution_id_of(command.command_id),
         quote_id=command.quote_id,
         account=account,
         pair=command.pair,
@@ -45,6 +46,7 @@ def result_of_offer(
     """A state of a claimed attempt."""
     return TradeResult(
         command_id=offer.command_id,
+        execution_id=execution_id_of(offer.command_id),
         quote_id=offer.quote_id,
         account=offer.account,
         pair=offer.pair,

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from unrip.domain.pairs import Pair
 from unrip.domain.spending import SpendingCaps
+from unrip.net.clock_offset import ClockOffset
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.secret_file import SecretFileError
 from unrip.net.switch import Switch
@@ -23,6 +24,7 @@ from unrip.services.trade_executor.effects import (
     ClaimOffer,
     CloseRelay,
     DropAttempt,
+    FindFill,
     FindOffer,
     LoadLedger,
     NoteAttempt,
@@ -62,6 +64,7 @@ def wire(context: Context) -> Wiring:
     arming = arming_of(context, "trade-executor")
     assets = [asset.asset_id for asset in context.pair.assets()]
     http = rpc_client_of(context)
+    http.on_date = ClockOffset(clock=context.clock, tell=context.emit).answered
     verifier = verifier_of(context, http, public_key=signer.public_key)
     ledger = context.outside.ledger()
     outbox = OutboxPublisher(ledger, context.produce, count=context.metrics.count)
@@ -127,6 +130,7 @@ def wire(context: Context) -> Wiring:
             ReadPast: chain.read_past,
             ReadUse: chain.read_use,
             ReadFills: chain.read_fills,
+            FindFill: chain.find_fill,
             OpenRelay: lambda _: relay_wanted.turn(on=True),
             CloseRelay: lambda _: relay_wanted.turn(on=False),
             SendFrame: socket.send,

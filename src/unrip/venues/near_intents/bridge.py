@@ -18,7 +18,7 @@ import msgspec
 
 from unrip.domain.treasury import BridgeDeposit, BridgeToken, BridgeWithdrawal, DepositState, WithdrawalEstimate
 from unrip.domain.values import Amount, derived_id
-from unrip.net.exact import NotExact, instant, integer, mapping, text
+from unrip.net.exact import NotExact, instant, integer, mapping, text, whole
 from unrip.net.http import HttpClient, HttpError
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ class Bridge:
         try:
             terms = mapping(result, "the result")
             return WithdrawalEstimate(
-                fee=Amount.parse(terms.get("withdrawalFee")), fee_decimals=integer(terms.get("withdrawalFeeDecimals"))
+                fee=Amount.parse(terms.get("withdrawalFee")), fee_decimals=whole(terms.get("withdrawalFeeDecimals"))
             )
         except ValueError as error:
             raise BridgeUnavailable(f"withdrawal_estimate: {error}") from None
@@ -148,7 +148,7 @@ def _each(result: object, field: str, read: Callable[[dict[str, Any]], T]) -> tu
 
 def _total(result: object) -> int:
     try:
-        return integer(mapping(result, "the result").get("total"))
+        return whole(mapping(result, "the result").get("total"))
     except NotExact as error:
         raise BridgeUnavailable(f"total: {error}") from None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from unrip.domain.values import Amount, Delta, Value
-from unrip.net.exact import NotExact, decode, integer, mapping, text
+from unrip.net.exact import NotExact, decode, mapping, text, whole
 
 _PREFIX = "EVENT_JSON:"
 #: Where an entry of an event's list says whose it is.
@@ -84,7 +84,7 @@ def _text_or_none(value: object) -> str | None:
 
 def _whole_or_none(value: object) -> int | None:
     try:
-        return integer(value)
+        return whole(value)
     except NotExact:
         return None
 

@@ -95,7 +95,10 @@ class Endpoints:
                 return answer
         if lagging:  # nobody is further: what is known of the past is still more than nothing
             return max(lagging, key=lambda each: each[0])[1]
-        raise reason or RpcUnavailable("no endpoint is named")
+        try:
+            raise reason or RpcUnavailable("no endpoint is named")
+        finally:
+            reason = None  # its traceback knows this frame: a circle that would keep whole answers in memory
 
     def _lags(self, block_time: datetime) -> bool:
         self._newest = max(self._newest or block_time, block_time)

@@ -7,10 +7,11 @@ and 7.3); unknown fields are ignored, unknown frames are named.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
-from unrip.domain.values import AMOUNT_MAX, Amount, Value, shown
-from unrip.net.exact import NotExact, decode, integer, mapping, text
+from unrip.domain.values import AMOUNT_MAX, Amount, Value, from_epoch_ms, shown
+from unrip.net.exact import NotExact, decode, instant, integer, mapping, text, whole
 
 #: The relay's frames stay below 4 KiB; a much larger one is refused before it is parsed.
 FRAME_CHARACTERS_MAX = 256 * 1024
@@ -21,6 +22,8 @@ MIN_DEADLINE_DEFAULT_MS = 60_000
 #: No duration of an auction is longer than a day; a longer one is not a duration.
 DURATION_MS_MAX = 86_400_000
 
+#: A count since 1970 that is no larger is one of seconds, or of nothing.
+_SECONDS_BELOW = 10**11
 _ID_CHARACTERS_MAX = 256
 _TEXT_SHOWN_MAX = 500
 
@@ -54,6 +57,10 @@ class QuoteRequested(Value):
     #: Only the price is asked for, says the relay.
     dry: bool
     partner_id: str | None
+    #: Whose it is, by the relay's number; None where the event does not say.
+    subscription: str | None = None
+    #: The venue's own time of the request, where it gave a readable one.
+    asked_at: datetime | None = None
 
 
 class StatusNotice(Value):
@@ -119,6 +126,8 @@ class RelaySession:
         self.streams = streams
         #: Stream name to subscription id, for the streams that were confirmed on this connection.
         self.subscriptions: dict[str, str] = {}
+        #: Those that were given up on this connection: what still comes for them is not ours.
+        self._given_up: set[str] = set()
         self._next_id = 1
         self._awaited: dict[int, str] = {}
         self._subscribing: dict[int, Stream] = {}
@@ -126,6 +135,7 @@ class RelaySession:
     def opened(self) -> list[str]:
         """A new connection knows nothing of the earlier one: forget it, and subscribe to every stream."""
         self.subscriptions.clear()
+        self._given_up.clear()
         self._awaited.clear()
         self._subscribing.clear()
         return [self._subscribe(stream) for stream in self.streams]
@@ -135,8 +145,14 @@ class RelaySession:
         changed = {stream.name for stream in streams}
         self.streams = tuple(stream for stream in self.streams if stream.name not in changed) + streams
         given_up = [self.subscriptions.pop(name) for name in sorted(changed & self.subscriptions.keys())]
+        self._given_up.update(given_up)
         frames = [self.request("unsubscribe", json.dumps([name]), name="unsubscribe") for name in given_up]
         return frames + [self._subscribe(stream) for stream in streams]
+
+    def is_foreign(self, quote: QuoteRequested) -> bool:
+        """It came for a subscription that is not ours on this connection, or is not any more."""
+        ours = self.subscriptions.get(QUOTE, quote.subscription)
+        return quote.subscription is not None and (quote.subscription != ours or quote.subscription in self._given_up)
 
     def without_guarantee(self, name: str) -> list[str]:
         """Subscribe to a stream plainly for the life of this connection, after its guaranteed form was refused."""
@@ -155,7 +171,7 @@ class RelaySession:
             return None
         try:
             params = mapping(mapping(decode(frame), "the frame").get("params"), "params")
-            return self._acknowledgement(_hint(params.get("subscription")), integer(params.get("seq")))
+            return self._acknowledgement(_hint(params.get("subscription")), whole(params.get("seq")))
         except NotExact:
             return None
 
@@ -211,7 +227,7 @@ class RelaySession:
         )
 
     def _reply(self, document: dict[str, Any]) -> Reply | Subscribed | SubscriptionRefused:
-        request_id = None if document["id"] is None else integer(document["id"])
+        request_id = None if document["id"] is None else whole(document["id"])
         ok, code, said = _outcome(document)
         stream = self._subscribing.pop(request_id, None) if request_id is not None else None
         if stream is None:
@@ -233,7 +249,7 @@ def _outcome(document: dict[str, Any]) -> tuple[bool, int | None, str]:
         return False, None, error[:_TEXT_SHOWN_MAX]
     error = mapping(error, "the error")
     code = error.get("code")
-    return False, None if code is None else integer(code), text(error.get("message"), "the message")[:_TEXT_SHOWN_MAX]
+    return False, None if code is None else whole(code), text(error.get("message"), "the message")[:_TEXT_SHOWN_MAX]
 
 
 def _event(document: dict[str, Any]) -> RelayEvent:
@@ -267,6 +283,8 @@ def _quote(data: dict[str, Any], params: dict[str, Any]) -> QuoteRequested:
         router_leg=bool(router_leg),
         dry=_dry(params.get("trusted_metadata")) or _dry(data.get("trusted_metadata")),
         partner_id=_partner(params.get("metadata")) or _partner(data.get("metadata")),
+        subscription=_hint(params.get("subscription")),
+        asked_at=_asked_at(params.get("metadata")) or _asked_at(data.get("metadata")),
     )
 
 
@@ -277,7 +295,7 @@ def _status(data: dict[str, Any], params: dict[str, Any]) -> StatusNotice:
         intent_hash=_optional_id(data, "intent_hash"),
         tx_hash=_optional_id(data, "tx_hash"),
         event_type=_optional_id(data, "event_type"),
-        seq=None if seq is None else integer(seq),
+        seq=None if seq is None else whole(seq),
         subscription=_hint(params.get("subscription")),
     )
 
@@ -321,6 +339,18 @@ def _duration_ms(data: dict[str, Any], field: str) -> int | None:
 def _partner(metadata: object) -> str | None:
     """A hint of the relay that nobody signs."""
     return _hint(metadata.get("partner_id")) if isinstance(metadata, dict) else None
+
+
+def _asked_at(metadata: object) -> datetime | None:
+    """The time of the request, in milliseconds since 1970 or as a text; a hint that is left out where it is neither."""
+    told = metadata.get("quote_timestamp") if isinstance(metadata, dict) else None
+    try:
+        if isinstance(told, str):
+            return instant(told)
+        milliseconds = 0 if told is None else integer(told)
+        return from_epoch_ms(milliseconds) if milliseconds > _SECONDS_BELOW else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _dry(metadata: object) -> bool:

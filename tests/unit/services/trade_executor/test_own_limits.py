@@ -12,19 +12,21 @@ import pytest
 from support.cases import BTC, EURE, FAIR, NOW, PAIR, a_case, a_decision, a_demand, a_price, ago
 from support.engine import ARM
 from support.executor import VIEW, Executor, a_command, executor, the_caps
-from unrip.domain.attempt import Rejection
+from unrip.domain.attempt import Rejection, execution_id_of
 from unrip.domain.pairs import Direction
 from unrip.domain.pricing import Proposal, gross_edge
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount
 from unrip.messages.topics import TRADE_RESULT
+from unrip.net.clock_offset import ClockCompared
 from unrip.net.events import SendFrame
-from unrip.service.contract import CaughtUp, Started
+from unrip.service.contract import CaughtUp, Log, Started
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     ClaimDecided,
     DropAttempt,
     LedgerLoaded,
+    NoteAttempt,
     RejectCommand,
     SignOffer,
 )
@@ -237,6 +239,45 @@ def test_a_deadline_of_another_offset_is_judged_as_it_is_signed(hours: int) -> N
     desk.command(longer)
     assert desk.of(SignOffer) == []
     assert len(desk.of(RejectCommand)) == 1
+
+
+@pytest.mark.parametrize(
+    ("least_ms", "most_ms", "beyond"), [(-900, 100, None), (-900, -251, "-251"), (251, 900, "251")]
+)
+def test_a_clock_that_differs_from_the_outside_for_sure_signs_nothing(
+    least_ms: int, most_ms: int, beyond: str | None
+) -> None:
+    desk = executor()
+    desk.feed(ClockCompared(least_ms=least_ms, most_ms=most_ms))
+    assert desk.logic.not_ready(desk.now) == ([] if beyond is None else ["clock_skewed"])
+    desk.command()
+    assert len(desk.of(SignOffer)) == (beyond is None)
+    if beyond is not None:
+        assert (desk.rejection.reason, desk.rejection.numbers) == (
+            Rejection.CLOCK_SKEWED,
+            {"offset_ms": beyond, "limit": "250"},
+        )
+
+
+def test_a_command_from_the_future_is_of_another_clock() -> None:
+    desk = executor()
+    desk.now -= timedelta(milliseconds=251)
+    desk.command()
+    assert (desk.rejection.reason, desk.rejection.numbers["ahead_ms"]) == (Rejection.CLOCK_SKEWED, "251")
+
+
+def test_every_line_and_result_of_an_execution_names_it_by_one_id() -> None:
+    desk = executor()
+    claim = desk.send()
+    desk.reply(error={"code": -1, "message": "no"})
+    desk.command(a_command("rejected", command_id="made-up"))
+    desk.decide("rejected")
+    named = execution_id_of(claim.offer.command_id)
+    results = [claim.result, *(note.result for note in desk.of(NoteAttempt))]
+    assert {result.execution_id for result in results} == {named}
+    assert desk.rejection.execution_id == execution_id_of("made-up") != named
+    told = [line.body["execution_id"] for line in desk.of(Log) if line.component == "execution"]
+    assert told == [named, named, execution_id_of("made-up")]
 
 
 def test_the_edge_by_our_own_price_is_that_of_the_integers() -> None:
