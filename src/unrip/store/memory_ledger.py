@@ -110,6 +110,9 @@ class MemoryLedger:
                 kind, numbers = refusal
                 self._reject(book, offer.command_id, generation, position, _with_reason(event, kind, numbers))
                 return ClaimOutcome(kind=kind, view=book.view())
+            hold = book.holds.get(offer.nonce)
+            if hold is not None and hold.asset != offer.asset_out:
+                raise StoreRefused(f"nonce {offer.nonce} of command {offer.command_id} holds another asset")
             _grow_hold(book, offer)
             self._signed.add(offer.quote_hash)
             book.attempts[offer.command_id] = Attempt(
@@ -334,20 +337,10 @@ def _refusal(
 
 
 def _may_carry(hold: Hold, offer: Offer, *, perhaps_sent: bool) -> bool:
-    """Whether this may join: nothing does after the end, but for bytes outside which can still use the nonce.
-
-    Raises:
-        StoreRefused: it holds another asset, and this one is not what an earlier life may have sent.
-
-    """
-    alike = hold.asset == offer.asset_out
+    """Whether this may join: nothing does after the end, but for bytes outside which can still use the nonce."""
     if perhaps_sent:
-        return alike and not hold.used
-    if hold.ended_as not in {None, AttemptState.DROPPED}:
-        return False
-    if not alike:
-        raise StoreRefused(f"nonce {offer.nonce} of command {offer.command_id} holds another asset")
-    return True
+        return hold.asset == offer.asset_out and not hold.used
+    return hold.ended_as in {None, AttemptState.DROPPED}
 
 
 def _growth(book: Account, offer: Offer) -> int:

@@ -1,16 +1,21 @@
 """Migrations: from nothing, again, two at a time, and what they say when they cannot."""
 
 import asyncio
+import json
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
+from support.ledgers import ACCOUNT, EURE, an_event, an_offer, claim
 from support.ports import free_ports
 from support.servers import Servers
+from unrip.domain.attempt import AttemptState
+from unrip.messages.envelope import encode
 from unrip.store.connection import connect
 from unrip.store.errors import StoreRefused, StoreUnavailable
-from unrip.store.migrate import apply, pending
+from unrip.store.migrate import _migrations, apply, pending
+from unrip.store.postgres_ledger import PostgresLedger
 
 pytestmark = pytest.mark.servers
 
@@ -51,6 +56,29 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(url: str) ->
     await run(url, "DROP SCHEMA ledger")
     await apply(url)
     assert await pending(url) == []
+
+
+async def test_a_ledger_of_the_first_release_goes_on_with_its_rows(url: str) -> None:
+    """It counted no commits: nothing that it answered is ahead of what it has."""
+    with _migrations("migrating", url) as (backend, missing):
+        backend.apply_migrations(missing.__class__([each for each in missing if each.id < "0020"]))
+    offer = an_offer("one")
+    event = encode(an_event(offer, AttemptState.CLAIMED)).decode()
+    connection = await asyncpg.connect(url, timeout=5)
+    await connection.execute("SELECT ledger.declare_first_start($1)", ACCOUNT)
+    await connection.execute("SELECT ledger.apply_reading($1, 10, $2, '[]')", ACCOUNT, json.dumps({EURE: "100"}))
+    await connection.execute(
+        "SELECT ledger.claim($1, 3, 'commands-1', 5, $2, $2, false)", encode(offer).decode(), event
+    )
+    await connection.close()
+    assert await apply(url)
+    ledger = PostgresLedger(url)
+    state = await ledger.load(ACCOUNT)
+    assert (state.doubt, state.view.commits, state.view.held, state.open_offers) == ("", 0, {EURE: 30}, (offer,))
+    view = await ledger.note(an_event(offer, AttemptState.SENT), after=0)
+    assert view.commits == 1
+    assert (await claim(ledger, an_offer("two"), 5, generation=3)).view.held == {EURE: 60}
+    await ledger.close()
 
 
 async def test_policies_cannot_be_changed_or_removed(url: str) -> None:
