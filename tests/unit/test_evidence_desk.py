@@ -99,6 +99,20 @@ def test_a_fill_without_a_notice_beside_a_withdrawal_is_still_told_from_it() -> 
         assert (end.state, end.evidence.compared_with) == ("settled", end.evidence.height - 1)
 
 
+def test_where_the_block_of_the_use_says_too_little_its_transaction_is_found() -> None:
+    """A withdrawal in that very block leaves no explanation by the balances; the stranger's transaction tells."""
+    with WholeDesk() as desk:
+        quote_id = desk.demand(**NEVER)
+        desk.run(2)
+        strike(desk, "verifier", "spend_nonces", account_id=ACCOUNT)
+        strike(desk, "verifier", "withdraw", account_id=ACCOUNT, token_id=EURE, amount=10**18)
+        desk.run(40)
+        (end,) = ends(desk, quote_id)
+        assert (end.state, end.evidence.compared_with) == ("voided", None)
+        assert end.evidence.executed not in {None, end.quote_hash}
+        assert end.evidence.tx_hash is not None
+
+
 def test_a_withdrawal_beside_a_stranger_is_no_fill() -> None:
     with WholeDesk() as desk:
         quote_id = desk.demand(**NEVER)

@@ -216,9 +216,10 @@ def _judge_use(promise: Promise, block: VerifierReading, evidence: ChainEvidence
     one_of_them = bool(takers) and None not in takers and shows_movement(compared)
     if one_of_them and len(takers) == 1 and takers[0] is not None:
         return Settled(taker=takers[0], evidence=compared)
-    if promise.use is None and not (one_of_them and _alike(promise.offers)):
+    late = newest > promise.last_deadline + TAKER_ALLOWANCE
+    if promise.use is None and not (late and one_of_them and _alike(promise.offers)):
         return LookFurther(used_at=block.height)
-    if newest <= promise.last_deadline + TAKER_ALLOWANCE:
+    if not late:
         return Wait()
     return Spent(evidence=compared) if one_of_them else Unproven(reason=_USE_NOT_UNIQUE)
 

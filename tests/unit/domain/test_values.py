@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from unrip.domain.values import (
     from_epoch_ms,
     parse_rate,
 )
+from unrip.messages.envelope import InvalidMessage, decode, encode
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
@@ -116,3 +118,53 @@ def test_no_value_holds_an_instant_without_a_time_zone() -> None:
     with pytest.raises(ValueError, match="at has no time zone"):
         Priced(price=Decimal(0), at=datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused here
     assert Priced(price=Decimal("0E-60"), at=NOW).price == 0
+
+
+class Stamped(Value):
+    """A value with an instant in every place where one can stand."""
+
+    at: datetime
+    stages: dict[str, datetime] = {}
+    seen: tuple[datetime, ...] = ()
+    maybe: datetime | None = None
+
+
+@given(st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(9990, 1, 1), timezones=st.timezones()))  # noqa: DTZ001
+def test_every_instant_of_a_value_is_utc_wherever_it_stands(at: datetime) -> None:
+    stamped = Stamped(at=at, stages={"decided": at}, seen=(at,), maybe=at)
+    kept = [stamped.at, stamped.stages["decided"], stamped.seen[0], stamped.maybe]
+    assert all(each is not None and each.tzinfo is UTC and each == at for each in kept)
+    assert msgspec.structs.replace(stamped, at=at).at.tzinfo is UTC
+    assert decode(encode(stamped), Stamped) == stamped
+
+
+@pytest.mark.parametrize("text", ["2026-11-24T09:00:00+14:00", "2026-11-23T07:00:00-12:00", "2026-11-23T19:00:00Z"])
+def test_a_decoded_instant_of_another_offset_is_the_same_instant_in_utc(text: str) -> None:
+    decoded = decode(f'{{"at":"{text}","stages":{{"s":"{text}"}}}}', Stamped)
+    assert decoded.at == decoded.stages["s"] == datetime(2026, 11, 23, 19, tzinfo=UTC)
+    assert repr(decoded.at) == repr(datetime(2026, 11, 23, 19, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("text", ["2026-11-24T09:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_an_instant_that_nobody_can_place_is_no_value(text: str) -> None:
+    with pytest.raises(InvalidMessage):
+        decode(f'{{"at":"{text}"}}', Stamped)
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_a_whole_number_that_no_column_holds_is_no_value(number: int) -> None:
+    class Counted(Value):
+        count: int | None
+
+    with pytest.raises(ValueError, match="does not fit into 64 bits"):
+        Counted(count=number)
+    assert Counted(count=2**63 - 1) == Counted(count=2**63 - 1)
+    assert Counted(count=-(2**63)).count == -(2**63)
+
+
+@pytest.mark.parametrize("text", ["1" * 79, "0" * 79])
+def test_an_amount_beyond_every_chain_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="not an integer amount"):
+        Amount.parse(text)
+    with pytest.raises(ValueError, match="not an integer change"):
+        Delta.parse(f"-1{text}")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,6 +9,7 @@ import pytest
 
 from support.engine import a_record
 from support.logic import BTC, EURE, PAIR, T0, act, after, lines, of, published
+from unrip.domain.doubt import AGREEING_ALONE_MIN
 from unrip.domain.inventory import PendingMovements, Reconciliation
 from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal, DepositState
 from unrip.domain.values import Amount
@@ -18,9 +19,11 @@ from unrip.service.contract import (
     BusChanged,
     CaughtUp,
     ControlRefused,
+    Count,
     Draining,
     Effect,
     Log,
+    Publish,
     SetTimer,
     Started,
     TimerFired,
@@ -227,6 +230,47 @@ def test_a_chain_that_began_anew_is_named_by_the_next_life_too() -> None:
 
 
 # --- the bridge --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("height", "doubt"), [(2**62, "height_absurd"), (3, "chain_went_back")])
+def test_a_chain_that_is_not_believed_changes_nothing_is_named_and_heals(height: int, doubt: str) -> None:
+    logic = started()
+    read(logic)
+    for n in range(1, AGREEING_ALONE_MIN):
+        now = T0 + timedelta(seconds=4 * n)
+        told = read(logic, now, height=height + n, credited={BTC: Amount(0), EURE: Amount(0)})
+        assert not [effect for effect in told if isinstance(effect, Publish)]
+        assert Count(name="readings_refused", labels={"doubt": doubt}) in told
+        assert doubt in logic.not_ready(now)
+        assert logic.state(now)["credited"] == {BTC: 10, EURE: 20}
+        (question,) = [effect for effect in fire(logic, "verifier", now) if isinstance(effect, ReadVerifier)]
+        assert question.elsewhere
+    later = T0 + timedelta(minutes=2)
+    assert [each for each in read(logic, later, height=height + 30) if isinstance(each, Publish)]
+    assert doubt not in logic.not_ready(later)
+
+
+def test_the_last_snapshot_of_an_earlier_life_is_what_the_next_believes() -> None:
+    logic = sync()
+    logic.on_event(Started(active=True, generation=None, start_id="sync-1"), T0)
+    snapshot = next(e for e in read(started()) if isinstance(e, Publish)).payload
+    logic.on_event(a_record(INTENT_INVENTORY, snapshot), T0)
+    read_back(logic)
+    later = T0 + timedelta(seconds=5)
+    read(logic, later, height=2**62)
+    assert "height_absurd" in logic.not_ready(later)
+
+
+def test_a_block_that_a_wrong_clock_dates_is_shown_and_counted_as_nothing() -> None:
+    """The strategy refuses it by name; the books go on from what is believed."""
+    logic = started()
+    read(logic)
+    later = T0 + timedelta(seconds=2)
+    skewed = read(logic, later, height=105, block_time=later + timedelta(minutes=5), credited={BTC: Amount(3)})
+    (snapshot,) = [effect.payload for effect in skewed if isinstance(effect, Publish)]
+    assert set(snapshot.reconciliation.values()) == {Reconciliation.FIRST}, "as of the last that was believed"
+    assert snapshot.books.explained == {BTC: 10, EURE: 20}
+    assert "clock_skewed" in logic.not_ready(later)
 
 
 def test_pending_movements_are_shown_and_never_credited() -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import samples
-from support.cases import ACCOUNT, NOW, PAIR, a_demand, a_price, a_view, an_inventory
+from support.cases import ACCOUNT, NOW, PAIR, a_case, a_decision, a_demand, a_price, a_view, an_inventory, seen
 from support.engine import Engine, a_beat, a_record
 from support.executor import Executor, a_command
 from support.histories import a_record as recorded
@@ -144,6 +144,22 @@ def written(effects: Sequence[Effect]) -> None:
             decode_event(each.topic.name, encode_event(a_record(each.topic, each.payload).message))
         elif isinstance(each, SignOffer):
             Signer(bytes(32), verifying_contract="intents.near").sign_offer(each.command)
+
+
+@pytest.mark.parametrize("topic", ["ref.market_price", "state.intent_inventory", "norm.swap_demand"])
+def test_no_input_in_any_one_place_makes_a_decision_raise(topic: str) -> None:
+    """Every place in every way, as the strategy holds it: a decision comes out, and it can be written and read."""
+    for _name, event in records(topic):
+        held = {
+            "ref.market_price": {"price": seen("price-1", event.payload)},
+            "state.intent_inventory": {"inventory": seen("inventory-1", event.payload)},
+            "norm.swap_demand": {"demand": event.payload},
+        }[topic]
+        for way in Direction:
+            decision = a_decision(a_case(**({"demand": a_demand(way)} | held)))
+            decode_event(
+                "decision.trade_decision", encode_event(a_record(TOPICS["decision.trade_decision"], decision).message)
+            )
 
 
 @pytest.mark.parametrize("topic", TOPICS)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
 from unrip.net.exact import instant
 from unrip.venues.near_intents.nonces import decode_nonce, encode_nonce
-from unrip.venues.near_intents.offers import OfferError, deadline_text, draft_offer
+from unrip.venues.near_intents.offers import OfferError, deadline_text, draft_offer, read_back
 from unrip.venues.near_intents.relay import RelaySession
 from unrip.venues.near_intents.signer import Signer
 
@@ -101,6 +101,50 @@ def test_every_amount_in_the_answer_is_the_commands(exact_in: bool, amount_in: i
 def test_the_same_command_gives_the_same_bytes() -> None:
     signers = [Signer(bytes(32), verifying_contract="intents.near") for _ in range(2)]
     assert signers[0].sign_offer(command()) == signers[1].sign_offer(command())
+
+
+@pytest.mark.parametrize(
+    ("said", "other"),
+    [
+        ("2030-03-17T17:47:50.007Z", "2030-03-17T18:47:50.007Z"),
+        ("2030-03-17T17:47:50.007Z", "2030-03-17T17:47:50.007+01:00"),
+        ("25000000000000000000", "24999999999999999999"),
+        ("-34000", "-34001"),
+        ("desk.example.near", "desk.example.nearby"),
+        (EURE, "nep141:wrap.near"),
+    ],
+)
+def test_a_text_that_says_something_else_is_read_back_as_such(said: str, other: str) -> None:
+    draft = draft_offer(command(), verifying_contract="intents.near")
+    assert read_back(draft, command()) == command()
+    spoilt = msgspec.structs.replace(draft, message=draft.message.replace(said, other))
+    assert spoilt != draft
+    assert read_back(spoilt, command()) != command()
+    assert spoilt.quote_hash != draft.quote_hash
+
+
+@pytest.mark.parametrize(
+    "message", ["", "{}", '{"intents":[]}', '{"intents":[{}]}', '{"intents":[{"diff":{"a":1,"b":2}}]}']
+)
+def test_a_text_that_is_none_of_ours_cannot_be_read_back(message: str) -> None:
+    draft = msgspec.structs.replace(draft_offer(command(), verifying_contract="intents.near"), message=message)
+    with pytest.raises(OfferError, match="cannot be read back"):
+        read_back(draft, command())
+
+
+@pytest.mark.parametrize("field", ["offer_deadline", "nonce_deadline"])
+def test_an_instant_finer_than_the_text_is_not_signed(field: str) -> None:
+    finer = command(**{field: getattr(command(), field) + timedelta(microseconds=1)})
+    with pytest.raises(OfferError):
+        draft_offer(finer, verifying_contract="intents.near")
+
+
+@pytest.mark.parametrize("hours", [-12, 2, 14])
+def test_a_deadline_is_written_in_utc_whatever_zone_it_came_in(hours: int) -> None:
+    at = datetime(2030, 3, 17, 17, 47, 50, 7_000, tzinfo=UTC)
+    assert deadline_text(at.astimezone(timezone(timedelta(hours=hours)))) == "2030-03-17T17:47:50.007Z"
+    with pytest.raises(ValueError, match="no time zone"):
+        deadline_text(at.replace(tzinfo=None))
 
 
 def test_deadlines_are_whole_milliseconds() -> None:

@@ -101,6 +101,12 @@ def endpoints_of(*nodes: Node, clock: Callable[[], datetime] = lambda: NOW, coun
     )
 
 
+def named(*nodes: Node, clock: Callable[[], datetime]) -> Endpoints:
+    """Endpoints that know their places, as in the settings."""
+    rpcs = [NearRpc(client_of(node), "http://127.0.0.1:9/", name=str(place)) for place, node in enumerate(nodes, 1)]
+    return Endpoints(rpcs, clock=clock, count=lambda _name, _labels: None)
+
+
 def verifier_at(endpoints: Endpoints, *, cross_check: bool = False) -> Verifier:
     return Verifier(
         endpoints,
@@ -419,6 +425,25 @@ async def test_where_every_node_lags_the_newest_answer_counts() -> None:
     reading = await verifier.read()
     assert clock.now - reading.block_time < LAG_MAX * 2
     assert places(counts) == [("1", "lagging"), ("2", "lagging")]
+
+
+async def test_a_node_that_is_not_believed_is_turned_away_from_whatever_time_it_gave() -> None:
+    """Its time would make every other node lag for ever."""
+    liar, other, clock = Node(), Node(), Clock()
+    forward(clock, timedelta(minutes=5), liar)
+    clock.now = NOW
+    verifier = verifier_at(named(liar, other, clock=clock))
+    assert (await verifier.read()).node == "1"
+    assert (await verifier.read(elsewhere=True)).node == "2"
+    assert (await verifier.read()).node == "2", "as if it stood in for the first"
+    clock.now += BACK_TO_FIRST_AFTER
+    other.nanoseconds += BACK_TO_FIRST_AFTER // timedelta(microseconds=1) * 1_000
+    assert (await verifier.read()).node == "1"
+
+
+async def test_two_nodes_that_had_to_agree_are_both_named() -> None:
+    verifier = verifier_at(named(Node(), Node(), clock=lambda: NOW), cross_check=True)
+    assert (await verifier.read()).node == "1+2"
 
 
 async def test_two_nodes_together_lag_by_the_block_that_both_have() -> None:

@@ -302,7 +302,7 @@ class Reconciler:
 
     def unexplained(self, asset: str) -> int | None:
         """Credited less explained, None before the first reading."""
-        if self._explained is None or asset not in self._credited or asset not in self._explained:
+        if self._explained is None or asset not in self._credited:
             return None
         return self._credited[asset] - self._explained.get(asset, 0)
 

@@ -33,6 +33,10 @@ class LedgerTrouble:
         """A call of this lane succeeded."""
         self._names.pop(lane, None)
 
+    def loaded(self) -> None:
+        """The ledger was loaded anew: what was asked before may be asked no more, and else fails again at once."""
+        self._names.clear()
+
     def stands_in_the_way(self) -> dict[str, bool]:
         """The named reasons, with PostgreSQL's words."""
         return dict.fromkeys(self._names.values(), True)

@@ -207,6 +207,13 @@ class ReadFills(Value):
     tx_hash: str
 
 
+class FindFill(Value):
+    """Effect: look for the transaction that used a nonce in a block; `FillsRead` follows, empty where none is found."""
+
+    nonce: str
+    height: int
+
+
 class ProveAuthority(Value):
     """Effect: show that key, account and contract belong together; `AuthorityJudged` follows."""
 

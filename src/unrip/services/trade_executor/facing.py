@@ -60,7 +60,7 @@ class LedgerFacing(Logic, ABC):
         self, event: LedgerLoaded | LedgerUnknown | LedgerRefused | LedgerOlder, now: datetime
     ) -> list[Effect]:
         if isinstance(event, LedgerLoaded):
-            self._trouble.over("load")
+            self._trouble.loaded()
             return self._on_loaded(event, now)
         if isinstance(event, LedgerOlder):
             return self._on_older(event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -104,7 +104,7 @@ class OpenOffers:
     #: (height, asset, amount) of settlements since the start.
     settled: deque[tuple[int, str, int]] = field(default_factory=lambda: deque(maxlen=SETTLED_KEPT))
     #: What the owner took out, as far as the bridge has told.
-    withdrawals: tuple[Withdrawal, ...] = ()
+    withdrawn: Iterable[Withdrawal] = ()
     _taken: deque[Offer] = field(default_factory=lambda: deque(maxlen=_TAKEN_KEPT))
     _known: dict[str, _Known] = field(default_factory=dict)
     #: Transactions whose fills are being read.
@@ -189,9 +189,9 @@ class OpenOffers:
             if nonce not in open_nonces or (followed is not None and followed.offer.nonce != nonce):
                 continue
             known = self._known.setdefault(nonce, _Known())
-            known.executed, known.tx_hash = fill.quote_hash, tx_hash
+            known.executed, known.tx_hash = fill.quote_hash, fill.tx_hash
             if followed is not None:
-                followed.tx_hash, followed.diff = tx_hash, fill.diff
+                followed.tx_hash, followed.diff = fill.tx_hash, fill.diff
 
     def note_use(self, nonce: str, before: VerifierReading, after: VerifierReading) -> None:
         """The block of a nonce's use was found."""
@@ -335,7 +335,7 @@ class OpenOffers:
             before=first.before if comparable else None,
             use=known.use,
             others=others,
-            withdrawals=self.withdrawals,
+            withdrawals=tuple(self.withdrawn),
         )
 
     def _anything_else(self, nonce: str, *, since_height: int) -> bool:

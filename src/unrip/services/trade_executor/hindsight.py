@@ -25,6 +25,7 @@ from unrip.services.trade_executor.believing import refusal_counted
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     Ending,
+    FindFill,
     NoteAttempt,
     PastRead,
     PastUnread,
@@ -66,6 +67,8 @@ class Doubt:
     next_check_at: datetime
     #: A height at which the nonce is used: the block of its use is looked for. None where it is unused.
     used_at: int | None = None
+    #: The transaction that used it is looked for, where the blocks of the use do not say who did.
+    sought_at: datetime | None = None
     looks: int = 0
     reason: str = ""
     #: The blocks that would tell are not kept, or do not tell.
@@ -96,6 +99,7 @@ class Hindsight:
         open_nonces = {followed.offer.nonce for followed in self.offers.by_command.values()}
         self._doubts = {nonce: doubt for nonce, doubt in self._doubts.items() if nonce in open_nonces}
         effects = self._take(verdicts, now)
+        effects += self._seek(verdicts, now)
         unread = []
         for nonce in [nonce for nonce, verdict in verdicts.items() if isinstance(verdict, LookFurther)]:
             if (use := self.offers.use_of(nonce)) is not None:
@@ -106,6 +110,18 @@ class Hindsight:
         if self._asked is None and unread:
             self._asked = self._question(unread, reading)
             effects.append(self._asked)
+        return effects
+
+    def _seek(self, verdicts: Mapping[str, Ending | Look], now: datetime) -> list[Effect]:
+        """The blocks of a use were read and do not say who did it: the transaction does."""
+        effects: list[Effect] = []
+        for nonce, verdict in verdicts.items():
+            use, doubt = self.offers.use_of(nonce), self._doubts.get(nonce)
+            if use is None or doubt is None or isinstance(verdict, Ending):
+                continue
+            if doubt.sought_at is None or now >= doubt.sought_at + RETRY_FIRST:
+                doubt.sought_at = now
+                effects.append(FindFill(nonce=nonce, height=use[1].height))
         return effects
 
     def on_past(self, event: PastRead | PastUnread | UseRead, now: datetime) -> list[Effect]:
@@ -233,7 +249,7 @@ class Hindsight:
         may_be_revoked = {nonce for nonce, each in revocations.items() if each.traced is None}
         unrevoked = [offer for offer in offers if offer.nonce not in revoked]
         return shows_no_fill(
-            unrevoked, before, after, may_be_revoked=may_be_revoked, withdrawals=self.offers.withdrawals
+            unrevoked, before, after, may_be_revoked=may_be_revoked, withdrawals=tuple(self.offers.withdrawn)
         )
 
     def _end(self, endings: tuple[Ending, ...], height: int) -> list[Effect]:

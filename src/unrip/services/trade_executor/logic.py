@@ -16,7 +16,7 @@ import msgspec
 from unrip.domain.attempt import Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.doubt import Belief, Believed
-from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE
+from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE
 from unrip.net.clock_offset import ClockCompared
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.service.contract import (
@@ -153,6 +153,8 @@ class TradeExecutor(LedgerFacing):
 
     def _on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         match event:
+            case RecordReceived(topic=LIQUIDITY_ACTION.name) | CaughtUp(topic=LIQUIDITY_ACTION.name):
+                return self._pursuit.withdrawn.on_topic(event)
             case RecordReceived() | CaughtUp():
                 return self._on_topic(event, now)
             case TopicTruncated():

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from unrip.domain.arming import Switches
-from unrip.domain.attempt import AttemptState, Drop, Offer, TradeResult, VenueReply
+from unrip.domain.attempt import AttemptState, Drop, TradeResult, VenueReply
 from unrip.domain.doubt import Belief, Believed, Older, Refused
 from unrip.domain.verifier import VerifierReading
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
@@ -53,12 +53,14 @@ from unrip.services.trade_executor.effects import (
     VerifierUnread,
 )
 from unrip.services.trade_executor.following import Followed, Look, OpenOffers
+from unrip.services.trade_executor.given_up import given_up
 from unrip.services.trade_executor.hindsight import Hindsight
 from unrip.services.trade_executor.lane import NoteLane
 from unrip.services.trade_executor.receipts import Receipts
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.services.trade_executor.revoking import Revocations
+from unrip.services.trade_executor.withdrawn import Withdrawn
 from unrip.venues.near_intents.relay import Reply, StatusNotice
 
 #: In the relay's refusals and in the contract's (protocol/message-bus section 12.2, intents-and-signing section 8).
@@ -83,7 +85,8 @@ class Pursuit:
         self._receipts = Receipts(conversation)
         self._reply_bound = reply_bound
         self._report = report
-        self.offers = OpenOffers()
+        self.withdrawn = Withdrawn(account)
+        self.offers = OpenOffers(withdrawn=self.withdrawn)
         self.notes = NoteLane()
         self.revocations = Revocations()
         self.adoption = Adoption(offers=self.offers, notes=self.notes, revocations=self.revocations)
@@ -139,8 +142,9 @@ class Pursuit:
         """Follow what the ledger has open; at the first load these are offers of an earlier life."""
         self.believing.load(event)
         self.adoption.follow(event, earlier=not self._loaded)
+        heard = self.withdrawn.hear() if event.open_offers and not self._loaded else []
         self._loaded = True
-        return self.revoke(now) if self.revocations.waits_for_ledger else []
+        return [*heard, *(self.revoke(now) if self.revocations.waits_for_ledger else [])]
 
     def reload(self, event: LedgerLoaded) -> None:
         """The ledger is another one than we wrote to."""
@@ -164,10 +168,10 @@ class Pursuit:
         lag = max(timedelta(0), ends_at - now)
         followed = Followed(offer=claim.offer, chain=_stamped(claim.chain, "claimed", now), before=self.reading)
         self.offers.claimed(followed)
-        effects: list[Effect] = [CrashPoint(name="executor.claimed")]
+        effects: list[Effect] = [CrashPoint(name="executor.claimed"), *self.withdrawn.hear()]
         if self._aside:  # whoever has the role may send it, so it is not ours to drop: it waits for evidence
             return effects
-        if (reason := self._given_up(claim.offer, now + lag, switches)) is not None:
+        if (reason := given_up(claim.offer, now + lag, switches, ready=not self.not_ready())) is not None:
             return [*effects, *self._drop(followed, reason, now)]
         followed.awaits_reply, followed.frame = True, self._conversation.answer(claim.offer)
         command_id = claim.offer.command_id
@@ -176,19 +180,6 @@ class Pursuit:
             SendFrame(connection=RELAY, text=followed.frame, token=command_id, not_after=claim.offer.answer_by - lag),
             SetTimer(name=f"reply:{command_id}", at=now + self._reply_bound),
         ]
-
-    def _given_up(self, offer: Offer, now: datetime, switches: Switches) -> Drop | None:
-        """What happened while the claim was being committed that forbids the first byte."""
-        if switches.halted:
-            return Drop.HALTED
-        if offer.direction not in switches.armed_directions(now):
-            return Drop.DISARMED
-        if switches.paused:
-            return Drop.PAUSED
-        if now >= offer.answer_by:
-            return Drop.WINDOW_CLOSED
-        # The socket that it was claimed for is gone, perhaps with another in its place.
-        return Drop.SOCKET_GONE if self.not_ready() else None
 
     def adopt(self, claim: ClaimOffer, now: datetime, *, halted: bool, told: TradeResult | None) -> list[Effect]:
         """An offer that an earlier life may have sent; a halt that was to take live offers back takes it back, too."""

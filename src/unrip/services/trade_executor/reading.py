@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
+from unrip.domain.verifier import VerifierFill
 from unrip.net.tasks import Tasks
 from unrip.service.contract import Emit
 from unrip.services.trade_executor.effects import (
     FillsRead,
+    FindFill,
     PastRead,
     PastUnread,
     ReadFills,
@@ -44,7 +49,12 @@ class ChainReader:
 
     def read_fills(self, effect: ReadFills) -> None:
         """Read what a transaction moved for us."""
-        self._tasks.start(self._read_fills(effect))
+        question = self._verifier.transaction_fills(effect.tx_hash, self._account)
+        self._tasks.start(self._read_fills(effect.tx_hash, question))
+
+    def find_fill(self, effect: FindFill) -> None:
+        """Look for the transaction that used a nonce."""
+        self._tasks.start(self._read_fills("", self._verifier.fills_of_use(effect.nonce, effect.height)))
 
     async def watch(self) -> None:
         """A source for the frame: raises the fault of a question that ended otherwise than it should."""
@@ -76,9 +86,9 @@ class ChainReader:
         else:
             self._emit(UseRead(before=before, after=after))
 
-    async def _read_fills(self, effect: ReadFills) -> None:
+    async def _read_fills(self, tx_hash: str, question: Coroutine[Any, Any, list[VerifierFill]]) -> None:
         try:
-            fills = await self._verifier.transaction_fills(effect.tx_hash, self._account)
+            fills = await question
         except RpcError:
             fills = []
-        self._emit(FillsRead(tx_hash=effect.tx_hash, fills=tuple(fills)))
+        self._emit(FillsRead(tx_hash=tx_hash, fills=tuple(fills)))

@@ -160,6 +160,28 @@ class NearRpc:
             raise RpcUnavailable(f"the transaction is not final yet: {status[:_TEXT_SHOWN_MAX]}")
         return transaction
 
+    async def transactions_in(self, height: int, *, receiver: str) -> list[tuple[str, str]]:
+        """The transactions to a contract that a block holds, each with its signer; they are executed in a later one.
+
+        Raises:
+            RpcUnavailable, RpcRefused: see the module.
+
+        """
+        found: list[tuple[str, str]] = []
+        try:
+            block = mapping(await self._call("block", {"block_id": height}), "the block")
+            for chunk in _list(block.get("chunks"), "chunks"):
+                chunk_hash = text(mapping(chunk, "a chunk").get("chunk_hash"), "chunk_hash")
+                held = mapping(await self._call("chunk", {"chunk_id": chunk_hash}), "the chunk")
+                for each in _list(held.get("transactions"), "transactions"):
+                    transaction = mapping(each, "a transaction")
+                    if transaction.get("receiver_id") == receiver:
+                        signer = text(transaction.get("signer_id"), "signer_id")
+                        found.append((text(transaction.get("hash"), "hash"), signer))
+        except NotExact as error:
+            raise RpcUnavailable(f"the block's transactions are not readable: {error}") from None
+        return found
+
     async def _call(self, method: str, params: dict[str, Any]) -> Any:
         request = {"jsonrpc": "2.0", "id": "unrip", "method": method, "params": params}
         try:
@@ -182,6 +204,12 @@ def _height(value: object) -> int:
     if 0 <= height < 2**63:
         return height
     raise NotExact("the height is out of range")
+
+
+def _list(value: object, what: str) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    raise NotExact(f"{what} is not a list")
 
 
 def _bytes(value: object) -> bytes:

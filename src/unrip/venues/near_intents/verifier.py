@@ -28,6 +28,8 @@ from unrip.venues.near_intents.rpc import (
 
 #: Views of one reading that may be under way together: the request rate at a node is bounded by this.
 VIEWS_AT_ONCE = 8
+#: Transactions that are looked into for the one that used a nonce; a block holds few to the contract.
+TRANSACTIONS_MAX = 32
 
 _SALT = re.compile(r"[0-9a-f]{8}")
 
@@ -275,6 +277,28 @@ class Verifier:
         ]
         return [*moved, *others]
 
+    async def fills_of_use(self, nonce: str, height: int) -> list[VerifierFill]:
+        """What the transaction says that used a nonce in a block, found among those of the blocks just before.
+
+        Empty where none of them did: the contract can be called in other ways.
+        """
+
+        async def find(rpc: NearRpc) -> str | None:
+            left = TRANSACTIONS_MAX
+            for each in (height - 1, height - 2, height):
+                try:
+                    transactions = await rpc.transactions_in(each, receiver=self._contract)
+                except BlockUnknown:  # skipped, or not kept
+                    continue
+                for tx_hash, signer in transactions[:left]:
+                    left -= 1
+                    if nonce in (await self._read_events(rpc, tx_hash, sender=signer)).executed:
+                        return tx_hash
+            return None
+
+        tx_hash = await self._endpoints.ask(find)
+        return [] if tx_hash is None else await self.transaction_fills(tx_hash, self.account)
+
     async def executed_intents(self, tx_hash: str, account: str) -> dict[str, str]:
         """Nonce to the account's intent that used it in a final transaction."""
         return (await self._events_of(tx_hash, account)).executed
@@ -286,12 +310,7 @@ class Verifier:
         """
 
         async def read_one(rpc: NearRpc) -> AccountEvents:
-            transaction = await rpc.transaction(tx_hash, sender=account)
-            try:
-                logs = successful_logs(transaction, contract=self._contract)
-            except NotExact as error:
-                raise RpcUnavailable(f"the transaction is not readable: {error}") from None
-            return read_events(logs, account=account)
+            return await self._read_events(rpc, tx_hash, sender=account)
 
         async def read_both(rpc: NearRpc, witness: NearRpc) -> AccountEvents:
             events: AccountEvents
@@ -301,6 +320,14 @@ class Verifier:
             return events
 
         return await (self._endpoints.ask_two(read_both) if self._cross_check else self._endpoints.ask(read_one))
+
+    async def _read_events(self, rpc: NearRpc, tx_hash: str, *, sender: str) -> AccountEvents:
+        transaction = await rpc.transaction(tx_hash, sender=sender)
+        try:
+            logs = successful_logs(transaction, contract=self._contract)
+        except NotExact as error:
+            raise RpcUnavailable(f"the transaction is not readable: {error}") from None
+        return read_events(logs, account=self.account)
 
     async def _view(self, rpc: NearRpc, method: str, arguments: dict[str, Any], *, height: int) -> Any:
         async with self._slots:

@@ -10,6 +10,7 @@ from unrip.domain.attempt import Rejection
 from unrip.messages.topics import DEAD_LETTER, EXECUTE_TRADE
 from unrip.service.contract import Publish, RoleChanged, TimerFired
 from unrip.services.trade_executor import lane
+from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.effects import (
     ClaimOffer,
     LedgerRefused,
@@ -84,3 +85,12 @@ def test_a_note_that_is_refused_is_kept_and_made_again() -> None:
     assert desk.feed(TimerFired(name=lane.TIMER)) == [note]
     desk.noted()
     assert desk.logic.not_ready(desk.now) == []
+
+
+def test_a_claim_that_is_given_up_with_its_ledger_is_no_trouble_of_the_next_one() -> None:
+    trouble = LedgerTrouble()
+    trouble.failed(LedgerUnknown(lane="claim", reason=FULL))
+    trouble.over("note")
+    assert trouble.stands_in_the_way() == {f"ledger_away: {FULL}": True}
+    trouble.loaded()
+    assert trouble.stands_in_the_way() == {}

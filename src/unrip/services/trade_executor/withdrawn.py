@@ -1,0 +1,49 @@
+"""What the owner takes out of the verifier's ledger: a fall that a withdrawal explains is no fill."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from datetime import datetime
+
+from unrip.domain.balances import Withdrawal
+from unrip.domain.treasury import LiquidityAction
+from unrip.messages.topics import LIQUIDITY_ACTION
+from unrip.service.contract import CaughtUp, Effect, RecordReceived, Subscribe
+
+#: Steps of the treasury that are read back at first: those of the last minutes are among them.
+ACTIONS_READ_BACK = 200
+#: Withdrawals remembered; older ones are of a time before any open offer.
+_KEPT = 100
+
+
+class Withdrawn:
+    """The withdrawals that the bridge has told of, each by its first word."""
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+        self._hears = False
+        self._by_action: OrderedDict[str, Withdrawal] = OrderedDict()
+
+    def __iter__(self) -> Iterator[Withdrawal]:
+        return iter(self._by_action.values())
+
+    def hear(self) -> list[Effect]:
+        """From the first open offer on it matters what the owner takes out."""
+        heard, self._hears = self._hears, True
+        return [] if heard else [Subscribe(topic=LIQUIDITY_ACTION, tail=ACTIONS_READ_BACK)]
+
+    def on_topic(self, event: RecordReceived | CaughtUp) -> list[Effect]:
+        """A step of the treasury."""
+        if isinstance(event, RecordReceived):
+            self._take(event.message.payload, event.message.observed_at)
+        return []
+
+    def _take(self, action: LiquidityAction, told_at: datetime) -> None:
+        if action.account != self._account or not action.step.startswith("withdrawal_"):
+            return
+        if action.asset_id is not None and action.amount is not None:
+            taken = Withdrawal(asset_id=action.asset_id, amount=action.amount, told_at=told_at)
+            self._by_action.setdefault(action.action_id, taken)
+        if len(self._by_action) > _KEPT:
+            self._by_action.popitem(last=False)
