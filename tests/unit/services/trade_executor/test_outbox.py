@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from support.cases import NOW
 from support.ledgers import an_event, an_offer, claim, credit
 from unrip.domain.attempt import AttemptState
 from unrip.service.contract import Publish
 from unrip.service.publisher import Delivery
+from unrip.services.trade_executor import outbox as outbox_module
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.store.ledger import Ledger
 from unrip.store.memory_ledger import MemoryLedger
@@ -73,3 +76,16 @@ async def test_the_rows_of_a_command_go_out_in_their_order() -> None:
     await ledger.note(an_event(an_offer("0", amount=1), AttemptState.SENT))
     await outbox.publish_all()
     assert [told for told in broker.taken if told[0] == "0"] == [("0", "claimed"), ("0", "sent")]
+
+
+async def test_what_nobody_acknowledges_in_time_is_not_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that takes a record and says nothing has perhaps not stored it: the row goes out again."""
+    monkeypatch.setattr(outbox_module, "_ACK_BOUND_S", 0.02)
+    ledger, broker, outbox = await an_outbox(commands=2)
+    broker.silent = True
+    await outbox.publish_all()
+    assert len(await ledger.unpublished(10)) == 2
+    assert set(outbox.troubles().values()) == {"it was not acknowledged in time"}
+    broker.silent = False
+    await outbox.publish_all()
+    assert (len(broker.taken), await ledger.unpublished(10)) == (2, [])
