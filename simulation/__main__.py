@@ -3,6 +3,7 @@
 python -m simulation --seeds 100 --first-seed 1             # exit 1, with a minimal trace of the first seeds that fail
 python -m simulation --seeds 1 --first-seed 42 --trace      # one seed, with its last events
 python -m simulation --seeds 10 --planted timer             # with a mistake of simulation/planted.py
+python -m simulation --seeds 10 --scene stall               # with this scene in every seed, see simulation/scenes.py
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import sys
 import time
 from functools import partial
 
-from simulation.batch import attempt, simulated, story, summary
+from simulation.batch import attempt, simulated, story, summary, unseen
 from simulation.planted import PLANTED
+from simulation.planted_scenes import UNDER_SCENES
 from simulation.run import RUN_S
+from simulation.scenes import SCENES
 
 #: Failing seeds that are made small and told.
 SHOWN_MAX = 3
@@ -30,12 +33,20 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=RUN_S / 60, help="virtual ones of each seed")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--planted", choices=PLANTED, help="with this mistake, to see it found")
+    parser.add_argument("--planted", choices=[*PLANTED, *UNDER_SCENES], help="with this mistake, to see it found")
+    parser.add_argument("--scene", choices=SCENES, help="with this scene in every seed, instead of the seed's own")
+    parser.add_argument("--without", metavar="PLAN", help="without the faults of this plan")
     parser.add_argument("--trace", action="store_true", help="tell the last events of every seed")
     options = parser.parse_args()
     if options.seeds < 1 or options.minutes < MINUTES_MIN:
         parser.error(f"at least one seed of {MINUTES_MIN} minutes")
-    each = partial(attempt, seconds=options.minutes * 60, planted=options.planted)
+    each = partial(
+        attempt,
+        seconds=options.minutes * 60,
+        planted=options.planted,
+        scene=options.scene,
+        without=options.without,
+    )
     started_s = time.monotonic()
     numbers = range(options.first_seed, options.first_seed + options.seeds)
     outcomes = simulated(numbers, each, processes=options.processes)
@@ -47,7 +58,11 @@ def main() -> int:
         print(story(outcome, partial(each, outcome.seed)))
     if failed:
         print(f"{len(failed)} seeds fail: {', '.join(str(outcome.seed) for outcome in failed)}")
-    return 1 if failed else 0
+    chosen = options.scene is not None or options.without is not None
+    missed = [] if failed or chosen else unseen(outcomes)
+    if missed:
+        print(f"scenes that struck in no seed while money was open: {', '.join(missed)}")
+    return 1 if failed or missed else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from simulation.faults import Fault
 from simulation.outages import pairs_told
 from simulation.planted import PLANTED
-from simulation.run import RUN_S, Outcome, run
+from simulation.planted_scenes import UNDER_SCENES
+from simulation.run import RUN_S, Outcome, faults_of, run
+from simulation.scenes import SCENES, never_struck
 from simulation.shrink import shrunk
 
 #: Last events before the violation that are told.
@@ -17,12 +19,21 @@ EVENTS_SHOWN = 25
 
 
 def attempt(
-    seed: int, faults: Sequence[Fault] | None = None, *, seconds: float = RUN_S, planted: str | None = None
+    seed: int,
+    faults: Sequence[Fault] | None = None,
+    *,
+    seconds: float = RUN_S,
+    planted: str | None = None,
+    scene: str | None = None,
+    without: str | None = None,
 ) -> Outcome:
-    """Run one seed, on request with these faults, or with a planted mistake."""
+    """Run one seed, on request with these faults, a planted mistake, with one scene alone, or without a plan."""
+    if faults is None and (scene is not None or without is not None):
+        names = None if scene is None else (scene,) if scene in SCENES else ()
+        faults = [fault for fault in faults_of(seed, seconds=seconds, names=names) if fault.plan != without]
     if planted is None:
         return run(seed, faults=faults, seconds=seconds)
-    mistake = PLANTED[planted]
+    mistake = (PLANTED | UNDER_SCENES)[planted]
     with mistake.in_force():
         return run(seed, faults=faults, seconds=seconds, make_ledger=mistake.make_ledger)
 
@@ -40,14 +51,29 @@ def summary(outcomes: Sequence[Outcome], *, wall_s: float) -> str:
     total: Counter[str] = Counter()
     for outcome in outcomes:
         total.update(outcome.counts)
+    struck = struck_with_money(outcomes)
     ends = ", ".join(f"{name.removeprefix('ended ')} {total[name]}" for name in sorted(total) if "ended" in name)
     return (
         f"{len(outcomes)} seeds, {total['virtual_s'] // 60} virtual minutes, {total['quotes']} quotes, "
         f"{total['offers']} offers, {total['settled']} settlements, {total['crashes']} crashes, "
         f"{total['faults']} faults injected ({total['strikes']} strikes of the lasting ones), {wall_s:.0f} s\n"
         f"commands ended: {ends}\n"
-        f"{pairs_told(outcome.faults for outcome in outcomes)}"
+        f"{pairs_told(outcome.faults for outcome in outcomes)}\n"
+        f"scenes that struck while money was open: {', '.join(f'{name} {struck[name]}' for name in SCENES)}"
     )
+
+
+def struck_with_money(outcomes: Sequence[Outcome]) -> Counter[str]:
+    """How often each plan struck in a batch while money was open."""
+    total: Counter[str] = Counter()
+    for outcome in outcomes:
+        total.update(outcome.struck_with_money)
+    return total
+
+
+def unseen(outcomes: Sequence[Outcome]) -> list[str]:
+    """The scenes of which a batch saw nothing, where it is large enough to see all."""
+    return never_struck(struck_with_money(outcomes), seeds=len(outcomes))
 
 
 def story(outcome: Outcome, again: Callable[[Sequence[Fault]], Outcome]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from random import Random
 
 from simulation.clock import Pipe, VirtualLoop
@@ -13,6 +14,7 @@ from unrip.bus.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from unrip.bus.ports import Assignment, OnDelivery, OnRecords, OnTopicLost, Record, Start
 
 _UNACKNOWLEDGED = "the broker did not acknowledge in time"
+_REFUSED = "the broker has not enough replicas that are in sync"
 #: Between two looks at what is still under way.
 _LOOK_S = 0.01
 
@@ -26,7 +28,7 @@ class Producer:
         self._twin = MemoryProducer(broker, delivery_timeout_ms=delivery_timeout_ms)
         self._faults = faults
         self._out = Pipe(loop, lambda: chance.uniform(0.0002, 0.003))
-        self._back = Pipe(loop, lambda: chance.uniform(0.0002, 0.003))
+        self._back = Pipe(loop, lambda: chance.uniform(0.0002, 0.003), to=copy_context())
         self._loop = loop
         self._timeout_s = delivery_timeout_ms / 1_000
         self._alive = True
@@ -38,12 +40,18 @@ class Producer:
 
         def delivered(offset: int | None, why: str | None) -> None:
             if offset is not None and self._faults.strikes("lost_ack"):
-                self._loop.call_later(self._timeout_s, self._report, on_delivery, None, _UNACKNOWLEDGED)
+                self._loop.call_later(self._timeout_s, self._back.put, self._report, on_delivery, None, _UNACKNOWLEDGED)
             else:
                 self._back.put(self._report, on_delivery, offset, why)
 
+        def arrived() -> None:
+            if self._faults.strikes("refused_record"):
+                delivered(None, _REFUSED)
+            else:
+                self._twin.produce(topic, key, value, delivered)
+
         self._outstanding += 1
-        self._out.put(self._twin.produce, topic, key, value, delivered)
+        self._out.put(arrived)
 
     async def flush(self, timeout_s: float) -> int:
         """Wait until the fate of every record was told; say of how many it was not."""
@@ -126,7 +134,7 @@ class Consumer:
             return
         topic = records[0].topic
         if topic not in self._pipes:
-            self._pipes[topic] = Pipe(self._loop, self._latency_s(topic))
+            self._pipes[topic] = Pipe(self._loop, self._latency_s(topic), to=copy_context())
         self._pipes[topic].put(self._deliver, records)
         if self._faults.strikes("deliver_twice"):
             self._pipes[topic].put(self._deliver, records)

@@ -16,6 +16,8 @@ Arguments = TypeVarTuple("Arguments")
 #: When every simulation begins, in the Unix epoch.
 START_NS = 1_900_000_000 * 1_000_000_000
 _START = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=START_NS // 1_000)
+#: What is on its way belongs to nobody's process: it arrives, also while its sender stands still.
+IN_TRANSIT = Context()
 #: Between two things that may not overtake each other; far below the microsecond that the clock shows.
 _AFTER_S = 1e-7
 
@@ -34,8 +36,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._seconds = 0.0
         #: What is due when, of equals the one first that was asked for first.
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timers: list[tuple[float, int, asyncio.Handle]] = []
         self._numbers = count()
+        #: Until when whoever a call belongs to stands still; None while everybody goes.
+        self.stands_until: Callable[[Context], float] | None = None
 
     def time(self) -> float:
         """Virtual seconds since the start."""
@@ -61,8 +65,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise Deadlock("nothing is due")
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if not handle.cancelled():
+            if not handle.cancelled() and not self._waits(handle):
                 handle._run()  # noqa: SLF001 - as every loop does it
+
+    def _waits(self, handle: asyncio.Handle) -> bool:
+        """A call of a process that stands still is made when it goes on, in the order in which it was due."""
+        if self.stands_until is None:
+            return False
+        until_s = self.stands_until(handle._context)  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
+        if until_s > self._seconds:
+            heappush(self._timers, (until_s, next(self._numbers), handle))
+            return True
+        return False
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """It is passed over when its time comes."""
@@ -85,8 +99,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
 class Pipe:
     """Carries calls to the other side: each is late by a chance of its own, and none overtakes an earlier one."""
 
-    def __init__(self, loop: VirtualLoop, latency_s: Callable[[], float]) -> None:
+    def __init__(self, loop: VirtualLoop, latency_s: Callable[[], float], *, to: Context = IN_TRANSIT) -> None:
+        """`to` is the context of who takes what arrives."""
         self._loop = loop
+        self._to = to
         self._latency_s = latency_s
         self._last_s = 0.0
         self._open = True
@@ -94,7 +110,7 @@ class Pipe:
     def put(self, call: Callable[..., object], *arguments: Any) -> None:
         """Make this call on the other side."""
         self._last_s = max(self._last_s + _AFTER_S, self._loop.time() + self._latency_s())
-        self._loop.call_at(self._last_s, self._arrive, call, arguments)
+        self._loop.call_at(self._last_s, self._arrive, call, arguments, context=self._to)
 
     def close(self) -> None:
         """What is under way never arrives."""

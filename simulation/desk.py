@@ -25,9 +25,10 @@ from simulation.faults import Fault, Faults
 from simulation.invariants import Invariants, Violation
 from simulation.mischief import Mischief
 from simulation.network import URLS, Network
-from simulation.process import Killed, Process, owned_task
+from simulation.process import Killed, Process, owned_task, stands_until
 from simulation.stores import Database, done
 from unrip.bus.memory import MemoryBroker
+from unrip.domain.inventory import Reconciliation
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import TOPICS, Topic
@@ -47,6 +48,10 @@ from unrip_world.world import World
 ARMED = ("trade-executor", "strategy-engine")
 _TRACE_MAX = 400
 _LEASE_MINUTES = 480
+#: The operator thinks for so many seconds before he arms what he has halted.
+_LOOKS_HALTED = 8
+#: How long a process that slept through a handing over goes on before it is stopped.
+_AWAKE_S = 5.0
 _KEY = SigningKey(hashlib.sha256(b"desk").digest())
 ACCOUNT = "desk.near"
 PUBLIC_KEY = "ed25519:" + base58.b58encode(bytes(_KEY.verify_key)).decode()
@@ -118,8 +123,11 @@ class Desk:
             "survive_restart": self.chance("lease").random() < 0.5,
         }
         self._lives: Counter[str] = Counter()
+        #: The newest process of each service, and those that another one has followed while they lived.
         self.processes: dict[str, Process] = {}
+        self._followed: list[Process] = []
         self._mischief = Mischief(self, faults)
+        self.faults.money_open = lambda: self.invariants.money_open
         self.loop.call_soon(self._open)
 
     def __enter__(self) -> Self:
@@ -132,7 +140,7 @@ class Desk:
 
     def close(self) -> None:
         """End every process and leave nothing behind."""
-        for process in self.processes.values():
+        for process in (*self.processes.values(), *self._followed):
             process.kill()
         for task in asyncio.all_tasks(self.loop):
             self.loop.call_soon(task.cancel)
@@ -177,7 +185,7 @@ class Desk:
             "public_key": PUBLIC_KEY,
             "relay_ws_url": URLS["relay"],
             "relay_rpc_url": URLS["relay_rpc"],
-            "rpc_urls": [URLS["rpc"]],
+            "rpc_urls": [URLS["rpc"], URLS["rpc2"]],
             "bridge_rpc_url": URLS["bridge"],
             "key_file": key,
         }
@@ -213,13 +221,37 @@ class Desk:
 
     def kill(self, service: str, how: str) -> None:
         """End a service at once; it starts again a while later."""
-        process = self.processes[service]
-        if process.alive or process.dying:
-            process.kill()
-            self.say(f"{service} {how}")
-            self.counts["crashes"] += 1
-            pause_s = self.chance(f"{service}/{self._lives[service]}").uniform(0.2, 4)
-            self.loop.call_later(pause_s, self._start, service)
+        self.end(self.processes[service], how)
+
+    def end(self, process: Process, how: str) -> None:
+        """End a process at once; if none has followed it, another one starts a while later."""
+        if not (process.alive or process.dying):
+            return
+        service = process.service
+        process.kill()
+        self.say(f"{process.start_id} {how}")
+        self.counts["crashes"] += 1
+        if process in self._followed:
+            self._followed.remove(process)
+            return
+        pause_s = self.chance(f"{service}/{self._lives[service]}").uniform(0.2, 4)
+        self.loop.call_later(pause_s, self._start, service)
+
+    def stall(self, process: Process, for_s: float) -> None:
+        """Let a process stand still; what it has sent arrives, what is sent to it waits."""
+        process.stands_until_s = max(process.stands_until_s, self.loop.time() + for_s)
+        self.loop.stands_until = stands_until
+
+    def hand_over(self, service: str, for_s: float) -> None:
+        """A standby takes the role over while its holder stands still; the holder wakes, and is stopped later."""
+        old = self.processes[service]
+        if not old.alive:
+            return
+        self.stall(old, for_s)
+        self.database.leave(old.start_id)
+        self._followed.append(old)
+        self._start(service)
+        self.loop.call_later(for_s + _AWAKE_S, self.end, old, "is stopped, since another one has its role")
 
     def performing(self, process: Process, effect: Effect) -> None:
         """A service is about to do something; raises `Killed` where the plan says so."""
@@ -227,31 +259,47 @@ class Desk:
             self._on_effect(process.service, effect)
         self._mischief.crashes_before(process, effect)
         if isinstance(effect, SendFrame) and effect.token is not None:
-            self._judge(self.invariants.on_answer, effect.token, process.host.logic.vitals(self.loop.now))
+            now = self.loop.now + process.clock_off
+            self._judge(self.invariants.on_answer, effect.token, process.host.logic.vitals(now), now)
 
     def ended(self, process: Process, fault: BaseException | None) -> None:
         """A service ended by itself: with a fault, or because another one took its role over."""
         if not process.alive:
             return
         if isinstance(fault, AnotherWriter):  # a statement of its own former life was executed late
-            self.kill(process.service, "found that another one had written")
+            self.end(process, "found that another one had written")
             return
         if fault is not None:
             lines = "".join(traceback.format_exception(fault)[-6:])
             self.fail(f"recovery: {process.service} stopped with {fault!r}\n{lines}")
             return
-        self.kill(process.service, "found that another one had its role")
+        self.end(process, "found that another one had its role")
 
     async def _operate(self) -> None:
-        """Arm whatever is ready and not armed, resume whatever is paused."""
+        """Arm whatever is ready and not armed, resume whatever is paused, and after a while whatever is halted."""
+        looks_halted: Counter[str] = Counter()
         while True:
             await asyncio.sleep(1)
             for service in ARMED:
                 process = self.processes[service]
                 vitals = process.host.logic.vitals(self.loop.now)
-                if not process.alive or (vitals.armed and not vitals.paused) or process.host.not_ready():
+                looks_halted[service] = looks_halted[service] + 1 if vitals.halted else 0
+                wants_nothing = vitals.armed and not vitals.paused and not vitals.halted
+                if not process.alive or wants_nothing or process.host.not_ready():
                     continue
-                await self.act(service, "resume" if vitals.paused else "arm")
+                if not vitals.halted or looks_halted[service] > _LOOKS_HALTED:
+                    await self.act(service, "resume" if vitals.paused else "arm")
+            await self._accept_own_moves()
+
+    async def _accept_own_moves(self) -> None:
+        """The owner took money out past the desk, and says so once the desk shows the fall."""
+        inventory = self.processes["inventory-sync"].host
+        for asset in self.settings.pair.pair().assets():
+            state = inventory.state()
+            fell = state["reconciliation"].get(asset.asset_id) == Reconciliation.UNEXPLAINED_FALL
+            if fell and asset.asset_id in self.invariants.withdrawn and not inventory.not_ready():
+                unexplained = state["unexplained"][asset.symbol]
+                await self.act("inventory-sync", "accept-balance", asset=asset.symbol, unexplained=unexplained)
 
     async def restart(self, service: str) -> None:
         """A stop that lets the service finish what it has in flight."""
@@ -260,7 +308,7 @@ class Desk:
         with suppress(asyncio.CancelledError):  # the service was killed meanwhile
             await process.stop()
         if process.alive:
-            self.kill(service, "is drained and stopped")
+            self.end(process, "is drained and stopped")
 
     async def cap(self, cap: Decimal) -> None:
         """The operator changes the notional cap, and remembers what he was told."""
@@ -305,6 +353,8 @@ class Desk:
 
     def _on_commit(self) -> None:
         self._judge(self.invariants.on_commit)
+        if self.invariants.money_open:
+            self._mischief.money_is_open()
 
     def _on_submission(self, submission: Any) -> None:
         self.say(f"sent: {submission.quote_id} {submission.quote_hash}")

@@ -5,6 +5,7 @@ A window is a fault that lasts: while it is open, a boundary asks whether it str
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -32,6 +33,7 @@ WINDOWS = {
     "half_write": 0.5,
     "lost_question": 0.4,
     "lost_answer": 0.4,
+    "refused_record": 0.8,
 }
 #: Of the seeds, this part has a time in which the chain can tell nothing.
 _BLIND_SHARE = 0.5
@@ -57,6 +59,16 @@ class Fault:
     amount: float = 0.0
     #: The body of a fault of the world, as in its scripts.
     world: Mapping[str, Any] = field(default_factory=dict)
+    #: It waits for the first moment at which money is open: an offer lives, or a hold is open.
+    with_money: bool = False
+
+    @property
+    def plan(self) -> str:
+        """The name of its class, under which strikes are counted; the two nodes are one port."""
+        if self.kind != "world":
+            return self.kind
+        service = str(self.world.get("service", "verifier"))
+        return f"{'rpc' if service == 'rpc2' else service}/{self.world['kind']}"
 
     def __str__(self) -> str:
         lasts = f" for {self.for_s:.2f} s" if self.for_s else ""
@@ -74,6 +86,10 @@ class Faults:
         self._open: list[Fault] = []
         #: How often each kind struck.
         self.struck: dict[str, int] = {}
+        #: How often each plan struck while money was open.
+        self.struck_with_money: Counter[str] = Counter()
+        #: Whether money is open now.
+        self.money_open: Callable[[], bool] = lambda: False
 
     def begin(self, fault: Fault) -> None:
         """Open a window."""
@@ -88,6 +104,7 @@ class Faults:
         if not any(fault.kind == kind for fault in self._open) or self._chance.random() >= WINDOWS[kind]:
             return False
         self.struck[kind] = self.struck.get(kind, 0) + 1
+        self.struck_with_money[kind] += self.money_open()
         return True
 
     def parameter(self, kind: str, target: str) -> float:
@@ -155,7 +172,7 @@ def _window(chance: Random, *, at_s: float, account: str) -> Fault:
     if chance.random() < 0.25:
         topic = chance.choice(_STALLED).name
         return _lasting(chance, at_s, "stall_topic", target=topic, amount=round(chance.uniform(0.05, 4), 3))
-    return _lasting(chance, at_s, chance.choice(sorted(WINDOWS)))
+    return _lasting(chance, at_s, chance.choice(sorted(WINDOWS.keys() - {"refused_record"})))
 
 
 def _outage(chance: Random, *, at_s: float, account: str) -> Fault:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from simulation.caps import ToldCaps
@@ -13,10 +14,12 @@ from simulation.stores import Database, done
 from unrip.domain.attempt import AttemptState, Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
+from unrip.domain.inventory import IntentInventory
+from unrip.domain.treasury import LiquidityAction
 from unrip.domain.values import epoch_ms
 from unrip.messages.codec import decode_event
-from unrip.messages.envelope import encode
-from unrip.messages.topics import EXECUTE_TRADE, TRADE_DECISION, TRADE_RESULT
+from unrip.messages.envelope import Envelope, encode
+from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_DECISION, TRADE_RESULT
 from unrip.service.contract import Vitals
 from unrip.store.ledger import LedgerState
 from unrip_world.chain.core import Block
@@ -47,7 +50,8 @@ class Invariants:
         #: Command to the frame that carried its offer.
         self._frames: dict[str, str] = {}
         self._last: LedgerState | None = None
-        self._told_again = False
+        #: The database was set back: results that it forgot may be told once more.
+        self.told_again = False
         #: Live nonces that the ledger holds nothing for any more.
         self._given_up: set[str] = set()
         #: Nonces of commands to their own deadline, until used or over: also where the offers are dead or were never
@@ -64,13 +68,40 @@ class Invariants:
         #: Command to the state that ended it.
         self.ends: dict[str, str] = {}
         self.submissions = 0
+        #: Token to what its owner took out past the desk, each with a height from which on every block shows it.
+        self.withdrawn: dict[str, list[tuple[int, int]]] = {}
+        #: Nonce to the height of the ledger when its first offer was sent.
+        self._known_height: dict[str, int] = {}
+
+        #: Ids of records that a topic has lost, and what they were about: quotes and commands.
+        self.lost: set[str] = set()
+        self.lost_subjects: set[str] = set()
+
+    def on_lost(self, events: Sequence[Envelope[Any]]) -> None:
+        """A topic has lost these records."""
+        for event in events:
+            self.lost.add(event.event_id)
+            self.lost_subjects |= {
+                getattr(event.payload, name) for name in ("quote_id", "command_id") if hasattr(event.payload, name)
+            }
+
+    @property
+    def money_open(self) -> bool:
+        """An offer may still settle, or a hold is open."""
+        return bool(self._live) or (self._last is not None and bool(self._last.open_offers))
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
-    def on_answer(self, command_id: str, switches: Vitals) -> None:
-        """An answer is about to leave: every brake that the executor was told of holds it back."""
+    def on_answer(self, command_id: str, switches: Vitals, now: datetime) -> None:
+        """An answer is about to leave, by the clock of its process: no brake and no window stands against it."""
+        if now >= self.commands[command_id].answer_by:
+            raise Violation(f"late: command {command_id} is answered after its window has closed")
         if switches.halted or switches.paused or self.commands[command_id].direction not in switches.armed:
             raise Violation(f"brake: command {command_id} is answered by an executor that must not")
+
+    def on_withdrawal(self, token: str, amount: int) -> None:
+        """The owner takes out what he pleases; what was promised before may then not be there."""
+        self.withdrawn.setdefault(token, []).append((amount, self._world.chain.head.height + 2))
 
     def on_submission(self, submission: Submission) -> None:
         """The world has an answer of ours, and may let it settle from now on."""
@@ -88,13 +119,15 @@ class Invariants:
         if offer.command_id in self._frames:
             raise Violation(f"once: command {offer.command_id} was sent twice")
         self._frames[offer.command_id] = submission.raw
+        self._nothing_is_forgotten(state)
         self._sent.setdefault(offer.nonce, []).append(offer)
+        self._known_height.setdefault(offer.nonce, state.view.height)
         self._live[offer.nonce] = self._sent[offer.nonce]
         self._solvent()
 
     def set_back(self) -> None:
         """The database is that of an earlier moment: what it forgot may be told once more, with other stamps."""
-        self._last, self._told_again = None, True
+        self._last, self.told_again = None, True
 
     def on_commit(self) -> None:
         """The ledger may have changed."""
@@ -118,7 +151,7 @@ class Invariants:
                 raise Violation(f"evidence: nonce {nonce} settled after its hold was given up")
         if head.outcomes:
             verdict = self._world.judge.verdict(self._account, height=head.height)
-            if verdict["insufficient_balance"]:
+            if verdict["insufficient_balance"] and not self.withdrawn:
                 raise Violation("solvent: a taker who accepted our offer failed for lack of our balance")
         self._solvent()
 
@@ -140,11 +173,15 @@ class Invariants:
 
     def on_record(self, topic: str, value: bytes) -> None:
         """A record stands on a topic."""
+        if topic == INTENT_INVENTORY.name:
+            self._is_true(decode_event(topic, value).payload)
+        if topic == LIQUIDITY_ACTION.name:
+            self._has_moved(decode_event(topic, value).payload)
         if topic not in {TRADE_DECISION.name, EXECUTE_TRADE.name, TRADE_RESULT.name}:
             return
         event = decode_event(topic, value)
         payload, encoded = event.payload, encode(event.payload)
-        again = self._told_again and topic == TRADE_RESULT.name
+        again = self.told_again and topic == TRADE_RESULT.name
         if self._payloads.setdefault(f"{topic}/{event.event_id}", encoded) != encoded and not again:
             raise Violation(f"once: {topic} has two records {event.event_id} that differ")
         self._say(_line(payload))
@@ -161,6 +198,50 @@ class Invariants:
                 self._usable[payload.nonce] = epoch_ms(payload.nonce_deadline)
             case TradeResult():
                 self._on_result(payload)
+
+    def _is_true(self, inventory: IntentInventory) -> None:
+        """A snapshot tells what is credited at a final block, which has the height and the time that it names."""
+        if inventory.height > self._world.chain.final.height:
+            raise Violation(f"moved: a snapshot of block {inventory.height}, which is not final")
+        balances = self._world.verifier.storage.at(inventory.height)
+        for asset, credited in inventory.credited.items():
+            if credited != (true := balances.get(BALANCES, (self._account, asset), 0)):
+                raise Violation(f"moved: {credited} of {asset} told of block {inventory.height}, where it is {true}")
+
+    def _has_moved(self, action: LiquidityAction) -> None:
+        """What is told as credited has been minted, in that amount, at a block of the chain."""
+        if action.step not in {"deposit_credited", "deposit_completed"}:
+            return
+        mint = action.details["mint_tx_hash"]
+        deposits = self._world.bridge.deposits.values()
+        if not any(each.mint_tx_hash == mint and each.amount == action.amount for each in deposits):
+            raise Violation(f"moved: deposit {action.action_id} is told as {action.step}, and nothing was minted")
+
+    def _evidence_is_true(self, result: TradeResult) -> None:
+        """The block that a result names as its evidence is final and says so."""
+        evidence = result.evidence
+        if evidence is None or evidence.operator is not None or result.command_id not in self.commands:
+            return
+        if evidence.height > self._world.chain.final.height:
+            raise Violation(f"evidence: command {result.command_id} names block {evidence.height}, which is not final")
+        block = self._world.chain.block(evidence.height)
+        if block is not None and epoch_ms(evidence.block_time) != block.timestamp_ns // _NS_PER_MS:
+            raise Violation(f"evidence: command {result.command_id} names another time of block {evidence.height}")
+        nonce = base64.b64decode(self.commands[result.command_id].nonce)
+        stored = self._world.verifier.storage.at(evidence.height).get(NONCES, (self._account, nonce), False)
+        if evidence.nonce_used and not self._used(self.commands[result.command_id].nonce, evidence.height):
+            raise Violation(f"evidence: command {result.command_id} names block {evidence.height}, nonce unused there")
+        if not evidence.nonce_used and stored:
+            raise Violation(f"evidence: command {result.command_id} names block {evidence.height}, nonce used there")
+
+    def _nothing_is_forgotten(self, state: LedgerState) -> None:
+        """Whoever sends another offer knows of every one that may still be taken."""
+        head, known = self._world.chain.head, {offer.nonce for offer in state.open_offers}
+        for nonce, offers in self._live.items():
+            over = nonce in known or nonce in self._given_up or self._used(nonce, self._world.chain.final.height)
+            if over or _last(offers) * _NS_PER_MS <= head.timestamp_ns or not self._salt_valid(offers[0], head.height):
+                continue
+            raise Violation(f"forgotten: an offer was sent while the ledger knows nothing of the live nonce {nonce}")
 
     def _within_the_cap(self, decision: Decision) -> None:
         highest = self._caps.highest(decision.decided_at)
@@ -181,6 +262,7 @@ class Invariants:
             raise Violation(
                 f"recorded: the record of what was sent for command {result.command_id} is not what was sent"
             )
+        self._evidence_is_true(result)
         if not result.state.terminal:
             return
         if self.ends.setdefault(result.command_id, result.state) != result.state:
@@ -270,8 +352,14 @@ class Invariants:
             if _last([offer]) * _NS_PER_MS > head.timestamp_ns and self._salt_valid(offer, head.height)
         ]
         for asset, promised in _largest_per_nonce(live).items():
-            if promised > (balance := view.get(BALANCES, (self._account, asset), 0)):
+            balance = view.get(BALANCES, (self._account, asset), 0)
+            if promised > balance + self._taken_since_promised(asset, live):
                 raise Violation(f"solvent: {promised} of {asset} can be taken from us, and there are {balance}")
+
+    def _taken_since_promised(self, asset: str, live: list[Offer]) -> int:
+        """What the owner took out while the ledger could not know it yet, as long as an offer from then lives."""
+        oldest = min(self._known_height[offer.nonce] for offer in live if offer.asset_out == asset)
+        return sum(amount for amount, height in self.withdrawn.get(asset, ()) if oldest < height)
 
 
 def _line(payload: Decision | TradeCommand | TradeResult) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from simulation.faults import Fault
+from simulation.clock import IN_TRANSIT
+from simulation.faults import WINDOWS, Fault
+from simulation.losses import Losses
 from simulation.process import Killed, Process
 from unrip.service.contract import CrashPoint, Effect
 from unrip_world.faults import read_fault
@@ -26,6 +29,7 @@ class Mischief:
         #: Service to the number of effects that it may still perform.
         self._effects_left: dict[str, int] = {}
         self._crash_points: set[str] = set()
+        losses = Losses(desk)
         #: What happens once; every other kind is a window, except for the outages.
         self._deeds: dict[str, Callable[[Fault], object]] = {
             "crash": lambda fault: desk.kill(fault.target, "is killed"),
@@ -41,11 +45,23 @@ class Mischief:
             "drain": lambda fault: desk.loop.create_task(desk.restart(fault.target)),
             "world": self._in_the_world,
             "erase_nonces": self._erase_nonces,
+            "stall": lambda fault: desk.stall(desk.processes[fault.target], fault.for_s),
+            "hand_over": lambda fault: desk.hand_over(fault.target, fault.for_s),
+            "deposit": self._deposit,
+            "withdrawal": self._withdraw,
+            "nonces_spent": self._spend_nonces,
+            "topic_lost": losses.topic,
+            "topic_cut": losses.topic,
+            "older_copy": losses.older_copy,
         }
         self._outages = {
             "broker_away": (desk.broker.go_down, desk.broker.come_up),
             "database_away": (desk.database.go_down, desk.database.come_up),
+            "database_read_only": (desk.database.refuse_writes, desk.database.take_writes),
         }
+        #: Those that wait for open money, and those that last and have not met any yet.
+        self._waiting: list[Fault] = []
+        self._unmet: list[Fault] = []
         for fault in faults:
             desk.loop.call_at(fault.at_s, self._begin, fault)
 
@@ -65,20 +81,46 @@ class Mischief:
         self._effects_left.pop(process.service, None)
         if isinstance(effect, CrashPoint):
             self._crash_points.discard(effect.name)
-        self._desk.loop.call_soon(self._desk.kill, process.service, f"is killed before {type(effect).__name__}")
+        self._desk.loop.call_soon(self._desk.end, process, f"is killed before {type(effect).__name__}")
         raise Killed
 
+    def money_is_open(self) -> None:
+        """An offer lives or a hold is open: what waits for that begins, what lasts strikes."""
+        waiting, self._waiting = self._waiting, []
+        for fault in waiting:
+            self._desk.loop.call_soon(self._begin, fault, context=IN_TRANSIT)
+        met, self._unmet = self._unmet, []
+        self._desk.faults.struck_with_money.update(fault.plan for fault in met)
+
     def _begin(self, fault: Fault) -> None:
+        money_open = self._desk.faults.money_open()
+        if fault.with_money and not money_open:
+            self._waiting.append(fault)
+            return
         self._desk.say(f"fault: {fault}")
         self._desk.counts["faults"] += 1
+        lasts_s = fault.for_s or float(fault.world.get("for_s", 0))
+        if fault.kind in WINDOWS:
+            pass  # it is counted when it strikes
+        elif money_open:
+            self._desk.faults.struck_with_money[fault.plan] += 1
+        elif lasts_s:
+            self._unmet.append(fault)
+            self._desk.loop.call_later(lasts_s, self._over, fault)
         if fault.kind in self._deeds:
             self._deeds[fault.kind](fault)
             return
-        begin, end = self._outages.get(
-            fault.kind, (lambda: self._desk.faults.begin(fault), lambda: self._desk.faults.end(fault))
-        )
+        if fault.kind == "clock_off":
+            begin, end = self._clock(fault)
+        else:
+            begin, end = self._outages.get(
+                fault.kind, (lambda: self._desk.faults.begin(fault), lambda: self._desk.faults.end(fault))
+            )
         begin()
         self._desk.loop.call_later(fault.for_s, self._end, fault, end)
+
+    def _over(self, fault: Fault) -> None:
+        self._unmet = [other for other in self._unmet if other is not fault]
 
     def _end(self, fault: Fault, end: Callable[[], None]) -> None:
         self._desk.say(f"over:  {fault}")
@@ -101,6 +143,38 @@ class Mischief:
     def _cap(self, fault: Fault) -> None:
         """A change of the limits at run time, tighter or looser."""
         self._desk.loop.create_task(self._desk.cap(Decimal(fault.amount)))
+
+    def _clock(self, fault: Fault) -> tuple[Callable[[], None], Callable[[], None]]:
+        """The clock of one process jumps; a new life of the service has a right one."""
+        process = self._desk.processes[fault.target]
+
+        def set_off(seconds: float) -> None:
+            process.clock_off = timedelta(seconds=seconds)
+
+        return (lambda: set_off(fault.amount), lambda: set_off(0))
+
+    def _deposit(self, fault: Fault) -> None:
+        """Coins arrive at the account's address and are minted a while later."""
+        world, loop = self._desk.world, self._desk.loop
+        deposit = world.bridge.deposit(
+            account_id=self._desk.account,
+            chain=fault.target,
+            amount=int(fault.amount),
+            min_amount=None,
+            now_ns=loop.now_ns,
+        )
+        loop.call_later(fault.for_s, world.bridge.credit, deposit)
+
+    def _withdraw(self, fault: Fault) -> None:
+        """The owner takes money out by a call of his own, and takes responsibility for the fall."""
+        arguments = {"account_id": self._desk.account, "token_id": fault.target, "amount": str(int(fault.amount))}
+        self._desk.invariants.on_withdrawal(fault.target, int(fault.amount))
+        self._desk.world.submit("mt_burn", **arguments)
+
+    def _spend_nonces(self, fault: Fault) -> None:
+        """Another tool of the owner uses the nonces of everything that is outside with his signature."""
+        del fault
+        self._desk.world.owner.spend(self._desk.account, (), (), now_ns=self._desk.loop.now_ns)
 
     def _in_the_world(self, fault: Fault) -> None:
         now_ns = self._desk.loop.now_ns

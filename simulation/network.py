@@ -16,7 +16,7 @@ from websockets.frames import Close
 from websockets.http11 import Response
 from websockets.protocol import State
 
-from simulation.clock import Pipe, VirtualLoop
+from simulation.clock import IN_TRANSIT, Pipe, VirtualLoop
 from simulation.faults import Faults
 from unrip_world.bridge.core import BridgeRefusedError
 from unrip_world.codec import decode_json, encode_json
@@ -97,7 +97,7 @@ class Line:
     def half_open(self) -> None:
         """Nothing passes any more, and only our pings find out."""
         self._half_open = True
-        self._network.loop.call_later(_PING_FINDS_S, self.cut)
+        self._network.loop.call_later(_PING_FINDS_S, self.cut, context=IN_TRANSIT)
 
     def tell(self, text: str) -> None:
         """The world sends a frame."""
@@ -157,7 +157,8 @@ class Network:
                     line.cut()
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self.loop.call_at(self.loop.at_ns(self.world.next_at_ns()), self.advance)
+        due_s = self.loop.at_ns(self.world.next_at_ns())
+        self._alarm = self.loop.call_at(due_s, self.advance, context=IN_TRANSIT)
         if self._height != self.world.chain.head.height:
             self._height = self.world.chain.head.height
             self._on_block()

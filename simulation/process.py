@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import Any, Protocol, cast
@@ -60,6 +61,12 @@ class _Running:
 
     def __exit__(self, *_failure: object) -> None:
         _OWNER.reset(self._token)
+
+
+def stands_until(context: contextvars.Context) -> float:
+    """Until when the process that a call belongs to stands still."""
+    owner = context.get(_OWNER)
+    return 0.0 if owner is None else owner.stands_until_s
 
 
 def owned_task(loop: asyncio.AbstractEventLoop, work: Any, **named: Any) -> asyncio.Task[Any]:
@@ -172,6 +179,10 @@ class Process:
         self.alive = True
         #: Killed between two effects: nothing more is done, and what it had is taken away at once.
         self.dying = False
+        #: It does nothing before this time of the loop.
+        self.stands_until_s = 0.0
+        #: What its clock is off by.
+        self.clock_off = timedelta()
         self._house, self._loop = house, house.loop
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._producers: list[Producer] = []
@@ -183,7 +194,7 @@ class Process:
                 self,
                 settings=house.settings,
                 start_id=self.start_id,
-                clock=lambda: self._loop.now,
+                clock=lambda: self._loop.now + self.clock_off,
                 random=self._chance,
                 new_token=lambda: self._chance.randbytes(32).hex(),
                 on_end=self._on_end,
@@ -212,6 +223,7 @@ class Process:
     def kill(self) -> None:
         """End at once: no handler of the process does anything any more."""
         self.alive = self.dying = False
+        self.stands_until_s = 0.0
         self.host.die()
         for producer in self._producers:
             producer.die()
@@ -293,8 +305,12 @@ class Process:
 
         def told(up: bool, reason: str) -> None:  # noqa: FBT001 - the signature of `bus.ports.OnState`
             """The broker tells one process after the other: the death of one must not keep it from the rest."""
-            if self.alive:
-                with self.running(), suppress(Killed):
+            if not self.alive:
+                return
+            with self.running(), suppress(Killed):
+                if self._loop.time() < self.stands_until_s:
+                    self._loop.call_at(self.stands_until_s, told, up, reason)
+                else:
                     on_state(up, reason)
 
         return MemoryWatch(self._house.broker, told)
@@ -303,7 +319,7 @@ class Process:
         """Tell how the database is."""
         del service, schema
         while True:
-            on_state(self._house.database.up, "as the simulation has it")
+            on_state(self._house.database.works, "as the simulation has it")
             await asyncio.sleep(_WATCH_S)
 
     def role(self, name: str, instance: str, on_role: OnRole, on_why_not: OnWhyNot) -> Lock:

@@ -10,7 +10,7 @@ from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
-from simulation.clock import VirtualLoop
+from simulation.clock import IN_TRANSIT, VirtualLoop
 from simulation.faults import Faults
 from unrip.store.errors import Away, StoreError, StoreUnavailable
 from unrip.store.leases import MemoryLeases
@@ -27,6 +27,8 @@ Copy = tuple[dict[str, dict[str, Any]], dict[str, tuple[int, str]]]
 _STRAGGLES_S = 1.5
 #: What `ledger.enter` counts.
 _LEDGER_WRITES = {"claim", "reject", "note", "drop", "note_revocation", "note_surroundings", "apply_reading"}
+#: What writes nothing; every other call is a transaction that does.
+_READS = frozenset({"load", "find", "unpublished", "check_held", "in_force", "fills", "highest_equity", "offsets"})
 #: Between two attempts of a client that asks until it is answered (store/desk.py, store/leases.py).
 _AGAIN_S = 1.0
 
@@ -61,6 +63,8 @@ class Database:
         self.generations: dict[str, tuple[int, str]] = {}
         self.holders: dict[str, str] = {}
         self.up = True
+        #: It answers questions and refuses every write, as after a fail-over to a copy.
+        self.read_only = False
         self._loop = loop
         self._faults = faults
         self._chance = chance
@@ -74,6 +78,19 @@ class Database:
     def come_up(self) -> None:
         """Answer again; nothing committed is lost."""
         self.up = True
+
+    @property
+    def works(self) -> bool:
+        """A commit is possible: what the watch of a service asks for."""
+        return self.up and not self.read_only
+
+    def refuse_writes(self) -> None:
+        """Let nobody write; who holds a lock keeps it."""
+        self.read_only = True
+
+    def take_writes(self) -> None:
+        """Let everybody write again."""
+        self.read_only = False
 
     def copy(self) -> Copy:
         """What a backup of this moment has; the history is not in it."""
@@ -104,6 +121,8 @@ class Database:
                 self._later(work)
             raise
         self._require_up(name)
+        if self.read_only and name not in _READS:
+            raise StoreUnavailable(f"{name}: PostgreSQL refuses writes", away=Away.READ_ONLY)
         if self._faults.strikes("late_commit"):
             self._later(work)
             raise StoreUnavailable(f"{name}: no answer within the statement's bound")
@@ -119,6 +138,9 @@ class Database:
     def take_over(self, role: str, instance: str, known: int | None) -> int | None:
         """The generation of whoever asks, None while somebody else holds the lock; see `store/locks.py`."""
         if self.holders.setdefault(role, instance) != instance:
+            return None
+        if self.read_only and (known is None or self.generations.get(role) != (known, instance)):
+            del self.holders[role]  # it cannot write its generation, so it gives the session up
             return None
         generation, taken_by = self.generations.get(role, (0, ""))
         if generation == known and taken_by == instance:
@@ -151,11 +173,11 @@ class Database:
         return self._chance.uniform(0.0005, 0.005)
 
     def _later(self, work: Callable[[], Any]) -> None:
-        self._loop.call_later(self._chance.uniform(0, _STRAGGLES_S), self._straggle, work)
+        self._loop.call_later(self._chance.uniform(0, _STRAGGLES_S), self._straggle, work, context=IN_TRANSIT)
 
     def _straggle(self, work: Callable[[], Any]) -> None:
         """Nobody hears what the database says to a statement whose client has gone."""
-        if not self.up:
+        if not self.works:
             return
         with suppress(StoreError):
             work()

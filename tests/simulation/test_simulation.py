@@ -18,6 +18,7 @@ from simulation.clock import Deadlock, Pipe, VirtualLoop
 from simulation.faults import Fault, plan
 from simulation.outages import away_at_once, pairs_told
 from simulation.run import Outcome, run
+from simulation.scenes import NEEDS_SEEDS, SCENES, drawn_by, never_struck, scenes
 from simulation.shrink import shrunk
 from unrip.service.crashpoints import CRASH_POINTS
 from unrip.services.registry import SERVICES
@@ -66,7 +67,13 @@ def test_only_the_faults_that_a_violation_needs_are_left() -> None:
         fails = {3.0, 11.0} <= {fault.at_s for fault in chosen}
         violation = "evidence: gone" if fails else None
         return Outcome(
-            seed=1, faults=tuple(chosen), counts=Counter(), cpu_s=0.0, violation=violation, trace=("the last event",)
+            seed=1,
+            faults=tuple(chosen),
+            counts=Counter(),
+            struck_with_money=Counter(),
+            cpu_s=0.0,
+            violation=violation,
+            trace=("the last event",),
         )
 
     assert [fault.at_s for fault in shrunk(attempt(faults), attempt).faults] == [3.0, 11.0]
@@ -89,6 +96,27 @@ def test_plans_hold_faults_of_every_boundary_and_repeat() -> None:
             read_fault(fault.world, now_ns=0)
 
 
+def test_every_scene_has_its_turn_in_a_batch_and_waits_for_open_money() -> None:
+    for first in (1, 1_000):
+        drawn = {name for seed in range(first, first + NEEDS_SEEDS) for name in drawn_by(seed)}
+        assert drawn == SCENES.keys()
+    assert all(fault.with_money for seed in range(50) for fault in scenes(seed, until_s=470, names=SCENES))
+    assert never_struck(Counter(), seeds=NEEDS_SEEDS - 1) == []
+    assert set(never_struck(Counter(stall=1), seeds=NEEDS_SEEDS)) == SCENES.keys() - {"stall"}
+
+
+def test_a_scene_strikes_while_money_is_open_and_a_process_that_stands_still_goes_on() -> None:
+    stall = Fault(at_s=20, kind="stall", target="trade-executor", for_s=3.0, with_money=True)
+    over = Fault(at_s=40, kind="hand_over", target="trade-executor", for_s=4.0, with_money=True)
+    outcome = run(1, faults=(stall, over), seconds=180)
+    assert outcome.violation is None
+    assert outcome.struck_with_money == {"stall": 1, "hand_over": 1}
+    told = [line.partition(" s  ")[2] for line in outcome.trace]
+    assert "trade-executor starts, life 2" in told
+    ended = [line for line in told if line.startswith("trade-executor-1 ")]
+    assert len(ended) == 1, "the one that slept ends, by its own finding or by being stopped"
+
+
 def test_an_operator_caps_a_trade_and_drains_a_service_which_starts_again() -> None:
     cap = Fault(at_s=60, kind="cap", target="strategy-engine", amount=15)
     drain = Fault(at_s=65, kind="drain", target="trade-executor")
@@ -96,7 +124,7 @@ def test_an_operator_caps_a_trade_and_drains_a_service_which_starts_again() -> N
     told = [line.partition(" s  ")[2] for line in outcome.trace]
     assert outcome.violation is None
     assert "operator: limits strategy-engine: done, kept" in told
-    drained = told.index("trade-executor is drained and stopped")
+    drained = told.index("trade-executor-1 is drained and stopped")
     assert told.index("operator: drain trade-executor: done") < drained < told.index("trade-executor starts, life 2")
 
 
@@ -106,7 +134,7 @@ def test_a_service_that_dies_when_the_broker_goes_away_keeps_nobody_else_from_he
     outcome = run(1, faults=(dies, away), seconds=180)
     told = [line.partition(" s  ")[2] for line in outcome.trace]
     assert outcome.violation is None
-    assert any(line.startswith("near-intents-ingest is killed before") for line in told)
+    assert any(line.startswith("near-intents-ingest-1 is killed before") for line in told)
     assert f"over:  {away}" in told
 
 
