@@ -57,7 +57,7 @@ def possible_takers(
 
     The nonce is unused at the one block and used at the other. `others` are the offers of every other nonce of which
     that may be so, too. One possible taker is one explanation; more, or none, are no evidence. What explains all of it
-    to the last unit goes before what needs a gift, unless the owner took something out at that time.
+    to the last unit is no better than what needs a gift: a stranger's satoshi makes one offer look like another.
     """
     moved = moved_between(before, after)
     own: list[Taker] = [None, *offers]
@@ -67,11 +67,11 @@ def possible_takers(
         return [None]
     if prod(len(each) for each in [own, *beside]) * 2 ** len(withdrawn) > _TRIED_MAX:
         return own
-    left = {taker: list(_left(moved, [[taker], *beside], withdrawn)) for taker in own}
-    exact = [taker for taker, rests in left.items() if any(not any(rest.values()) for rest in rests)]
-    if exact and not withdrawn:
-        return exact
-    return [taker for taker, rests in left.items() if any(min(rest.values(), default=0) >= 0 for rest in rests)]
+    return [
+        taker
+        for taker in own
+        if any(min(rest.values(), default=0) >= 0 for rest in _left(moved, [[taker], *beside], withdrawn))
+    ]
 
 
 def _left(
