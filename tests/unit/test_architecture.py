@@ -182,3 +182,9 @@ def test_no_float_is_named_or_written_where_money_is() -> None:
     found = {name_of(path): floats_in(ast.parse(path.read_text())) for path in modules()}
     assert {name: lines for name, lines in found.items() if lines and name.startswith(WITH_MONEY)} == {}
     assert floats_in(ast.parse("x = 0.1 + float(y)")) == [1, 1]
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest imports them by their names, so it refuses to collect the second."""
+    names = [path.name for path in Path(__file__).parents[1].rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
