@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from support.commands import a_command, put_on_topic
 from support.desk import Desk
 from unrip.domain.attempt import AttemptState, Drop, Rejection
 from unrip.domain.decide import command_id_of
+from unrip.domain.evidence import TAKER_ALLOWANCE
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
 EURE = "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
+#: A block is final, and read, so long after it was made.
+FINAL_WITHIN = timedelta(seconds=4)
 
 reached: set[str] = set()
 
@@ -177,22 +181,45 @@ def test_same_offer(armed: Desk) -> None:
 # --- one nonce, many offers -----------------------------------------------------------------------------------------
 
 
-def test_repeats_share_one_hold_and_the_nonce_ends_them_all(armed: Desk) -> None:
-    """The same amount six times, the last one accepted, no notice, equal offers: nobody can tell which one it was."""
-    before = int(armed.state("trade-executor")["ledger"]["held"][EURE])
+def asked_six_times(desk: Desk) -> list[str]:
+    """The same amount six times under one nonce and one hold; only the last one is accepted, and no notice comes."""
+    desk.until(lambda: desk.state("trade-executor")["ledger"]["held"][EURE] == "0", what="the end of earlier offers")
     repeat = {**BTC_IN, "partner_id": "1click", "min_deadline_ms": 3_000, "min_wait_ms": 300, "max_wait_ms": 1_000}
+    with desk.fault("kraken", "freeze"):
+        quotes = [desk.world.demand(**repeat, accept="never") for _ in range(5)]
+        quotes.append(desk.world.demand(**repeat))
+        commands = [desk.decision(quote_id)["command"] for quote_id in quotes]
+    assert len({command["nonce"] for command in commands}) == 1
+    assert [command["nonce_opener"] for command in commands] == [None, *[commands[0]["command_id"]] * 5]
+    held = [int(desk.result(quote_id, "accepted")["ledger"]["held"][EURE]) for quote_id in quotes]
+    assert max(held) == max(int(command["amount_out"]) for command in commands)
+    return quotes
+
+
+def test_repeats_share_one_hold_and_the_nonce_ends_them_all(armed: Desk) -> None:
+    """Equal offers: no balance tells them apart; the transaction does, found by the block that used the nonce."""
     with armed.fault("relay", "drop_status"):
-        with armed.fault("kraken", "freeze"):
-            quotes = [armed.world.demand(**repeat, accept="never") for _ in range(5)]
-            quotes.append(armed.world.demand(**repeat))
-            commands = [armed.decision(quote_id)["command"] for quote_id in quotes]
-        assert len({command["nonce"] for command in commands}) == 1
-        assert [command["nonce_opener"] for command in commands] == [None, *[commands[0]["command_id"]] * 5]
-        held = [int(armed.result(quote_id, "accepted")["ledger"]["held"][EURE]) - before for quote_id in quotes]
-        assert max(held) == max(int(command["amount_out"]) for command in commands)
+        *others, taken = asked_six_times(armed)
+        settled = armed.result(taken, "settled", timeout_s=30)
+        lapsed = [armed.result(quote_id, "lapsed", timeout_s=30) for quote_id in others]
+    assert settled["evidence"]["executed"] == settled["quote_hash"]
+    assert settled["evidence"]["tx_hash"] is not None
+    assert all(end["evidence"]["nonce_used"] and end["evidence"]["tx_hash"] is None for end in lapsed)
+    assert settled["ledger"]["held"][EURE] == "0"
+    assert armed.world.get(f"/demands/{taken}")["status"] == "settled"
+
+
+def test_repeats_of_which_nobody_can_say_who_took_one_are_spent(armed: Desk) -> None:
+    """No block was read from the answers on until it was too late to ask by whom: one of them was, and that is all."""
+    with armed.fault("relay", "drop_status"):
+        quotes = asked_six_times(armed)
+        with armed.fault("rpc", "down"):
+            last = armed.decision(quotes[-1])["command"]["offer_deadline"]
+            over = datetime.fromisoformat(last) + TAKER_ALLOWANCE + FINAL_WITHIN
+            armed.until(lambda: datetime.now(tz=UTC) > over, what="the end of the offers", timeout_s=30)
         ends = [armed.result(quote_id, "spent", timeout_s=30) for quote_id in quotes]
     assert all(end["evidence"]["nonce_used"] and end["evidence"]["tx_hash"] is None for end in ends)
-    assert int(ends[-1]["ledger"]["held"][EURE]) <= before
+    assert ends[-1]["ledger"]["held"][EURE] == "0"
     assert armed.world.get(f"/demands/{quotes[-1]}")["status"] == "settled"
 
 

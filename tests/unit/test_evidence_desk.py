@@ -15,6 +15,7 @@ from unrip_world.faults import read_fault
 
 NEVER = {"direction": "btc_to_eure", "amount_in": "20000", "accept": "never", "min_deadline_ms": 20_000}
 TAKEN = {**NEVER, "accept": "best"}
+ONE_NODE = {"rpc_urls": [URLS["rpc"]]}
 TWO_NODES = {"rpc_urls": [URLS["rpc"], URLS["rpc2"]]}
 
 
@@ -153,7 +154,8 @@ def test_a_node_with_an_absurd_height_is_passed_over_for_the_other_one() -> None
 
 
 def test_an_absurd_chain_is_refused_by_name_over_restarts_and_heals_when_it_is_over() -> None:
-    with WholeDesk() as desk:
+    """Where another node is named, it is asked instead; here there is none."""
+    with WholeDesk(settings={"near_intents": ONE_NODE}) as desk:
         strike(desk, "rpc", "height_shift", by=10**12)
         desk.run(12)
         desk.kill("trade-executor", "crashes")
