@@ -138,7 +138,7 @@ def test_asked_before_the_ledger_is_read_it_takes_back_what_it_finds_there(armed
     try:
         armed.start("trade-executor")
         armed.until(lambda: "database_away" in not_ready(armed), what="a start without PostgreSQL")
-        assert {"standby", "ledger_not_loaded", "results_not_read", "authority_not_proven"} <= not_ready(armed)
+        assert {"role_not_held", "ledger_not_loaded", "results_not_read", "authority_not_proven"} <= not_ready(armed)
         code, told, left = halt(armed, "--wait", "0")
         assert (code, told) == (1, {})
         assert "it knows no offer of an earlier life; it revokes them as soon as PostgreSQL answers" in left

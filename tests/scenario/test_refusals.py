@@ -153,7 +153,9 @@ def test_price_jump_until_the_new_level_is_confirmed(armed: Desk) -> None:
 
 
 def test_coingecko_stands_in_for_kraken_where_the_policy_says_so(desk: Desk) -> None:
-    desk.restart("strategy-engine", {"UNRIP_LIMITS__COINGECKO_FALLBACK": "true"})
+    services = ("strategy-engine", "trade-executor")  # both judge by the policy
+    for service in services:
+        desk.restart(service, {"UNRIP_LIMITS__COINGECKO_FALLBACK": "true"})
     try:
         desk.arm()
         with desk.fault("kraken", "down"):
@@ -164,7 +166,8 @@ def test_coingecko_stands_in_for_kraken_where_the_policy_says_so(desk: Desk) -> 
         assert (decision["price_source"], decision["price_degraded"]) == ("coingecko", True)
         assert Decimal(decision["gross_edge"]) >= Decimal(decision["edge_threshold"]) == Decimal("0.03")
     finally:
-        desk.restart("strategy-engine")
+        for service in services:
+            desk.restart(service)
 
 
 def test_both_sources_stale(armed: Desk) -> None:

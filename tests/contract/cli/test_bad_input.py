@@ -121,9 +121,9 @@ def test_one_token_where_the_relay_allows_one_connection_per_token(tmp_path: Pat
 def test_busy_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        text = f'[near_intents]\naccount = "{ACCOUNT}"\n[ports]\ninventory_sync = {port}\n'
-        told = run_unrip("run", "inventory-sync", "--config", config(tmp_path, text))
-    one_line(told, 2, str(port), "busy", "[ports] inventory_sync")
+        text = f'[near_intents]\naccount = "{ACCOUNT}"\n[ports]\nmarket_reference_ingest = {port}\n'
+        told = run_unrip("run", "market-reference-ingest", "--config", config(tmp_path, text))
+    one_line(told, 2, str(port), "busy", "[ports] market_reference_ingest")
 
 
 def test_unreachable_database(tmp_path: Path) -> None:

@@ -78,8 +78,9 @@ class Surroundings:
         return self
 
     async def run(self) -> None:
-        self.on_role(True, 1)
-        await asyncio.Event().wait()
+        while True:
+            self.on_role(True, 1)
+            await asyncio.sleep(0.1)
 
     def leave(self, *, for_s: float) -> None:
         self.stays_out_s = for_s
