@@ -82,6 +82,7 @@ def test_another_topic_of_commands_quarantines_the_executor(own_desk: Desk) -> N
     assert own_desk.until(own_desk.quarantine, what="quarantine")["reason"] == "commands_topic_is_another"
     refused = own_desk.client.act("trade-executor", "arm", reason="scenario")
     assert "quarantine: commands_topic_is_another, until" in refused["refusal"]
+    own_desk.until(lambda: own_desk.state("trade-executor")["own_read"], what="the salt that a command is made with")
     unknown = a_command(own_desk)
     put_on_topic(own_desk, unknown)
     assert own_desk.result(unknown.quote_id, "claimed")["reason"] == "perhaps_sent"
