@@ -35,6 +35,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._seconds = 0.0
+        self._now = 0.0, _START
         #: What is due when, of equals the one first that was asked for first.
         self._timers: list[tuple[float, int, asyncio.Handle]] = []
         self._numbers = count()
@@ -89,7 +90,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     @property
     def now(self) -> datetime:
         """The wall clock."""
-        return _START + timedelta(microseconds=round(self._seconds * 1_000_000))
+        if self._now[0] != self._seconds:  # it is asked for many times at each instant
+            self._now = self._seconds, _START + timedelta(microseconds=round(self._seconds * 1_000_000))
+        return self._now[1]
 
     def at_ns(self, instant_ns: int) -> float:
         """The loop's time of an instant, never before it."""

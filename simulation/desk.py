@@ -295,9 +295,11 @@ class Desk:
         """The owner took money out past the desk, and says so once the desk shows the fall."""
         inventory = self.processes["inventory-sync"].host
         for asset in self.settings.pair.pair().assets():
+            if asset.asset_id not in self.invariants.withdrawn:
+                continue
             state = inventory.state()
             fell = state["reconciliation"].get(asset.asset_id) == Reconciliation.UNEXPLAINED_FALL
-            if fell and asset.asset_id in self.invariants.withdrawn and not inventory.not_ready():
+            if fell and not inventory.not_ready():
                 unexplained = state["unexplained"][asset.symbol]
                 await self.act("inventory-sync", "accept-balance", asset=asset.symbol, unexplained=unexplained)
 

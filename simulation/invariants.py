@@ -127,7 +127,7 @@ class Invariants:
 
     def set_back(self) -> None:
         """The database is that of an earlier moment: what it forgot may be told once more, with other stamps."""
-        self._last, self.told_again = None, True
+        self._last, self.told_again = self._state(), True
 
     def on_commit(self) -> None:
         """The ledger may have changed."""

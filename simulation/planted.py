@@ -25,9 +25,10 @@ from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
 from unrip.services.relay_link import RELAY
+from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.logic import StrategyEngine
-from unrip.services.trade_executor import following, inspection
+from unrip.services.trade_executor import following, inspection, pursuit
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     ClaimDecided,
@@ -289,10 +290,15 @@ def _command_is_lost() -> Patches:
 
 
 def _limits_are_forgotten() -> Patches:
+    """Neither memory is asked: what PostgreSQL keeps, and what the records of controls show on Kafka."""
+
     async def in_force(_self: MemoryDesk, _base: str) -> None:
         return None
 
-    return [patch.object(MemoryDesk, "in_force", in_force)]
+    return [
+        patch.object(MemoryDesk, "in_force", in_force),
+        patch.object(PolicyInForce, "told", lambda _self, _state: []),
+    ]
 
 
 def _position_is_forgotten() -> Patches:
@@ -311,12 +317,12 @@ def _position_is_forgotten() -> Patches:
 
 
 def _brakes_are_left_to_the_strategy() -> Patches:
-    def given_up(self: Pursuit, offer: Offer, now: datetime, _switches: Switches) -> Drop | None:
-        return Drop.WINDOW_CLOSED if now >= offer.answer_by else Drop.SOCKET_GONE if self.not_ready() else None
+    def given_up(offer: Offer, now: datetime, _switches: Switches, *, ready: bool) -> Drop | None:
+        return Drop.WINDOW_CLOSED if now >= offer.answer_by else None if ready else Drop.SOCKET_GONE
 
     return [
         patch.object(inspection, "_switched_off", lambda _command, _switches, _now: None),
-        patch.object(Pursuit, "_given_up", given_up),
+        patch.object(pursuit, "given_up", given_up),
     ]
 
 
@@ -385,7 +391,7 @@ PLANTED = {
         mistake="an unused nonce proves an end also after the nonce's own deadline",
         patches=_late_unused_is_lapsed,
         make_ledger=Trusting,
-        seed=6,
+        seed=1,
         breaks=("evidence",),
     ),
     "notice": Planted(

@@ -161,7 +161,7 @@ class Database:
         if name in _LEDGER_WRITES and writer not in {"", holder}:
             raise StoreUnavailable(f"{name}: PostgreSQL {Away.ROLE}", away=Away.ROLE)
         answer = done(getattr(twin, name)(*arguments, **named))
-        if twin is self.ledger:
+        if twin is self.ledger and name not in _READS:
             self._on_commit()
         return answer
 

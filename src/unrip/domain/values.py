@@ -46,6 +46,8 @@ class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=Tru
     def __post_init__(self) -> None:
         for name in _fields_to_check(type(self)):
             given = getattr(self, name)
+            if given is None or (type(given) is datetime and given.tzinfo is UTC):  # most of them, in every message
+                continue
             if (kept := _checked(name, given)) is not given:
                 msgspec.structs.force_setattr(self, name, kept)
 
