@@ -28,7 +28,7 @@ CLASSES = {
     "full": "no room is left",
 }
 
-_LIMITS_KEPT = "test a_tightened_limit_that_is_not_kept_acts_and_dies_with_its_process"
+_LIMITS_KEPT = "test a_tightened_limit_that_postgresql_did_not_keep_holds_on_in_the_next_process"
 
 #: Port to class to what looks at it.
 MATRIX: dict[str, dict[str, str]] = {
