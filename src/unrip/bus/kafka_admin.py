@@ -53,6 +53,7 @@ class KafkaAdmin:
         created = tuple(sorted(wanted.keys() - existing.keys()))
         if created:
             await self._create({name: wanted[name] for name in created}, replication_factor)
+            await self._until_known(created)
         found = await self._settings(sorted(existing))
         differences = tuple(
             SettingDifference(topic=name, setting=setting, wanted=value, found=found[name][setting])
@@ -121,6 +122,15 @@ class KafkaAdmin:
                 # Somebody else created it in between: as good as ours.
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise bus_error(error) from None
+
+    async def _until_known(self, names: Iterable[str]) -> None:
+        """A broker says that it has created a topic a moment before it knows it when it is asked."""
+        missing = set(names)
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        while missing := missing - (await self.topic_ids(missing)).keys():
+            if asyncio.get_running_loop().time() > deadline:
+                return  # whoever reads it says what is missing
+            await asyncio.sleep(_NO_LEADER_PAUSE_S)
 
     async def _settings(self, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:
