@@ -118,6 +118,8 @@ OF_ALL = {
     # Back within half a second of the broker.
     "reconnect.backoff.ms": 50,
     "reconnect.backoff.max.ms": 500,
+    # Whom a stopping broker told that there is none, asks the known addresses again, and soon.
+    "metadata.recovery.rebootstrap.trigger.ms": 2_000,
     # stderr is no structured log.
     "log_level": 2,
 }

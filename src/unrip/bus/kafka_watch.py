@@ -42,7 +42,8 @@ class BrokerWatch:
         self._last_words = ""
         #: What the client reports now is older than the answer that we have.
         self._overtaken = False
-        self._client = AdminClient(client_settings(bootstrap), error_cb=self._client_failed)
+        self._bootstrap = bootstrap
+        self._client = self._new_client()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka-watch", daemon=True)
         self._thread.start()
@@ -69,6 +70,11 @@ class BrokerWatch:
             self._pass_over_what_is_older()
             self._last_words = ""
             self._report(up=bool(brokers), reason="the broker answers" if brokers else "no broker is left")
+            if not brokers:  # what a stopping broker says; the client would believe it and ask nobody any more
+                self._client = self._new_client()
+
+    def _new_client(self) -> AdminClient:
+        return AdminClient(client_settings(self._bootstrap), error_cb=self._client_failed)
 
     def _pass_over_what_is_older(self) -> None:
         """Failed attempts to connect, from before the answer, wait to be reported."""
