@@ -33,3 +33,12 @@ def test_a_strategy_that_wakes_beside_another_one_decides_nothing(armed: Desk) -
         assert desk.submissions(quote_id) == []
         assert conflicts(desk) == before, "nothing was decided twice"
     desk.until(lambda: desk.client.is_ready(role), what="the role is free again")
+
+
+def test_a_strategy_that_stood_still_asks_the_lock_before_it_acts(armed: Desk) -> None:
+    """`role_unconfirmed` until the answer, which is that nobody else has the role."""
+    with armed.frozen("strategy-engine"):
+        time.sleep(CONFIRMED_WITHIN_S + 1)
+    armed.until(lambda: armed.log_lines("strategy-engine", "role_unconfirmed"), what="the doubt")
+    armed.until(lambda: armed.client.is_ready("strategy-engine"), what="the role is still ours")
+    assert armed.state("strategy-engine")["armed"] == "base_in,base_out", "nobody else was active in between"
