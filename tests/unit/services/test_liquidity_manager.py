@@ -325,6 +325,19 @@ def test_an_accepted_address_survives_a_restart() -> None:
     assert second.state(T0)["deposit_addresses"][BITCOIN]["address"] == "bc1qnew"
 
 
+def test_an_accepted_address_survives_a_restart_before_the_next_reading() -> None:
+    """The bridge may name the old address once more on its way back; what the operator said is not in any reading."""
+    first = manager()
+    earlier = [*published(told(first, chain(BITCOIN)), ACTIONS)]
+    earlier += published(told(first, chain(BITCOIN, address="bc1qnew")), ACTIONS)
+    earlier += published(act(first, "deposit-addresses", chain=BITCOIN, accept="bc1qnew"), ACTIONS)
+    assert earlier[-1].payload.details == {"address": "bc1qnew", "actor": "operator"}
+    second = manager(*earlier)
+    told(second, chain(BITCOIN, address="bc1qnew"))
+    assert second.not_ready(T0) == []
+    assert second.state(T0)["deposit_addresses"][BITCOIN]["address"] == "bc1qnew"
+
+
 def test_an_address_that_changed_during_a_stop_is_noticed_from_the_last_state() -> None:
     first = manager()
     told(first, chain(BITCOIN))

@@ -209,12 +209,18 @@ class LiquidityManager(Logic):
         if accepted is not None:
             if doubt is None or doubt.address != accepted:
                 raise ControlRefused(f"{accepted!r} is not the other address that was named for {chain}")
-            self._addresses.accept(chain)
-        elif doubt is not None:
+            return [*self._accept(doubt, control.actor, now), *self._ask((chain,)), *self._publish(now)]
+        if doubt is not None:
             raise ControlRefused(
                 f"two addresses were named for {chain}: check them and accept {doubt.address!r} or none"
             )
         return [*self._ask((chain,)), *self._publish(now)]
+
+    def _accept(self, address: DepositAddress, actor: str, now: datetime) -> list[Effect]:
+        """Take the operator's word; a life that ends before its record is acknowledged leaves the doubt, not the use."""
+        self._addresses.accept(address.chain)
+        self._sequence += 1
+        return self._follow(self._steps.accepted(f"{self._start_id}-accept-{self._sequence}", address, actor, now))
 
     def _refuse_while_paused(self) -> None:
         if self._paused or self._trackers_paused:

@@ -111,6 +111,19 @@ class Steps:
         )
         return self._tell_if_new(action, (other or known).observed_at)
 
+    def accepted(self, event_id: str, address: DepositAddress, actor: str, now: datetime) -> list[Effect]:
+        """Record of an operator's word for an address: it is told at once, since no later reading knows of it."""
+        action = LiquidityAction(
+            action_id=event_id,
+            account=self._account,
+            step="address_accepted",
+            asset_id=address.asset_id,
+            chain=address.chain,
+            amount=None,
+            details={"address": address.address, "actor": actor},
+        )
+        return self._tell(action, event_id, now)
+
     def refresh(self, event_id: str, actor: str, now: datetime) -> list[Effect]:
         """Record of an operator's refresh."""
         action = LiquidityAction(
