@@ -89,7 +89,7 @@ def test_a_use_that_may_be_our_revocations_is_no_explanation() -> None:
 
 @pytest.mark.parametrize(("withdrawals", "tried"), [(12, True), (13, False)])
 def test_more_explanations_than_are_tried_are_no_evidence(withdrawals: int, tried: bool) -> None:
-    """Each of the owner's withdrawals may be part of it or not: the work has a bound, and beyond it nothing is known."""
+    """Each of the owner's withdrawals may be part of it: the work has a bound, and beyond it nothing is known."""
 
     def blocks(moved: int) -> tuple[VerifierReading, VerifierReading]:
         before, after = two_blocks([ONE], [], eure=-moved, btc=0)
