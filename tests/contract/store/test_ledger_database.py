@@ -200,3 +200,30 @@ async def test_the_check_finds_a_counter_that_is_wrong(url: str) -> None:
         await connection.close()
         (difference,) = await ledger.check_held()
         assert (difference.asset, difference.held, difference.open_holds) == (EURE, 31, 30)
+
+
+async def test_the_schema_refuses_what_no_function_of_ours_may_write(url: str) -> None:
+    """The last defence, whatever a later function gets wrong."""
+    async with a_ledger(url) as ledger:
+        await credit(ledger, 100)
+        await claim(ledger, 1)
+    connection = await asyncpg.connect(url, timeout=5)
+    for wrong in (
+        "UPDATE ledger.inventory SET credited = -1",
+        "UPDATE ledger.inventory SET held = -1",
+        "UPDATE ledger.hold SET amount = 0",
+        "UPDATE ledger.hold SET asset = 'never credited'",
+        "UPDATE ledger.hold SET released_at = now()",
+        "UPDATE ledger.hold SET release_evidence = '{}'",
+        "UPDATE ledger.attempt SET nonce = 'without a hold'",
+        "UPDATE ledger.attempt SET offer = NULL",
+        "UPDATE ledger.attempt SET state = 'settled'",
+        "UPDATE ledger.attempt SET ended_at = now()",
+        "INSERT INTO ledger.attempt (command_id, quote_id, account, nonce, quote_hash, offer, state, generation)"
+        " SELECT 'other', quote_id, account, nonce, quote_hash, offer, state, generation FROM ledger.attempt",
+        "INSERT INTO ledger.outbox (event_id, correlation_id, observed_at, stages, payload, ledger_view)"
+        " SELECT event_id, correlation_id, observed_at, stages, payload, ledger_view FROM ledger.outbox",
+    ):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+            await connection.execute(wrong)
+    await connection.close()

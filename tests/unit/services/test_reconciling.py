@@ -264,6 +264,17 @@ def test_what_is_accepted_is_shown_as_explained_before_it_is_kept() -> None:
     assert sync.logic.state(sync.now)["unexplained"] == {"BTC": "3", "EURe": "0"}
 
 
+def test_an_operators_word_holds_once_also_where_as_much_is_missing_again() -> None:
+    sync = begun()
+    sync.read(100, 150)
+    sync.database_up = False
+    sync.operator("accept-balance", asset="EURe", unexplained="-50")
+    sync.silent_read(100, 100)
+    sync.restored()
+    assert sync.logic.state(sync.now)["unexplained"]["EURe"] == "-50"
+    assert states(sync.read(100, 100)) == (UNCHANGED, FALL)
+
+
 def test_of_an_asset_that_was_never_read_nothing_is_known() -> None:
     reconciler = Sync().logic._reconciler
     assert reconciler.unexplained(BTC) is None
