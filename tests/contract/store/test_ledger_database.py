@@ -226,4 +226,8 @@ async def test_the_schema_refuses_what_no_function_of_ours_may_write(url: str) -
     ):
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             await connection.execute(wrong)
+    release = "SELECT ledger.release(nonce, '{}') FROM ledger.hold"
+    await connection.execute(release)
+    with pytest.raises(asyncpg.NoDataFoundError):
+        await connection.execute(release)
     await connection.close()

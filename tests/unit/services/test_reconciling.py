@@ -326,6 +326,9 @@ def test_fills_at_offsets_that_a_cut_topic_gives_out_again_are_counted() -> None
     again.result(AttemptState.SETTLED, "one", offset=1)
     assert states(again.read(111, 180)) == (CHANGED, CHANGED)
     again.cut(LIQUIDITY_ACTION, 0)
+    books = again.read(111, 180).books
+    assert books is not None
+    assert books.actions_read == CommandPosition(topic_id=f"{LIQUIDITY_ACTION.name}-1", next_offset=0)
     again.action("deposit_completed", 7, mint="mint-1", offset=0)
     last = again.read(118, 180)
     assert states(last)[0] is CHANGED
