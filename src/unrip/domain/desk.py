@@ -17,6 +17,10 @@ class CommandPosition(Value):
     next_offset: int
 
 
+#: No ledger has made more commits than this; a record with a higher number tells none. PostgreSQL counts on from it.
+COMMITS_MAX = 2**62
+
+
 class LedgerView(Value):
     """The executor's ledger as of one transaction."""
 
