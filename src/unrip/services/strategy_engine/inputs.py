@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.demand import SwapDemand
-from unrip.domain.desk import Desk, ExecutorView, HistoryView, LedgerView
+from unrip.domain.desk import VIEW_KNOWN_AFTER, Desk, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.reference import Observed
@@ -28,8 +28,6 @@ INPUT_TOPICS: dict[Topic, int] = {MARKET_PRICE: 1, INTENT_INVENTORY: 1, SERVICE_
 #: Results are read back after the commands that they end: a few of each that may still be alive, and the fills that the
 #: history may not have yet.
 RESULTS_READ_BACK = 2_000
-#: A beat that the executor made this long after we heard of a view of its ledger knows of everything in that view.
-VIEW_KNOWN_AFTER = timedelta(seconds=5)
 
 
 @dataclass

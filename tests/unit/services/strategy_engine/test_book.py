@@ -7,10 +7,9 @@ from datetime import timedelta
 from support.cases import EURE, NOW, a_view
 from support.engine import Engine, a_beat, a_record
 from support.executor import a_command
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk import VIEW_KNOWN_AFTER, CommandPosition
 from unrip.messages.topics import SERVICE_STATUS
 from unrip.services.strategy_engine.book import PASSED_KEPT, CommandBook
-from unrip.services.strategy_engine.inputs import VIEW_KNOWN_AFTER
 
 
 def filled(count: int, topic_id: str = "old") -> CommandBook:

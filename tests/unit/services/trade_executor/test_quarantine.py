@@ -93,7 +93,9 @@ def test_a_number_of_commits_that_no_ledger_has_made_is_heard_by_nobody(commits:
     """PostgreSQL could not count on from it: one forged result would quarantine every start, and end none."""
     told = a_result(6)
     assert told.ledger is not None
-    desk = started(results=(msgspec.structs.replace(told, ledger=msgspec.structs.replace(told.ledger, commits=commits)),))
+    desk = started(
+        results=(msgspec.structs.replace(told, ledger=msgspec.structs.replace(told.ledger, commits=commits)),)
+    )
     assert quarantined(desk) == "ledger_older_than_its_results", "its position is another matter"
     assert max(note.commits for note in desk.of(NoteSurroundings)) == counted_from
 
