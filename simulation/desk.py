@@ -215,7 +215,8 @@ class Desk:
     def _start(self, service: str) -> None:
         self._lives[service] += 1
         self.say(f"{service} starts, life {self._lives[service]}")
-        process = Process(self, service, wire_of(service), life=self._lives[service])
+        described = SERVICES[service]
+        process = Process(self, described, wire_of(described), life=self._lives[service])
         self.processes[service] = process
         process.start()
 

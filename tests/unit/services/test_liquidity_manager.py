@@ -24,6 +24,7 @@ from unrip.service.contract import (
     Subscribe,
     TimerFired,
 )
+from unrip.services.liquidity_manager.definition import SERVICE
 from unrip.services.liquidity_manager.effects import ChainRead, ChainUnread, ReadChain
 from unrip.services.liquidity_manager.logic import LiquidityManager
 from unrip.services.liquidity_manager.treasury import MOVEMENTS_MAX
@@ -428,9 +429,9 @@ def test_nothing_here_moves_money(action: str) -> None:
         act(manager(), action)
 
 
-def test_every_control_it_names_is_followed() -> None:
+def test_every_action_it_declares_is_followed() -> None:
     logic = manager()
-    for action in logic.controls:
+    for action in [each.name for each in SERVICE.actions]:
         act(logic, action, chain=BITCOIN) if "pause" not in action else None
     act(logic, "trackers/pause")
 

@@ -67,8 +67,6 @@ _TO_READ = frozenset({_BOOKS, INTENT_INVENTORY.name, TRADE_RESULT.name, LIQUIDIT
 class InventorySync(Logic):
     """Pure logic of inventory-sync."""
 
-    controls = ("sync", "accept-balance")
-
     def __init__(
         self,
         *,

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from unrip.feeds.coingecko import CoinGecko
 from unrip.feeds.kraken import KrakenRest
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
-from unrip.services.market_reference_ingest.contradiction import ACCEPT_DISAGREEMENT
 from unrip.services.market_reference_ingest.effects import PollCoinGecko, PollKrakenRest
 from unrip.services.market_reference_ingest.handlers import Polls
 from unrip.services.market_reference_ingest.jump import JumpGuard
 from unrip.services.market_reference_ingest.logic import KRAKEN, MarketReferenceIngest
 from unrip.services.market_reference_ingest.peg import PegGuard
-
-
-class AcceptDisagreementBody(ReasonBody):
-    """How far the sources may be apart, and for how long."""
-
-    up_to: str = Field(description="With its unit: '5.5 %' or '550 bps'; no less than they are apart now.")
-    minutes: int = Field(ge=0, le=60, description="It ends by itself after these; 0 takes back what was accepted.")
 
 
 def wire(context: Context) -> Wiring:
@@ -74,12 +63,4 @@ def wire(context: Context) -> Wiring:
         },
         sources=(socket.run, polls.watch),
         closers=(polls.aclose, kraken_http.aclose, coingecko_http.aclose),
-        actions=(
-            Action(name="refresh", summary="Ask both sources now."),
-            Action(
-                name=ACCEPT_DISAGREEMENT,
-                body=AcceptDisagreementBody,
-                summary="Let CoinGecko contradict Kraken for a while.",
-            ),
-        ),
     )

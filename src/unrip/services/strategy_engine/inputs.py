@@ -15,19 +15,11 @@ from unrip.domain.market import MarketPrice
 from unrip.domain.reference import Observed
 from unrip.domain.sharing import Sharing
 from unrip.domain.status import ServiceStatus
-from unrip.messages.topics import INTENT_INVENTORY, MARKET_PRICE, SERVICE_STATUS, Topic
 from unrip.service.contract import RecordReceived
 from unrip.services.strategy_engine.book import CommandBook
 from unrip.services.strategy_engine.day import DayResult
 from unrip.services.strategy_engine.nonces import SharedNonces
 from unrip.services.strategy_engine.pace import Pace
-
-#: The topics whose newest record is the strategy's knowledge, and how far back to read at start. Beats of all
-#: services share one topic: thirty seconds of nine services.
-INPUT_TOPICS: dict[Topic, int] = {MARKET_PRICE: 1, INTENT_INVENTORY: 1, SERVICE_STATUS: 300}
-#: Results are read back after the commands that they end: a few of each that may still be alive, and the fills that the
-#: history may not have yet.
-RESULTS_READ_BACK = 2_000
 
 
 @dataclass

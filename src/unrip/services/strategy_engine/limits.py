@@ -10,8 +10,8 @@ from pydantic import Field
 
 from unrip.domain.policy import Policy
 from unrip.domain.values import format_rate, parse_rate, shown
+from unrip.service.action import Action, ReasonBody
 from unrip.service.contract import Control, ControlRefused
-from unrip.service.http import Action, ReasonBody
 
 
 class ThresholdBody(ReasonBody):
@@ -44,8 +44,18 @@ class LimitsBody(ReasonBody):
 
 
 LIMIT_ACTIONS = (
-    Action(name="threshold", body=ThresholdBody, summary="Set the gross edge below which nothing is offered."),
-    Action(name="limits", body=LimitsBody, summary="Set the notional cap and other limits of the policy."),
+    Action(
+        name="threshold",
+        body=ThresholdBody,
+        summary="Set the gross edge below which nothing is offered.",
+        log_event="limits_changed",
+    ),
+    Action(
+        name="limits",
+        body=LimitsBody,
+        summary="Set the notional cap and other limits of the policy.",
+        log_event="limits_changed",
+    ),
 )
 
 _RATES = ("edge_threshold", "edge_base", "edge_per_sqrt_minute")

@@ -19,12 +19,10 @@ from unrip.domain.values import Value
 from unrip.domain.verifier import VerifierReading
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.service.contract import Effect, Log, Subscribe
+from unrip.services.trade_executor.definition import RESULTS_READ_BACK
 from unrip.services.trade_executor.effects import LedgerLoaded, NoteSurroundings
 from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
 from unrip.services.trade_executor.lane import NoteLane
-
-#: Results read back: the newest say how far the ledger was, and the others what became of commands that it lacks.
-RESULTS_TAIL = 2_000
 
 
 class QuarantineState(Value):
@@ -72,7 +70,7 @@ class Quarantine:
         self._position, self._handled_any = event.position, event.position is not None
         self._commits = max(self._commits, commits, event.view.commits or 0)
         self.judged = self._end_read = self._all_known = False
-        effects: list[Effect] = [Subscribe(topic=TRADE_RESULT, tail=RESULTS_TAIL, until_end=True)]
+        effects: list[Effect] = [Subscribe(topic=TRADE_RESULT, tail=RESULTS_READ_BACK, until_end=True)]
         if event.quarantined_until is not None and not reason:  # an earlier life began it, and wrote it down
             return [*effects, *self._enter(event.doubt, now)]
         return [*effects, *(self._begin(reason or event.doubt, now) if reason or event.doubt else [])]

@@ -11,11 +11,9 @@ from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.secret_file import SecretFileError
 from unrip.net.switch import Switch
 from unrip.service.settings import SettingsError, SpendingSettings
-from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
 from unrip.services.relay_link import RELAY
-from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.bookkeeping import Bookkeeper
 from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
@@ -42,7 +40,6 @@ from unrip.services.trade_executor.effects import (
     SignRevocation,
     TraceRevocation,
 )
-from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.outbox import OutboxPublisher
@@ -148,11 +145,7 @@ def wire(context: Context) -> Wiring:
         ),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose, relay_http.aclose, *arming.closers),
-        actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE_ACTION, UNDO_READING),
         troubles=(outbox.troubles,),
-        uses_database=True,
-        database_schema="ledger",
-        single_active_role="trade-executor",
     )
 
 

@@ -1,0 +1,78 @@
+"""What a service says of itself, once, as plain data beside its code.
+
+Whatever else stands about a service (its port and settings, what it may read and write, its log lines, its place in
+the command line, the documentation) derives from this, or is checked against it. To import a definition is cheap: it
+names the wiring, which is imported only to run the service.
+"""
+
+from __future__ import annotations
+
+from unrip.domain.values import Value
+from unrip.messages.topics import CONTROL_ACTION, DEAD_LETTER, SERVICE_STATUS, Topic
+from unrip.service.action import COMMON_ACTIONS, Action
+
+#: What every service writes of itself: its beat, what operators did, and what it could not decode.
+WRITTEN_BY_ALL = (SERVICE_STATUS, CONTROL_ACTION, DEAD_LETTER)
+
+
+class Store(Value):
+    """A part of PostgreSQL that a service opens: the method of `Outside` that gives it, and the schema it writes to."""
+
+    name: str
+    schema: str
+
+
+LEDGER = Store(name="ledger", schema="ledger")
+HISTORY = Store(name="history", schema="history")
+DESK = Store(name="desk", schema="desk")
+BOOKS = Store(name="books", schema="desk")
+LEASES = Store(name="leases", schema="desk")
+
+
+class Reads(Value):
+    """One topic that a service reads, and the place where it begins."""
+
+    topic: Topic
+    #: It begins so many records before the end. None: it goes on at the place that it keeps.
+    tail: int | None = None
+    #: It reads up to the end and no further.
+    until_end: bool = False
+    #: Where the place stands that it keeps, in words.
+    place: str = ""
+    #: When it reads, in words, unless from its start on.
+    when: str = ""
+
+
+class Service(Value):
+    """One service."""
+
+    name: str
+    #: One line of what it is for.
+    does: str
+    #: Where its control surface listens unless the settings say otherwise.
+    port: int
+    #: Where its `wire` is.
+    wiring: str
+    reads: tuple[Reads, ...] = ()
+    #: Beyond what every service writes of itself.
+    writes: tuple[Topic, ...] = ()
+    #: Beyond those that every service has.
+    actions: tuple[Action, ...] = ()
+    #: What it opens in PostgreSQL, which is then a hard dependency. Whether it can still write is asked of the first.
+    stores: tuple[Store, ...] = ()
+    #: Only one instance may work at a time.
+    single_active: bool = False
+    #: It has switches: `unrip arm` and the brakes address exactly these.
+    armed: bool = False
+    #: The desk is ready to trade only while it hears this service's beat.
+    trade_ready_depends: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name where a dash has no place: in the settings, in its package."""
+        return self.name.replace("-", "_")
+
+    @property
+    def all_actions(self) -> tuple[Action, ...]:
+        """Everything that an operator may ask of it."""
+        return (*COMMON_ACTIONS, *self.actions)
