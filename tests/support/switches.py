@@ -16,7 +16,6 @@ from unrip.service.leases import LeaseKeeper
 from unrip.service.switchboard import Switchboard
 from unrip.store.leases import LeaseStore, MemoryLeases
 
-
 Start = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -71,11 +70,14 @@ class Station:
             emit=lambda event: self.tell(event) if life == self._lives else None,
             clock=lambda: self.now,
             new_token=lambda: f"token-{next(self._tokens)}",
-            start=lambda work: self.start(work),
+            start=self._ask,
             log=self.logs.append,
         )
         self._handlers = keeper.handlers()
         self._perform(self.board.begin())
+
+    def _ask(self, work: Coroutine[Any, Any, None]) -> None:
+        self.start(work)
 
     def control(self, action: str, **arguments: Any) -> None:
         control = Control(action=action, arguments=arguments, actor="operator", reason="a test")

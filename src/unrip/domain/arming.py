@@ -9,7 +9,6 @@ import msgspec
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
 
-
 #: No permission is given for longer.
 LEASE_MINUTES_MAX = 1_440
 
