@@ -143,6 +143,17 @@ def test_a_withdrawal_from_before_the_books_hides_no_loss() -> None:
     assert states(sync.read(95)) == (FALL, UNCHANGED)
 
 
+@pytest.mark.parametrize("step", ["deposit_completed", "withdrawal_seen"])
+def test_what_the_bridge_dates_ahead_may_be_as_old_as_anything(step: str) -> None:
+    """It began before it was heard of, or its date is none: what the balance shows decides."""
+    sync = begun()
+    sync.action(step, 50, mint="long ago", began_s=sync.second + 3_600)
+    assert states(sync.read()) == (UNCHANGED, UNCHANGED)
+    moved = 50 if step == "deposit_completed" else -50
+    sync.action(step, 50, mint="just now", name="d2", began_s=sync.second + 3_600)
+    assert states(sync.read(100 + moved)) == (CHANGED, UNCHANGED)
+
+
 def test_a_new_deposit_hides_no_loss_of_the_same_amount() -> None:
     sync = begun()
     sync.action("deposit_completed", 5, mint="mint-1", began_s=sync.second)

@@ -266,10 +266,14 @@ class Reconciler:
         return change.kind is ChangeKind.WITHDRAWAL and began is not None and begun is not None and began < begun
 
     def _may_be_older(self, change: BalanceChange) -> bool:
-        """Whether it may be from before the books: the bridge also lists what it did before our first reading."""
+        """Whether it may be from before the books: the bridge also lists what it did before our first reading.
+
+        What is dated ahead of the moment at which it was heard of has no date.
+        """
         if change.kind not in _TRANSFERS:
             return False
-        return self._begun_at is None or change.began_at is None or change.began_at < self._begun_at
+        begun, began = self._begun_at, change.began_at
+        return begun is None or began is None or not begun <= began <= change.seen_by
 
     def _believed(self, changes: list[BalanceChange], rest: int, reading: VerifierReading) -> list[Judged]:
         """Of what may be older, what the balance shows, and what it cannot show whatever open offers did to it.
