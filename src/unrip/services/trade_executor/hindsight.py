@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from pydantic import Field
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.balances import shows_no_fill
@@ -20,7 +19,6 @@ from unrip.domain.doubt import Seen, past_doubt
 from unrip.domain.evidence import LookFurther, Unproven, Wait
 from unrip.domain.verifier import PastSpan, UseSpan, VerifierReading
 from unrip.service.contract import Control, ControlRefused, Count, Effect
-from unrip.service.http import Action, ReasonBody
 from unrip.services.trade_executor.believing import refusal_counted
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -44,20 +42,6 @@ RETRY_FIRST = timedelta(seconds=10)
 RETRY_MAX = timedelta(minutes=10)
 #: The block of a use is looked for so long after a notice has named a transaction: that says more, and mostly at once.
 _AFTER_NOTICE = timedelta(seconds=2)
-
-
-class ResolveBody(ReasonBody):
-    """An operator's word about an offer that nothing proves."""
-
-    command_id: str = Field(min_length=1, max_length=200)
-    outcome: Literal["lapsed", "settled"] = Field(description="How it ended; offers that share its nonce lapsed.")
-
-
-RESOLVE_ACTION = Action(
-    name="resolve",
-    body=ResolveBody,
-    summary="End an unproven offer by an operator's word; refused while blocks may still tell.",
-)
 
 
 @dataclass

@@ -43,9 +43,9 @@ from unrip.service.contract import (
 from unrip.service.switchboard import REARM, Switchboard
 from unrip.services.trade_executor import lane, standing
 from unrip.services.trade_executor.aside import LedgerTrouble
-from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.commanded import claim_of, reject_of
 from unrip.services.trade_executor.conversation import Conversation
+from unrip.services.trade_executor.definition import RESOLVE, UNDO_READING
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     CheckHeld,
@@ -74,7 +74,6 @@ from unrip.services.trade_executor.effects import (
     VerifierUnread,
 )
 from unrip.services.trade_executor.facing import LedgerFacing
-from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
 from unrip.services.trade_executor.own_limits import OwnLimits
 from unrip.services.trade_executor.pursuit import Pursuit
@@ -385,7 +384,7 @@ class TradeExecutor(LedgerFacing):
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
-        if control.action == RESOLVE_ACTION.name:
+        if control.action == RESOLVE.name:
             if not self._quarantine.may_end_nonces:
                 raise ControlRefused("the ledger may lack offers of that nonce until every command is read: wait")
             return self._pursuit.hindsight.resolve(control, now)
