@@ -368,6 +368,9 @@ def test_fills_at_offsets_that_a_cut_topic_gives_out_again_are_counted() -> None
     sync.read(101)
     again = sync.restart()
     again.cut(TRADE_RESULT, 1)
+    books = again.read(101).books
+    assert books is not None
+    assert books.results_read == CommandPosition(topic_id=f"{TRADE_RESULT.name}-1", next_offset=1)
     again.result(AttemptState.SETTLED, "one", offset=1)
     assert states(again.read(111, 180)) == (CHANGED, CHANGED)
     again.cut(LIQUIDITY_ACTION, 0)
