@@ -231,3 +231,23 @@ async def test_the_schema_refuses_what_no_function_of_ours_may_write(url: str) -
     with pytest.raises(asyncpg.NoDataFoundError):
         await connection.execute(release)
     await connection.close()
+
+
+async def test_rows_of_the_outbox_that_cannot_be_read_are_passed_over_and_named(url: str) -> None:
+    """Another version wrote them: the others go out, and a look at all of them ends."""
+    connection = await asyncpg.connect(url, timeout=5)
+    async with a_ledger(url) as ledger, asyncio.timeout(10):
+        await credit(ledger, 100)
+        for number in (1, 2):
+            await claim(ledger, number)
+        first, second = [row.seq for row in await ledger.unpublished(10)]
+        await connection.execute("UPDATE ledger.outbox SET payload = '{}' WHERE seq = $1", first)
+        assert [row.seq for row in await ledger.unpublished(1)] == [second]
+        assert set(await ledger.unreadable()) == {first}
+        await connection.execute("UPDATE ledger.outbox SET payload = '{}'")
+        assert await ledger.unpublished(1) == []
+        assert set(await ledger.unreadable()) == {first, second}
+        await ledger.mark_published([first, second])
+        assert await ledger.unpublished(1) == []
+        assert await ledger.unreadable() == {}
+    await connection.close()
