@@ -7,12 +7,22 @@ names the wiring, which is imported only to run the service.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import Field, create_model
+
 from unrip.domain.values import Value
 from unrip.messages.topics import CONTROL_ACTION, DEAD_LETTER, SERVICE_STATUS, Topic
 from unrip.service.action import COMMON_ACTIONS, Action
+from unrip.service.settings import PortSettings, Section, Settings
 
 #: What every service writes of itself: its beat, what operators did, and what it could not decode.
 WRITTEN_BY_ALL = (SERVICE_STATUS, CONTROL_ACTION, DEAD_LETTER)
+
+
+#: The sections that every service reads, and `postgres` where it opens a store.
+READ_BY_ALL = ("namespace", "pair", "kafka", "control", "ports")
 
 
 class Store(Value):
@@ -27,6 +37,7 @@ HISTORY = Store(name="history", schema="history")
 DESK = Store(name="desk", schema="desk")
 BOOKS = Store(name="books", schema="desk")
 LEASES = Store(name="leases", schema="desk")
+STORES = (LEDGER, HISTORY, DESK, BOOKS, LEASES)
 
 
 class Reads(Value):
@@ -53,6 +64,12 @@ class Service(Value):
     port: int
     #: Where its `wire` is.
     wiring: str
+    #: The sections of the settings that are its own, by their names.
+    settings: dict[str, type[Section]] = {}
+    #: The sections that it shares with others, beyond those that every service reads.
+    uses: tuple[str, ...] = ()
+    #: The settings that name the secret files it opens, beyond those of the control surface and of PostgreSQL.
+    secrets: tuple[str, ...] = ()
     reads: tuple[Reads, ...] = ()
     #: Beyond what every service writes of itself.
     writes: tuple[Topic, ...] = ()
@@ -76,3 +93,14 @@ class Service(Value):
     def all_actions(self) -> tuple[Action, ...]:
         """Everything that an operator may ask of it."""
         return (*COMMON_ACTIONS, *self.actions)
+
+
+def settings_for(services: Iterable[Service]) -> type[Settings]:
+    """The settings of a desk of these services: the shared sections, a port for each, and the sections of their own."""
+    ports: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for service in services:
+        ports[service.key] = (int, Field(default=service.port, ge=0, le=65535))
+        own |= {name: (kind, kind()) for name, kind in service.settings.items()}
+    of_ports = create_model("PortSettings", __base__=PortSettings, __doc__=PortSettings.__doc__, **ports)
+    return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, ports=(of_ports, of_ports()), **own)

@@ -298,6 +298,23 @@ def test_an_operator_accepts_exactly_what_is_unexplained() -> None:
     assert states(sync.read(100, 150)) == (UNCHANGED, UNCHANGED)
 
 
+def test_what_is_accepted_is_shown_as_explained_before_it_is_kept() -> None:
+    """The operator's word is an action with a before and an after, and PostgreSQL answers later."""
+    sync = begun()
+    sync.read(103, 150)
+    sync.database_up = False
+    sync.operator("accept-balance", asset="EURe", unexplained="-50")
+    assert sync.logic.state(sync.now)["unexplained"] == {"BTC": "3", "EURe": "0"}
+    sync.restored()
+    assert sync.logic.state(sync.now)["unexplained"] == {"BTC": "3", "EURe": "0"}
+
+
+def test_of_an_asset_that_was_never_read_nothing_is_known() -> None:
+    reconciler = Sync().logic._reconciler
+    assert reconciler.unexplained(BTC) is None
+    assert begun().logic._reconciler.unexplained("nep141:other") is None
+
+
 def test_nothing_is_accepted_while_evidence_waits_for_a_block_that_may_be_in_the_reading_or_not() -> None:
     sync = begun()
     sync.result(AttemptState.CLAIMED, "waits", held=20)

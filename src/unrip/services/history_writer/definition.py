@@ -10,6 +10,7 @@ SERVICE = Service(
     does="every topic into append-only PostgreSQL",
     port=8105,
     wiring="unrip.services.history_writer.wiring",
+    uses=("limits",),
     reads=tuple(Reads(topic=topic, place="its position in PostgreSQL") for topic in TOPICS.values()),
     stores=(HISTORY,),
     single_active=True,

@@ -23,6 +23,7 @@ SERVICE = Service(
     does="what the verifier credits to us, and what the bridge still owes",
     port=8103,
     wiring="unrip.services.inventory_sync.wiring",
+    uses=("near_intents", "limits", "intervals"),
     reads=(
         Reads(topic=INTENT_INVENTORY, tail=1, until_end=True),
         Reads(topic=TRADE_RESULT, place=_PLACE),

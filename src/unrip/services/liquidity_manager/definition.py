@@ -24,6 +24,7 @@ SERVICE = Service(
     does="deposit addresses, deposits and withdrawals as the bridge tells them",
     port=8104,
     wiring="unrip.services.liquidity_manager.wiring",
+    uses=("near_intents", "intervals"),
     reads=(
         Reads(topic=TREASURY, tail=1, until_end=True),
         Reads(topic=LIQUIDITY_ACTION, tail=STEPS_READ_BACK, until_end=True),

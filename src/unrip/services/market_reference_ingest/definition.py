@@ -7,6 +7,7 @@ from pydantic import Field
 from unrip.messages.topics import MARKET_PRICE
 from unrip.service.action import Action, ReasonBody
 from unrip.service.definition import Reads, Service
+from unrip.services.market_reference_ingest.settings import CoinGeckoSettings, KrakenSettings, PriceSettings
 
 
 class AcceptDisagreementBody(ReasonBody):
@@ -25,6 +26,9 @@ SERVICE = Service(
     does="Kraken and CoinGecko as one price event",
     port=8102,
     wiring="unrip.services.market_reference_ingest.wiring",
+    settings={"kraken": KrakenSettings, "coingecko": CoinGeckoSettings, "price": PriceSettings},
+    uses=("limits", "intervals"),
+    secrets=("coingecko.key_file",),
     reads=(Reads(topic=MARKET_PRICE, tail=1, until_end=True),),
     writes=(MARKET_PRICE,),
     actions=(Action(name="refresh", summary="Ask both sources now."), ACCEPT_DISAGREEMENT),

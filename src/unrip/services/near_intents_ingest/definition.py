@@ -24,6 +24,8 @@ SERVICE = Service(
     does="the relay's quote requests as raw records and normalized demands",
     port=8101,
     wiring="unrip.services.near_intents_ingest.wiring",
+    uses=("near_intents", "limits", "intervals"),
+    secrets=("near_intents.ingest_token_file",),
     writes=(RAW_QUOTE, SWAP_DEMAND),
     actions=(Action(name="pair-filter", body=PairFilterBody, summary="Set, disable or reset the pair filter."),),
 )

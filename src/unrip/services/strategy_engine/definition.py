@@ -33,6 +33,7 @@ SERVICE = Service(
     does="decides every demand, commands the accepted ones",
     port=8106,
     wiring="unrip.services.strategy_engine.wiring",
+    uses=("near_intents", "limits"),
     reads=(
         Reads(topic=TRADE_DECISION, tail=DECIDED_MAX, until_end=True),
         Reads(topic=EXECUTE_TRADE, tail=DECIDED_MAX, until_end=True),

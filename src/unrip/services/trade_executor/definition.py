@@ -10,6 +10,7 @@ from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE,
 from unrip.service.action import Action, ReasonBody
 from unrip.service.definition import LEASES, LEDGER, Reads, Service
 from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
+from unrip.services.trade_executor.settings import SpendingSettings
 
 #: Results read back: the newest say how far the ledger was, and the others what became of commands that it lacks.
 RESULTS_READ_BACK = 2_000
@@ -39,6 +40,9 @@ SERVICE = Service(
     does="signs, claims, sends and follows each offer to its end",
     port=8107,
     wiring="unrip.services.trade_executor.wiring",
+    settings={"spending": SpendingSettings},
+    uses=("near_intents", "limits", "intervals"),
+    secrets=("near_intents.executor_token_file", "near_intents.key_file"),
     reads=(
         Reads(topic=MARKET_PRICE, tail=1),
         Reads(topic=TRADE_RESULT, tail=RESULTS_READ_BACK, until_end=True, when="once more in each quarantine"),
