@@ -456,10 +456,7 @@ def page() -> str:
         "",
         f"| port | {' | '.join(CLASSES)} |",
         f"| ---- |{' -- |' * len(CLASSES)}",
-        *(
-            f"| {port} | {' | '.join(_shown(known[kind]) for kind in CLASSES)} |"
-            for port, known in MATRIX.items()
-        ),
+        *(f"| {port} | {' | '.join(_shown(known[kind]) for kind in CLASSES)} |" for port, known in MATRIX.items()),
     ]
     return "\n".join(lines) + "\n"
 
