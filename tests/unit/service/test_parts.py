@@ -273,6 +273,7 @@ def a_publisher() -> tuple[Publisher, Producing, list[Any], list[tuple[str, dict
         clock=lambda: NOW,
         emit=events.append,
         count=lambda name, labels: counts.append((name, labels)),
+        writes=(SWAP_DEMAND,),
     )
     return publisher, producing, events, counts
 
