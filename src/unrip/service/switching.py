@@ -8,7 +8,7 @@ import msgspec
 from pydantic import Field
 
 from unrip import __version__
-from unrip.domain.arming import ArmLease, Switches
+from unrip.domain.arming import LEASE_MINUTES_MAX, ArmLease, Switches
 from unrip.domain.pairs import Direction
 from unrip.service.action import Action, ReasonBody
 from unrip.service.contract import Control, ControlRefused, Effect, Log, SetTimer
@@ -20,7 +20,9 @@ class ArmBody(ReasonBody):
     """A permission to act, for a time."""
 
     directions: list[Direction] = Field(default=[Direction.BASE_IN, Direction.BASE_OUT], min_length=1)
-    lease_minutes: int = Field(default=480, ge=1, le=1440, description="The lease ends by itself after this.")
+    lease_minutes: int = Field(
+        default=480, ge=1, le=LEASE_MINUTES_MAX, description="The lease ends by itself after this."
+    )
     survive_restart: bool = Field(
         default=False, description="Arm again after a restart, for the same build and configuration."
     )

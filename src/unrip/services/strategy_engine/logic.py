@@ -208,7 +208,7 @@ class StrategyEngine(Logic):
             self._last_command_id = payload.command_id
             self._inputs.command_placed(payload, record.topic_id, record.offset, record.message.observed_at)
         else:
-            self._inputs.take(record)
+            self._inputs.take(record, now)
             if record.topic == INTENT_INVENTORY.name:
                 return self._on_inventory()
         return []

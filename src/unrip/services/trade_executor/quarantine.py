@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from unrip.domain.attempt import AttemptState, TradeResult
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk import COMMITS_MAX, CommandPosition
 from unrip.domain.policy import Policy
 from unrip.domain.values import Value
 from unrip.domain.verifier import VerifierReading
@@ -80,9 +80,13 @@ class Quarantine:
         if result.account != self._account:
             return []
         self._told[result.command_id] = result
-        if result.ledger is None or not self._is_ahead(result.ledger.position, result.ledger.commits or 0):
+        if result.ledger is None:
             return []
-        self._commits = max(self._commits, result.ledger.commits or 0)
+        told = result.ledger.commits or 0
+        commits = told if told <= COMMITS_MAX else 0
+        if not self._is_ahead(result.ledger.position, commits):
+            return []
+        self._commits = max(self._commits, commits)
         return self.begin("ledger_older_than_its_results", now)
 
     def told(self, command_id: str) -> TradeResult | None:
