@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from support.cases import ACCOUNT, PAIR
+from support.cases import ACCOUNT, NOW, PAIR
 from support.engine import a_beat, a_record
 from support.whole_desk import WholeDesk
 from unrip.local.desk import every_venue_is_loopback
@@ -229,7 +229,7 @@ def test_the_strategy_takes_in_the_beats_of_those_that_trade_ready_depends_on() 
     heard = set()
     for name in SERVICES:
         inputs = Inputs(account=ACCOUNT, day=DayResult(pair=PAIR, markout=timedelta(0)))
-        inputs.take(a_record(SERVICE_STATUS, a_beat(name)))
+        inputs.take(a_record(SERVICE_STATUS, a_beat(name)), NOW)
         if inputs.executor is not None or inputs.history is not None:
             heard.add(name)
     assert heard == {name for name, service in SERVICES.items() if service.trade_ready_depends}
