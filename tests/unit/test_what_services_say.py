@@ -205,6 +205,23 @@ def test_a_service_names_the_lines_that_it_logs_and_no_others(service: Service) 
     assert {action.log_event for action in service.all_actions} <= EVENTS.keys() | service.logs.keys()
 
 
+def logged_in(file: Path) -> set[str]:
+    """The events that are written out where a line is made."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    made = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Log"]
+    values = [each.value for call in made for each in call.keywords if each.arg == "event"]
+    branches = [
+        part for value in values for part in ((value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,))
+    ]
+    return {part.value for part in branches if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+@every_service
+def test_every_line_that_is_written_out_is_named(service: Service) -> None:
+    logged = {event for file in (PACKAGES / service.key).glob("*.py") for event in logged_in(file)}
+    assert logged <= EVENTS.keys() | service.logs.keys()
+
+
 def test_one_line_has_one_meaning() -> None:
     events = events_of(SERVICES.values())
     for service in SERVICES.values():
@@ -236,6 +253,12 @@ def test_the_strategy_takes_in_the_beats_of_those_that_trade_ready_depends_on() 
 
 
 # --- the registry --------------------------------------------------------------------------------------------------
+
+
+@every_service
+def test_who_works_alone_hears_of_its_role_and_nobody_else_does(service: Service) -> None:
+    hears = [file.name for file in (PACKAGES / service.key).glob("*.py") if "RoleChanged" in file.read_text()]
+    assert service.single_active == bool(hears)
 
 
 def test_every_folder_of_a_service_is_in_the_registry() -> None:

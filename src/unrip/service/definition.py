@@ -18,6 +18,7 @@ from unrip.service.action import COMMON_ACTIONS, Action
 from unrip.service.contract import Subscribe
 from unrip.service.logs import EVENTS
 from unrip.service.settings import PortSettings, Section, Settings
+from unrip.service.switching import ARM
 
 #: What every service writes of itself: its beat, what operators did, and what it could not decode.
 WRITTEN_BY_ALL = (SERVICE_STATUS, CONTROL_ACTION, DEAD_LETTER)
@@ -92,8 +93,6 @@ class Service(Value):
     stores: tuple[Store, ...] = ()
     #: Only one instance may work at a time.
     single_active: bool = False
-    #: It has switches: `unrip arm` and the brakes address exactly these.
-    armed: bool = False
     #: The desk is ready to trade only while it hears this service's beat.
     trade_ready_depends: bool = False
 
@@ -101,6 +100,11 @@ class Service(Value):
     def key(self) -> str:
         """Its name where a dash has no place: in the settings, in its package."""
         return self.name.replace("-", "_")
+
+    @property
+    def armed(self) -> bool:
+        """It has switches: `unrip arm` and the brakes address exactly such services."""
+        return any(action.name == ARM.name for action in self.actions)
 
     @property
     def all_writes(self) -> tuple[Topic, ...]:

@@ -54,5 +54,4 @@ SERVICE = Service(
     },
     stores=(DESK, LEASES),
     single_active=True,
-    armed=True,
 )

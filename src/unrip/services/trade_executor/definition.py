@@ -71,6 +71,5 @@ SERVICE = Service(
     },
     stores=(LEDGER, LEASES),
     single_active=True,
-    armed=True,
     trade_ready_depends=True,
 )
