@@ -17,7 +17,7 @@ from pydantic import Field
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.balances import shows_no_fill
 from unrip.domain.doubt import Seen, past_doubt
-from unrip.domain.evidence import LookFurther, Unproven, Wait
+from unrip.domain.evidence import LookFurther, Unproven, Wait, operator_may_say
 from unrip.domain.verifier import PastSpan, UseSpan, VerifierReading
 from unrip.service.contract import Control, ControlRefused, Count, Effect
 from unrip.service.http import Action, ReasonBody
@@ -164,11 +164,6 @@ class Hindsight:
             raise ControlRefused(f"the chain can still tell how the offer of command {command_id} ends; wait for it")
         used = doubt.used_at is not None or newest.nonces.get(nonce, False)
         last_deadline = max(offer.offer_deadline for offer in self._offers_of({nonce}))
-        if not used and newest.block_time <= last_deadline:
-            raise ControlRefused(
-                f"the offer of command {command_id} can be taken until {last_deadline:%H:%M:%S} UTC: "
-                "only `unrip halt --revoke` ends it before that"
-            )
         evidence = ChainEvidence(
             height=newest.height,
             block_time=newest.block_time,
@@ -176,6 +171,11 @@ class Hindsight:
             salt_valid=newest.salts.get(followed.offer.salt, False),
             operator=control.actor,
         )
+        if not operator_may_say(evidence, last_deadline=last_deadline):
+            raise ControlRefused(
+                f"the offer of command {command_id} can be taken until {last_deadline:%H:%M:%S} UTC: "
+                "only `unrip halt --revoke` ends it before that"
+            )
         ending = self.offers.resolved(command_id, state, evidence, control.reason, now)
         return self._end((ending,), newest.height)
 
