@@ -56,7 +56,6 @@ from unrip.services.near_intents_ingest.records import demand_record
 from unrip.services.relay_link import RELAY
 from unrip.services.strategy_engine.effects import PolicyKept, Recall, Recalled, RememberPolicy
 from unrip.services.strategy_engine.logic import StrategyEngine
-from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     AuthorityJudged,
@@ -87,6 +86,7 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
+from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.store.ledger import NonceEnding, OutboxEvent
 from unrip.store.memory_ledger import MemoryLedger
 from unrip.venues.near_intents.contract_events import read_events, successful_logs
@@ -160,7 +160,7 @@ class PureDesk:
                 encode_nonce=encode_nonce,
                 caps=dict.fromkeys((BTC, EURE), _NO_CAP),
             ),
-            conversation=Conversation(RelaySession((status,)), mute_after_ms=60_000, subscribe_again_ms=30_000),
+            relay=RelayClient(RelaySession((status,)), mute_after_ms=60_000, subscribe_again_ms=30_000),
             read_interval=timedelta(seconds=2),
             held_check_interval=timedelta(minutes=1),
             reply_bound=timedelta(seconds=5),

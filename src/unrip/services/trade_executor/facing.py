@@ -8,7 +8,6 @@ from datetime import datetime
 
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.service.contract import DatabaseChanged, Effect, Logic, RecordReceived, SetTimer, Unsubscribe
-from unrip.services.trade_executor import lane
 from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.effects import (
     ClaimOffer,
@@ -19,23 +18,31 @@ from unrip.services.trade_executor.effects import (
     ProveAuthority,
     RejectCommand,
 )
+from unrip.services.trade_executor.offers import ledger_writes
+from unrip.services.trade_executor.offers.book import Book
+from unrip.services.trade_executor.offers.chain_watch import ChainWatch
+from unrip.services.trade_executor.offers.revocations import Revocations
+from unrip.services.trade_executor.offers.withdrawals import Withdrawals
 from unrip.services.trade_executor.own_limits import OwnLimits
-from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.quarantine import Quarantine
+from unrip.services.trade_executor.relay.traffic import RelayTraffic
 from unrip.services.trade_executor.renewal import Renewal
 
 
 class LedgerFacing(Logic, ABC):
     """The part of the executor's logic that its ledger's own events reach."""
 
-    _pursuit: Pursuit
+    _book: Book
+    _chain: ChainWatch
+    _traffic: RelayTraffic
+    _revocations: Revocations
+    _withdrawals: Withdrawals
     _quarantine: Quarantine
     _renewal: Renewal
     _trouble: LedgerTrouble
     _own: OwnLimits
     _active: bool
     _database_up: bool
-    _loaded: bool
     _adopting: bool
     _commands: deque[RecordReceived]
     _current: RecordReceived | None
@@ -47,14 +54,14 @@ class LedgerFacing(Logic, ABC):
     def _on_database(self, event: DatabaseChanged) -> list[Effect]:
         """A new session may lead to another database, or to the same one of an earlier moment: it is judged first."""
         self._database_up = event.up
-        if event.up and self._loaded:
+        if event.up and self._book.loaded:
             self._judge_ledger("")
         return []
 
     def _judge_ledger(self, doubt: str) -> None:
         """Load the ledger once no write is under way; nothing is claimed or written before."""
         self._renewal.want(doubt)
-        self._pursuit.notes.hold()
+        self._book.writes.hold()
 
     def _on_ledger(
         self, event: LedgerLoaded | LedgerUnknown | LedgerRefused | LedgerOlder, now: datetime
@@ -69,16 +76,16 @@ class LedgerFacing(Logic, ABC):
             return self._set_aside(event)
         match event.lane:
             case "note":
-                return self._pursuit.notes.unknown(now)
+                return self._book.writes.unknown(now)
             case "claim":
-                return [SetTimer(name="claim_again", at=now + lane.RETRY)]
+                return [SetTimer(name="claim_again", at=now + ledger_writes.RETRY)]
             case "find":
-                return self._pursuit.on_not_found()
+                return self._traffic.on_not_found()
             case "check":
                 return []  # asked again in its own time
             case _:
                 self._renewal.answered()
-                return [SetTimer(name="load_again", at=now + lane.RETRY)]
+                return [SetTimer(name="load_again", at=now + ledger_writes.RETRY)]
 
     def _on_older(self, event: LedgerOlder) -> list[Effect]:
         """It has taken nothing in. A command that it refused is read again, from where it has come to."""
@@ -86,7 +93,7 @@ class LedgerFacing(Logic, ABC):
         if event.lane == "claim":
             self._claim, self._current, self._adopting = None, None, False
         elif event.lane == "note":
-            self._pursuit.notes.refused()
+            self._book.writes.refused()
         return []
 
     def _set_aside(self, event: LedgerRefused) -> list[Effect]:
@@ -95,15 +102,15 @@ class LedgerFacing(Logic, ABC):
         if record is None:
             raise AssertionError("the ledger refused a claim that nobody made")
         self._active = False
-        self._pursuit.claiming.discard(record.message.payload.nonce)
+        self._book.claiming.discard(record.message.payload.nonce)
         self._commands.appendleft(record)
         return self._trouble.set_aside(record, event.reason)
 
     def _on_loaded(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what is open. At start the commands are then read from right after the ledger's position."""
         self._renewal.answered()
-        in_doubt = self._quarantine.state is not None
-        older = self._renewal.why_older(event, in_doubt=in_doubt) if self._loaded else ""
+        first, in_doubt = not self._book.loaded, self._quarantine.state is not None
+        older = "" if first else self._renewal.why_older(event, in_doubt=in_doubt)
         judged = self._renewal.decides()
         if older and judged:
             return self._reload(event, older, now)
@@ -111,23 +118,25 @@ class LedgerFacing(Logic, ABC):
             self._judge_ledger(older)
             return []
         self._renewal.seen(event.view)
-        revocations = self._pursuit.load(event, now)
-        self._pursuit.claiming &= {self._current.message.payload.nonce} if self._current else set()
-        if self._loaded:
-            return [*revocations, *(self._pursuit.notes.go_on() if judged else []), *self._handle_next(now)]
-        self._loaded = True
+        self._chain.believing.load(event)
+        self._book.load(event)
+        heard = self._withdrawals.hear() if first and event.open_offers else []
+        revoked = self._revocations.revoke(now) if self._book.revoked.waits_for_ledger else []
+        self._book.claiming &= {self._current.message.payload.nonce} if self._current else set()
+        if not first:
+            return [*heard, *revoked, *(self._book.writes.go_on() if judged else []), *self._handle_next(now)]
         self._own.load(event.claimed_lately)
-        return [*revocations, *self._quarantine.load(event, now), ProveAuthority()]
+        return [*heard, *revoked, *self._quarantine.load(event, now), ProveAuthority()]
 
     def _reload(self, event: LedgerLoaded, reason: str, now: datetime) -> list[Effect]:
         """The ledger is not the newest one: as at a start, but that what we remember is not forgotten."""
         heard, self._renewal.view = self._renewal.commits, event.view
         self._commands.clear()
-        self._pursuit.claiming.clear()
-        self._pursuit.reload(event)
+        self._book.claiming.clear()
+        self._book.fall_back(event)
         return [
             Unsubscribe(topic=TRADE_RESULT),
             Unsubscribe(topic=EXECUTE_TRADE),
             *self._quarantine.load(event, now, reason=reason, commits=heard),
-            *self._pursuit.notes.go_on(),
+            *self._book.writes.go_on(),
         ]

@@ -1,7 +1,7 @@
 """The executor: each command is inspected, signed, claimed, sent once and followed until the chain says how it ended.
 
 Commands are handled strictly in order, one at a time up to their claim, so that the ledger's position is contiguous.
-What happens to an offer after its claim stands in `pursuit.py`.
+What happens to an offer after its claim stands in `relay/` and `offers/`.
 """
 
 from __future__ import annotations
@@ -41,11 +41,9 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
-from unrip.services.trade_executor import lane, standing
+from unrip.services.trade_executor import standing
 from unrip.services.trade_executor.aside import LedgerTrouble
-from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.commanded import claim_of, reject_of
-from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     CheckHeld,
@@ -74,14 +72,22 @@ from unrip.services.trade_executor.effects import (
     VerifierUnread,
 )
 from unrip.services.trade_executor.facing import LedgerFacing
-from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector, Numbers
+from unrip.services.trade_executor.offers import ledger_writes
+from unrip.services.trade_executor.offers.believing import UNDO_READING
+from unrip.services.trade_executor.offers.book import Book
+from unrip.services.trade_executor.offers.chain_watch import ChainWatch
+from unrip.services.trade_executor.offers.older_blocks import RESOLVE_ACTION
+from unrip.services.trade_executor.offers.revocations import Revocations
+from unrip.services.trade_executor.offers.withdrawals import Withdrawals
 from unrip.services.trade_executor.own_limits import OwnLimits
-from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.quarantine import Quarantine
+from unrip.services.trade_executor.relay.acknowledgements import Acknowledgements
+from unrip.services.trade_executor.relay.client import RelayClient
+from unrip.services.trade_executor.relay.traffic import RelayTraffic
 from unrip.services.trade_executor.renewal import Renewal
 from unrip.services.trade_executor.report import ExecutionReport
-from unrip.services.trade_executor.results import rejected
+from unrip.services.trade_executor.results import rejected, stamped
 from unrip.store.ledger import ClaimKind
 
 _PROVE_AGAIN = timedelta(seconds=5)
@@ -96,7 +102,7 @@ class TradeExecutor(LedgerFacing):
         self,
         *,
         inspector: Inspector,
-        conversation: Conversation,
+        relay: RelayClient,
         read_interval: timedelta,
         held_check_interval: timedelta,
         reply_bound: timedelta,
@@ -109,17 +115,25 @@ class TradeExecutor(LedgerFacing):
         self._held_check_interval = held_check_interval
         self._switchboard = switchboard
         self._report = ExecutionReport()
-        self._pursuit = Pursuit(
+        self._withdrawals = Withdrawals(inspector.account)
+        acknowledgements = Acknowledgements(relay)
+        self._book = Book(
             account=inspector.account,
-            conversation=conversation,
-            reply_bound=reply_bound,
+            withdrawals=self._withdrawals,
             report=self._report,
-            belief=Belief(ahead_max=timedelta(milliseconds=inspector.policy.clock_ahead_max_ms), nodes=nodes),
+            acknowledgements=acknowledgements,
+        )
+        belief = Belief(ahead_max=timedelta(milliseconds=inspector.policy.clock_ahead_max_ms), nodes=nodes)
+        self._chain = ChainWatch(self._book, client=relay, report=self._report, belief=belief)
+        self._revocations = Revocations(self._book, self._chain)
+        self._relay = relay
+        self._traffic = RelayTraffic(
+            relay, acknowledgements, self._book, self._chain, report=self._report, reply_bound=reply_bound
         )
         self._quarantine = Quarantine(
             account=inspector.account,
             policy=inspector.policy,
-            notes=self._pursuit.notes,
+            writes=self._book.writes,
             on_begin=switchboard.end,
         )
         self._renewal = Renewal()
@@ -129,7 +143,6 @@ class TradeExecutor(LedgerFacing):
         self._database_up = True
         #: The ledger was asked for at the start, and has answered.
         self._loading = False
-        self._loaded = False
         self._proof = AuthorityJudged(proven=False, reason="not tried yet")
         self._commands: deque[RecordReceived] = deque()
         #: The command being handled, and the ledger write that decides it once it is known.
@@ -144,17 +157,17 @@ class TradeExecutor(LedgerFacing):
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `service/contract.py`. Every write names the newest commit that was heard of."""
-        self._pursuit.may_end = self._quarantine.may_end_nonces
+        self._book.complete = self._quarantine.may_end_nonces
         effects = [*self._on_event(event, now)]
         if not self._commands and self._current is None:
             self._quarantine.commands_handled()
-        quiet = self._current is None and self._pursuit.notes.in_flight is None
+        quiet = self._current is None and self._book.writes.in_flight is None
         return self._renewal.asked([*effects, *self._renewal.next(quiet=quiet)])
 
     def _on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         match event:
             case RecordReceived(topic=LIQUIDITY_ACTION.name) | CaughtUp(topic=LIQUIDITY_ACTION.name):
-                return self._pursuit.withdrawn.on_topic(event)
+                return self._withdrawals.on_topic(event)
             case RecordReceived() | CaughtUp():
                 return self._on_topic(event, now)
             case TopicTruncated():
@@ -165,27 +178,27 @@ class TradeExecutor(LedgerFacing):
                 self._trouble.over("claim")
                 return self._on_claim_decided(event, now)
             case FrameSent() | FrameNotSent():
-                return self._pursuit.on_frame_fate(event, now)
+                return self._traffic.on_frame_fate(event, now)
             case FrameReceived() | SocketOpened() | SocketClosed():
-                return self._pursuit.on_relay(event, now)
+                return self._traffic.on_event(event, now)
             case VerifierRead():
                 return self._on_read(event, now)
             case VerifierUnread():
-                return [*self._pursuit.on_unread(event, now), *self._handle_next(now)]
+                return [*self._chain.on_unread(event, now), *self._handle_next(now)]
             case FillsRead():
-                return self._pursuit.on_fills(event)
+                return self._chain.on_fills(event)
             case PastRead() | PastUnread() | UseRead():
-                return self._pursuit.on_past(event, now)
+                return self._chain.older_blocks.on_past(event, now)
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
-                return self._pursuit.on_revocation(event, now)
+                return self._revocations.on_event(event, now)
             case LedgerNoted():
                 self._trouble.over("note")
                 self._renewal.seen(event.view)
-                return [*self._pursuit.on_noted(now), *self._handle_next(now)]
+                return [*self._book.on_noted(now), *self._handle_next(now)]
             case Published() | PublishFailed() if event.token != REARM:
-                return self._pursuit.on_record(event)
+                return self._traffic.on_record(event)
             case OfferFound():
-                return self._pursuit.on_found(event)
+                return self._traffic.on_found(event)
             case LedgerLoaded() | LedgerUnknown() | LedgerRefused() | LedgerOlder():
                 return self._on_ledger(event, now)
             case HeldChecked():
@@ -211,7 +224,7 @@ class TradeExecutor(LedgerFacing):
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
         self._active, self._why_not_active = event.active, event.why
-        self._pursuit.stand(aside=not event.active)
+        self._traffic.stand(aside=not event.active)
         if not event.active:
             return self._standing.without_role(event.why, now) if self._loading else []
         connected = self._standing.with_role()
@@ -229,21 +242,21 @@ class TradeExecutor(LedgerFacing):
 
     def _on_read(self, event: VerifierRead, now: datetime) -> list[Effect]:
         """Doubt a reading before it does anything; one that replaces a belief puts the ledger in quarantine first."""
-        judged = self._pursuit.believing.take(event.reading, now)
+        judged = self._chain.believing.take(event.reading, now)
         replaces = isinstance(judged, Believed) and judged.replaces is not None
         quarantined = self._quarantine.begin("reading_replaced", now) if replaces else []
-        effects = [*quarantined, *self._pursuit.on_read(event.reading, judged, now)]
+        effects = [*quarantined, *self._chain.on_read(event.reading, judged, now)]
         if isinstance(judged, Believed) and self._inspector.believes(event.reading, now):
             effects += self._quarantine.on_block(event.reading)
         if self._quarantine.state is None:
-            self._pursuit.adoption.forgotten.clear()
+            self._book.forget_what_it_lacks()
         return [*effects, *self._handle_next(now)]
 
     def _on_judged(self, event: AuthorityJudged, now: datetime) -> list[Effect]:
         self._proof = event
         if event.proven:
             return []
-        return [SetTimer(name="prove_again", at=now + _PROVE_AGAIN), *self._pursuit.on_refusal(event.reason, now)]
+        return [SetTimer(name="prove_again", at=now + _PROVE_AGAIN), *self._chain.on_refusal(event.reason, now)]
 
     # --- the topics ------------------------------------------------------------------------------------------------
 
@@ -272,7 +285,7 @@ class TradeExecutor(LedgerFacing):
         What is adopted waits for no operator, since nothing is sent; but for the balances of a final block.
         """
         quarantined = self._quarantine.state is not None
-        waits = not self._pursuit.recorded() if quarantined else self._switchboard.switches.paused
+        waits = not self._book.writes.recorded() if quarantined else self._switchboard.switches.paused
         unable = self._draining or not self._active or self._renewal.judging
         if self._current or not self._commands or waits or unable:
             return []
@@ -284,14 +297,14 @@ class TradeExecutor(LedgerFacing):
         found = self._inspector.rejection(
             command,
             switches=self._switchboard.switches,
-            connected=self._proof.proven and not self._pursuit.not_ready(),
-            reading=self._pursuit.reading,
-            told=self._pursuit.believing.told,
-            explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
-            live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
+            connected=self._proof.proven and not self._traffic.not_ready(),
+            reading=self._chain.reading,
+            told=self._chain.believing.told,
+            explained_fall=self._book.explained_fall(command.asset_out, command.inventory_height),
+            live_nonces=self._book.live_nonces(command.asset_out),
             clock=self._own.clock,
             commanded_at=record.message.observed_at,
-            overspent=self._own.overspent(command, self._renewal.view, self._pursuit.offers, now),
+            overspent=self._own.overspent(command, self._renewal.view, self._book, now),
             price=self._own.price,
             now=now,
         )
@@ -309,7 +322,7 @@ class TradeExecutor(LedgerFacing):
         return self._sign(command) if found is None else self._reject(record, found, now)
 
     def _sign(self, command: TradeCommand) -> list[Effect]:
-        self._pursuit.claiming.add(command.nonce)
+        self._book.claiming.add(command.nonce)
         return [SignOffer(command=command)]
 
     def _reject(self, record: RecordReceived, found: tuple[Rejection, Numbers], now: datetime) -> list[Effect]:
@@ -330,18 +343,18 @@ class TradeExecutor(LedgerFacing):
             raise AssertionError("the ledger decided a claim that nobody made")
         self._claim, self._current, self._adopting = None, None, False
         if event.kind != "duplicate":  # else the ledger's own offers are read first
-            self._pursuit.claiming.discard(record.message.payload.nonce)
+            self._book.claiming.discard(record.message.payload.nonce)
         self._renewal.seen(event.view)
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
         if event.kind == "claimed" and isinstance(claim, ClaimOffer):
             self._own.claimed(claim.offer, now)
         match event.kind:
             case "claimed" if isinstance(claim, ClaimOffer) and (claim.perhaps_sent or self._renewal.doubt):
-                halted, told = self._switchboard.switches.halted, self._quarantine.told(claim.offer.command_id)
-                effects += self._pursuit.adopt(claim, now, halted=halted, told=told)
+                effects += self._adopted(claim, now)
             case "claimed" if isinstance(claim, ClaimOffer):
                 ends_at = self._claimed_at + event.took
-                effects += self._pursuit.send(claim, now, ends_at=ends_at, switches=self._switchboard.switches)
+                effects += self._traffic.send(claim, now, ends_at=ends_at, switches=self._switchboard.switches)
+                effects += self._withdrawals.hear()
             case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
                 self._renewal.look()
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
@@ -353,25 +366,33 @@ class TradeExecutor(LedgerFacing):
                 effects += self._report.ended(claim.result, now)
         return [*effects, *self._handle_next(now)]
 
+    def _adopted(self, claim: ClaimOffer, now: datetime) -> list[Effect]:
+        """An offer that an earlier life may have sent; a halt that was to take live offers back takes it back, too."""
+        offer = claim.offer
+        self._book.adopt(offer, stamped(claim.chain, "claimed", now), told=self._quarantine.told(offer.command_id))
+        halted = self._switchboard.switches.halted and self._book.revoked.requested
+        revoked = self._revocations.request([offer], now) if halted else []
+        return [*revoked, *self._book.read_fills(), *self._chain.ask_anew(now)]
+
     # --- timers and controls ---------------------------------------------------------------------------------------
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:  # noqa: C901 - a dispatch table
         name, _, command_id = timer.name.partition(":")
-        if name in self._pursuit.timers:
-            return self._pursuit.on_timer(name, now)
+        if name in self._relay.timers:
+            return self._relay.on_timer(name, now)
         match name:
             case "read":
-                wanted = self._active or self._pursuit.revocations.requested
-                asked = self._pursuit.ask(now) if wanted else []
+                wanted = self._active or self._book.revoked.requested
+                asked = self._chain.ask(now) if wanted else []
                 return [*asked, SetTimer(name="read", at=now + self._read_interval)]
             case standing.TIMER:
                 return self._standing.on_timer()
             case "reply":
-                return self._pursuit.on_reply_timer(command_id, now)
-            case lane.TIMER:
-                return self._pursuit.notes.again()
+                return self._traffic.on_reply_timer(command_id, now)
+            case ledger_writes.TIMER:
+                return self._book.writes.again()
             case "claim_again" if not self._active:
-                return [SetTimer(name="claim_again", at=now + lane.RETRY)]
+                return [SetTimer(name="claim_again", at=now + ledger_writes.RETRY)]
             case "claim_again":
                 return [self._claim] if self._claim is not None else []
             case "check_held":
@@ -388,37 +409,37 @@ class TradeExecutor(LedgerFacing):
         if control.action == RESOLVE_ACTION.name:
             if not self._quarantine.may_end_nonces:
                 raise ControlRefused("the ledger may lack offers of that nonce until every command is read: wait")
-            return self._pursuit.hindsight.resolve(control, now)
+            return self._chain.older_blocks.resolve(control, now)
         if control.action == UNDO_READING.name:
             quarantined = self._quarantine.begin("reading_undone", now)
-            return [*quarantined, *self._pursuit.undo_reading(f"{control.actor}: {control.reason}", now)]
+            return [*quarantined, *self._chain.undo(f"{control.actor}: {control.reason}", now)]
         if control.action == "halt" and not self._switchboard.switches.halted:
-            self._pursuit.revocations.begin()
+            self._book.revoked.begin()
         effects = self._switchboard.follow(control, now)
         if effects is None:
             return []
-        revocations = self._pursuit.revoke(now) if control.arguments.get("revoke") else []
+        revocations = self._revocations.revoke(now) if control.arguments.get("revoke") else []
         return [*effects, *revocations, *self._handle_next(now)]
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
     def not_ready(self, now: datetime) -> list[str]:
         """Everything that stands between a command and its answer, arming apart."""
-        reading = self._pursuit.reading
+        reading = self._chain.reading
         limit = timedelta(milliseconds=self._inspector.policy.inventory_age_max_ms)
         stands_in_the_way = {
             self._why_not_active: not self._active,
             "draining": self._draining,
             "database_away": not self._database_up,
-            "ledger_not_loaded": not self._loaded,
+            "ledger_not_loaded": not self._book.loaded,
             **self._trouble.stands_in_the_way(),
-            **dict.fromkeys(self._pursuit.not_ready(), True),
+            **dict.fromkeys(self._traffic.not_ready(), True),
             "results_not_read": not self._quarantine.judged,
             **self._quarantine.stands_in_the_way(),
             f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
-            "clock_skewed": self._inspector.skewed(self._pursuit.believing.told, self._own.clock, now) is not None,
-            **dict.fromkeys(self._pursuit.believing.not_ready(), True),
+            "clock_skewed": self._inspector.skewed(self._chain.believing.told, self._own.clock, now) is not None,
+            **dict.fromkeys(self._chain.believing.not_ready(), True),
         }
         return [reason for reason, holds in stands_in_the_way.items() if holds]
 
@@ -429,25 +450,25 @@ class TradeExecutor(LedgerFacing):
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted, recovering, and the ledger."""
         return self._switchboard.vitals(
-            now, recovering=self._pursuit.recovering, lag=len(self._commands), ledger=self._renewal.view
+            now, recovering=self._chain.recovering, lag=len(self._commands), ledger=self._renewal.view
         )
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """The switches, and how many offers are being revoked."""
-        return {**self._switchboard.state(now), "revoking": str(self._pursuit.revocations.unknown)}
+        return {**self._switchboard.state(now), "revoking": str(self._book.revoked.unknown)}
 
     def idle(self) -> bool:
         """No command is before its claim, no sent answer without its reply or its end, and every note is committed."""
-        return self._current is None and self._pursuit.idle()
+        return self._current is None and self._traffic.idle()
 
     def state(self, now: datetime) -> dict[str, Any]:
         """Arm state, ledger, last command, response and error, attempts and open offers."""
-        reading = self._pursuit.reading
+        reading = self._chain.reading
         return {
             **self.control_state(now),
-            "connected": self._pursuit.connected,
-            "connection": self._pursuit.connection(),
-            "recovering": self._pursuit.recovering,
+            "connected": self._relay.up,
+            "connection": self._relay.state(),
+            "recovering": self._chain.recovering,
             "quarantine": self._quarantine.state,
             "authority": self._proof,
             "clock_ahead": self._own.clock,
@@ -455,8 +476,8 @@ class TradeExecutor(LedgerFacing):
             "own_read": None if reading is None else msgspec.structs.replace(reading, nonces={}, salts={}),
             "in_flight": int(self._current is not None),
             "commands_waiting": len(self._commands),
-            "open_offers": [followed.offer for followed in self._pursuit.adoption.everything()],
-            "revocation": self._pursuit.revocations.state(),
-            "in_doubt": self._pursuit.hindsight.state(),
+            "open_offers": [live.offer for live in self._book.everything()],
+            "revocation": self._book.revoked.state(),
+            "in_doubt": self._chain.older_blocks.state(),
             **self._report.state(),
         }

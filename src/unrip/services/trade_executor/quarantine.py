@@ -20,8 +20,8 @@ from unrip.domain.verifier import VerifierReading
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.service.contract import Effect, Log, Subscribe
 from unrip.services.trade_executor.effects import LedgerLoaded, NoteSurroundings
-from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
-from unrip.services.trade_executor.lane import NoteLane
+from unrip.services.trade_executor.offers.ledger_writes import LedgerWrites
+from unrip.services.trade_executor.offers.nonce import FINALITY_ALLOWANCE
 
 #: Results read back: the newest say how far the ledger was, and the others what became of commands that it lacks.
 RESULTS_TAIL = 2_000
@@ -38,9 +38,11 @@ class QuarantineState(Value):
 class Quarantine:
     """The judgement at a start and wherever the ledger is found to be another one, and the wait that follows it."""
 
-    def __init__(self, *, account: str, policy: Policy, notes: NoteLane, on_begin: Callable[[], list[Effect]]) -> None:
+    def __init__(
+        self, *, account: str, policy: Policy, writes: LedgerWrites, on_begin: Callable[[], list[Effect]]
+    ) -> None:
         self._account = account
-        self._notes = notes
+        self._writes = writes
         longest_ms = policy.longest_life_ms + policy.clock_ahead_max_ms
         self._longest_life = timedelta(milliseconds=longest_ms) + FINALITY_ALLOWANCE
         self._on_begin = on_begin
@@ -150,7 +152,7 @@ class Quarantine:
         over, self.state, self._told = self.state, None, {}
         return [
             Log(event="quarantine_over", component="quarantine", body={"reason": over.reason}),
-            *self._notes.push(NoteSurroundings(account=self._account, reason="", quarantined_until=None)),
+            *self._writes.push(NoteSurroundings(account=self._account, reason="", quarantined_until=None)),
         ]
 
     def stands_in_the_way(self) -> dict[str, bool]:
@@ -194,4 +196,4 @@ class Quarantine:
             quarantined_until=now + self._longest_life,
             commits=self._commits,
         )
-        return self._notes.push(note)
+        return self._writes.push(note)

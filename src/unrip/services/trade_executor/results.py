@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult, VenueReply, execution_id_of
 from unrip.domain.command import Exchange, TradeCommand
 from unrip.domain.desk import CommandPosition
@@ -80,3 +82,8 @@ def chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
     return Chain(
         correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
     )
+
+
+def stamped(chain: Chain, stage: str, at: datetime) -> Chain:
+    """The chain with the instant of one more stage."""
+    return msgspec.structs.replace(chain, stages={**chain.stages, str(stage): at})

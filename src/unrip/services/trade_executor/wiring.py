@@ -15,9 +15,7 @@ from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
 from unrip.services.relay_link import RELAY
-from unrip.services.trade_executor.believing import UNDO_READING
 from unrip.services.trade_executor.bookkeeping import Bookkeeper
-from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     CheckHeld,
@@ -42,11 +40,13 @@ from unrip.services.trade_executor.effects import (
     SignRevocation,
     TraceRevocation,
 )
-from unrip.services.trade_executor.hindsight import RESOLVE_ACTION
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
+from unrip.services.trade_executor.offers.believing import UNDO_READING
+from unrip.services.trade_executor.offers.older_blocks import RESOLVE_ACTION
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
+from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.revoker import ATTEMPT_BOUND_S, Revoker
 from unrip.services.trade_executor.signing import SigningDesk
 from unrip.services.venue import account_of, public_key_of, relay_headers_of, rpc_client_of, verifier_of
@@ -99,7 +99,7 @@ def wire(context: Context) -> Wiring:
                 caps=caps_of(settings.spending, context.pair),
                 verifying_contract=signer.verifying_contract,
             ),
-            conversation=Conversation(
+            relay=RelayClient(
                 RelaySession(_streams(context, assets)),
                 mute_after_ms=settings.intervals.mute_after_ms,
                 subscribe_again_ms=settings.intervals.subscribe_again_ms,

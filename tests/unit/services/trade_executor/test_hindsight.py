@@ -31,7 +31,7 @@ from unrip.services.trade_executor.effects import (
     TraceRevocation,
     UseRead,
 )
-from unrip.services.trade_executor.hindsight import RETRY_FIRST, RETRY_MAX
+from unrip.services.trade_executor.offers.nonce import RETRY_FIRST, RETRY_MAX
 
 SALT = "252812b3"
 GONE = PastUnread(kept=False, reason="the node has no block that is old enough")
@@ -50,7 +50,7 @@ def look(desk: Executor, *offers: Offer, past: timedelta = timedelta(seconds=5),
     desk.now = max(desk.now, max(offer.offer_deadline for offer in offers) + past)
     nonces = [offer.nonce for offer in offers]
     desk.read(asked=nonces, block_time=desk.now, observed_at=desk.now, salts={SALT: valid})
-    while not desk.logic._pursuit.notes.empty():
+    while not desk.logic._book.writes.empty():
         desk.noted()
 
 

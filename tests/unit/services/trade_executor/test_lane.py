@@ -20,7 +20,7 @@ from unrip.services.trade_executor.effects import (
     NoteRevocation,
     RevocationSigned,
 )
-from unrip.services.trade_executor.lane import NoteLane
+from unrip.services.trade_executor.offers.ledger_writes import LedgerWrites
 
 
 def a_reading(height: int, *, ends: bool = False, balances: bool = True) -> ApplyReading:
@@ -44,7 +44,7 @@ def written(number: int, kind: str) -> LedgerWrite:
 
 @given(st.lists(KINDS, max_size=30))
 def test_what_is_left_out_is_only_what_the_next_write_knows_better(kinds: list[str]) -> None:
-    lane = NoteLane()
+    lane = LedgerWrites()
     pushed = [written(number, kind) for number, kind in enumerate(kinds)]
     made: list[Effect] = [effect for write in pushed for effect in lane.push(write)]
     while lane.in_flight is not None:
@@ -65,7 +65,7 @@ def test_readings_and_repeated_halts_do_not_grow_while_the_database_is_away() ->
     offer = desk.send(a_command()).offer
     desk.reply()  # the note of it is in flight and will not be committed
     desk.feed(LedgerUnknown(lane="note", reason="away"))
-    lane = desk.logic._pursuit.notes
+    lane = desk.logic._book.writes
     for _ in range(100):
         desk.now += timedelta(milliseconds=100)
         desk.read()

@@ -9,7 +9,6 @@ from support.executor import a_command, executor
 from unrip.domain.attempt import Rejection
 from unrip.messages.topics import DEAD_LETTER, EXECUTE_TRADE
 from unrip.service.contract import Publish, RoleChanged, TimerFired
-from unrip.services.trade_executor import lane
 from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.effects import (
     ClaimOffer,
@@ -19,6 +18,7 @@ from unrip.services.trade_executor.effects import (
     RejectCommand,
     SignOffer,
 )
+from unrip.services.trade_executor.offers import ledger_writes
 
 WORDS = "ledger claim: PostgreSQL refused (RaiseError: nonce n holds another asset)"
 FULL = "ledger claim: PostgreSQL is out of resources (DiskFullError: no space left on device)"
@@ -82,7 +82,7 @@ def test_a_note_that_is_refused_is_kept_and_made_again() -> None:
     note = desk.last(NoteAttempt)
     desk.feed(LedgerRefused(lane="note", reason=WORDS))
     assert f"ledger_refuses: {WORDS}" in desk.logic.not_ready(desk.now)
-    assert desk.feed(TimerFired(name=lane.TIMER)) == [note]
+    assert desk.feed(TimerFired(name=ledger_writes.TIMER)) == [note]
     desk.noted()
     assert desk.logic.not_ready(desk.now) == []
 

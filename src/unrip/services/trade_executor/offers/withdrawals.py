@@ -17,7 +17,7 @@ ACTIONS_READ_BACK = 200
 _KEPT = 100
 
 
-class Withdrawn:
+class Withdrawals:
     """The withdrawals that the bridge has told of, each by its first word."""
 
     def __init__(self, account: str) -> None:

@@ -1,0 +1,1 @@
+"""The relay: answers go out, replies and settlement notices come in."""
