@@ -83,7 +83,7 @@ class KafkaBus:
     async def recreate(self, topic: Topic) -> None:
         """Delete a topic and create it again once it is really gone."""
         admin = KafkaAdmin(self.bootstrap)
-        (deletion,) = admin._client.delete_topics([topic.name]).values()
+        (deletion,) = admin._asking.client().delete_topics([topic.name]).values()
         await asyncio.wrap_future(deletion)
         for _ in range(1_000):
             # Between our two questions the broker may forget it: then it is missing, and our next turn creates it.

@@ -20,7 +20,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
-from unrip.bus import kafka_admin, kafka_consumer, kafka_producer, kafka_topic_check, kafka_watch
+from unrip.bus import kafka_asking, kafka_consumer, kafka_producer, kafka_watch
 from unrip.bus.kafka_admin import wanted_settings
 from unrip.bus.settings import client_settings, consumer_settings, producer_settings
 from unrip.cli.desk import ControlClient
@@ -79,12 +79,11 @@ def opened() -> Iterator[str]:
 
 def test_no_client_is_made_whose_settings_this_file_does_not_name() -> None:
     assert sorted(opened()) == [
-        "bus/kafka_admin.py: AdminClient",
+        "bus/kafka_asking.py: AdminClient",
         "bus/kafka_consumer.py: ConfluentConsumer",
         "bus/kafka_consumer.py: ConfluentConsumer",
         "bus/kafka_producer.py: ConfluentProducer",
         "bus/kafka_producer.py: ConfluentProducer",
-        "bus/kafka_topic_check.py: AdminClient",
         "bus/kafka_watch.py: AdminClient",
         "cli/desk.py: httpx.Client",
         "local/kafka.py: AdminClient",
@@ -170,14 +169,13 @@ async def test_every_kafka_client_is_made_with_them(monkeypatch: pytest.MonkeyPa
 
         return make
 
-    for module in (kafka_admin, kafka_topic_check, kafka_watch, local_kafka):
+    for module in (kafka_asking, kafka_watch, local_kafka):
         monkeypatch.setattr(module, "AdminClient", spied("admin"))
     monkeypatch.setattr(kafka_producer, "ConfluentProducer", spied("producer"))
     for make in (
-        lambda: kafka_admin.KafkaAdmin(BROKER),
+        kafka_asking.Asking(BROKER).client,
         lambda: kafka_watch.BrokerWatch(BROKER, lambda _up, _reason: None),
         lambda: kafka_producer.KafkaProducer(BROKER, delivery_timeout_ms=1_234),
-        lambda: kafka_topic_check.TopicCheck(BROKER),
         lambda: local_kafka.serves_metadata(BROKER),
     ):
         with pytest.raises(Made):
@@ -187,8 +185,8 @@ async def test_every_kafka_client_is_made_with_them(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(kafka_consumer, "ConfluentConsumer", spied("consumer"))
     with pytest.raises(Made):
         kafka_consumer.KafkaConsumer(BROKER, on_records=lambda _: None, on_topic_lost=lambda *_: None)  # type: ignore[arg-type, return-value]
-    admins = [("admin", OF_ALL)] * 2
-    assert made == [*admins, ("producer", OF_THE_PRODUCER), *admins, ("consumer", OF_THE_CONSUMER)]
+    admin = ("admin", OF_ALL)
+    assert made == [admin, admin, ("producer", OF_THE_PRODUCER), admin, ("consumer", OF_THE_CONSUMER)]
 
 
 def test_the_settings_of_topics() -> None:

@@ -8,15 +8,15 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
+from unrip.bus.kafka_asking import Asking
 from unrip.bus.kafka_errors import NO_LEADER_YET, bus_error
-from unrip.bus.ports import SettingDifference, TopicReport
-from unrip.bus.settings import REQUEST_TIMEOUT_S, client_settings
+from unrip.bus.ports import BusError, SettingDifference, TopicReport
+from unrip.bus.settings import REQUEST_TIMEOUT_S
 from unrip.messages.topics import Topic
 
 _NO_LEADER_PAUSE_S = 0.05
@@ -40,7 +40,7 @@ class KafkaAdmin:
     """Asks the cluster about topics, and creates them; see `ports.Admin`."""
 
     def __init__(self, bootstrap: str, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
-        self._client = AdminClient(client_settings(bootstrap))
+        self._asking = Asking(bootstrap)
         self._timeout_s = timeout_s
 
     async def ensure_topics(self, topics: Iterable[Topic], *, replication_factor: int = 1) -> TopicReport:
@@ -73,14 +73,14 @@ class KafkaAdmin:
         names = list(topics)
         if not names:
             return {}
-        futures = self._client.describe_topics(TopicCollection(names), request_timeout=self._timeout_s)
+        futures = self._asking.client().describe_topics(TopicCollection(names), request_timeout=self._timeout_s)
         ids = {}
         for name, future in futures.items():
             try:
                 ids[name] = str((await asyncio.wrap_future(future)).topic_id)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise bus_error(error) from None
+                    raise self._failed(error) from None
         return ids
 
     async def end_offsets(self, topics: Iterable[str]) -> dict[str, int]:
@@ -97,12 +97,12 @@ class KafkaAdmin:
             return {}
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         while True:
-            futures = self._client.list_offsets(request, request_timeout=self._timeout_s)
+            futures = self._asking.client().list_offsets(request, request_timeout=self._timeout_s)
             try:
                 return {place.topic: (await asyncio.wrap_future(future)).offset for place, future in futures.items()}
             except KafkaException as error:
                 if error.args[0].code() not in NO_LEADER_YET or asyncio.get_running_loop().time() > deadline:
-                    raise bus_error(error) from None
+                    raise self._failed(error) from None
             await asyncio.sleep(_NO_LEADER_PAUSE_S)
 
     async def _create(self, topics: Mapping[str, dict[str, str]], replication_factor: int) -> None:
@@ -115,13 +115,13 @@ class KafkaAdmin:
             )
             for name, settings in topics.items()
         ]
-        for future in self._client.create_topics(new, request_timeout=self._timeout_s).values():
+        for future in self._asking.client().create_topics(new, request_timeout=self._timeout_s).values():
             try:
                 await asyncio.wrap_future(future)
             except KafkaException as error:
                 # Somebody else created it in between: as good as ours.
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise bus_error(error) from None
+                    raise self._failed(error) from None
 
     async def _until_known(self, names: Iterable[str]) -> None:
         """A broker says that it has created a topic a moment before it knows it when it is asked."""
@@ -136,17 +136,22 @@ class KafkaAdmin:
         if not names:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-        configs = await _all(self._client.describe_configs(resources, request_timeout=self._timeout_s))
-        topics = await _all(self._client.describe_topics(TopicCollection(names), request_timeout=self._timeout_s))
+        configs = await self._all(self._asking.client().describe_configs(resources, request_timeout=self._timeout_s))
+        topics = await self._all(
+            self._asking.client().describe_topics(TopicCollection(names), request_timeout=self._timeout_s)
+        )
         return {
             resource.name: {key: entry.value for key, entry in config.items()}
             | {"partitions": str(len(topics[resource.name].partitions))}
             for resource, config in configs.items()
         }
 
+    async def _all(self, futures: Mapping[K, Future[V]]) -> dict[K, V]:
+        try:
+            return {key: await asyncio.wrap_future(future) for key, future in futures.items()}
+        except KafkaException as error:
+            raise self._failed(error) from None
 
-async def _all(futures: Mapping[K, Future[V]]) -> dict[K, V]:
-    try:
-        return {key: await asyncio.wrap_future(future) for key, future in futures.items()}
-    except KafkaException as error:
-        raise bus_error(error) from None
+    def _failed(self, error: KafkaException) -> BusError:
+        self._asking.failed()
+        return bus_error(error)

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclOperation
 
+from unrip.bus.kafka_asking import Asking
 from unrip.bus.kafka_errors import bus_error
 from unrip.bus.ports import BusUnavailable
-from unrip.bus.settings import client_settings
 
 #: How often the topics are asked for their ids. A record of a recreated topic can be mistaken for one of the old topic
 #: only within this time, and only if the new topic already holds more records than were read of the old one.
@@ -29,13 +28,15 @@ class TopicsSeen:
     ids: dict[str, str] = field(default_factory=dict)
     #: Topic to the broker's words; empty for a topic that may be read, missing where the broker does not tell.
     troubles: dict[str, str] = field(default_factory=dict)
+    #: Nobody answered for some topic.
+    unanswered: bool = False
 
 
 class TopicCheck:
     """Asks once a second without ever making the poll thread wait."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._client = AdminClient(client_settings(bootstrap))
+        self._asking = Asking(bootstrap)
         self._pending: dict[str, concurrent.futures.Future[Any]] = {}
         self._next_at = 0.0
 
@@ -46,6 +47,8 @@ class TopicCheck:
             if future.done():
                 del self._pending[topic]
                 _see(topic, future, seen)
+        if seen.unanswered:
+            self._asking.failed()
         names, now = list(topics), time.monotonic()
         if names and not self._pending and now >= self._next_at:
             self._next_at = now + CHECK_S
@@ -58,10 +61,12 @@ class TopicCheck:
         for name, future in self._describe([topic]).items():
             concurrent.futures.wait([future], timeout=2 * CHECK_S)
             _see(name, future, seen)
+        if seen.unanswered:
+            self._asking.failed()
         return seen.ids.get(topic)
 
     def _describe(self, names: list[str]) -> Mapping[str, concurrent.futures.Future[Any]]:
-        return self._client.describe_topics(
+        return self._asking.client().describe_topics(
             TopicCollection(names), request_timeout=CHECK_S, include_authorized_operations=True
         )
 
@@ -71,10 +76,13 @@ def _see(topic: str, future: concurrent.futures.Future[Any], seen: TopicsSeen) -
     try:
         found = future.result(timeout=0)
     except TimeoutError:
+        seen.unanswered = True
         return
     except KafkaException as error:
         why = bus_error(error)
-        if not isinstance(why, BusUnavailable):
+        if isinstance(why, BusUnavailable):
+            seen.unanswered = True
+        else:
             seen.troubles[topic] = str(why)
         return
     seen.ids[topic] = str(found.topic_id)

@@ -98,7 +98,8 @@ class LiquidityAction(Value):
     action_id: str
     account: str
     #: `address_issued`, `address_changed`, `address_accepted`, `deposit_pending`, `deposit_credited`,
-    #: `deposit_completed`, `deposit_failed`, `deposit_unknown`, `withdrawal_seen`, `withdrawal_finished`, `withdrawal_failed`, `refresh`.
+    #: `deposit_completed`, `deposit_failed`, `deposit_unknown`,
+    #: `withdrawal_seen`, `withdrawal_finished`, `withdrawal_failed`, `refresh`.
     step: str
     asset_id: str | None
     chain: str | None

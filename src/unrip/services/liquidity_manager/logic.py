@@ -217,7 +217,7 @@ class LiquidityManager(Logic):
         return [*self._ask((chain,)), *self._publish(now)]
 
     def _accept(self, address: DepositAddress, actor: str, now: datetime) -> list[Effect]:
-        """Take the operator's word; a life that ends before its record is acknowledged leaves the doubt, not the use."""
+        """Take the operator's word; a life that ends before the record is acknowledged leaves the doubt, no use."""
         self._addresses.accept(address.chain)
         self._sequence += 1
         return self._follow(self._steps.accepted(f"{self._start_id}-accept-{self._sequence}", address, actor, now))
