@@ -157,12 +157,10 @@ class TradeExecutor(LedgerFacing):
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `service/contract.py`. Every write names the newest commit that was heard of."""
-        self._book.complete = self._quarantine.may_end_nonces
-        effects = [*self._on_event(event, now)]
-        if not self._commands and self._current is None:
-            self._quarantine.commands_handled()
+        effects = self._on_event(event, now)
+        self._book.complete = self._quarantine.knows_every_offer(handled=not self._commands and self._current is None)
         quiet = self._current is None and self._book.writes.in_flight is None
-        return self._renewal.asked([*effects, *self._renewal.next(quiet=quiet)])
+        return self._renewal.asked(effects, quiet=quiet)
 
     def _on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         match event:
@@ -407,7 +405,7 @@ class TradeExecutor(LedgerFacing):
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
         if control.action == RESOLVE_ACTION.name:
-            if not self._quarantine.may_end_nonces:
+            if not self._book.complete:
                 raise ControlRefused("the ledger may lack offers of that nonce until every command is read: wait")
             return self._chain.older_blocks.resolve(control, now)
         if control.action == UNDO_READING.name:

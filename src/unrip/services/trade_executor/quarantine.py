@@ -63,9 +63,9 @@ class Quarantine:
         #: By command, what an earlier life published last.
         self._told: dict[str, TradeResult] = {}
 
-    @property
-    def may_end_nonces(self) -> bool:
-        """Whether every offer on a nonce is known, so that the chain's word about one of them can end it."""
+    def knows_every_offer(self, *, handled: bool) -> bool:
+        """Whether every offer on a nonce is known; `handled`: no command that was read waits any more."""
+        self._all_known = self._all_known or (self._end_read and handled)
         compared = self.judged or not self._handled_any
         return compared and (self.state is None or self._all_known)
 
@@ -134,10 +134,6 @@ class Quarantine:
     def commands_read(self) -> None:
         """The commands that stood in the topic were all read."""
         self._end_read = self.judged
-
-    def commands_handled(self) -> None:
-        """No command that was read waits any more."""
-        self._all_known = self._all_known or self._end_read
 
     def on_block(self, reading: VerifierReading) -> list[Effect]:
         """A final block that is believed and not old: the first one says what a later one must be later than."""

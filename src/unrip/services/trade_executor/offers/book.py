@@ -198,7 +198,10 @@ class Book:
 
     def read_fills(self) -> list[Effect]:
         """Ask what the named transactions moved, again as long as the offers they are named for are open."""
-        named = (tx_hash for live in self.nonces.values() if live.fill is None for tx_hash in live.named)
+        unknown = (live for live in self.nonces.values() if live.fill is None)
+        named = (
+            tx_hash for live in unknown for each in live.offers.values() if not each.closing for tx_hash in each.named
+        )
         asked = [tx_hash for tx_hash in dict.fromkeys(named) if tx_hash not in self._fills_asked]
         self._fills_asked.update(asked)
         return [ReadFills(tx_hash=tx_hash) for tx_hash in asked]
@@ -222,34 +225,38 @@ class Book:
         """
         verdicts: dict[str, Verdict] = {}
         for live in self.nonces.values():
-            if not live.open or live.nonce not in reading.nonces:
-                continue
-            if live.nonce in self.claiming:
+            offers = live.open if live.nonce in reading.nonces else []
+            if offers and live.nonce in self.claiming:
                 live.ask(Interest.ONCE)
-                continue
-            verdict = judge(self._promise(live), reading, newest=reading.block_time)
-            verdicts[live.nonce] = _noted(live, verdict)
+            elif offers:
+                verdict = judge(self._promise(live, offers), reading, newest=reading.block_time)
+                verdicts[live.nonce] = _noted(live, verdict)
         return verdicts
+
+    def trace_used(self, reading: VerifierReading) -> list[Effect]:
+        """Ask of every used nonce whether our revocation did it, while nobody has said."""
+        used = [live for live in self.nonces.values() if reading.nonces.get(live.nonce, False)]
+        return [effect for live in used for effect in live.trace_revocation()]
 
     def judged_by_past(
         self, live: LiveNonce, blocks: Sequence[VerifierReading], *, newest: datetime, no_fill: bool
     ) -> Verdict:
         """What older blocks say about one nonce, see `judge_past`."""
-        return _noted(live, judge_past(self._promise(live), blocks, newest=newest, no_fill=no_fill))
+        return _noted(live, judge_past(self._promise(live, live.open), blocks, newest=newest, no_fill=no_fill))
 
-    def _promise(self, live: LiveNonce) -> Promise:
+    def _promise(self, live: LiveNonce, offers: Sequence[LiveOffer]) -> Promise:
         """What is known of a nonce beside the blocks."""
-        before = live.open[0].before
+        before, trace = offers[0].before, live.trace
         comparable = before is not None and not self._anything_else(live.nonce, since_height=before.height)
         others: tuple[tuple[Offer, ...], ...] = ()
         if live.use is not None:
             # While it may have been our revocation that used it, another's fill that was forgotten may have moved this.
-            forgotten = live.trace is Trace.UNTRACED
+            forgotten = trace is Trace.UNTRACED
             others = used_beside(live.nonce, self.may_have_moved(), *live.use, forgotten=forgotten)
         return Promise(
-            offers=tuple(each.offer for each in live.open),
+            offers=tuple(each.offer for each in offers),
             executed=None if live.fill is None else live.fill.quote_hash,
-            trace=live.trace,
+            trace=trace,
             before=before if comparable else None,
             use=live.use,
             others=others,

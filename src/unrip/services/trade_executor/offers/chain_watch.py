@@ -53,7 +53,7 @@ class ChainWatch:
         self._asking = True
         due = self._book.due(now)
         self._asked = frozenset(live.nonce for live in due)
-        salts = tuple(dict.fromkeys(each.offer.salt for live in due for each in live.open))
+        salts = tuple(dict.fromkeys(each.offer.salt for live in due for each in live.offers.values()))
         elsewhere = self.believing.refused is not None
         return [ReadVerifier(nonces=tuple(live.nonce for live in due), salts=salts, elsewhere=elsewhere)]
 
@@ -125,8 +125,7 @@ class ChainWatch:
         written = book.close(
             ends, now, write
         )  # before what older blocks end: the ledger is never older than its evidence
-        used = [live for live in book.nonces.values() if live.open and reading.nonces.get(live.nonce, False)]
-        traces = [effect for live in used for effect in live.trace_revocation()]
+        traces = book.trace_used(reading)
         looks = {nonce: verdict for nonce, verdict in verdicts.items() if nonce not in ends}
         looked = self.older_blocks.look(reading, now, looks)
         return [*written, *traces, *book.read_fills(), *looked, *self._recovered()]

@@ -138,18 +138,13 @@ class LiveNonce:
         """Whether to ask at the next read: there is a reason, or a deadline has passed by the finality allowance."""
         return any(self.interest or now >= each.offer.offer_deadline + FINALITY_ALLOWANCE for each in self.open)
 
-    @property
-    def named(self) -> list[str]:
-        """The transactions that may say who used it."""
-        return [tx_hash for each in self.open for tx_hash in each.named]
-
     def trace_revocation(self) -> list[Effect]:
         """It is used: ask once at a time whether our revocation did it."""
-        revocation = self.revocation
-        if revocation is None or revocation.traced is not None or revocation.tracing:
+        revocation, offers = self.revocation, self.open
+        if not offers or revocation is None or revocation.traced is not None or revocation.tracing:
             return []
         revocation.tracing = True
-        deadline = self.open[0].offer.nonce_deadline
+        deadline = offers[0].offer.nonce_deadline
         return [TraceRevocation(nonce=self.nonce, deadline=deadline, payload=revocation.payload)]
 
     # --- the end ---------------------------------------------------------------------------------------------------

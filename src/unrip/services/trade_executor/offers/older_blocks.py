@@ -213,7 +213,7 @@ class OlderBlocks:
     def _doubt(self, live: LiveNonce, verdict: Verdict, now: datetime) -> list[Effect]:
         """Note that a nonce is in doubt, and report once that nothing proves it."""
         if isinstance(verdict, LookFurther):
-            first_look = now + (_AFTER_NOTICE if live.named else timedelta(0))
+            first_look = now + (_AFTER_NOTICE if any(each.named for each in live.offers.values()) else timedelta(0))
             doubt = live.doubt = live.doubt or Doubt(next_check_at=first_look)
             if verdict.used_at is not None and doubt.used_at is None:
                 doubt.used_at, doubt.next_check_at = verdict.used_at, first_look
