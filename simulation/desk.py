@@ -37,6 +37,7 @@ from unrip.service.contract import Control, Effect
 from unrip.service.control import ControlOutcome
 from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES, wire_of
+from unrip.services.settings import DESK_SETTINGS
 from unrip.store.history import AnotherWriter
 from unrip.store.memory_ledger import MemoryLedger
 from unrip_world.assets import BTC, EURE
@@ -189,7 +190,7 @@ class Desk:
             "bridge_rpc_url": URLS["bridge"],
             "key_file": key,
         }
-        return Settings(
+        return DESK_SETTINGS(
             **{
                 "near_intents": {**venue, **changes.pop("near_intents", {})},
                 "kraken": {"ws_url": URLS["kraken"], "rest_url": URLS["kraken_rest"]},
@@ -215,7 +216,8 @@ class Desk:
     def _start(self, service: str) -> None:
         self._lives[service] += 1
         self.say(f"{service} starts, life {self._lives[service]}")
-        process = Process(self, service, wire_of(service), life=self._lives[service])
+        described = SERVICES[service]
+        process = Process(self, described, wire_of(described), life=self._lives[service])
         self.processes[service] = process
         process.start()
 

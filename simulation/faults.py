@@ -188,7 +188,7 @@ def _operator(chance: Random, *, at_s: float, account: str) -> Fault:
     del account
     kind = chance.choice(("halt", "pause", "disarm", "drain", "drain", "cap"))
     if kind == "drain":
-        return Fault(at_s=at_s, kind=kind, target=chance.choice(SERVICES))
+        return Fault(at_s=at_s, kind=kind, target=chance.choice(tuple(SERVICES)))
     if kind == "cap":
         return Fault(at_s=at_s, kind=kind, target="strategy-engine", amount=chance.choice((15.0, 20.0, 60.0)))
     return Fault(at_s=at_s, kind=kind, target=chance.choice(("strategy-engine", "trade-executor")))

@@ -25,6 +25,7 @@ from unrip.net.http import HttpClient
 from unrip.net.websocket import Connection
 from unrip.service.contract import Control, Effect, Event, Log, Logic
 from unrip.service.control import ControlOutcome
+from unrip.service.definition import Service
 from unrip.service.host import Host
 from unrip.service.outside import BATCH_MAX, Counter
 from unrip.service.runner import Runner
@@ -174,8 +175,8 @@ class Lock:
 class Process:
     """One service from its start to its death, and its outside, see `service/outside.py`."""
 
-    def __init__(self, house: House, service: str, wire: Wire, *, life: int) -> None:
-        self.service, self.start_id = service, f"{service}-{life}"
+    def __init__(self, house: House, service: Service, wire: Wire, *, life: int) -> None:
+        self.service, self.start_id = service.name, f"{service.name}-{life}"
         self.alive = True
         #: Killed between two effects: nothing more is done, and what it had is taken away at once.
         self.dying = False

@@ -28,7 +28,7 @@ _CALM_S = 100.0
 #: Before that the last faults that last are over.
 _NO_FAULT_S = 130.0
 #: Objects after which the collector looks for garbage: a run makes millions, and next to none in circles.
-_GARBAGE = 100_000
+_GARBAGE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)

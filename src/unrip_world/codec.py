@@ -45,17 +45,23 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return plain if len(plain) == len(pairs) else RepeatingObject(pairs)
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def decode_json(text: str | bytes) -> Any:
     """Read strict JSON (no NaN, no lone surrogate, 127 levels), integers exact; raises ValueError.
 
     It is read twice: one reader is strict, the other one sees keys that are repeated.
     """
-    _check_depth(text if isinstance(text, str) else text.decode())
+    text = text if isinstance(text, str) else text.decode()
+    _check_depth(text)
     msgspec.json.decode(text)
-    return json.loads(text, object_pairs_hook=_object)
+    return _DECODER.decode(text)
 
 
 def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= _DEPTH_MAX:  # nearly always
+        return
     depth = 0
     for token in _NESTING.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)

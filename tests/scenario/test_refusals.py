@@ -207,6 +207,7 @@ def test_clock_skewed(armed: Desk) -> None:
     with armed.fault("kraken", "timestamp_skew_ms", ms=5_000):
         armed.until(lambda: "clock_skewed" in armed.trade_ready()["base_in"]["reasons"], what="skew")
         assert refused(armed, Refusal.CLOCK_SKEWED)["of"] == "price"
+    armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="ticks that are no longer older than the last")
 
 
 # --- inventory ------------------------------------------------------------------------------------------------------

@@ -94,18 +94,30 @@ def command_lines(desk: Desk) -> Iterator[tuple[str, bytes]]:
             yield name, Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
+_CLAIM = "ledger.claim_of_known_strategy"
+_ARGUMENTS = "jsonb, bigint, text, bigint, jsonb, jsonb, boolean, bigint"
+
+
 @pytest.fixture
 def faulted(armed: Desk) -> Desk:
-    """A desk that has traded, and whose executor, which holds the key, has ended with a traceback in its log."""
+    """A desk that has traded, and whose executor, which holds the key, has ended with a traceback in its log.
+
+    What the database refuses ends no process; an answer that no version of ours gives does.
+    """
     armed.result(armed.world.demand(**BTC_IN), "settled")
     executor = armed.pids()["trade-executor"]
     with psycopg.connect(armed.settings.postgres_url(), autocommit=True) as connection:
-        connection.execute("ALTER TABLE ledger.outbox RENAME TO outbox_away")
+        connection.execute(f"ALTER FUNCTION {_CLAIM}({_ARGUMENTS}) RENAME TO claim_away")
+        connection.execute(
+            f"CREATE FUNCTION {_CLAIM}({_ARGUMENTS}) RETURNS TABLE (kind text, ledger_view jsonb) LANGUAGE sql "
+            "AS $$ SELECT 'unheard-of', '{}'::jsonb $$"
+        )
         try:
             armed.world.demand(**BTC_IN)
             armed.until(lambda: armed.log_lines("trade-executor", "fault"), what="a fault")
         finally:
-            connection.execute("ALTER TABLE ledger.outbox_away RENAME TO outbox")
+            connection.execute(f"DROP FUNCTION {_CLAIM}({_ARGUMENTS})")
+            connection.execute(f"ALTER FUNCTION ledger.claim_away({_ARGUMENTS}) RENAME TO claim_of_known_strategy")
     armed.until(lambda: armed.pids()["trade-executor"] not in {None, executor}, what="a new executor")
     armed.until(armed.all_ready, what="every service ready")
     return armed

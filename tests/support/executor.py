@@ -25,7 +25,6 @@ from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, TRADE_RESULT
 from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import Cause
 from unrip.service.contract import CaughtUp, Effect, Event, Log, Started
-from unrip.service.settings import SpendingSettings
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -45,6 +44,7 @@ from unrip.services.trade_executor.effects import (
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.relay.client import RelayClient
+from unrip.services.trade_executor.settings import SpendingSettings
 from unrip.services.trade_executor.wiring import caps_of
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay import QUOTE_STATUS, RelaySession, Stream

@@ -182,7 +182,8 @@ class Sync:
             ),
             exchange=Exchange(asset_in=into, amount_in=Amount(brings), asset_out=out, amount_out=Amount(takes)),
         )
-        self._tell(a_record(TRADE_RESULT, result, offset=self._next(TRADE_RESULT.name, offset)))
+        offset = self._next(TRADE_RESULT.name, offset)
+        self._tell(a_record(TRADE_RESULT, result, offset=offset, observed_at=self.now))
 
     def action(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -15,6 +15,8 @@ from unrip.service.contract import Control, Effect, Event, Log, Publish, Publish
 from unrip.service.leases import LeaseKeeper
 from unrip.service.switchboard import Switchboard
 from unrip.store.leases import LeaseStore, MemoryLeases
+
+Start = Callable[[Coroutine[Any, Any, None]], None]
 
 
 def a_switchboard(service: str = "strategy-engine", **changes: Any) -> Switchboard:
@@ -39,9 +41,11 @@ def at_once(work: Coroutine[Any, Any, None]) -> None:
 class Station:
     """One service's switchboard, its token file and the rows of its leases; only file and rows outlive a restart."""
 
-    def __init__(self, path: Path, *, store: LeaseStore | None = None) -> None:
+    def __init__(self, path: Path, *, store: LeaseStore | None = None, start: Start = at_once) -> None:
         self.path = path
         self.store = store or MemoryLeases()
+        #: Does what PostgreSQL is asked, at once or whenever it answers.
+        self.start = start
         self.now = NOW
         self.green = True
         self.configuration_hash = "configuration-1"
@@ -66,11 +70,14 @@ class Station:
             emit=lambda event: self.tell(event) if life == self._lives else None,
             clock=lambda: self.now,
             new_token=lambda: f"token-{next(self._tokens)}",
-            start=at_once,
+            start=self._ask,
             log=self.logs.append,
         )
         self._handlers = keeper.handlers()
         self._perform(self.board.begin())
+
+    def _ask(self, work: Coroutine[Any, Any, None]) -> None:
+        self.start(work)
 
     def control(self, action: str, **arguments: Any) -> None:
         control = Control(action=action, arguments=arguments, actor="operator", reason="a test")

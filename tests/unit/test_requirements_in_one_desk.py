@@ -33,7 +33,6 @@ from unrip.messages.topics import (
 )
 from unrip.net.events import SendFrame
 from unrip.service.contract import Log
-from unrip.service.http import COMMON_ACTIONS
 from unrip.services.registry import SERVICES
 from unrip_world.assets import BTC, EURE
 
@@ -170,7 +169,7 @@ def test_every_decision_names_the_assumed_euro_and_all_that_was_asked(story: Sto
 
 
 def actions_of(story: Story, service: str) -> set[str]:
-    return {action.name for action in (*COMMON_ACTIONS, *story.desk.processes[service].host.actions)}
+    return {action.name for action in SERVICES[service].all_actions}
 
 
 def test_every_service_can_be_paused_resumed_and_drained(story: Story) -> None:

@@ -11,6 +11,7 @@ from unrip.cli.desk import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, ReasonOption
 from unrip.cli.terminal import say
+from unrip.domain.arming import LEASE_MINUTES_MAX
 from unrip.domain.pairs import Direction
 from unrip.services.strategy_engine.limits import LIMITS
 
@@ -19,6 +20,9 @@ ARMING_ORDER = ("trade-executor", "strategy-engine")
 
 DirectionOption = Annotated[
     list[Direction] | None, typer.Option("--direction", help="Repeatable; default: both directions.")
+]
+LeaseOption = Annotated[
+    int, typer.Option(min=1, max=LEASE_MINUTES_MAX, help="The lease ends by itself after this many minutes.")
 ]
 SurviveOption = Annotated[
     bool, typer.Option("--survive-restart", help="Arm again after a restart of the same build and configuration.")
@@ -29,7 +33,7 @@ ServiceArgument = Annotated[str, typer.Argument(help="The service.")]
 def arm(
     reason: ReasonOption,
     direction: DirectionOption = None,
-    lease_minutes: Annotated[int, typer.Option(min=1, max=1440, help="The lease ends by itself after this.")] = 480,
+    lease_minutes: LeaseOption = 480,
     survive_restart: SurviveOption = False,  # noqa: FBT002 - Typer's form
     config: ConfigOption = None,
 ) -> None:

@@ -11,8 +11,9 @@ import httpx
 
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.net.address import authority_of_listener
-from unrip.service.settings import Settings, load_settings, read_secret_file
+from unrip.service.settings import Settings, read_secret_file
 from unrip.services.registry import SERVICES
+from unrip.services.settings import load_settings
 
 #: An action may wait for its record as long as the producer tries (`[kafka] delivery_timeout_ms`).
 _TIMEOUT = httpx.Timeout(20.0, connect=2.0)

@@ -9,7 +9,7 @@ import uvloop
 
 from unrip.cli.desk import settings_of
 from unrip.cli.options import ConfigOption
-from unrip.services.registry import wire_of
+from unrip.services.registry import service_of, wire_of
 
 
 def run(
@@ -19,6 +19,5 @@ def run(
     """Run one service until SIGTERM or Ctrl-C, which drain it."""
     from unrip.service.process import run_service  # noqa: PLC0415 - no other command waits for the web framework to load
 
-    settings = settings_of(config)
-    wire = wire_of(service)
-    raise typer.Exit(uvloop.run(run_service(service, wire, settings)))
+    settings, described = settings_of(config), service_of(service)
+    raise typer.Exit(uvloop.run(run_service(described, wire_of(described), settings)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
+
+#: No permission is given for longer.
+LEASE_MINUTES_MAX = 1_440
 
 
 class ArmLease(Value):
@@ -23,6 +26,14 @@ class ArmLease(Value):
     expires_at: datetime
     #: Taken to arm again after a restart; every other lease ends with its process.
     survives_restart: bool = False
+
+    def doubt(self, now: datetime) -> str | None:
+        """Why nobody can have given it before now, None where somebody can."""
+        if self.granted_at > now:
+            return "it is dated ahead: a clock was wrong, or is"
+        if self.expires_at - self.granted_at > timedelta(minutes=LEASE_MINUTES_MAX):
+            return "it lasts longer than any that is given"
+        return None
 
 
 class Switches(Value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from unrip.domain.pairs import Direction
@@ -15,6 +15,12 @@ class CommandPosition(Value):
 
     topic_id: str
     next_offset: int
+
+
+#: What the executor tells this long after we heard of a view of its ledger knows of everything in that view.
+VIEW_KNOWN_AFTER = timedelta(seconds=5)
+#: No ledger has made more commits than this; a record with a higher number tells none. PostgreSQL counts on from it.
+COMMITS_MAX = 2**62
 
 
 class LedgerView(Value):

@@ -28,7 +28,7 @@ class _FrozenByDefault(msgspec.StructMeta):
 _EXPONENT_MAX = 100
 
 #: Whole numbers beyond the ledger's and the history's columns, amounts apart, could be published but never be kept.
-_INT_MAX = 2**63 - 1
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
 class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=True):
@@ -46,10 +46,17 @@ class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=Tru
     def __post_init__(self) -> None:
         for name in _fields_to_check(type(self)):
             given = getattr(self, name)
-            if given is None or (type(given) is datetime and given.tzinfo is UTC):  # most of them, in every message
+            kind = type(given)
+            if given is None or (kind is datetime and given.tzinfo is UTC):  # most of them, in every message
+                continue
+            if kind is int and _INT_MIN <= given <= _INT_MAX:
                 continue
             if (kept := _checked(name, given)) is not given:
                 msgspec.structs.force_setattr(self, name, kept)
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        """Nobody edits it, so that a copy of a whole logic (`service/control.py`) may have the same one."""
+        return self
 
 
 @cache
@@ -75,7 +82,7 @@ def _checked(name: str, value: Any) -> Any:
         if not (value.is_finite() and abs(value.adjusted()) <= _EXPONENT_MAX):
             raise ValueError(f"{name} is no number to reckon with: {value}")
     elif type(value) is int:
-        if not -_INT_MAX - 1 <= value <= _INT_MAX:
+        if not _INT_MIN <= value <= _INT_MAX:
             raise ValueError(f"{name} does not fit into 64 bits: {shown(value)}")
     elif isinstance(value, dict):
         kept = {key: _checked(name, part) for key, part in value.items()}

@@ -18,8 +18,9 @@ from unrip.local.simulated import SimulatedWorld, default_inventory
 from unrip.local.stack import ServerPorts, ServerStack
 from unrip.net.address import authority_of_listener, is_loopback
 from unrip.net.secret_file import write_secret
-from unrip.service.settings import Settings, load_settings
+from unrip.service.settings import Settings, outside_urls
 from unrip.services.registry import SERVICES
+from unrip.services.settings import load_settings
 
 _SERVICE_PRIORITY = 300
 
@@ -134,17 +135,8 @@ class LocalDesk:
 
 
 def every_venue_is_loopback(settings: Settings) -> bool:
-    """Whether no URL of venue or sources leaves this machine: only then may `unrip up` arm by itself."""
-    urls = (
-        settings.near_intents.relay_ws_url,
-        settings.near_intents.relay_rpc_url,
-        *settings.near_intents.rpc_urls,
-        settings.near_intents.bridge_rpc_url,
-        settings.kraken.ws_url,
-        settings.kraken.rest_url,
-        settings.coingecko.api_url,
-    )
-    return all(is_loopback(urlsplit(url).hostname) for url in urls)
+    """Whether no URL of the settings leaves this machine: only then may `unrip up` arm by itself."""
+    return all(is_loopback(urlsplit(url).hostname) for url in outside_urls(settings))
 
 
 def _names_a_venue(settings: Settings) -> bool:

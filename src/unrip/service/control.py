@@ -9,32 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 from unrip.domain.status import ControlRecord
 from unrip.domain.values import Value
 from unrip.messages.topics import CONTROL_ACTION
+from unrip.service.action import Action
 from unrip.service.contract import Control, ControlRefused, Log, Publish, Withdrawn
 from unrip.service.publisher import Publisher
 from unrip.service.runner import Runner
 from unrip.service.spool import Spool
 
-#: Actions that only ever make the desk do less. They never wait for anything.
-BRAKES = frozenset({"pause", "disarm", "halt", "drain"})
 #: How long an answer waits until what it changed is kept; a statement that is not stuck takes milliseconds.
 KEPT_BOUND_S = 3.0
-#: How a followed action is logged; others are `control_applied`.
-_LOG_EVENTS = {
-    "arm": "armed",
-    "disarm": "disarmed",
-    "halt": "halted",
-    "pause": "paused",
-    "resume": "resumed",
-    "limits": "limits_changed",
-    "threshold": "limits_changed",
-}
 
 
 class ControlOutcome(Value):
@@ -61,6 +50,7 @@ class ControlDesk:
         spool: Spool,
         *,
         service: str,
+        actions: Iterable[Action],
         start_id: str,
         clock: Callable[[], datetime],
         bus_up: Callable[[], bool],
@@ -72,6 +62,7 @@ class ControlDesk:
         self._publisher = publisher
         self._spool = spool
         self._service = service
+        self._actions = {action.name: action for action in actions}
         self._start_id = start_id
         self._clock = clock
         self._bus_up = bus_up
@@ -95,7 +86,7 @@ class ControlDesk:
         except ControlRefused as refusal:
             return await self._refuse(control, before, str(refusal))
         record = self._record(control, before, after, refusal=None)
-        if control.action in BRAKES or self._runner.logic.tightens(control):
+        if self._actions[control.action].brake or self._runner.logic.tightens(control):
             self._brakes_pulled += 1
             self._withdraw("a brake was pulled while this was being kept, so it was not followed; look again first")
             self._runner.emit(control)
@@ -157,7 +148,7 @@ class ControlDesk:
     def _say_followed(self, control: Control) -> None:
         self._log(
             Log(
-                event=_LOG_EVENTS.get(control.action, "control_applied"),
+                event=self._actions[control.action].log_event,
                 component="control",
                 body={"action": control.action, "actor": control.actor, "reason": control.reason},
             )

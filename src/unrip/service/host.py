@@ -34,9 +34,9 @@ from unrip.service.contract import (
     Unsubscribe,
 )
 from unrip.service.control import KEPT_BOUND_S, ControlDesk, ControlOutcome
+from unrip.service.definition import Service
 from unrip.service.dependencies import Dependencies
 from unrip.service.hindrances import Hindrances
-from unrip.service.http import Action
 from unrip.service.jsonable import jsonable
 from unrip.service.metrics import Metrics
 from unrip.service.outside import Outside, Role
@@ -62,7 +62,7 @@ class Host:
 
     def __init__(
         self,
-        service: str,
+        service: Service,
         wire: Wire,
         outside: Outside,
         *,
@@ -81,9 +81,9 @@ class Host:
         self._acted = asyncio.Event()
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._metrics = Metrics(service=service)
+        self._metrics = Metrics(service=service.name)
         self._producer = outside.producer()
-        identity = Identity(service=service, instance=start_id, version=__version__)
+        identity = Identity(service=service.name, instance=start_id, version=__version__)
         self._publisher = Publisher(
             self._producer, identity=identity, clock=clock, emit=self._emit, count=self._metrics.count
         )
@@ -108,8 +108,8 @@ class Host:
             perform=self._perform,
             clock=clock,
             elapsed_s=lambda: asyncio.get_running_loop().time(),
-            uses_database=self._wiring.uses_database,
-            single_active=self._wiring.single_active_role is not None,
+            uses_database=bool(service.stores),
+            single_active=service.single_active,
             on_bus_back=self._on_bus_back,
             on_superseded=partial(on_end, None),
         )
@@ -124,7 +124,7 @@ class Host:
             perform=self._perform,
         )
         self._controls = self._control_desk()
-        self._beat = Beat(service=service, start_id=start_id, started_at=self._started_at)
+        self._beat = Beat(service=service.name, start_id=start_id, started_at=self._started_at)
         self._runner.handle(self._handlers())
         self._watch: Watch | None = None
         self._role: Role | None = None
@@ -134,8 +134,9 @@ class Host:
         return ControlDesk(
             self._runner,
             self._publisher,
-            Spool(self._settings.control.spool_dir / f"{self._service}.jsonl"),
-            service=self._service,
+            Spool(self._settings.control.spool_dir / f"{self._service.name}.jsonl"),
+            service=self._service.name,
+            actions=self._service.all_actions,
             start_id=self._start_id,
             clock=self._clock,
             bus_up=lambda: bool(self._dependencies.bus_up),
@@ -162,11 +163,6 @@ class Host:
         """The service's decisions."""
         return self._wiring.logic
 
-    @property
-    def actions(self) -> tuple[Action, ...]:
-        """What an operator may ask of this service beyond what every service has."""
-        return self._wiring.actions
-
     # --- life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -178,10 +174,11 @@ class Host:
         )
         why, active = self._dependencies.why_not_active, self._dependencies.active
         self._emit(Started(active=active, generation=None, start_id=self._start_id, why=why))
-        if self._wiring.uses_database:
-            watch = partial(self._outside.watch_database, self._service, self._wiring.database_schema)
+        name = self._service.name
+        if self._service.stores:
+            watch = partial(self._outside.watch_database, name, self._service.stores[0].schema)
             self._spawn(partial(watch, self._then_look(self._dependencies.database_changed)))
-        if (name := self._wiring.single_active_role) is not None:
+        if self._service.single_active:
             on_role = self._then_look(self._dependencies.role_changed)
             self._role = self._outside.role(name, self._start_id, on_role, self._dependencies.role_refused)
             self._spawn(self._role.run)
@@ -323,7 +320,7 @@ class Host:
         self._hindrances.look()
         now = self._clock()
         frame = {
-            "service": self._service,
+            "service": self._service.name,
             "instance": self._start_id,
             "version": __version__,
             "started_at": self._started_at,

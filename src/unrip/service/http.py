@@ -9,42 +9,14 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from unrip import __version__
+from unrip.service.action import Action
 from unrip.service.contract import Control
 from unrip.service.control import ControlOutcome
 from unrip.service.gate import Gate, OnRefused
 from unrip.service.tokens import Access, Tokens
-
-
-class ReasonBody(BaseModel):
-    """What every action needs: why it is done."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    #: A NUL has no place in the database that keeps it.
-    reason: str = Field(
-        min_length=3, max_length=500, pattern=r"^[^\x00]*$", description="Why; it is recorded with the action."
-    )
-
-
-class Action(BaseModel):
-    """One action of a service: its path and the arguments it takes."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    name: str
-    body: type[ReasonBody] = ReasonBody
-    summary: str = ""
-
-
-#: The actions every service has.
-COMMON_ACTIONS = (
-    Action(name="pause", summary="Do nothing new until resumed."),
-    Action(name="resume", summary="Go on after a pause."),
-    Action(name="drain", summary="Take nothing new, finish what is in flight; the process then waits to be stopped."),
-)
 
 
 class Surface(Protocol):
@@ -130,7 +102,7 @@ def build_app(
     *,
     on_refused: OnRefused = lambda _status, _path: None,
 ) -> FastAPI:
-    """Build the service's HTTP application."""
+    """Build the service's HTTP application; `actions` are all that it follows."""
     app = FastAPI(title=f"unrip {service}", version=__version__, openapi_url=None)
     app.add_middleware(Gate, tokens=tokens, on_refused=on_refused)
     _add_probes(app, surface)
@@ -147,7 +119,7 @@ def build_app(
     async def openapi() -> Response:
         return JSONResponse(app.openapi())
 
-    for action in (*COMMON_ACTIONS, *actions):
+    for action in actions:
         route = _action_route(action, surface)
         app.post(f"/{action.name}", summary=action.summary, response_model=OutcomeBody, responses=_ACTING)(route)
     return app

@@ -17,6 +17,7 @@ import uvicorn
 
 from unrip.net.address import authority, listen
 from unrip.service.contract import Log
+from unrip.service.definition import Service
 from unrip.service.host import Host
 from unrip.service.http import build_app
 from unrip.service.logs import configure_logs, write_log
@@ -46,19 +47,19 @@ class _Server(uvicorn.Server):
 class Process:
     """Run one service until it is told to stop."""
 
-    def __init__(self, service: str, wire: Wire, settings: Settings) -> None:
+    def __init__(self, service: Service, wire: Wire, settings: Settings) -> None:
         self._service, self._settings = service, settings
         self._stopping = asyncio.Event()
         self._exit_code = EXIT_OK
         control = settings.control
         self._tokens = load_tokens(read_file=control.read_token_file, operator_file=control.operator_token_file)
-        configure_logs(service=service, namespace=settings.namespace)
+        configure_logs(service=service.name, namespace=settings.namespace)
         self._host = Host(
             service,
             wire,
             Network(settings),
             settings=settings,
-            start_id=f"{service}-{secrets.token_hex(6)}",
+            start_id=f"{service.name}-{secrets.token_hex(6)}",
             clock=wall_clock,
             random=random.Random(secrets.token_bytes(16)),  # noqa: S311 - jitter, not keys
             new_token=lambda: secrets.token_urlsafe(32),
@@ -81,13 +82,15 @@ class Process:
         return self._exit_code
 
     def _server(self) -> uvicorn.Server:
-        app = build_app(self._service, self._host, self._tokens, self._host.actions, on_refused=self._host.refused)
+        app = build_app(
+            self._service.name, self._host, self._tokens, self._service.all_actions, on_refused=self._host.refused
+        )
         return _Server(
             uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
         )
 
     def _listener(self) -> socket.socket:
-        host, port = self._settings.control.bind_host, self._settings.port_of(self._service)
+        host, port = self._settings.control.bind_host, self._settings.port_of(self._service.name)
         try:
             return listen(host, port)
         except OSError as error:
@@ -96,7 +99,7 @@ class Process:
                     f"nobody can listen on {authority(host, port)} ({error.strerror}): set [control] bind_host to an"
                     " address of this machine"
                 ) from None
-            key = self._service.replace("-", "_")
+            key = self._service.key
             raise SettingsError(
                 f"port {port} on {host} is busy ({error.strerror}): stop what listens there, or set [ports] {key}"
             ) from None
@@ -115,7 +118,7 @@ class Process:
         self._stopping.set()
 
 
-async def run_service(service: str, wire: Wire, settings: Settings) -> int:
+async def run_service(service: Service, wire: Wire, settings: Settings) -> int:
     """Run one service in this process.
 
     Raises:

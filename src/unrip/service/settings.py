@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -45,8 +47,7 @@ Rate = Annotated[
 ]
 
 
-WsUrl = Annotated[str, AfterValidator(checked_url("ws", "wss"))]
-HttpUrl = Annotated[str, AfterValidator(checked_url("http", "https"))]
+OneSection = TypeVar("OneSection", bound="Section")
 
 
 class SettingsError(Exception):
@@ -59,11 +60,22 @@ def _no_bare_rate(value: object) -> Decimal:
     raise ValueError(f"a rate needs its unit: write '{value} %' or '{value} bps' in quotes")
 
 
-class _Section(BaseModel):
+@dataclass(frozen=True)
+class OfOutside:
+    """Marks a URL that leads out of the desk: to a venue, a source or a chain."""
+
+
+WsUrl = Annotated[str, AfterValidator(checked_url("ws", "wss")), OfOutside()]
+HttpUrl = Annotated[str, AfterValidator(checked_url("http", "https")), OfOutside()]
+
+
+class Section(BaseModel):
+    """One table of the file."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AssetSettings(_Section):
+class AssetSettings(Section):
     """A token of the verifier's ledger."""
 
     #: What people call it; the pair is named by its two symbols.
@@ -80,7 +92,7 @@ class AssetSettings(_Section):
         return Asset(symbol=self.symbol, asset_id=self.asset_id, decimals=self.decimals, chain=self.chain)
 
 
-class PairSettings(_Section):
+class PairSettings(Section):
     """The pair the desk trades."""
 
     #: What is priced.
@@ -100,7 +112,7 @@ class PairSettings(_Section):
         return Pair(base=self.base.asset(), quote=self.quote.asset())
 
 
-class KafkaSettings(_Section):
+class KafkaSettings(Section):
     """The broker."""
 
     #: Host and port, or several separated by commas.
@@ -111,7 +123,7 @@ class KafkaSettings(_Section):
     replication_factor: int = Field(default=1, ge=1)
 
 
-class PostgresSettings(_Section):
+class PostgresSettings(Section):
     """The database. The URL may hold a password, so it comes from a file or from the environment."""
 
     #: For the environment, `UNRIP_POSTGRES__URL`: a file of settings is not kept secret.
@@ -122,7 +134,7 @@ class PostgresSettings(_Section):
     statement_timeout_ms: int = Field(default=2_000, ge=100)
 
 
-class NearIntentsSettings(_Section):
+class NearIntentsSettings(Section):
     """The venue."""
 
     #: Our account in the verifier's ledger.
@@ -176,62 +188,7 @@ class NearIntentsSettings(_Section):
         return self
 
 
-class KrakenSettings(_Section):
-    """The primary price source."""
-
-    #: Where ticks come from.
-    ws_url: WsUrl = "wss://ws.kraken.com/v2"
-    #: Asked when ticks are missing.
-    rest_url: HttpUrl = "https://api.kraken.com"
-    #: The market's name on the socket.
-    ws_symbol: str = "BTC/EUR"
-    #: The same market's name on REST.
-    rest_pair: str = "XBTEUR"
-
-
-class CoinGeckoSettings(_Section):
-    """The second opinion."""
-
-    #: With `pro-api.` in it the key is sent as a paid one, otherwise as a demo one.
-    api_url: HttpUrl = "https://api.coingecko.com/api/v3"
-    #: An API key, readable by its owner only; none is needed for the free service.
-    key_file: Path | None = None
-    #: 10 000 free credits a month allow one call per 260 s (sources/coingecko section 5).
-    poll_interval_s: int = Field(default=260, ge=1)
-    #: CoinGecko's id of the base.
-    base_id: str = "bitcoin"
-    #: CoinGecko's id of the quote, whose peg is read with it.
-    quote_id: str = "monerium-eur-money-2"
-
-
-class PriceSettings(_Section):
-    """When market-reference-ingest distrusts what it reads. Its verdict stands in every price, with these numbers."""
-
-    #: EURe further from what is assumed than this is a broken peg.
-    peg_breaks_beyond: Rate = Decimal("0.02")
-    #: A broken peg heals within this only: CoinGecko's number of a thinly traded token is off by 1 % on a normal day
-    #: (sources/coingecko section 7).
-    peg_heals_within: Rate = Decimal("0.01")
-    #: Mids of one window further apart than this are a jump. Half of the default edge: less is paid for by the edge.
-    jump_limit: Rate = Decimal("0.01")
-    #: For so long the mids must then have stayed within the limit.
-    jump_window_s: int = Field(default=60, ge=2)
-    #: In so many seconds of the window Kraken must have been read: REST alone gives one every two seconds.
-    jump_readings_min: int = Field(default=10, ge=1)
-
-    @model_validator(mode="after")
-    def _can_heal_and_settle(self) -> Self:
-        if self.peg_heals_within > self.peg_breaks_beyond:
-            raise ValueError("peg_heals_within is above peg_breaks_beyond: a peg would be broken and whole at once")
-        if 2 * self.jump_readings_min > self.jump_window_s:
-            raise ValueError(
-                f"jump_readings_min {self.jump_readings_min} is more than REST alone gives in jump_window_s "
-                f"{self.jump_window_s}: a jump would never end"
-            )
-        return self
-
-
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """The limits every start begins with; an operator may change them at run time."""
 
     edge_threshold: Rate = Decimal("0.02")
@@ -297,22 +254,7 @@ class LimitSettings(_Section):
         return Policy(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
-class SpendingSettings(_Section):
-    """What the executor lets leave at most, in whole tokens, whatever a command or a price says: its own last word."""
-
-    #: One command may spend this much of the base. Twice the default cap of a trade at 100 000 EUR per BTC.
-    base_per_command: Decimal = Field(default=Decimal("0.0005"), gt=0)
-    #: All commands that were signed within 60 s; those of one nonce count once, as its largest.
-    base_per_minute: Decimal = Field(default=Decimal("0.005"), gt=0)
-    #: Everything of it that open offers hold.
-    base_open: Decimal = Field(default=Decimal("0.005"), gt=0)
-    #: The same three of the quote.
-    quote_per_command: Decimal = Field(default=Decimal(25), gt=0)
-    quote_per_minute: Decimal = Field(default=Decimal(250), gt=0)
-    quote_open: Decimal = Field(default=Decimal(250), gt=0)
-
-
-class ControlSettings(_Section):
+class ControlSettings(Section):
     """Who may look and who may act."""
 
     #: The address every control surface listens on.
@@ -329,19 +271,11 @@ class ControlSettings(_Section):
     drain_bound_s: int = Field(default=10, ge=1)
 
 
-class PortSettings(_Section):
+class PortSettings(Section):
     """The control port of each service."""
 
-    near_intents_ingest: int = Field(default=8101, ge=0, le=65535)
-    market_reference_ingest: int = Field(default=8102, ge=0, le=65535)
-    inventory_sync: int = Field(default=8103, ge=0, le=65535)
-    liquidity_manager: int = Field(default=8104, ge=0, le=65535)
-    history_writer: int = Field(default=8105, ge=0, le=65535)
-    strategy_engine: int = Field(default=8106, ge=0, le=65535)
-    trade_executor: int = Field(default=8107, ge=0, le=65535)
 
-
-class IntervalSettings(_Section):
+class IntervalSettings(Section):
     """How often things are read."""
 
     #: inventory-sync reads the verifier.
@@ -367,7 +301,7 @@ class IntervalSettings(_Section):
 
 
 class Settings(BaseSettings):
-    """Everything a service is told."""
+    """Everything a service is told: what all share stands here, and `settings_for` adds ports and own sections."""
 
     model_config = SettingsConfigDict(
         env_prefix="UNRIP_",
@@ -383,11 +317,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings = PostgresSettings()
     near_intents: NearIntentsSettings = NearIntentsSettings()
-    kraken: KrakenSettings = KrakenSettings()
-    coingecko: CoinGeckoSettings = CoinGeckoSettings()
-    price: PriceSettings = PriceSettings()
     limits: LimitSettings = LimitSettings()
-    spending: SpendingSettings = SpendingSettings()
     control: ControlSettings = ControlSettings()
     ports: PortSettings = PortSettings()
     intervals: IntervalSettings = IntervalSettings()
@@ -410,6 +340,11 @@ class Settings(BaseSettings):
         """Names this configuration in an arm lease; secrets are not in it, only the places they are read from."""
         printable = self.model_dump_json(exclude={"postgres": {"url"}})
         return hashlib.sha256(printable.encode()).hexdigest()
+
+    def section(self, kind: type[OneSection]) -> OneSection:
+        """The section of a service's own."""
+        (found,) = [value for _, value in self if type(value) is kind]
+        return found
 
     def port_of(self, service: str) -> int:
         """The control port of a service."""
@@ -447,8 +382,22 @@ def read_secret_file(path: Path, what: str) -> str:
         raise SettingsError(f"{what}: {error}") from None
 
 
-def load_settings(path: Path | None) -> Settings:
-    """Read the file (if one is given) and the environment.
+def outside_urls(settings: BaseModel) -> Iterator[str]:
+    """Every URL of the settings that leads out of the desk."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield from outside_urls(value)
+        elif _leads_outside(field.annotation, *field.metadata):
+            yield from (value,) if isinstance(value, str) else value
+
+
+def _leads_outside(annotation: Any, *marks: object) -> bool:
+    return OfOutside() in marks or any(_leads_outside(part, part) for part in get_args(annotation))
+
+
+def read_settings(path: Path | None, kind: type[Settings]) -> Settings:
+    """Read the file (if one is given) and the environment; `kind` knows the ports and sections of the services.
 
     Raises:
         SettingsError: with the file or variable, the key and what is wrong with it, on one line.
@@ -462,23 +411,23 @@ def load_settings(path: Path | None) -> Settings:
             raise SettingsError(f"configuration file {path}: {error.strerror}") from None
         except ValueError as error:  # not TOML, or not even UTF-8
             raise SettingsError(f"configuration file {path} is not TOML: {error}") from None
-    _refuse_unknown_variables()
+    _refuse_unknown_variables(kind)
     try:
-        return Settings(**values)
+        return kind(**values)
     except ValidationError as error:
         raise SettingsError(_one_line(error, path)) from None
     except UnreadableVariable as error:
         raise SettingsError(f"{error}: a whole section is written as JSON, one key as UNRIP_SECTION__KEY") from None
 
 
-def _refuse_unknown_variables() -> None:
+def _refuse_unknown_variables(kind: type[Settings]) -> None:
     """pydantic-settings ignores unknown variables at the top level; a typing error there must not go unnoticed."""
     for name in os.environ:
         if not name.startswith("UNRIP_") or name in _NOT_SETTINGS or name.startswith(_NOT_SETTINGS_PREFIX):
             continue
         section = name.removeprefix("UNRIP_").split("__")[0].lower()
-        if section not in Settings.model_fields:
-            known = ", ".join(sorted(Settings.model_fields))
+        if section not in kind.model_fields:
+            known = ", ".join(sorted(kind.model_fields))
             raise SettingsError(f"environment variable {name}: there is no setting {section!r}; there are: {known}")
 
 

@@ -143,6 +143,8 @@ class Switchboard:
             return self._give_up("it was given for another build or configuration")
         if now >= lease.expires_at:
             return self._give_up("it has ended")
+        if doubt := lease.doubt(now):
+            return self._give_up(doubt)
         self._surviving = lease
         return [SetTimer(name=_LOOK_TIMER, at=now + _LOOK_EVERY)]
 

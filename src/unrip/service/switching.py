@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
 from pydantic import Field
 
 from unrip import __version__
-from unrip.domain.arming import ArmLease, Switches
+from unrip.domain.arming import LEASE_MINUTES_MAX, ArmLease, Switches
 from unrip.domain.pairs import Direction
+from unrip.service.action import Action, ReasonBody
 from unrip.service.contract import Control, ControlRefused, Effect, Log, SetTimer
-from unrip.service.http import Action, ReasonBody
 
 LEASE_TIMER = "lease"
 
@@ -19,7 +20,9 @@ class ArmBody(ReasonBody):
     """A permission to act, for a time."""
 
     directions: list[Direction] = Field(default=[Direction.BASE_IN, Direction.BASE_OUT], min_length=1)
-    lease_minutes: int = Field(default=480, ge=1, le=1440, description="The lease ends by itself after this.")
+    lease_minutes: int = Field(
+        default=480, ge=1, le=LEASE_MINUTES_MAX, description="The lease ends by itself after this."
+    )
     survive_restart: bool = Field(
         default=False, description="Arm again after a restart, for the same build and configuration."
     )
@@ -31,11 +34,18 @@ class RevokingHaltBody(ReasonBody):
     revoke: bool = Field(default=False, description="Take live offers back, too, by spending their nonces.")
 
 
-ARM = Action(name="arm", body=ArmBody, summary="Allow side effects in the given directions until the lease ends.")
-DISARM = Action(name="disarm", summary="Allow no side effect in any direction.")
-HALT = Action(name="halt", summary="Disarm at once; stays halted until the next explicit arm.")
+ARM = Action(
+    name="arm",
+    body=ArmBody,
+    summary="Allow side effects in the given directions until the lease ends.",
+    log_event="armed",
+)
+DISARM = Action(name="disarm", summary="Allow no side effect in any direction.", brake=True, log_event="disarmed")
+HALT = Action(
+    name="halt", summary="Disarm at once; stays halted until the next explicit arm.", brake=True, log_event="halted"
+)
 #: Of the service that has live offers outside.
-HALT_AND_REVOKE = HALT.model_copy(update={"body": RevokingHaltBody})
+HALT_AND_REVOKE = msgspec.structs.replace(HALT, body=RevokingHaltBody)
 ARMING_ACTIONS = (ARM, DISARM, HALT)
 
 

@@ -12,7 +12,6 @@ from unrip.net.http import TOTAL_TIMEOUT_S, HttpClient
 from unrip.net.reconnect import ReconnectPolicy
 from unrip.net.websocket import Socket
 from unrip.service.contract import Effect, Emit, Logic, Publish
-from unrip.service.http import Action
 from unrip.service.metrics import Metrics
 from unrip.service.outside import Outside
 from unrip.service.publisher import Delivery
@@ -72,15 +71,8 @@ class Wiring:
     before_leaving: Sequence[Callable[[], Awaitable[None]]] = ()
     #: Run once at the end of a graceful stop: clients to close.
     closers: Sequence[Callable[[], Awaitable[None]]] = ()
-    actions: tuple[Action, ...] = ()
     #: What lasts and stands in the way of the service's own reading or publishing, by its name, in foreign words.
     troubles: Sequence[Callable[[], dict[str, str]]] = ()
-    #: The service writes to or reads from PostgreSQL, which is then a hard dependency.
-    uses_database: bool = False
-    #: Where it writes, and so where it is asked whether it still can.
-    database_schema: str = "desk"
-    #: The role of which only one instance may work at a time, None where several may.
-    single_active_role: str | None = None
 
 
 Wire = Callable[[Context], Wiring]

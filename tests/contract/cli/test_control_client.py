@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
 from unrip.cli.desk import ControlClient
 from unrip.local.ports import says_well
 from unrip.net.secret_file import write_secret
-from unrip.service.settings import ControlSettings, PortSettings, Settings
+from unrip.service.settings import ControlSettings
+from unrip.services.settings import DESK_SETTINGS
 
 SERVICE = "strategy-engine"
 
@@ -55,10 +57,9 @@ def test_no_proxy_of_the_environment_hears_a_token(tmp_path: Path, monkeypatch: 
             monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy_port}")
         for variable in ("NO_PROXY", "no_proxy"):
             monkeypatch.delenv(variable, raising=False)
-        settings = Settings(
-            ports=PortSettings(strategy_engine=port),
-            control=ControlSettings(read_token_file=read, operator_token_file=operator),
-        )
+        ports: dict[str, Any] = {"ports": {"strategy_engine": port}}
+        control = ControlSettings(read_token_file=read, operator_token_file=operator)
+        settings = DESK_SETTINGS(control=control, **ports)
         client = ControlClient(settings)
         assert client.is_ready(SERVICE)
         assert client.state(SERVICE) == {}

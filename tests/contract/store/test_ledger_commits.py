@@ -25,7 +25,7 @@ from support.ledgers import (
     published_states,
 )
 from unrip.domain.attempt import AttemptState, Offer
-from unrip.domain.desk import LedgerView
+from unrip.domain.desk import COMMITS_MAX, LedgerView
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import ClaimKind, ClaimOutcome, Ledger, LedgerWentBack, NotInLedger
@@ -91,6 +91,12 @@ async def test_the_result_of_a_commit_names_its_number(ledger: Ledger) -> None:
     told = (await ledger.unpublished(10))[-1].event.result.ledger
     assert told is not None
     assert told.commits == outcome.view.commits
+
+
+async def test_the_largest_count_that_is_heard_of_can_be_counted_on_from(ledger: Ledger) -> None:
+    view = await ledger.note_surroundings(ACCOUNT, reason="older", quarantined_until=T0, commits=COMMITS_MAX)
+    assert commits(view) > COMMITS_MAX
+    await credit(ledger, 100)
 
 
 async def test_a_quarantine_counts_from_above_everything_that_was_heard_of(ledger: Ledger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from itertools import product
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from support.executor import a_reading
 from support.ledgers import BTC, EURE, an_offer
 from unrip.domain.attempt import Offer
-from unrip.domain.balances import shows_no_fill
+from unrip.domain.balances import Withdrawal, possible_takers, shows_no_fill
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
 
@@ -84,6 +85,20 @@ def test_a_use_that_may_be_our_revocations_is_no_explanation() -> None:
     assert shows_no_fill([TWO, equal], *blocks)
     assert not shows_no_fill([TWO, equal], *blocks, may_be_revoked={TWO.nonce})
     assert shows_no_fill([TWO, equal], *blocks, may_be_revoked={equal.nonce})
+
+
+@pytest.mark.parametrize(("withdrawals", "tried"), [(12, True), (13, False)])
+def test_more_explanations_than_are_tried_are_no_evidence(withdrawals: int, tried: bool) -> None:
+    """Each of the owner's withdrawals may be part of it: the work has a bound, and beyond it nothing is known."""
+
+    def blocks(moved: int) -> tuple[VerifierReading, VerifierReading]:
+        before, after = two_blocks([ONE], [], eure=-moved, btc=0)
+        return msgspec.structs.replace(before, block_time=after.block_time - timedelta(seconds=1)), after
+
+    taken = [Withdrawal(asset_id=EURE, amount=Amount(1), told_at=blocks(0)[1].block_time)] * withdrawals
+    assert shows_no_fill([ONE], *blocks(withdrawals), withdrawals=taken) is tried
+    found = possible_takers([ONE], *blocks(withdrawals - 1), withdrawals=taken[1:])
+    assert found == ([None] if tried else [None, ONE])
 
 
 amounts = st.integers(1, 6)

@@ -107,6 +107,14 @@ def test_what_is_replaced_is_named_once() -> None:
     assert replaced == [2**62]
 
 
+def test_the_same_block_told_again_agrees_with_itself() -> None:
+    """Readings may come faster than blocks."""
+    belief = believing(nodes=2, believed=2**62)
+    now = NOW + timedelta(seconds=2)
+    told = [name(belief.take(block(1_000, now, node="12"[n % 2]), now)) for n in range(AGREEING_MIN)]
+    assert told == [Doubt.CHAIN_WENT_BACK] * (AGREEING_MIN - 1) + ["Believed"]
+
+
 def test_one_of_two_nodes_alone_replaces_nothing_however_often_it_says_so() -> None:
     belief = believing(nodes=2, believed=2**62)
     assert set(take_in_a_row(belief, 500, nodes=("1",))) == {Doubt.CHAIN_WENT_BACK}

@@ -28,7 +28,7 @@ from unrip.net.events import (
 )
 from unrip.net.reconnect import Cause, ReconnectPolicy, Row, cause_of_status
 from unrip.net.secret_file import SecretFileError
-from unrip.net.websocket import Socket
+from unrip.net.websocket import WRITES_QUEUED_MAX, Socket
 
 V = TypeVar("V", bound=Value)
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -295,6 +295,19 @@ async def test_a_frame_above_the_bound_ends_the_connection_but_not_the_socket() 
     async with serving(shout) as server, running(Desk(url_of(server))) as desk:
         await desk.until_seen(SocketOpened, 2)
     assert not desk.of(FrameReceived)
+
+
+async def test_more_than_wait_for_the_writer_never_leave_and_are_told_at_once() -> None:
+    async with serving(echo) as server, running(Desk(url_of(server))) as desk:
+        await desk.until_seen(SocketOpened)
+        for number in range(WRITES_QUEUED_MAX + 2):  # the writer has no turn meanwhile
+            desk.socket.send(frame("", token=str(number)))
+        assert desk.of(FrameNotSent) == [
+            FrameNotSent(connection="relay", token=str(number), nothing_left=True, reason="socket_gone")
+            for number in (WRITES_QUEUED_MAX, WRITES_QUEUED_MAX + 1)
+        ]
+        await desk.until_seen(FrameSent, WRITES_QUEUED_MAX)
+        assert len(desk.of(FrameNotSent)) == 2
 
 
 async def test_stopping_tells_the_fate_of_every_frame() -> None:

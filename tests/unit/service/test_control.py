@@ -18,12 +18,19 @@ from unrip.domain.values import Value
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Producer
 from unrip.messages.topics import CONTROL_ACTION
+from unrip.service.action import COMMON_ACTIONS, Action
 from unrip.service.contract import Control, ControlRefused, Effect, Event, Log, Logic, Withdrawn
 from unrip.service.control import ControlDesk
 from unrip.service.publisher import Delivery, Publisher
 from unrip.service.runner import Runner
 from unrip.service.spool import SPOOL_MAX, Spool
-from unrip.service.switching import switch, switch_state
+from unrip.service.switching import ARMING_ACTIONS, switch, switch_state
+
+ACTIONS = (
+    *COMMON_ACTIONS,
+    *ARMING_ACTIONS,
+    Action(name="limits", summary="Change the limit.", log_event="limits_changed"),
+)
 
 
 class Keep(Value):
@@ -132,6 +139,7 @@ class Bench:
             publisher,
             self.spool,
             service="test",
+            actions=ACTIONS,
             start_id="test-1",
             clock=lambda: NOW,
             bus_up=lambda: self.broker.up,

@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from unrip.service.action import COMMON_ACTIONS
 from unrip.service.contract import Control
 from unrip.service.control import ControlOutcome
 from unrip.service.http import build_app
-from unrip.service.switching import ARMING_ACTIONS
 from unrip.service.tokens import Tokens
-from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
+from unrip.services.strategy_engine.definition import SERVICE
 
 READ, OPERATOR = "r" * 43, "o" * 43
 PROBES = {"/livez", "/healthz", "/readyz"}
@@ -59,7 +59,7 @@ def surface() -> Surface:
 
 @pytest.fixture
 async def client(surface: Surface) -> AsyncIterator[httpx.AsyncClient]:
-    app = build_app("strategy-engine", surface, Tokens(read=READ, operator=OPERATOR), (*ARMING_ACTIONS, *LIMIT_ACTIONS))
+    app = build_app("strategy-engine", surface, Tokens(read=READ, operator=OPERATOR), SERVICE.all_actions)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://desk") as found:
         yield found
@@ -288,7 +288,9 @@ async def test_the_document_names_every_status_that_can_come(client: httpx.Async
 async def test_what_is_refused_is_told_with_status_and_path(surface: Surface) -> None:
     refused: list[tuple[int, str]] = []
     tokens = Tokens(read=READ, operator=OPERATOR)
-    app = build_app("s", surface, tokens, (), on_refused=lambda status, path: refused.append((status, path)))
+    app = build_app(
+        "s", surface, tokens, COMMON_ACTIONS, on_refused=lambda status, path: refused.append((status, path))
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://desk") as client:
         await client.get("/state")
         await client.post("/pause", headers=bearer(READ))

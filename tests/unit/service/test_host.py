@@ -20,6 +20,7 @@ from unrip.service.host import Host
 from unrip.service.outside import Outside
 from unrip.service.settings import ControlSettings, Settings
 from unrip.service.wiring import Context, Wiring
+from unrip.services.trade_executor.definition import SERVICE
 from unrip.store.errors import StoreRefused
 from unrip.store.locks import OnRole, OnWhyNot
 
@@ -108,10 +109,10 @@ async def a_life(tmp_path: Path, **wired: Any) -> AsyncIterator[Life]:
 
     def wire(context: Context) -> Wiring:
         made = {name: make(context) for name, make in wired.items()}
-        return Wiring(logic=logic, uses_database=True, single_active_role="test", **made)
+        return Wiring(logic=logic, **made)
 
     host = Host(
-        "trade-executor",
+        SERVICE,
         wire,
         cast("Outside", outside),
         settings=Settings(control=ControlSettings(spool_dir=tmp_path)),

@@ -11,7 +11,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from unrip.net.secret_file import write_secret
 from unrip.service.outside import Network
-from unrip.service.settings import LimitSettings, PostgresSettings, Settings, SettingsError, load_settings
+from unrip.service.settings import LimitSettings, PostgresSettings, Settings, SettingsError
+from unrip.services.settings import load_settings
 from unrip.store.errors import StoreUnavailable
 
 

@@ -24,6 +24,7 @@ from unrip.service.contract import (
     Subscribe,
     TimerFired,
 )
+from unrip.services.liquidity_manager.definition import SERVICE
 from unrip.services.liquidity_manager.effects import ChainRead, ChainUnread, ReadChain
 from unrip.services.liquidity_manager.logic import LiquidityManager
 from unrip.services.liquidity_manager.treasury import MOVEMENTS_MAX
@@ -244,6 +245,18 @@ def test_a_credit_during_a_stop_is_told_after_it() -> None:
     assert lines(effects) == ["funding_credited"]
 
 
+def test_a_deposit_that_the_bridge_forgets_and_finds_again_is_told_once() -> None:
+    """It stands in no treasury meanwhile: what is on its way is what the bridge says now."""
+    logic = manager()
+    told(logic, chain(GNOSIS))
+    assert "deposit_credited" in steps(told(logic, chain(BITCOIN, deposit(DepositState.CREDITED))))
+    forgotten = told(logic, chain(BITCOIN))
+    (record,) = published(forgotten, "state.treasury")
+    assert (steps(forgotten), record.payload.deposits) == ([], ())
+    found = told(logic, chain(BITCOIN, deposit(DepositState.CREDITED)))
+    assert (steps(found), lines(found)) == ([], [])
+
+
 def test_another_word_about_the_same_state_is_another_record() -> None:
     logic = manager()
     first = published(told(logic, chain(BITCOIN, deposit(DepositState.COMPLETED))), ACTIONS)
@@ -416,9 +429,9 @@ def test_nothing_here_moves_money(action: str) -> None:
         act(manager(), action)
 
 
-def test_every_control_it_names_is_followed() -> None:
+def test_every_action_it_declares_is_followed() -> None:
     logic = manager()
-    for action in logic.controls:
+    for action in [each.name for each in SERVICE.actions]:
         act(logic, action, chain=BITCOIN) if "pause" not in action else None
     act(logic, "trackers/pause")
 

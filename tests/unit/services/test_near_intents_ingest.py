@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.logic import BTC, EURE, PAIR, T0, act, after, lines, of, published
+from unrip.domain.demand import answer_by
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.values import Amount, epoch_ms
 from unrip.messages.codec import decode_event, encode_event
@@ -186,6 +187,33 @@ def of_records(effects: list[Effect]) -> list[Any]:
 def test_both_amounts_or_none_are_for_the_decision_to_refuse(amounts: dict[str, Any]) -> None:
     (demand,) = published(hear(ingest(), quote("q1", **amounts)), "norm.swap_demand")
     assert (demand.payload.amount_in is None) == (demand.payload.amount_out is None)
+
+
+def test_a_quote_told_again_with_other_terms_stays_what_it_was() -> None:
+    logic = ingest()
+    (first,) = published(hear(logic, quote("q1")), SWAP_DEMAND.name)
+    assert not of_records(hear(logic, quote("q1", exact_amount_in="1", min_deadline_ms=1)))
+    assert logic.state(T0)["quotes"]["repeated"] == 1
+    assert first.payload.amount_in == 25 * 10**18
+
+
+@given(st.permutations([(f"q{number}", number) for number in range(4)]))
+def test_quotes_in_another_order_make_the_same_records(told: list[tuple[str, int]]) -> None:
+    """None is too old because a newer one came before it: each has its own window, from the venue's own time on."""
+    logic = ingest()
+    for quote_id, seconds in told:
+        metadata = {"quote_timestamp": epoch_ms(T0 - timedelta(seconds=seconds))}
+        data = json.loads(quote(quote_id))
+        data["params"]["metadata"] = metadata
+        (demand, _raw) = of_records(hear(logic, json.dumps(data)))
+        (alone, _raw) = of_records(hear(ingest(), json.dumps(data)))
+        assert (demand.event_id, demand.payload) == (alone.event_id, alone.payload)
+        assert demand.payload.answer_by == answer_by(
+            received_at=min(T0, T0 - timedelta(seconds=seconds) + timedelta(milliseconds=250)),
+            min_wait_ms=None,
+            max_wait_ms=None,
+            router_leg=False,
+        )
 
 
 def test_a_router_leg_is_recognised_and_has_a_shorter_window() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from unrip.domain.attempt import AttemptState
 from unrip.domain.desk import CommandPosition
 from unrip.domain.inventory import ChangeKind, IntentInventory, Reconciliation
 from unrip.domain.pairs import Direction
+from unrip.domain.values import Amount
 from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
 from unrip.service.contract import BusChanged, CaughtUp, ControlRefused, Count, DatabaseChanged, Started, Subscribe
 from unrip.services.inventory_sync.effects import RecallBooks, VerifierRead
@@ -91,6 +93,38 @@ def test_a_gift_is_told_once_and_not_spendable() -> None:
     ]
 
 
+@pytest.mark.parametrize("first", [AttemptState.SETTLED, AttemptState.LAPSED])
+def test_ends_of_one_offer_that_contradict_each_other_are_one_fill(first: AttemptState) -> None:
+    """What was counted is not counted again with other numbers, and what lapsed by one word may settle by another."""
+    sync = begun()
+    sync.result(AttemptState.CLAIMED, held=20)
+    sync.result(first)
+    sync.result(AttemptState.SETTLED)
+    assert states(sync.read(110, 180)) == (CHANGED, CHANGED)
+    sync.result(AttemptState.SETTLED, brings=50, takes=70)
+    sync.result(AttemptState.LAPSED)
+    after_all = sync.read(110, 180)
+    assert (states(after_all), after_all.unexplained(BTC)) == ((UNCHANGED, UNCHANGED), 0)
+    assert sync.restart().read(110, 180).unexplained(EURE) == 0
+
+
+def test_a_hold_that_no_ledger_has_explains_nothing_beyond_the_next_result() -> None:
+    """Whoever wrote it, and whichever block it named: what is told long after knows of all that was."""
+    sync = begun()
+    sync.result(AttemptState.CLAIMED, held=20)
+    record = sync.log[TRADE_RESULT.name][-1]
+    told = record.message.payload
+    forged = replace(told, ledger=replace(told.ledger, height=2**62, held={EURE: Amount(10**6)}))
+    ahead = sync.now + timedelta(days=400)
+    sync.again(replace(record, message=replace(record.message, payload=forged, observed_at=ahead)))
+    assert states(sync.read(100, 150)) == (UNCHANGED, AWAITED)
+    sync.second += 6
+    sync.result(AttemptState.LAPSED, held=0)
+    assert states(sync.read(100, 150)) == (UNCHANGED, FALL)
+    sync.again(record)
+    assert states(sync.read(100, 150)) == (UNCHANGED, FALL), "an old result that is told again holds nothing"
+
+
 def test_a_fall_beyond_open_holds_is_unexplained_until_the_balance_is_back() -> None:
     sync = begun()
     sync.result(AttemptState.CLAIMED, held=20)
@@ -141,6 +175,17 @@ def test_a_withdrawal_from_before_the_books_hides_no_loss() -> None:
     assert states(sync.read(95)) == (FALL, UNCHANGED)
     sync.action("withdrawal_finished", 5, name="long ago", began_s=0)
     assert states(sync.read(95)) == (FALL, UNCHANGED)
+
+
+@pytest.mark.parametrize("step", ["deposit_completed", "withdrawal_seen"])
+def test_what_the_bridge_dates_ahead_may_be_as_old_as_anything(step: str) -> None:
+    """It began before it was heard of, or its date is none: what the balance shows decides."""
+    sync = begun()
+    sync.action(step, 50, mint="long ago", began_s=sync.second + 3_600)
+    assert states(sync.read()) == (UNCHANGED, UNCHANGED)
+    moved = 50 if step == "deposit_completed" else -50
+    sync.action(step, 50, mint="just now", name="d2", began_s=sync.second + 3_600)
+    assert states(sync.read(100 + moved)) == (CHANGED, UNCHANGED)
 
 
 def test_a_new_deposit_hides_no_loss_of_the_same_amount() -> None:
@@ -251,6 +296,23 @@ def test_an_operator_accepts_exactly_what_is_unexplained() -> None:
     assert sync.logic.control_state(sync.now)["unexplained EURe"] == "0"
     assert not sync.logic.tightens(a_control("accept-balance")), "it is recorded first"
     assert states(sync.read(100, 150)) == (UNCHANGED, UNCHANGED)
+
+
+def test_what_is_accepted_is_shown_as_explained_before_it_is_kept() -> None:
+    """The operator's word is an action with a before and an after, and PostgreSQL answers later."""
+    sync = begun()
+    sync.read(103, 150)
+    sync.database_up = False
+    sync.operator("accept-balance", asset="EURe", unexplained="-50")
+    assert sync.logic.state(sync.now)["unexplained"] == {"BTC": "3", "EURe": "0"}
+    sync.restored()
+    assert sync.logic.state(sync.now)["unexplained"] == {"BTC": "3", "EURe": "0"}
+
+
+def test_of_an_asset_that_was_never_read_nothing_is_known() -> None:
+    reconciler = Sync().logic._reconciler
+    assert reconciler.unexplained(BTC) is None
+    assert begun().logic._reconciler.unexplained("nep141:other") is None
 
 
 def test_nothing_is_accepted_while_evidence_waits_for_a_block_that_may_be_in_the_reading_or_not() -> None:

@@ -97,6 +97,29 @@ async def test_endless_pages_have_a_bound() -> None:
     assert len(found) == 1_000
 
 
+@pytest.mark.parametrize(("pages", "total"), [([100, 0], 150), ([0], 1), ([100, 20, 0], 150)])
+async def test_a_list_that_ends_before_its_own_end_is_unknown(pages: list[int], total: int) -> None:
+    left = iter(pages)
+    bridge = bridge_of(lambda _: {"deposits": [deposit()] * next(left), "total": total})
+    with pytest.raises(BridgeUnavailable, match="ended"):
+        await bridge.recent_deposits("btc:mainnet")
+
+
+async def test_deposits_in_another_order_are_the_same_ones() -> None:
+    told = [deposit(), deposit(amount=7), deposit(), deposit(created_at=None, tx_hash="t")]
+    there = await listed(*told).recent_deposits("btc:mainnet")
+    back = await listed(*reversed(told)).recent_deposits("btc:mainnet")
+    assert len({each.deposit_id for each in there}) == len(told)
+    assert {each.deposit_id for each in there} == {each.deposit_id for each in back}
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+async def test_a_bridge_that_is_asked_too_much_is_away(status: int) -> None:
+    bridge = Bridge(client_of(lambda _: "{}", status=status), "http://127.0.0.1:9/rpc", account="desk.example.near")
+    with pytest.raises(BridgeUnavailable, match=str(status)):
+        await bridge.recent_deposits("btc:mainnet")
+
+
 async def test_a_list_that_changes_while_it_is_read_is_unknown() -> None:
     totals = iter([200, 201])
     bridge = bridge_of(lambda _: {"deposits": [deposit()] * 100, "total": next(totals)})

@@ -81,6 +81,14 @@ def test_no_line_can_hurt(line: str, at: int, put: str) -> None:
     assert isinstance(read_events([line[:at] + put + line[at + len(put) :]], account="mm.example.near"), AccountEvents)
 
 
+def test_a_line_that_is_cut_off_says_nothing() -> None:
+    """Neither a part of a fill nor another one: what it would have said is asked for elsewhere."""
+    (account,) = {case["own_account"] for case in cases("events")}
+    line = max((line for line in lines if read_events([line], account=account).fills), key=len)
+    for end in range(len(line)):
+        assert read_events([line[:end]], account=account) == AccountEvents()
+
+
 @pytest.mark.parametrize("account", ["[]", "{}", "7", "null"])
 def test_an_entry_with_an_odd_account_hides_no_other(account: str) -> None:
     odd = f'{{"account_id":{account},"diff":{{}}}}'

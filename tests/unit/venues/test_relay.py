@@ -145,6 +145,18 @@ def test_subscribing_again_gives_the_old_subscription_up() -> None:
     assert [json.loads(frame)["params"][0] for frame in session.opened()] == ["quote_status", "quote"]
 
 
+def test_a_reply_to_a_question_that_is_still_to_come_answers_nothing() -> None:
+    session = RelaySession(())
+    early = session.receive(json.dumps({"id": 1, "result": "OK"}))
+    assert isinstance(early, Reply)
+    assert early.request is None
+    asked = json.loads(session.quote_response("[{}]", name="c1"))["id"]
+    assert asked == early.id
+    no = session.receive(json.dumps({"id": asked, "error": {"code": -32000, "message": "quote not found"}}))
+    assert isinstance(no, Reply)
+    assert (no.request, no.ok) == ("c1", False)
+
+
 def test_replies_are_matched_by_id_whatever_their_order() -> None:
     session = RelaySession(())
     first, second = (json.loads(session.quote_response("[{}]", name=name))["id"] for name in ("c1", "c2"))

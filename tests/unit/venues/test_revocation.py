@@ -101,8 +101,11 @@ async def test_a_definite_no_is_told_apart_from_silence() -> None:
         await relay({"error": {"code": -32602, "message": "bad params"}}).publish({})
     with pytest.raises(RelayRpcRefused):
         await relay("{}", status=403).status("hash")
-    with pytest.raises(RelayRpcUnavailable):
-        await relay("{}", status=503).status("hash")
+    for passing in (429, 503):
+        with pytest.raises(RelayRpcUnavailable):
+            await relay("{}", status=passing).status("hash")
+        with pytest.raises(RelayRpcUnavailable):
+            await relay("{}", status=passing).publish({})
 
 
 async def test_a_token_that_cannot_be_read_refuses_and_is_not_told(tmp_path: Path) -> None:

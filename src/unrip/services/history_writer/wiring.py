@@ -25,7 +25,4 @@ def wire(context: Context) -> Wiring:
         sources=(archivist.run, reader.run),
         closers=(history.close,),
         troubles=(reader.troubles,),
-        uses_database=True,
-        database_schema="history",
-        single_active_role="history-writer",
     )

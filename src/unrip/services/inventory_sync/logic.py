@@ -67,8 +67,6 @@ _TO_READ = frozenset({_BOOKS, INTENT_INVENTORY.name, TRADE_RESULT.name, LIQUIDIT
 class InventorySync(Logic):
     """Pure logic of inventory-sync."""
 
-    controls = ("sync", "accept-balance")
-
     def __init__(
         self,
         *,
@@ -133,7 +131,7 @@ class InventorySync(Logic):
             case Control():
                 return self._on_control(event, now)
             case RecordReceived():
-                self._on_record(event)
+                self._on_record(event, now)
             case CaughtUp():
                 return self._on_caught_up(event, now)
             case TopicTruncated():
@@ -231,14 +229,14 @@ class InventorySync(Logic):
 
     # --- evidence --------------------------------------------------------------------------------------------------
 
-    def _on_record(self, record: RecordReceived) -> None:
+    def _on_record(self, record: RecordReceived, now: datetime) -> None:
         payload = record.message.payload
         if payload.account != self._account:
             return
         if isinstance(payload, IntentInventory):
             self._last = payload
         elif record.topic == TRADE_RESULT.name:
-            self._reconciler.take_result(record)
+            self._reconciler.take_result(record, now)
         else:
             self._reconciler.take_action(record)
 

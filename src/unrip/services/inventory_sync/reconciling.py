@@ -11,7 +11,7 @@ import msgspec
 
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import Exchange
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk import VIEW_KNOWN_AFTER, CommandPosition, LedgerView
 from unrip.domain.inventory import BalanceChange, Books, ChangeKind, EvidenceKey, Judged, KeptBooks, Reconciliation
 from unrip.domain.treasury import LiquidityAction
 from unrip.domain.values import Amount, Delta
@@ -52,6 +52,7 @@ class Reconciler:
         self._open: dict[str, Exchange] = {}
         self._held: dict[str, Amount] = {}
         self._held_height = 0
+        self._held_heard_at: datetime | None = None
         self._credited: dict[str, Amount] = {}
         #: Evidence that was counted and may stand in no record yet.
         self.counted: list[BalanceChange] = []
@@ -136,13 +137,13 @@ class Reconciler:
         elif topic == LIQUIDITY_ACTION.name:
             self._actions_read = place
 
-    def take_result(self, record: RecordReceived) -> None:
+    def take_result(self, record: RecordReceived, now: datetime) -> None:
         """A result opens or closes an offer, tells what is held, and may be the evidence of a fill."""
         result: TradeResult = record.message.payload
         self.records_read += 1
         self._results_read = _after(record)
-        if result.ledger is not None and result.ledger.height >= self._held_height:  # one that is told again is older
-            self._held, self._held_height = result.ledger.held, result.ledger.height
+        if result.ledger is not None:
+            self._take_held(result.ledger, record.message.observed_at, now)
         if result.state.terminal:
             self._open.pop(result.command_id, None)
         if result.exchange is None:
@@ -163,6 +164,13 @@ class Reconciler:
                         seen_by=result.evidence.block_time,
                     )
                 )
+
+    def _take_held(self, ledger: LedgerView, told_at: datetime, now: datetime) -> None:
+        """A view that is told again is older than the newest; one that is contradicted long after was none."""
+        heard_at = self._held_heard_at
+        if ledger.height < self._held_height and heard_at is not None and told_at <= heard_at + VIEW_KNOWN_AFTER:
+            return
+        self._held, self._held_height, self._held_heard_at = ledger.held, ledger.height, now
 
     def take_action(self, record: RecordReceived) -> None:
         """The mint of a deposit and the beginning of a withdrawal happened before the bridge told of them."""
@@ -266,10 +274,14 @@ class Reconciler:
         return change.kind is ChangeKind.WITHDRAWAL and began is not None and begun is not None and began < begun
 
     def _may_be_older(self, change: BalanceChange) -> bool:
-        """Whether it may be from before the books: the bridge also lists what it did before our first reading."""
+        """Whether it may be from before the books: the bridge also lists what it did before our first reading.
+
+        What is dated ahead of the moment at which it was heard of has no date.
+        """
         if change.kind not in _TRANSFERS:
             return False
-        return self._begun_at is None or change.began_at is None or change.began_at < self._begun_at
+        begun, began = self._begun_at, change.began_at
+        return begun is None or began is None or not begun <= began <= change.seen_by
 
     def _believed(self, changes: list[BalanceChange], rest: int, reading: VerifierReading) -> list[Judged]:
         """Of what may be older, what the balance shows, and what it cannot show whatever open offers did to it.

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
 from unrip.services.inventory_sync.effects import KeepBooks, ReadBridge, ReadVerifier, RecallBooks
 from unrip.services.inventory_sync.handlers import Books, Readings
 from unrip.services.inventory_sync.logic import InventorySync
 from unrip.services.venue import account_of, bridge_of, chains_of, public_key_of, rpc_client_of, verifier_of
-
-
-class AcceptBalanceBody(ReasonBody):
-    """What an operator accepts, spelt out as it was seen."""
-
-    asset: str = Field(description="Its symbol, such as BTC.")
-    unexplained: str = Field(description="The unexplained change in smallest units, such as -100, as /state shows it.")
 
 
 def wire(context: Context) -> Wiring:
@@ -50,9 +40,4 @@ def wire(context: Context) -> Wiring:
         },
         sources=(readings.watch, books.watch),
         closers=(readings.aclose, books.aclose, rpc_http.aclose, bridge_http.aclose),
-        uses_database=True,
-        actions=(
-            Action(name="sync", summary="Read verifier and bridge now."),
-            Action(name="accept-balance", body=AcceptBalanceBody, summary="Take an unexplained balance as explained."),
-        ),
     )

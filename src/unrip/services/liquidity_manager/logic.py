@@ -33,13 +33,12 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.services.liquidity_manager.addresses import Addresses
+from unrip.services.liquidity_manager.definition import STEPS_READ_BACK
 from unrip.services.liquidity_manager.effects import ChainRead, ChainUnread, ReadChain
 from unrip.services.liquidity_manager.steps import VENUE, Steps
 from unrip.services.liquidity_manager.treasury import treasury_of
 from unrip.services.newest import Newest
 
-#: Steps of earlier lives that are read back.
-STEPS_READ_BACK = 5_000
 #: How long the first reading waits for what was told before; without Kafka it goes on without.
 READ_BACK_BOUND = timedelta(seconds=5)
 #: Steps without an acknowledgement; the rest is told with the next reading.
@@ -50,17 +49,6 @@ INTERVALS_UNREAD_MAX = 3
 
 class LiquidityManager(Logic):
     """Pure logic of liquidity-manager."""
-
-    controls = (
-        "refresh",
-        "deposit-addresses",
-        "trackers/pause",
-        "trackers/resume",
-        "withdrawals/enable",
-        "withdrawals/disable",
-        "rebalances/enable",
-        "rebalances/disable",
-    )
 
     def __init__(self, *, pair: Pair, account: str, interval_s: int) -> None:
         self._account = account

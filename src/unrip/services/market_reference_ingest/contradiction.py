@@ -12,8 +12,7 @@ from decimal import Decimal
 from unrip.domain.market import AcceptedDisagreement
 from unrip.domain.values import format_rate, parse_rate
 from unrip.service.contract import Control, ControlRefused
-
-ACCEPT_DISAGREEMENT = "accept-disagreement"
+from unrip.services.market_reference_ingest.definition import ACCEPT_DISAGREEMENT
 
 
 class Contradiction:
@@ -64,7 +63,7 @@ class Contradiction:
 
 def takes_back(control: Control) -> bool:
     """Whether this only ends what was accepted."""
-    return control.action == ACCEPT_DISAGREEMENT and control.arguments["minutes"] == 0
+    return control.action == ACCEPT_DISAGREEMENT.name and control.arguments["minutes"] == 0
 
 
 def _wanted(control: Control, now: datetime) -> AcceptedDisagreement:

@@ -45,7 +45,7 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.services.link import Link
-from unrip.services.market_reference_ingest.contradiction import ACCEPT_DISAGREEMENT, Contradiction, takes_back
+from unrip.services.market_reference_ingest.contradiction import Contradiction, takes_back
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoRead,
     CoinGeckoUnread,
@@ -77,8 +77,6 @@ _REST_AFTER_PART = 2
 
 class MarketReferenceIngest(Logic):
     """Pure logic of market-reference-ingest."""
-
-    controls = ("refresh", ACCEPT_DISAGREEMENT)
 
     def __init__(
         self,

@@ -2,67 +2,59 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from unrip.feeds.coingecko import CoinGecko
 from unrip.feeds.kraken import KrakenRest
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
-from unrip.services.market_reference_ingest.contradiction import ACCEPT_DISAGREEMENT
 from unrip.services.market_reference_ingest.effects import PollCoinGecko, PollKrakenRest
 from unrip.services.market_reference_ingest.handlers import Polls
 from unrip.services.market_reference_ingest.jump import JumpGuard
 from unrip.services.market_reference_ingest.logic import KRAKEN, MarketReferenceIngest
 from unrip.services.market_reference_ingest.peg import PegGuard
-
-
-class AcceptDisagreementBody(ReasonBody):
-    """How far the sources may be apart, and for how long."""
-
-    up_to: str = Field(description="With its unit: '5.5 %' or '550 bps'; no less than they are apart now.")
-    minutes: int = Field(ge=0, le=60, description="It ends by itself after these; 0 takes back what was accepted.")
+from unrip.services.market_reference_ingest.settings import CoinGeckoSettings, KrakenSettings, PriceSettings
 
 
 def wire(context: Context) -> Wiring:
     """Kraken and CoinGecko in, prices out."""
     settings = context.settings
+    kraken, coingecko = settings.section(KrakenSettings), settings.section(CoinGeckoSettings)
+    price = settings.section(PriceSettings)
     kraken_http = context.http("kraken_rest")
     coingecko_http = context.http("coingecko")
     polls = Polls(
-        KrakenRest(kraken_http, settings.kraken.rest_url, pair=settings.kraken.rest_pair, clock=context.clock),
+        KrakenRest(kraken_http, kraken.rest_url, pair=kraken.rest_pair, clock=context.clock),
         CoinGecko(
             coingecko_http,
-            settings.coingecko.api_url,
-            key_file=settings.coingecko.key_file,
-            base_id=settings.coingecko.base_id,
-            quote_id=settings.coingecko.quote_id,
+            coingecko.api_url,
+            key_file=coingecko.key_file,
+            base_id=coingecko.base_id,
+            quote_id=coingecko.quote_id,
             clock=context.clock,
         ),
         emit=context.emit,
     )
     socket = context.socket(
         name=KRAKEN,
-        url=settings.kraken.ws_url,
+        url=kraken.ws_url,
         headers=dict,
     )
     return Wiring(
         logic=MarketReferenceIngest(
             pair=context.pair,
-            symbol=settings.kraken.ws_symbol,
+            symbol=kraken.ws_symbol,
             eure_eur_assumption=settings.pair.eure_eur_assumption,
             kraken_age_max_ms=settings.limits.kraken_age_max_ms,
             coingecko_age_max_ms=settings.limits.coingecko_age_max_ms,
-            coingecko_interval_s=settings.coingecko.poll_interval_s,
+            coingecko_interval_s=coingecko.poll_interval_s,
             peg=PegGuard(
                 assumed=settings.pair.eure_eur_assumption,
-                breaks_beyond=settings.price.peg_breaks_beyond,
-                heals_within=settings.price.peg_heals_within,
+                breaks_beyond=price.peg_breaks_beyond,
+                heals_within=price.peg_heals_within,
             ),
             jump=JumpGuard(
-                limit=settings.price.jump_limit,
-                window_s=settings.price.jump_window_s,
-                readings_min=settings.price.jump_readings_min,
+                limit=price.jump_limit,
+                window_s=price.jump_window_s,
+                readings_min=price.jump_readings_min,
             ),
             policy=settings.limits.policy(),
         ),
@@ -74,12 +66,4 @@ def wire(context: Context) -> Wiring:
         },
         sources=(socket.run, polls.watch),
         closers=(polls.aclose, kraken_http.aclose, coingecko_http.aclose),
-        actions=(
-            Action(name="refresh", summary="Ask both sources now."),
-            Action(
-                name=ACCEPT_DISAGREEMENT,
-                body=AcceptDisagreementBody,
-                summary="Let CoinGecko contradict Kraken for a while.",
-            ),
-        ),
     )

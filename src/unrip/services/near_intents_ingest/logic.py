@@ -53,8 +53,6 @@ _LINES_APART = timedelta(seconds=1)
 class NearIntentsIngest(Logic):
     """Pure logic of near-intents-ingest."""
 
-    controls = ("pair-filter",)
-
     def __init__(
         self,
         *,

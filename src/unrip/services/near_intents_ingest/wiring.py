@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.service.http import Action, ReasonBody
 from unrip.service.wiring import Context, Wiring
 from unrip.services.near_intents_ingest.logic import NearIntentsIngest
 from unrip.services.relay_link import RELAY
 from unrip.services.venue import relay_headers_of
-
-
-class PairFilterBody(ReasonBody):
-    """Which pairs are let through."""
-
-    mode: str = Field(description="`set` (with `pairs`), `disable` (see all, decide none of the others) or `reset`.")
-    pairs: list[str] | None = Field(
-        default=None,
-        description="Configured pairs, such as BTC/EURe; or any two asset ids, joined by a slash, to study.",
-    )
 
 
 def wire(context: Context) -> Wiring:
@@ -40,5 +27,4 @@ def wire(context: Context) -> Wiring:
         ),
         handlers={SendFrame: socket.send, CloseSocket: socket.close},
         sources=(socket.run,),
-        actions=(Action(name="pair-filter", body=PairFilterBody, summary="Set, disable or reset the pair filter."),),
     )

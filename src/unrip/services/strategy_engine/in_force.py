@@ -11,7 +11,7 @@ from collections import deque
 from unrip.domain.policy import Policy
 from unrip.service.contract import Control, ControlRefused, Event, Withdrawn
 from unrip.services.strategy_engine.effects import PolicyKept, RememberPolicy
-from unrip.services.strategy_engine.limits import changed_policy, tightens, tightest, told_policy
+from unrip.services.strategy_engine.limits import changed_policy, permitted, tightens, tightest, told_policy
 
 #: Changes of one life that are kept again.
 REMEMBERED_MAX = 100
@@ -47,7 +47,8 @@ class PolicyInForce:
 
     def recalled(self, policy: Policy | None, generation: int) -> RememberPolicy:
         """Begin with what an earlier life left; None when that is the configured one."""
-        self.now, self._generation, self._recalled = policy or self.configured, generation, True
+        self.now = self.configured if policy is None else permitted(self.configured, policy)
+        self._generation, self._recalled = generation, True
         reason = "configuration" if policy is None else "as before the start"
         if self._told is not None and (tight := tightest(self.now, self._told)) != self.now:
             self.now, reason = tight, _TOLD

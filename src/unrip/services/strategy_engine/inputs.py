@@ -9,25 +9,17 @@ from unrip.domain.arming import Switches
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.demand import SwapDemand
-from unrip.domain.desk import Desk, ExecutorView, HistoryView, LedgerView
+from unrip.domain.desk import VIEW_KNOWN_AFTER, Desk, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.reference import Observed
 from unrip.domain.sharing import Sharing
 from unrip.domain.status import ServiceStatus
-from unrip.messages.topics import INTENT_INVENTORY, MARKET_PRICE, SERVICE_STATUS, Topic
 from unrip.service.contract import RecordReceived
 from unrip.services.strategy_engine.book import CommandBook
 from unrip.services.strategy_engine.day import DayResult
 from unrip.services.strategy_engine.nonces import SharedNonces
 from unrip.services.strategy_engine.pace import Pace
-
-#: The topics whose newest record is the strategy's knowledge, and how far back to read at start. Beats of all
-#: services share one topic: thirty seconds of nine services.
-INPUT_TOPICS: dict[Topic, int] = {MARKET_PRICE: 1, INTENT_INVENTORY: 1, SERVICE_STATUS: 300}
-#: Results are read back after the commands that they end: a few of each that may still be alive, and the fills that the
-#: history may not have yet.
-RESULTS_READ_BACK = 2_000
 
 
 @dataclass
@@ -41,11 +33,12 @@ class Inputs:
     executor: ExecutorView | None = None
     history: HistoryView | None = None
     ledger: LedgerView | None = None
+    ledger_heard_at: datetime | None = None
     book: CommandBook = field(default_factory=CommandBook)
     nonces: SharedNonces = field(default_factory=SharedNonces)
     pace: Pace = field(default_factory=Pace)
 
-    def take(self, record: RecordReceived) -> None:
+    def take(self, record: RecordReceived, now: datetime) -> None:
         """Keep a record of an input topic."""
         message = record.message
         payload = message.payload
@@ -55,14 +48,14 @@ class Inputs:
         elif isinstance(payload, IntentInventory) and payload.account == self.account:
             self.inventory = Observed(event_id=message.event_id, observed_at=message.observed_at, value=payload)
         elif isinstance(payload, TradeResult) and payload.account == self.account:
-            self._take_ledger(payload.ledger)
+            self._take_ledger(payload.ledger, message.observed_at, now)
             self.nonces.ended(payload)
             if payload.pair == self.day.pair.name:
                 self.day.filled(payload)
         elif isinstance(payload, ServiceStatus) and payload.active:
-            self._take_beat(payload, message.observed_at)
+            self._take_beat(payload, message.observed_at, now)
 
-    def _take_beat(self, beat: ServiceStatus, observed_at: datetime) -> None:
+    def _take_beat(self, beat: ServiceStatus, observed_at: datetime, now: datetime) -> None:
         if beat.service == "trade-executor":
             self.executor = ExecutorView(
                 observed_at=observed_at,
@@ -72,7 +65,7 @@ class Inputs:
                 halted=beat.halted,
                 armed=beat.armed,
             )
-            self._take_ledger(beat.ledger)
+            self._take_ledger(beat.ledger, observed_at, now)
         elif beat.service == "history-writer":
             self.history = HistoryView(
                 observed_at=observed_at,
@@ -80,11 +73,18 @@ class Inputs:
                 lag=beat.lag,
             )
 
-    def _take_ledger(self, ledger: LedgerView | None) -> None:
-        """Views come over two topics: one that was overtaken tells nothing. A ledger set back counts from above."""
-        if ledger is None or (self.ledger is not None and (ledger.commits or 0) < (self.ledger.commits or 0)):
+    def _take_ledger(self, ledger: LedgerView | None, told_at: datetime, now: datetime) -> None:
+        """Views come over two topics: one that was overtaken tells nothing. A ledger set back counts from above.
+
+        One that is contradicted long after was none, whoever wrote it: the ledger itself never counts less.
+        """
+        if ledger is None:
             return
-        self.ledger = ledger
+        if self.ledger is not None and self.ledger_heard_at is not None:
+            overtaken = (ledger.commits or 0) < (self.ledger.commits or 0)
+            if overtaken and told_at <= self.ledger_heard_at + VIEW_KNOWN_AFTER:
+                return
+        self.ledger, self.ledger_heard_at = ledger, now
         self.book.use(ledger.position)
 
     def commanded(self, command: TradeCommand, decided_at: datetime) -> None:

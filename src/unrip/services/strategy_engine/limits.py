@@ -10,8 +10,8 @@ from pydantic import Field
 
 from unrip.domain.policy import Policy
 from unrip.domain.values import format_rate, parse_rate, shown
+from unrip.service.action import Action, ReasonBody
 from unrip.service.contract import Control, ControlRefused
-from unrip.service.http import Action, ReasonBody
 
 
 class ThresholdBody(ReasonBody):
@@ -44,8 +44,18 @@ class LimitsBody(ReasonBody):
 
 
 LIMIT_ACTIONS = (
-    Action(name="threshold", body=ThresholdBody, summary="Set the gross edge below which nothing is offered."),
-    Action(name="limits", body=LimitsBody, summary="Set the notional cap and other limits of the policy."),
+    Action(
+        name="threshold",
+        body=ThresholdBody,
+        summary="Set the gross edge below which nothing is offered.",
+        log_event="limits_changed",
+    ),
+    Action(
+        name="limits",
+        body=LimitsBody,
+        summary="Set the notional cap and other limits of the policy.",
+        log_event="limits_changed",
+    ),
 )
 
 _RATES = ("edge_threshold", "edge_base", "edge_per_sqrt_minute")
@@ -73,22 +83,36 @@ def changed_policy(policy: Policy, control: Control) -> Policy:
         changed = msgspec.structs.replace(policy, **changes)
     except (ValueError, ArithmeticError) as error:
         raise ControlRefused(str(error)) from None
-    if changed.notional_cap_eur > policy.notional_ceiling_eur:
-        raise ControlRefused(
+    if beyond := _beyond(changed):
+        raise ControlRefused(beyond)
+    return changed
+
+
+def permitted(configured: Policy, recalled: Policy) -> Policy:
+    """Of what PostgreSQL has as in force the limits, and of those beyond what the configuration allows the tighter.
+
+    An operator's change never went beyond it; whatever wrote that row was none.
+    """
+    limited = msgspec.structs.replace(configured, **{name: getattr(recalled, name) for name in LIMITS})
+    return tightest(configured, limited) if _beyond(limited) else limited
+
+
+def _beyond(changed: Policy) -> str | None:
+    """How limits lie beyond what the configuration allows at run time, in words; None where they do not."""
+    if changed.notional_cap_eur > changed.notional_ceiling_eur:
+        return (
             f"notional_cap_eur {changed.notional_cap_eur} is above limits.notional_ceiling_eur "
-            f"{policy.notional_ceiling_eur} of the configuration"
+            f"{changed.notional_ceiling_eur} of the configuration"
         )
     for name in ("edge_threshold", "edge_base"):
-        if getattr(changed, name) < policy.edge_floor:
-            raise ControlRefused(
+        if getattr(changed, name) < changed.edge_floor:
+            return (
                 f"{name} {format_rate(getattr(changed, name))} is below limits.edge_floor "
-                f"{format_rate(policy.edge_floor)} of the configuration"
+                f"{format_rate(changed.edge_floor)} of the configuration"
             )
-    if crossed := changed.crossed_band():
-        raise ControlRefused(crossed)
     if changed.edge_per_sqrt_minute < 0:
-        raise ControlRefused("edge_per_sqrt_minute is negative: a longer offer would cost the taker less")
-    return changed
+        return "edge_per_sqrt_minute is negative: a longer offer would cost the taker less"
+    return changed.crossed_band()
 
 
 def _read(policy: Policy, name: str, value: Any) -> Any:

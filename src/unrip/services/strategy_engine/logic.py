@@ -54,19 +54,21 @@ from unrip.service.contract import (
 )
 from unrip.service.switchboard import Switchboard
 from unrip.services.strategy_engine.day import DayResult, midnight_before
+from unrip.services.strategy_engine.definition import (
+    CONTROLS_READ_BACK,
+    DECIDED_MAX,
+    INPUT_TOPICS,
+    RESULTS_READ_BACK,
+    SERVICE,
+)
 from unrip.services.strategy_engine.effects import Recall, Recalled
 from unrip.services.strategy_engine.equity import Equity
 from unrip.services.strategy_engine.in_force import PolicyInForce
-from unrip.services.strategy_engine.inputs import INPUT_TOPICS, RESULTS_READ_BACK, Inputs
+from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.limits import BASE, LIMIT_ACTIONS, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
 from unrip.services.strategy_engine.trade_ready import hindered, trade_ready
 
-#: Decided quotes that are remembered, in memory and by reading back, so that none is decided twice.
-DECIDED_MAX = 5_000
-#: Control records that are read back; operators act a few times a day.
-CONTROLS_READ_BACK = 1_000
-SERVICE = "strategy-engine"
 _RETRY = timedelta(milliseconds=500)
 _DECISION, _COMMAND = "decision", "command"
 #: What must be known of earlier lives before the first demand is decided.
@@ -206,14 +208,14 @@ class StrategyEngine(Logic):
             self._last_command_id = payload.command_id
             self._inputs.command_placed(payload, record.topic_id, record.offset, record.message.observed_at)
         else:
-            self._inputs.take(record)
+            self._inputs.take(record, now)
             if record.topic == INTENT_INVENTORY.name:
                 return self._on_inventory()
         return []
 
     def _on_told(self, record: ControlRecord) -> list[Effect]:
         """The limits after an operator's action in an earlier life; until all are read, only the last one counts."""
-        if record.service != SERVICE or record.instance == self._start_id:
+        if record.service != SERVICE.name or record.instance == self._start_id:
             return []
         self._told = record.after
         return self._take_told() if CONTROL_ACTION.name in self._caught_up else []

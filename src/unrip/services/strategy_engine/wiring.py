@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from unrip.net.tasks import Tasks
-from unrip.service.switching import ARMING_ACTIONS
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
 from unrip.services.strategy_engine.effects import (
@@ -20,7 +19,6 @@ from unrip.services.strategy_engine.effects import (
     Recalled,
     RememberPolicy,
 )
-from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.venue import account_of
 from unrip.store.errors import StoreRefused
@@ -86,7 +84,4 @@ def wire(context: Context) -> Wiring:
         },
         sources=(tasks.watch, *arming.sources),
         closers=(tasks.aclose, store.close, *arming.closers),
-        actions=(*ARMING_ACTIONS, *LIMIT_ACTIONS),
-        uses_database=True,
-        single_active_role="strategy-engine",
     )

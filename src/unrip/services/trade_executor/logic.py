@@ -44,6 +44,7 @@ from unrip.service.switchboard import REARM, Switchboard
 from unrip.services.trade_executor import standing
 from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.commanded import claim_of, reject_of
+from unrip.services.trade_executor.definition import RESOLVE, UNDO_READING
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     CheckHeld,
@@ -74,10 +75,8 @@ from unrip.services.trade_executor.effects import (
 from unrip.services.trade_executor.facing import LedgerFacing
 from unrip.services.trade_executor.inspection import Inspector, Numbers
 from unrip.services.trade_executor.offers import ledger_writes
-from unrip.services.trade_executor.offers.believing import UNDO_READING
 from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.chain_watch import ChainWatch
-from unrip.services.trade_executor.offers.older_blocks import RESOLVE_ACTION
 from unrip.services.trade_executor.offers.revocations import Revocations
 from unrip.services.trade_executor.offers.withdrawals import Withdrawals
 from unrip.services.trade_executor.own_limits import OwnLimits
@@ -404,7 +403,7 @@ class TradeExecutor(LedgerFacing):
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
-        if control.action == RESOLVE_ACTION.name:
+        if control.action == RESOLVE.name:
             if not self._book.complete:
                 raise ControlRefused("the ledger may lack offers of that nonce until every command is read: wait")
             return self._chain.older_blocks.resolve(control, now)

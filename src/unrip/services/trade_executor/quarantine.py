@@ -13,18 +13,16 @@ from datetime import datetime, timedelta
 import msgspec
 
 from unrip.domain.attempt import AttemptState, TradeResult
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk import COMMITS_MAX, CommandPosition
 from unrip.domain.policy import Policy
 from unrip.domain.values import Value
 from unrip.domain.verifier import VerifierReading
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.service.contract import Effect, Log, Subscribe
+from unrip.services.trade_executor.definition import RESULTS_READ_BACK
 from unrip.services.trade_executor.effects import LedgerLoaded, NoteSurroundings
 from unrip.services.trade_executor.offers.ledger_writes import LedgerWrites
 from unrip.services.trade_executor.offers.nonce import FINALITY_ALLOWANCE
-
-#: Results read back: the newest say how far the ledger was, and the others what became of commands that it lacks.
-RESULTS_TAIL = 2_000
 
 
 class QuarantineState(Value):
@@ -74,7 +72,7 @@ class Quarantine:
         self._position, self._handled_any = event.position, event.position is not None
         self._commits = max(self._commits, commits, event.view.commits or 0)
         self.judged = self._end_read = self._all_known = False
-        effects: list[Effect] = [Subscribe(topic=TRADE_RESULT, tail=RESULTS_TAIL, until_end=True)]
+        effects: list[Effect] = [Subscribe(topic=TRADE_RESULT, tail=RESULTS_READ_BACK, until_end=True)]
         if event.quarantined_until is not None and not reason:  # an earlier life began it, and wrote it down
             return [*effects, *self._enter(event.doubt, now)]
         return [*effects, *(self._begin(reason or event.doubt, now) if reason or event.doubt else [])]
@@ -84,9 +82,13 @@ class Quarantine:
         if result.account != self._account:
             return []
         self._told[result.command_id] = result
-        if result.ledger is None or not self._is_ahead(result.ledger.position, result.ledger.commits or 0):
+        if result.ledger is None:
             return []
-        self._commits = max(self._commits, result.ledger.commits or 0)
+        told = result.ledger.commits or 0
+        commits = told if told <= COMMITS_MAX else 0
+        if not self._is_ahead(result.ledger.position, commits):
+            return []
+        self._commits = max(self._commits, commits)
         return self.begin("ledger_older_than_its_results", now)
 
     def told(self, command_id: str) -> TradeResult | None:

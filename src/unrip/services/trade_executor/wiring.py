@@ -10,8 +10,7 @@ from unrip.net.clock_offset import ClockOffset
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.secret_file import SecretFileError
 from unrip.net.switch import Switch
-from unrip.service.settings import SettingsError, SpendingSettings
-from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
+from unrip.service.settings import SettingsError
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
 from unrip.services.relay_link import RELAY
@@ -42,12 +41,11 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
-from unrip.services.trade_executor.offers.believing import UNDO_READING
-from unrip.services.trade_executor.offers.older_blocks import RESOLVE_ACTION
 from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.revoker import ATTEMPT_BOUND_S, Revoker
+from unrip.services.trade_executor.settings import SpendingSettings
 from unrip.services.trade_executor.signing import SigningDesk
 from unrip.services.venue import account_of, public_key_of, relay_headers_of, rpc_client_of, verifier_of
 from unrip.venues.near_intents.access import relay_url
@@ -96,7 +94,7 @@ def wire(context: Context) -> Wiring:
                 policy=settings.limits.policy(),
                 eur_per_quote=settings.pair.eure_eur_assumption,
                 encode_nonce=encode_nonce,
-                caps=caps_of(settings.spending, context.pair),
+                caps=caps_of(settings.section(SpendingSettings), context.pair),
                 verifying_contract=signer.verifying_contract,
             ),
             relay=RelayClient(
@@ -148,11 +146,7 @@ def wire(context: Context) -> Wiring:
         ),
         before_leaving=(outbox.publish_all,),
         closers=(ledger.close, http.aclose, relay_http.aclose, *arming.closers),
-        actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE_ACTION, UNDO_READING),
         troubles=(outbox.troubles,),
-        uses_database=True,
-        database_schema="ledger",
-        single_active_role="trade-executor",
     )
 
 

@@ -79,8 +79,10 @@ class Bridge:
                 raise BridgeUnavailable("recent_deposits: the list changed while it was read")
             entries += page
             total = page_total
-            if not page or len(entries) >= total:
+            if len(entries) >= total:
                 break
+            if not page:
+                raise BridgeUnavailable(f"recent_deposits: the list of {total} ended after {len(entries)}")
         return _deposits(entries)
 
     async def recent_withdrawals(self, chain: str) -> tuple[BridgeWithdrawal, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from support.cases import EURE, a_view
+from datetime import timedelta
+
+from support.cases import EURE, NOW, a_view
 from support.engine import Engine, a_beat, a_record
 from support.executor import a_command
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk import VIEW_KNOWN_AFTER, CommandPosition
 from unrip.messages.topics import SERVICE_STATUS
 from unrip.services.strategy_engine.book import PASSED_KEPT, CommandBook
 
@@ -70,3 +72,10 @@ def test_a_view_that_was_overtaken_tells_nothing() -> None:
         view = a_view(held={EURE.asset_id: amount}, commits=commits)
         desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", view=view)))
         assert held() == expected
+    ahead = NOW + timedelta(days=400)  # nobody's date makes what it wrote the last word
+    desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", view=a_view(commits=2**62)), observed_at=ahead))
+    for seconds, expected in ((VIEW_KNOWN_AFTER.total_seconds(), 0), (VIEW_KNOWN_AFTER.total_seconds() + 0.001, 7)):
+        desk.now = NOW + timedelta(seconds=seconds)
+        view = a_view(held={EURE.asset_id: 7}, commits=9)
+        desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", view=view), observed_at=desk.now))
+        assert held() == expected, "a beat of long after tells what is so"

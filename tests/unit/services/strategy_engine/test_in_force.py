@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from support.cases import NOW
 from support.engine import Engine, a_control, a_record, only
@@ -163,10 +165,36 @@ def test_only_the_last_record_counts_and_what_it_loosened_does_not() -> None:
     assert cap_in_force(desk) == "25"
 
 
-def test_a_record_that_was_spooled_comes_late_and_counts() -> None:
+@pytest.mark.parametrize(
+    ("told", "in_force"),
+    [
+        (Policy(notional_cap_eur=Decimal(100), edge_threshold=Decimal("0.005")), None),
+        (Policy(notional_cap_eur=Decimal(101)), Policy()),
+        (Policy(notional_cap_eur=Decimal(101), exposure_cap_eur=Decimal(5)), Policy(exposure_cap_eur=Decimal(5))),
+        (Policy(edge_base=Decimal("0.004"), notional_cap_eur=Decimal(5)), Policy(notional_cap_eur=Decimal(5))),
+        (Policy(edge_per_sqrt_minute=Decimal(-1)), Policy()),
+        (Policy(notional_ceiling_eur=Decimal(10**6), edge_floor=Decimal(-1)), Policy()),
+        (Policy(beat_age_max_ms=10**9, disagreement_max=Decimal(1)), Policy()),
+    ],
+)
+def test_limits_beyond_the_configuration_are_in_force_by_no_row(told: Policy, in_force: Policy | None) -> None:
+    """An operator's change never went beyond it, nor changed what is no limit: the row says what was not so."""
+    desk = Engine()
+    desk.start()
+    desk.caught_up(policy=told)
+    assert desk.logic._policy.now == (in_force or told)
+    (kept,) = only(RememberPolicy, desk.effects)
+    assert kept.policy == (in_force or told)
+
+
+@pytest.mark.parametrize("days", [-400, 0, 400])
+def test_a_record_that_was_spooled_comes_late_and_counts(days: int) -> None:
+    """Whatever its date is: a brake is not measured by a clock."""
     desk = Engine().ready()
     desk.feed(CONTROLS_READ)
-    desk.feed(a_told(desk))
+    acted_at = NOW + timedelta(days=days)
+    told = a_told(desk, acted_at=acted_at)
+    desk.feed(replace(told, message=replace(told.message, observed_at=acted_at, published_at=acted_at)))
     assert cap_in_force(desk) == "5"
 
 

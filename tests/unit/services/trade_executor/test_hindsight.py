@@ -11,8 +11,9 @@ import pytest
 
 from support.cases import BTC, EURE, NOW
 from support.engine import a_control
-from support.executor import Executor, a_command, a_reading, events_of, executor
+from support.executor import VIEW, Executor, a_command, a_reading, events_of, executor
 from unrip.domain.attempt import ChainEvidence, Offer, TradeResult
+from unrip.domain.desk import CommandPosition
 from unrip.domain.evidence import TAKER_ALLOWANCE
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
@@ -21,6 +22,8 @@ from unrip.service.contract import ControlRefused, Count, Event, TimerFired
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     Finding,
+    LedgerLoaded,
+    LedgerOlder,
     NoteAttempt,
     PastRead,
     PastUnread,
@@ -228,6 +231,24 @@ def test_an_offer_of_the_other_direction_is_asked_about_beside() -> None:
     assert {each.nonce for each in question.offers} == {offer.nonce, back.nonce}
 
 
+@pytest.mark.parametrize(
+    ("unlike", "asked_together"),
+    [({}, True), ({"salt": "0badcafe"}, False), ({"nonce_deadline": timedelta(seconds=4)}, False)],
+    ids=["alike", "another salt", "past its nonce's own deadline"],
+)
+def test_one_question_is_about_offers_that_the_same_blocks_judge(unlike: dict[str, Any], asked_together: bool) -> None:
+    _desk, offer = in_doubt()
+    if "nonce_deadline" in unlike:
+        unlike = {"nonce_deadline": offer.offer_deadline + unlike["nonce_deadline"]}
+    names = {"command_id": "other", "quote_id": "other", "nonce": "other nonce", "quote_hash": "hash of other"}
+    other = msgspec.structs.replace(offer, **names, **unlike)
+    later = Executor()
+    later.start(offer, other)
+    later.now = offer.offer_deadline + timedelta(seconds=5)
+    later.read(asked=[offer.nonce, other.nonce], block_time=later.now, salts={SALT: False, "0badcafe": False})
+    assert later.last(ReadPast).nonces == ((offer.nonce, other.nonce) if asked_together else (offer.nonce,))
+
+
 # --- after the nonce's own deadline ----------------------------------------------------------------------------------
 
 
@@ -329,7 +350,33 @@ def test_what_we_took_back_explains_no_movement_of_balances() -> None:
     assert [each.command_id for each in desk.open_offers] == [offer.command_id]
 
 
+def test_what_is_known_to_be_taken_back_explains_none_either() -> None:
+    """The word about the revocation comes while the older blocks are still being read."""
+    desk = executor()
+    offer = desk.send().offer
+    taken_back = desk.send(a_command("other")).offer
+    desk.feed(RevocationSigned(nonce=taken_back.nonce, intent_hash="revocation", payload="{}"))
+    desk.noted()
+    look(desk, offer, taken_back)
+    executed = {"intent_hash": "revocation", "payload": "{}", "tx_hash": "tx-9"}
+    desk.feed(RevocationTraced(nonce=taken_back.nonce, finding=Finding.REVOKED, **executed))
+    answer(desk, *pair(offer, taken_back, after=[taken_back.nonce], taken=offer))
+    assert ended(desk).state == "revoked"
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+
+
 # --- asking again ----------------------------------------------------------------------------------------------------
+
+
+def test_while_the_ledger_may_lack_offers_older_blocks_leave_none_unproven() -> None:
+    """What they say is asked for once more, when every command is known that may have moved the same balances."""
+    desk, offer = in_doubt()
+    desk.feed(LedgerOlder(lane="view", reason="ledger_went_back"))
+    position = CommandPosition(topic_id="commands-1", next_offset=1)
+    desk.feed(LedgerLoaded(position=position, open_offers=(offer,), view=VIEW))
+    answer(desk, *pair(offer, moved=-1))
+    assert "execution_failed" not in events_of(desk)
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -20,7 +20,13 @@ from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.service.contract import CaughtUp, ControlRefused, DatabaseChanged, Started, Unsubscribe
 from unrip.service.leases import ForgetLease
-from unrip.services.trade_executor.effects import LoadLedger, ReadFills, SignRevocation
+from unrip.services.trade_executor.effects import (
+    LoadLedger,
+    PublishRevocation,
+    ReadFills,
+    RevocationSigned,
+    SignRevocation,
+)
 from unrip.store.ledger import DatabaseIdentity
 from unrip.store.memory_ledger import MemoryLedger
 
@@ -314,6 +320,10 @@ def test_an_operator_takes_back_what_the_ledger_has_forgotten() -> None:
     fall_back(desk, before)
     desk.feed(a_control("halt", revoke=True))
     assert [effect.nonce for effect in desk.of(SignRevocation)] == [one.nonce]
+    loads = len(desk.of(LoadLedger))
+    desk.feed(RevocationSigned(nonce=one.nonce, intent_hash="revocation", payload="{}"))
+    assert [effect.nonce for effect in desk.of(PublishRevocation)] == [one.nonce]
+    assert len(desk.of(LoadLedger)) == loads, "nothing was written about a nonce that this ledger does not know"
 
 
 def test_a_second_step_back_begins_anew() -> None:

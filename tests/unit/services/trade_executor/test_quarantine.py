@@ -12,7 +12,7 @@ from support.cases import NOW
 from support.engine import ARM, a_control, a_record
 from support.executor import VIEW, Executor, a_command, a_reading, executor
 from unrip.domain.attempt import AttemptState, Rejection, TradeResult
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk import COMMITS_MAX, CommandPosition
 from unrip.domain.policy import Policy
 from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, TRADE_RESULT
 from unrip.net.events import SendFrame
@@ -84,6 +84,20 @@ def quarantined(desk: Executor) -> str | None:
 )
 def test_what_shows_that_the_ledger_is_not_the_newest(desk: Any, reason: str | None) -> None:
     assert quarantined(desk()) == reason
+
+
+@pytest.mark.parametrize(
+    ("commits", "counted_from"), [(COMMITS_MAX, COMMITS_MAX), (COMMITS_MAX + 1, 0), (2**63 - 1, 0)]
+)
+def test_a_number_of_commits_that_no_ledger_has_made_is_heard_by_nobody(commits: int, counted_from: int) -> None:
+    """PostgreSQL could not count on from it: one forged result would quarantine every start, and end none."""
+    told = a_result(6)
+    assert told.ledger is not None
+    desk = started(
+        results=(msgspec.structs.replace(told, ledger=msgspec.structs.replace(told.ledger, commits=commits)),)
+    )
+    assert quarantined(desk) == "ledger_older_than_its_results", "its position is another matter"
+    assert max(note.commits for note in desk.of(NoteSurroundings)) == counted_from
 
 
 def test_another_topic_of_commands_quarantines_before_its_first_command_is_handled() -> None:

@@ -177,10 +177,14 @@ def test_unknown_is_asked_again_and_never_read_as_an_answer() -> None:
     assert [each.command_id for each in desk.open_offers] == [offer.command_id]
 
 
-def test_a_revocation_that_nobody_executed_lapses_with_its_offer() -> None:
+@pytest.mark.parametrize("said", [Publication.TAKEN, Publication.REFUSED, Publication.UNREACHABLE])
+def test_a_revocation_that_nobody_executed_lapses_with_its_offer(said: Publication) -> None:
+    """Whether the relay took it and forgot it, takes none or did not answer."""
     desk = executor()
     offer = live(desk)
-    revoke(desk, offer, Publication.UNREACHABLE)
+    revoke(desk, offer, said)
+    desk.read(asked=[offer.nonce])
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
     desk.now = offer.offer_deadline + timedelta(seconds=5)
     desk.read(asked=[offer.nonce])
     assert told(desk)[0].outcome == "lapsed"
@@ -192,6 +196,24 @@ def test_an_offer_whose_life_is_over_is_not_revoked() -> None:
     desk.now = offer.offer_deadline
     assert not any(isinstance(e, SignRevocation) for e in desk.feed(HALT))
     assert told(desk)[0].publication is Publication.EXPIRED
+
+
+@pytest.mark.parametrize("late", [Publication.UNREACHABLE, Publication.REFUSED])
+def test_the_relay_s_word_that_comes_after_the_chain_s_changes_nothing(late: Publication) -> None:
+    """The question about it was answered before the attempts to publish it had ended."""
+    desk = executor()
+    offer = live(desk)
+    desk.feed(HALT)
+    signed(desk, offer)
+    desk.read(used=[offer.nonce])
+    traced(desk, offer, Finding.REVOKED)
+    desk.read(used=[offer.nonce])
+    assert [end.state for end, _chain in last_ending(desk).results] == [AttemptState.REVOKED]
+    desk.feed(RevocationPublished(nonce=offer.nonce, publication=late, reason="too late"))
+    traced(desk, offer, Finding.UNKNOWN)
+    desk.read(used=[offer.nonce])
+    assert (told(desk)[0].outcome, desk.open_offers) == ("revoked", [])
+    assert len([end for write in desk.of(ApplyReading) for end in write.endings]) == 1
 
 
 def test_halting_again_sends_the_same_again_for_what_is_still_open() -> None:

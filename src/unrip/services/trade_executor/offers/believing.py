@@ -9,14 +9,8 @@ from typing import Any
 from unrip.domain.doubt import Belief, Believed, Doubt, Older, Refused, Seen
 from unrip.domain.verifier import VerifierReading
 from unrip.service.contract import Count, Effect, Log
-from unrip.service.http import Action, ReasonBody
 from unrip.services.trade_executor.effects import LedgerLoaded
 
-UNDO_READING = Action(
-    name="undo-reading",
-    body=ReasonBody,
-    summary="Take back what is believed of the chain: the next reading that agrees with the clock replaces it.",
-)
 #: Of a ledger that does not say when its last block was, only the height is known.
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _OUTWEIGHED = "readings in a row agree against it"

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.balances import shows_no_fill
@@ -28,7 +26,6 @@ from unrip.domain.evidence import (
 )
 from unrip.domain.verifier import PastSpan, UseSpan, VerifierReading
 from unrip.service.contract import Control, ControlRefused, Count, Effect
-from unrip.service.http import Action, ReasonBody
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     FindFill,
@@ -47,20 +44,6 @@ from unrip.services.trade_executor.results import result_of_offer, stamped
 
 #: The block of a use is looked for so long after a notice has named a transaction: that says more, and mostly at once.
 _AFTER_NOTICE = timedelta(seconds=2)
-
-
-class ResolveBody(ReasonBody):
-    """An operator's word about an offer that nothing proves."""
-
-    command_id: str = Field(min_length=1, max_length=200)
-    outcome: Literal["lapsed", "settled"] = Field(description="How it ended; offers that share its nonce lapsed.")
-
-
-RESOLVE_ACTION = Action(
-    name="resolve",
-    body=ResolveBody,
-    summary="End an unproven offer by an operator's word; refused while blocks may still tell.",
-)
 
 
 class OlderBlocks:

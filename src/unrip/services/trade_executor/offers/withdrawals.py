@@ -10,9 +10,8 @@ from unrip.domain.balances import Withdrawal
 from unrip.domain.treasury import LiquidityAction
 from unrip.messages.topics import LIQUIDITY_ACTION
 from unrip.service.contract import CaughtUp, Effect, RecordReceived, Subscribe
+from unrip.services.trade_executor.definition import ACTIONS_READ_BACK
 
-#: Steps of the treasury that are read back at first: those of the last minutes are among them.
-ACTIONS_READ_BACK = 200
 #: Withdrawals remembered; older ones are of a time before any open offer.
 _KEPT = 100
 

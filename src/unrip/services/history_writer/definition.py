@@ -1,0 +1,18 @@
+"""history-writer, as it describes itself."""
+
+from __future__ import annotations
+
+from unrip.messages.topics import TOPICS
+from unrip.service.definition import HISTORY, Reads, Service
+
+SERVICE = Service(
+    name="history-writer",
+    does="every topic into append-only PostgreSQL",
+    port=8105,
+    wiring="unrip.services.history_writer.wiring",
+    uses=("limits",),
+    reads=tuple(Reads(topic=topic, place="its position in PostgreSQL") for topic in TOPICS.values()),
+    stores=(HISTORY,),
+    single_active=True,
+    trade_ready_depends=True,
+)

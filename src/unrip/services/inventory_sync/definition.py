@@ -1,0 +1,38 @@
+"""inventory-sync, as it describes itself."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
+from unrip.service.action import Action, ReasonBody
+from unrip.service.definition import BOOKS, Reads, Service
+
+
+class AcceptBalanceBody(ReasonBody):
+    """What an operator accepts, spelt out as it was seen."""
+
+    asset: str = Field(description="Its symbol, such as BTC.")
+    unexplained: str = Field(description="The unexplained change in smallest units, such as -100, as /state shows it.")
+
+
+_PLACE = "the position in its books"
+
+SERVICE = Service(
+    name="inventory-sync",
+    does="what the verifier credits to us, and what the bridge still owes",
+    port=8103,
+    wiring="unrip.services.inventory_sync.wiring",
+    uses=("near_intents", "limits", "intervals"),
+    reads=(
+        Reads(topic=INTENT_INVENTORY, tail=1, until_end=True),
+        Reads(topic=TRADE_RESULT, place=_PLACE),
+        Reads(topic=LIQUIDITY_ACTION, place=_PLACE),
+    ),
+    writes=(INTENT_INVENTORY,),
+    actions=(
+        Action(name="sync", summary="Read verifier and bridge now."),
+        Action(name="accept-balance", body=AcceptBalanceBody, summary="Take an unexplained balance as explained."),
+    ),
+    stores=(BOOKS,),
+)

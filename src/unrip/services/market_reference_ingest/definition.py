@@ -1,0 +1,35 @@
+"""market-reference-ingest, as it describes itself."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from unrip.messages.topics import MARKET_PRICE
+from unrip.service.action import Action, ReasonBody
+from unrip.service.definition import Reads, Service
+from unrip.services.market_reference_ingest.settings import CoinGeckoSettings, KrakenSettings, PriceSettings
+
+
+class AcceptDisagreementBody(ReasonBody):
+    """How far the sources may be apart, and for how long."""
+
+    up_to: str = Field(description="With its unit: '5.5 %' or '550 bps'; no less than they are apart now.")
+    minutes: int = Field(ge=0, le=60, description="It ends by itself after these; 0 takes back what was accepted.")
+
+
+ACCEPT_DISAGREEMENT = Action(
+    name="accept-disagreement", body=AcceptDisagreementBody, summary="Let CoinGecko contradict Kraken for a while."
+)
+
+SERVICE = Service(
+    name="market-reference-ingest",
+    does="Kraken and CoinGecko as one price event",
+    port=8102,
+    wiring="unrip.services.market_reference_ingest.wiring",
+    settings={"kraken": KrakenSettings, "coingecko": CoinGeckoSettings, "price": PriceSettings},
+    uses=("limits", "intervals"),
+    secrets=("coingecko.key_file",),
+    reads=(Reads(topic=MARKET_PRICE, tail=1, until_end=True),),
+    writes=(MARKET_PRICE,),
+    actions=(Action(name="refresh", summary="Ask both sources now."), ACCEPT_DISAGREEMENT),
+)

@@ -1,0 +1,50 @@
+"""strategy-engine, as it describes itself."""
+
+from __future__ import annotations
+
+from unrip.messages.topics import (
+    CONTROL_ACTION,
+    EXECUTE_TRADE,
+    INTENT_INVENTORY,
+    MARKET_PRICE,
+    SERVICE_STATUS,
+    SWAP_DEMAND,
+    TRADE_DECISION,
+    TRADE_RESULT,
+    Topic,
+)
+from unrip.service.definition import DESK, LEASES, Reads, Service
+from unrip.service.switching import ARMING_ACTIONS
+from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
+
+#: Decided quotes that are remembered, in memory and by reading back, so that none is decided twice.
+DECIDED_MAX = 5_000
+#: Control records that are read back; operators act a few times a day.
+CONTROLS_READ_BACK = 1_000
+#: The topics whose newest record is the strategy's knowledge, and how far back to read at start. Beats of all
+#: services share one topic: thirty seconds of nine services.
+INPUT_TOPICS: dict[Topic, int] = {MARKET_PRICE: 1, INTENT_INVENTORY: 1, SERVICE_STATUS: 300}
+#: Results are read back after the commands that they end: a few of each that may still be alive, and the fills that the
+#: history may not have yet.
+RESULTS_READ_BACK = 2_000
+
+SERVICE = Service(
+    name="strategy-engine",
+    does="decides every demand, commands the accepted ones",
+    port=8106,
+    wiring="unrip.services.strategy_engine.wiring",
+    uses=("near_intents", "limits"),
+    reads=(
+        Reads(topic=TRADE_DECISION, tail=DECIDED_MAX, until_end=True),
+        Reads(topic=EXECUTE_TRADE, tail=DECIDED_MAX, until_end=True),
+        *(Reads(topic=topic, tail=tail) for topic, tail in INPUT_TOPICS.items()),
+        Reads(topic=CONTROL_ACTION, tail=CONTROLS_READ_BACK),
+        Reads(topic=TRADE_RESULT, tail=RESULTS_READ_BACK, when="once its commands are read back"),
+        Reads(topic=SWAP_DEMAND, place="right after the demand of its last decision"),
+    ),
+    writes=(TRADE_DECISION, EXECUTE_TRADE),
+    actions=(*ARMING_ACTIONS, *LIMIT_ACTIONS),
+    stores=(DESK, LEASES),
+    single_active=True,
+    armed=True,
+)

@@ -1,0 +1,58 @@
+"""trade-executor, as it describes itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE, RAW_QUOTE_STATUS, TRADE_RESULT
+from unrip.service.action import Action, ReasonBody
+from unrip.service.definition import LEASES, LEDGER, Reads, Service
+from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
+from unrip.services.trade_executor.settings import SpendingSettings
+
+#: Results read back: the newest say how far the ledger was, and the others what became of commands that it lacks.
+RESULTS_READ_BACK = 2_000
+#: Steps of the treasury that are read back at first: those of the last minutes are among them.
+ACTIONS_READ_BACK = 200
+
+
+class ResolveBody(ReasonBody):
+    """An operator's word about an offer that nothing proves."""
+
+    command_id: str = Field(min_length=1, max_length=200)
+    outcome: Literal["lapsed", "settled"] = Field(description="How it ended; offers that share its nonce lapsed.")
+
+
+RESOLVE = Action(
+    name="resolve",
+    body=ResolveBody,
+    summary="End an unproven offer by an operator's word; refused while blocks may still tell.",
+)
+UNDO_READING = Action(
+    name="undo-reading",
+    summary="Take back what is believed of the chain: the next reading that agrees with the clock replaces it.",
+)
+
+SERVICE = Service(
+    name="trade-executor",
+    does="signs, claims, sends and follows each offer to its end",
+    port=8107,
+    wiring="unrip.services.trade_executor.wiring",
+    settings={"spending": SpendingSettings},
+    uses=("near_intents", "limits", "intervals"),
+    secrets=("near_intents.executor_token_file", "near_intents.key_file"),
+    reads=(
+        Reads(topic=MARKET_PRICE, tail=1),
+        Reads(topic=TRADE_RESULT, tail=RESULTS_READ_BACK, until_end=True, when="once more in each quarantine"),
+        Reads(topic=EXECUTE_TRADE, place="the position in its ledger"),
+        Reads(topic=LIQUIDITY_ACTION, tail=ACTIONS_READ_BACK, when="once an offer is open"),
+    ),
+    writes=(RAW_QUOTE_STATUS, TRADE_RESULT),
+    actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE, UNDO_READING),
+    stores=(LEDGER, LEASES),
+    single_active=True,
+    armed=True,
+    trade_ready_depends=True,
+)

@@ -1,0 +1,208 @@
+"""What a service says of itself is what it does: its definition is compared with its code and with a whole desk."""
+
+from __future__ import annotations
+
+import copy
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from support.whole_desk import WholeDesk
+from unrip.local.desk import every_venue_is_loopback
+from unrip.service.contract import Control, ControlRefused
+from unrip.service.definition import READ_BY_ALL, STORES, Service
+from unrip.service.metrics import Metrics
+from unrip.service.outside import Outside
+from unrip.service.settings import Section, Settings, outside_urls
+from unrip.service.wiring import Context
+from unrip.services.registry import SERVICES, service_of, wire_of
+from unrip.services.settings import DESK_SETTINGS
+
+PACKAGES = Path(__file__).parents[2] / "src" / "unrip" / "services"
+#: What an action needs beside its reason, as an operator would write it; the logic may still refuse the value.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "pair-filter": {"mode": "disable"},
+    "accept-disagreement": {"up_to": "5 %", "minutes": 5},
+    "accept-balance": {"asset": "BTC", "unexplained": "-1"},
+    "deposit-addresses": {"chain": "btc:mainnet"},
+    "arm": {"directions": ["base_in"], "lease_minutes": 5},
+    "threshold": {"edge_threshold": "3 %"},
+    "limits": {"notional_cap_eur": "5"},
+    "halt": {"revoke": False},
+    "resolve": {"command_id": "nobody's", "outcome": "lapsed"},
+}
+
+#: Two tokens that may have to differ: each service compares its own with the other's, where it can read that.
+COMPARED = {"near_intents.ingest_token_file", "near_intents.executor_token_file"}
+
+every_service = pytest.mark.parametrize("service", SERVICES.values(), ids=lambda service: service.name)
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[WholeDesk]:
+    with WholeDesk() as desk:
+        desk.demand(direction="btc_to_eure", amount_in="15000")
+        desk.run(12)
+        yield desk
+
+
+def answer(desk: WholeDesk, service: Service, action: str) -> object:
+    """What the logic makes of an action, tried on a copy as the host tries it."""
+    control = Control(action=action, arguments=ARGUMENTS.get(action, {}), actor="operator", reason="a test")
+    logic, now = copy.deepcopy(desk.processes[service.name].host.logic), desk.loop.now
+    try:
+        effects = logic.on_event(control, now)
+    except ControlRefused as refusal:
+        return str(refusal).replace(action, "?")
+    return effects, logic.control_state(now), logic.state(now)
+
+
+@every_service
+def test_every_action_is_followed_by_its_logic_and_no_other_is(desk: WholeDesk, service: Service) -> None:
+    """What it does not know it refuses, or nothing changes."""
+    unknown = answer(desk, service, "teleport")
+    others = {action.name for other in SERVICES.values() for action in other.actions}
+    known = {name for name in others if answer(desk, service, name) != unknown}
+    assert known == {action.name for action in service.actions}
+
+
+# --- settings ------------------------------------------------------------------------------------------------------
+
+
+class Told:
+    """Settings that remember which of their keys were read."""
+
+    def __init__(self, settings: object, seen: set[str], above: str = "") -> None:
+        self._settings, self._seen, self._above = settings, seen, above
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._settings, name)
+        if isinstance(value, Section):
+            return Told(value, self._seen, f"{name}.")
+        self._seen.add(self._above + name)
+        return value
+
+    def section(self, kind: type[Section]) -> Told:
+        (name,) = [name for name, value in cast("Settings", self._settings) if type(value) is kind]
+        return Told(getattr(self._settings, name), self._seen, f"{name}.")
+
+
+def read_by(desk: WholeDesk, service: Service) -> tuple[set[str], set[str]]:
+    """The keys of the settings that a wiring reads, and the stores that it opens."""
+    keys, stores = set[str](), set[str]()
+    process = desk.processes[service.name]
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            stores.add(name)
+            return getattr(process, name)
+
+    context = Context(
+        settings=cast("Settings", Told(desk.settings, keys)),
+        pair=desk.settings.pair.pair(),
+        start_id=process.start_id,
+        clock=lambda: desk.loop.now,
+        random=random.Random(1),  # noqa: S311 - nothing here is secret
+        new_token=lambda: "",
+        emit=lambda _: None,
+        metrics=Metrics(service=service.name),
+        produce=lambda _effect, _delivery: None,
+        outside=cast("Outside", Watched()),
+        leave_role=lambda _: None,
+    )
+    wire_of(service)(context)
+    return keys, stores & {store.name for store in STORES}
+
+
+@every_service
+def test_a_wiring_reads_the_sections_secrets_and_stores_that_are_named_and_no_others(
+    desk: WholeDesk, service: Service
+) -> None:
+    keys, stores = read_by(desk, service)
+    assert {key.partition(".")[0] for key in keys if "." in key} - set(READ_BY_ALL) == {
+        *service.settings,
+        *service.uses,
+    }
+    files = {key for key in keys if key.endswith("_file")}
+    assert set(service.secrets) <= files
+    assert files - set(service.secrets) <= COMPARED
+    assert stores == {store.name for store in service.stores}
+
+
+def test_every_secret_of_the_settings_is_somebodys() -> None:
+    named = {secret for service in SERVICES.values() for secret in service.secrets}
+    files = {
+        f"{name}.{key}"
+        for name, section in DESK_SETTINGS()
+        if isinstance(section, Section)
+        for key, _ in section
+        if key.endswith("_file")
+    }
+    assert files == named | {"control.read_token_file", "control.operator_token_file", "postgres.url_file"}
+
+
+def test_every_url_of_the_outside_is_known_as_one() -> None:
+    """Only what the walk finds keeps `unrip up` from arming a desk that leaves this machine."""
+    settings = DESK_SETTINGS()
+    found = set(outside_urls(settings))
+    for name, section in settings:
+        for key, value in section if isinstance(section, Section) else ():
+            if key.endswith(("_url", "_urls")):
+                urls = (value,) if isinstance(value, str) else value
+                assert set(urls) <= found, f"[{name}] {key} is neither a WsUrl nor a HttpUrl"
+
+
+def test_each_url_alone_shows_that_the_desk_leaves_this_machine() -> None:
+    local = {"ws": "ws://127.0.0.1:1/", "http": "http://127.0.0.1:2/"}
+    outside = {"ws": "wss://relay.example/", "http": "https://node.example/"}
+    sections: dict[str, Any] = {}
+    for name, section in DESK_SETTINGS():
+        for key, value in section if isinstance(section, Section) else ():
+            if key.endswith("_url"):
+                sections.setdefault(name, {})[key] = local["ws" if value.startswith("ws") else "http"]
+            elif key.endswith("_urls"):
+                sections.setdefault(name, {})[key] = [local["http"], local["http"] + "other"]
+    assert every_venue_is_loopback(DESK_SETTINGS(**sections))
+    for name, keys in sections.items():
+        for key, value in keys.items():
+            moved = [value[0], outside["http"]] if isinstance(value, list) else outside[value.partition(":")[0]]
+            there: dict[str, Any] = {**sections, name: {**keys, key: moved}}
+            assert not every_venue_is_loopback(DESK_SETTINGS(**there)), f"[{name}] {key}"
+
+
+# --- the registry --------------------------------------------------------------------------------------------------
+
+
+def test_every_folder_of_a_service_is_in_the_registry() -> None:
+    folders = {path.parent.name for path in PACKAGES.glob("*/wiring.py")}
+    assert folders == {service.key for service in SERVICES.values()}
+    for name, service in SERVICES.items():
+        assert (service.name, service.wiring) == (name, f"unrip.services.{service.key}.wiring")
+        assert service_of(name) is service
+        assert callable(wire_of(service))
+
+
+def test_no_two_services_have_one_port() -> None:
+    ports = [service.port for service in SERVICES.values()]
+    assert sorted(set(ports)) == sorted(ports)
+
+
+def test_what_services_say_of_themselves_loads_no_web_framework_and_no_wiring() -> None:
+    """The brake needs it, and waits for nothing else."""
+    found = subprocess.run(
+        [sys.executable, "-c", "import sys, unrip.services.registry; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    loaded = set(found.stdout.split())
+    heavy = {"fastapi", "starlette", "uvicorn", "uvloop", "confluent_kafka", "websockets", "unrip.service.host"}
+    assert loaded & heavy == set()
+    assert {
+        name for name in loaded if name.startswith("unrip.services.") and name.endswith((".wiring", ".logic"))
+    } == set()
