@@ -28,7 +28,6 @@ from unrip.services.relay_link import RELAY
 from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.logic import StrategyEngine
-from unrip.services.trade_executor import inspection
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     ClaimDecided,
@@ -37,12 +36,13 @@ from unrip.services.trade_executor.effects import (
     LedgerLoaded,
     OfferSigned,
 )
+from unrip.services.trade_executor.handlers.outbox import OutboxPublisher
+from unrip.services.trade_executor.intake import inspection
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.offers import book as offers
 from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.chain_watch import ChainWatch
 from unrip.services.trade_executor.offers.nonce import LiveOffer
-from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.relay import traffic
 from unrip.services.trade_executor.relay.traffic import RelayTraffic
 from unrip.services.trade_executor.results import result_of_offer

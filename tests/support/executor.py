@@ -41,7 +41,7 @@ from unrip.services.trade_executor.effects import (
     SignOffer,
     VerifierRead,
 )
-from unrip.services.trade_executor.inspection import Inspector
+from unrip.services.trade_executor.intake.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.settings import SpendingSettings

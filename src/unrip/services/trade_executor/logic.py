@@ -41,9 +41,6 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
-from unrip.services.trade_executor import standing
-from unrip.services.trade_executor.aside import LedgerTrouble
-from unrip.services.trade_executor.commanded import claim_of, reject_of
 from unrip.services.trade_executor.definition import RESOLVE, UNDO_READING
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
@@ -72,19 +69,22 @@ from unrip.services.trade_executor.effects import (
     VerifierRead,
     VerifierUnread,
 )
-from unrip.services.trade_executor.facing import LedgerFacing
-from unrip.services.trade_executor.inspection import Inspector, Numbers
+from unrip.services.trade_executor.intake.claims import claim_of, reject_of
+from unrip.services.trade_executor.intake.inspection import Inspector, Numbers
+from unrip.services.trade_executor.intake.ledger_session import LedgerFacing
+from unrip.services.trade_executor.intake.ledger_trouble import LedgerTrouble
+from unrip.services.trade_executor.intake.own_limits import OwnLimits
+from unrip.services.trade_executor.intake.quarantine import Quarantine
+from unrip.services.trade_executor.intake.renewal import Renewal
 from unrip.services.trade_executor.offers import ledger_writes
 from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.chain_watch import ChainWatch
 from unrip.services.trade_executor.offers.revocations import Revocations
 from unrip.services.trade_executor.offers.withdrawals import Withdrawals
-from unrip.services.trade_executor.own_limits import OwnLimits
-from unrip.services.trade_executor.quarantine import Quarantine
+from unrip.services.trade_executor.relay import traffic
 from unrip.services.trade_executor.relay.acknowledgements import Acknowledgements
 from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.relay.traffic import RelayTraffic
-from unrip.services.trade_executor.renewal import Renewal
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import rejected, stamped
 from unrip.store.ledger import ClaimKind
@@ -137,7 +137,7 @@ class TradeExecutor(LedgerFacing):
         )
         self._renewal = Renewal()
         self._active, self._why_not_active = False, ""
-        self._trouble, self._standing = LedgerTrouble(), standing.Standing()
+        self._trouble = LedgerTrouble()
         self._draining = False
         self._database_up = True
         #: The ledger was asked for at the start, and has answered.
@@ -221,10 +221,10 @@ class TradeExecutor(LedgerFacing):
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
         self._active, self._why_not_active = event.active, event.why
-        self._traffic.stand(aside=not event.active)
         if not event.active:
-            return self._standing.without_role(event.why, now) if self._loading else []
-        connected = self._standing.with_role()
+            left = self._traffic.without_role(event.why, now)
+            return left if self._loading else []
+        connected = self._traffic.with_role()
         if self._loading:
             return [*connected, *self._handle_next(now)]
         self._loading = True
@@ -382,8 +382,8 @@ class TradeExecutor(LedgerFacing):
                 wanted = self._active or self._book.revoked.requested
                 asked = self._chain.ask(now) if wanted else []
                 return [*asked, SetTimer(name="read", at=now + self._read_interval)]
-            case standing.TIMER:
-                return self._standing.on_timer()
+            case traffic.LEAVE_TIMER:
+                return self._traffic.on_leave_timer()
             case "reply":
                 return self._traffic.on_reply_timer(command_id, now)
             case ledger_writes.TIMER:

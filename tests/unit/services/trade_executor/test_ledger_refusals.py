@@ -9,7 +9,6 @@ from support.executor import a_command, executor
 from unrip.domain.attempt import Rejection
 from unrip.messages.topics import DEAD_LETTER, EXECUTE_TRADE
 from unrip.service.contract import Publish, RoleChanged, TimerFired
-from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.effects import (
     ClaimOffer,
     LedgerRefused,
@@ -18,6 +17,7 @@ from unrip.services.trade_executor.effects import (
     RejectCommand,
     SignOffer,
 )
+from unrip.services.trade_executor.intake.ledger_trouble import LedgerTrouble
 from unrip.services.trade_executor.offers import ledger_writes
 
 WORDS = "ledger claim: PostgreSQL refused (RaiseError: nonce n holds another asset)"

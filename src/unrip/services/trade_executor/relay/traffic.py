@@ -10,9 +10,18 @@ from datetime import datetime, timedelta
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, Drop, Offer, VenueReply
 from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
-from unrip.service.contract import Count, CrashPoint, Effect, Observe, Published, PublishFailed, SetTimer
+from unrip.service.contract import (
+    STANDBY,
+    Count,
+    CrashPoint,
+    Effect,
+    Observe,
+    Published,
+    PublishFailed,
+    SetTimer,
+)
 from unrip.services.relay_link import RELAY
-from unrip.services.trade_executor.effects import ClaimOffer, NoteAttempt, OfferFound
+from unrip.services.trade_executor.effects import ClaimOffer, CloseRelay, NoteAttempt, OfferFound, OpenRelay
 from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.chain_watch import ChainWatch
 from unrip.services.trade_executor.offers.nonce import Interest, LiveOffer
@@ -21,6 +30,10 @@ from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer, stamped
 from unrip.venues.near_intents.relay import Reply, StatusNotice
+
+#: The time from the loss of the role to the end of the connection.
+_LEAVE_AFTER = timedelta(seconds=10)
+LEAVE_TIMER = "leave_relay"
 
 
 class RelayTraffic:
@@ -45,10 +58,24 @@ class RelayTraffic:
         #: The role is not ours: whoever has it may send, drop and acknowledge what we know of.
         self._aside = True
 
-    def stand(self, *, aside: bool) -> None:
-        """Whether the role is ours."""
-        self._aside = aside
-        self._client.acknowledges = not aside
+    def without_role(self, why: str, now: datetime) -> list[Effect]:
+        """Another instance gets the relay at once; where none is known, we may be back before anybody misses us.
+
+        The key stays, so that a halt still works.
+        """
+        lost, self._aside, self._client.acknowledges = not self._aside, True, False
+        if why == STANDBY:
+            return [CloseRelay()]
+        return [SetTimer(name=LEAVE_TIMER, at=now + _LEAVE_AFTER)] if lost else []
+
+    def with_role(self) -> list[Effect]:
+        """Keep the connection to the relay up, from now on or again."""
+        back, self._aside, self._client.acknowledges = self._aside, False, True
+        return [OpenRelay()] if back else []
+
+    def on_leave_timer(self) -> list[Effect]:
+        """A role that stays lost for this long may be another's: then the relay's notices are not for us."""
+        return [CloseRelay()] if self._aside else []
 
     def not_ready(self) -> list[str]:
         """Why no offer may leave: the relay, or open offers that nobody has asked about since it was lost."""

@@ -8,7 +8,6 @@ from datetime import datetime
 
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.service.contract import DatabaseChanged, Effect, Logic, RecordReceived, SetTimer, Unsubscribe
-from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.effects import (
     ClaimOffer,
     LedgerLoaded,
@@ -18,15 +17,16 @@ from unrip.services.trade_executor.effects import (
     ProveAuthority,
     RejectCommand,
 )
+from unrip.services.trade_executor.intake.ledger_trouble import LedgerTrouble
+from unrip.services.trade_executor.intake.own_limits import OwnLimits
+from unrip.services.trade_executor.intake.quarantine import Quarantine
+from unrip.services.trade_executor.intake.renewal import Renewal
 from unrip.services.trade_executor.offers import ledger_writes
 from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.chain_watch import ChainWatch
 from unrip.services.trade_executor.offers.revocations import Revocations
 from unrip.services.trade_executor.offers.withdrawals import Withdrawals
-from unrip.services.trade_executor.own_limits import OwnLimits
-from unrip.services.trade_executor.quarantine import Quarantine
 from unrip.services.trade_executor.relay.traffic import RelayTraffic
-from unrip.services.trade_executor.renewal import Renewal
 
 
 class LedgerFacing(Logic, ABC):

@@ -10,7 +10,8 @@ from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.desk import LedgerView
 from unrip.net.tasks import Tasks
 from unrip.net.uptime import uptime_s
-from unrip.service.contract import Emit
+from unrip.service.contract import Effect, Emit
+from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     Chain,
@@ -36,7 +37,7 @@ from unrip.store.errors import StoreRefused, StoreUnavailable
 from unrip.store.ledger import Ledger, LedgerWentBack, NonceEnding, NotInLedger, OutboxEvent
 
 
-class Bookkeeper:
+class LedgerHandlers:
     """Turns the executor's ledger effects into calls."""
 
     def __init__(
@@ -56,6 +57,22 @@ class Bookkeeper:
         self._on_outbox = on_outbox
         self._leave_role = leave_role
         self._tasks = Tasks()
+
+    @property
+    def by_effect(self) -> dict[type[Effect], Handler]:
+        """Which effect is performed by what."""
+        return {
+            LoadLedger: self.load,
+            CheckHeld: self.check,
+            FindOffer: self.find,
+            ClaimOffer: self.claim,
+            RejectCommand: self.reject,
+            NoteAttempt: self.note,
+            NoteRevocation: self.note_revocation,
+            NoteSurroundings: self.note_surroundings,
+            DropAttempt: self.drop,
+            ApplyReading: self.apply,
+        }
 
     def load(self, _effect: LoadLedger) -> None:
         """Read the ledger as it stands."""
