@@ -38,6 +38,7 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.handlers.outbox import OutboxPublisher
 from unrip.services.trade_executor.intake import inspection
+from unrip.services.trade_executor.intake.commands import Commands
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.offers import book as offers
 from unrip.services.trade_executor.offers.book import Book
@@ -172,10 +173,10 @@ def _older_snapshot() -> Patches:
 
 def _sent_before_claimed() -> Patches:
     def signed_first(original: Any) -> Any:
-        def on_signed(self: TradeExecutor, event: OfferSigned, now: datetime) -> list[Effect]:
+        def on_signed(self: Commands, event: OfferSigned, now: datetime) -> list[Effect]:
             effects = original(self, event, now)
             claim = next(effect for effect in effects if isinstance(effect, ClaimOffer))
-            text = self._relay.answer(claim.offer)
+            text = self.traffic._client.answer(claim.offer)
             return [SendFrame(connection=RELAY, text=text), *effects]
 
         return on_signed
@@ -186,19 +187,19 @@ def _sent_before_claimed() -> Patches:
 
         return send
 
-    return [patched(TradeExecutor, "_on_signed", signed_first), patched(RelayTraffic, "send", not_again)]
+    return [patched(Commands, "on_signed", signed_first), patched(RelayTraffic, "send", not_again)]
 
 
 def _duplicates_are_sent() -> Patches:
     def make(original: Any) -> Any:
-        def on_claim_decided(self: TradeExecutor, event: ClaimDecided, now: datetime) -> list[Effect]:
+        def on_decided(self: Commands, event: ClaimDecided, now: datetime) -> list[Effect]:
             if event.kind == "duplicate" and isinstance(self._claim, ClaimOffer):
                 event = msgspec.structs.replace(event, kind="claimed")
             return list(original(self, event, now))
 
-        return on_claim_decided
+        return on_decided
 
-    return [patched(TradeExecutor, "_on_claim_decided", make)]
+    return [patched(Commands, "on_decided", make)]
 
 
 def _restart_forgets() -> Patches:

@@ -2,109 +2,81 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections import deque
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
-from unrip.service.contract import DatabaseChanged, Effect, Logic, RecordReceived, SetTimer, Unsubscribe
+from unrip.service.contract import DatabaseChanged, Effect, SetTimer, Unsubscribe
 from unrip.services.trade_executor.effects import (
-    ClaimOffer,
     LedgerLoaded,
     LedgerOlder,
     LedgerRefused,
     LedgerUnknown,
     ProveAuthority,
-    RejectCommand,
 )
+from unrip.services.trade_executor.intake.commands import Commands
 from unrip.services.trade_executor.intake.ledger_trouble import LedgerTrouble
-from unrip.services.trade_executor.intake.own_limits import OwnLimits
-from unrip.services.trade_executor.intake.quarantine import Quarantine
-from unrip.services.trade_executor.intake.renewal import Renewal
-from unrip.services.trade_executor.offers import ledger_writes
-from unrip.services.trade_executor.offers.book import Book
-from unrip.services.trade_executor.offers.chain_watch import ChainWatch
-from unrip.services.trade_executor.offers.revocations import Revocations
-from unrip.services.trade_executor.offers.withdrawals import Withdrawals
-from unrip.services.trade_executor.relay.traffic import RelayTraffic
+from unrip.services.trade_executor.offers.ledger_writes import RETRY
 
 
-class LedgerFacing(Logic, ABC):
-    """The part of the executor's logic that its ledger's own events reach."""
+@dataclass
+class LedgerSession:
+    """One session of the ledger after another: each may be of another ledger than the one before."""
 
-    _book: Book
-    _chain: ChainWatch
-    _traffic: RelayTraffic
-    _revocations: Revocations
-    _withdrawals: Withdrawals
-    _quarantine: Quarantine
-    _renewal: Renewal
-    _trouble: LedgerTrouble
-    _own: OwnLimits
-    _active: bool
-    _database_up: bool
-    _adopting: bool
-    _commands: deque[RecordReceived]
-    _current: RecordReceived | None
-    _claim: ClaimOffer | RejectCommand | None
+    commands: Commands
+    trouble: LedgerTrouble = field(default_factory=LedgerTrouble)
+    database_up: bool = True
 
-    @abstractmethod
-    def _handle_next(self, now: datetime) -> list[Effect]: ...
+    def __post_init__(self) -> None:
+        self._book, self._renewal = self.commands.book, self.commands.renewal
+        self._quarantine, self._revocations = self.commands.quarantine, self.commands.revocations
 
-    def _on_database(self, event: DatabaseChanged) -> list[Effect]:
+    def on_database(self, event: DatabaseChanged) -> list[Effect]:
         """A new session may lead to another database, or to the same one of an earlier moment: it is judged first."""
-        self._database_up = event.up
+        self.database_up = event.up
         if event.up and self._book.loaded:
-            self._judge_ledger("")
+            self._judge("")
         return []
 
-    def _judge_ledger(self, doubt: str) -> None:
-        """Load the ledger once no write is under way; nothing is claimed or written before."""
-        self._renewal.want(doubt)
-        self._book.writes.hold()
-
-    def _on_ledger(
+    def on_event(
         self, event: LedgerLoaded | LedgerUnknown | LedgerRefused | LedgerOlder, now: datetime
     ) -> list[Effect]:
+        """The ledger as it stands, or what it did not do."""
         if isinstance(event, LedgerLoaded):
-            self._trouble.loaded()
+            self.trouble.loaded()
             return self._on_loaded(event, now)
         if isinstance(event, LedgerOlder):
             return self._on_older(event)
-        self._trouble.failed(event)
+        self.trouble.failed(event)
         if isinstance(event, LedgerRefused) and event.lane == "claim":
-            return self._set_aside(event)
+            return self.trouble.set_aside(self.commands.put_back(), event.reason)
         match event.lane:
             case "note":
                 return self._book.writes.unknown(now)
             case "claim":
-                return [SetTimer(name="claim_again", at=now + ledger_writes.RETRY)]
+                return [SetTimer(name="claim_again", at=now + RETRY)]
             case "find":
-                return self._traffic.on_not_found()
+                self._book.acknowledgements.not_found()
+                return []
             case "check":
                 return []  # asked again in its own time
             case _:
                 self._renewal.answered()
-                return [SetTimer(name="load_again", at=now + ledger_writes.RETRY)]
+                return [SetTimer(name="load_again", at=now + RETRY)]
+
+    def _judge(self, doubt: str) -> None:
+        """Load the ledger once no write is under way; nothing is claimed or written before."""
+        self._renewal.want(doubt)
+        self._book.writes.hold()
 
     def _on_older(self, event: LedgerOlder) -> list[Effect]:
         """It has taken nothing in. A command that it refused is read again, from where it has come to."""
-        self._judge_ledger(event.reason)
+        self._judge(event.reason)
         if event.lane == "claim":
-            self._claim, self._current, self._adopting = None, None, False
+            self.commands.let_go()
         elif event.lane == "note":
             self._book.writes.refused()
         return []
-
-    def _set_aside(self, event: LedgerRefused) -> list[Effect]:
-        """Nothing is claimed: judge the command anew once the role is ours again, by then perhaps as too late."""
-        record, self._current, self._claim, self._adopting = self._current, None, None, False
-        if record is None:
-            raise AssertionError("the ledger refused a claim that nobody made")
-        self._active = False
-        self._book.claiming.discard(record.message.payload.nonce)
-        self._commands.appendleft(record)
-        return self._trouble.set_aside(record, event.reason)
 
     def _on_loaded(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
         """Follow what is open. At start the commands are then read from right after the ledger's position."""
@@ -115,23 +87,24 @@ class LedgerFacing(Logic, ABC):
         if older and judged:
             return self._reload(event, older, now)
         if older:  # writes are under way: once more when they are not
-            self._judge_ledger(older)
+            self._judge(older)
             return []
         self._renewal.seen(event.view)
-        self._chain.believing.load(event)
+        self.commands.chain.believing.load(event)
         self._book.load(event)
-        heard = self._withdrawals.hear() if first and event.open_offers else []
+        heard = self._book.withdrawals.hear() if first and event.open_offers else []
         revoked = self._revocations.revoke(now) if self._book.revoked.waits_for_ledger else []
-        self._book.claiming &= {self._current.message.payload.nonce} if self._current else set()
+        current = self.commands.current
+        self._book.claiming &= {current.message.payload.nonce} if current else set()
         if not first:
-            return [*heard, *revoked, *(self._book.writes.go_on() if judged else []), *self._handle_next(now)]
-        self._own.load(event.claimed_lately)
+            return [*heard, *revoked, *(self._book.writes.go_on() if judged else []), *self.commands.next(now)]
+        self.commands.own.load(event.claimed_lately)
         return [*heard, *revoked, *self._quarantine.load(event, now), ProveAuthority()]
 
     def _reload(self, event: LedgerLoaded, reason: str, now: datetime) -> list[Effect]:
         """The ledger is not the newest one: as at a start, but that what we remember is not forgotten."""
         heard, self._renewal.view = self._renewal.commits, event.view
-        self._commands.clear()
+        self.commands.waiting.clear()
         self._book.claiming.clear()
         self._book.fall_back(event)
         return [

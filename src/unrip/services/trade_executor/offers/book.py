@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
 from unrip.domain.attempt import Offer, TradeResult
-from unrip.domain.balances import Withdrawal, used_beside
+from unrip.domain.balances import used_beside
 from unrip.domain.evidence import Alive, Ended, Promise, Trace, Verdict, judge, judge_past
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.service.contract import Effect
@@ -24,7 +24,9 @@ from unrip.services.trade_executor.effects import (
 from unrip.services.trade_executor.offers.ledger_writes import LedgerWrites
 from unrip.services.trade_executor.offers.nonce import Interest, LiveNonce, LiveOffer
 from unrip.services.trade_executor.offers.revocation import Revocation, RevocationReport
+from unrip.services.trade_executor.offers.withdrawals import Withdrawals
 from unrip.services.trade_executor.relay.acknowledgements import Acknowledgements
+from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import stamped
 
@@ -37,20 +39,14 @@ _TAKEN_KEPT = 100
 class Book:
     """The open offers by nonce, and what those that ended have taken lately."""
 
-    def __init__(
-        self,
-        *,
-        account: str,
-        withdrawals: Iterable[Withdrawal],
-        report: ExecutionReport,
-        acknowledgements: Acknowledgements,
-    ) -> None:
+    def __init__(self, *, account: str, client: RelayClient, report: ExecutionReport) -> None:
         self.account = account
         self.nonces: dict[str, LiveNonce] = {}
         self.writes = LedgerWrites()
         self.revoked = RevocationReport()
         #: What the owner took out, as far as the bridge has told.
-        self.withdrawals = withdrawals
+        self.withdrawals = Withdrawals(account)
+        self.acknowledgements = Acknowledgements(client)
         #: Nonces that the ledger may have one more offer of than we know.
         self.claiming: set[str] = set()
         #: The ledger has said what is open.
@@ -58,7 +54,6 @@ class Book:
         #: Every offer on a nonce is known, so that the chain's word about it ends them.
         self.complete = True
         self._report = report
-        self._acknowledgements = acknowledgements
         #: (height, asset, amount) of settlements since the start.
         self._settled: deque[tuple[int, str, int]] = deque(maxlen=SETTLED_KEPT)
         self._taken: deque[Offer] = deque(maxlen=_TAKEN_KEPT)
@@ -309,7 +304,7 @@ class Book:
             live = self._forget(result.command_id)
             took += [live.offer] if live is not None and result.state.moved else []
             effects += self._report.ended(result, now)
-            effects += self._acknowledgements.ended(live.notices) if live is not None else []
+            effects += self.acknowledgements.ended(live.notices) if live is not None else []
         if took:
             largest = max(took, key=lambda offer: offer.amount_out)
             self._settled.append((height, largest.asset_out, largest.amount_out))

@@ -25,7 +25,6 @@ from unrip.services.trade_executor.effects import ClaimOffer, CloseRelay, NoteAt
 from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.chain_watch import ChainWatch
 from unrip.services.trade_executor.offers.nonce import Interest, LiveOffer
-from unrip.services.trade_executor.relay.acknowledgements import Acknowledgements
 from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer, stamped
@@ -42,7 +41,6 @@ class RelayTraffic:
     def __init__(
         self,
         client: RelayClient,
-        acknowledgements: Acknowledgements,
         book: Book,
         chain: ChainWatch,
         *,
@@ -50,7 +48,7 @@ class RelayTraffic:
         reply_bound: timedelta,
     ) -> None:
         self._client = client
-        self._acknowledgements = acknowledgements
+        self._acknowledgements = book.acknowledgements
         self._book = book
         self._chain = chain
         self._report = report
@@ -235,11 +233,6 @@ class RelayTraffic:
     def on_found(self, event: OfferFound) -> list[Effect]:
         """The ledger's answer about a notice that is about no open offer."""
         return self._acknowledgements.found(event.quote_hash, event.offer)
-
-    def on_not_found(self) -> list[Effect]:
-        """The ledger could not be asked about a notice; it comes again."""
-        self._acknowledgements.not_found()
-        return []
 
     def idle(self) -> bool:
         """No sent answer is without its reply or its end, and every note is committed."""
