@@ -153,7 +153,7 @@ class Commands:
         self.book.adopt(offer, stamped(claim.chain, "claimed", now), told=self.quarantine.told(offer.command_id))
         halted = switches.halted and self.book.revoked.requested
         revoked = self.revocations.request([offer], now) if halted else []
-        return [*revoked, *self.book.read_fills(), *self.chain.ask_anew(now)]
+        return [*revoked, *self.chain.read_fills(), *self.chain.ask_anew(now)]
 
     # --- a claim that was not decided ------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -19,7 +19,6 @@ from unrip.services.trade_executor.effects import (
     DropAttempt,
     LedgerLoaded,
     NoteAttempt,
-    ReadFills,
 )
 from unrip.services.trade_executor.offers.ledger_writes import LedgerWrites
 from unrip.services.trade_executor.offers.nonce import Interest, LiveNonce, LiveOffer
@@ -57,8 +56,6 @@ class Book:
         #: (height, asset, amount) of settlements since the start.
         self._settled: deque[tuple[int, str, int]] = deque(maxlen=SETTLED_KEPT)
         self._taken: deque[Offer] = deque(maxlen=_TAKEN_KEPT)
-        #: Transactions whose fills are being read.
-        self._fills_asked: set[str] = set()
 
     # --- the offers ------------------------------------------------------------------------------------------------
 
@@ -162,56 +159,19 @@ class Book:
             live.forgotten.clear()
             self._tidy(live)
 
-    # --- asking ----------------------------------------------------------------------------------------------------
-
-    def ask_about_all(self) -> None:
-        """On a new connection every open offer is asked about: notices of the time before it may be lost."""
-        for live in self.nonces.values():
-            if live.offers:
-                live.ask(Interest.ONCE)
-                live.unasked = True
-
-    def ask_about_other_salts(self, salt: str) -> None:
-        """Of these the salt may have ended, and they with it."""
-        for live in self.nonces.values():
-            if any(each.offer.salt != salt for each in live.offers.values()):
-                live.ask(Interest.ONCE)
-
     def unasked(self) -> bool:
         """Whether no final block was asked yet about an offer of an earlier life or connection."""
         return any(live.unasked and live.open for live in self.nonces.values())
 
-    def due(self, now: datetime) -> list[LiveNonce]:
-        """The nonces to ask about."""
-        return [live for live in self.nonces.values() if live.due(now)]
-
-    def asked_about(self, nonces: Collection[str]) -> None:
-        """A final block was asked about these."""
-        for live in self.nonces.values():
-            if live.nonce in nonces:
-                live.asked()
-
-    def read_fills(self) -> list[Effect]:
-        """Ask what the named transactions moved, again as long as the offers they are named for are open."""
-        unknown = (live for live in self.nonces.values() if live.fill is None)
-        named = (
-            tx_hash for live in unknown for each in live.offers.values() if not each.closing for tx_hash in each.named
-        )
-        asked = [tx_hash for tx_hash in dict.fromkeys(named) if tx_hash not in self._fills_asked]
-        self._fills_asked.update(asked)
-        return [ReadFills(tx_hash=tx_hash) for tx_hash in asked]
-
-    def take_fills(self, tx_hash: str, fills: Sequence[VerifierFill]) -> None:
-        """Keep what a transaction moved; nothing, where it could not be read or is not final."""
-        self._fills_asked.discard(tx_hash)
-        for fill in fills:
-            offer = self.by_quote_hash(fill.quote_hash)
-            nonce = fill.nonce or (offer.offer.nonce if offer is not None else "")
-            live = self.nonces.get(nonce)
-            if live is not None and live.offers and (offer is None or offer.offer.nonce == nonce):
-                live.fill = fill
-
     # --- judging ---------------------------------------------------------------------------------------------------
+
+    def take_fill(self, fill: VerifierFill) -> None:
+        """Keep what a final transaction says about a nonce with open offers."""
+        offer = self.by_quote_hash(fill.quote_hash)
+        nonce = fill.nonce or (offer.offer.nonce if offer is not None else "")
+        live = self.nonces.get(nonce)
+        if live is not None and live.offers and (offer is None or offer.offer.nonce == nonce):
+            live.fill = fill
 
     def judged(self, reading: VerifierReading) -> dict[str, Verdict]:
         """What this block says about the nonces asked about.
@@ -227,11 +187,6 @@ class Book:
                 verdict = judge(self._promise(live, offers), reading, newest=reading.block_time)
                 verdicts[live.nonce] = _noted(live, verdict)
         return verdicts
-
-    def trace_used(self, reading: VerifierReading) -> list[Effect]:
-        """Ask of every used nonce whether our revocation did it, while nobody has said."""
-        used = [live for live in self.nonces.values() if reading.nonces.get(live.nonce, False)]
-        return [effect for live in used for effect in live.trace_revocation()]
 
     def judged_by_past(
         self, live: LiveNonce, blocks: Sequence[VerifierReading], *, newest: datetime, no_fill: bool
@@ -262,12 +217,6 @@ class Book:
         """Whether another offer may have moved a balance since a height."""
         others = any(live.nonce != nonce and live.offers for live in self.nonces.values())
         return others or any(height > since_height for height, _asset, _amount in self._settled)
-
-    def look_again(self, live: LiveNonce, now: datetime) -> None:
-        """It is known whether a revocation used this nonce: older blocks may judge it now, and others by it."""
-        if live.doubt is not None:
-            for doubt in (each.doubt for each in self.nonces.values() if each.doubt is not None):
-                doubt.next_check_at = now
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

@@ -11,11 +11,13 @@ from unrip.service.contract import Count, Effect
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     FillsRead,
+    ReadFills,
     ReadVerifier,
     VerifierUnread,
 )
 from unrip.services.trade_executor.offers.believing import Believing
 from unrip.services.trade_executor.offers.book import Book
+from unrip.services.trade_executor.offers.nonce import Interest
 from unrip.services.trade_executor.offers.older_blocks import OlderBlocks
 from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.report import ExecutionReport
@@ -41,6 +43,8 @@ class ChainWatch:
         #: The nonces of the last question, none if it was put before the present connection was opened: its answer may
         #: be of a block before that.
         self._asked: frozenset[str] = frozenset()
+        #: Transactions whose fills are being read.
+        self._fills_asked: set[str] = set()
         #: Something became known that the reading under way may be too old for.
         self._ask_again = False
 
@@ -51,7 +55,7 @@ class ChainWatch:
         if self._asking:
             return []
         self._asking = True
-        due = self._book.due(now)
+        due = [live for live in self._book.nonces.values() if live.due(now)]
         self._asked = frozenset(live.nonce for live in due)
         salts = tuple(dict.fromkeys(each.offer.salt for live in due for each in live.offers.values()))
         elsewhere = self.believing.refused is not None
@@ -63,11 +67,23 @@ class ChainWatch:
         return self.ask(now)
 
     def ask_about_all(self, now: datetime) -> list[Effect]:
-        """A new connection: notices of the time before may be lost."""
+        """On a new connection every open offer is asked about: notices of the time before it may be lost."""
         self._asked = frozenset()
-        self._book.ask_about_all()
+        for live in self._book.nonces.values():
+            if live.offers:
+                live.ask(Interest.ONCE)
+                live.unasked = True
         self.recovering = self.recovering or self._book.unasked()
         return self.ask_anew(now) if self.recovering and self._book.loaded else []
+
+    def read_fills(self) -> list[Effect]:
+        """Ask what the named transactions moved, again as long as the offers they are named for are open."""
+        unknown = [live for live in self._book.nonces.values() if live.fill is None]
+        offers = [each for live in unknown for each in live.offers.values() if not each.closing]
+        named = dict.fromkeys(tx_hash for each in offers for tx_hash in each.named)
+        asked = [tx_hash for tx_hash in named if tx_hash not in self._fills_asked]
+        self._fills_asked.update(asked)
+        return [ReadFills(tx_hash=tx_hash) for tx_hash in asked]
 
     def on_refusal(self, text: str, now: datetime) -> list[Effect]:
         """Relay or contract refused an offer of ours. A refused salt is looked up at once, never chosen here."""
@@ -100,7 +116,9 @@ class ChainWatch:
 
     def on_fills(self, event: FillsRead) -> list[Effect]:
         """What a transaction moved; nothing, where it could not be read or is not final."""
-        self._book.take_fills(event.tx_hash, event.fills)
+        self._fills_asked.discard(event.tx_hash)
+        for fill in event.fills:
+            self._book.take_fill(fill)
         return []
 
     def _answered(self, now: datetime) -> list[Effect]:
@@ -111,7 +129,9 @@ class ChainWatch:
 
     def _on_believed(self, reading: VerifierReading, replaces: str | None, now: datetime) -> list[Effect]:
         book, self.reading = self._book, reading
-        book.asked_about(self._asked & reading.nonces.keys())
+        for live in book.nonces.values():
+            if live.nonce in self._asked & reading.nonces.keys():
+                live.asked()
         verdicts = book.judged(reading) if book.complete else {}
         ends = {nonce: verdict for nonce, verdict in verdicts.items() if isinstance(verdict, Ended)}
         write = ApplyReading(
@@ -125,10 +145,11 @@ class ChainWatch:
         written = book.close(
             ends, now, write
         )  # before what older blocks end: the ledger is never older than its evidence
-        traces = book.trace_used(reading)
+        used = [live for live in book.nonces.values() if reading.nonces.get(live.nonce, False)]
+        traces = [effect for live in used for effect in live.trace_revocation()]
         looks = {nonce: verdict for nonce, verdict in verdicts.items() if nonce not in ends}
         looked = self.older_blocks.look(reading, now, looks)
-        return [*written, *traces, *book.read_fills(), *looked, *self._recovered()]
+        return [*written, *traces, *self.read_fills(), *looked, *self._recovered()]
 
     def _recovered(self) -> list[Effect]:
         if not (self.recovering and self._book.loaded and self._client.up) or self._book.unasked():

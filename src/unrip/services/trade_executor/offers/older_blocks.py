@@ -38,7 +38,7 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.offers.believing import refusal_counted
 from unrip.services.trade_executor.offers.book import Book
-from unrip.services.trade_executor.offers.nonce import RETRY_FIRST, Doubt, LiveNonce, LiveOffer
+from unrip.services.trade_executor.offers.nonce import RETRY_FIRST, Doubt, Interest, LiveNonce, LiveOffer
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer, stamped
 
@@ -61,7 +61,9 @@ class OlderBlocks:
         A new salt may have ended the others: offers with those are asked about once, however long they still live.
         """
         if self._newest is not None and reading.salt != self._newest.salt:
-            self._book.ask_about_other_salts(reading.salt)
+            for live in self._book.nonces.values():
+                if any(each.offer.salt != reading.salt for each in live.offers.values()):
+                    live.ask(Interest.ONCE)
         self._newest = reading
         lives = [(self._book.nonces[nonce], verdict) for nonce, verdict in verdicts.items()]
         effects = [effect for live, verdict in lives for effect in self._doubt(live, verdict, now)]
@@ -98,6 +100,12 @@ class OlderBlocks:
             told = [self._told_nothing(live, reason, now, unproven=False) for live in lives]
             return [refusal_counted(refused), *(each for some in told for each in some)]
         return [Count(name="past_reads", labels={"outcome": "read"}), *self._judge_past(lives, blocks, now)]
+
+    def look_again(self, live: LiveNonce, now: datetime) -> None:
+        """It is known whether a revocation used this nonce: older blocks may judge it now, and others by it."""
+        if live.doubt is not None:
+            for doubt in (each.doubt for each in self._book.nonces.values() if each.doubt is not None):
+                doubt.next_check_at = now
 
     def resolve(self, control: Control, now: datetime) -> list[Effect]:
         """End an offer by an operator's word.

@@ -103,5 +103,5 @@ class Revocations:
         if event.finding is Finding.UNKNOWN:
             return [count]
         live.revocation.traced = event
-        self._book.look_again(live, now)
+        self._chain.older_blocks.look_again(live, now)
         return [count, *self._chain.ask_anew(now)]

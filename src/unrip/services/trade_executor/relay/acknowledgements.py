@@ -59,9 +59,10 @@ class Acknowledgements:
 
     def again(self, notice: StatusNotice) -> list[Effect] | None:
         """What a repeated delivery asks for, None where the notice is neither waiting nor done."""
-        waiting = self._waiting.get(notice_id(notice))
+        name = notice_id(notice)
+        waiting = self._waiting.get(name)
         if waiting is None:
-            return self._client.acknowledge(notice) if notice_id(notice) in self._done else None
+            return self._client.acknowledge(notice) if name in self._done else None
         waiting.delivered(notice)
         if not waiting.unrecorded:
             return []

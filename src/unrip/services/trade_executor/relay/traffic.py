@@ -222,7 +222,7 @@ class RelayTraffic:
             CrashPoint(name="executor.notice_received"),
             Count(name="status_notices", labels={"whose": "ours"}),
             record,
-            *book.read_fills(),
+            *self._chain.read_fills(),
             *self._chain.ask(now),
         ]
 
