@@ -24,6 +24,7 @@ from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
+from unrip.service.outbox import OutboxPublisher
 from unrip.services.relay_link import RELAY
 from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import Inputs
@@ -36,7 +37,6 @@ from unrip.services.trade_executor.effects import (
     LedgerLoaded,
     OfferSigned,
 )
-from unrip.services.trade_executor.handlers.outbox import OutboxPublisher
 from unrip.services.trade_executor.intake import inspection
 from unrip.services.trade_executor.intake.commands import Commands
 from unrip.services.trade_executor.logic import TradeExecutor

@@ -10,6 +10,7 @@ from unrip.net.clock_offset import ClockOffset
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.secret_file import SecretFileError
 from unrip.net.switch import Switch
+from unrip.service.outbox import OutboxPublisher
 from unrip.service.settings import SettingsError
 from unrip.service.switchboard import Switchboard
 from unrip.service.wiring import Context, Wiring
@@ -17,7 +18,6 @@ from unrip.services.arming import arming_of
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import CloseRelay, OpenRelay
 from unrip.services.trade_executor.handlers.ledger import LedgerHandlers
-from unrip.services.trade_executor.handlers.outbox import OutboxPublisher
 from unrip.services.trade_executor.handlers.revocations import ATTEMPT_BOUND_S, RevocationHandlers
 from unrip.services.trade_executor.handlers.signer import SignerHandlers
 from unrip.services.trade_executor.handlers.verifier import VerifierHandlers
