@@ -242,14 +242,15 @@ class LedgerLoaded(Value):
 class LedgerUnknown(Value):
     """PostgreSQL did not answer: what was asked may or may not have happened. The same is asked again."""
 
-    lane: str
+    #: Its kind: claim, note, find, check or load.
+    call: str
     reason: str
 
 
 class LedgerOlder(Value):
     """The ledger is not the one that answered before, or lacks what we remember of it: it has taken nothing in."""
 
-    lane: str
+    call: str
     #: The quarantine's.
     reason: str
 
@@ -257,7 +258,7 @@ class LedgerOlder(Value):
 class LedgerRefused(Value):
     """PostgreSQL refused what was asked, and nothing has changed: data, integrity, or a promise of its own."""
 
-    lane: str
+    call: str
     reason: str
 
 
@@ -273,7 +274,7 @@ class ClaimDecided(Value):
 
 
 class LedgerNoted(Value):
-    """A write of the note lane is committed."""
+    """A ledger write is committed."""
 
     view: LedgerView
 

@@ -209,18 +209,18 @@ class LedgerHandlers:
         """A source for the frame: a fault of ours in one of the calls stops the service."""
         await self._tasks.watch()
 
-    def _start(self, lane: str, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, call: str, work: Coroutine[Any, Any, None]) -> None:
         async def told() -> None:
             try:
                 await work
             except StoreUnavailable as error:
-                self._emit(LedgerUnknown(lane=lane, reason=str(error)))
+                self._emit(LedgerUnknown(call=call, reason=str(error)))
             except LedgerWentBack:
-                self._emit(LedgerOlder(lane=lane, reason="ledger_went_back"))
+                self._emit(LedgerOlder(call=call, reason="ledger_went_back"))
             except NotInLedger:
-                self._emit(LedgerOlder(lane=lane, reason="ledger_lacks_an_offer"))
+                self._emit(LedgerOlder(call=call, reason="ledger_lacks_an_offer"))
             except StoreRefused as error:
-                self._emit(LedgerRefused(lane=lane, reason=str(error)))
+                self._emit(LedgerRefused(call=call, reason=str(error)))
                 self._leave_role(str(error))
 
         self._tasks.start(told())

@@ -48,9 +48,9 @@ class LedgerSession:
         if isinstance(event, LedgerOlder):
             return self._on_older(event)
         self.trouble.failed(event)
-        if isinstance(event, LedgerRefused) and event.lane == "claim":
+        if isinstance(event, LedgerRefused) and event.call == "claim":
             return self.trouble.set_aside(self.commands.put_back(), event.reason)
-        match event.lane:
+        match event.call:
             case "note":
                 return self._book.writes.unknown(now)
             case "claim":
@@ -72,9 +72,9 @@ class LedgerSession:
     def _on_older(self, event: LedgerOlder) -> list[Effect]:
         """It has taken nothing in. A command that it refused is read again, from where it has come to."""
         self._judge(event.reason)
-        if event.lane == "claim":
+        if event.call == "claim":
             self.commands.let_go()
-        elif event.lane == "note":
+        elif event.call == "note":
             self._book.writes.refused()
         return []
 

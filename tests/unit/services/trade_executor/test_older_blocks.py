@@ -371,7 +371,7 @@ def test_what_is_known_to_be_taken_back_explains_none_either() -> None:
 def test_while_the_ledger_may_lack_offers_older_blocks_leave_none_unproven() -> None:
     """What they say is asked for once more, when every command is known that may have moved the same balances."""
     desk, offer = in_doubt()
-    desk.feed(LedgerOlder(lane="view", reason="ledger_went_back"))
+    desk.feed(LedgerOlder(call="view", reason="ledger_went_back"))
     position = CommandPosition(topic_id="commands-1", next_offset=1)
     desk.feed(LedgerLoaded(position=position, open_offers=(offer,), view=VIEW))
     answer(desk, *pair(offer, moved=-1))
