@@ -85,7 +85,12 @@ class Host:
         self._producer = outside.producer()
         identity = Identity(service=service.name, instance=start_id, version=__version__)
         self._publisher = Publisher(
-            self._producer, identity=identity, clock=clock, emit=self._emit, count=self._metrics.count
+            self._producer,
+            identity=identity,
+            clock=clock,
+            emit=self._emit,
+            count=self._metrics.count,
+            writes=service.all_writes,
         )
         self._wiring = wire(
             Context(
@@ -113,7 +118,9 @@ class Host:
             on_bus_back=self._on_bus_back,
             on_superseded=partial(on_end, None),
         )
-        self._reader = Reader(outside.reader, emit=self._emit, perform=self._perform, on_fault=on_end)
+        self._reader = Reader(
+            outside.reader, emit=self._emit, perform=self._perform, on_fault=on_end, reads=service.reads
+        )
         self._hindrances = Hindrances(
             self._dependencies,
             self._reader,
