@@ -228,7 +228,7 @@ def _notices_are_believed() -> Patches:
                 height=reading.height, block_time=reading.block_time, nonce_used=True, salt_valid=True
             )
             result = result_of_offer(live.offer, AttemptState.SETTLED, evidence=evidence)
-            ending = Ending(nonce=live.offer.nonce, state=AttemptState.SETTLED, results=((result, live.chain),))
+            ending = Ending(nonce=live.offer.nonce, state=AttemptState.SETTLED, results=((result, live.lineage),))
             write = ApplyReading(
                 account=book.account, height=reading.height, credited=reading.credited, endings=(ending,)
             )

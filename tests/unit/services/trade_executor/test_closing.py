@@ -23,7 +23,7 @@ from unrip.domain.evidence import (
 )
 from unrip.domain.values import Delta
 from unrip.domain.verifier import VerifierFill
-from unrip.services.trade_executor.effects import Chain, Finding, RevocationTraced
+from unrip.services.trade_executor.effects import Finding, Lineage, RevocationTraced
 from unrip.services.trade_executor.offers.nonce import Interest, LiveNonce, LiveOffer
 from unrip.services.trade_executor.offers.revocation import Revocation
 
@@ -37,8 +37,8 @@ BY_WORD = msgspec.structs.replace(UNUSED, operator="ada")
 
 
 def a_nonce(**known: Any) -> LiveNonce:
-    chain = Chain(correlation_id="c", causation_id="c", stages={})
-    offers = {offer.command_id: LiveOffer(offer=offer, chain=chain) for offer in (FIRST, SECOND)}
+    lineage = Lineage(correlation_id="c", causation_id="c", stages={})
+    offers = {offer.command_id: LiveOffer(offer=offer, lineage=lineage) for offer in (FIRST, SECOND)}
     return LiveNonce(nonce="shared", offers=offers, **known)
 
 

@@ -14,7 +14,6 @@ from unrip.service.contract import Effect, Emit
 from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import (
     ApplyReading,
-    Chain,
     CheckHeld,
     ClaimDecided,
     ClaimOffer,
@@ -26,6 +25,7 @@ from unrip.services.trade_executor.effects import (
     LedgerOlder,
     LedgerRefused,
     LedgerUnknown,
+    Lineage,
     LoadLedger,
     NoteAttempt,
     NoteRevocation,
@@ -89,13 +89,13 @@ class LedgerHandlers:
     def note(self, effect: NoteAttempt) -> None:
         """A state of an open attempt."""
         self._start(
-            "note", self._noted(self._ledger.note(self._event(effect.result, effect.chain), after=effect.after))
+            "note", self._noted(self._ledger.note(self._event(effect.result, effect.lineage), after=effect.after))
         )
 
     def drop(self, effect: DropAttempt) -> None:
         """The end of an attempt of which no byte has left."""
         self._start(
-            "note", self._noted(self._ledger.drop(self._event(effect.result, effect.chain), after=effect.after))
+            "note", self._noted(self._ledger.drop(self._event(effect.result, effect.lineage), after=effect.after))
         )
 
     def apply(self, effect: ApplyReading) -> None:
@@ -104,7 +104,7 @@ class LedgerHandlers:
             NonceEnding(
                 nonce=ending.nonce,
                 state=ending.state,
-                events=tuple(self._event(result, chain) for result, chain in ending.results),
+                events=tuple(self._event(result, lineage) for result, lineage in ending.results),
             )
             for ending in effect.endings
         ]
@@ -173,7 +173,7 @@ class LedgerHandlers:
             effect.offer,
             position=effect.position,
             generation=effect.generation,
-            event=self._event(effect.result, effect.chain),
+            event=self._event(effect.result, effect.lineage),
             perhaps_sent=effect.perhaps_sent,
             after=effect.after,
         )
@@ -185,7 +185,7 @@ class LedgerHandlers:
         outcome = await self._ledger.reject(
             effect.command,
             position=effect.position,
-            event=self._event(effect.result, effect.chain),
+            event=self._event(effect.result, effect.lineage),
             after=effect.after,
         )
         self._emit(ClaimDecided(command_id=effect.command.command_id, kind=outcome.kind, view=outcome.view))
@@ -195,13 +195,13 @@ class LedgerHandlers:
         self._emit(LedgerNoted(view=await write))
         self._on_outbox()
 
-    def _event(self, result: TradeResult, chain: Chain) -> OutboxEvent:
+    def _event(self, result: TradeResult, lineage: Lineage) -> OutboxEvent:
         return OutboxEvent(
             event_id=result_id(result.command_id, result.state, reason=result.reason),
-            correlation_id=chain.correlation_id,
-            causation_id=chain.causation_id,
+            correlation_id=lineage.correlation_id,
+            causation_id=lineage.causation_id,
             observed_at=self._clock(),
-            stages=chain.stages,
+            stages=lineage.stages,
             result=result,
         )
 

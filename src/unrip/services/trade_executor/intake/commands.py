@@ -147,10 +147,10 @@ class Commands:
         """Send the offer; or follow it where an earlier life may have sent it, and take it back if all were to be."""
         offer, switches = claim.offer, self.switchboard.switches
         if not claim.perhaps_sent and not self.renewal.doubt:
-            ends_at = claim.chain.stages["signed"] + took
+            ends_at = claim.lineage.stages["signed"] + took
             sent = self.traffic.send(claim, now, ends_at=ends_at, switches=switches)
             return [*sent, *self.book.withdrawals.hear()]
-        self.book.adopt(offer, stamped(claim.chain, "claimed", now), told=self.quarantine.told(offer.command_id))
+        self.book.adopt(offer, stamped(claim.lineage, "claimed", now), told=self.quarantine.told(offer.command_id))
         halted = switches.halted and self.book.revoked.requested
         revoked = self.revocations.request([offer], now) if halted else []
         return [*revoked, *self.chain.read_fills(), *self.chain.ask_anew(now)]

@@ -15,9 +15,9 @@ from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.service.contract import Effect
 from unrip.services.trade_executor.effects import (
     ApplyReading,
-    Chain,
     DropAttempt,
     LedgerLoaded,
+    Lineage,
     NoteAttempt,
 )
 from unrip.services.trade_executor.offers.ledger_writes import LedgerWrites
@@ -59,10 +59,10 @@ class Book:
 
     # --- the offers ------------------------------------------------------------------------------------------------
 
-    def follow(self, offer: Offer, chain: Chain) -> LiveOffer:
+    def follow(self, offer: Offer, lineage: Lineage) -> LiveOffer:
         """Follow an offer to its end; one that is known already stays as it is known."""
         live = self.nonces.setdefault(offer.nonce, LiveNonce(nonce=offer.nonce))
-        return live.offers.setdefault(offer.command_id, LiveOffer(offer=offer, chain=chain))
+        return live.offers.setdefault(offer.command_id, LiveOffer(offer=offer, lineage=lineage))
 
     def offers(self) -> Iterator[LiveOffer]:
         """Every open offer that the ledger has."""
@@ -115,7 +115,7 @@ class Book:
     def _load(self, event: LedgerLoaded, *, earlier: bool) -> None:
         for offer in event.open_offers:
             new = offer.nonce not in self.nonces or offer.command_id not in self.nonces[offer.nonce].offers
-            self.follow(offer, Chain(correlation_id=offer.correlation_id, causation_id=offer.command_id, stages={}))
+            self.follow(offer, Lineage(correlation_id=offer.correlation_id, causation_id=offer.command_id, stages={}))
             live = self.nonces[offer.nonce]
             if new:
                 # What an earlier life revoked is asked about until a block shows it, and no new offer shares its nonce.
@@ -143,10 +143,10 @@ class Book:
             if isinstance(write, NoteAttempt | DropAttempt) and write.result.command_id in known:
                 self.writes.push(write)  # they are held, so none begins yet
 
-    def adopt(self, offer: Offer, chain: Chain, *, told: TradeResult | None) -> None:
+    def adopt(self, offer: Offer, lineage: Lineage, *, told: TradeResult | None) -> None:
         """Follow what is claimed as perhaps sent; what was told of a transaction is a place to look at."""
         live = self.nonces.setdefault(offer.nonce, LiveNonce(nonce=offer.nonce))
-        known = live.forgotten.pop(offer.command_id, None) or LiveOffer(offer=offer, chain=chain)
+        known = live.forgotten.pop(offer.command_id, None) or LiveOffer(offer=offer, lineage=lineage)
         known = live.offers.setdefault(offer.command_id, known)
         if told is not None and told.evidence is not None and told.evidence.tx_hash is not None:
             known.name(told.evidence.tx_hash)
@@ -232,7 +232,7 @@ class Book:
     def drop(self, live: LiveOffer, result: TradeResult, now: datetime) -> list[Effect]:
         """No byte of an offer has left, and this process knows it."""
         live.closing, live.awaits_reply = True, False
-        return self.writes.push(DropAttempt(result=result, chain=stamped(live.chain, result.state, now)))
+        return self.writes.push(DropAttempt(result=result, lineage=stamped(live.lineage, result.state, now)))
 
     def on_noted(self, now: datetime) -> list[Effect]:
         """A write is committed: what it ended is forgotten, reported, and its notices are acknowledged."""

@@ -12,7 +12,7 @@ from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, TradeResult
 from unrip.domain.evidence import Ended, Lapsed, Revoked, Settled, Spent, Trace, Voided
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.service.contract import Effect
-from unrip.services.trade_executor.effects import Chain, Ending, TraceRevocation
+from unrip.services.trade_executor.effects import Ending, Lineage, TraceRevocation
 from unrip.services.trade_executor.offers.revocation import Revocation
 from unrip.services.trade_executor.relay.acknowledgements import Notice
 from unrip.services.trade_executor.results import result_of_offer, stamped
@@ -48,7 +48,7 @@ class LiveOffer:
     """An open offer with what is known of it alone."""
 
     offer: Offer
-    chain: Chain
+    lineage: Lineage
     #: Our reading when it was claimed; its nonce was unused then, if it was the first to carry it.
     before: VerifierReading | None = None
     #: The answer as sent; the relay's reply to it is awaited.
@@ -165,29 +165,29 @@ class LiveNonce:
 
     def _result(
         self, live: LiveOffer, state: AttemptState, evidence: ChainEvidence, now: datetime, reason: str | None
-    ) -> tuple[TradeResult, Chain]:
+    ) -> tuple[TradeResult, Lineage]:
         live.closing = True
-        offer, chain = live.offer, stamped(live.chain, state, now)
+        offer, lineage = live.offer, stamped(live.lineage, state, now)
         revoked = self.revocation.executed if self.revocation is not None and state is AttemptState.REVOKED else None
         if revoked is not None:
             own = msgspec.structs.replace(evidence, tx_hash=revoked.tx_hash, executed=revoked.intent_hash)
-            return result_of_offer(offer, state, evidence=own, request=revoked.payload), chain
+            return result_of_offer(offer, state, evidence=own, request=revoked.payload), lineage
         if state is AttemptState.VOIDED:
             result = result_of_offer(offer, state, reason=reason, evidence=evidence)
-            return msgspec.structs.replace(result, exchange=None), chain
+            return msgspec.structs.replace(result, exchange=None), lineage
         if self.fill is not None and self.fill.quote_hash == offer.quote_hash:
             fill = self.fill
             own = msgspec.structs.replace(evidence, tx_hash=fill.tx_hash, diff=fill.diff, executed=offer.quote_hash)
         else:
             own = msgspec.structs.replace(evidence, tx_hash=next(iter(live.named), None))
-        return result_of_offer(offer, state, reason=reason, evidence=own), chain
+        return result_of_offer(offer, state, reason=reason, evidence=own), lineage
 
 
-def _told_once(results: tuple[tuple[TradeResult, Chain], ...]) -> tuple[tuple[TradeResult, Chain], ...]:
+def _told_once(results: tuple[tuple[TradeResult, Lineage], ...]) -> tuple[tuple[TradeResult, Lineage], ...]:
     """Nobody knows which offer took the nonce: the first result tells what moved, or else what may have."""
-    (first, chain), *others = results
+    (first, lineage), *others = results
     moved = tuple(dict.fromkeys(result.exchange for result, _chain in results if result.exchange is not None))
     if len(moved) > 1:
         first = msgspec.structs.replace(first, exchange=None, candidates=moved)
     silent = {"exchange": None, "told_by": first.command_id}
-    return (first, chain), *((msgspec.structs.replace(result, **silent), chain) for result, chain in others)
+    return (first, lineage), *((msgspec.structs.replace(result, **silent), lineage) for result, lineage in others)

@@ -227,9 +227,9 @@ class OlderBlocks:
     def _unproven(self, live: LiveOffer, doubt: Doubt, now: datetime) -> list[Effect]:
         state = AttemptState.UNPROVEN
         result = result_of_offer(live.offer, state, reason=doubt.reason, next_check_at=doubt.next_check_at)
-        live.chain = stamped(live.chain, state, now)
+        live.lineage = stamped(live.lineage, state, now)
         return [
-            *self._book.writes.push(NoteAttempt(result=result, chain=live.chain)),
+            *self._book.writes.push(NoteAttempt(result=result, lineage=live.lineage)),
             *self._report.failed(live.offer, state, doubt.reason),
         ]
 

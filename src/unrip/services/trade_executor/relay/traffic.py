@@ -88,9 +88,9 @@ class RelayTraffic:
         the window closes so much earlier by it.
         """
         lag = max(timedelta(0), ends_at - now)
-        live = self._book.follow(claim.offer, claim.chain)
+        live = self._book.follow(claim.offer, claim.lineage)
         # A reading of the ledger in between knows less of it than we do.
-        live.chain, live.before = stamped(claim.chain, "claimed", now), self._chain.reading
+        live.lineage, live.before = stamped(claim.lineage, "claimed", now), self._chain.reading
         if self._aside:  # whoever has the role may send it, so it is not ours to drop: it waits for evidence
             return [CrashPoint(name="executor.claimed")]
         if (reason := given_up(claim.offer, now + lag, switches, ready=not self.not_ready())) is not None:
@@ -166,12 +166,12 @@ class RelayTraffic:
         request: str | None = None,
         response: VenueReply | None = None,
     ) -> list[Effect]:
-        live.chain = stamped(live.chain, state, at)
+        live.lineage = stamped(live.lineage, state, at)
         next_check_at = live.offer.offer_deadline
         result = result_of_offer(
             live.offer, state, reason=reason, request=request, response=response, next_check_at=next_check_at
         )
-        return self._book.writes.push(NoteAttempt(result=result, chain=live.chain))
+        return self._book.writes.push(NoteAttempt(result=result, lineage=live.lineage))
 
     # --- the connection --------------------------------------------------------------------------------------------
 
