@@ -41,11 +41,11 @@ from unrip.services.trade_executor.intake import inspection
 from unrip.services.trade_executor.intake.commands import Commands
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.offers import book as offers
+from unrip.services.trade_executor.offers import relay_traffic
 from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.chain_watch import ChainWatch
 from unrip.services.trade_executor.offers.nonce import LiveOffer
-from unrip.services.trade_executor.relay import traffic
-from unrip.services.trade_executor.relay.traffic import RelayTraffic
+from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.store import memory_ledger
 from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
@@ -327,7 +327,7 @@ def _brakes_are_left_to_the_strategy() -> Patches:
 
     return [
         patch.object(inspection, "_switched_off", lambda _command, _switches, _now: None),
-        patch.object(traffic, "given_up", given_up),
+        patch.object(relay_traffic, "given_up", given_up),
     ]
 
 

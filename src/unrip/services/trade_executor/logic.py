@@ -67,13 +67,12 @@ from unrip.services.trade_executor.intake.ledger_session import LedgerSession
 from unrip.services.trade_executor.intake.own_limits import OwnLimits
 from unrip.services.trade_executor.intake.quarantine import Quarantine
 from unrip.services.trade_executor.intake.renewal import Renewal
-from unrip.services.trade_executor.offers import ledger_writes
+from unrip.services.trade_executor.offers import ledger_writes, relay_traffic
 from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.chain_watch import ChainWatch
+from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
 from unrip.services.trade_executor.offers.revocations import Revocations
-from unrip.services.trade_executor.relay import traffic
 from unrip.services.trade_executor.relay.client import RelayClient
-from unrip.services.trade_executor.relay.traffic import RelayTraffic
 from unrip.services.trade_executor.report import ExecutionReport
 
 _PROVE_AGAIN = timedelta(seconds=5)
@@ -261,7 +260,7 @@ class TradeExecutor(Logic):
                 wanted = self._commands.active or self._book.revoked.requested
                 asked = self._chain.ask(now) if wanted else []
                 return [*asked, SetTimer(name="read", at=now + self._read_interval)]
-            case traffic.LEAVE_TIMER:
+            case relay_traffic.LEAVE_TIMER:
                 return self._traffic.on_leave_timer()
             case "reply":
                 return self._traffic.on_reply_timer(command_id, now)

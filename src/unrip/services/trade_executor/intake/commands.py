@@ -25,8 +25,8 @@ from unrip.services.trade_executor.intake.quarantine import Quarantine
 from unrip.services.trade_executor.intake.renewal import Renewal
 from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.chain_watch import ChainWatch
+from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
 from unrip.services.trade_executor.offers.revocations import Revocations
-from unrip.services.trade_executor.relay.traffic import RelayTraffic
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import rejected, stamped
 from unrip.store.ledger import ClaimKind

@@ -1,1 +1,1 @@
-"""The relay: answers go out, replies and settlement notices come in."""
+"""Our connection to the relay, and the notices that it repeats until they are acknowledged."""
