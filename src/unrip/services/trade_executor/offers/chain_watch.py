@@ -105,11 +105,10 @@ class ChainWatch:
 
     def on_read(self, reading: VerifierReading, judged: Believed | Older | Refused, now: datetime) -> list[Effect]:
         """A final block, and whether it is believed: what is not believed ends, releases and replaces nothing."""
-        because = self.believing.replaced_because(judged) if isinstance(judged, Believed) else None
+        because, told = self.believing.judged(judged)
         return [
-            Count(name="verifier_reads", labels={"outcome": self.believing.outcome(judged)}),
             *self._report.read_again(),
-            *self.believing.say(judged, because),
+            *told,
             *(self._on_believed(reading, because, now) if isinstance(judged, Believed) else []),
             *self._answered(now),
         ]
