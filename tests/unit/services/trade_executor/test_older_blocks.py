@@ -365,7 +365,7 @@ def test_what_is_known_to_be_taken_back_explains_none_either() -> None:
     desk.feed(RevocationTraced(nonce=taken_back.nonce, finding=Finding.REVOKED, **executed))
     answer(desk, *pair(offer, taken_back, after=[taken_back.nonce], taken=offer))
     assert ended(desk).state == "revoked"
-    assert desk.logic._pursuit.revocations.by_nonce == {}, "what has ended is not remembered for ever"
+    assert list(desk.logic._book.nonces) == [offer.nonce], "what has ended is not remembered for ever"
     assert [each.command_id for each in desk.open_offers] == [offer.command_id]
 
 
