@@ -8,6 +8,7 @@ from enum import StrEnum
 from importlib import import_module
 from inspect import getsource
 from pathlib import Path
+from pkgutil import walk_packages
 from types import ModuleType
 
 import pytest
@@ -138,9 +139,8 @@ def test_the_readers_of_each_topic_are_those_of_the_code() -> None:
 def read_topics(service: str) -> set[str]:
     """The topics that a service subscribes to, by its own source: each `Subscribe` names one, or is given one."""
     package = f"unrip.services.{service.replace('-', '_')}"
-    modules = [
-        import_module(f"{package}.{file.stem}") for file in Path(import_module(package).__path__[0]).glob("*.py")
-    ]
+    found = walk_packages(import_module(package).__path__, prefix=f"{package}.")
+    modules = [import_module(package), *(import_module(module.name) for module in found)]
     topics: set[str] = set()
     for module in modules:
         for function in [node for node in ast.walk(ast.parse(getsource(module))) if isinstance(node, ast.FunctionDef)]:
