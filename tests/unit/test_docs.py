@@ -21,6 +21,7 @@ from unrip.domain.pairs import Direction
 from unrip.messages.topics import TOPICS, Topic
 from unrip.net.reconnect import ROWS
 from unrip.services.registry import SERVICES
+from unrip.store.ledger import LedgerState
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -102,6 +103,16 @@ def test_lines_are_wrapped(page: Path) -> None:
 def test_the_operators_pages_explain_every_word(words: type[StrEnum], page: str) -> None:
     missing = {str(word) for word in words} - explained(OPERATE / f"{page}.md")
     assert missing == set()
+
+
+def test_the_page_about_a_restored_database_has_every_reason_of_the_quarantine() -> None:
+    files = (ROOT / "src" / "unrip" / "services" / "trade_executor").rglob("*.py")
+    found = re.findall(r'(?:\.begin\(|LedgerOlder\([^)]*reason=)"(\w+)"', "".join(path.read_text() for path in files))
+    doubt = getsource(LedgerState).partition("def doubt(")[2].split('"""')[2]
+    doubts = re.findall(r'"(\w+)"', doubt)
+    assert {"ledger_went_back", "reading_undone"} <= set(found)
+    assert {"database_is_another"} <= set(doubts)
+    assert {*found, *doubts} == explained(OPERATE / "restored-database.md")
 
 
 def test_the_index_of_the_operators_pages_names_each_of_them() -> None:
