@@ -259,10 +259,10 @@ def _holds_are_not_counted() -> Patches:
         return refusal
 
     def nothing_promised(original: Any) -> Any:
-        def take_ledger(self: Any, ledger: LedgerView | None) -> None:
+        def take_ledger(self: Any, ledger: LedgerView | None, *when: datetime) -> None:
             if ledger is not None:
                 ledger = msgspec.structs.replace(ledger, held=dict.fromkeys(ledger.held, Amount(0)))
-            original(self, ledger)
+            original(self, ledger, *when)
 
         return take_ledger
 
