@@ -43,9 +43,10 @@ from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.store import memory_ledger
-from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
+from unrip.store.ledger import ClaimOutcome, OutboxEvent
 from unrip.store.memory_desk import MemoryDesk
 from unrip.store.memory_ledger import MemoryLedger
+from unrip.store.outbox import OutboxRow
 
 Patches = Sequence[Any]
 
@@ -235,7 +236,7 @@ def _notices_are_believed() -> Patches:
 
 
 def _outbox_forgets() -> Patches:
-    async def publish(self: OutboxPublisher, rows: list[OutboxRow], stuck: dict[str, str]) -> list[int]:
+    async def publish(self: OutboxPublisher, rows: list[OutboxRow], stuck: object) -> list[int]:
         del stuck
         for row in rows:
             self._start(row)

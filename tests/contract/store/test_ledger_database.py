@@ -94,7 +94,7 @@ async def test_the_outbox_is_in_the_order_of_the_commits_with_the_view_of_each(u
     ledgers = [PostgresLedger(url) for _ in range(4)]
     await credit(ledgers[0], 10_000)
     await asyncio.gather(*(claim(ledgers[n % 4], n) for n in range(40)))
-    views = [row.event.result.ledger for row in await ledgers[0].unpublished(100)]
+    views = [row.event.payload.ledger for row in await ledgers[0].unpublished(100)]
     assert [view.held[EURE] for view in views if view is not None] == [30 * n for n in range(1, 41)]
     await asyncio.gather(*(ledger.close() for ledger in ledgers))
 

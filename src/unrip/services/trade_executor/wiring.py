@@ -65,7 +65,7 @@ def wire(context: Context) -> Wiring:
     http.on_date = ClockOffset(clock=context.clock, tell=context.emit).answered
     verifier = verifier_of(context, http, public_key=signer.public_key)
     ledger = context.outside.ledger(writer=context.start_id)
-    outbox = OutboxPublisher(ledger, context.produce, count=context.metrics.count)
+    outbox = OutboxPublisher(ledger, context.produce, named="result_not_published", count=context.metrics.count)
     books = Bookkeeper(
         ledger,
         account=account,
