@@ -171,7 +171,7 @@ class Sync:
             quote_hash=name,
             request=None,
             response=None,
-            evidence=evidence if state is AttemptState.SETTLED else None,
+            evidence=evidence if state.terminal else None,
             next_check_at=None,
             ledger=LedgerView(
                 height=len(self.log[TRADE_RESULT.name]),
