@@ -221,8 +221,9 @@ async def test_the_schema_refuses_what_no_function_of_ours_may_write(url: str) -
         "UPDATE ledger.attempt SET ended_at = now()",
         "INSERT INTO ledger.attempt (command_id, quote_id, account, nonce, quote_hash, offer, state, generation)"
         " SELECT 'other', quote_id, account, nonce, quote_hash, offer, state, generation FROM ledger.attempt",
-        "INSERT INTO ledger.outbox (event_id, correlation_id, observed_at, stages, payload, ledger_view)"
-        " SELECT event_id, correlation_id, observed_at, stages, payload, ledger_view FROM ledger.outbox",
+        "INSERT INTO ledger.outbox (topic, event_id, correlation_id, observed_at, stages, payload)"
+        " SELECT topic, event_id, correlation_id, observed_at, stages, payload FROM ledger.outbox",
+        "UPDATE ledger.outbox SET topic = NULL",
     ):
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             await connection.execute(wrong)
