@@ -49,9 +49,10 @@ from unrip.services.trade_executor.offers.nonce import LiveOffer
 from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.store import memory_ledger
-from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
+from unrip.store.ledger import ClaimOutcome, OutboxEvent
 from unrip.store.memory_desk import MemoryDesk
 from unrip.store.memory_ledger import MemoryLedger
+from unrip.store.outbox import OutboxRow
 
 Patches = Sequence[Any]
 
@@ -241,7 +242,7 @@ def _notices_are_believed() -> Patches:
 
 
 def _outbox_forgets() -> Patches:
-    async def publish(self: OutboxPublisher, rows: list[OutboxRow], stuck: dict[str, str]) -> list[int]:
+    async def publish(self: OutboxPublisher, rows: list[OutboxRow], stuck: object) -> list[int]:
         del stuck
         for row in rows:
             self._start(row)

@@ -88,7 +88,7 @@ async def test_whoever_has_heard_of_more_commits_is_refused_and_nothing_changes(
 async def test_the_result_of_a_commit_names_its_number(ledger: Ledger) -> None:
     await credit(ledger, 100)
     outcome = await claim(ledger, an_offer("one"), 0)
-    told = (await ledger.unpublished(10))[-1].event.result.ledger
+    told = (await ledger.unpublished(10))[-1].event.payload.ledger
     assert told is not None
     assert told.commits == outcome.view.commits
 
