@@ -1,7 +1,7 @@
 """Every port of the desk against every class of fault, as data; `python -m simulation.matrix` prints the page.
 
 A cell says by a word and a name what looks at that fault: `plan NAME` of the simulation, `test NAME`, or `line FILE:
-CODE` where a line makes it impossible. `none` says that the port has no such fault. What is not here is open.
+CODE` where a line makes it impossible. `none` says that the port has no such fault.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MATRIX: dict[str, dict[str, str]] = {
         "read-only": "none",
         "unanswered": "test a_lost_confirmation_is_asked_for_again",
         "forgets": "test a_mute_connection_is_asked_again_and_then_given_up",
-        "repeats": "test any_truncated_or_altered_frame_becomes_exactly_one_event",
+        "repeats": "test a_repeated_quote_makes_no_second_record",
         "reorders": "test quotes_in_another_order_make_the_same_records",
         "late": "plan relay/slow_ms",
         "future": "test an_older_time_of_the_venue_itself_begins_the_window",
@@ -115,7 +115,7 @@ MATRIX: dict[str, dict[str, str]] = {
         "truncated": "test an_endless_answer_is_cut_off",
         "identity": "test a_height_below_the_ledgers_own_is_refused_by_name_also_after_a_restart",
         "two masters": "test two_nodes_that_contradict_each_other_end_nothing_until_they_agree",
-        "full": "test a_rate_limit_says_how_long_to_wait",
+        "full": "test a_gateway_page_is_unknown",
     },
     "the contract": {
         "away": "plan verifier/pause",
@@ -163,10 +163,10 @@ MATRIX: dict[str, dict[str, str]] = {
         "future": "plan kraken/timestamp_skew_ms",
         "contradicts": "plan kraken/crossed",
         "lies": "plan kraken/price",
-        "truncated": "test any_truncated_or_altered_frame_becomes_exactly_one_event",
+        "truncated": "test a_truncated_frame",
         "identity": "test the_newest_entry_of_our_symbol_counts",
         "two masters": "none",
-        "full": "test a_rate_limit_says_how_long_to_wait",
+        "full": "test rest_is_left_alone_for_longer_each_time_that_it_was_asked_too_much",
     },
     "CoinGecko": {
         "away": "plan coingecko/down",
@@ -261,6 +261,8 @@ MATRIX: dict[str, dict[str, str]] = {
         "forgets": "plan topic_cut",
         "repeats": "test the_same_write_again_leaves_what_one_leaves_and_names_the_same_conflicts",
         "reorders": "test a_note_that_was_published_after_the_end_changes_no_outcome",
+        "late": "test a_record_that_is_dated_ahead_or_comes_late_is_in_no_newer_ones_way",
+        "future": "test a_record_that_is_dated_ahead_or_comes_late_is_in_no_newer_ones_way",
         "contradicts": "test the_same_id_with_another_payload_is_kept_aside_whole_with_its_place",
         "lies": "test the_history_takes_whatever_decodes",
         "truncated": "plan topic_cut",
@@ -298,7 +300,7 @@ MATRIX: dict[str, dict[str, str]] = {
         "contradicts": "test an_offset_that_is_not_there_any_more_is_named",
         "lies": "test a_command_from_nowhere_shows_what_does_not_stand_behind_it",
         "truncated": "plan lost_request",
-        "identity": "test history_that_cannot_be_written_says_so_and_makes_up_for_it",
+        "identity": "test a_database_that_is_away_is_unknown_and_so_is_one_without_the_schema",
         "two masters": "plan hand_over",
         "full": "test a_state_of_the_server_is_away",
     },
@@ -429,15 +431,15 @@ Every port of the desk against every class of fault. `python -m simulation.matri
 `simulation/matrix.py`; a test checks that it is up to date and that every plan and test in it exists.
 
 A cell names a plan of the [simulation](simulation.md), or a test in *italics*. A hyphen says that the port has no such
-fault; **open** says that nothing looks at it yet.
+fault.
 """
 
 
 def cells() -> Iterator[tuple[str, str, str]]:
-    """Port, class, and the whole cell, `open` where there is none."""
+    """Port, class, and the whole cell."""
     for port, known in MATRIX.items():
         for kind in CLASSES:
-            yield port, kind, known.get(kind, "open")
+            yield port, kind, known[kind]
 
 
 def page() -> str:
@@ -446,7 +448,7 @@ def page() -> str:
     lines = [_HEAD]
     lines += [
         f"{sum(counts.values())} cells: {counts['plan']} by a plan, {counts['test']} by a test, "
-        f"{counts['line']} by a line of code, {counts['none']} without such a fault, {counts['open']} open.",
+        f"{counts['line']} by a line of code, {counts['none']} without such a fault.",
         "",
         "| class | is |",
         "| ----- | -- |",
@@ -454,18 +456,14 @@ def page() -> str:
         "",
         f"| port | {' | '.join(CLASSES)} |",
         f"| ---- |{' -- |' * len(CLASSES)}",
-        *(
-            f"| {port} | {' | '.join(_shown(known.get(kind, 'open')) for kind in CLASSES)} |"
-            for port, known in MATRIX.items()
-        ),
+        *(f"| {port} | {' | '.join(_shown(known[kind]) for kind in CLASSES)} |" for port, known in MATRIX.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _shown(cell: str) -> str:
     word, _, name = cell.partition(" ")
-    shown = {"plan": f"`{name}`", "test": f"*{name.replace('_', ' ')}*", "line": f"`{name}`", "none": "-"}
-    return shown.get(word, "**open**")
+    return {"plan": f"`{name}`", "test": f"*{name.replace('_', ' ')}*", "line": f"`{name}`", "none": "-"}[word]
 
 
 if __name__ == "__main__":

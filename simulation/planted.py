@@ -24,6 +24,7 @@ from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
 from unrip.service.contract import Effect, Subscribe
+from unrip.service.outbox import OutboxPublisher
 from unrip.services.relay_link import RELAY
 from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import Inputs
@@ -39,7 +40,6 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.following import Followed
 from unrip.services.trade_executor.logic import TradeExecutor
-from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.pursuit import Pursuit
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.store import memory_ledger

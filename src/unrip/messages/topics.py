@@ -16,6 +16,7 @@ from unrip.domain.treasury import LiquidityAction, Treasury
 from unrip.domain.values import Value
 from unrip.messages.columns import Column, columns
 from unrip.messages.payloads import DeadLetter, RawQuote, RawQuoteStatus
+from unrip.messages.steps import translated
 
 DAY_MS = 86_400_000
 #: Kafka's word for "never delete".
@@ -35,6 +36,8 @@ class Topic(Value):
     columns: tuple[Column, ...]
     compacted: bool = False
     schema_version: int = 1
+    #: The payload of a record that another build wrote in another form, in today's; None for one of today's form.
+    translate: Callable[[Any], Any] | None = None
 
 
 RAW_QUOTE = Topic(
@@ -127,13 +130,15 @@ LIQUIDITY_ACTION = Topic(
     payload=LiquidityAction,
     key=lambda p: p.action_id,
     retention_ms=30 * DAY_MS,
+    schema_version=2,
+    translate=translated,
     table="liquidity_action",
     columns=columns(
         action_id="text",
         account="text",
-        step="text",
-        asset_id="text",
-        amount="numeric",
+        step="text step.name",
+        asset_id="text step.asset_id",
+        amount="numeric step.amount",
     ),
 )
 TRADE_DECISION = Topic(

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -247,6 +247,28 @@ STORIES: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]], tuple[str, s
     "settled": ({}, {"claimed": {}, "settled": {}}, ("settled", None, None)),
     "one of those that shared its nonce settled": ({}, {"claimed": {}, "spent": {}}, ("taker_unknown", None, None)),
 }
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=365 * 7_000)])
+async def test_a_record_that_is_dated_ahead_or_comes_late_is_in_no_newer_ones_way(
+    store: PostgresStore, ahead: timedelta
+) -> None:
+    """It cannot have been observed after it was written: whose clock was wrong, or who wrote what he liked."""
+
+    sink, count = store.sink(), iter(range(4))
+
+    async def told(name: str, at: datetime) -> list[str]:
+        offset = next(count)
+        record = msgspec.structs.replace(event("ref.market_price", name, PRICE, chain="c"), observed_at=at)
+        await sink.write([a_batch(record, at=offset, after=offset or None)])
+        rows = await store.rows("SELECT event_id FROM history.current_price")
+        return [str(row["event_id"]) for row in rows]
+
+    start = datetime.now(tz=UTC)
+    assert await told("before", start - timedelta(minutes=1)) == ["before"]
+    assert await told("ahead", start + ahead) == ["ahead"]
+    assert await told("late", start - timedelta(minutes=2)) == ["ahead"]
+    assert await told("after", datetime.now(tz=UTC)) == ["after"]
 
 
 async def test_every_decided_quote_is_open_or_ends_in_exactly_one_class(store: PostgresStore) -> None:

@@ -237,8 +237,9 @@ async def test_what_is_no_list_of_bytes_is_unknown(returned: Any) -> None:
         await NearRpc(client_of(lambda _: reply), "http://127.0.0.1:9/").view("c", "fee", {}, height=HEIGHT)
 
 
-async def test_a_gateway_page_is_unknown() -> None:
-    rpc = NearRpc(client_of(lambda _: "<html>", status=500), "http://127.0.0.1:9/")
+@pytest.mark.parametrize("status", [429, 500])
+async def test_a_gateway_page_is_unknown(status: int) -> None:
+    rpc = NearRpc(client_of(lambda _: "<html>", status=status), "http://127.0.0.1:9/")
     with pytest.raises(RpcUnavailable):
         await rpc.final_block()
 

@@ -10,6 +10,7 @@ from unrip.net.clock_offset import ClockOffset
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.secret_file import SecretFileError
 from unrip.net.switch import Switch
+from unrip.service.outbox import OutboxPublisher
 from unrip.service.settings import SettingsError
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
@@ -42,7 +43,6 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
-from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.services.trade_executor.reading import ChainReader
 from unrip.services.trade_executor.revoker import ATTEMPT_BOUND_S, Revoker
 from unrip.services.trade_executor.settings import SpendingSettings

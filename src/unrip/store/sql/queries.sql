@@ -41,4 +41,4 @@ SELECT newest.quote_id
 SELECT event FROM history.trade_decision WHERE NOT accepted ORDER BY decided_at DESC LIMIT 1;
 
 -- newest_prices --
-SELECT event FROM history.market_price WHERE pair = $1 ORDER BY observed_at DESC LIMIT $2;
+SELECT event FROM history.market_price WHERE pair = $1 ORDER BY least(observed_at, written_at) DESC LIMIT $2;

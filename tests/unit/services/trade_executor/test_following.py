@@ -338,6 +338,18 @@ def test_an_unproven_executor_is_not_ready_and_tries_again() -> None:
     assert desk.feed(TimerFired(name=timer.name)) == [ProveAuthority()]
 
 
+def test_a_transaction_that_executed_another_intent_is_the_evidence_that_ours_was_not() -> None:
+    desk = executor()
+    offer = desk.send().offer
+    desk.notice(offer.quote_hash)
+    fill = VerifierFill(quote_hash="hash of a stranger's intent", tx_hash="tx-1", diff=None, nonce=offer.nonce)
+    desk.feed(FillsRead(tx_hash="tx-1", fills=(fill,)))
+    desk.read(used=[offer.nonce])
+    ((result, _chain),) = desk.last(ApplyReading).endings[0].results
+    assert (result.state, result.exchange) == ("voided", None)
+    assert (result.evidence.executed, result.evidence.tx_hash) == ("hash of a stranger's intent", "tx-1")
+
+
 SALT_REFUSED = "Smart contract panicked: invalid salt"
 
 

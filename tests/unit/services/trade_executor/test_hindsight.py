@@ -240,13 +240,16 @@ def test_one_question_is_about_offers_that_the_same_blocks_judge(unlike: dict[st
     _desk, offer = in_doubt()
     if "nonce_deadline" in unlike:
         unlike = {"nonce_deadline": offer.offer_deadline + unlike["nonce_deadline"]}
-    names = {"command_id": "other", "quote_id": "other", "nonce": "other nonce", "quote_hash": "hash of other"}
-    other = msgspec.structs.replace(offer, **names, **unlike)
+    # Nonces are compared, and not ordered.
+    others = [
+        msgspec.structs.replace(offer, command_id=name, quote_id=name, nonce=name, quote_hash=name, **unlike)
+        for name in ("A", "z")
+    ]
     later = Executor()
-    later.start(offer, other)
+    later.start(offer, *others)
     later.now = offer.offer_deadline + timedelta(seconds=5)
-    later.read(asked=[offer.nonce, other.nonce], block_time=later.now, salts={SALT: False, "0badcafe": False})
-    assert later.last(ReadPast).nonces == ((offer.nonce, other.nonce) if asked_together else (offer.nonce,))
+    later.read(asked=[offer.nonce, "A", "z"], block_time=later.now, salts={SALT: False, "0badcafe": False})
+    assert later.last(ReadPast).nonces == ((offer.nonce, "A", "z") if asked_together else (offer.nonce,))
 
 
 # --- after the nonce's own deadline ----------------------------------------------------------------------------------
@@ -362,6 +365,7 @@ def test_what_is_known_to_be_taken_back_explains_none_either() -> None:
     desk.feed(RevocationTraced(nonce=taken_back.nonce, finding=Finding.REVOKED, **executed))
     answer(desk, *pair(offer, taken_back, after=[taken_back.nonce], taken=offer))
     assert ended(desk).state == "revoked"
+    assert desk.logic._pursuit.revocations.by_nonce == {}, "what has ended is not remembered for ever"
     assert [each.command_id for each in desk.open_offers] == [offer.command_id]
 
 

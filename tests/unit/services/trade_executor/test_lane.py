@@ -8,15 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.engine import a_control
-from support.executor import a_command, executor
+from support.executor import VIEW, a_command, executor
 from unrip.domain.attempt import AttemptState
 from unrip.domain.values import Amount
-from unrip.service.contract import Effect
+from unrip.service.contract import DatabaseChanged, Effect
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     Ending,
+    LedgerLoaded,
     LedgerUnknown,
     LedgerWrite,
+    LoadLedger,
     NoteRevocation,
     RevocationSigned,
 )
@@ -78,3 +80,15 @@ def test_readings_and_repeated_halts_do_not_grow_while_the_database_is_away() ->
     assert len(waiting) == 4
     assert [each.payload for each in waiting if isinstance(each, NoteRevocation)] == ["{}"]
     assert [each.credited for each in waiting if isinstance(each, ApplyReading)][-1] != {}
+
+
+def test_nothing_is_written_before_a_new_session_with_postgresql_is_judged() -> None:
+    """It may lead to a ledger that lacks what the last one had."""
+    desk = executor()
+    for up in (False, True):
+        desk.feed(DatabaseChanged(up=up, reason="fail-over"))
+    assert len(desk.of(LoadLedger)) == 1
+    desk.read()
+    assert desk.of(ApplyReading) == []
+    desk.feed(LedgerLoaded(position=None, open_offers=(), view=VIEW))
+    assert len(desk.of(ApplyReading)) == 1

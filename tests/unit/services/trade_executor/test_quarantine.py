@@ -73,6 +73,7 @@ def quarantined(desk: Executor) -> str | None:
     [
         (started, None),
         (lambda: started(results=(a_result(5),)), None),
+        (lambda: started(results=(a_result(4),)), None),
         (lambda: started("database_is_another"), "database_is_another"),
         (lambda: started("first_start_not_declared", position=None), "first_start_not_declared"),
         (lambda: started(results=(a_result(6),)), "ledger_older_than_its_results"),

@@ -9,10 +9,10 @@ import pytest
 from support.cases import NOW
 from support.ledgers import an_event, an_offer, claim, credit
 from unrip.domain.attempt import AttemptState
+from unrip.service import outbox as outbox_module
 from unrip.service.contract import Publish
+from unrip.service.outbox import OutboxPublisher
 from unrip.service.publisher import Delivery
-from unrip.services.trade_executor import outbox as outbox_module
-from unrip.services.trade_executor.outbox import OutboxPublisher
 from unrip.store.ledger import Ledger
 from unrip.store.memory_ledger import MemoryLedger
 
