@@ -25,7 +25,7 @@ from unrip_world.relay.rpc import AskerDesk
 from unrip_world.relay.stranger import Stranger
 from unrip_world.rpc.core import NearRpc
 from unrip_world.script import read_script
-from unrip_world.takers.core import CONTROL_TAKER, STRANGER, Ask, Taker, decide, sign_diff, wallet
+from unrip_world.takers.core import CONTROL_TAKER, STRANGER, Ask, Taker, Wallet, decide, sign_diff, wallet
 from unrip_world.verifier.contract import Verifier
 from unrip_world.verifier.state import BALANCES, NONCES, SETTINGS
 
@@ -76,12 +76,7 @@ class World:
         self.faults = Faults()
         self.fault_log: deque[tuple[int, Fault]] = deque(maxlen=_FAULTS_KEPT)
         self.control_wallet, stranger = wallet(CONTROL_TAKER, seed=seed), wallet(STRANGER, seed=seed)
-        self.verifier = Verifier(
-            contract_id=settings.verifier.contract_id,
-            genesis=genesis_of(settings, [self.control_wallet, stranger]),
-            height=chain.genesis_height,
-            keep_blocks=chain.keep_blocks,
-        )
+        self.verifier = _verifier(settings, [self.control_wallet, stranger])
         self.chain = Chain(
             verifier=self.verifier,
             genesis_height=chain.genesis_height,
@@ -110,16 +105,7 @@ class World:
         )
         self.askers = AskerDesk(relay=self.relay, verifier=self.verifier, chain=self.chain, faults=self.faults)
         #: Two nodes of one chain, each with its own faults.
-        self.nodes = {
-            service: NearRpc(
-                service,
-                chain=self.chain,
-                verifier=self.verifier,
-                faults=self.faults,
-                structured_view_errors=chain.structured_view_errors,
-            )
-            for service in NODES
-        }
+        self.nodes = {service: self._node(service) for service in NODES}
         self.near_rpc = self.nodes["rpc"]
         self.bridge = Bridge(
             chain=self.chain,
@@ -134,6 +120,15 @@ class World:
         self._asks: dict[str, Ask] = {}
         self._script = read_script(faults=script, demands=demands, now_ns=self.born_ns)
         self._advanced_ns = now_ns
+
+    def _node(self, service: str) -> NearRpc:
+        return NearRpc(
+            service,
+            chain=self.chain,
+            verifier=self.verifier,
+            faults=self.faults,
+            structured_view_errors=self.settings.chain.structured_view_errors,
+        )
 
     def memory(self) -> WorldMemory:
         """Give what is remembered of the world as a whole."""
@@ -338,3 +333,12 @@ class World:
         """Give an account's used nonces, which nobody who writes a script can know."""
         used = self.verifier.storage.at(self.chain.head.height).items(NONCES)
         return [b64encode(nonce).decode() for (who, nonce), is_used in used if who == account and is_used]
+
+
+def _verifier(settings: WorldSettings, endowed: Sequence[Wallet]) -> Verifier:
+    return Verifier(
+        contract_id=settings.verifier.contract_id,
+        genesis=genesis_of(settings, endowed),
+        height=settings.chain.genesis_height,
+        keep_blocks=settings.chain.keep_blocks,
+    )

@@ -87,21 +87,7 @@ class Host:
         self._publisher = Publisher(
             self._producer, identity=identity, clock=clock, emit=self._emit, count=self._metrics.count
         )
-        self._wiring = wire(
-            Context(
-                settings=settings,
-                pair=settings.pair.pair(),
-                start_id=start_id,
-                clock=clock,
-                random=random,
-                new_token=new_token,
-                emit=self._emit,
-                metrics=self._metrics,
-                produce=self._publisher.produce,
-                outside=outside,
-                leave_role=self._leave_role,
-            )
-        )
+        self._wiring = wire(self._context(random=random, new_token=new_token))
         self._runner = make_runner(self._wiring.logic, clock=clock, on_fault=on_end, before=self._before_event)
         self._dependencies = Dependencies(
             emit=self._emit,
@@ -129,6 +115,21 @@ class Host:
         self._watch: Watch | None = None
         self._role: Role | None = None
         self._refusals = Refusals(clock=clock, count=self._metrics.count, log=outside.log)
+
+    def _context(self, *, random: Random, new_token: Callable[[], str]) -> Context:
+        return Context(
+            settings=self._settings,
+            pair=self._settings.pair.pair(),
+            start_id=self._start_id,
+            clock=self._clock,
+            random=random,
+            new_token=new_token,
+            emit=self._emit,
+            metrics=self._metrics,
+            produce=self._publisher.produce,
+            outside=self._outside,
+            leave_role=self._leave_role,
+        )
 
     def _control_desk(self) -> ControlDesk:
         return ControlDesk(
