@@ -36,7 +36,7 @@ from unrip.net.events import SendFrame
 from unrip.service.contract import Control, Effect
 from unrip.service.control import ControlOutcome
 from unrip.service.settings import Settings
-from unrip.services.registry import SERVICES, wire_of
+from unrip.services.registry import ARMED, SERVICES, wire_of
 from unrip.services.settings import DESK_SETTINGS
 from unrip.store.history import AnotherWriter
 from unrip.store.memory_ledger import MemoryLedger
@@ -45,8 +45,6 @@ from unrip_world.config import AccountSettings, WorldSettings
 from unrip_world.demands import Demand
 from unrip_world.world import World
 
-#: Services that an operator arms.
-ARMED = ("trade-executor", "strategy-engine")
 _TRACE_MAX = 400
 _LEASE_MINUTES = 480
 #: The operator thinks for so many seconds before he arms what he has halted.

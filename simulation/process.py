@@ -27,6 +27,7 @@ from unrip.service.contract import Control, Effect, Event, Log, Logic
 from unrip.service.control import ControlOutcome
 from unrip.service.definition import Service
 from unrip.service.host import Host
+from unrip.service.logs import EVENTS
 from unrip.service.outside import BATCH_MAX, Counter
 from unrip.service.runner import Runner
 from unrip.service.settings import Settings
@@ -176,6 +177,7 @@ class Process:
     """One service from its start to its death, and its outside, see `service/outside.py`."""
 
     def __init__(self, house: House, service: Service, wire: Wire, *, life: int) -> None:
+        self._logs = service.logs
         self.service, self.start_id = service.name, f"{service.name}-{life}"
         self.alive = True
         #: Killed between two effects: nothing more is done, and what it had is taken away at once.
@@ -257,7 +259,9 @@ class Process:
     # --- the outside -----------------------------------------------------------------------------------------------
 
     def log(self, line: Log) -> None:
-        """Nobody reads the lines of a simulation."""
+        """Nobody reads the lines of a simulation; that the service names them is seen to all the same."""
+        if line.event not in EVENTS and line.event not in self._logs:
+            raise AssertionError(f"{self.service} does not say that it logs {line.event!r}")
 
     def crash_point(self, name: str) -> None:
         """The plan has seen to it before the effect."""

@@ -69,7 +69,7 @@ class World:
         born_ns: int | None = None,
     ) -> None:
         self.settings, self.born_ns = settings, now_ns if born_ns is None else born_ns
-        chain, seed = settings.chain, settings.seed
+        seed = settings.seed
         # A later life of the same world has chances of its own, else it would ask and move as the first one did.
         life = f"{seed}" if born_ns is None else f"{seed}/{now_ns}"
         self._ids = Random(f"{seed}/ids/{now_ns}")  # noqa: S311  (a simulation must repeat)
@@ -77,14 +77,7 @@ class World:
         self.fault_log: deque[tuple[int, Fault]] = deque(maxlen=_FAULTS_KEPT)
         self.control_wallet, stranger = wallet(CONTROL_TAKER, seed=seed), wallet(STRANGER, seed=seed)
         self.verifier = _verifier(settings, [self.control_wallet, stranger])
-        self.chain = Chain(
-            verifier=self.verifier,
-            genesis_height=chain.genesis_height,
-            block_ms=chain.block_ms,
-            final_lag_blocks=chain.final_lag_blocks,
-            keep_blocks=chain.keep_blocks,
-            now_ns=now_ns,
-        )
+        self.chain = _chain(settings, self.verifier, now_ns)
         self.walk = Walk(settings=settings.market, rng=Random(f"{life}/walk"), now_ns=now_ns)  # noqa: S311
         self.kraken = Kraken(walk=self.walk, faults=self.faults, rng=self._ids)
         self.coingecko = CoinGecko(
@@ -341,4 +334,16 @@ def _verifier(settings: WorldSettings, endowed: Sequence[Wallet]) -> Verifier:
         genesis=genesis_of(settings, endowed),
         height=settings.chain.genesis_height,
         keep_blocks=settings.chain.keep_blocks,
+    )
+
+
+def _chain(settings: WorldSettings, verifier: Verifier, now_ns: int) -> Chain:
+    chain = settings.chain
+    return Chain(
+        verifier=verifier,
+        genesis_height=chain.genesis_height,
+        block_ms=chain.block_ms,
+        final_lag_blocks=chain.final_lag_blocks,
+        keep_blocks=chain.keep_blocks,
+        now_ns=now_ns,
     )

@@ -64,7 +64,7 @@ def imports(*, at_load: bool) -> dict[str, frozenset[str]]:
 def reached_from(start: str, graph: dict[str, frozenset[str]]) -> dict[str, tuple[str, ...]]:
     """All that is imported in the end, each with the way there."""
     ways: dict[str, tuple[str, ...]] = {}
-    left = [(start, (start,))]
+    left: list[tuple[str, tuple[str, ...]]] = [(start, (start,))]
     while left:
         name, way = left.pop()
         for target in graph.get(name, ()):

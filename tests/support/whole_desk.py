@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulation.desk import ARMED, Desk
+from simulation.desk import Desk
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import TOPICS
 from unrip.service.contract import Effect
+from unrip.services.registry import ARMED
 
 #: Seconds of virtual time within which everything is ready and armed.
 _READY_WITHIN_S = 5

@@ -9,9 +9,11 @@ from importlib import import_module
 from inspect import getsource
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
-from typer import Typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from unrip.cli.app import app
 from unrip.domain.attempt import AttemptState, Drop, Rejection
@@ -160,7 +162,10 @@ def calls_of(name: str, tree: ast.AST) -> list[ast.Call]:
 
 def commands_of(group: Any) -> set[str]:
     """Every command, with the names of the groups it is in."""
-    inner = {name: commands_of(command) if isinstance(command, TyperGroup) else {""} for name, command in group.commands.items()}
+    inner = {
+        name: commands_of(command) if isinstance(command, TyperGroup) else {""}
+        for name, command in group.commands.items()
+    }
     return {f"{name} {below}".strip() for name, each in inner.items() for below in each}
 
 

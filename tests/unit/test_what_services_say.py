@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from support.cases import ACCOUNT, NOW, PAIR
+from support.engine import a_beat, a_record
 from support.whole_desk import WholeDesk
 from unrip.local.desk import every_venue_is_loopback
-from unrip.service.contract import Control, ControlRefused
-from unrip.service.definition import READ_BY_ALL, STORES, Service
+from unrip.messages.topics import SERVICE_STATUS
+from unrip.service.contract import Control, ControlRefused, Publish, Subscribe
+from unrip.service.definition import READ_BY_ALL, STORES, Service, events_of
+from unrip.service.logs import EVENTS
 from unrip.service.metrics import Metrics
 from unrip.service.outside import Outside
 from unrip.service.settings import Section, Settings, outside_urls
 from unrip.service.wiring import Context
 from unrip.services.registry import SERVICES, service_of, wire_of
 from unrip.services.settings import DESK_SETTINGS
+from unrip.services.strategy_engine.day import DayResult
+from unrip.services.strategy_engine.inputs import Inputs
 
 PACKAGES = Path(__file__).parents[2] / "src" / "unrip" / "services"
 #: What an action needs beside its reason, as an operator would write it; the logic may still refuse the value.
@@ -175,7 +183,82 @@ def test_each_url_alone_shows_that_the_desk_leaves_this_machine() -> None:
             assert not every_venue_is_loopback(DESK_SETTINGS(**there)), f"[{name}] {key}"
 
 
+# --- log lines -----------------------------------------------------------------------------------------------------
+
+
+def words_in(*files: Path) -> set[str]:
+    """Every text that stands in the code of these files."""
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+@every_service
+def test_a_service_names_the_lines_that_it_logs_and_no_others(service: Service) -> None:
+    own = [file for file in (PACKAGES / service.key).glob("*.py") if file.name != "definition.py"]
+    shared = {"LINK_LOGS": PACKAGES / "link.py", "RELAY_LOGS": PACKAGES / "relay_link.py"}
+    definition = (PACKAGES / service.key / "definition.py").read_text()
+    spoken = words_in(*own) | words_in(*(file for name, file in shared.items() if name in definition))
+    spoken |= words_in(shared["LINK_LOGS"]) if "RELAY_LOGS" in definition else set()
+    spoken |= {action.log_event for action in service.all_actions}
+    assert set(service.logs) <= spoken, "it names a line that it does not log"
+    assert words_in(*own) & events_of(SERVICES.values()).keys() <= EVENTS.keys() | service.logs.keys()
+    assert {action.log_event for action in service.all_actions} <= EVENTS.keys() | service.logs.keys()
+
+
+def logged_in(file: Path) -> set[str]:
+    """The events that are written out where a line is made."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    made = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Log"]
+    values = [each.value for call in made for each in call.keywords if each.arg == "event"]
+    branches = [
+        part for value in values for part in ((value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,))
+    ]
+    return {part.value for part in branches if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+@every_service
+def test_every_line_that_is_written_out_is_named(service: Service) -> None:
+    logged = {event for file in (PACKAGES / service.key).glob("*.py") for event in logged_in(file)}
+    assert logged <= EVENTS.keys() | service.logs.keys()
+
+
+def test_one_line_has_one_meaning() -> None:
+    events = events_of(SERVICES.values())
+    for service in SERVICES.values():
+        assert {name: events[name] for name in service.logs} == service.logs
+        assert EVENTS.keys() & service.logs.keys() == set()
+
+
+# --- topics --------------------------------------------------------------------------------------------------------
+
+
+@every_service
+def test_a_service_subscribes_and_publishes_nothing_that_it_does_not_name(desk: WholeDesk, service: Service) -> None:
+    """Of one trade; the reader and the publisher refuse anything else at any time."""
+    done = [effect for who, effect in desk.log if who == service.name]
+    read = {effect.topic.name for effect in done if isinstance(effect, Subscribe)}
+    written = {effect.topic.name for effect in done if isinstance(effect, Publish)}
+    assert read <= {each.topic.name for each in service.reads}
+    assert written <= {topic.name for topic in service.all_writes}
+
+
+def test_the_strategy_takes_in_the_beats_of_those_that_trade_ready_depends_on() -> None:
+    heard = set()
+    for name in SERVICES:
+        inputs = Inputs(account=ACCOUNT, day=DayResult(pair=PAIR, markout=timedelta(0)))
+        inputs.take(a_record(SERVICE_STATUS, a_beat(name)), NOW)
+        if inputs.executor is not None or inputs.history is not None:
+            heard.add(name)
+    assert heard == {name for name, service in SERVICES.items() if service.trade_ready_depends}
+
+
 # --- the registry --------------------------------------------------------------------------------------------------
+
+
+@every_service
+def test_who_works_alone_hears_of_its_role_and_nobody_else_does(service: Service) -> None:
+    hears = [file.name for file in (PACKAGES / service.key).glob("*.py") if "RoleChanged" in file.read_text()]
+    assert service.single_active == bool(hears)
 
 
 def test_every_folder_of_a_service_is_in_the_registry() -> None:

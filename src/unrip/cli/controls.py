@@ -13,10 +13,8 @@ from unrip.cli.options import ConfigOption, ReasonOption
 from unrip.cli.terminal import say
 from unrip.domain.arming import LEASE_MINUTES_MAX
 from unrip.domain.pairs import Direction
+from unrip.services.registry import ARMED, SERVICES
 from unrip.services.strategy_engine.limits import LIMITS
-
-#: The executor first: what is armed there does nothing until the strategy commands.
-ARMING_ORDER = ("trade-executor", "strategy-engine")
 
 DirectionOption = Annotated[
     list[Direction] | None, typer.Option("--direction", help="Repeatable; default: both directions.")
@@ -40,7 +38,7 @@ def arm(
     """Allow trades: executor, then strategy. Recorded before it takes effect."""
     directions = [str(each) for each in direction or list(Direction)]
     client = ControlClient(settings_of(config))
-    for service in ARMING_ORDER:
+    for service in ARMED:
         line = tell(
             client,
             service,
@@ -123,28 +121,29 @@ def limits(
     say(tell(client, "strategy-engine", "limits", reason=reason, **arguments))
 
 
-def brake(client: ControlClient, action: str, *, reason: str, aside: bool = False, **executor_only: Any) -> None:
-    """Brake both; say what was done and what failed, on stderr where `aside`.
+def brake(client: ControlClient, action: str, *, reason: str, aside: bool = False, **arguments: Any) -> None:
+    """Brake whatever can be armed; say what was done and what failed, on stderr where `aside`.
 
     Raises:
         CommandFailed: one of them does not answer or refuses.
 
     """
-    if failures := tell_both(client, action, reason=reason, aside=aside, **executor_only):
+    if failures := tell_armed(client, action, reason=reason, aside=aside, **arguments):
         raise CommandFailed("; ".join(failures.values()))
 
 
-def tell_both(
-    client: ControlClient, action: str, *, reason: str, aside: bool = False, **executor_only: Any
+def tell_armed(
+    client: ControlClient, action: str, *, reason: str, aside: bool = False, **arguments: Any
 ) -> dict[str, str]:
-    """Tell both at once, since neither may wait for the other's record; gives what failed, by service."""
-    arguments: dict[str, dict[str, Any]] = {"strategy-engine": {}, "trade-executor": executor_only}
+    """Tell all that can be armed at once, since none may wait for the other's record; gives what failed, by service.
+
+    Each is told only those of the arguments that its action takes.
+    """
+    taken = {service: _taken(service, action, arguments) for service in reversed(ARMED)}
     with ThreadPoolExecutor() as threads:
-        told = [
-            threads.submit(tell, client, service, action, reason=reason, **own) for service, own in arguments.items()
-        ]
+        told = [threads.submit(tell, client, service, action, reason=reason, **own) for service, own in taken.items()]
     failures = {}
-    for service, each in zip(arguments, told, strict=True):
+    for service, each in zip(taken, told, strict=True):
         error = each.exception()
         if error is None:
             say(each.result(), err=aside)
@@ -153,6 +152,11 @@ def tell_both(
         else:
             raise error
     return failures
+
+
+def _taken(service: str, action: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    (body,) = [each.body for each in SERVICES[service].actions if each.name == action]
+    return {name: value for name, value in arguments.items() if name in body.model_fields}
 
 
 def tell(client: ControlClient, service: str, action: str, *, reason: str, **arguments: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unrip.cli.controls import brake, tell_both
+from unrip.cli.controls import brake, tell_armed
 from unrip.cli.desk import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption, ReasonOption
@@ -50,7 +50,7 @@ def _taken_back(
     client: ControlClient, *, reason: str, wait_s: int, aside: bool
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """What became of the offers, where the executor was told and says so, and what failed."""
-    failures = tell_both(client, "halt", reason=reason, aside=aside, revoke=True)
+    failures = tell_armed(client, "halt", reason=reason, aside=aside, revoke=True)
     failed = list(failures.values())
     if _EXECUTOR in failures:
         return None, failed

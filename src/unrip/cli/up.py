@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 
 from unrip.bus.ports import BusError, Record, Where
-from unrip.cli.controls import ARMING_ORDER
 from unrip.cli.desk import ControlClient
 from unrip.cli.evidence import collect
 from unrip.cli.exits import CommandFailed, Exit
@@ -37,7 +36,7 @@ from unrip.messages.codec import decode_event
 from unrip.messages.envelope import InvalidMessage
 from unrip.messages.topics import CONTROL_ACTION, EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
 from unrip.service.settings import Settings
-from unrip.services.registry import SERVICES
+from unrip.services.registry import ARMED, SERVICES
 from unrip.store.queries import Queries
 
 #: Shown live; prices and beats would only flood the screen.
@@ -215,7 +214,7 @@ class _Session:
         if not every_venue_is_loopback(settings):
             say("not armed: a venue URL leaves this machine; use `unrip arm` when you mean it")
             return
-        for service in ARMING_ORDER:
+        for service in ARMED:
             try:
                 await _arm_one(client, service)
             except CommandFailed as refusal:

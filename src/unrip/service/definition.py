@@ -15,7 +15,10 @@ from pydantic import Field, create_model
 from unrip.domain.values import Value
 from unrip.messages.topics import CONTROL_ACTION, DEAD_LETTER, SERVICE_STATUS, Topic
 from unrip.service.action import COMMON_ACTIONS, Action
+from unrip.service.contract import Subscribe
+from unrip.service.logs import EVENTS
 from unrip.service.settings import PortSettings, Section, Settings
+from unrip.service.switching import ARM
 
 #: What every service writes of itself: its beat, what operators did, and what it could not decode.
 WRITTEN_BY_ALL = (SERVICE_STATUS, CONTROL_ACTION, DEAD_LETTER)
@@ -53,6 +56,15 @@ class Reads(Value):
     #: When it reads, in words, unless from its start on.
     when: str = ""
 
+    def allows(self, effect: Subscribe) -> bool:
+        """Whether a subscription is this one."""
+        keeps_place = self.tail is None
+        return (
+            effect.topic == self.topic
+            and (effect.tail, effect.until_end) == (self.tail, self.until_end)
+            and (keeps_place or effect.topic_id is None)
+        )
+
 
 class Service(Value):
     """One service."""
@@ -75,12 +87,12 @@ class Service(Value):
     writes: tuple[Topic, ...] = ()
     #: Beyond those that every service has.
     actions: tuple[Action, ...] = ()
+    #: What it logs beyond what the frame does in every service, each event with its meaning.
+    logs: dict[str, str] = {}
     #: What it opens in PostgreSQL, which is then a hard dependency. Whether it can still write is asked of the first.
     stores: tuple[Store, ...] = ()
     #: Only one instance may work at a time.
     single_active: bool = False
-    #: It has switches: `unrip arm` and the brakes address exactly these.
-    armed: bool = False
     #: The desk is ready to trade only while it hears this service's beat.
     trade_ready_depends: bool = False
 
@@ -88,6 +100,16 @@ class Service(Value):
     def key(self) -> str:
         """Its name where a dash has no place: in the settings, in its package."""
         return self.name.replace("-", "_")
+
+    @property
+    def armed(self) -> bool:
+        """It has switches: `unrip arm` and the brakes address exactly such services."""
+        return any(action.name == ARM.name for action in self.actions)
+
+    @property
+    def all_writes(self) -> tuple[Topic, ...]:
+        """Every topic that it may write."""
+        return (*WRITTEN_BY_ALL, *self.writes)
 
     @property
     def all_actions(self) -> tuple[Action, ...]:
@@ -104,3 +126,11 @@ def settings_for(services: Iterable[Service]) -> type[Settings]:
         own |= {name: (kind, kind()) for name, kind in service.settings.items()}
     of_ports = create_model("PortSettings", __base__=PortSettings, __doc__=PortSettings.__doc__, **ports)
     return create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, ports=(of_ports, of_ports()), **own)
+
+
+def events_of(services: Iterable[Service]) -> dict[str, str]:
+    """Every event that a desk of these services may log, with its meaning."""
+    events = dict(EVENTS)
+    for service in services:
+        events |= service.logs
+    return events

@@ -85,21 +85,19 @@ class Host:
         self._producer = outside.producer()
         identity = Identity(service=service.name, instance=start_id, version=__version__)
         self._publisher = Publisher(
-            self._producer, identity=identity, clock=clock, emit=self._emit, count=self._metrics.count
+            self._producer,
+            identity=identity,
+            clock=clock,
+            emit=self._emit,
+            count=self._metrics.count,
+            writes=service.all_writes,
         )
         self._wiring = wire(self._context(random=random, new_token=new_token))
         self._runner = make_runner(self._wiring.logic, clock=clock, on_fault=on_end, before=self._before_event)
-        self._dependencies = Dependencies(
-            emit=self._emit,
-            perform=self._perform,
-            clock=clock,
-            elapsed_s=lambda: asyncio.get_running_loop().time(),
-            uses_database=bool(service.stores),
-            single_active=service.single_active,
-            on_bus_back=self._on_bus_back,
-            on_superseded=partial(on_end, None),
+        self._dependencies = self._the_dependencies()
+        self._reader = Reader(
+            outside.reader, emit=self._emit, perform=self._perform, on_fault=on_end, reads=service.reads
         )
-        self._reader = Reader(outside.reader, emit=self._emit, perform=self._perform, on_fault=on_end)
         self._hindrances = Hindrances(
             self._dependencies,
             self._reader,
@@ -129,6 +127,18 @@ class Host:
             produce=self._publisher.produce,
             outside=self._outside,
             leave_role=self._leave_role,
+        )
+
+    def _the_dependencies(self) -> Dependencies:
+        return Dependencies(
+            emit=self._emit,
+            perform=self._perform,
+            clock=self._clock,
+            elapsed_s=lambda: asyncio.get_running_loop().time(),
+            uses_database=bool(self._service.stores),
+            single_active=self._service.single_active,
+            on_bus_back=self._on_bus_back,
+            on_superseded=partial(self._on_end, None),
         )
 
     def _control_desk(self) -> ControlDesk:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
@@ -18,7 +19,7 @@ import structlog
 
 from unrip.service.contract import Log
 
-#: Every event that may be logged, with its meaning. A line with another name is a programming error.
+#: Every event that the frame logs in each service, with its meaning; a service names its own in its definition.
 EVENTS: dict[str, str] = {
     "started": "the service is wired and its port is open",
     "draining": "nothing new is taken; what is in flight is finished",
@@ -33,36 +34,7 @@ EVENTS: dict[str, str] = {
     "stop_incomplete": "a step of the stop took too long, so it was left undone; what it was stands in its reason",
     "spool_unusable": "the file that keeps control records while Kafka is away cannot be read or shortened",
     "control_refused": "requests on the control port were refused by their token, path or body; at most a line in 10 s",
-    "connection_lost": "a connection to a venue or source ended, or could not be opened",
-    "connection_unauthorized": "a connection is refused for its token, or the token cannot be read: a person must act",
-    "connection_recovered": "a connection is open again",
-    "reading_refused": "the executor does not believe what a node says of the chain; the doubt is its name",
-    "reading_believed": "what a node says of the chain is believed again",
-    "belief_replaced": "what was believed of the chain gave way: to readings that agree, or to an operator's word",
-    "subscription_refused": "the relay will not deliver a stream; see its text",
-    "guarantee_refused": "the relay will not repeat settlement notices until acknowledged; the plain stream is used",
-    "source_stale": "a price source is older than its limit",
-    "source_fresh": "a price source is fresh again",
-    "price_jumped": "Kraken's mid moved too far too fast; nothing is quoted until the new level is confirmed",
-    "price_settled": "the mid's new level is confirmed",
-    "peg_broken": "EURe is not worth what is assumed; nothing is quoted",
-    "peg_healed": "EURe is worth what is assumed again",
-    "inventory_stale": "the verifier could not be read for too long",
-    "inventory_fresh": "the verifier is read again",
-    "balance_unexplained": "a credited amount differs from what evidence and open offers explain",
-    "balance_explained": "evidence, or an operator, explains the credited amount again",
-    "drawdown": "the equity, net of transfers, has fallen from its highest by more than the limit",
-    "drawdown_over": "the equity is within the limit of its highest again",
-    "funding_requested": "a deposit address was issued",
-    "funding_pending": "the bridge has seen a deposit",
-    "funding_credited": "a deposit was credited",
-    "funding_failed": "the bridge reports a failed deposit or withdrawal",
-    "deposit_address_changed": "the bridge named another deposit address than before; do not use either",
     "invalid_message": "a record or frame could not be decoded; its dead letter follows unless `trouble` names it",
-    "decision_accepted": "a demand will be answered",
-    "decision_rejected": "a demand will not be answered, with the reason",
-    "decisions_rejected": "refusals of the last second, by reason, when there were more than five",
-    "record_conflict": "a record came again with the same id and another payload; it is kept aside",
     "armed": "an operator armed the service, or the lease that survives restarts armed it again",
     "disarmed": "an operator or the end of a lease disarmed the service, or a lease does not arm it again",
     "lease_not_kept": "a lease that should survive restarts could not be kept or read; it ends with its process",
@@ -70,31 +42,19 @@ EVENTS: dict[str, str] = {
     "halted": "an operator halted the service",
     "paused": "an operator paused the service",
     "resumed": "an operator resumed the service",
-    "limits_changed": "an operator changed a limit",
     "control_applied": "an operator's other action was followed",
     "control_failed": "an operator's action was refused or could not be recorded",
-    "execution_submitted": "the bytes of an offer left",
-    "execution_rejected": "a command was rejected before any claim",
-    "execution_failed": "a relay refused or did not reply, or an attempt was dropped before its first byte",
-    "execution_recovered": "after a start or a reconnect all open offers were asked about",
-    "execution_completed": "chain evidence ended an offer",
-    "revocation_published": "the relay took an intent that spends the nonce of a live offer",
-    "revocation_failed": "the relay refused such an intent or did not answer; the offer is followed like any other",
-    "quarantined": "the ledger may not be the newest one: nothing is armed until every offer it may not know is dead",
-    "quarantine_over": "the quarantine has ended; arming is possible again",
-    "ledger_differs": "held and the open holds do not add up",
     "postgres_lost": "the database does not do what it is there for, and why",
     "postgres_recovered": "the database takes writes again",
     "kafka_lost": "the broker does not answer",
     "kafka_recovered": "the broker answers again",
-    "write_failed": "a batch could not be written; it will be written again",
     "records_lost": "retention deleted records before they were read",
     "topic_recreated": "a topic has another id than the stored one; an operator must decide",
     "topic_truncated": "a topic ends before the place that was to be read next: the broker has lost records of it",
 }
 
 
-def configure_logs(*, service: str, namespace: str, stream: TextIO | None = None) -> None:
+def configure_logs(*, service: str, namespace: str, events: Iterable[str] = (), stream: TextIO | None = None) -> None:
     """Set up structlog and route the errors of dependencies, which use the standard library's logging, through it."""
     structlog.configure(
         processors=[
@@ -107,7 +67,8 @@ def configure_logs(*, service: str, namespace: str, stream: TextIO | None = None
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()
-    global _stable  # noqa: PLW0603 - one process is one service; the fields are set once, at start
+    global _stable, _catalogue  # noqa: PLW0603 - one process is one service; both are set once, at start
+    _catalogue = EVENTS.keys() | set(events)
     _stable = {"service": service, "namespace": namespace}
     logging.basicConfig(level=logging.ERROR, handlers=[_Dependencies()], force=True)
 
@@ -137,6 +98,8 @@ class _Dependencies(logging.Handler):
         )
 
 
+#: The events that may be logged; a line with another name is a programming error.
+_catalogue: AbstractSet[str] = EVENTS.keys()
 _stable: dict[str, str] = {"service": "unknown", "namespace": "local"}
 
 
@@ -158,7 +121,7 @@ def _stamp(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 def write_log(line: Log) -> None:
     """Write one line."""
-    if line.event not in EVENTS:
+    if line.event not in _catalogue:
         raise AssertionError(f"log event {line.event!r} is not in the catalogue")
     logger = structlog.get_logger()
     write = {"info": logger.info, "warning": logger.warning, "error": logger.error}[line.level]

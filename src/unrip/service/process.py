@@ -53,7 +53,7 @@ class Process:
         self._exit_code = EXIT_OK
         control = settings.control
         self._tokens = load_tokens(read_file=control.read_token_file, operator_file=control.operator_token_file)
-        configure_logs(service=service.name, namespace=settings.namespace)
+        configure_logs(service=service.name, namespace=settings.namespace, events=service.logs)
         self._host = Host(
             service,
             wire,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from unrip.messages.codec import encode_event, record_key
 from unrip.messages.envelope import Envelope, Producer
+from unrip.messages.topics import Topic
 from unrip.service.contract import Emit, Publish, Published, PublishFailed
 
 Delivery = Callable[[int | None, str | None], None]
@@ -36,7 +37,10 @@ class Publisher:
         clock: Callable[[], datetime],
         emit: Emit,
         count: Callable[[str, dict[str, str]], None],
+        writes: Iterable[Topic],
     ) -> None:
+        """`writes` is what the service says that it writes; a record of another topic is a programming error."""
+        self._writes = {topic.name for topic in writes}
         self._producer = producer
         self._identity = identity
         self._clock = clock
@@ -60,6 +64,8 @@ class Publisher:
 
     def produce(self, effect: Publish, on_delivery: Delivery) -> None:
         """Produce one event and tell the caller itself what came of it."""
+        if effect.topic.name not in self._writes:
+            raise AssertionError(f"the definition of this service does not say that it writes {effect.topic.name}")
         envelope = Envelope(
             event_id=effect.event_id,
             event_type=effect.topic.name,

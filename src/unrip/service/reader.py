@@ -33,6 +33,7 @@ from unrip.service.contract import (
     Unsubscribe,
 )
 from unrip.service.dead_letters import dead_letter_of_record
+from unrip.service.definition import Reads
 
 #: Between two attempts to subscribe while the broker is away.
 _AGAIN_S = 0.5
@@ -48,7 +49,10 @@ class Reader:
         emit: Emit,
         perform: Callable[[Effect], None],
         on_fault: Callable[[BaseException], None],
+        reads: Sequence[Reads],
     ) -> None:
+        """`reads` is what the service says that it reads; any other subscription is a programming error."""
+        self._reads = reads
         self._emit = emit
         self._perform = perform
         self._on_fault = on_fault
@@ -87,6 +91,8 @@ class Reader:
     def subscribe(self, effect: Subscribe) -> None:
         """Read a topic from a place on, as soon as the broker allows; one that was read back may be read once more."""
         topic = effect.topic.name
+        if not any(each.allows(effect) for each in self._reads):
+            raise AssertionError(f"the definition of this service does not say that it reads {topic} from there")
         if topic in self._subscribed:
             if topic not in self._finished:
                 raise AssertionError(f"{topic} is subscribed twice")

@@ -9,7 +9,6 @@ from datetime import timedelta
 from unrip.net.tasks import Tasks
 from unrip.service.contract import Effect
 from unrip.service.leases import LeaseKeeper
-from unrip.service.logs import write_log
 from unrip.service.runner import Handler
 from unrip.service.switchboard import Switchboard
 from unrip.service.wiring import Context
@@ -37,7 +36,7 @@ def arming_of(context: Context, service: str) -> Arming:
         clock=context.clock,
         new_token=context.new_token,
         start=tasks.start,
-        log=write_log,
+        log=context.outside.log,
     )
     return Arming(
         switchboard=Switchboard(

@@ -12,6 +12,13 @@ from unrip.service.contract import Count, Effect, Log, SetTimer
 
 _REMEDY = "put a valid token into the token file; where the relay allows one connection per token, use two tokens"
 
+#: What is logged of every connection, with its meaning.
+LINK_LOGS = {
+    "connection_lost": "a connection to a venue or source ended, or could not be opened",
+    "connection_unauthorized": "a connection is refused for its token, or the token cannot be read: a person must act",
+    "connection_recovered": "a connection is open again",
+}
+
 
 class Link:
     """One named connection, as a logic sees it.

@@ -31,6 +31,9 @@ SERVICES: dict[str, Service] = {
         TRADE_EXECUTOR,
     )
 }
+#: The services that hold switches, in the order in which they are armed: who commands comes last, since what is armed
+#: before does nothing until then.
+ARMED = tuple(name for name, service in reversed(SERVICES.items()) if service.armed)
 
 
 def service_of(name: str) -> Service:

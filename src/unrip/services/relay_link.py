@@ -8,12 +8,18 @@ from typing import Any
 
 from unrip.net.events import SocketClosed, SocketOpened
 from unrip.service.contract import Effect, SetTimer
-from unrip.services.link import Link
+from unrip.services.link import LINK_LOGS, Link
 from unrip.venues.near_intents.relay import RelaySession, Stream
 
 #: The name of a service's connection to the relay.
 RELAY = "relay"
 _CONFIRM_TIMER = "resubscribe"
+
+#: What is logged of a connection to the relay, with its meaning.
+RELAY_LOGS = {
+    **LINK_LOGS,
+    "subscription_refused": "the relay will not deliver a stream; see its text",
+}
 
 
 class RelayLink:

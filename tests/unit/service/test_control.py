@@ -133,6 +133,7 @@ class Bench:
             clock=lambda: NOW,
             emit=lambda _event: None,
             count=lambda _name, _labels: None,
+            writes=(CONTROL_ACTION,),
         )
         self.desk = ControlDesk(
             self.runner,

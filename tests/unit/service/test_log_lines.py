@@ -14,8 +14,11 @@ import pytest
 import structlog
 
 from unrip.service.contract import Log
-from unrip.service.logs import EVENTS, configure_logs, write_log
+from unrip.service.definition import events_of
+from unrip.service.logs import configure_logs, write_log
+from unrip.services.registry import SERVICES
 
+EVENTS = events_of(SERVICES.values())
 STABLE = ["at", "level", "service", "component", "event", "namespace", "venue", "topic", "pair"]
 
 
@@ -23,7 +26,7 @@ STABLE = ["at", "level", "service", "component", "event", "namespace", "venue", 
 def written() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     handlers, level = logging.root.handlers, logging.root.level
-    configure_logs(service="trade-executor", namespace="desk", stream=stream)
+    configure_logs(service="trade-executor", namespace="desk", events=EVENTS, stream=stream)
     yield stream
     logging.root.handlers, logging.root.level = handlers, level
     structlog.reset_defaults()

@@ -9,13 +9,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from support.cases import NOW, a_decision, a_demand
 from unrip.domain.pairs import Direction
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Producer
-from unrip.messages.topics import SWAP_DEMAND
+from unrip.messages.topics import MARKET_PRICE, SWAP_DEMAND
 from unrip.service.beat import Beat
 from unrip.service.contract import (
     ROLE_UNCONFIRMED,
@@ -273,6 +274,7 @@ def a_publisher() -> tuple[Publisher, Producing, list[Any], list[tuple[str, dict
         clock=lambda: NOW,
         emit=events.append,
         count=lambda name, labels: counts.append((name, labels)),
+        writes=(SWAP_DEMAND,),
     )
     return publisher, producing, events, counts
 
@@ -287,6 +289,13 @@ def a_publish(token: str | None) -> Publish:
         stages={"received": NOW},
         token=token,
     )
+
+
+def test_nothing_is_written_that_the_service_does_not_say() -> None:
+    publisher, producing, _events, _counts = a_publisher()
+    with pytest.raises(AssertionError, match="does not say that it writes"):
+        publisher.publish(msgspec.structs.replace(a_publish(None), topic=MARKET_PRICE))
+    assert producing.produced == []
 
 
 def test_an_effect_is_put_into_its_envelope() -> None:

@@ -6,17 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from support.buses import eventually
 from support.cases import NOW
 from support.samples import one_of_each_topic
 from unrip.bus.memory import MemoryBroker, MemoryConsumer
 from unrip.bus.ports import OnRecords, OnTopicLost, Record
 from unrip.messages.codec import encode_event
-from unrip.messages.topics import EXECUTE_TRADE
+from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, TRADE_RESULT
 from unrip.service.contract import CaughtUp, Count, Log, RecordReceived, Subscribe, TopicTruncated, Unsubscribe
+from unrip.service.definition import Reads
 from unrip.service.reader import Reader
 
 TOPIC = EXECUTE_TRADE.name
+#: The places from which the tests read.
+READS = (Reads(topic=EXECUTE_TRADE), Reads(topic=TRADE_RESULT, tail=2_000, until_end=True))
 RECORD = encode_event(one_of_each_topic()[TOPIC])
 
 
@@ -31,7 +36,11 @@ class Heard:
         self.effects: list[Any] = []
         self.faults: list[BaseException] = []
         self.reader = Reader(
-            self._consumer, emit=self.events.append, perform=self.effects.append, on_fault=self.faults.append
+            self._consumer,
+            emit=self.events.append,
+            perform=self.effects.append,
+            on_fault=self.faults.append,
+            reads=READS,
         )
 
     def _consumer(self, on_records: OnRecords, on_topic_lost: OnTopicLost) -> MemoryConsumer:
@@ -150,3 +159,21 @@ async def test_what_is_no_event_is_a_dead_letter_and_the_next_record_is_read() -
         heard.put(1)
         await eventually(lambda: heard.told[-1:] == [1])
         assert heard.lines == [("invalid_message", "warning")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Subscribe(topic=MARKET_PRICE),
+        Subscribe(topic=EXECUTE_TRADE, tail=1),
+        Subscribe(topic=EXECUTE_TRADE, until_end=True),
+        Subscribe(topic=TRADE_RESULT),
+        Subscribe(topic=TRADE_RESULT, tail=2_000),
+        Subscribe(topic=TRADE_RESULT, tail=2_001, until_end=True),
+        Subscribe(topic=TRADE_RESULT, tail=2_000, until_end=True, topic_id="one", offset=3),
+    ],
+)
+async def test_nothing_is_read_that_the_service_does_not_say(other: Subscribe) -> None:
+    reader = Heard(records=0).reader
+    with pytest.raises(AssertionError, match=f"does not say that it reads {other.topic.name} from there"):
+        reader.subscribe(other)

@@ -12,6 +12,10 @@ SERVICE = Service(
     wiring="unrip.services.history_writer.wiring",
     uses=("limits",),
     reads=tuple(Reads(topic=topic, place="its position in PostgreSQL") for topic in TOPICS.values()),
+    logs={
+        "record_conflict": "a record came again with the same id and another payload; it is kept aside",
+        "write_failed": "a batch could not be written; it will be written again",
+    },
     stores=(HISTORY,),
     single_active=True,
     trade_ready_depends=True,

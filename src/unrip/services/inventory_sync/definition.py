@@ -34,5 +34,11 @@ SERVICE = Service(
         Action(name="sync", summary="Read verifier and bridge now."),
         Action(name="accept-balance", body=AcceptBalanceBody, summary="Take an unexplained balance as explained."),
     ),
+    logs={
+        "inventory_stale": "the verifier could not be read for too long",
+        "inventory_fresh": "the verifier is read again",
+        "balance_unexplained": "a credited amount differs from what evidence and open offers explain",
+        "balance_explained": "evidence, or an operator, explains the credited amount again",
+    },
     stores=(BOOKS,),
 )

@@ -40,4 +40,11 @@ SERVICE = Service(
         Action(name="rebalances/enable", summary="Allow rebalances; recorded state, no rebalance exists yet."),
         Action(name="rebalances/disable", summary="Allow no rebalances."),
     ),
+    logs={
+        "funding_requested": "a deposit address was issued",
+        "funding_pending": "the bridge has seen a deposit",
+        "funding_credited": "a deposit was credited",
+        "funding_failed": "the bridge reports a failed deposit or withdrawal",
+        "deposit_address_changed": "the bridge named another deposit address than before; do not use either",
+    },
 )

@@ -7,6 +7,7 @@ from pydantic import Field
 from unrip.messages.topics import MARKET_PRICE
 from unrip.service.action import Action, ReasonBody
 from unrip.service.definition import Reads, Service
+from unrip.services.link import LINK_LOGS
 from unrip.services.market_reference_ingest.settings import CoinGeckoSettings, KrakenSettings, PriceSettings
 
 
@@ -32,4 +33,13 @@ SERVICE = Service(
     reads=(Reads(topic=MARKET_PRICE, tail=1, until_end=True),),
     writes=(MARKET_PRICE,),
     actions=(Action(name="refresh", summary="Ask both sources now."), ACCEPT_DISAGREEMENT),
+    logs={
+        **LINK_LOGS,
+        "source_stale": "a price source is older than its limit",
+        "source_fresh": "a price source is fresh again",
+        "price_jumped": "Kraken's mid moved too far too fast; nothing is quoted until the new level is confirmed",
+        "price_settled": "the mid's new level is confirmed",
+        "peg_broken": "EURe is not worth what is assumed; nothing is quoted",
+        "peg_healed": "EURe is worth what is assumed again",
+    },
 )

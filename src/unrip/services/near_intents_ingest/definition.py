@@ -7,6 +7,7 @@ from pydantic import Field
 from unrip.messages.topics import RAW_QUOTE, SWAP_DEMAND
 from unrip.service.action import Action, ReasonBody
 from unrip.service.definition import Service
+from unrip.services.relay_link import RELAY_LOGS
 
 
 class PairFilterBody(ReasonBody):
@@ -28,4 +29,5 @@ SERVICE = Service(
     secrets=("near_intents.ingest_token_file",),
     writes=(RAW_QUOTE, SWAP_DEMAND),
     actions=(Action(name="pair-filter", body=PairFilterBody, summary="Set, disable or reset the pair filter."),),
+    logs=RELAY_LOGS,
 )

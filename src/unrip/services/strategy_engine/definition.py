@@ -44,7 +44,14 @@ SERVICE = Service(
     ),
     writes=(TRADE_DECISION, EXECUTE_TRADE),
     actions=(*ARMING_ACTIONS, *LIMIT_ACTIONS),
+    logs={
+        "drawdown": "the equity, net of transfers, has fallen from its highest by more than the limit",
+        "drawdown_over": "the equity is within the limit of its highest again",
+        "decision_accepted": "a demand will be answered",
+        "decision_rejected": "a demand will not be answered, with the reason",
+        "decisions_rejected": "refusals of the last second, by reason, when there were more than five",
+        "limits_changed": "an operator changed a limit",
+    },
     stores=(DESK, LEASES),
     single_active=True,
-    armed=True,
 )

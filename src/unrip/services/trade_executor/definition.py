@@ -10,6 +10,7 @@ from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE,
 from unrip.service.action import Action, ReasonBody
 from unrip.service.definition import LEASES, LEDGER, Reads, Service
 from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
+from unrip.services.relay_link import RELAY_LOGS
 from unrip.services.trade_executor.settings import SpendingSettings
 
 #: Results read back: the newest say how far the ledger was, and the others what became of commands that it lacks.
@@ -51,8 +52,24 @@ SERVICE = Service(
     ),
     writes=(RAW_QUOTE_STATUS, TRADE_RESULT),
     actions=(ARM, DISARM, HALT_AND_REVOKE, RESOLVE, UNDO_READING),
+    logs={
+        **RELAY_LOGS,
+        "reading_refused": "the executor does not believe what a node says of the chain; the doubt is its name",
+        "reading_believed": "what a node says of the chain is believed again",
+        "belief_replaced": "what was believed of the chain gave way: to readings that agree, or to an operator's word",
+        "guarantee_refused": "the relay will not repeat notices until acknowledged; the plain stream is used",
+        "execution_submitted": "the bytes of an offer left",
+        "execution_rejected": "a command was rejected before any claim",
+        "execution_failed": "a relay refused or did not reply, or an attempt was dropped before its first byte",
+        "execution_recovered": "after a start or a reconnect all open offers were asked about",
+        "execution_completed": "chain evidence ended an offer",
+        "revocation_published": "the relay took an intent that spends the nonce of a live offer",
+        "revocation_failed": "the relay refused such an intent or did not answer; the offer is followed like any other",
+        "quarantined": "the ledger may not be the newest: nothing is armed until every offer it may not know is dead",
+        "quarantine_over": "the quarantine has ended; arming is possible again",
+        "ledger_differs": "held and the open holds do not add up",
+    },
     stores=(LEDGER, LEASES),
     single_active=True,
-    armed=True,
     trade_ready_depends=True,
 )
