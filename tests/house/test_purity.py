@@ -69,15 +69,9 @@ def modules() -> list[Path]:
     return sorted(SOURCE.rglob("*.py"))
 
 
-#: Handlers that do not lie in `handlers/` yet.
-HANDLERS_ELSEWHERE = {
-    f"unrip/services/trade_executor/{name}.py" for name in ("bookkeeping", "reading", "revoker", "signing")
-}
-
-
 def has_handlers(name: str) -> bool:
     """Whether I/O belongs there."""
-    return "handlers" in name.removesuffix(".py").split("/") or name in HANDLERS_ELSEWHERE
+    return "handlers" in name.removesuffix(".py").split("/")
 
 
 def is_pure(name: str) -> bool:

@@ -109,6 +109,9 @@ async def test_a_quarantine_counts_from_above_everything_that_was_heard_of(ledge
     heard = commits(again) + 5 * BRANCH + 17
     lifted = await ledger.note_surroundings(ACCOUNT, reason="older", quarantined_until=T0, commits=heard)
     assert commits(lifted) == (branch + 6) * BRANCH
+    heard = commits(lifted) + 1
+    lifted = await ledger.note_surroundings(ACCOUNT, reason="older", quarantined_until=T0, commits=heard)
+    assert commits(lifted) == (branch + 7) * BRANCH, "the number that was heard of does not come again"
     over = await ledger.note_surroundings(ACCOUNT, reason="", quarantined_until=None)
     assert commits(over) == commits(lifted) + 1
 

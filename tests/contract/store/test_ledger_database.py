@@ -200,3 +200,54 @@ async def test_the_check_finds_a_counter_that_is_wrong(url: str) -> None:
         await connection.close()
         (difference,) = await ledger.check_held()
         assert (difference.asset, difference.held, difference.open_holds) == (EURE, 31, 30)
+
+
+async def test_the_schema_refuses_what_no_function_of_ours_may_write(url: str) -> None:
+    """The last defence, whatever a later function gets wrong."""
+    async with a_ledger(url) as ledger:
+        await credit(ledger, 100)
+        await claim(ledger, 1)
+    connection = await asyncpg.connect(url, timeout=5)
+    for wrong in (
+        "UPDATE ledger.inventory SET credited = -1",
+        "UPDATE ledger.inventory SET held = -1",
+        "UPDATE ledger.hold SET amount = 0",
+        "UPDATE ledger.hold SET asset = 'never credited'",
+        "UPDATE ledger.hold SET released_at = now()",
+        "UPDATE ledger.hold SET release_evidence = '{}'",
+        "UPDATE ledger.attempt SET nonce = 'without a hold'",
+        "UPDATE ledger.attempt SET offer = NULL",
+        "UPDATE ledger.attempt SET state = 'settled'",
+        "UPDATE ledger.attempt SET ended_at = now()",
+        "INSERT INTO ledger.attempt (command_id, quote_id, account, nonce, quote_hash, offer, state, generation)"
+        " SELECT 'other', quote_id, account, nonce, quote_hash, offer, state, generation FROM ledger.attempt",
+        "INSERT INTO ledger.outbox (event_id, correlation_id, observed_at, stages, payload, ledger_view)"
+        " SELECT event_id, correlation_id, observed_at, stages, payload, ledger_view FROM ledger.outbox",
+    ):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+            await connection.execute(wrong)
+    release = "SELECT ledger.release(nonce, '{}') FROM ledger.hold"
+    await connection.execute(release)
+    with pytest.raises(asyncpg.NoDataFoundError):
+        await connection.execute(release)
+    await connection.close()
+
+
+async def test_rows_of_the_outbox_that_cannot_be_read_are_passed_over_and_named(url: str) -> None:
+    """Another version wrote them: the others go out, and a look at all of them ends."""
+    connection = await asyncpg.connect(url, timeout=5)
+    async with a_ledger(url) as ledger, asyncio.timeout(10):
+        await credit(ledger, 100)
+        for number in (1, 2):
+            await claim(ledger, number)
+        first, second = [row.seq for row in await ledger.unpublished(10)]
+        await connection.execute("UPDATE ledger.outbox SET payload = '{}' WHERE seq = $1", first)
+        assert [row.seq for row in await ledger.unpublished(1)] == [second]
+        assert set(await ledger.unreadable()) == {first}
+        await connection.execute("UPDATE ledger.outbox SET payload = '{}'")
+        assert await ledger.unpublished(1) == []
+        assert set(await ledger.unreadable()) == {first, second}
+        await ledger.mark_published([first, second])
+        assert await ledger.unpublished(1) == []
+        assert await ledger.unreadable() == {}
+    await connection.close()

@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unrip.domain.values import (
+    AMOUNT_MAX,
     Amount,
     Delta,
+    StoredId,
+    StoredInt,
     Value,
     age_ms,
     decimal_of,
@@ -26,6 +29,18 @@ from unrip.domain.values import (
 from unrip.messages.envelope import InvalidMessage, decode, encode
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("kind", "fits"), [(StoredInt, 2**63 - 1), (StoredInt, -(2**63)), (StoredId, "x" * 256)])
+def test_what_postgresql_can_hold_is_read_to_the_last_and_no_further(kind: object, fits: int | str) -> None:
+    assert msgspec.convert(fits, kind) == fits
+    beyond = fits + "x" if isinstance(fits, str) else fits + (1 if fits > 0 else -1)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(beyond, kind)
+
+
+def test_the_verifier_counts_in_signed_128_bits() -> None:
+    assert int.from_bytes(b"\x7f" + b"\xff" * 15) == AMOUNT_MAX
 
 
 @given(st.integers(min_value=0, max_value=2**200))

@@ -327,6 +327,7 @@ def test_the_bridge_is_read_at_its_own_interval() -> None:
     effects = fire(logic, "bridge", after(seconds=30))
     assert of(ReadBridge, effects)
     assert of(SetTimer, effects) == [SetTimer(name="bridge", at=after(seconds=45))]
+    assert logic.state(after(seconds=30))["last_attempted_at"] == T0, "the chain was asked at the start only"
 
 
 # --- age ---------------------------------------------------------------------------------------------------------

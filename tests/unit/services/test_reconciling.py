@@ -309,6 +309,17 @@ def test_what_is_accepted_is_shown_as_explained_before_it_is_kept() -> None:
     assert sync.logic.state(sync.now)["unexplained"] == {"BTC": "3", "EURe": "0"}
 
 
+def test_an_operators_word_holds_once_also_where_as_much_is_missing_again() -> None:
+    sync = begun()
+    sync.read(100, 150)
+    sync.database_up = False
+    sync.operator("accept-balance", asset="EURe", unexplained="-50")
+    sync.silent_read(100, 100)
+    sync.restored()
+    assert sync.logic.state(sync.now)["unexplained"]["EURe"] == "-50"
+    assert states(sync.read(100, 100)) == (UNCHANGED, FALL)
+
+
 def test_of_an_asset_that_was_never_read_nothing_is_known() -> None:
     reconciler = Sync().logic._reconciler
     assert reconciler.unexplained(BTC) is None
@@ -357,9 +368,15 @@ def test_fills_at_offsets_that_a_cut_topic_gives_out_again_are_counted() -> None
     sync.read(101)
     again = sync.restart()
     again.cut(TRADE_RESULT, 1)
+    books = again.read(101).books
+    assert books is not None
+    assert books.results_read == CommandPosition(topic_id=f"{TRADE_RESULT.name}-1", next_offset=1)
     again.result(AttemptState.SETTLED, "one", offset=1)
     assert states(again.read(111, 180)) == (CHANGED, CHANGED)
     again.cut(LIQUIDITY_ACTION, 0)
+    books = again.read(111, 180).books
+    assert books is not None
+    assert books.actions_read == CommandPosition(topic_id=f"{LIQUIDITY_ACTION.name}-1", next_offset=0)
     again.action("deposit_completed", 7, mint="mint-1", offset=0)
     last = again.read(118, 180)
     assert states(last)[0] is CHANGED

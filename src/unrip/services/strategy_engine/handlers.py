@@ -1,12 +1,14 @@
-"""What the strategy keeps in PostgreSQL: calls, and their outcomes as events."""
+"""The effects that ask the strategy's tables: each is one call, and its outcome returns as an event."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Emit
+from unrip.service.contract import Effect, Emit
+from unrip.service.runner import Handler
 from unrip.services.strategy_engine.effects import (
     HighestKept,
     HighestRecalled,
@@ -23,35 +25,34 @@ from unrip.store.errors import StoreRefused
 _AGAIN_S = 10.0
 
 
-class StoreHandlers:
-    """Ask for each thing until PostgreSQL has answered: without its answer the strategy would wait for ever."""
+class DeskHandlers:
+    """Turns the strategy's effects into calls."""
 
     def __init__(
         self, store: DeskStore, *, account: str, pair: str, emit: Emit, leave_role: Callable[[str], None]
     ) -> None:
         self._store = store
-        self._account, self._pair = account, pair
-        self._emit, self._leave_role = emit, leave_role
+        self._account = account
+        self._pair = pair
+        self._emit = emit
+        self._leave_role = leave_role
         self._tasks = Tasks()
 
-    def remember(self, effect: RememberPolicy) -> None:
-        """Start to keep a policy."""
-        self._tasks.start(self._insist(lambda: self._remember(effect)))
-
-    def recall(self, effect: Recall) -> None:
-        """Start to read what an earlier life has kept."""
-        self._tasks.start(self._insist(lambda: self._recall(effect)))
-
-    def keep_highest(self, effect: KeepHighest) -> None:
-        """Start to keep the highest equity."""
-        self._tasks.start(self._insist(lambda: self._keep_highest(effect)))
+    @property
+    def by_effect(self) -> dict[type[Effect], Handler]:
+        """Which effect is performed by what."""
+        return {
+            RememberPolicy: lambda effect: self._start(lambda: self._remember(effect)),
+            Recall: lambda effect: self._start(lambda: self._recall(effect)),
+            KeepHighest: lambda effect: self._start(lambda: self._keep_highest(effect)),
+        }
 
     async def watch(self) -> None:
-        """A source for the frame: raises the fault of a call that ended otherwise than it should."""
+        """A source for the frame: a fault of ours in one of the calls stops the service."""
         await self._tasks.watch()
 
     async def aclose(self) -> None:
-        """Give up what is under way."""
+        """End what still runs."""
         await self._tasks.aclose()
 
     async def _remember(self, effect: RememberPolicy) -> None:
@@ -78,7 +79,11 @@ class StoreHandlers:
         )
         self._emit(HighestKept())
 
-    async def _insist(self, work: Callable[[], Awaitable[None]]) -> None:
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks.start(self._insist(work))
+
+    async def _insist(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """What PostgreSQL refuses is asked again: without it the strategy would wait for its answer for ever."""
         while True:
             try:
                 return await work()
