@@ -15,7 +15,7 @@ from unrip.domain.attempt import AttemptState, Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
 from unrip.domain.inventory import IntentInventory
-from unrip.domain.treasury import LiquidityAction
+from unrip.domain.treasury import DepositState, DepositStep, LiquidityAction
 from unrip.domain.values import epoch_ms
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope, encode
@@ -210,12 +210,12 @@ class Invariants:
 
     def _has_moved(self, action: LiquidityAction) -> None:
         """What is told as credited has been minted, in that amount, at a block of the chain."""
-        if action.step not in {"deposit_credited", "deposit_completed"}:
+        step = action.step
+        if not isinstance(step, DepositStep) or step.state not in {DepositState.CREDITED, DepositState.COMPLETED}:
             return
-        mint = action.details["mint_tx_hash"]
         deposits = self._world.bridge.deposits.values()
-        if not any(each.mint_tx_hash == mint and each.amount == action.amount for each in deposits):
-            raise Violation(f"moved: deposit {action.action_id} is told as {action.step}, and nothing was minted")
+        if not any(each.mint_tx_hash == step.mint_tx_hash and each.amount == step.amount for each in deposits):
+            raise Violation(f"moved: deposit {action.action_id} is told as {step.name}, and nothing was minted")
 
     def _evidence_is_true(self, result: TradeResult) -> None:
         """The block that a result names as its evidence is final and says so."""

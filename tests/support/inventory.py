@@ -16,7 +16,7 @@ from unrip.domain.command import Exchange
 from unrip.domain.desk import LedgerView
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.pairs import Direction
-from unrip.domain.treasury import LiquidityAction
+from unrip.domain.treasury import DepositState, DepositStep, LiquidityAction, WithdrawalState, WithdrawalStep
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
 from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT, Topic
@@ -197,14 +197,22 @@ class Sync:
         status: str = "",
     ) -> None:
         """A step of the bridge about BTC, read just now."""
+        kind, _, state = step.partition("_")
+        said: dict[str, Any] = {
+            "chain": "btc:mainnet",
+            "asset_id": BTC,
+            "amount": Amount(amount),
+            "address": "",
+            "status": status,
+        }
         action = LiquidityAction(
             action_id=name,
             account=ACCOUNT,
-            step=step,
-            asset_id=BTC,
-            chain="btc:mainnet",
-            amount=Amount(amount),
-            details={"mint_tx_hash": mint, "status": status},
+            step=(
+                DepositStep(state=DepositState(state), **said, tx_hash=None, mint_tx_hash=mint or None)
+                if kind == "deposit"
+                else WithdrawalStep(state=WithdrawalState(state), **said, transfer_tx_hash=None)
+            ),
         )
         offset = self._next(LIQUIDITY_ACTION.name, offset)
         began_at = None if began_s is None else after(seconds=began_s)

@@ -37,6 +37,7 @@ from unrip.domain.treasury import (
     BridgeWithdrawal,
     DepositAddress,
     DepositState,
+    DepositStep,
     LiquidityAction,
     Treasury,
 )
@@ -350,11 +351,16 @@ def events_beside_the_trade() -> list[Envelope[Any]]:
     action = LiquidityAction(
         action_id=derived_id("action", "deposit-1"),
         account=ACCOUNT,
-        step="deposit_pending",
-        asset_id=BTC,
-        chain="btc:mainnet",
-        amount=Amount(5_000),
-        details={"tx_hash": "ab" * 32},
+        step=DepositStep(
+            state=DepositState.PENDING,
+            chain="btc:mainnet",
+            asset_id=BTC,
+            amount=Amount(5_000),
+            address="bc1qexample",
+            status="PENDING",
+            tx_hash="ab" * 32,
+            mint_tx_hash=None,
+        ),
     )
     control = ControlRecord(
         service="strategy-engine",

@@ -15,6 +15,7 @@ import pytest
 from support.whole_desk import WholeDesk
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.status import ControlRecord
+from unrip.domain.treasury import DepositStep, WithdrawalStep
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import (
     CONTROL_ACTION,
@@ -300,13 +301,15 @@ def test_funding_is_seen_never_spendable_and_counted_once_it_is_credited(story: 
     assert (credited["reconciliation"][BTC], credited["unexplained"]["BTC"]) == ("unchanged", "0")
     assert spendable(story, "seen") == spendable(story, "traded")
     assert spendable(story, "credited") == spendable(story, "traded") + FUNDED
-    steps = [event.payload for event in story.desk.records(LIQUIDITY_ACTION) if event.payload.amount is not None]
-    assert [(each.step, int(each.amount)) for each in steps] == [
+    actions = [event.payload for event in story.desk.records(LIQUIDITY_ACTION)]
+    deposits = [each for each in actions if isinstance(each.step, DepositStep)]
+    assert [(each.step.name, int(each.step.amount)) for each in deposits] == [
         ("deposit_pending", FUNDED),
         ("deposit_completed", FUNDED),
     ]
-    assert len({each.action_id for each in steps}) == 1
-    assert steps[-1].details["mint_tx_hash"]
+    assert len({each.action_id for each in deposits}) == 1
+    assert deposits[-1].step.mint_tx_hash
+    assert not [each for each in actions if isinstance(each.step, WithdrawalStep)]
 
 
 def test_funding_is_told_from_the_address_to_the_credit(story: Story) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from unrip.domain.values import Amount, Value
 
@@ -92,16 +93,101 @@ class Treasury(Value):
     trackers_paused: bool
 
 
+class WithdrawalState(StrEnum):
+    """How far a withdrawal has come after its burn."""
+
+    SEEN = "seen"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class DepositStep(Value, tag="deposit", tag_field="kind"):
+    """The bridge tells something new of a deposit."""
+
+    state: DepositState
+    chain: str
+    asset_id: str
+    amount: Amount
+    address: str
+    #: The bridge's own spelling.
+    status: str
+    tx_hash: str | None
+    mint_tx_hash: str | None
+
+    @property
+    def name(self) -> str:
+        """As people and queries of the history say it."""
+        return f"deposit_{self.state}"
+
+
+class WithdrawalStep(Value, tag="withdrawal", tag_field="kind"):
+    """The bridge tells something new of a withdrawal, which has left the balance before its first step."""
+
+    state: WithdrawalState
+    chain: str
+    asset_id: str
+    amount: Amount
+    address: str
+    #: The bridge's own spelling.
+    status: str
+    transfer_tx_hash: str | None
+
+    @property
+    def name(self) -> str:
+        """As people and queries of the history say it."""
+        return f"withdrawal_{self.state}"
+
+
+class AddressIssued(Value, tag="address_issued", tag_field="kind"):
+    """The bridge names a deposit address."""
+
+    chain: str
+    asset_id: str
+    address: str
+    name: ClassVar[str] = "address_issued"
+
+
+class AddressChanged(Value, tag="address_changed", tag_field="kind"):
+    """The bridge names another address than the known one: neither is used."""
+
+    chain: str
+    asset_id: str
+    address: str
+    other: str
+    name: ClassVar[str] = "address_changed"
+
+
+class AddressAccepted(Value, tag="address_accepted", tag_field="kind"):
+    """An operator takes the other address for the right one."""
+
+    chain: str
+    asset_id: str
+    address: str
+    actor: str
+    name: ClassVar[str] = "address_accepted"
+
+
+class Refresh(Value, tag="refresh", tag_field="kind"):
+    """An operator has the bridge asked now."""
+
+    actor: str
+    name: ClassVar[str] = "refresh"
+
+
+class OtherStep(Value, tag="other", tag_field="kind"):
+    """A step of a kind or state that this version does not know: it is kept, and explains no money."""
+
+    name: str
+    #: The whole step as it stood, in JSON.
+    text: str
+
+
+Step = DepositStep | WithdrawalStep | AddressIssued | AddressChanged | AddressAccepted | Refresh | OtherStep
+
+
 class LiquidityAction(Value):
     """One step of a funding operation."""
 
     action_id: str
     account: str
-    #: `address_issued`, `address_changed`, `address_accepted`, `deposit_pending`, `deposit_credited`,
-    #: `deposit_completed`, `deposit_failed`, `deposit_unknown`,
-    #: `withdrawal_seen`, `withdrawal_finished`, `withdrawal_failed`, `refresh`.
-    step: str
-    asset_id: str | None
-    chain: str | None
-    amount: Amount | None
-    details: dict[str, str]
+    step: Step

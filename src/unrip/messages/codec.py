@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,9 @@ def _decoder(topic: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(Envelope[TOPICS[topic].payload], dec_hook=decode_hook)  # type: ignore[misc]
 
 
+_any_payload = msgspec.json.Decoder(Envelope[Any], dec_hook=decode_hook)
+
+
 def encode_event(envelope: Envelope[Any]) -> bytes:
     """The record's value."""
     return encode(envelope)
@@ -33,11 +37,11 @@ def decode_event(topic: str, data: bytes) -> Envelope[Any]:
     """
     if len(data) > MESSAGE_BYTES_MAX:
         raise InvalidMessage(f"{len(data)} bytes are more than the {MESSAGE_BYTES_MAX} a record may have")
+    known = TOPICS[topic]
     try:
-        envelope: Envelope[Any] = _decoder(topic).decode(data)
+        envelope = _decode(known, data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidMessage(str(error)) from None
-    known = TOPICS[topic]
     if envelope.event_type != topic:
         raise InvalidMessage(f"event_type is {envelope.event_type!r} on topic {topic!r}")
     if envelope.schema_version > known.schema_version:
@@ -45,6 +49,29 @@ def decode_event(topic: str, data: bytes) -> Envelope[Any]:
             f"schema_version {envelope.schema_version} is newer than {known.schema_version}; upgrade this service first"
         )
     return envelope
+
+
+def _decode(topic: Topic, data: bytes) -> Envelope[Any]:
+    try:
+        envelope: Envelope[Any] = _decoder(topic.name).decode(data)
+    except msgspec.ValidationError:
+        if topic.translate is None or (translated := _translated(topic, topic.translate, data)) is None:
+            raise
+        return translated
+    return envelope
+
+
+def _translated(topic: Topic, translate: Callable[[Any], Any], data: bytes) -> Envelope[Any] | None:
+    """A record of another build in the form of this one."""
+    envelope = _any_payload.decode(data)
+    payload = translate(envelope.payload)
+    if payload is None:
+        return None
+    return msgspec.structs.replace(
+        envelope,
+        schema_version=max(envelope.schema_version, topic.schema_version),
+        payload=msgspec.convert(payload, topic.payload, dec_hook=decode_hook),
+    )
 
 
 def record_key(topic: Topic, payload: Any) -> str:

@@ -15,6 +15,7 @@ from unrip.domain.status import ControlRecord, ServiceStatus
 from unrip.domain.treasury import LiquidityAction, Treasury
 from unrip.domain.values import Value
 from unrip.messages.payloads import DeadLetter, RawQuote, RawQuoteStatus
+from unrip.messages.steps import translated
 
 DAY_MS = 86_400_000
 #: Kafka's word for "never delete".
@@ -31,6 +32,8 @@ class Topic(Value):
     retention_ms: int
     compacted: bool = False
     schema_version: int = 1
+    #: The payload of a record that another build wrote in another form, in today's; None for one of today's form.
+    translate: Callable[[Any], Any] | None = None
 
 
 RAW_QUOTE = Topic(name="raw.near_intents.quote", payload=RawQuote, key=lambda p: p.quote_id, retention_ms=7 * DAY_MS)
@@ -47,7 +50,12 @@ INTENT_INVENTORY = Topic(
 )
 TREASURY = Topic(name="state.treasury", payload=Treasury, key=lambda p: p.account, retention_ms=30 * DAY_MS)
 LIQUIDITY_ACTION = Topic(
-    name="ops.liquidity_action", payload=LiquidityAction, key=lambda p: p.action_id, retention_ms=30 * DAY_MS
+    name="ops.liquidity_action",
+    payload=LiquidityAction,
+    key=lambda p: p.action_id,
+    retention_ms=30 * DAY_MS,
+    schema_version=2,
+    translate=translated,
 )
 TRADE_DECISION = Topic(name="decision.trade_decision", payload=Decision, key=lambda p: p.pair, retention_ms=30 * DAY_MS)
 EXECUTE_TRADE = Topic(name="cmd.execute_trade", payload=TradeCommand, key=lambda p: p.account, retention_ms=30 * DAY_MS)

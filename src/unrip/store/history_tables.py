@@ -134,9 +134,9 @@ TABLES: dict[str, HistoryTable] = {
         "liquidity_action",
         action_id="text",
         account="text",
-        step="text",
-        asset_id="text",
-        amount="numeric",
+        step="text step.name",
+        asset_id="text step.asset_id",
+        amount="numeric step.amount",
     ),
     topics.TRADE_DECISION.name: _table(
         "trade_decision",

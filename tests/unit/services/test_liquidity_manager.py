@@ -7,7 +7,14 @@ import msgspec
 import pytest
 
 from support.logic import BTC, EURE, PAIR, T0, act, after, lines, of, published
-from unrip.domain.treasury import BridgeDeposit, BridgeToken, BridgeWithdrawal, DepositState, Treasury
+from unrip.domain.treasury import (
+    AddressAccepted,
+    BridgeDeposit,
+    BridgeToken,
+    BridgeWithdrawal,
+    DepositState,
+    Treasury,
+)
 from unrip.domain.values import Amount
 from unrip.messages.envelope import Envelope, Producer
 from unrip.service.contract import (
@@ -119,7 +126,7 @@ def told(logic: LiquidityManager, answer: ChainRead | ChainUnread, now: datetime
 
 
 def steps(effects: list[Effect]) -> list[str]:
-    return [record.payload.step for record in published(effects, ACTIONS)]
+    return [record.payload.step.name for record in published(effects, ACTIONS)]
 
 
 def test_it_learns_from_its_earlier_life_before_it_asks() -> None:
@@ -209,7 +216,7 @@ def test_an_unknown_status_is_a_step_of_its_own_and_no_line() -> None:
     logic = manager()
     effects = told(logic, chain(BITCOIN, deposit(DepositState.UNKNOWN, status_text="SWEPT")))
     assert steps(effects) == ["address_issued", "deposit_unknown"]
-    assert published(effects, ACTIONS)[1].payload.details["status"] == "SWEPT"
+    assert published(effects, ACTIONS)[1].payload.step.status == "SWEPT"
     assert lines(effects) == ["funding_requested"]
 
 
@@ -344,7 +351,8 @@ def test_an_accepted_address_survives_a_restart_before_the_next_reading() -> Non
     earlier = [*published(told(first, chain(BITCOIN)), ACTIONS)]
     earlier += published(told(first, chain(BITCOIN, address="bc1qnew")), ACTIONS)
     earlier += published(act(first, "deposit-addresses", chain=BITCOIN, accept="bc1qnew"), ACTIONS)
-    assert earlier[-1].payload.details == {"address": "bc1qnew", "actor": "operator"}
+    accepted = AddressAccepted(chain=BITCOIN, asset_id=BTC, address="bc1qnew", actor="operator")
+    assert earlier[-1].payload.step == accepted
     second = manager(*earlier)
     told(second, chain(BITCOIN, address="bc1qnew"))
     assert second.not_ready(T0) == []

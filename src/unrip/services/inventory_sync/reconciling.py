@@ -13,7 +13,7 @@ from unrip.domain.attempt import TradeResult
 from unrip.domain.command import Exchange
 from unrip.domain.desk import VIEW_KNOWN_AFTER, CommandPosition, LedgerView
 from unrip.domain.inventory import BalanceChange, Books, ChangeKind, EvidenceKey, Judged, KeptBooks, Reconciliation
-from unrip.domain.treasury import LiquidityAction
+from unrip.domain.treasury import DepositStep, LiquidityAction, WithdrawalStep
 from unrip.domain.values import Amount, Delta
 from unrip.domain.verifier import VerifierReading
 from unrip.messages.topics import LIQUIDITY_ACTION, TRADE_RESULT
@@ -177,27 +177,14 @@ class Reconciler:
         action: LiquidityAction = record.message.payload
         self.records_read += 1
         self._actions_read = _after(record)
-        if action.asset_id is None or action.amount is None:
-            return
-        mint = action.details.get("mint_tx_hash", "")
-        if action.step.startswith("deposit_") and mint:
-            kind, change, evidence = ChangeKind.CREDIT, Delta(action.amount), mint
-        elif action.step.startswith("withdrawal_"):
-            kind, change, evidence = ChangeKind.WITHDRAWAL, Delta(-action.amount), action.action_id
-        else:
-            return
-        told = BalanceChange(
-            kind=kind,
-            asset_id=action.asset_id,
-            change=change,
-            evidence=evidence,
-            seen_by=record.message.observed_at,
-            began_at=record.message.occurred_at,
-        )
-        self._await(told)
-        if kind is ChangeKind.WITHDRAWAL and action.details.get("status", "").upper() == _RETURNED:
-            back = {"kind": ChangeKind.CREDIT, "change": Delta(action.amount), "evidence": f"return of {evidence}"}
-            self._await(msgspec.structs.replace(told, **back, seen_by=told.seen_by + RETURNS_WITHIN, began_at=None))
+        match action.step:
+            case DepositStep(mint_tx_hash=str(mint)) as step if mint:
+                self._await(_told(record, step.asset_id, ChangeKind.CREDIT, Delta(step.amount), mint))
+            case WithdrawalStep() as step:
+                taken = _told(record, step.asset_id, ChangeKind.WITHDRAWAL, Delta(-step.amount), action.action_id)
+                self._await(taken)
+                if step.status.upper() == _RETURNED:
+                    self._await(_return_of(taken))
 
     def _await(self, change: BalanceChange) -> None:
         """Evidence waits for a block, unless it was told before. Its names are foreign text, and PostgreSQL's keys."""
@@ -332,6 +319,29 @@ class Reconciler:
     def awaits_block(self, asset: str) -> bool:
         """Whether evidence waits for a newer block: whether the last reading contains it is not known."""
         return any(change.asset_id == asset for change in self._waiting)
+
+
+def _told(record: RecordReceived, asset_id: str, kind: ChangeKind, change: Delta, evidence: str) -> BalanceChange:
+    message = record.message
+    return BalanceChange(
+        kind=kind,
+        asset_id=asset_id,
+        change=change,
+        evidence=evidence,
+        seen_by=message.observed_at,
+        began_at=message.occurred_at,
+    )
+
+
+def _return_of(taken: BalanceChange) -> BalanceChange:
+    return msgspec.structs.replace(
+        taken,
+        kind=ChangeKind.CREDIT,
+        change=Delta(-taken.change),
+        evidence=f"return of {taken.evidence}",
+        seen_by=taken.seen_by + RETURNS_WITHIN,
+        began_at=None,
+    )
 
 
 def _is_a_key(text: str) -> bool:

@@ -9,8 +9,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from unrip.domain.pairs import Pair
-from unrip.domain.treasury import DepositAddress, LiquidityAction, Treasury
+from unrip.domain.treasury import (
+    AddressAccepted,
+    AddressChanged,
+    AddressIssued,
+    DepositAddress,
+    LiquidityAction,
+    Step,
+    Treasury,
+)
 from unrip.messages.topics import LIQUIDITY_ACTION, TREASURY
 from unrip.service.contract import (
     BusChanged,
@@ -110,20 +120,15 @@ class LiquidityManager(Logic):
                 if self._addresses.known(address.chain) is None:
                     self._addresses.learn(address)
         elif isinstance(payload, LiquidityAction):
-            self._steps.learn(payload, record.message.event_id)
-            self._learn_address(payload, observed_at)
+            self._steps.learn(payload)
+            self._learn_address(payload.step, observed_at)
 
-    def _learn_address(self, action: LiquidityAction, observed_at: datetime) -> None:
-        if action.chain is None or action.asset_id is None or not action.step.startswith("address_"):
+    def _learn_address(self, step: Step, observed_at: datetime) -> None:
+        if not isinstance(step, AddressIssued | AddressChanged | AddressAccepted):
             return
-        known, other = (
-            DepositAddress(chain=action.chain, asset_id=action.asset_id, address=text, observed_at=observed_at)
-            if text is not None
-            else None
-            for text in (action.details.get("address"), action.details.get("other"))
-        )
-        if known is not None:
-            self._addresses.learn(known, other)
+        known = DepositAddress(chain=step.chain, asset_id=step.asset_id, address=step.address, observed_at=observed_at)
+        other = msgspec.structs.replace(known, address=step.other) if isinstance(step, AddressChanged) else None
+        self._addresses.learn(known, other)
 
     def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
         waited = bool(self._reading_back)

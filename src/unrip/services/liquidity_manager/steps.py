@@ -9,8 +9,25 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import Any
 
-from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal, DepositAddress, LiquidityAction
+import msgspec
+
+from unrip.domain.treasury import (
+    AddressAccepted,
+    AddressChanged,
+    AddressIssued,
+    BridgeDeposit,
+    BridgeWithdrawal,
+    DepositAddress,
+    DepositState,
+    DepositStep,
+    LiquidityAction,
+    Refresh,
+    Step,
+    WithdrawalState,
+    WithdrawalStep,
+)
 from unrip.domain.values import derived_id
+from unrip.messages.envelope import encode
 from unrip.messages.topics import LIQUIDITY_ACTION
 from unrip.service.contract import Effect, Log, Publish
 
@@ -18,7 +35,7 @@ VENUE = "near_intents"
 #: Operations whose steps are remembered; the bridge lists fewer.
 OPERATIONS_MAX = 10_000
 
-_CREDIT_STEPS = frozenset({"deposit_credited", "deposit_completed"})
+_CREDITS = frozenset({DepositState.CREDITED, DepositState.COMPLETED})
 _LINES = {
     "address_issued": ("funding_requested", "info"),
     "address_changed": ("deposit_address_changed", "error"),
@@ -43,11 +60,14 @@ class Steps:
         #: Records that the broker did not acknowledge; they are told again, but logged once.
         self._lost: set[str] = set()
 
-    def learn(self, action: LiquidityAction, event_id: str) -> None:
-        """Take a step as told: by ourselves just now, or by an earlier life of this service."""
+    def learn(self, action: LiquidityAction) -> None:
+        """Take a step as told by an earlier life of this service, whichever build that was of."""
+        self._remember(action, _event_id(action))
+
+    def _remember(self, action: LiquidityAction, event_id: str) -> None:
         self._last[action.action_id] = event_id
         self._last.move_to_end(action.action_id)
-        if action.step in _CREDIT_STEPS:
+        if _is_credit(action.step):
             self._credited.add(action.action_id)
         if len(self._last) > OPERATIONS_MAX:
             forgotten, _ = self._last.popitem(last=False)
@@ -63,94 +83,65 @@ class Steps:
 
     def deposit(self, deposit: BridgeDeposit, observed_at: datetime) -> list[Effect]:
         """Record and line of a deposit's state, if that is new."""
-        details = {
-            "status": deposit.status_text,
-            "address": deposit.address,
-            "tx_hash": deposit.tx_hash or "",
-            "mint_tx_hash": deposit.mint_tx_hash or "",
-        }
-        action = LiquidityAction(
-            action_id=deposit.deposit_id,
-            account=self._account,
-            step=f"deposit_{deposit.state}",
-            asset_id=deposit.asset_id,
+        step = DepositStep(
+            state=deposit.state,
             chain=deposit.chain,
+            asset_id=deposit.asset_id,
             amount=deposit.amount,
-            details=details,
+            address=deposit.address,
+            status=deposit.status_text,
+            tx_hash=deposit.tx_hash,
+            mint_tx_hash=deposit.mint_tx_hash,
         )
-        return self._tell_if_new(action, observed_at, occurred_at=deposit.created_at)
+        return self._tell_if_new(deposit.deposit_id, step, observed_at, occurred_at=deposit.created_at)
 
     def withdrawal(self, withdrawal: BridgeWithdrawal, observed_at: datetime) -> list[Effect]:
         """Record and line of a withdrawal's state, if that is new."""
-        details = {
-            "status": withdrawal.status_text,
-            "address": withdrawal.address,
-            "transfer_tx_hash": withdrawal.transfer_tx_hash or "",
-        }
-        action = LiquidityAction(
-            action_id=withdrawal.withdrawal_id,
-            account=self._account,
-            step=_withdrawal_step(withdrawal),
-            asset_id=withdrawal.asset_id,
+        step = WithdrawalStep(
+            state=_withdrawal_state(withdrawal),
             chain=withdrawal.chain,
+            asset_id=withdrawal.asset_id,
             amount=withdrawal.amount,
-            details=details,
+            address=withdrawal.address,
+            status=withdrawal.status_text,
+            transfer_tx_hash=withdrawal.transfer_tx_hash,
         )
-        return self._tell_if_new(action, observed_at, occurred_at=withdrawal.created_at)
+        return self._tell_if_new(withdrawal.withdrawal_id, step, observed_at, occurred_at=withdrawal.created_at)
 
     def address(self, known: DepositAddress, other: DepositAddress | None) -> list[Effect]:
         """Record and line of a deposit address, or of another one named for the same chain, if that is new."""
-        action = LiquidityAction(
-            action_id=derived_id("deposit_address", self._account, known.chain),
-            account=self._account,
-            step="address_issued" if other is None else "address_changed",
-            asset_id=known.asset_id,
-            chain=known.chain,
-            amount=None,
-            details={"address": known.address} if other is None else {"address": known.address, "other": other.address},
-        )
-        return self._tell_if_new(action, (other or known).observed_at)
+        action_id = derived_id("deposit_address", self._account, known.chain)
+        place = {"chain": known.chain, "asset_id": known.asset_id, "address": known.address}
+        step = AddressIssued(**place) if other is None else AddressChanged(**place, other=other.address)
+        return self._tell_if_new(action_id, step, (other or known).observed_at)
 
     def accepted(self, event_id: str, address: DepositAddress, actor: str, now: datetime) -> list[Effect]:
         """Record of an operator's word for an address: it is told at once, since no later reading knows of it."""
-        action = LiquidityAction(
-            action_id=event_id,
-            account=self._account,
-            step="address_accepted",
-            asset_id=address.asset_id,
-            chain=address.chain,
-            amount=None,
-            details={"address": address.address, "actor": actor},
-        )
-        return self._tell(action, event_id, now)
+        step = AddressAccepted(chain=address.chain, asset_id=address.asset_id, address=address.address, actor=actor)
+        return self._tell(self._action(event_id, step), event_id, now)
 
     def refresh(self, event_id: str, actor: str, now: datetime) -> list[Effect]:
         """Record of an operator's refresh."""
-        action = LiquidityAction(
-            action_id=event_id,
-            account=self._account,
-            step="refresh",
-            asset_id=None,
-            chain=None,
-            amount=None,
-            details={"actor": actor},
-        )
-        return self._tell(action, event_id, now)
+        return self._tell(self._action(event_id, Refresh(actor=actor)), event_id, now)
+
+    def _action(self, action_id: str, step: Step) -> LiquidityAction:
+        return LiquidityAction(action_id=action_id, account=self._account, step=step)
 
     def _tell_if_new(
-        self, action: LiquidityAction, observed_at: datetime, *, occurred_at: datetime | None = None
+        self, action_id: str, step: Step, observed_at: datetime, *, occurred_at: datetime | None = None
     ) -> list[Effect]:
+        action = self._action(action_id, step)
         event_id = _event_id(action)
-        if self._last.get(action.action_id) == event_id:
+        if self._last.get(action_id) == event_id:
             return []
         return self._tell(action, event_id, observed_at, occurred_at=occurred_at)
 
     def _tell(
         self, action: LiquidityAction, event_id: str, observed_at: datetime, *, occurred_at: datetime | None = None
     ) -> list[Effect]:
-        said = event_id in self._lost or (action.step in _CREDIT_STEPS and action.action_id in self._credited)
+        said = event_id in self._lost or (_is_credit(action.step) and action.action_id in self._credited)
         self._lost.discard(event_id)
-        self.learn(action, event_id)
+        self._remember(action, event_id)
         record = Publish(
             topic=LIQUIDITY_ACTION,
             event_id=event_id,
@@ -161,27 +152,27 @@ class Steps:
             venue=VENUE,
             token=event_id,
         )
-        return [record] if said or action.step not in _LINES else [record, _line(action)]
+        return [record] if said or action.step.name not in _LINES else [record, _line(action)]
 
 
 def _event_id(action: LiquidityAction) -> str:
-    return derived_id("liquidity_action", action.action_id, action.step, *action.details.values())
+    """Of its own for each form of the payload: two records of one id are the same to the last byte."""
+    return derived_id("treasury_step", action.action_id, encode(action.step).decode())
 
 
 def _line(action: LiquidityAction) -> Log:
-    event, level = _LINES[action.step]
-    body: dict[str, Any] = {
-        "action_id": action.action_id,
-        "step": action.step,
-        "chain": action.chain,
-        "asset_id": action.asset_id,
-        "amount": action.amount,
-        **action.details,
-    }
+    event, level = _LINES[action.step.name]
+    said = msgspec.structs.asdict(action.step)
+    said.pop("state", None)  # it is in the step's name
+    body: dict[str, Any] = {"action_id": action.action_id, "step": action.step.name, **said}
     return Log(event=event, level=level, component="bridge", venue=VENUE, body=body)
 
 
-def _withdrawal_step(withdrawal: BridgeWithdrawal) -> str:
+def _is_credit(step: Step) -> bool:
+    return isinstance(step, DepositStep) and step.state in _CREDITS
+
+
+def _withdrawal_state(withdrawal: BridgeWithdrawal) -> WithdrawalState:
     if withdrawal.status_text.upper() in _WITHDRAWAL_FAILURES:
-        return "withdrawal_failed"
-    return "withdrawal_finished" if withdrawal.finished else "withdrawal_seen"
+        return WithdrawalState.FAILED
+    return WithdrawalState.FINISHED if withdrawal.finished else WithdrawalState.SEEN

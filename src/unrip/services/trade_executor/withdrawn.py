@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from unrip.domain.balances import Withdrawal
-from unrip.domain.treasury import LiquidityAction
+from unrip.domain.treasury import LiquidityAction, WithdrawalStep
 from unrip.messages.topics import LIQUIDITY_ACTION
 from unrip.service.contract import CaughtUp, Effect, RecordReceived, Subscribe
 from unrip.services.trade_executor.definition import ACTIONS_READ_BACK
@@ -39,10 +39,10 @@ class Withdrawn:
         return []
 
     def _take(self, action: LiquidityAction, told_at: datetime) -> None:
-        if action.account != self._account or not action.step.startswith("withdrawal_"):
+        step = action.step
+        if action.account != self._account or not isinstance(step, WithdrawalStep):
             return
-        if action.asset_id is not None and action.amount is not None:
-            taken = Withdrawal(asset_id=action.asset_id, amount=action.amount, told_at=told_at)
-            self._by_action.setdefault(action.action_id, taken)
+        taken = Withdrawal(asset_id=step.asset_id, amount=step.amount, told_at=told_at)
+        self._by_action.setdefault(action.action_id, taken)
         if len(self._by_action) > _KEPT:
             self._by_action.popitem(last=False)
