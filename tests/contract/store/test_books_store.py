@@ -119,7 +119,7 @@ async def test_a_commit_waits_for_the_one_that_is_under_way_and_then_follows_ano
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with asyncio.timeout(5):
         while not await watching.fetchval(waiting):
-            await asyncio.sleep(0)
+            pass
     await under_way.commit()
     assert await keeping == KeepOutcome(), "what it would have followed is not the last any more"
     await books.close()
