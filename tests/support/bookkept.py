@@ -20,7 +20,6 @@ from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.net.events import FrameSent, SendFrame
 from unrip.service.contract import CaughtUp, Effect, Event, Started, Subscribe
 from unrip.services.relay_link import RELAY
-from unrip.services.trade_executor.bookkeeping import Bookkeeper
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     AuthorityJudged,
@@ -35,6 +34,7 @@ from unrip.services.trade_executor.effects import (
     SignOffer,
     VerifierRead,
 )
+from unrip.services.trade_executor.handlers.ledger import LedgerHandlers
 from unrip.store.memory_ledger import MemoryLedger
 
 
@@ -62,7 +62,7 @@ class Bookkept(Executor):
 
     async def _write(self, effect: Effect) -> list[Event]:
         answers: list[Event] = []
-        books = Bookkeeper(
+        books = LedgerHandlers(
             self.ledger,
             account=ACCOUNT,
             emit=answers.append,

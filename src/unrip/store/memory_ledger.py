@@ -8,11 +8,11 @@ from itertools import islice
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult
+from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
-from unrip.domain.evidence import proves_death, shows_movement
+from unrip.domain.evidence import may_end_so, proves
 from unrip.domain.spending import Claimed, claimed_of
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
@@ -302,9 +302,17 @@ class MemoryLedger:
         newest = height if hold.asset in credited and (replaces or height > here) else here
         if evidence is None or evidence.height > newest:
             raise StoreRefused(f"the ledger is older than the evidence that nonce {ending.nonce} has ended")
-        if not _proves(ending, evidence, hold, book):
+        results = [event.result for event in ending.events]
+        if not proves(
+            ending.state,
+            results,
+            last_deadline=hold.last_deadline,
+            nonce_deadline=hold.nonce_deadline,
+            own=book.signed_on(ending.nonce),
+            unproven=all(attempt.state is AttemptState.UNPROVEN for attempt in book.open_on(ending.nonce)),
+        ):
             raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
-        if not _fit(ending):
+        if not may_end_so(ending.state, results):
             raise StoreRefused(f"the offers of nonce {ending.nonce} cannot end like this")
 
 
@@ -362,41 +370,6 @@ def _grow_hold(book: Account, offer: Offer) -> None:
     hold.amount = max(hold.amount, offer.amount_out) if hold.ended_as is None else offer.amount_out
     hold.last_deadline = max(hold.last_deadline, offer.offer_deadline)
     hold.ended_as = None
-
-
-def _proves(ending: NonceEnding, evidence: ChainEvidence, hold: Hold, book: Account) -> bool:
-    """Whether the evidence shows this state; as `ledger.proves` says it in SQL."""
-    state, used = ending.state, evidence.nonce_used
-    if evidence.operator is not None:
-        over = used or evidence.block_time > hold.last_deadline
-        return over and all(attempt.state is AttemptState.UNPROVEN for attempt in book.open_on(ending.nonce))
-    if state is AttemptState.SETTLED:
-        return used and any(
-            shows_movement(evidence) or _executed(event.result)
-            for event in ending.events
-            if event.result.state is AttemptState.SETTLED
-        )
-    if state is AttemptState.SPENT:
-        return used and shows_movement(evidence)
-    if state in {AttemptState.VOIDED, AttemptState.REVOKED}:
-        own = {a.offer.quote_hash for a in book.attempts.values() if a.offer and a.offer.nonce == ending.nonce}
-        compared = evidence.compared_with is not None and evidence.compared_with < evidence.height
-        by_another = evidence.executed is not None or (state is AttemptState.VOIDED and compared)
-        return used and evidence.executed not in own and by_another
-    return state is AttemptState.LAPSED and proves_death(
-        evidence, last_deadline=hold.last_deadline, nonce_deadline=hold.nonce_deadline
-    )
-
-
-def _executed(result: TradeResult) -> bool:
-    return result.evidence is not None and result.evidence.executed == result.quote_hash is not None
-
-
-def _fit(ending: NonceEnding) -> bool:
-    """A nonce is used once: of the offers of a settled one, one settled and the others can do so no more."""
-    rest = AttemptState.LAPSED if ending.state is AttemptState.SETTLED else ending.state
-    states = sorted(event.result.state for event in ending.events)
-    return states == sorted([ending.state, *[rest] * (len(states) - 1)])
 
 
 def _with_reason(claimed: OutboxEvent, kind: ClaimKind, numbers: dict[str, str]) -> OutboxEvent:

@@ -10,28 +10,28 @@ from unrip.service.contract import Effect, Log, RecordReceived
 from unrip.service.dead_letters import dead_letter_of_event
 from unrip.services.trade_executor.effects import LedgerRefused, LedgerUnknown
 
-#: Lanes whose calls are repeated until they succeed, so that their trouble ends by itself.
+#: Calls that are repeated until they succeed, so that their trouble ends by itself.
 _LASTING = {"claim", "note", "load"}
 _SET_ASIDE_MAX = 100
 
 
 class LedgerTrouble:
-    """The last failure of each lane, until a call of it succeeds, and the commands that were set aside."""
+    """The last failure of each kind of call, until one of it succeeds, and the commands that were set aside."""
 
     def __init__(self) -> None:
-        #: A full disk may take one kind of row and refuse another, so each lane ends its own trouble only.
+        #: A full disk may take one kind of row and refuse another, so each kind of call ends its own trouble only.
         self._names: dict[str, str] = {}
         self._set_aside: dict[str, None] = {}
 
     def failed(self, event: LedgerUnknown | LedgerRefused) -> None:
         """A call did not do what was asked."""
-        if event.lane in _LASTING:
+        if event.call in _LASTING:
             kind = "ledger_refuses" if isinstance(event, LedgerRefused) else "ledger_away"
-            self._names[event.lane] = f"{kind}: {event.reason}"
+            self._names[event.call] = f"{kind}: {event.reason}"
 
-    def over(self, lane: str) -> None:
-        """A call of this lane succeeded."""
-        self._names.pop(lane, None)
+    def over(self, call: str) -> None:
+        """A call of this kind succeeded."""
+        self._names.pop(call, None)
 
     def loaded(self) -> None:
         """The ledger was loaded anew: what was asked before may be asked no more, and else fails again at once."""

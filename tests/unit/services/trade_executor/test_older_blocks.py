@@ -34,7 +34,7 @@ from unrip.services.trade_executor.effects import (
     TraceRevocation,
     UseRead,
 )
-from unrip.services.trade_executor.hindsight import RETRY_FIRST, RETRY_MAX
+from unrip.services.trade_executor.offers.nonce import RETRY_FIRST, RETRY_MAX
 
 SALT = "252812b3"
 GONE = PastUnread(kept=False, reason="the node has no block that is old enough")
@@ -53,7 +53,7 @@ def look(desk: Executor, *offers: Offer, past: timedelta = timedelta(seconds=5),
     desk.now = max(desk.now, max(offer.offer_deadline for offer in offers) + past)
     nonces = [offer.nonce for offer in offers]
     desk.read(asked=nonces, block_time=desk.now, observed_at=desk.now, salts={SALT: valid})
-    while not desk.logic._pursuit.notes.empty():
+    while not desk.logic._book.writes.empty():
         desk.noted()
 
 
@@ -369,7 +369,7 @@ def test_what_is_known_to_be_taken_back_explains_none_either() -> None:
     desk.feed(RevocationTraced(nonce=taken_back.nonce, finding=Finding.REVOKED, **executed))
     answer(desk, *pair(offer, taken_back, after=[taken_back.nonce], taken=offer))
     assert ended(desk).state == "revoked"
-    assert desk.logic._pursuit.revocations.by_nonce == {}, "what has ended is not remembered for ever"
+    assert list(desk.logic._book.nonces) == [offer.nonce], "what has ended is not remembered for ever"
     assert [each.command_id for each in desk.open_offers] == [offer.command_id]
 
 
@@ -379,7 +379,7 @@ def test_what_is_known_to_be_taken_back_explains_none_either() -> None:
 def test_while_the_ledger_may_lack_offers_older_blocks_leave_none_unproven() -> None:
     """What they say is asked for once more, when every command is known that may have moved the same balances."""
     desk, offer = in_doubt()
-    desk.feed(LedgerOlder(lane="view", reason="ledger_went_back"))
+    desk.feed(LedgerOlder(call="view", reason="ledger_went_back"))
     position = CommandPosition(topic_id="commands-1", next_offset=1)
     desk.feed(LedgerLoaded(position=position, open_offers=(offer,), view=VIEW))
     answer(desk, *pair(offer, moved=-1))

@@ -45,30 +45,19 @@ class Believing:
         """By an operator's word the next reading that agrees with the clock replaces what is believed."""
         self.belief.undone, self._undo_reason = True, reason
 
-    def replaced_because(self, judged: Believed) -> str | None:
-        """Why this reading goes before a greater height, None where it replaces nothing."""
-        if judged.replaces is None:
-            return None
-        reason, self._undo_reason = self._undo_reason or _OUTWEIGHED, None
-        return reason
-
     def not_ready(self) -> list[str]:
         """The name of the doubt about the last reading; a wrong clock has its own."""
         if self.refused is None or self.refused.doubt is Doubt.CLOCK_SKEWED:
             return []
         return [f"verifier_doubted: {self.refused.doubt}"]
 
-    def outcome(self, judged: Believed | Older | Refused) -> str:
-        """The label of the reading that is counted."""
-        if isinstance(judged, Believed):
-            return "read"
-        behind = isinstance(judged, Older) or judged.doubt is Doubt.CHAIN_WENT_BACK
-        return "older_block" if behind else "refused"
+    def judged(self, judged: Believed | Older | Refused) -> tuple[str | None, list[Effect]]:
+        """Why this reading goes before a greater height, None where it replaces nothing; and what is told of it.
 
-    def say(self, judged: Believed | Older | Refused, because: str | None) -> list[Effect]:
-        """Each refusal is counted, each change of the doubt is a line, and so is a belief that gave way."""
+        Each reading and each refusal is counted, each change of the doubt is a line, and so is a belief that gave way.
+        """
         before, self._said = self._said, None if self.refused is None else self.refused.doubt
-        effects: list[Effect] = []
+        effects: list[Effect] = [Count(name="verifier_reads", labels={"outcome": _outcome(judged)})]
         if self.refused is not None:
             effects.append(refusal_counted(self.refused))
             if self._said != before:
@@ -76,13 +65,19 @@ class Believing:
                 effects.append(_line("reading_refused", "error", body))
         elif before is not None:
             effects.append(_line("reading_believed", "info", {}))
-        if isinstance(judged, Believed) and judged.replaces is not None and self.told is not None:
-            heights = {"was_height": judged.replaces.height, "height": self.told.height}
-            effects += [
-                Count(name="beliefs_replaced"),
-                _line("belief_replaced", "error", {**heights, "node": self.told.node, "reason": because}),
-            ]
-        return effects
+        if not isinstance(judged, Believed) or judged.replaces is None or self.told is None:
+            return None, effects
+        because, self._undo_reason = self._undo_reason or _OUTWEIGHED, None
+        heights = {"was_height": judged.replaces.height, "height": self.told.height}
+        line = _line("belief_replaced", "error", {**heights, "node": self.told.node, "reason": because})
+        return because, [*effects, Count(name="beliefs_replaced"), line]
+
+
+def _outcome(judged: Believed | Older | Refused) -> str:
+    if isinstance(judged, Believed):
+        return "read"
+    behind = isinstance(judged, Older) or judged.doubt is Doubt.CHAIN_WENT_BACK
+    return "older_block" if behind else "refused"
 
 
 def refusal_counted(refused: Refused) -> Count:

@@ -11,7 +11,8 @@ from unrip.domain.decide import command_id_of, nonce_free_bytes
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import Amount, epoch_ms, from_epoch_ms
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Emit
+from unrip.service.contract import Effect, Emit
+from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import AuthorityJudged, OfferSigned, ProveAuthority, SignOffer
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.rpc import RpcError
@@ -22,7 +23,7 @@ from unrip.venues.near_intents.verifier import Verifier
 _PROOF_LIFE = timedelta(seconds=10)
 
 
-class SigningDesk:
+class SignerHandlers:
     """Signs offers, and shows the contract one that nobody would want to prove that it would take ours."""
 
     def __init__(
@@ -35,6 +36,14 @@ class SigningDesk:
         self._emit = emit
         self._clock = clock
         self._tasks = Tasks()
+
+    @property
+    def by_effect(self) -> dict[type[Effect], Handler]:
+        """Which effect is performed by what."""
+        return {
+            SignOffer: self.sign,
+            ProveAuthority: self.prove,
+        }
 
     def sign(self, effect: SignOffer) -> None:
         """Sign one offer; about 30 µs with the local key."""

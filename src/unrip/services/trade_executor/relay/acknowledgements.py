@@ -8,26 +8,27 @@ notice at the broker, also where another evidence or an earlier life has ended t
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from unrip.domain.attempt import Offer
 from unrip.net.events import FrameReceived
 from unrip.service.contract import Effect, Publish, Published, PublishFailed
-from unrip.services.trade_executor.conversation import Conversation, notice_id
 from unrip.services.trade_executor.effects import FindOffer
+from unrip.services.trade_executor.relay.client import RelayClient, notice_id
 from unrip.venues.near_intents.relay import StatusNotice
 
 #: Notices that are remembered after their acknowledgement, in case it is lost.
 _DONE_MAX = 1_000
-#: Notices that wait for the ledger's word. The relay tells again what is not acknowledged, so any more are left to it.
+#: Notices about no open offer that wait for the ledger. The relay repeats what is not acknowledged, so any more are
+#: left to it.
 _SOUGHT_MAX = 256
 
 
 @dataclass
-class _Kept:
+class Notice:
     """A notice that may not be acknowledged yet."""
 
-    quote_hash: str
     #: The record of it, to be published again where the broker did not take it.
     record: Publish
     #: Deliveries on the present connection, by their number.
@@ -37,14 +38,19 @@ class _Kept:
     #: The ledger has committed the end of the offer.
     ended: bool = False
 
+    def delivered(self, notice: StatusNotice) -> None:
+        """It was delivered, perhaps once more."""
+        if notice.seq is not None:
+            self.deliveries[notice.seq] = notice
 
-class Receipts:
+
+class Acknowledgements:
     """The notices that wait for a commit, at most a few per open offer."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
+    def __init__(self, client: RelayClient) -> None:
+        self._client = client
         #: By the name of the notice, which is the same for every delivery.
-        self._kept: dict[str, _Kept] = {}
+        self._waiting: dict[str, Notice] = {}
         #: Notices about no open offer, by the hash that the ledger is to be asked about.
         self._sought: dict[str, tuple[StatusNotice, FrameReceived]] = {}
         #: The ledger is asked about one at a time: while it hangs, look-ups do not pile up.
@@ -53,21 +59,47 @@ class Receipts:
 
     def again(self, notice: StatusNotice) -> list[Effect] | None:
         """What a repeated delivery asks for, None where the notice is neither waiting nor done."""
-        kept = self._kept.get(notice_id(notice))
-        if kept is None:
-            return self._conversation.acknowledge(notice) if notice_id(notice) in self._done else None
-        self._delivered(kept, notice)
-        if not kept.unrecorded:
+        name = notice_id(notice)
+        waiting = self._waiting.get(name)
+        if waiting is None:
+            return self._client.acknowledge(notice) if name in self._done else None
+        waiting.delivered(notice)
+        if not waiting.unrecorded:
             return []
-        kept.unrecorded = False
-        return [kept.record]
+        waiting.unrecorded = False
+        return [waiting.record]
 
-    def keep(self, notice: StatusNotice, record: Publish, *, ended: bool = False) -> None:
-        """Acknowledge this notice when its record and the end of its offer are committed."""
-        if record.token is not None:
-            kept = self._kept.setdefault(record.token, _Kept(quote_hash=notice.quote_hash, record=record))
-            kept.ended = ended
-            self._delivered(kept, notice)
+    def keep(self, notice: StatusNotice, record: Publish) -> list[Notice]:
+        """Acknowledge this notice when its record and the end of its offer are committed; none where nobody waits."""
+        if record.token is None:
+            return []
+        kept = self._waiting.setdefault(record.token, Notice(record=record))
+        kept.delivered(notice)
+        return [kept]
+
+    def on_record(self, event: Published | PublishFailed) -> list[Effect]:
+        """The broker has the record of a notice, or may not have it: then the next delivery publishes it again."""
+        waiting = self._waiting.get(event.token)
+        if waiting is None:
+            return []
+        waiting.recorded, waiting.unrecorded = isinstance(event, Published), isinstance(event, PublishFailed)
+        return self._acknowledge(waiting)
+
+    def ended(self, notices: Iterable[Notice]) -> list[Effect]:
+        """The end of the offer that these are about is committed."""
+        effects: list[Effect] = []
+        for notice in notices:
+            notice.ended = True
+            effects += self._acknowledge(notice)
+        return effects
+
+    def reconnected(self) -> None:
+        """Numbers of an earlier connection's subscription are void; the relay tells everything again."""
+        self._sought.clear()
+        for waiting in self._waiting.values():
+            waiting.deliveries.clear()
+
+    # --- notices about no open offer -------------------------------------------------------------------------------
 
     def seek(self, notice: StatusNotice, frame: FrameReceived) -> list[Effect]:
         """A notice about no open offer: one of ours that has ended, or somebody else's; the ledger knows."""
@@ -77,11 +109,16 @@ class Receipts:
         return self._ask()
 
     def found(self, quote_hash: str, offer: Offer | None) -> list[Effect]:
-        """The ledger's word: a notice of ours is recorded before it is acknowledged, another is nothing to us."""
+        """The ledger's answer: a notice of ours is recorded before it is acknowledged, another is nothing to us."""
         self._asking = False
         sought = self._sought.pop(quote_hash, None)
         effects = [] if sought is None else self._judged(*sought, offer)
         return [*effects, *self._ask()]
+
+    def not_found(self) -> None:
+        """The ledger did not answer: what was sought comes again."""
+        self._asking = False
+        self._sought.clear()
 
     def _ask(self) -> list[Effect]:
         if self._asking or not self._sought:
@@ -91,54 +128,18 @@ class Receipts:
 
     def _judged(self, notice: StatusNotice, frame: FrameReceived, offer: Offer | None) -> list[Effect]:
         if offer is None:
-            return self._conversation.acknowledge(notice)
+            return self._client.acknowledge(notice)
         if (again := self.again(notice)) is not None:
             return again
-        record = self._conversation.record(notice, frame, offer)
-        self.keep(notice, record, ended=True)
-        return [record]
+        record = self._client.record(notice, frame, offer)
+        return [record, *self.ended(self.keep(notice, record))]
 
-    def not_found(self) -> None:
-        """The ledger did not answer: what was sought comes again."""
-        self._asking = False
-        self._sought.clear()
-
-    def on_record(self, event: Published | PublishFailed) -> list[Effect]:
-        """The broker has the record of a notice, or may not have it: then the next delivery publishes it again."""
-        kept = self._kept.get(event.token)
-        if kept is None:
+    def _acknowledge(self, notice: Notice) -> list[Effect]:
+        token = notice.record.token
+        if token is None or token not in self._waiting or not (notice.recorded and notice.ended):
             return []
-        if isinstance(event, PublishFailed):
-            kept.unrecorded = True
-            return []
-        kept.recorded = True
-        return self._acknowledge(event.token, kept)
-
-    def ended(self, quote_hash: str) -> list[Effect]:
-        """The end of an offer is committed."""
-        effects: list[Effect] = []
-        for token, kept in list(self._kept.items()):
-            if kept.quote_hash == quote_hash:
-                kept.ended = True
-                effects += self._acknowledge(token, kept)
-        return effects
-
-    def reconnected(self) -> None:
-        """Numbers of an earlier connection's subscription are void; the relay tells everything again."""
-        self._sought.clear()
-        for kept in self._kept.values():
-            kept.deliveries.clear()
-
-    @staticmethod
-    def _delivered(kept: _Kept, notice: StatusNotice) -> None:
-        if notice.seq is not None:
-            kept.deliveries[notice.seq] = notice
-
-    def _acknowledge(self, token: str, kept: _Kept) -> list[Effect]:
-        if not (kept.recorded and kept.ended):
-            return []
-        del self._kept[token]
+        del self._waiting[token]
         self._done[token] = None
         if len(self._done) > _DONE_MAX:
             self._done.popitem(last=False)
-        return [effect for notice in kept.deliveries.values() for effect in self._conversation.acknowledge(notice)]
+        return [effect for each in notice.deliveries.values() for effect in self._client.acknowledge(each)]

@@ -22,7 +22,7 @@ from unrip.services.trade_executor.effects import (
     NoteRevocation,
     RevocationSigned,
 )
-from unrip.services.trade_executor.lane import NoteLane
+from unrip.services.trade_executor.offers.ledger_writes import LedgerWrites
 
 
 def a_reading(height: int, *, ends: bool = False, balances: bool = True) -> ApplyReading:
@@ -46,12 +46,12 @@ def written(number: int, kind: str) -> LedgerWrite:
 
 @given(st.lists(KINDS, max_size=30))
 def test_what_is_left_out_is_only_what_the_next_write_knows_better(kinds: list[str]) -> None:
-    lane = NoteLane()
+    writes = LedgerWrites()
     pushed = [written(number, kind) for number, kind in enumerate(kinds)]
-    made: list[Effect] = [effect for write in pushed for effect in lane.push(write)]
-    while lane.in_flight is not None:
-        made += lane.committed()[1]
-    assert lane.empty()
+    made: list[Effect] = [effect for write in pushed for effect in writes.push(write)]
+    while writes.in_flight is not None:
+        made += writes.committed()[1]
+    assert writes.empty()
     kept = [
         write
         for number, (write, kind) in enumerate(zip(pushed, kinds, strict=True))
@@ -66,16 +66,16 @@ def test_readings_and_repeated_halts_do_not_grow_while_the_database_is_away() ->
     desk = executor()
     offer = desk.send(a_command()).offer
     desk.reply()  # the note of it is in flight and will not be committed
-    desk.feed(LedgerUnknown(lane="note", reason="away"))
-    lane = desk.logic._pursuit.notes
+    desk.feed(LedgerUnknown(call="note", reason="away"))
+    writes = desk.logic._book.writes
     for _ in range(100):
         desk.now += timedelta(milliseconds=100)
         desk.read()
         desk.feed(a_control("halt", revoke=True))
         desk.feed(RevocationSigned(nonce=offer.nonce, intent_hash="hash", payload="{}"))
     waiting = []
-    while lane.in_flight is not None:
-        waiting.append(lane.in_flight)
+    while writes.in_flight is not None:
+        waiting.append(writes.in_flight)
         desk.noted()
     assert len(waiting) == 4
     assert [each.payload for each in waiting if isinstance(each, NoteRevocation)] == ["{}"]

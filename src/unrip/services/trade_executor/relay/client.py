@@ -26,7 +26,7 @@ from unrip.venues.near_intents.relay import (
 )
 
 
-class Conversation:
+class RelayClient:
     """One relay session over one connection. Quote requests are counted and forgotten: another service decides them."""
 
     def __init__(self, session: RelaySession, *, mute_after_ms: int, subscribe_again_ms: int) -> None:

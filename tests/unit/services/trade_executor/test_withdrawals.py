@@ -11,11 +11,11 @@ from unrip.domain.balances import Withdrawal
 from unrip.domain.treasury import DepositState, DepositStep, LiquidityAction, WithdrawalState, WithdrawalStep
 from unrip.domain.values import Amount
 from unrip.messages.topics import LIQUIDITY_ACTION
-from unrip.services.trade_executor.withdrawn import Withdrawn
+from unrip.services.trade_executor.offers.withdrawals import Withdrawals
 
 
 def told(
-    withdrawn: Withdrawn,
+    withdrawn: Withdrawals,
     name: str,
     at: datetime = NOW,
     *,
@@ -40,7 +40,7 @@ def told(
 
 
 def test_only_withdrawals_of_the_account_are_remembered_by_their_first_word() -> None:
-    withdrawn = Withdrawn(ACCOUNT)
+    withdrawn = Withdrawals(ACCOUNT)
     told(withdrawn, "one")
     told(withdrawn, "one", NOW + timedelta(hours=1), state=WithdrawalState.FINISHED, amount=4)
     told(withdrawn, "two", account="somebody.near", amount=6)
@@ -49,7 +49,7 @@ def test_only_withdrawals_of_the_account_are_remembered_by_their_first_word() ->
 
 
 def test_the_newest_hundred_are_remembered() -> None:
-    withdrawn = Withdrawn(ACCOUNT)
+    withdrawn = Withdrawals(ACCOUNT)
     for number in range(101):
         told(withdrawn, str(number), amount=number)
     assert [int(each.amount) for each in withdrawn] == list(range(1, 101))

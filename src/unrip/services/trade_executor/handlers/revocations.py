@@ -6,7 +6,8 @@ import asyncio
 import json
 
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Emit
+from unrip.service.contract import Effect, Emit
+from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import (
     Finding,
     Publication,
@@ -32,7 +33,7 @@ ATTEMPT_BOUND_S = 2.5
 _NONCE_USED = "nonce was already used"
 
 
-class Revoker:
+class RevocationHandlers:
     """Needs neither Kafka nor PostgreSQL."""
 
     def __init__(
@@ -52,6 +53,15 @@ class Revoker:
         self._emit = emit
         self._pause_s = pause_s
         self._tasks = Tasks()
+
+    @property
+    def by_effect(self) -> dict[type[Effect], Handler]:
+        """Which effect is performed by what."""
+        return {
+            SignRevocation: self.sign,
+            PublishRevocation: self.publish,
+            TraceRevocation: self.trace,
+        }
 
     def sign(self, effect: SignRevocation) -> None:
         """Sign; as fast as an offer."""

@@ -10,10 +10,10 @@ from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.desk import LedgerView
 from unrip.net.tasks import Tasks
 from unrip.net.uptime import uptime_s
-from unrip.service.contract import Emit
+from unrip.service.contract import Effect, Emit
+from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import (
     ApplyReading,
-    Chain,
     CheckHeld,
     ClaimDecided,
     ClaimOffer,
@@ -25,6 +25,7 @@ from unrip.services.trade_executor.effects import (
     LedgerOlder,
     LedgerRefused,
     LedgerUnknown,
+    Lineage,
     LoadLedger,
     NoteAttempt,
     NoteRevocation,
@@ -36,7 +37,7 @@ from unrip.store.errors import StoreRefused, StoreUnavailable
 from unrip.store.ledger import Ledger, LedgerWentBack, NonceEnding, NotInLedger, OutboxEvent
 
 
-class Bookkeeper:
+class LedgerHandlers:
     """Turns the executor's ledger effects into calls."""
 
     def __init__(
@@ -57,6 +58,22 @@ class Bookkeeper:
         self._leave_role = leave_role
         self._tasks = Tasks()
 
+    @property
+    def by_effect(self) -> dict[type[Effect], Handler]:
+        """Which effect is performed by what."""
+        return {
+            LoadLedger: self.load,
+            CheckHeld: self.check,
+            FindOffer: self.find,
+            ClaimOffer: self.claim,
+            RejectCommand: self.reject,
+            NoteAttempt: self.note,
+            NoteRevocation: self.note_revocation,
+            NoteSurroundings: self.note_surroundings,
+            DropAttempt: self.drop,
+            ApplyReading: self.apply,
+        }
+
     def load(self, _effect: LoadLedger) -> None:
         """Read the ledger as it stands."""
         self._start("load", self._load())
@@ -72,13 +89,13 @@ class Bookkeeper:
     def note(self, effect: NoteAttempt) -> None:
         """A state of an open attempt."""
         self._start(
-            "note", self._noted(self._ledger.note(self._event(effect.result, effect.chain), after=effect.after))
+            "note", self._noted(self._ledger.note(self._event(effect.result, effect.lineage), after=effect.after))
         )
 
     def drop(self, effect: DropAttempt) -> None:
         """The end of an attempt of which no byte has left."""
         self._start(
-            "note", self._noted(self._ledger.drop(self._event(effect.result, effect.chain), after=effect.after))
+            "note", self._noted(self._ledger.drop(self._event(effect.result, effect.lineage), after=effect.after))
         )
 
     def apply(self, effect: ApplyReading) -> None:
@@ -87,7 +104,7 @@ class Bookkeeper:
             NonceEnding(
                 nonce=ending.nonce,
                 state=ending.state,
-                events=tuple(self._event(result, chain) for result, chain in ending.results),
+                events=tuple(self._event(result, lineage) for result, lineage in ending.results),
             )
             for ending in effect.endings
         ]
@@ -156,7 +173,7 @@ class Bookkeeper:
             effect.offer,
             position=effect.position,
             generation=effect.generation,
-            event=self._event(effect.result, effect.chain),
+            event=self._event(effect.result, effect.lineage),
             perhaps_sent=effect.perhaps_sent,
             after=effect.after,
         )
@@ -168,7 +185,7 @@ class Bookkeeper:
         outcome = await self._ledger.reject(
             effect.command,
             position=effect.position,
-            event=self._event(effect.result, effect.chain),
+            event=self._event(effect.result, effect.lineage),
             after=effect.after,
         )
         self._emit(ClaimDecided(command_id=effect.command.command_id, kind=outcome.kind, view=outcome.view))
@@ -178,13 +195,13 @@ class Bookkeeper:
         self._emit(LedgerNoted(view=await write))
         self._on_outbox()
 
-    def _event(self, result: TradeResult, chain: Chain) -> OutboxEvent:
+    def _event(self, result: TradeResult, lineage: Lineage) -> OutboxEvent:
         return OutboxEvent(
             event_id=result_id(result.command_id, result.state, reason=result.reason),
-            correlation_id=chain.correlation_id,
-            causation_id=chain.causation_id,
+            correlation_id=lineage.correlation_id,
+            causation_id=lineage.causation_id,
             observed_at=self._clock(),
-            stages=chain.stages,
+            stages=lineage.stages,
             result=result,
         )
 
@@ -192,18 +209,18 @@ class Bookkeeper:
         """A source for the frame: a fault of ours in one of the calls stops the service."""
         await self._tasks.watch()
 
-    def _start(self, lane: str, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, call: str, work: Coroutine[Any, Any, None]) -> None:
         async def told() -> None:
             try:
                 await work
             except StoreUnavailable as error:
-                self._emit(LedgerUnknown(lane=lane, reason=str(error)))
+                self._emit(LedgerUnknown(call=call, reason=str(error)))
             except LedgerWentBack:
-                self._emit(LedgerOlder(lane=lane, reason="ledger_went_back"))
+                self._emit(LedgerOlder(call=call, reason="ledger_went_back"))
             except NotInLedger:
-                self._emit(LedgerOlder(lane=lane, reason="ledger_lacks_an_offer"))
+                self._emit(LedgerOlder(call=call, reason="ledger_lacks_an_offer"))
             except StoreRefused as error:
-                self._emit(LedgerRefused(lane=lane, reason=str(error)))
+                self._emit(LedgerRefused(call=call, reason=str(error)))
                 self._leave_role(str(error))
 
         self._tasks.start(told())

@@ -16,7 +16,7 @@ from unrip.services.trade_executor.definition import ACTIONS_READ_BACK
 _KEPT = 100
 
 
-class Withdrawn:
+class Withdrawals:
     """The withdrawals that the bridge has told of, each by its first word."""
 
     def __init__(self, account: str) -> None:

@@ -12,7 +12,7 @@ RETRY = timedelta(milliseconds=500)
 TIMER = "ledger_note_again"
 
 
-class NoteLane:
+class LedgerWrites:
     """Keeps the order of notes, drops and readings. Every write is idempotent, so unknown means: again.
 
     While PostgreSQL is away nothing new is claimed, so what waits is bounded by the offers that were open: each passes
@@ -23,6 +23,8 @@ class NoteLane:
     def __init__(self) -> None:
         self._waiting: deque[LedgerWrite] = deque()
         self.in_flight: LedgerWrite | None = None
+        #: The balances of a final block are in this ledger.
+        self._credited = False
         #: The ledger is being judged: no further write begins.
         self._held = False
 
@@ -38,6 +40,7 @@ class NoteLane:
         write, self.in_flight = self.in_flight, None
         if write is None:
             raise AssertionError("a commit was reported, but no write was in flight")
+        self._credited = self._credited or (isinstance(write, ApplyReading) and bool(write.credited))
         return write, self._next()
 
     def unknown(self, now: datetime) -> list[Effect]:
@@ -45,7 +48,7 @@ class NoteLane:
         return [SetTimer(name=TIMER, at=now + RETRY)]
 
     def again(self) -> list[Effect]:
-        """The moment is over."""
+        """The retry delay has passed."""
         return [self.in_flight] if self.in_flight is not None else []
 
     def refused(self) -> None:
@@ -65,13 +68,17 @@ class NoteLane:
 
     def give_up(self) -> list[LedgerWrite]:
         """What waits was for another ledger: none of it is made."""
-        given_up = list(self._waiting)
+        given_up, self._credited = list(self._waiting), False
         self._waiting.clear()
         return given_up
 
     def empty(self) -> bool:
         """Nothing waits and nothing is in flight."""
         return self.in_flight is None and not self._waiting
+
+    def recorded(self) -> bool:
+        """A final block was read, and the ledger has it: only then can it hold what an earlier life promised."""
+        return self._credited and self.empty()
 
     def _next(self) -> list[Effect]:
         if self._held or self.in_flight is not None or not self._waiting:

@@ -48,22 +48,20 @@ class Renewal:
         self.judging = self._wanted = True
         self.doubt = self.doubt or doubt
 
-    def next(self, *, quiet: bool) -> list[Effect]:
-        """The load that is wanted, when its turn has come: what is under way when the ledger is judged counts, too."""
-        if not self._wanted or self._under_way or (self.judging and not quiet):
-            return []
-        self._wanted = False
-        return [LoadLedger()]
+    def asked(self, effects: Sequence[Effect], *, quiet: bool) -> list[Effect]:
+        """Add the newest commit that was heard of to every write, and the load that is wanted.
 
-    def asked(self, effects: Sequence[Effect]) -> list[Effect]:
-        """What is asked of the ledger, each with the newest commit that was heard of."""
-        for effect in effects:
-            if isinstance(effect, LoadLedger):
-                self._under_way, self._heard = True, self.commits
-        return [
-            msgspec.structs.replace(effect, after=self.commits) if isinstance(effect, GuardedWrite) else effect
-            for effect in effects
+        Where the ledger is judged, the load waits until nothing else is under way.
+        """
+        commits, load = self.commits, self._wanted and not self._under_way and (quiet or not self.judging)
+        self._wanted = self._wanted and not load
+        asked = [
+            msgspec.structs.replace(effect, after=commits) if isinstance(effect, GuardedWrite) else effect
+            for effect in [*effects, *([LoadLedger()] if load else [])]
         ]
+        if any(isinstance(effect, LoadLedger) for effect in asked):
+            self._under_way, self._heard = True, commits
+        return asked
 
     def answered(self) -> None:
         """The load under way has come to an end."""

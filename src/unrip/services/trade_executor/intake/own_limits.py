@@ -14,7 +14,7 @@ from unrip.domain.reference import Observed
 from unrip.domain.spending import Claimed, Spending, SpendingCaps, claimed_of
 from unrip.net.clock_offset import ClockCompared
 from unrip.service.contract import CaughtUp, Effect, RecordReceived
-from unrip.services.trade_executor.following import OpenOffers
+from unrip.services.trade_executor.offers.book import Book
 
 
 class OwnLimits:
@@ -45,15 +45,14 @@ class OwnLimits:
         self._spending.claimed(claimed_of(offer, now))
 
     def overspent(
-        self, command: TradeCommand, view: LedgerView | None, offers: OpenOffers, now: datetime
+        self, command: TradeCommand, view: LedgerView | None, book: Book, now: datetime
     ) -> dict[str, str] | None:
         """Which cap the command would break."""
-        sharing = (each.offer.amount_out for each in offers.by_command.values() if each.offer.nonce == command.nonce)
         return self._spending.fault(
             command.asset_out,
             command.nonce,
             command.amount_out,
             held=None if view is None else view.held.get(command.asset_out, 0),
-            held_by_nonce=max(sharing, default=0),
+            held_by_nonce=book.promised_on(command.nonce),
             now=now,
         )

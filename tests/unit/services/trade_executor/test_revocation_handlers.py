@@ -20,7 +20,7 @@ from unrip.services.trade_executor.effects import (
     SignRevocation,
     TraceRevocation,
 )
-from unrip.services.trade_executor.revoker import ATTEMPTS_MAX, Revoker
+from unrip.services.trade_executor.handlers.revocations import ATTEMPTS_MAX, RevocationHandlers
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.relay_rpc import RelayRpc
 from unrip.venues.near_intents.rpc import RpcUnavailable
@@ -61,7 +61,7 @@ class Relay:
 
 async def outcome(effect: Value, relay: Relay, executed: dict[str, dict[str, str]] | None = None) -> Any:
     events: asyncio.Queue[Value] = asyncio.Queue()
-    revoker = Revoker(
+    revoker = RevocationHandlers(
         SIGNER,
         RelayRpc(client_of(relay), "http://127.0.0.1:9/rpc", headers=dict),
         Chain(executed or {}),

@@ -8,8 +8,8 @@ from unrip.domain.attempt import PERHAPS_SENT, AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.service.contract import RecordReceived
 from unrip.services.trade_executor.effects import ClaimOffer, OfferSigned, RejectCommand
-from unrip.services.trade_executor.inspection import Numbers
-from unrip.services.trade_executor.results import chain_of, position_after, rejected, result_of_offer
+from unrip.services.trade_executor.intake.inspection import Numbers
+from unrip.services.trade_executor.results import lineage_of, position_after, rejected, result_of_offer
 
 
 def claim_of(record: RecordReceived, signed: OfferSigned, now: datetime, *, adopting: bool) -> ClaimOffer:
@@ -22,7 +22,7 @@ def claim_of(record: RecordReceived, signed: OfferSigned, now: datetime, *, adop
         position=position_after(record),
         generation=command.generation,
         result=result_of_offer(offer, AttemptState.CLAIMED, reason=reason, next_check_at=offer.offer_deadline),
-        chain=chain_of(record, {"signed": now}),
+        lineage=lineage_of(record, {"signed": now}),
         perhaps_sent=adopting,
     )
 
@@ -37,7 +37,7 @@ def reject_of(
         command=command,
         position=position_after(record),
         result=rejected(command, reason, numbers, account=account),
-        chain=chain_of(record, {"command_received": now, "rejected": now}),
+        lineage=lineage_of(record, {"command_received": now, "rejected": now}),
     )
 
 

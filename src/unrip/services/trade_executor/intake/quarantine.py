@@ -21,8 +21,8 @@ from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.service.contract import Effect, Log, Subscribe
 from unrip.services.trade_executor.definition import RESULTS_READ_BACK
 from unrip.services.trade_executor.effects import LedgerLoaded, NoteSurroundings
-from unrip.services.trade_executor.following import FINALITY_ALLOWANCE
-from unrip.services.trade_executor.lane import NoteLane
+from unrip.services.trade_executor.offers.ledger_writes import LedgerWrites
+from unrip.services.trade_executor.offers.nonce import FINALITY_ALLOWANCE
 
 
 class QuarantineState(Value):
@@ -36,9 +36,11 @@ class QuarantineState(Value):
 class Quarantine:
     """The judgement at a start and wherever the ledger is found to be another one, and the wait that follows it."""
 
-    def __init__(self, *, account: str, policy: Policy, notes: NoteLane, on_begin: Callable[[], list[Effect]]) -> None:
+    def __init__(
+        self, *, account: str, policy: Policy, writes: LedgerWrites, on_begin: Callable[[], list[Effect]]
+    ) -> None:
         self._account = account
-        self._notes = notes
+        self._writes = writes
         longest_ms = policy.longest_life_ms + policy.clock_ahead_max_ms
         self._longest_life = timedelta(milliseconds=longest_ms) + FINALITY_ALLOWANCE
         self._on_begin = on_begin
@@ -59,9 +61,9 @@ class Quarantine:
         #: By command, what an earlier life published last.
         self._told: dict[str, TradeResult] = {}
 
-    @property
-    def may_end_nonces(self) -> bool:
-        """Whether every offer on a nonce is known, so that the chain's word about one of them can end it."""
+    def knows_every_offer(self, *, handled: bool) -> bool:
+        """Whether every offer on a nonce is known; `handled`: no command that was read waits any more."""
+        self._all_known = self._all_known or (self._end_read and handled)
         compared = self.judged or not self._handled_any
         return compared and (self.state is None or self._all_known)
 
@@ -135,10 +137,6 @@ class Quarantine:
         """The commands that stood in the topic were all read."""
         self._end_read = self.judged
 
-    def commands_handled(self) -> None:
-        """No command that was read waits any more."""
-        self._all_known = self._all_known or self._end_read
-
     def on_block(self, reading: VerifierReading) -> list[Effect]:
         """A final block that is believed and not old: the first one says what a later one must be later than."""
         if self.state is None or not self.judged:
@@ -152,7 +150,7 @@ class Quarantine:
         over, self.state, self._told = self.state, None, {}
         return [
             Log(event="quarantine_over", component="quarantine", body={"reason": over.reason}),
-            *self._notes.push(NoteSurroundings(account=self._account, reason="", quarantined_until=None)),
+            *self._writes.push(NoteSurroundings(account=self._account, reason="", quarantined_until=None)),
         ]
 
     def stands_in_the_way(self) -> dict[str, bool]:
@@ -196,4 +194,4 @@ class Quarantine:
             quarantined_until=now + self._longest_life,
             commits=self._commits,
         )
-        return self._notes.push(note)
+        return self._writes.push(note)

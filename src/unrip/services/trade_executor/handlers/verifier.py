@@ -7,7 +7,8 @@ from typing import Any
 
 from unrip.domain.verifier import VerifierFill
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Emit
+from unrip.service.contract import Effect, Emit
+from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import (
     FillsRead,
     FindFill,
@@ -26,7 +27,7 @@ from unrip.venues.near_intents.rpc import RpcError
 from unrip.venues.near_intents.verifier import Verifier
 
 
-class ChainReader:
+class VerifierHandlers:
     """Turns the executor's questions into calls and their outcomes into events."""
 
     def __init__(self, verifier: Verifier, *, account: str, emit: Emit) -> None:
@@ -34,6 +35,17 @@ class ChainReader:
         self._account = account
         self._emit = emit
         self._tasks = Tasks()
+
+    @property
+    def by_effect(self) -> dict[type[Effect], Handler]:
+        """Which effect is performed by what."""
+        return {
+            ReadVerifier: self.read,
+            ReadPast: self.read_past,
+            ReadUse: self.read_use,
+            ReadFills: self.read_fills,
+            FindFill: self.find_fill,
+        }
 
     def read(self, effect: ReadVerifier) -> None:
         """Read one final block."""
