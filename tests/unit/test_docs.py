@@ -8,6 +8,7 @@ from enum import StrEnum
 from importlib import import_module
 from inspect import getsource
 from pathlib import Path
+from pkgutil import walk_packages
 from types import ModuleType
 from typing import Any
 
@@ -24,7 +25,7 @@ from unrip.services.registry import SERVICES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 COLUMNS_MAX = 120
 #: Folders of every machine that a page may name.
 SYSTEM = {"proc", "root", "var", "usr", "etc", "dev", "run", "tmp"}
@@ -79,6 +80,15 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(file), f"{target}: no such heading"
 
 
+def test_what_a_contributor_is_told_of_is_there() -> None:
+    """Every file and folder that the page names, from the top or within the package; NAME is yours to fill in."""
+    places = re.findall(r"`([\w./-]+(?:/|\.py|\.md))`", (ROOT / "CONTRIBUTING.md").read_text())
+    named = [place for place in places if "NAME" not in place and "/" in place]
+    assert len(named) > 20
+    gone = [place for place in named if not any((root / place).exists() for root in (ROOT, ROOT / "src" / "unrip"))]
+    assert gone == []
+
+
 @every_page
 def test_no_page_names_a_path_outside_the_repository(page: Path) -> None:
     text = page.read_text()
@@ -129,9 +139,7 @@ def test_the_readers_of_each_topic_are_those_of_the_code() -> None:
 def read_topics(service: str) -> set[str]:
     """The topics that a service subscribes to, by its own source: each `Subscribe` names one, or is given one."""
     package = f"unrip.services.{service.replace('-', '_')}"
-    modules = [
-        import_module(f"{package}.{file.stem}") for file in Path(import_module(package).__path__[0]).glob("*.py")
-    ]
+    modules = [import_module(found.name) for found in walk_packages(import_module(package).__path__, f"{package}.")]
     topics: set[str] = set()
     for module in modules:
         for function in [node for node in ast.walk(ast.parse(getsource(module))) if isinstance(node, ast.FunctionDef)]:
