@@ -24,7 +24,14 @@ from unrip.messages.topics import DAY_MS, Topic
 
 def fresh_topic(**changes: object) -> Topic:
     """A topic that nobody else uses."""
-    settings = {"name": f"test.{uuid.uuid4().hex}", "payload": dict, "key": str, "retention_ms": DAY_MS}
+    settings = {
+        "name": f"test.{uuid.uuid4().hex}",
+        "payload": dict,
+        "key": str,
+        "retention_ms": DAY_MS,
+        "table": "test",
+        "columns": (),
+    }
     return Topic(**(settings | changes))  # type: ignore[arg-type]
 
 
