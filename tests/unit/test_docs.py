@@ -28,7 +28,7 @@ from unrip.store.ledger import LedgerState
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 OPERATE = DOCS / "operate"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 COLUMNS_MAX = 120
 #: Folders of every machine that a page may name.
 SYSTEM = {"proc", "root", "var", "usr", "etc", "dev", "run", "tmp"}
@@ -81,6 +81,15 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         assert file.is_relative_to(ROOT), f"{target} leaves the repository"
         assert file.exists(), f"{target} points nowhere"
         assert not anchor or anchor in anchors(file), f"{target}: no such heading"
+
+
+def test_what_a_contributor_is_told_of_is_there() -> None:
+    """Every file and folder that the page names, from the top or within the package; NAME is yours to fill in."""
+    places = re.findall(r"`([\w./-]+(?:/|\.py|\.md))`", (ROOT / "CONTRIBUTING.md").read_text())
+    named = [place for place in places if "NAME" not in place and "/" in place]
+    assert len(named) > 20
+    gone = [place for place in named if not any((root / place).exists() for root in (ROOT, ROOT / "src" / "unrip"))]
+    assert gone == []
 
 
 @every_page
