@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import msgspec
 
+from unrip.bus.ports import Start
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
 from unrip.domain.desk import LedgerView
@@ -23,13 +24,13 @@ from unrip.domain.evidence import Promise
 from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
-from unrip.service.contract import Effect, Subscribe
+from unrip.service.contract import Effect
 from unrip.service.outbox import OutboxPublisher
+from unrip.service.reader import Reader
 from unrip.services.relay_link import RELAY
 from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.logic import StrategyEngine
-from unrip.services.trade_executor import following, inspection, pursuit
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     ClaimDecided,
@@ -38,14 +39,20 @@ from unrip.services.trade_executor.effects import (
     LedgerLoaded,
     OfferSigned,
 )
-from unrip.services.trade_executor.following import Followed
-from unrip.services.trade_executor.logic import TradeExecutor
-from unrip.services.trade_executor.pursuit import Pursuit
+from unrip.services.trade_executor.intake import inspection
+from unrip.services.trade_executor.intake.commands import Commands
+from unrip.services.trade_executor.offers import book as offers
+from unrip.services.trade_executor.offers import relay_traffic
+from unrip.services.trade_executor.offers.book import Book
+from unrip.services.trade_executor.offers.chain_watch import ChainWatch
+from unrip.services.trade_executor.offers.nonce import LiveOffer
+from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.store import memory_ledger
-from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
+from unrip.store.ledger import ClaimOutcome, OutboxEvent
 from unrip.store.memory_desk import MemoryDesk
 from unrip.store.memory_ledger import MemoryLedger
+from unrip.store.outbox import OutboxRow
 
 Patches = Sequence[Any]
 
@@ -124,118 +131,118 @@ def patched(owner: Any, name: str, make: Callable[[Any], Any]) -> Any:
     return patch.object(owner, name, make(getattr(owner, name)))
 
 
-def _given_up(self: Pursuit, followed: Followed, now: datetime) -> list[Effect]:
-    return self._drop(followed, Drop.SOCKET_GONE, now)
+def _given_up(self: RelayTraffic, live: LiveOffer, now: datetime) -> list[Effect]:
+    return self._drop(live, Drop.SOCKET_GONE, now)
 
 
 def _timer_releases() -> Patches:
-    def on_reply_timer(self: Pursuit, command_id: str, now: datetime) -> list[Effect]:
-        followed = self.offers.by_command.get(command_id)
-        return [] if followed is None or followed.ending else _given_up(self, followed, now)
+    def on_reply_timer(self: RelayTraffic, command_id: str, now: datetime) -> list[Effect]:
+        live = self._book.offer(command_id)
+        return [] if live is None or live.closing else _given_up(self, live, now)
 
-    return [patch.object(Pursuit, "on_reply_timer", on_reply_timer)]
+    return [patch.object(RelayTraffic, "on_reply_timer", on_reply_timer)]
 
 
 def _refusal_releases() -> Patches:
     def make(original: Any) -> Any:
-        def on_reply(self: Pursuit, reply: Any, now: datetime) -> list[Effect]:
-            followed = self.offers.by_command.get(reply.request or "")
-            if reply.ok or followed is None or followed.ending:
+        def on_reply(self: RelayTraffic, reply: Any, now: datetime) -> list[Effect]:
+            live = self._book.offer(reply.request or "")
+            if reply.ok or live is None or live.closing:
                 return list(original(self, reply, now))
-            return _given_up(self, followed, now)
+            return _given_up(self, live, now)
 
         return on_reply
 
-    return [patched(Pursuit, "_on_reply", make)]
+    return [patched(RelayTraffic, "_on_reply", make)]
 
 
 def _unknown_is_no() -> Patches:
-    def unanswered(self: Pursuit, followed: Followed, _reason: str, now: datetime) -> list[Effect]:
-        return _given_up(self, followed, now)
+    def unanswered(self: RelayTraffic, live: LiveOffer, _reason: str, now: datetime) -> list[Effect]:
+        return _given_up(self, live, now)
 
-    return [patch.object(Pursuit, "_unanswered", unanswered)]
+    return [patch.object(RelayTraffic, "_unanswered", unanswered)]
 
 
 def _older_snapshot() -> Patches:
     def make(original: Any) -> Any:
-        def on_read(self: Pursuit, reading: Any, judged: Any, now: datetime) -> list[Effect]:
+        def on_read(self: ChainWatch, reading: Any, judged: Any, now: datetime) -> list[Effect]:
             return list(original(self, reading, Believed() if isinstance(judged, Older) else judged, now))
 
         return on_read
 
-    return [patched(Pursuit, "on_read", make)]
+    return [patched(ChainWatch, "on_read", make)]
 
 
 def _sent_before_claimed() -> Patches:
     def signed_first(original: Any) -> Any:
-        def on_signed(self: TradeExecutor, event: OfferSigned, now: datetime) -> list[Effect]:
+        def on_signed(self: Commands, event: OfferSigned, now: datetime) -> list[Effect]:
             effects = original(self, event, now)
             claim = next(effect for effect in effects if isinstance(effect, ClaimOffer))
-            text = self._pursuit._conversation.answer(claim.offer)
+            text = self.traffic._client.answer(claim.offer)
             return [SendFrame(connection=RELAY, text=text), *effects]
 
         return on_signed
 
     def not_again(original: Any) -> Any:
-        def send(self: Pursuit, claim: ClaimOffer, now: datetime, **named: Any) -> list[Effect]:
+        def send(self: RelayTraffic, claim: ClaimOffer, now: datetime, **named: Any) -> list[Effect]:
             return [effect for effect in original(self, claim, now, **named) if not isinstance(effect, SendFrame)]
 
         return send
 
-    return [patched(TradeExecutor, "_on_signed", signed_first), patched(Pursuit, "send", not_again)]
+    return [patched(Commands, "on_signed", signed_first), patched(RelayTraffic, "send", not_again)]
 
 
 def _duplicates_are_sent() -> Patches:
     def make(original: Any) -> Any:
-        def on_claim_decided(self: TradeExecutor, event: ClaimDecided, now: datetime) -> list[Effect]:
+        def on_decided(self: Commands, event: ClaimDecided, now: datetime) -> list[Effect]:
             if event.kind == "duplicate" and isinstance(self._claim, ClaimOffer):
                 event = msgspec.structs.replace(event, kind="claimed")
             return list(original(self, event, now))
 
-        return on_claim_decided
+        return on_decided
 
-    return [patched(TradeExecutor, "_on_claim_decided", make)]
+    return [patched(Commands, "on_decided", make)]
 
 
 def _restart_forgets() -> Patches:
     def make(original: Any) -> Any:
-        def load(self: Pursuit, event: LedgerLoaded, now: datetime) -> list[Effect]:
-            if not self._loaded:
+        def load(self: Book, event: LedgerLoaded) -> None:
+            if not self.loaded:
                 event = msgspec.structs.replace(event, open_offers=())
-            return list(original(self, event, now))
+            original(self, event)
 
         return load
 
-    return [patched(Pursuit, "load", make)]
+    return [patched(Book, "load", make)]
 
 
 def _notices_are_believed() -> Patches:
     def make(original: Any) -> Any:
-        def on_notice(self: Pursuit, notice: Any, frame: Any, now: datetime) -> list[Effect]:
+        def on_notice(self: RelayTraffic, notice: Any, frame: Any, now: datetime) -> list[Effect]:
             effects = list(original(self, notice, frame, now))
-            open_offers = [each for each in self.offers.by_command.values() if not each.ending]
-            followed = self.offers.by_quote_hash(notice.quote_hash) or next(iter(reversed(open_offers)), None)
-            if followed is None or followed.ending or self.reading is None:
+            book, reading = self._book, self._chain.reading
+            open_offers = [each for each in book.offers() if not each.closing]
+            live = book.by_quote_hash(notice.quote_hash) or next(iter(reversed(open_offers)), None)
+            if live is None or live.closing or reading is None:
                 return effects
-            followed.ending = True
+            live.closing = True
             evidence = ChainEvidence(
-                height=self.reading.height, block_time=self.reading.block_time, nonce_used=True, salt_valid=True
+                height=reading.height, block_time=reading.block_time, nonce_used=True, salt_valid=True
             )
-            result = result_of_offer(followed.offer, AttemptState.SETTLED, evidence=evidence)
-            nonce = followed.offer.nonce
-            ending = Ending(nonce=nonce, state=AttemptState.SETTLED, results=((result, followed.chain),))
+            result = result_of_offer(live.offer, AttemptState.SETTLED, evidence=evidence)
+            ending = Ending(nonce=live.offer.nonce, state=AttemptState.SETTLED, results=((result, live.lineage),))
             write = ApplyReading(
-                account=self._account, height=self.reading.height, credited=self.reading.credited, endings=(ending,)
+                account=book.account, height=reading.height, credited=reading.credited, endings=(ending,)
             )
-            return [*effects, *self.notes.push(write)]
+            return [*effects, *book.writes.push(write)]
 
         return on_notice
 
-    return [patched(Pursuit, "_on_notice", make)]
+    return [patched(RelayTraffic, "_on_notice", make)]
 
 
 def _outbox_forgets() -> Patches:
-    async def publish(self: OutboxPublisher, rows: list[OutboxRow], stuck: dict[str, str]) -> list[int]:
+    async def publish(self: OutboxPublisher, rows: list[OutboxRow], stuck: object) -> list[int]:
         del stuck
         for row in rows:
             self._start(row)
@@ -259,10 +266,10 @@ def _holds_are_not_counted() -> Patches:
         return refusal
 
     def nothing_promised(original: Any) -> Any:
-        def take_ledger(self: Any, ledger: LedgerView | None) -> None:
+        def take_ledger(self: Any, ledger: LedgerView | None, *when: datetime) -> None:
             if ledger is not None:
                 ledger = msgspec.structs.replace(ledger, held=dict.fromkeys(ledger.held, Amount(0)))
-            original(self, ledger)
+            original(self, ledger, *when)
 
         return take_ledger
 
@@ -278,7 +285,7 @@ def _late_unused_is_lapsed() -> Patches:
 
         return judge
 
-    return [patched(following, "judge", make)]
+    return [patched(offers, "judge", make)]
 
 
 def _decides_again() -> Patches:
@@ -303,17 +310,13 @@ def _limits_are_forgotten() -> Patches:
 
 def _position_is_forgotten() -> Patches:
     def make(original: Any) -> Any:
-        def on_event(self: TradeExecutor, event: Any, now: datetime) -> list[Effect]:
-            return [
-                Subscribe(topic=effect.topic, tail=0)
-                if isinstance(effect, Subscribe) and effect.topic is EXECUTE_TRADE
-                else effect
-                for effect in original(self, event, now)
-            ]
+        def begin(self: Reader, topic: str, start: Start) -> None:
+            of_the_executor = topic == EXECUTE_TRADE.name and start.tail is None
+            original(self, topic, Start(tail=0) if of_the_executor else start)
 
-        return on_event
+        return begin
 
-    return [patched(TradeExecutor, "on_event", make)]
+    return [patched(Reader, "_begin", make)]
 
 
 def _brakes_are_left_to_the_strategy() -> Patches:
@@ -322,7 +325,7 @@ def _brakes_are_left_to_the_strategy() -> Patches:
 
     return [
         patch.object(inspection, "_switched_off", lambda _command, _switches, _now: None),
-        patch.object(pursuit, "given_up", given_up),
+        patch.object(relay_traffic, "given_up", given_up),
     ]
 
 

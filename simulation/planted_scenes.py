@@ -16,7 +16,7 @@ from unrip.domain.verifier import VerifierReading
 from unrip.service.contract import Published, PublishFailed
 from unrip.service.dependencies import Dependencies
 from unrip.services.strategy_engine.logic import StrategyEngine
-from unrip.services.trade_executor import pursuit
+from unrip.services.trade_executor.offers import relay_traffic
 from unrip.venues.near_intents import bridge
 from unrip.venues.near_intents.verifier import Verifier
 
@@ -29,7 +29,7 @@ def _windows_are_not_looked_at() -> Patches:
 
         return given_up
 
-    return [patched(pursuit, "given_up", make)]
+    return [patched(relay_traffic, "given_up", make)]
 
 
 def _a_lost_role_is_kept() -> Patches:

@@ -20,7 +20,6 @@ from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.net.events import FrameSent, SendFrame
 from unrip.service.contract import CaughtUp, Effect, Event, Started, Subscribe
 from unrip.services.relay_link import RELAY
-from unrip.services.trade_executor.bookkeeping import Bookkeeper
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     AuthorityJudged,
@@ -35,6 +34,7 @@ from unrip.services.trade_executor.effects import (
     SignOffer,
     VerifierRead,
 )
+from unrip.services.trade_executor.handlers.ledger import LedgerHandlers
 from unrip.store.memory_ledger import MemoryLedger
 
 
@@ -62,7 +62,7 @@ class Bookkept(Executor):
 
     async def _write(self, effect: Effect) -> list[Event]:
         answers: list[Event] = []
-        books = Bookkeeper(
+        books = LedgerHandlers(
             self.ledger,
             account=ACCOUNT,
             emit=answers.append,
@@ -157,7 +157,7 @@ class Bookkept(Executor):
     def told(self, quote_id: str) -> list[tuple[str, str | None]]:
         """State and reason of every result of a quote in this ledger."""
         rows = asyncio.run(self.ledger.unpublished(1_000))
-        results = [row.event.result for row in rows]
+        results = [row.event.payload for row in rows]
         return [(str(each.state), each.reason) for each in results if each.quote_id == quote_id]
 
     def read_from(self) -> Subscribe:
@@ -175,7 +175,7 @@ def a_ledger(desk_clock: Any) -> MemoryLedger:
 
 def published(ledger: MemoryLedger) -> list[TradeResult]:
     """What the outbox has, as it comes to Kafka."""
-    return [row.event.result for row in asyncio.run(ledger.unpublished(1_000))]
+    return [row.event.payload for row in asyncio.run(ledger.unpublished(1_000))]
 
 
 def opening(quote_id: str) -> TradeCommand:

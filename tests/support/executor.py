@@ -26,7 +26,6 @@ from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketClosed, 
 from unrip.net.reconnect import Cause
 from unrip.service.contract import CaughtUp, Effect, Event, Log, Started
 from unrip.services.relay_link import RELAY
-from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     AuthorityJudged,
@@ -42,8 +41,9 @@ from unrip.services.trade_executor.effects import (
     SignOffer,
     VerifierRead,
 )
-from unrip.services.trade_executor.inspection import Inspector
+from unrip.services.trade_executor.intake.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
+from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.settings import SpendingSettings
 from unrip.services.trade_executor.wiring import caps_of
 from unrip.venues.near_intents.nonces import encode_nonce
@@ -100,7 +100,7 @@ class Executor:
                 caps=caps or the_caps(),
                 verifying_contract="intents.near",
             ),
-            conversation=Conversation(
+            relay=RelayClient(
                 RelaySession((Stream(name=QUOTE_STATUS, guaranteed=guaranteed),)),
                 mute_after_ms=60_000,
                 subscribe_again_ms=30_000,

@@ -56,11 +56,9 @@ from unrip.services.near_intents_ingest.records import demand_record
 from unrip.services.relay_link import RELAY
 from unrip.services.strategy_engine.effects import PolicyKept, Recall, Recalled, RememberPolicy
 from unrip.services.strategy_engine.logic import StrategyEngine
-from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     AuthorityJudged,
-    Chain,
     ClaimDecided,
     ClaimOffer,
     DropAttempt,
@@ -69,6 +67,7 @@ from unrip.services.trade_executor.effects import (
     FindOffer,
     LedgerLoaded,
     LedgerNoted,
+    Lineage,
     LoadLedger,
     NoteAttempt,
     OfferFound,
@@ -85,8 +84,9 @@ from unrip.services.trade_executor.effects import (
     UseRead,
     VerifierRead,
 )
-from unrip.services.trade_executor.inspection import Inspector
+from unrip.services.trade_executor.intake.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
+from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.store.ledger import NonceEnding, OutboxEvent
 from unrip.store.memory_ledger import MemoryLedger
 from unrip.venues.near_intents.contract_events import read_events, successful_logs
@@ -160,7 +160,7 @@ class PureDesk:
                 encode_nonce=encode_nonce,
                 caps=dict.fromkeys((BTC, EURE), _NO_CAP),
             ),
-            conversation=Conversation(RelaySession((status,)), mute_after_ms=60_000, subscribe_again_ms=30_000),
+            relay=RelayClient(RelaySession((status,)), mute_after_ms=60_000, subscribe_again_ms=30_000),
             read_interval=timedelta(seconds=2),
             held_check_interval=timedelta(minutes=1),
             reply_bound=timedelta(seconds=5),
@@ -442,7 +442,7 @@ class PureDesk:
         self.tell(who, OfferFound(quote_hash=effect.quote_hash, offer=offer))
 
     def _claim(self, who: str, effect: ClaimOffer) -> None:
-        event = self._outbox_event(effect.result, effect.chain)
+        event = self._outbox_event(effect.result, effect.lineage)
         outcome = done(
             self.ledger.claim(effect.offer, position=effect.position, generation=effect.generation, event=event)
         )
@@ -450,18 +450,18 @@ class PureDesk:
         self.tell(who, ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view))
 
     def _reject(self, who: str, effect: RejectCommand) -> None:
-        event = self._outbox_event(effect.result, effect.chain)
+        event = self._outbox_event(effect.result, effect.lineage)
         outcome = done(self.ledger.reject(effect.command, position=effect.position, event=event))
         self._empty_outbox()
         self.tell(who, ClaimDecided(command_id=effect.command.command_id, kind=outcome.kind, view=outcome.view))
 
     def _note(self, who: str, effect: NoteAttempt) -> None:
-        view = done(self.ledger.note(self._outbox_event(effect.result, effect.chain)))
+        view = done(self.ledger.note(self._outbox_event(effect.result, effect.lineage)))
         self._empty_outbox()
         self.tell(who, LedgerNoted(view=view))
 
     def _drop(self, who: str, effect: DropAttempt) -> None:
-        view = done(self.ledger.drop(self._outbox_event(effect.result, effect.chain)))
+        view = done(self.ledger.drop(self._outbox_event(effect.result, effect.lineage)))
         self._empty_outbox()
         self.tell(who, LedgerNoted(view=view))
 
@@ -470,7 +470,7 @@ class PureDesk:
             NonceEnding(
                 nonce=ending.nonce,
                 state=ending.state,
-                events=tuple(self._outbox_event(result, chain) for result, chain in ending.results),
+                events=tuple(self._outbox_event(result, lineage) for result, lineage in ending.results),
             )
             for ending in effect.endings
         ]
@@ -478,13 +478,13 @@ class PureDesk:
         self._empty_outbox()
         self.tell(who, LedgerNoted(view=view))
 
-    def _outbox_event(self, result: TradeResult, chain: Chain) -> OutboxEvent:
+    def _outbox_event(self, result: TradeResult, lineage: Lineage) -> OutboxEvent:
         return OutboxEvent(
             event_id=result_id(result.command_id, result.state),
-            correlation_id=chain.correlation_id,
-            causation_id=chain.causation_id,
+            correlation_id=lineage.correlation_id,
+            causation_id=lineage.causation_id,
             observed_at=self.now,
-            stages=chain.stages,
+            stages=lineage.stages,
             result=result,
         )
 
@@ -496,7 +496,7 @@ class PureDesk:
             self._produce(
                 TRADE_RESULT,
                 event.event_id,
-                event.result,
+                event.payload,
                 observed_at=event.observed_at,
                 correlation_id=event.correlation_id,
                 causation_id=event.causation_id,

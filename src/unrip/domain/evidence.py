@@ -6,11 +6,11 @@ says that an offer has ended (blueprint, principle 3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from unrip.domain.attempt import ChainEvidence, Offer
+from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, TradeResult
 from unrip.domain.balances import Withdrawal, moved_between, possible_takers
 from unrip.domain.values import Value
 from unrip.domain.verifier import VerifierReading
@@ -182,6 +182,54 @@ def proves_death(evidence: ChainEvidence, *, last_deadline: datetime, nonce_dead
     if evidence.salt_valid:
         return last_deadline < evidence.block_time <= nonce_deadline
     return evidence.salt_valid_at is not None and evidence.salt_valid_at < evidence.height
+
+
+def operator_may_say(evidence: ChainEvidence, *, last_deadline: datetime) -> bool:
+    """Whether none of the offers can be executed any more, so that an operator may say how an unproven nonce ended."""
+    return evidence.nonce_used or evidence.block_time > last_deadline
+
+
+def proves(
+    state: AttemptState,
+    results: Sequence[TradeResult],
+    *,
+    last_deadline: datetime,
+    nonce_deadline: datetime,
+    own: Collection[str],
+    unproven: bool,
+) -> bool:
+    """Whether the evidence in the results of its open offers shows that a nonce has ended in this state.
+
+    `own` are the hashes of every offer that ever carried it; `unproven`: no block says how the open ones ended.
+    """
+    evidence = results[0].evidence if results else None
+    if evidence is None:
+        return False
+    used = evidence.nonce_used
+    if evidence.operator is not None:
+        return unproven and operator_may_say(evidence, last_deadline=last_deadline)
+    if state is AttemptState.SETTLED:
+        took = [result for result in results if result.state is AttemptState.SETTLED]
+        return used and any(shows_movement(evidence) or _executed(result) for result in took)
+    if state is AttemptState.SPENT:
+        return used and shows_movement(evidence)
+    if state in {AttemptState.VOIDED, AttemptState.REVOKED}:
+        compared = evidence.compared_with is not None and evidence.compared_with < evidence.height
+        by_another = evidence.executed is not None or (state is AttemptState.VOIDED and compared)
+        return used and evidence.executed not in own and by_another
+    return state is AttemptState.LAPSED and proves_death(
+        evidence, last_deadline=last_deadline, nonce_deadline=nonce_deadline
+    )
+
+
+def may_end_so(state: AttemptState, results: Sequence[TradeResult]) -> bool:
+    """Whether the offers of one nonce can end like this: of a settled one, one settled and the others lapsed."""
+    rest = AttemptState.LAPSED if state is AttemptState.SETTLED else state
+    return sorted(result.state for result in results) == sorted([state, *[rest] * (len(results) - 1)])
+
+
+def _executed(result: TradeResult) -> bool:
+    return result.evidence is not None and result.evidence.executed == result.quote_hash is not None
 
 
 def _evidence(promise: Promise, block: VerifierReading) -> ChainEvidence:

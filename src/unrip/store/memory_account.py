@@ -108,6 +108,10 @@ class Account:
         """The open attempts that carry a nonce."""
         return [a for a in self.attempts.values() if a.open and a.offer is not None and a.offer.nonce == nonce]
 
+    def signed_on(self, nonce: str) -> set[str]:
+        """The hashes of all offers that ever carried a nonce."""
+        return {a.offer.quote_hash for a in self.attempts.values() if a.offer is not None and a.offer.nonce == nonce}
+
     def newest_generation(self, given: int | None) -> int:
         """Of the claims, without numbers that no take-over has given."""
         claimed = (a.generation for a in self.attempts.values() if a.offer is not None)

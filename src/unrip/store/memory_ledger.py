@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 
 import msgspec
 
-from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult
+from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
-from unrip.domain.evidence import proves_death, shows_movement
+from unrip.domain.evidence import may_end_so, proves
 from unrip.domain.spending import Claimed, claimed_of
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
@@ -25,11 +24,12 @@ from unrip.store.ledger import (
     NonceEnding,
     NotInLedger,
     OutboxEvent,
-    OutboxRow,
     Surroundings,
+    record_of,
     rejection_of,
 )
 from unrip.store.memory_account import Account, Asset, Attempt, Hold
+from unrip.store.memory_outbox import MemoryOutbox
 
 #: How far an open attempt has come; a late reply still counts, a contradictory one does not move the state.
 _PROGRESS = {
@@ -42,25 +42,20 @@ _PROGRESS = {
 }
 #: Each quarantine begins a new one of these, so that no number of a branch that was lost comes again.
 _BRANCH = 1_000_000_000_000
-#: And so are the numbers of the results that are written from then on.
-_NUMBERS = 1_000_000
 
 
-class MemoryLedger:
+class MemoryLedger(MemoryOutbox):
     """See `ledger.Ledger`."""
 
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
+        super().__init__()
         self._clock = clock
         #: Of the process: a test may move the ledger elsewhere.
         self.database = DatabaseIdentity(system_identifier="memory", timeline=1)
         #: The newest strategy's number by the count of take-overs; None before the first one.
         self.given_generation: int | None = None
         self._accounts: dict[str, Account] = {}
-        #: Results that wait to be published, by their number.
-        self._outbox: dict[int, OutboxRow] = {}
-        #: Ids of all results ever written, and hashes of all offers ever claimed.
-        self._written: set[str] = set()
-        self._numbers_from = 0
+        #: Hashes of all offers ever claimed.
         self._signed: set[str] = set()
 
     async def load(self, account: str) -> LedgerState:
@@ -185,7 +180,7 @@ class MemoryLedger:
             begins = before is None or before.quarantined_until is None or commits >= book.commits
             if quarantined_until is not None and begins:
                 book.commits = (max(book.commits, commits) // _BRANCH + 1) * _BRANCH
-                self._numbers_from += _NUMBERS
+                self.skip_numbers()
             known = before.database if before is not None else None
             book.surroundings = Surroundings(
                 database=self.database if quarantined_until is None else known,
@@ -237,19 +232,6 @@ class MemoryLedger:
         found = (a for a in self._book(account).attempts.values() if a.offer and a.offer.quote_hash == quote_hash)
         return next((msgspec.structs.replace(a.offer, state=a.state) for a in found if a.offer), None)
 
-    async def unpublished(self, limit: int, *, after: int = 0) -> list[OutboxRow]:
-        """Results that wait to be published, oldest first."""
-        return list(islice((row for seq, row in self._outbox.items() if seq > after), limit))
-
-    async def unreadable(self) -> dict[int, str]:
-        """Rows in memory can be read."""
-        return {}
-
-    async def mark_published(self, seqs: Sequence[int]) -> None:
-        """These have reached Kafka."""
-        for seq in seqs:
-            self._outbox.pop(seq, None)
-
     async def check_held(self) -> list[HeldDifference]:
         """Recompute what is held from the open holds."""
         differences = []
@@ -280,14 +262,10 @@ class MemoryLedger:
         self._write(event)
 
     def _write(self, event: OutboxEvent) -> None:
-        """The same state again is the same row."""
-        if event.event_id in self._written:
-            return
-        self._written.add(event.event_id)
+        """A result, with the ledger as of its commit."""
         view = self._book(event.result.account).view()
         result = msgspec.structs.replace(event.result, ledger=view)
-        seq = self._numbers_from + len(self._written)
-        self._outbox[seq] = OutboxRow(seq=seq, event=msgspec.structs.replace(event, result=result))
+        self.write(record_of(msgspec.structs.replace(event, result=result)))
 
     @staticmethod
     def _require_proof(
@@ -302,9 +280,17 @@ class MemoryLedger:
         newest = height if hold.asset in credited and (replaces or height > here) else here
         if evidence is None or evidence.height > newest:
             raise StoreRefused(f"the ledger is older than the evidence that nonce {ending.nonce} has ended")
-        if not _proves(ending, evidence, hold, book):
+        results = [event.result for event in ending.events]
+        if not proves(
+            ending.state,
+            results,
+            last_deadline=hold.last_deadline,
+            nonce_deadline=hold.nonce_deadline,
+            own=book.signed_on(ending.nonce),
+            unproven=all(attempt.state is AttemptState.UNPROVEN for attempt in book.open_on(ending.nonce)),
+        ):
             raise StoreRefused(f"the evidence does not show that nonce {ending.nonce} has {ending.state}")
-        if not _fit(ending):
+        if not may_end_so(ending.state, results):
             raise StoreRefused(f"the offers of nonce {ending.nonce} cannot end like this")
 
 
@@ -362,41 +348,6 @@ def _grow_hold(book: Account, offer: Offer) -> None:
     hold.amount = max(hold.amount, offer.amount_out) if hold.ended_as is None else offer.amount_out
     hold.last_deadline = max(hold.last_deadline, offer.offer_deadline)
     hold.ended_as = None
-
-
-def _proves(ending: NonceEnding, evidence: ChainEvidence, hold: Hold, book: Account) -> bool:
-    """Whether the evidence shows this state; as `ledger.proves` says it in SQL."""
-    state, used = ending.state, evidence.nonce_used
-    if evidence.operator is not None:
-        over = used or evidence.block_time > hold.last_deadline
-        return over and all(attempt.state is AttemptState.UNPROVEN for attempt in book.open_on(ending.nonce))
-    if state is AttemptState.SETTLED:
-        return used and any(
-            shows_movement(evidence) or _executed(event.result)
-            for event in ending.events
-            if event.result.state is AttemptState.SETTLED
-        )
-    if state is AttemptState.SPENT:
-        return used and shows_movement(evidence)
-    if state in {AttemptState.VOIDED, AttemptState.REVOKED}:
-        own = {a.offer.quote_hash for a in book.attempts.values() if a.offer and a.offer.nonce == ending.nonce}
-        compared = evidence.compared_with is not None and evidence.compared_with < evidence.height
-        by_another = evidence.executed is not None or (state is AttemptState.VOIDED and compared)
-        return used and evidence.executed not in own and by_another
-    return state is AttemptState.LAPSED and proves_death(
-        evidence, last_deadline=hold.last_deadline, nonce_deadline=hold.nonce_deadline
-    )
-
-
-def _executed(result: TradeResult) -> bool:
-    return result.evidence is not None and result.evidence.executed == result.quote_hash is not None
-
-
-def _fit(ending: NonceEnding) -> bool:
-    """A nonce is used once: of the offers of a settled one, one settled and the others can do so no more."""
-    rest = AttemptState.LAPSED if ending.state is AttemptState.SETTLED else ending.state
-    states = sorted(event.result.state for event in ending.events)
-    return states == sorted([ending.state, *[rest] * (len(states) - 1)])
 
 
 def _with_reason(claimed: OutboxEvent, kind: ClaimKind, numbers: dict[str, str]) -> OutboxEvent:

@@ -35,7 +35,7 @@ from unrip.services.history_writer.rows import Beats, batch_of
 from unrip.services.inventory_sync.reconciling import Reconciler
 from unrip.services.liquidity_manager.effects import ChainRead
 from unrip.services.liquidity_manager.logic import LiquidityManager
-from unrip.services.trade_executor.withdrawn import Withdrawn
+from unrip.services.trade_executor.offers.withdrawals import Withdrawals
 from unrip.store.history import Position
 from unrip.store.history_tables import TABLES
 
@@ -164,7 +164,7 @@ def test_money_that_version_1_told_of_is_explained() -> None:
 
 
 def test_the_executor_hears_of_the_withdrawals_of_version_1() -> None:
-    withdrawn = Withdrawn("desk.example.near")
+    withdrawn = Withdrawals("desk.example.near")
     for line in VERSION_1:
         withdrawn.on_topic(received(read(line)))
     assert [(each.asset_id, int(each.amount)) for each in withdrawn] == [(BTC, 70_000)] * 2
@@ -229,7 +229,7 @@ def test_a_step_that_is_unknown_here_is_kept_as_it_stood_and_explains_nothing(wh
     assert isinstance(kept, OtherStep)
     assert (kept.name, json.loads(kept.text)) == (name, step)
     assert read(encode_event(message)) == message
-    sync, withdrawn = Sync(), Withdrawn(ACCOUNT)
+    sync, withdrawn = Sync(), Withdrawals(ACCOUNT)
     sync.read()
     sync.feed(received(message))
     withdrawn.on_topic(received(message))

@@ -15,8 +15,8 @@ from unrip.domain.verifier import PastSpan, UseSpan, VerifierFill, VerifierReadi
 from unrip.store.ledger import HeldDifference
 
 
-class Chain(Value):
-    """Where a result belongs: its chain, its parent, and the instants of the stages so far."""
+class Lineage(Value):
+    """Where a result belongs: the quote it follows from, its parent, and the instants of the stages so far."""
 
     correlation_id: str
     causation_id: str
@@ -37,7 +37,7 @@ class ClaimOffer(Value):
     position: CommandPosition
     generation: int
     result: TradeResult
-    chain: Chain
+    lineage: Lineage
     #: An earlier life that the ledger has forgotten may have sent it: held whatever is credited, and not sent.
     perhaps_sent: bool = False
     #: The newest commit of the ledger that was heard of: an older one must refuse it.
@@ -50,7 +50,7 @@ class RejectCommand(Value):
     command: TradeCommand
     position: CommandPosition
     result: TradeResult
-    chain: Chain
+    lineage: Lineage
     after: int = 0
 
 
@@ -58,7 +58,7 @@ class NoteAttempt(Value):
     """Effect: record that an open attempt was sent or answered; `LedgerNoted` or `LedgerUnknown("note")` follows."""
 
     result: TradeResult
-    chain: Chain
+    lineage: Lineage
     after: int = 0
 
 
@@ -66,7 +66,7 @@ class DropAttempt(Value):
     """Effect: end an attempt of which no byte has left, hold and all in one commit; as `NoteAttempt`."""
 
     result: TradeResult
-    chain: Chain
+    lineage: Lineage
     after: int = 0
 
 
@@ -75,7 +75,7 @@ class Ending(Value):
 
     nonce: str
     state: AttemptState
-    results: tuple[tuple[TradeResult, Chain], ...]
+    results: tuple[tuple[TradeResult, Lineage], ...]
 
 
 class ApplyReading(Value):
@@ -242,14 +242,15 @@ class LedgerLoaded(Value):
 class LedgerUnknown(Value):
     """PostgreSQL did not answer: what was asked may or may not have happened. The same is asked again."""
 
-    lane: str
+    #: Its kind: claim, note, find, check or load.
+    call: str
     reason: str
 
 
 class LedgerOlder(Value):
     """The ledger is not the one that answered before, or lacks what we remember of it: it has taken nothing in."""
 
-    lane: str
+    call: str
     #: The quarantine's.
     reason: str
 
@@ -257,7 +258,7 @@ class LedgerOlder(Value):
 class LedgerRefused(Value):
     """PostgreSQL refused what was asked, and nothing has changed: data, integrity, or a promise of its own."""
 
-    lane: str
+    call: str
     reason: str
 
 
@@ -273,7 +274,7 @@ class ClaimDecided(Value):
 
 
 class LedgerNoted(Value):
-    """A write of the note lane is committed."""
+    """A ledger write is committed."""
 
     view: LedgerView
 

@@ -1,20 +1,16 @@
 """The executor: each command is inspected, signed, claimed, sent once and followed until the chain says how it ended.
 
-Commands are handled strictly in order, one at a time up to their claim, so that the ledger's position is contiguous.
-What happens to an offer after its claim stands in `pursuit.py`.
+Here every event finds who takes it: `intake/` a command up to its claim, `relay/` the answer, `offers/` what follows.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from unrip.domain.attempt import Rejection
-from unrip.domain.command import TradeCommand
 from unrip.domain.doubt import Belief, Believed
 from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE
 from unrip.net.clock_offset import ClockCompared
@@ -23,12 +19,11 @@ from unrip.service.contract import (
     CaughtUp,
     Control,
     ControlRefused,
-    Count,
-    CrashPoint,
     DatabaseChanged,
     Draining,
     Effect,
     Event,
+    Logic,
     Published,
     PublishFailed,
     RecordReceived,
@@ -41,16 +36,11 @@ from unrip.service.contract import (
     Vitals,
 )
 from unrip.service.switchboard import REARM, Switchboard
-from unrip.services.trade_executor import lane, standing
-from unrip.services.trade_executor.aside import LedgerTrouble
-from unrip.services.trade_executor.commanded import claim_of, reject_of
-from unrip.services.trade_executor.conversation import Conversation
 from unrip.services.trade_executor.definition import RESOLVE, UNDO_READING
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     CheckHeld,
     ClaimDecided,
-    ClaimOffer,
     FillsRead,
     HeldChecked,
     LedgerLoaded,
@@ -64,38 +54,38 @@ from unrip.services.trade_executor.effects import (
     PastRead,
     PastUnread,
     ProveAuthority,
-    RejectCommand,
     RevocationPublished,
     RevocationSigned,
     RevocationTraced,
-    SignOffer,
     UseRead,
     VerifierRead,
     VerifierUnread,
 )
-from unrip.services.trade_executor.facing import LedgerFacing
-from unrip.services.trade_executor.inspection import Inspector, Numbers
-from unrip.services.trade_executor.own_limits import OwnLimits
-from unrip.services.trade_executor.pursuit import Pursuit
-from unrip.services.trade_executor.quarantine import Quarantine
-from unrip.services.trade_executor.renewal import Renewal
+from unrip.services.trade_executor.intake.commands import Commands
+from unrip.services.trade_executor.intake.inspection import Inspector
+from unrip.services.trade_executor.intake.ledger_session import LedgerSession
+from unrip.services.trade_executor.intake.own_limits import OwnLimits
+from unrip.services.trade_executor.intake.quarantine import Quarantine
+from unrip.services.trade_executor.intake.renewal import Renewal
+from unrip.services.trade_executor.offers import ledger_writes, relay_traffic
+from unrip.services.trade_executor.offers.book import Book
+from unrip.services.trade_executor.offers.chain_watch import ChainWatch
+from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
+from unrip.services.trade_executor.offers.revocations import Revocations
+from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.report import ExecutionReport
-from unrip.services.trade_executor.results import rejected
-from unrip.store.ledger import ClaimKind
 
 _PROVE_AGAIN = timedelta(seconds=5)
-#: What the ledger rejects by itself, though a claim was asked for, beside what else a claim can come to.
-_REFUSED_BY_THE_LEDGER = set(ClaimKind) - {ClaimKind.CLAIMED, ClaimKind.DUPLICATE, ClaimKind.REJECTED}
 
 
-class TradeExecutor(LedgerFacing):
+class TradeExecutor(Logic):
     """Pure logic of trade-executor."""
 
     def __init__(
         self,
         *,
         inspector: Inspector,
-        conversation: Conversation,
+        relay: RelayClient,
         read_interval: timedelta,
         held_check_interval: timedelta,
         reply_bound: timedelta,
@@ -108,85 +98,81 @@ class TradeExecutor(LedgerFacing):
         self._held_check_interval = held_check_interval
         self._switchboard = switchboard
         self._report = ExecutionReport()
-        self._pursuit = Pursuit(
-            account=inspector.account,
-            conversation=conversation,
-            reply_bound=reply_bound,
-            report=self._report,
-            belief=Belief(ahead_max=timedelta(milliseconds=inspector.policy.clock_ahead_max_ms), nodes=nodes),
-        )
+        self._book = book = Book(account=inspector.account, client=relay, report=self._report)
+        belief = Belief(ahead_max=timedelta(milliseconds=inspector.policy.clock_ahead_max_ms), nodes=nodes)
+        self._chain = ChainWatch(book, client=relay, report=self._report, belief=belief)
+        self._revocations = Revocations(book, self._chain)
+        self._relay = relay
+        self._traffic = RelayTraffic(relay, book, self._chain, report=self._report, reply_bound=reply_bound)
         self._quarantine = Quarantine(
-            account=inspector.account,
-            policy=inspector.policy,
-            notes=self._pursuit.notes,
-            on_begin=switchboard.end,
+            account=inspector.account, policy=inspector.policy, writes=book.writes, on_begin=switchboard.end
         )
         self._renewal = Renewal()
-        self._active, self._why_not_active = False, ""
-        self._trouble, self._standing = LedgerTrouble(), standing.Standing()
-        self._draining = False
-        self._database_up = True
-        #: The ledger was asked for at the start, and has answered.
+        self._commands = Commands(
+            inspector=inspector,
+            own=self._own,
+            switchboard=switchboard,
+            quarantine=self._quarantine,
+            renewal=self._renewal,
+            book=book,
+            chain=self._chain,
+            revocations=self._revocations,
+            traffic=self._traffic,
+            report=self._report,
+        )
+        self._ledger = LedgerSession(self._commands)
+        self._why_not_active = ""
+        #: The ledger was asked for at the start.
         self._loading = False
-        self._loaded = False
-        self._proof = AuthorityJudged(proven=False, reason="not tried yet")
-        self._commands: deque[RecordReceived] = deque()
-        #: The command being handled, and the ledger write that decides it once it is known.
-        self._current: RecordReceived | None = None
-        self._claim: ClaimOffer | RejectCommand | None = None
-        #: When the ledger was asked for the claim under way.
-        self._claimed_at = datetime.min.replace(tzinfo=UTC)
-        #: It is a command of which nobody knows whether it was sent.
-        self._adopting = False
 
     # --- events ----------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `service/contract.py`. Every write names the newest commit that was heard of."""
-        self._pursuit.may_end = self._quarantine.may_end_nonces
-        effects = [*self._on_event(event, now)]
-        if not self._commands and self._current is None:
-            self._quarantine.commands_handled()
-        quiet = self._current is None and self._pursuit.notes.in_flight is None
-        return self._renewal.asked([*effects, *self._renewal.next(quiet=quiet)])
+        effects, commands = self._on_event(event, now), self._commands
+        self._book.complete = self._quarantine.knows_every_offer(
+            handled=not commands.waiting and commands.current is None
+        )
+        quiet = commands.current is None and self._book.writes.in_flight is None
+        return self._renewal.asked(effects, quiet=quiet)
 
     def _on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         match event:
             case RecordReceived(topic=LIQUIDITY_ACTION.name) | CaughtUp(topic=LIQUIDITY_ACTION.name):
-                return self._pursuit.withdrawn.on_topic(event)
+                return self._book.withdrawals.on_topic(event)
             case RecordReceived() | CaughtUp():
                 return self._on_topic(event, now)
             case TopicTruncated():
                 return self._quarantine.on_truncated(event.topic, now)
             case OfferSigned():
-                return self._on_signed(event, now)
+                return self._commands.on_signed(event, now)
             case ClaimDecided():
-                self._trouble.over("claim")
-                return self._on_claim_decided(event, now)
+                self._ledger.trouble.over("claim")
+                return self._commands.on_decided(event, now)
             case FrameSent() | FrameNotSent():
-                return self._pursuit.on_frame_fate(event, now)
+                return self._traffic.on_frame_fate(event, now)
             case FrameReceived() | SocketOpened() | SocketClosed():
-                return self._pursuit.on_relay(event, now)
+                return self._traffic.on_event(event, now)
             case VerifierRead():
                 return self._on_read(event, now)
             case VerifierUnread():
-                return [*self._pursuit.on_unread(event, now), *self._handle_next(now)]
+                return [*self._chain.on_unread(event, now), *self._commands.next(now)]
             case FillsRead():
-                return self._pursuit.on_fills(event)
+                return self._chain.on_fills(event)
             case PastRead() | PastUnread() | UseRead():
-                return self._pursuit.on_past(event, now)
+                return self._chain.older_blocks.on_past(event, now)
             case RevocationSigned() | RevocationPublished() | RevocationTraced():
-                return self._pursuit.on_revocation(event, now)
+                return self._revocations.on_event(event, now)
             case LedgerNoted():
-                self._trouble.over("note")
+                self._ledger.trouble.over("note")
                 self._renewal.seen(event.view)
-                return [*self._pursuit.on_noted(now), *self._handle_next(now)]
+                return [*self._book.on_noted(now), *self._commands.next(now)]
             case Published() | PublishFailed() if event.token != REARM:
-                return self._pursuit.on_record(event)
+                return self._traffic.on_record(event)
             case OfferFound():
-                return self._pursuit.on_found(event)
+                return self._traffic.on_found(event)
             case LedgerLoaded() | LedgerUnknown() | LedgerRefused() | LedgerOlder():
-                return self._on_ledger(event, now)
+                return self._ledger.on_event(event, now)
             case HeldChecked():
                 return self._report.held_differs(event.differences)
             case AuthorityJudged():
@@ -200,22 +186,22 @@ class TradeExecutor(LedgerFacing):
             case ClockCompared():
                 self._own.clock = event
             case DatabaseChanged():
-                return self._on_database(event)
+                return self._ledger.on_database(event)
             case Draining():  # commands that wait are read again at the next start
-                self._draining = True
+                self._commands.draining = True
             case _:
                 return self._switchboard.on_event(event, now, lambda _: not self.not_ready(now))
         return []
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
-        self._active, self._why_not_active = event.active, event.why
-        self._pursuit.stand(aside=not event.active)
+        self._commands.active, self._why_not_active = event.active, event.why
         if not event.active:
-            return self._standing.without_role(event.why, now) if self._loading else []
-        connected = self._standing.with_role()
+            left = self._traffic.without_role(event.why, now)
+            return left if self._loading else []
+        connected = self._traffic.with_role()
         if self._loading:
-            return [*connected, *self._handle_next(now)]
+            return [*connected, *self._commands.next(now)]
         self._loading = True
         return [
             LoadLedger(),
@@ -228,21 +214,21 @@ class TradeExecutor(LedgerFacing):
 
     def _on_read(self, event: VerifierRead, now: datetime) -> list[Effect]:
         """Doubt a reading before it does anything; one that replaces a belief puts the ledger in quarantine first."""
-        judged = self._pursuit.believing.take(event.reading, now)
+        judged = self._chain.believing.take(event.reading, now)
         replaces = isinstance(judged, Believed) and judged.replaces is not None
         quarantined = self._quarantine.begin("reading_replaced", now) if replaces else []
-        effects = [*quarantined, *self._pursuit.on_read(event.reading, judged, now)]
+        effects = [*quarantined, *self._chain.on_read(event.reading, judged, now)]
         if isinstance(judged, Believed) and self._inspector.believes(event.reading, now):
             effects += self._quarantine.on_block(event.reading)
         if self._quarantine.state is None:
-            self._pursuit.adoption.forgotten.clear()
-        return [*effects, *self._handle_next(now)]
+            self._book.forget_what_it_lacks()
+        return [*effects, *self._commands.next(now)]
 
     def _on_judged(self, event: AuthorityJudged, now: datetime) -> list[Effect]:
-        self._proof = event
+        self._commands.proof = event
         if event.proven:
             return []
-        return [SetTimer(name="prove_again", at=now + _PROVE_AGAIN), *self._pursuit.on_refusal(event.reason, now)]
+        return [SetTimer(name="prove_again", at=now + _PROVE_AGAIN), *self._chain.on_refusal(event.reason, now)]
 
     # --- the topics ------------------------------------------------------------------------------------------------
 
@@ -253,126 +239,37 @@ class TradeExecutor(LedgerFacing):
                 return []
             effects = self._quarantine.on_commands(event.topic_id, now)
             if isinstance(event, RecordReceived):
-                self._commands.append(event)
+                self._commands.waiting.append(event)
             else:
                 self._quarantine.commands_read()
-            return [*effects, *self._handle_next(now)]
+            return [*effects, *self._commands.next(now)]
         if event.topic == MARKET_PRICE.name:
             return self._own.priced(event)
         if isinstance(event, CaughtUp):
             return self._quarantine.results_read(now)
         return self._quarantine.on_result(event.message.payload, now)
 
-    # --- a command up to its claim ---------------------------------------------------------------------------------
-
-    def _handle_next(self, now: datetime) -> list[Effect]:
-        """Take the next command, unless one is being handled or the executor is paused: then commands wait.
-
-        What is adopted waits for no operator, since nothing is sent; but for the balances of a final block.
-        """
-        quarantined = self._quarantine.state is not None
-        waits = not self._pursuit.recorded() if quarantined else self._switchboard.switches.paused
-        unable = self._draining or not self._active or self._renewal.judging
-        if self._current or not self._commands or waits or unable:
-            return []
-        record = self._current = self._commands.popleft()
-        command: TradeCommand = record.message.payload
-        self._report.commanded(command)
-        if quarantined:
-            return self._adopt(record, command, now)
-        found = self._inspector.rejection(
-            command,
-            switches=self._switchboard.switches,
-            connected=self._proof.proven and not self._pursuit.not_ready(),
-            reading=self._pursuit.reading,
-            told=self._pursuit.believing.told,
-            explained_fall=self._pursuit.offers.explained_fall(command.asset_out, command.inventory_height),
-            live_nonces=self._pursuit.offers.live_nonces(command.asset_out),
-            clock=self._own.clock,
-            commanded_at=record.message.observed_at,
-            overspent=self._own.overspent(command, self._renewal.view, self._pursuit.offers, now),
-            price=self._own.price,
-            now=now,
-        )
-        return self._sign(command) if found is None else self._reject(record, found, now)
-
-    def _adopt(self, record: RecordReceived, command: TradeCommand, now: datetime) -> list[Effect]:
-        """In quarantine a command that the ledger does not know counts as perhaps sent, unless nobody can use it.
-
-        Or unless an earlier life has rejected it, which is told again as it was.
-        """
-        self._adopting = True
-        found = self._inspector.unusable(command, now)
-        if found is None and (told := self._quarantine.never_claimed(command.command_id)) is not None:
-            found = Rejection(told.reason or ""), told.numbers
-        return self._sign(command) if found is None else self._reject(record, found, now)
-
-    def _sign(self, command: TradeCommand) -> list[Effect]:
-        self._pursuit.claiming.add(command.nonce)
-        return [SignOffer(command=command)]
-
-    def _reject(self, record: RecordReceived, found: tuple[Rejection, Numbers], now: datetime) -> list[Effect]:
-        self._claim = reject_of(record, found, now, account=self._inspector.account)
-        return [self._claim]
-
-    def _on_signed(self, event: OfferSigned, now: datetime) -> list[Effect]:
-        record = self._current
-        if record is None or record.message.payload.command_id != event.command_id:
-            raise AssertionError("an offer was signed for a command that is not being handled")
-        self._claim = claim_of(record, event, now, adopting=self._adopting)
-        self._claimed_at = now
-        return [CrashPoint(name="executor.signed"), self._claim]
-
-    def _on_claim_decided(self, event: ClaimDecided, now: datetime) -> list[Effect]:
-        claim, record = self._claim, self._current
-        if claim is None or record is None:
-            raise AssertionError("the ledger decided a claim that nobody made")
-        self._claim, self._current, self._adopting = None, None, False
-        if event.kind != "duplicate":  # else the ledger's own offers are read first
-            self._pursuit.claiming.discard(record.message.payload.nonce)
-        self._renewal.seen(event.view)
-        effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
-        if event.kind == "claimed" and isinstance(claim, ClaimOffer):
-            self._own.claimed(claim.offer, now)
-        match event.kind:
-            case "claimed" if isinstance(claim, ClaimOffer) and (claim.perhaps_sent or self._renewal.doubt):
-                halted, told = self._switchboard.switches.halted, self._quarantine.told(claim.offer.command_id)
-                effects += self._pursuit.adopt(claim, now, halted=halted, told=told)
-            case "claimed" if isinstance(claim, ClaimOffer):
-                ends_at = self._claimed_at + event.took
-                effects += self._pursuit.send(claim, now, ends_at=ends_at, switches=self._switchboard.switches)
-            case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
-                self._renewal.look()
-            case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
-                numbers = {"amount_out": str(int(claim.offer.amount_out))}
-                command: TradeCommand = record.message.payload
-                result = rejected(command, Rejection(kind), numbers, account=self._inspector.account)
-                effects += self._report.ended(result, now)
-            case _:
-                effects += self._report.ended(claim.result, now)
-        return [*effects, *self._handle_next(now)]
-
     # --- timers and controls ---------------------------------------------------------------------------------------
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:  # noqa: C901 - a dispatch table
         name, _, command_id = timer.name.partition(":")
-        if name in self._pursuit.timers:
-            return self._pursuit.on_timer(name, now)
+        if name in self._relay.timers:
+            return self._relay.on_timer(name, now)
         match name:
             case "read":
-                wanted = self._active or self._pursuit.revocations.requested
-                asked = self._pursuit.ask(now) if wanted else []
+                wanted = self._commands.active or self._book.revoked.requested
+                asked = self._chain.ask(now) if wanted else []
                 return [*asked, SetTimer(name="read", at=now + self._read_interval)]
-            case standing.TIMER:
-                return self._standing.on_timer()
+            case relay_traffic.LEAVE_TIMER:
+                return self._traffic.on_leave_timer()
             case "reply":
-                return self._pursuit.on_reply_timer(command_id, now)
-            case lane.TIMER:
-                return self._pursuit.notes.again()
-            case "claim_again" if not self._active:
-                return [SetTimer(name="claim_again", at=now + lane.RETRY)]
+                return self._traffic.on_reply_timer(command_id, now)
+            case ledger_writes.TIMER:
+                return self._book.writes.again()
+            case "claim_again" if not self._commands.active:
+                return [SetTimer(name="claim_again", at=now + ledger_writes.RETRY)]
             case "claim_again":
-                return [self._claim] if self._claim is not None else []
+                return self._commands.claim_again()
             case "check_held":
                 return [CheckHeld(), SetTimer(name="check_held", at=now + self._held_check_interval)]
             case "load_again":
@@ -385,39 +282,39 @@ class TradeExecutor(LedgerFacing):
         if control.action == "arm" and (reasons := self.not_ready(now)):
             raise ControlRefused(f"not ready: {', '.join(reasons)}")
         if control.action == RESOLVE.name:
-            if not self._quarantine.may_end_nonces:
+            if not self._book.complete:
                 raise ControlRefused("the ledger may lack offers of that nonce until every command is read: wait")
-            return self._pursuit.hindsight.resolve(control, now)
+            return self._chain.older_blocks.resolve(control, now)
         if control.action == UNDO_READING.name:
             quarantined = self._quarantine.begin("reading_undone", now)
-            return [*quarantined, *self._pursuit.undo_reading(f"{control.actor}: {control.reason}", now)]
+            return [*quarantined, *self._chain.undo(f"{control.actor}: {control.reason}", now)]
         if control.action == "halt" and not self._switchboard.switches.halted:
-            self._pursuit.revocations.begin()
+            self._book.revoked.begin()
         effects = self._switchboard.follow(control, now)
         if effects is None:
             return []
-        revocations = self._pursuit.revoke(now) if control.arguments.get("revoke") else []
-        return [*effects, *revocations, *self._handle_next(now)]
+        revocations = self._revocations.revoke(now) if control.arguments.get("revoke") else []
+        return [*effects, *revocations, *self._commands.next(now)]
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
     def not_ready(self, now: datetime) -> list[str]:
         """Everything that stands between a command and its answer, arming apart."""
-        reading = self._pursuit.reading
+        reading = self._chain.reading
         limit = timedelta(milliseconds=self._inspector.policy.inventory_age_max_ms)
         stands_in_the_way = {
-            self._why_not_active: not self._active,
-            "draining": self._draining,
-            "database_away": not self._database_up,
-            "ledger_not_loaded": not self._loaded,
-            **self._trouble.stands_in_the_way(),
-            **dict.fromkeys(self._pursuit.not_ready(), True),
+            self._why_not_active: not self._commands.active,
+            "draining": self._commands.draining,
+            "database_away": not self._ledger.database_up,
+            "ledger_not_loaded": not self._book.loaded,
+            **self._ledger.trouble.stands_in_the_way(),
+            **dict.fromkeys(self._traffic.not_ready(), True),
             "results_not_read": not self._quarantine.judged,
             **self._quarantine.stands_in_the_way(),
-            f"authority_not_proven: {self._proof.reason}": not self._proof.proven,
+            f"authority_not_proven: {self._commands.proof.reason}": not self._commands.proof.proven,
             "verifier_not_read": reading is None or now - reading.observed_at > limit,
-            "clock_skewed": self._inspector.skewed(self._pursuit.believing.told, self._own.clock, now) is not None,
-            **dict.fromkeys(self._pursuit.believing.not_ready(), True),
+            "clock_skewed": self._inspector.skewed(self._chain.believing.told, self._own.clock, now) is not None,
+            **dict.fromkeys(self._chain.believing.not_ready(), True),
         }
         return [reason for reason, holds in stands_in_the_way.items() if holds]
 
@@ -428,34 +325,34 @@ class TradeExecutor(LedgerFacing):
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted, recovering, and the ledger."""
         return self._switchboard.vitals(
-            now, recovering=self._pursuit.recovering, lag=len(self._commands), ledger=self._renewal.view
+            now, recovering=self._chain.recovering, lag=len(self._commands.waiting), ledger=self._renewal.view
         )
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """The switches, and how many offers are being revoked."""
-        return {**self._switchboard.state(now), "revoking": str(self._pursuit.revocations.unknown)}
+        return {**self._switchboard.state(now), "revoking": str(self._book.revoked.unknown)}
 
     def idle(self) -> bool:
         """No command is before its claim, no sent answer without its reply or its end, and every note is committed."""
-        return self._current is None and self._pursuit.idle()
+        return self._commands.current is None and self._traffic.idle()
 
     def state(self, now: datetime) -> dict[str, Any]:
         """Arm state, ledger, last command, response and error, attempts and open offers."""
-        reading = self._pursuit.reading
+        reading = self._chain.reading
         return {
             **self.control_state(now),
-            "connected": self._pursuit.connected,
-            "connection": self._pursuit.connection(),
-            "recovering": self._pursuit.recovering,
+            "connected": self._relay.up,
+            "connection": self._relay.state(),
+            "recovering": self._chain.recovering,
             "quarantine": self._quarantine.state,
-            "authority": self._proof,
+            "authority": self._commands.proof,
             "clock_ahead": self._own.clock,
             "ledger": self._renewal.view,
             "own_read": None if reading is None else msgspec.structs.replace(reading, nonces={}, salts={}),
-            "in_flight": int(self._current is not None),
-            "commands_waiting": len(self._commands),
-            "open_offers": [followed.offer for followed in self._pursuit.adoption.everything()],
-            "revocation": self._pursuit.revocations.state(),
-            "in_doubt": self._pursuit.hindsight.state(),
+            "in_flight": int(self._commands.current is not None),
+            "commands_waiting": len(self._commands.waiting),
+            "open_offers": [live.offer for live in self._book.everything()],
+            "revocation": self._book.revoked.state(),
+            "in_doubt": self._chain.older_blocks.state(),
             **self._report.state(),
         }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult, VenueReply, execution_id_of
 from unrip.domain.command import Exchange, TradeCommand
 from unrip.domain.desk import CommandPosition
 from unrip.service.contract import RecordReceived
-from unrip.services.trade_executor.effects import Chain
+from unrip.services.trade_executor.effects import Lineage
 
 
 def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str], *, account: str) -> TradeResult:
@@ -74,9 +76,14 @@ def position_after(record: RecordReceived) -> CommandPosition:
     return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
 
 
-def chain_of(record: RecordReceived, stages: dict[str, datetime]) -> Chain:
+def lineage_of(record: RecordReceived, stages: dict[str, datetime]) -> Lineage:
     """Where the results of a command belong."""
     message = record.message
-    return Chain(
+    return Lineage(
         correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
     )
+
+
+def stamped(lineage: Lineage, stage: str, at: datetime) -> Lineage:
+    """The same with the instant of one more stage."""
+    return msgspec.structs.replace(lineage, stages={**lineage.stages, str(stage): at})

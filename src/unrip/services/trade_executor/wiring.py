@@ -12,41 +12,19 @@ from unrip.net.secret_file import SecretFileError
 from unrip.net.switch import Switch
 from unrip.service.outbox import OutboxPublisher
 from unrip.service.settings import SettingsError
+from unrip.service.switchboard import Switchboard
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
 from unrip.services.relay_link import RELAY
-from unrip.services.trade_executor.bookkeeping import Bookkeeper
-from unrip.services.trade_executor.conversation import Conversation
-from unrip.services.trade_executor.effects import (
-    ApplyReading,
-    CheckHeld,
-    ClaimOffer,
-    CloseRelay,
-    DropAttempt,
-    FindFill,
-    FindOffer,
-    LoadLedger,
-    NoteAttempt,
-    NoteRevocation,
-    NoteSurroundings,
-    OpenRelay,
-    ProveAuthority,
-    PublishRevocation,
-    ReadFills,
-    ReadPast,
-    ReadUse,
-    ReadVerifier,
-    RejectCommand,
-    SignOffer,
-    SignRevocation,
-    TraceRevocation,
-)
-from unrip.services.trade_executor.inspection import Inspector
+from unrip.services.trade_executor.effects import CloseRelay, OpenRelay
+from unrip.services.trade_executor.handlers.ledger import LedgerHandlers
+from unrip.services.trade_executor.handlers.revocations import ATTEMPT_BOUND_S, RevocationHandlers
+from unrip.services.trade_executor.handlers.signer import SignerHandlers
+from unrip.services.trade_executor.handlers.verifier import VerifierHandlers
+from unrip.services.trade_executor.intake.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
-from unrip.services.trade_executor.reading import ChainReader
-from unrip.services.trade_executor.revoker import ATTEMPT_BOUND_S, Revoker
+from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.settings import SpendingSettings
-from unrip.services.trade_executor.signing import SigningDesk
 from unrip.services.venue import account_of, public_key_of, relay_headers_of, rpc_client_of, verifier_of
 from unrip.venues.near_intents.access import relay_url
 from unrip.venues.near_intents.nonces import encode_nonce
@@ -57,96 +35,66 @@ from unrip.venues.near_intents.signer import Signer
 
 def wire(context: Context) -> Wiring:
     """Commands in, offers out over our own relay connection, results through the ledger's outbox."""
-    settings, venue = context.settings, context.settings.near_intents
-    account, signer = account_of(context), _signer(context)
+    venue, account, signer = context.settings.near_intents, account_of(context), _signer(context)
+    emit, clock = context.emit, context.clock
     arming = arming_of(context, "trade-executor")
-    assets = [asset.asset_id for asset in context.pair.assets()]
     http = rpc_client_of(context)
-    http.on_date = ClockOffset(clock=context.clock, tell=context.emit).answered
+    http.on_date = ClockOffset(clock=clock, tell=emit).answered
     verifier = verifier_of(context, http, public_key=signer.public_key)
-    ledger = context.outside.ledger(writer=context.start_id)
-    outbox = OutboxPublisher(ledger, context.produce, count=context.metrics.count)
-    books = Bookkeeper(
-        ledger,
-        account=account,
-        emit=context.emit,
-        clock=context.clock,
-        on_outbox=outbox.wake,
-        leave_role=context.leave_role,
-    )
-    chain = ChainReader(verifier, account=account, emit=context.emit)
-    desk = SigningDesk(signer, verifier, pair=context.pair, account=account, emit=context.emit, clock=context.clock)
+    store = context.outside.ledger(writer=context.start_id)
+    outbox = OutboxPublisher(store, context.produce, named="result_not_published", count=context.metrics.count)
     relay_http = context.http("relay_rpc", total_timeout_s=ATTEMPT_BOUND_S)
     relay = RelayRpc(relay_http, venue.relay_rpc_url, headers=api_key_headers(venue.executor_token_file))
-    revoker = Revoker(signer, relay, verifier, account=account, emit=context.emit)
-    socket = context.socket(
-        name=RELAY,
-        url=relay_url(venue.relay_ws_url, instance_id=venue.instance_id),
-        headers=relay_headers_of(context, venue.executor_token_file),
-    )
-    relay_wanted = Switch()
-
-    return Wiring(
-        logic=TradeExecutor(
-            inspector=Inspector(
-                pair=context.pair,
-                account=account,
-                policy=settings.limits.policy(),
-                eur_per_quote=settings.pair.eure_eur_assumption,
-                encode_nonce=encode_nonce,
-                caps=caps_of(settings.section(SpendingSettings), context.pair),
-                verifying_contract=signer.verifying_contract,
-            ),
-            conversation=Conversation(
-                RelaySession(_streams(context, assets)),
-                mute_after_ms=settings.intervals.mute_after_ms,
-                subscribe_again_ms=settings.intervals.subscribe_again_ms,
-            ),
-            read_interval=timedelta(milliseconds=settings.intervals.executor_read_ms),
-            held_check_interval=timedelta(seconds=settings.intervals.held_check_s),
-            reply_bound=timedelta(milliseconds=settings.intervals.relay_reply_ms),
-            switchboard=arming.switchboard,
-            nodes=len(venue.rpc_urls),
+    asks = (
+        LedgerHandlers(
+            store, account=account, emit=emit, clock=clock, on_outbox=outbox.wake, leave_role=context.leave_role
         ),
+        SignerHandlers(signer, verifier, pair=context.pair, account=account, emit=emit, clock=clock),
+        VerifierHandlers(verifier, account=account, emit=emit),
+        RevocationHandlers(signer, relay, verifier, account=account, emit=emit),
+    )
+    url = relay_url(venue.relay_ws_url, instance_id=venue.instance_id)
+    socket = context.socket(name=RELAY, url=url, headers=relay_headers_of(context, venue.executor_token_file))
+    relay_wanted = Switch()
+    return Wiring(
+        logic=_logic(context, arming.switchboard, account=account, verifying_contract=signer.verifying_contract),
         handlers={
-            LoadLedger: books.load,
-            CheckHeld: books.check,
-            FindOffer: books.find,
-            ClaimOffer: books.claim,
-            RejectCommand: books.reject,
-            NoteAttempt: books.note,
-            NoteRevocation: books.note_revocation,
-            NoteSurroundings: books.note_surroundings,
-            DropAttempt: books.drop,
-            ApplyReading: books.apply,
-            SignOffer: desk.sign,
-            ProveAuthority: desk.prove,
-            SignRevocation: revoker.sign,
-            PublishRevocation: revoker.publish,
-            TraceRevocation: revoker.trace,
-            ReadVerifier: chain.read,
-            ReadPast: chain.read_past,
-            ReadUse: chain.read_use,
-            ReadFills: chain.read_fills,
-            FindFill: chain.find_fill,
+            **{effect: handler for each in asks for effect, handler in each.by_effect.items()},
             OpenRelay: lambda _: relay_wanted.turn(on=True),
             CloseRelay: lambda _: relay_wanted.turn(on=False),
             SendFrame: socket.send,
             CloseSocket: socket.close,
             **arming.handlers,
         },
-        sources=(
-            relay_wanted.while_on(socket.run),
-            outbox.run,
-            desk.watch,
-            chain.watch,
-            books.watch,
-            revoker.watch,
-            *arming.sources,
-        ),
+        sources=(relay_wanted.while_on(socket.run), outbox.run, *(each.watch for each in asks), *arming.sources),
         before_leaving=(outbox.publish_all,),
-        closers=(ledger.close, http.aclose, relay_http.aclose, *arming.closers),
+        closers=(store.close, http.aclose, relay_http.aclose, *arming.closers),
         troubles=(outbox.troubles,),
+    )
+
+
+def _logic(context: Context, switchboard: Switchboard, *, account: str, verifying_contract: str) -> TradeExecutor:
+    settings = context.settings
+    return TradeExecutor(
+        inspector=Inspector(
+            pair=context.pair,
+            account=account,
+            policy=settings.limits.policy(),
+            eur_per_quote=settings.pair.eure_eur_assumption,
+            encode_nonce=encode_nonce,
+            caps=caps_of(settings.section(SpendingSettings), context.pair),
+            verifying_contract=verifying_contract,
+        ),
+        relay=RelayClient(
+            RelaySession(_streams(context)),
+            mute_after_ms=settings.intervals.mute_after_ms,
+            subscribe_again_ms=settings.intervals.subscribe_again_ms,
+        ),
+        read_interval=timedelta(milliseconds=settings.intervals.executor_read_ms),
+        held_check_interval=timedelta(seconds=settings.intervals.held_check_s),
+        reply_bound=timedelta(milliseconds=settings.intervals.relay_reply_ms),
+        switchboard=switchboard,
+        nodes=len(settings.near_intents.rpc_urls),
     )
 
 
@@ -179,9 +127,9 @@ def caps_of(spending: SpendingSettings, pair: Pair) -> dict[str, SpendingCaps]:
     }
 
 
-def _streams(context: Context, assets: list[str]) -> tuple[Stream, ...]:
+def _streams(context: Context) -> tuple[Stream, ...]:
     """Whether only a subscribing socket may answer is unknown (blueprint, section 3), so ours can be one."""
     status = Stream(name=QUOTE_STATUS, guaranteed=context.settings.near_intents.instance_id is not None)
     if not context.settings.near_intents.executor_subscribes_quotes:
         return (status,)
-    return (status, Stream(name=QUOTE, tokens=tuple(assets)))
+    return (status, Stream(name=QUOTE, tokens=tuple(asset.asset_id for asset in context.pair.assets())))

@@ -270,7 +270,7 @@ def test_a_claim_whose_fate_is_unknown_is_made_again_the_same() -> None:
     desk = executor()
     desk.command()
     claim = desk.sign()
-    (timer,) = desk.feed(LedgerUnknown(lane="claim", reason="no answer"))
+    (timer,) = desk.feed(LedgerUnknown(call="claim", reason="no answer"))
     assert isinstance(timer, SetTimer)
     desk.command(a_command("waits"))
     assert desk.feed(TimerFired(name=timer.name)) == [claim]

@@ -240,7 +240,7 @@ def test_a_write_of_unknown_fate_is_made_again_before_the_next() -> None:
     desk.reply()
     assert desk.last(NoteAttempt) == sent, "the reply's note waits"
     for _ in range(3):
-        (timer,) = desk.feed(LedgerUnknown(lane="note", reason="no answer"))
+        (timer,) = desk.feed(LedgerUnknown(call="note", reason="no answer"))
         assert isinstance(timer, SetTimer)
         assert desk.feed(TimerFired(name=timer.name)) == [sent]
     assert not desk.logic.idle()
@@ -253,7 +253,7 @@ def test_a_write_of_unknown_fate_is_made_again_before_the_next() -> None:
 def test_a_ledger_that_cannot_be_loaded_is_asked_again_and_nothing_starts() -> None:
     desk = Executor()
     desk.feed(Started(active=True, generation=1, start_id="x"))
-    (timer,) = desk.feed(LedgerUnknown(lane="load", reason="no answer"))
+    (timer,) = desk.feed(LedgerUnknown(call="load", reason="no answer"))
     assert isinstance(timer, SetTimer)
     assert desk.feed(TimerFired(name=timer.name)) == [LoadLedger()]
     assert [each.topic for each in desk.of(Subscribe)] == [MARKET_PRICE]
@@ -483,7 +483,7 @@ def test_counters_that_do_not_add_up_are_told_once_and_never_repaired() -> None:
     assert count == differs
     assert executor.logic.health_failures() == ["ledger_differs"]
     assert executor.feed(HeldChecked(differences=(difference,))) == [differs]
-    assert executor.feed(LedgerUnknown(lane="check", reason="away")) == []
+    assert executor.feed(LedgerUnknown(call="check", reason="away")) == []
     assert executor.logic.health_failures() == ["ledger_differs"], "not knowing is not agreeing"
     assert executor.feed(HeldChecked(differences=())) == [Count(name="held_checks", labels={"outcome": "agrees"})]
     assert executor.logic.health_failures() == []

@@ -141,7 +141,7 @@ def test_a_notice_that_comes_twice_before_the_ledger_answers_is_recorded_once() 
 def test_a_ledger_that_does_not_answer_lets_the_notice_come_again() -> None:
     desk = executor()
     offer = ended_before(desk)
-    assert desk.feed(LedgerUnknown(lane="find", reason="no answer")) == []
+    assert desk.feed(LedgerUnknown(call="find", reason="no answer")) == []
     assert desk.feed(OfferFound(quote_hash=offer.quote_hash, offer=offer)) == []
     assert FindOffer(quote_hash=offer.quote_hash) in desk.notice(offer.quote_hash, seq=4)
 

@@ -9,8 +9,6 @@ from support.executor import a_command, executor
 from unrip.domain.attempt import Rejection
 from unrip.messages.topics import DEAD_LETTER, EXECUTE_TRADE
 from unrip.service.contract import Publish, RoleChanged, TimerFired
-from unrip.services.trade_executor import lane
-from unrip.services.trade_executor.aside import LedgerTrouble
 from unrip.services.trade_executor.effects import (
     ClaimOffer,
     LedgerRefused,
@@ -19,6 +17,8 @@ from unrip.services.trade_executor.effects import (
     RejectCommand,
     SignOffer,
 )
+from unrip.services.trade_executor.intake.ledger_trouble import LedgerTrouble
+from unrip.services.trade_executor.offers import ledger_writes
 
 WORDS = "ledger claim: PostgreSQL refused (RaiseError: nonce n holds another asset)"
 FULL = "ledger claim: PostgreSQL is out of resources (DiskFullError: no space left on device)"
@@ -28,7 +28,7 @@ def test_a_command_that_is_refused_is_set_aside_and_the_next_one_waits_for_the_r
     desk = executor()
     desk.command()
     desk.sign()
-    effects = desk.feed(LedgerRefused(lane="claim", reason=WORDS))
+    effects = desk.feed(LedgerRefused(call="claim", reason=WORDS))
     (letter,) = [effect for effect in effects if isinstance(effect, Publish)]
     assert (letter.topic, letter.payload.source, letter.payload.offset) == (DEAD_LETTER, EXECUTE_TRADE.name, 0)
     assert a_command().command_id in letter.payload.excerpt
@@ -50,11 +50,11 @@ def test_back_in_the_role_it_is_judged_anew_and_its_letter_is_written_once() -> 
     command = a_command()
     desk.command(command)
     desk.sign()
-    desk.feed(LedgerRefused(lane="claim", reason=WORDS))
+    desk.feed(LedgerRefused(call="claim", reason=WORDS))
     desk.feed(RoleChanged(active=False, generation=None, why="role_left"))
     desk.feed(RoleChanged(active=True, generation=1))
     desk.sign()
-    desk.feed(LedgerRefused(lane="claim", reason=WORDS))
+    desk.feed(LedgerRefused(call="claim", reason=WORDS))
     assert len([each for each in desk.of(Publish) if each.topic == DEAD_LETTER]) == 1
     desk.now = command.answer_by + timedelta(seconds=1)
     desk.feed(RoleChanged(active=True, generation=1))
@@ -67,7 +67,7 @@ def test_a_full_disk_is_named_until_the_same_claim_is_taken() -> None:
     desk = executor()
     desk.command()
     claim = desk.sign()
-    desk.feed(LedgerUnknown(lane="claim", reason=FULL))
+    desk.feed(LedgerUnknown(call="claim", reason=FULL))
     desk.read()  # a note that is taken says nothing about claims
     assert desk.logic.not_ready(desk.now) == [f"ledger_away: {FULL}"]
     assert desk.feed(TimerFired(name="claim_again")) == [claim]
@@ -80,16 +80,16 @@ def test_a_note_that_is_refused_is_kept_and_made_again() -> None:
     desk.send()
     desk.reply()
     note = desk.last(NoteAttempt)
-    desk.feed(LedgerRefused(lane="note", reason=WORDS))
+    desk.feed(LedgerRefused(call="note", reason=WORDS))
     assert f"ledger_refuses: {WORDS}" in desk.logic.not_ready(desk.now)
-    assert desk.feed(TimerFired(name=lane.TIMER)) == [note]
+    assert desk.feed(TimerFired(name=ledger_writes.TIMER)) == [note]
     desk.noted()
     assert desk.logic.not_ready(desk.now) == []
 
 
 def test_a_claim_that_is_given_up_with_its_ledger_is_no_trouble_of_the_next_one() -> None:
     trouble = LedgerTrouble()
-    trouble.failed(LedgerUnknown(lane="claim", reason=FULL))
+    trouble.failed(LedgerUnknown(call="claim", reason=FULL))
     trouble.over("note")
     assert trouble.stands_in_the_way() == {f"ledger_away: {FULL}": True}
     trouble.loaded()

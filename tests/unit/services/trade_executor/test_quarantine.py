@@ -50,7 +50,7 @@ def started(
     desk.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id="results-1"))
     desk.connect()
     desk.feed(AuthorityJudged(proven=True, reason="proven"))
-    while desk.logic._pursuit.notes.in_flight is not None:
+    while desk.logic._book.writes.in_flight is not None:
         desk.noted()
     desk.read()
     return desk
@@ -145,7 +145,7 @@ def at_the_end(desk: Executor) -> Executor:
 
 def test_nothing_is_armed_until_the_chain_is_past_the_longest_life() -> None:
     desk = at_the_end(started("database_is_another"))
-    first = desk.logic._pursuit.reading
+    first = desk.logic._chain.reading
     assert first is not None
     with pytest.raises(ControlRefused, match="quarantine: database_is_another, until a final block is later than"):
         desk.feed(ARM)

@@ -1,0 +1,92 @@
+"""The effects that ask the strategy's tables: each is one call, and its outcome returns as an event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from unrip.net.tasks import Tasks
+from unrip.service.contract import Effect, Emit
+from unrip.service.runner import Handler
+from unrip.services.strategy_engine.effects import (
+    HighestKept,
+    HighestRecalled,
+    KeepHighest,
+    PolicyKept,
+    Recall,
+    Recalled,
+    RememberPolicy,
+)
+from unrip.store.desk import DeskStore
+from unrip.store.errors import StoreRefused
+
+#: Between two attempts at what PostgreSQL refuses.
+_AGAIN_S = 10.0
+
+
+class DeskHandlers:
+    """Turns the strategy's effects into calls."""
+
+    def __init__(
+        self, store: DeskStore, *, account: str, pair: str, emit: Emit, leave_role: Callable[[str], None]
+    ) -> None:
+        self._store = store
+        self._account = account
+        self._pair = pair
+        self._emit = emit
+        self._leave_role = leave_role
+        self._tasks = Tasks()
+
+    @property
+    def by_effect(self) -> dict[type[Effect], Handler]:
+        """Which effect is performed by what."""
+        return {
+            RememberPolicy: lambda effect: self._start(lambda: self._remember(effect)),
+            Recall: lambda effect: self._start(lambda: self._recall(effect)),
+            KeepHighest: lambda effect: self._start(lambda: self._keep_highest(effect)),
+        }
+
+    async def watch(self) -> None:
+        """A source for the frame: a fault of ours in one of the calls stops the service."""
+        await self._tasks.watch()
+
+    async def aclose(self) -> None:
+        """End what still runs."""
+        await self._tasks.aclose()
+
+    async def _remember(self, effect: RememberPolicy) -> None:
+        await self._store.remember(
+            effect.policy,
+            base=effect.base,
+            generation=effect.generation,
+            change=effect.change,
+            actor=effect.actor,
+            reason=effect.reason,
+        )
+        self._emit(PolicyKept(change=effect.change))
+
+    async def _recall(self, effect: Recall) -> None:
+        policy = await self._store.in_force(effect.base)
+        fills = await self._store.fills(self._account, self._pair, since=effect.since, markout=effect.markout)
+        highest = await self._store.highest_equity(self._account, self._pair)
+        self._emit(Recalled(policy=policy, fills=tuple(fills)))
+        self._emit(HighestRecalled(highest=highest, generation=effect.generation))
+
+    async def _keep_highest(self, effect: KeepHighest) -> None:
+        await self._store.keep_highest_equity(
+            self._account, self._pair, effect.highest, generation=effect.generation, change=effect.change
+        )
+        self._emit(HighestKept())
+
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks.start(self._insist(work))
+
+    async def _insist(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """What PostgreSQL refuses is asked again: without it the strategy would wait for its answer for ever."""
+        while True:
+            try:
+                return await work()
+            except StoreRefused as refusal:
+                self._leave_role(str(refusal))
+                await asyncio.sleep(_AGAIN_S)

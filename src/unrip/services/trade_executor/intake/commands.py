@@ -1,0 +1,177 @@
+"""Commands up to their claim: strictly in order, one at a time, so that the ledger's position is contiguous."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from unrip.domain.attempt import Rejection
+from unrip.domain.command import TradeCommand
+from unrip.service.contract import Count, CrashPoint, Effect, RecordReceived
+from unrip.service.switchboard import Switchboard
+from unrip.services.trade_executor.effects import (
+    AuthorityJudged,
+    ClaimDecided,
+    ClaimOffer,
+    OfferSigned,
+    RejectCommand,
+    SignOffer,
+)
+from unrip.services.trade_executor.intake.claims import claim_of, reject_of
+from unrip.services.trade_executor.intake.inspection import Inspector, Numbers
+from unrip.services.trade_executor.intake.own_limits import OwnLimits
+from unrip.services.trade_executor.intake.quarantine import Quarantine
+from unrip.services.trade_executor.intake.renewal import Renewal
+from unrip.services.trade_executor.offers.book import Book
+from unrip.services.trade_executor.offers.chain_watch import ChainWatch
+from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
+from unrip.services.trade_executor.offers.revocations import Revocations
+from unrip.services.trade_executor.report import ExecutionReport
+from unrip.services.trade_executor.results import rejected, stamped
+from unrip.store.ledger import ClaimKind
+
+#: What the ledger rejects by itself, though a claim was asked for, beside what else a claim can come to.
+_REFUSED_BY_THE_LEDGER = set(ClaimKind) - {ClaimKind.CLAIMED, ClaimKind.DUPLICATE, ClaimKind.REJECTED}
+
+
+@dataclass
+class Commands:
+    """The commands that wait, and the one that is being handled."""
+
+    inspector: Inspector
+    own: OwnLimits
+    switchboard: Switchboard
+    quarantine: Quarantine
+    renewal: Renewal
+    book: Book
+    chain: ChainWatch
+    revocations: Revocations
+    traffic: RelayTraffic
+    report: ExecutionReport
+    #: Without the role another instance may handle them.
+    active: bool = False
+    draining: bool = False
+    proof: AuthorityJudged = field(default_factory=lambda: AuthorityJudged(proven=False, reason="not tried yet"))
+    waiting: deque[RecordReceived] = field(default_factory=deque)
+    #: The command being handled, and the ledger write that decides it once it is known.
+    current: RecordReceived | None = None
+    _claim: ClaimOffer | RejectCommand | None = None
+    #: It is a command of which nobody knows whether it was sent.
+    _adopting: bool = False
+
+    def next(self, now: datetime) -> list[Effect]:
+        """Take the next command, unless one is being handled or the executor is paused: then commands wait.
+
+        What is adopted waits for no operator, since nothing is sent; but for the balances of a final block.
+        """
+        quarantined = self.quarantine.state is not None
+        waits = not self.book.writes.recorded() if quarantined else self.switchboard.switches.paused
+        unable = self.draining or not self.active or self.renewal.judging
+        if self.current or not self.waiting or waits or unable:
+            return []
+        record = self.current = self.waiting.popleft()
+        command: TradeCommand = record.message.payload
+        self.report.commanded(command)
+        if quarantined:
+            return self._adopt(record, command, now)
+        found = self.inspector.rejection(
+            command,
+            switches=self.switchboard.switches,
+            connected=self.proof.proven and not self.traffic.not_ready(),
+            reading=self.chain.reading,
+            told=self.chain.believing.told,
+            explained_fall=self.book.explained_fall(command.asset_out, command.inventory_height),
+            live_nonces=self.book.live_nonces(command.asset_out),
+            clock=self.own.clock,
+            commanded_at=record.message.observed_at,
+            overspent=self.own.overspent(command, self.renewal.view, self.book, now),
+            price=self.own.price,
+            now=now,
+        )
+        return self._sign(command) if found is None else self._reject(record, found, now)
+
+    def _adopt(self, record: RecordReceived, command: TradeCommand, now: datetime) -> list[Effect]:
+        """In quarantine a command that the ledger does not know counts as perhaps sent, unless nobody can use it.
+
+        Or unless an earlier life has rejected it, which is told again as it was.
+        """
+        self._adopting = True
+        found = self.inspector.unusable(command, now)
+        if found is None and (told := self.quarantine.never_claimed(command.command_id)) is not None:
+            found = Rejection(told.reason or ""), told.numbers
+        return self._sign(command) if found is None else self._reject(record, found, now)
+
+    def _sign(self, command: TradeCommand) -> list[Effect]:
+        self.book.claiming.add(command.nonce)
+        return [SignOffer(command=command)]
+
+    def _reject(self, record: RecordReceived, found: tuple[Rejection, Numbers], now: datetime) -> list[Effect]:
+        self._claim = reject_of(record, found, now, account=self.inspector.account)
+        return [self._claim]
+
+    def on_signed(self, event: OfferSigned, now: datetime) -> list[Effect]:
+        """Claim what was signed; only then may a byte of it leave."""
+        record = self.current
+        if record is None or record.message.payload.command_id != event.command_id:
+            raise AssertionError("an offer was signed for a command that is not being handled")
+        self._claim = claim_of(record, event, now, adopting=self._adopting)
+        return [CrashPoint(name="executor.signed"), self._claim]
+
+    def on_decided(self, event: ClaimDecided, now: datetime) -> list[Effect]:
+        """What the ledger made of the command; the next one follows."""
+        claim, record = self._claim, self.current
+        if claim is None or record is None:
+            raise AssertionError("the ledger decided a claim that nobody made")
+        self.let_go()
+        command: TradeCommand = record.message.payload
+        if event.kind != "duplicate":  # else the ledger's own offers are read first
+            self.book.claiming.discard(command.nonce)
+        self.renewal.seen(event.view)
+        effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
+        match event.kind:
+            case "claimed" if isinstance(claim, ClaimOffer):
+                self.own.claimed(claim.offer, now)
+                effects += self._claimed(claim, now, took=event.took)
+            case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
+                self.renewal.look()
+            case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
+                numbers = {"amount_out": str(int(claim.offer.amount_out))}
+                result = rejected(command, Rejection(kind), numbers, account=self.inspector.account)
+                effects += self.report.ended(result, now)
+            case _:
+                effects += self.report.ended(claim.result, now)
+        return [*effects, *self.next(now)]
+
+    def _claimed(self, claim: ClaimOffer, now: datetime, *, took: timedelta) -> list[Effect]:
+        """Send the offer; or follow it where an earlier life may have sent it, and take it back if all were to be."""
+        offer, switches = claim.offer, self.switchboard.switches
+        if not claim.perhaps_sent and not self.renewal.doubt:
+            ends_at = claim.lineage.stages["signed"] + took
+            sent = self.traffic.send(claim, now, ends_at=ends_at, switches=switches)
+            return [*sent, *self.book.withdrawals.hear()]
+        self.book.adopt(offer, stamped(claim.lineage, "claimed", now), told=self.quarantine.told(offer.command_id))
+        halted = switches.halted and self.book.revoked.requested
+        revoked = self.revocations.request([offer], now) if halted else []
+        return [*revoked, *self.chain.read_fills(), *self.chain.ask_anew(now)]
+
+    # --- a claim that was not decided ------------------------------------------------------------------------------
+
+    def claim_again(self) -> list[Effect]:
+        """The fate of the claim is unknown: it is made once more."""
+        return [self._claim] if self._claim is not None else []
+
+    def let_go(self) -> None:
+        """No command is being handled."""
+        self.current, self._claim, self._adopting = None, None, False
+
+    def put_back(self) -> RecordReceived:
+        """Nothing was claimed: judge the command anew once the role is ours again, by then perhaps as too late."""
+        record = self.current
+        if record is None:
+            raise AssertionError("the ledger refused a claim that nobody made")
+        self.let_go()
+        self.active = False
+        self.book.claiming.discard(record.message.payload.nonce)
+        self.waiting.appendleft(record)
+        return record

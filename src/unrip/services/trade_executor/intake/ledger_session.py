@@ -1,0 +1,115 @@
+"""What the executor does about its ledger as a whole: load it, judge it, and bear what it does not do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
+from unrip.service.contract import DatabaseChanged, Effect, SetTimer, Unsubscribe
+from unrip.services.trade_executor.effects import (
+    LedgerLoaded,
+    LedgerOlder,
+    LedgerRefused,
+    LedgerUnknown,
+    ProveAuthority,
+)
+from unrip.services.trade_executor.intake.commands import Commands
+from unrip.services.trade_executor.intake.ledger_trouble import LedgerTrouble
+from unrip.services.trade_executor.offers.ledger_writes import RETRY
+
+
+@dataclass
+class LedgerSession:
+    """One session of the ledger after another: each may be of another ledger than the one before."""
+
+    commands: Commands
+    trouble: LedgerTrouble = field(default_factory=LedgerTrouble)
+    database_up: bool = True
+
+    def __post_init__(self) -> None:
+        self._book, self._renewal = self.commands.book, self.commands.renewal
+        self._quarantine, self._revocations = self.commands.quarantine, self.commands.revocations
+
+    def on_database(self, event: DatabaseChanged) -> list[Effect]:
+        """A new session may lead to another database, or to the same one of an earlier moment: it is judged first."""
+        self.database_up = event.up
+        if event.up and self._book.loaded:
+            self._judge("")
+        return []
+
+    def on_event(
+        self, event: LedgerLoaded | LedgerUnknown | LedgerRefused | LedgerOlder, now: datetime
+    ) -> list[Effect]:
+        """The ledger as it stands, or what it did not do."""
+        if isinstance(event, LedgerLoaded):
+            self.trouble.loaded()
+            return self._on_loaded(event, now)
+        if isinstance(event, LedgerOlder):
+            return self._on_older(event)
+        self.trouble.failed(event)
+        if isinstance(event, LedgerRefused) and event.call == "claim":
+            return self.trouble.set_aside(self.commands.put_back(), event.reason)
+        match event.call:
+            case "note":
+                return self._book.writes.unknown(now)
+            case "claim":
+                return [SetTimer(name="claim_again", at=now + RETRY)]
+            case "find":
+                self._book.acknowledgements.not_found()
+                return []
+            case "check":
+                return []  # asked again in its own time
+            case _:
+                self._renewal.answered()
+                return [SetTimer(name="load_again", at=now + RETRY)]
+
+    def _judge(self, doubt: str) -> None:
+        """Load the ledger once no write is under way; nothing is claimed or written before."""
+        self._renewal.want(doubt)
+        self._book.writes.hold()
+
+    def _on_older(self, event: LedgerOlder) -> list[Effect]:
+        """It has taken nothing in. A command that it refused is read again, from where it has come to."""
+        self._judge(event.reason)
+        if event.call == "claim":
+            self.commands.let_go()
+        elif event.call == "note":
+            self._book.writes.refused()
+        return []
+
+    def _on_loaded(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
+        """Follow what is open. At start the commands are then read from right after the ledger's position."""
+        self._renewal.answered()
+        first, in_doubt = not self._book.loaded, self._quarantine.state is not None
+        older = "" if first else self._renewal.why_older(event, in_doubt=in_doubt)
+        judged = self._renewal.decides()
+        if older and judged:
+            return self._reload(event, older, now)
+        if older:  # writes are under way: once more when they are not
+            self._judge(older)
+            return []
+        self._renewal.seen(event.view)
+        self.commands.chain.believing.load(event)
+        self._book.load(event)
+        heard = self._book.withdrawals.hear() if first and event.open_offers else []
+        revoked = self._revocations.revoke(now) if self._book.revoked.waits_for_ledger else []
+        current = self.commands.current
+        self._book.claiming &= {current.message.payload.nonce} if current else set()
+        if not first:
+            return [*heard, *revoked, *(self._book.writes.go_on() if judged else []), *self.commands.next(now)]
+        self.commands.own.load(event.claimed_lately)
+        return [*heard, *revoked, *self._quarantine.load(event, now), ProveAuthority()]
+
+    def _reload(self, event: LedgerLoaded, reason: str, now: datetime) -> list[Effect]:
+        """The ledger is not the newest one: as at a start, but that what we remember is not forgotten."""
+        heard, self._renewal.view = self._renewal.commits, event.view
+        self.commands.waiting.clear()
+        self._book.claiming.clear()
+        self._book.fall_back(event)
+        return [
+            Unsubscribe(topic=TRADE_RESULT),
+            Unsubscribe(topic=EXECUTE_TRADE),
+            *self._quarantine.load(event, now, reason=reason, commits=heard),
+            *self._book.writes.go_on(),
+        ]

@@ -1,0 +1,500 @@
+"""trade-executor where the newest block proves nothing: older blocks, and an operator's word."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+
+from support.cases import BTC, EURE, NOW
+from support.engine import a_control
+from support.executor import VIEW, Executor, a_command, a_reading, events_of, executor
+from unrip.domain.attempt import ChainEvidence, Offer, TradeResult
+from unrip.domain.desk import CommandPosition
+from unrip.domain.evidence import TAKER_ALLOWANCE
+from unrip.domain.pairs import Direction
+from unrip.domain.values import Amount
+from unrip.domain.verifier import VerifierReading
+from unrip.service.contract import ControlRefused, Count, Event, TimerFired
+from unrip.services.trade_executor.effects import (
+    ApplyReading,
+    Finding,
+    LedgerLoaded,
+    LedgerOlder,
+    NoteAttempt,
+    PastRead,
+    PastUnread,
+    ReadPast,
+    ReadUse,
+    RevocationSigned,
+    RevocationTraced,
+    TraceRevocation,
+    UseRead,
+)
+from unrip.services.trade_executor.offers.nonce import RETRY_FIRST, RETRY_MAX
+
+SALT = "252812b3"
+GONE = PastUnread(kept=False, reason="the node has no block that is old enough")
+
+
+def in_doubt(*, past: timedelta = timedelta(seconds=5), valid: bool = False) -> tuple[Executor, Offer]:
+    """One open offer, and a newest block after its deadline that says unused and, unless told otherwise, salt ended."""
+    desk = executor()
+    offer = desk.send().offer
+    look(desk, offer, past=past, valid=valid)
+    return desk, offer
+
+
+def look(desk: Executor, *offers: Offer, past: timedelta = timedelta(seconds=5), valid: bool = False) -> None:
+    """The next reading, so long after the last deadline."""
+    desk.now = max(desk.now, max(offer.offer_deadline for offer in offers) + past)
+    nonces = [offer.nonce for offer in offers]
+    desk.read(asked=nonces, block_time=desk.now, observed_at=desk.now, salts={SALT: valid})
+    while not desk.logic._book.writes.empty():
+        desk.noted()
+
+
+def pair(
+    *offers: Offer, before: Any = (), after: Any = (), late: bool = False, moved: int = 0, taken: Offer | None = None
+) -> tuple[VerifierReading, VerifierReading]:
+    """The last block of the salt and the next one, within the offers' life or after it; perhaps one was taken there."""
+    nonces = [offer.nonce for offer in offers]
+    life = timedelta(seconds=1 if late else -1)
+    at = max(offer.offer_deadline for offer in offers) + life
+    balances = {BTC.asset_id: Amount(10**7), EURE.asset_id: Amount(5_000 * 10**18)}
+    later = {**balances, EURE.asset_id: Amount(balances[EURE.asset_id] + moved)}
+    if taken is not None:
+        later[taken.asset_in] = Amount(later[taken.asset_in] + taken.amount_in)
+        later[taken.asset_out] = Amount(later[taken.asset_out] - taken.amount_out)
+    return (
+        a_reading(990, asked=nonces, used=before, block_time=at, credited=balances),
+        a_reading(991, asked=nonces, used=after, block_time=at, credited=later, salts={SALT: False}),
+    )
+
+
+def answer(desk: Executor, *readings: VerifierReading) -> None:
+    committed(desk, PastRead(readings=readings))
+
+
+def committed(desk: Executor, event: Event) -> None:
+    """Feed the event, and let the ledger take over what follows from it."""
+    effects = desk.feed(event)
+    while any(isinstance(effect, ApplyReading | NoteAttempt) for effect in effects):
+        effects = desk.noted()
+
+
+def use(*offers: Offer, taken: Offer | None, height: int = 989, used: Offer | None = None) -> UseRead:
+    """The block that used a nonce, and the one before it."""
+    nonces = [offer.nonce for offer in offers]
+    before, after = pair(*offers, after=[(used or offers[0]).nonce], taken=taken)
+    changes = {"salts": {SALT: True}, "nonces": dict.fromkeys(nonces, False)}
+    return UseRead(
+        before=msgspec.structs.replace(before, height=height - 1, **changes),
+        after=msgspec.structs.replace(after, height=height, salts={SALT: True}),
+    )
+
+
+def ended(desk: Executor) -> TradeResult:
+    """The result of the last ending, which an older block's height justifies."""
+    write = desk.last(ApplyReading)
+    assert write.credited == {}, "an older block's balances are not the newest"
+    (ending,) = write.endings
+    result: TradeResult = ending.results[0][0]
+    return result
+
+
+def evidence(desk: Executor) -> ChainEvidence:
+    found = ended(desk).evidence
+    assert found is not None
+    return found
+
+
+# --- the salt has ended ----------------------------------------------------------------------------------------------
+
+
+def test_the_question_bisects_from_the_snapshot_of_the_offer_to_the_newest_block() -> None:
+    desk, offer = in_doubt()
+    question = desk.last(ReadPast)
+    assert (question.nonces, question.offers) == ((offer.nonce,), (offer,))
+    assert (question.span.salt, question.span.valid_at) == (SALT, offer.inventory_height)
+    assert question.span.height == desk.logic.state(desk.now)["own_read"].height
+    assert desk.states == ["claimed", "sent"], "and nothing is guessed meanwhile"
+
+
+def test_a_new_salt_has_the_offers_of_the_others_asked_about_once_at_once() -> None:
+    desk = executor()
+    offer = desk.send().offer
+    asked: list[tuple[str, ...]] = []
+    for salt in (SALT, "0badcafe", "0badcafe"):
+        desk.read(salt=salt, asked=desk.asked if asked else [])
+        desk.feed(TimerFired(name="read"))
+        asked.append(desk.asked)
+    assert asked == [(), (offer.nonce,), ()]
+    assert desk.of(ReadPast) == [], "its own is still valid"
+
+
+@pytest.mark.parametrize(("taken", "state"), [(True, "settled"), (False, "voided")])
+def test_used_in_the_block_that_ended_the_salt_is_judged_by_the_balances_there(taken: bool, state: str) -> None:
+    desk, offer = in_doubt()
+    answer(desk, *pair(offer, after=[offer.nonce], taken=offer if taken else None))
+    seen = evidence(desk)
+    assert (ended(desk).state, seen.nonce_used, seen.height, seen.compared_with) == (state, True, 991, 990)
+    assert desk.open_offers == []
+
+
+@pytest.mark.parametrize("after", [True, False])
+@pytest.mark.parametrize(("taken", "state"), [(True, "settled"), (False, "voided")])
+def test_used_before_its_salt_ended_has_the_block_of_the_use_looked_for(taken: bool, state: str, after: bool) -> None:
+    """A used nonce alone is no fill, though it is forgotten now."""
+    desk, offer = in_doubt()
+    answer(desk, *pair(offer, before=[offer.nonce], after=[offer.nonce] * after))
+    assert desk.states == ["claimed", "sent"]
+    look(desk, offer)
+    question = desk.last(ReadUse)
+    assert (question.span.nonce, question.span.unused_at, question.span.used_at) == (
+        offer.nonce,
+        offer.inventory_height,
+        990,
+    )
+    committed(desk, use(offer, taken=offer if taken else None))
+    seen = evidence(desk)
+    assert (ended(desk).state, seen.height, seen.compared_with) == (state, 989, 988)
+    assert desk.open_offers == []
+
+
+def test_nobody_looks_for_the_taker_of_a_shared_nonce_longer_than_at_the_newest_block() -> None:
+    desk = executor()
+    first = desk.send().offer
+    second = desk.send(a_command("second", nonce=first.nonce, nonce_opener=first.command_id)).offer
+    look(desk, first, second, past=TAKER_ALLOWANCE - timedelta(seconds=1))
+    answer(desk, *pair(first, second, before=[first.nonce]))
+    look(desk, first, second, past=TAKER_ALLOWANCE - timedelta(seconds=1))
+    committed(desk, use(first, second, taken=first))
+    assert desk.states == ["claimed", "sent"] * 2
+    desk.now += RETRY_FIRST
+    look(desk, first, second)
+    assert desk.states[-2:] == ["spent", "spent"]
+    assert len(desk.of(ReadUse)) == 1, "what was found is kept"
+
+
+def test_unused_with_balances_that_did_not_move_is_lapsed_with_that_evidence() -> None:
+    desk, offer = in_doubt()
+    answer(desk, *pair(offer))
+    assert ended(desk).state == "lapsed"
+    seen = evidence(desk)
+    assert (seen.height, seen.salt_valid, seen.salt_valid_at, seen.nonce_used) == (991, False, 990, False)
+    assert desk.open_offers == []
+
+
+def test_a_salt_that_ended_after_the_deadline_needs_no_balances() -> None:
+    desk, offer = in_doubt()
+    answer(desk, *pair(offer, late=True, moved=-1))
+    assert (ended(desk).state, evidence(desk).height, evidence(desk).salt_valid) == ("lapsed", 990, True)
+
+
+@pytest.mark.parametrize("moved", [-1, 1])
+def test_more_than_one_explanation_stays_unproven_and_is_told_once(moved: int) -> None:
+    desk, offer = in_doubt()
+    answer(desk, *pair(offer, moved=moved))
+    result = desk.last(NoteAttempt).result
+    assert (result.state, result.next_check_at) == ("unproven", desk.now + RETRY_FIRST)
+    assert "more than one explanation" in result.reason
+    desk.now += RETRY_FIRST
+    look(desk, offer)
+    answer(desk, *pair(offer, moved=moved))
+    assert desk.states == ["claimed", "sent", "unproven"]
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+
+
+def test_a_fill_of_another_offer_in_that_block_is_no_second_explanation() -> None:
+    desk = executor()
+    offer = desk.send().offer
+    other = desk.send(a_command("other")).offer
+    look(desk, offer, other)
+    question = desk.last(ReadPast)
+    assert question.nonces == (offer.nonce, other.nonce)
+    answer(desk, *pair(offer, other, after=[other.nonce], taken=other))
+    states = {e.results[0][0].command_id: e.state for e in desk.last(ApplyReading).endings}
+    assert states == {offer.command_id: "lapsed", other.command_id: "settled"}
+
+
+def test_an_offer_of_the_other_direction_is_asked_about_beside() -> None:
+    desk = executor()
+    offer = desk.send().offer
+    back = desk.send(a_command("back", Direction.BASE_OUT)).offer
+    look(desk, offer)
+    question = desk.last(ReadPast)
+    assert question.nonces == (offer.nonce,)
+    assert {each.nonce for each in question.offers} == {offer.nonce, back.nonce}
+
+
+@pytest.mark.parametrize(
+    ("unlike", "asked_together"),
+    [({}, True), ({"salt": "0badcafe"}, False), ({"nonce_deadline": timedelta(seconds=4)}, False)],
+    ids=["alike", "another salt", "past its nonce's own deadline"],
+)
+def test_one_question_is_about_offers_that_the_same_blocks_judge(unlike: dict[str, Any], asked_together: bool) -> None:
+    _desk, offer = in_doubt()
+    if "nonce_deadline" in unlike:
+        unlike = {"nonce_deadline": offer.offer_deadline + unlike["nonce_deadline"]}
+    # Nonces are compared, and not ordered.
+    others = [
+        msgspec.structs.replace(offer, command_id=name, quote_id=name, nonce=name, quote_hash=name, **unlike)
+        for name in ("A", "z")
+    ]
+    later = Executor()
+    later.start(offer, *others)
+    later.now = offer.offer_deadline + timedelta(seconds=5)
+    later.read(asked=[offer.nonce, "A", "z"], block_time=later.now, salts={SALT: False, "0badcafe": False})
+    assert later.last(ReadPast).nonces == ((offer.nonce, "A", "z") if asked_together else (offer.nonce,))
+
+
+# --- after the nonce's own deadline ----------------------------------------------------------------------------------
+
+
+def late_doubt() -> tuple[Executor, Offer]:
+    return in_doubt(past=timedelta(hours=24, seconds=5), valid=True)
+
+
+@pytest.mark.parametrize(("used", "state", "height"), [(True, "settled", 989), (False, "lapsed", 990)])
+def test_an_older_block_in_the_span_judges_as_the_newest_would(used: bool, state: str, height: int) -> None:
+    desk, offer = late_doubt()
+    assert desk.last(ReadPast).span.nonce_deadline == offer.nonce_deadline
+    older = a_reading(990, asked=[offer.nonce], used=[offer.nonce] if used else [], block_time=offer.nonce_deadline)
+    answer(desk, older)
+    if used:
+        look(desk, offer)
+        committed(desk, use(offer, taken=offer))
+    assert (ended(desk).state, evidence(desk).height) == (state, height)
+
+
+def test_a_block_that_is_not_after_the_deadline_proves_nothing() -> None:
+    desk, offer = late_doubt()
+    answer(desk, a_reading(990, asked=[offer.nonce], block_time=offer.offer_deadline))
+    assert desk.states[-1] == "unproven"
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+
+
+# --- revocations -----------------------------------------------------------------------------------------------------
+
+
+def revoked_and_in_doubt(*, before: bool, after: bool) -> tuple[Executor, Offer]:
+    """A revocation was published, the salt has ended since, and an older block shows the nonce used."""
+    desk = executor()
+    offer = desk.send().offer
+    desk.feed(a_control("halt", revoke=True))
+    desk.feed(RevocationSigned(nonce=offer.nonce, intent_hash="revocation", payload="{}"))
+    desk.noted()
+    look(desk, offer, past=TAKER_ALLOWANCE)
+    answer(desk, *pair(offer, before=[offer.nonce] * before, after=[offer.nonce] * after))
+    return desk, offer
+
+
+def told(desk: Executor) -> tuple[str, bool]:
+    """What the operator is told about the one offer, and whether the ledger has it."""
+    (offer,) = desk.logic.state(desk.now)["revocation"]["offers"]
+    return offer.outcome, offer.recorded
+
+
+@pytest.mark.parametrize(("finding", "state"), [(Finding.REVOKED, "revoked"), (Finding.NOT_REVOKED, "voided")])
+def test_a_use_that_moved_nothing_waits_for_the_word_about_our_revocation(finding: Finding, state: str) -> None:
+    desk, offer = revoked_and_in_doubt(before=False, after=True)
+    assert desk.states == ["claimed", "sent"], "neither voided nor unproven"
+    assert desk.last(TraceRevocation).nonce == offer.nonce, "the newest block would not have had it asked"
+    executed = {"intent_hash": "revocation", "payload": "{}", "tx_hash": "tx-9"} if finding is Finding.REVOKED else {}
+    desk.feed(RevocationTraced(nonce=offer.nonce, finding=finding, **executed))
+    look(desk, offer, past=TAKER_ALLOWANCE)
+    assert ended(desk).state == state
+    assert evidence(desk).executed == ("revocation" if finding is Finding.REVOKED else None)
+    assert told(desk) == (state, True)
+
+
+def test_nobody_waits_for_that_word_for_ever() -> None:
+    """The relay forgot it, or leaves it pending: whose intent it was stays unknown, and that nothing moved is known."""
+    desk, offer = revoked_and_in_doubt(before=False, after=True)
+    desk.feed(RevocationTraced(nonce=offer.nonce, finding=Finding.UNKNOWN))
+    look(desk, offer, past=TAKER_ALLOWANCE)
+    assert desk.open_offers, "the relay may still say that it was ours"
+    look(desk, offer, past=TAKER_ALLOWANCE + timedelta(seconds=1))
+    assert ended(desk).state == "voided"
+    assert told(desk) == ("voided", True)
+
+
+def test_an_offer_of_an_earlier_life_may_have_been_revoked_as_well() -> None:
+    _desk, offer = in_doubt()
+    later = Executor()
+    later.start(offer)
+    look(later, offer, past=TAKER_ALLOWANCE)
+    answer(later, *pair(offer, after=[offer.nonce]))
+    assert later.of(NoteAttempt) == []
+    assert later.last(TraceRevocation).payload is None
+    assert [each.command_id for each in later.open_offers] == [offer.command_id]
+
+
+def test_what_we_took_back_explains_no_movement_of_balances() -> None:
+    """Another offer of the same amounts was executed and forgotten where the revocation was executed."""
+    desk = executor()
+    offer = desk.send().offer
+    taken_back = desk.send(a_command("other")).offer
+    desk.feed(RevocationSigned(nonce=taken_back.nonce, intent_hash="revocation", payload="{}"))
+    desk.noted()
+    before, after = pair(offer, taken_back, after=[taken_back.nonce], taken=offer)
+    look(desk, offer, taken_back)
+    answer(desk, before, after)
+    assert desk.states[-1] == "unproven"
+    executed = {"intent_hash": "revocation", "payload": "{}", "tx_hash": "tx-9"}
+    desk.feed(RevocationTraced(nonce=taken_back.nonce, finding=Finding.REVOKED, **executed))
+    look(desk, offer, taken_back)
+    answer(desk, before, after)
+    assert ended(desk).state == "revoked"
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+
+
+def test_what_is_known_to_be_taken_back_explains_none_either() -> None:
+    """The word about the revocation comes while the older blocks are still being read."""
+    desk = executor()
+    offer = desk.send().offer
+    taken_back = desk.send(a_command("other")).offer
+    desk.feed(RevocationSigned(nonce=taken_back.nonce, intent_hash="revocation", payload="{}"))
+    desk.noted()
+    look(desk, offer, taken_back)
+    executed = {"intent_hash": "revocation", "payload": "{}", "tx_hash": "tx-9"}
+    desk.feed(RevocationTraced(nonce=taken_back.nonce, finding=Finding.REVOKED, **executed))
+    answer(desk, *pair(offer, taken_back, after=[taken_back.nonce], taken=offer))
+    assert ended(desk).state == "revoked"
+    assert list(desk.logic._book.nonces) == [offer.nonce], "what has ended is not remembered for ever"
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+
+
+# --- asking again ----------------------------------------------------------------------------------------------------
+
+
+def test_while_the_ledger_may_lack_offers_older_blocks_leave_none_unproven() -> None:
+    """What they say is asked for once more, when every command is known that may have moved the same balances."""
+    desk, offer = in_doubt()
+    desk.feed(LedgerOlder(call="view", reason="ledger_went_back"))
+    position = CommandPosition(topic_id="commands-1", next_offset=1)
+    desk.feed(LedgerLoaded(position=position, open_offers=(offer,), view=VIEW))
+    answer(desk, *pair(offer, moved=-1))
+    assert "execution_failed" not in events_of(desk)
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_unreadable_blocks_keep_the_offer_and_are_asked_for_at_a_bounded_rate(kept: bool) -> None:
+    desk, offer = in_doubt()
+    answered = PastUnread(kept=kept, reason="why")
+    asked_at: list[datetime] = []
+    for _ in range(400):
+        if len(desk.of(ReadPast)) > len(asked_at):
+            asked_at.append(desk.now)
+            committed(desk, answered)
+        desk.now += timedelta(seconds=5)
+        look(desk, offer)
+    gaps = [later - earlier for earlier, later in pairwise(asked_at)]
+    assert gaps == sorted(gaps)
+    assert gaps[0] == RETRY_FIRST
+    assert gaps[-1] == RETRY_MAX
+    assert desk.states == ["claimed", "sent", *([] if kept else ["unproven"])]
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+    (shown,) = desk.logic.state(desk.now)["in_doubt"]
+    assert (shown["command_ids"], shown["reason"], shown["unproven"]) == ([offer.command_id], "why", not kept)
+
+
+def test_one_look_at_a_time_and_all_of_a_salt_together() -> None:
+    desk = executor()
+    offers = [desk.send(a_command(name)).offer for name in ("one", "two", "three")]
+    for _ in range(5):
+        look(desk, *offers)
+    assert len(desk.of(ReadPast)) == 1
+    answer(desk, *pair(*offers))
+    assert [ending.state for ending in desk.last(ApplyReading).endings] == ["lapsed"] * 3
+    assert desk.logic.state(desk.now)["in_doubt"] == []
+
+
+def test_an_offer_that_ends_meanwhile_is_not_ended_again() -> None:
+    desk, offer = in_doubt()
+    desk.read(used=[offer.nonce])
+    assert desk.states[-1] == "voided"
+    answer(desk, *pair(offer, before=[offer.nonce]))
+    assert desk.states.count("voided") == 1
+
+
+def test_no_timer_ends_what_is_unproven() -> None:
+    desk, offer = in_doubt()
+    committed(desk, GONE)
+    for days in range(1, 400, 40):
+        desk.now = NOW + timedelta(days=days)
+        desk.feed(TimerFired(name="read"))
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+    assert events_of(desk).count("execution_failed") == 1
+    assert Count(name="past_reads", labels={"outcome": "not_kept"}) in desk.effects
+
+
+# --- an operator -----------------------------------------------------------------------------------------------------
+
+
+def word(offer: Offer, outcome: str = "lapsed") -> Any:
+    return a_control("resolve", command_id=offer.command_id, outcome=outcome)
+
+
+@pytest.mark.parametrize("outcome", ["lapsed", "settled"])
+def test_an_operator_ends_what_is_unproven(outcome: str) -> None:
+    desk, offer = in_doubt()
+    committed(desk, GONE)
+    control = word(offer, outcome)
+    desk.feed(control)
+    result = ended(desk)
+    assert (result.state, result.reason) == (outcome, control.reason)
+    assert evidence(desk).operator == control.actor
+    desk.noted()
+    labels = {"state": outcome, "reason": "operator"}
+    assert Count(name="executions_ended", labels=labels) in desk.effects, "no free text becomes a label"
+    assert desk.states == ["claimed", "sent", "unproven", outcome]
+    with pytest.raises(ControlRefused, match="no open offer"):
+        desk.feed(control)
+    assert desk.open_offers == []
+
+
+def test_the_word_is_refused_while_the_chain_may_tell() -> None:
+    desk = executor()
+    offer = desk.send().offer
+    with pytest.raises(ControlRefused, match="the chain can still tell"):
+        desk.feed(word(offer))
+    look(desk, offer)
+    with pytest.raises(ControlRefused, match="the chain can still tell"):
+        desk.feed(word(offer))
+    desk.feed(PastUnread(kept=True, reason="the node is behind"))
+    with pytest.raises(ControlRefused, match="the chain can still tell"):
+        desk.feed(word(offer))
+    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
+
+
+def test_the_word_is_refused_while_the_offer_can_still_be_taken() -> None:
+    """Nobody knows yet how it ends: until its last deadline only a revocation does anything about it."""
+    desk, offer = in_doubt(past=timedelta(seconds=-1))
+    committed(desk, GONE)
+    assert desk.states[-1] == "unproven"
+    with pytest.raises(ControlRefused, match="halt --revoke"):
+        desk.feed(word(offer))
+    look(desk, offer, past=timedelta(seconds=1))
+    desk.feed(word(offer))
+    assert ended(desk).state == "lapsed"
+
+
+def test_the_word_is_taken_of_a_used_nonce_at_once() -> None:
+    desk, offer = in_doubt(past=timedelta(seconds=-1))
+    answer(desk, *pair(offer, before=[offer.nonce]))
+    look(desk, offer, past=timedelta(seconds=-1))
+    assert len(desk.of(ReadUse)) == 1
+    committed(desk, GONE)
+    desk.feed(word(offer, "settled"))
+    assert (ended(desk).state, evidence(desk).nonce_used) == ("settled", True)
+
+
+def test_the_word_about_a_command_that_is_not_open_is_refused() -> None:
+    with pytest.raises(ControlRefused, match="command nonsense has no open offer"):
+        executor().feed(a_control("resolve", command_id="nonsense", outcome="lapsed"))
