@@ -21,7 +21,7 @@ _EXTREME: dict[type, tuple[Any, ...]] = {
     int: (0, -1, 1, 2**63 - 1, -(2**63), 86_400_001),
     str: ("", "x", "zz" * 4, "\0", "ffffffff0", "25 28 12 b3", "A" * 43 + "=", "\ud7ff", "x" * 70_000),
     bool: (True, False),
-    datetime: (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)),
+    datetime: tuple(datetime(*day, tzinfo=UTC) for day in ((1900, 1, 2), (1970, 1, 1), (9899, 12, 31))),
     Amount: (Amount(0), Amount(1), Amount(2**127), Amount(10**77)),
     Delta: (Delta(0), Delta(-1), Delta(-(10**77)), Delta(10**77)),
 }

@@ -31,6 +31,10 @@ _EXPONENT_MAX = 100
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
+#: Every instant of ours lies here, and an hour or a year more or less leads to no end of the calendar.
+_FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
+
+
 class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=True):
     """A frozen value with named fields. It is copied with `msgspec.structs.replace`, never edited.
 
@@ -47,7 +51,7 @@ class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=Tru
         for name in _fields_to_check(type(self)):
             given = getattr(self, name)
             kind = type(given)
-            if given is None or (kind is datetime and given.tzinfo is UTC):  # most of them, in every message
+            if given is None or (kind is datetime and given.tzinfo is UTC and _FIRST < given < _LAST):  # most of them
                 continue
             if kind is int and _INT_MIN <= given <= _INT_MAX:
                 continue
@@ -97,17 +101,19 @@ def utc(instant: datetime) -> datetime:
     """The same instant in UTC.
 
     Raises:
-        ValueError: it has no time zone, so nobody knows which instant it is, or lies outside the calendar of UTC.
+        ValueError: it has no time zone, so nobody knows which instant it is, or lies near an end of the calendar, where nobody can
+            reckon with it.
 
     """
-    if instant.tzinfo is UTC:
-        return instant
     if instant.tzinfo is None:
         raise ValueError(f"has no time zone: {instant.isoformat()}")
     try:
-        return instant.astimezone(UTC)
+        converted = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"is outside the calendar: {instant.isoformat()}") from None
+    if not _FIRST < converted < _LAST:
+        raise ValueError(f"is at an end of the calendar: {instant.isoformat()}")
+    return converted
 
 
 def shown(value: object) -> str:

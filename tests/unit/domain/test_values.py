@@ -163,7 +163,16 @@ def test_a_decoded_instant_of_another_offset_is_the_same_instant_in_utc(text: st
     assert repr(decoded.at) == repr(datetime(2026, 11, 23, 19, tzinfo=UTC))
 
 
-@pytest.mark.parametrize("text", ["2026-11-24T09:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-24T09:00:00",
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-14:00",
+        "9999-12-31T23:59:59Z",
+    ],
+)
 def test_an_instant_that_nobody_can_place_is_no_value(text: str) -> None:
     with pytest.raises(InvalidMessage):
         decode(f'{{"at":"{text}"}}', Stamped)
