@@ -20,7 +20,7 @@ from unrip.domain.values import Amount
 from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
 from unrip.net.clock_offset import ClockCompared
 from unrip.net.events import SendFrame
-from unrip.service.contract import CaughtUp, Log, Started
+from unrip.service.contract import CaughtUp, Log, Started, Subscribe
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     ClaimDecided,
@@ -280,6 +280,7 @@ def test_where_nothing_says_how_much_may_be_spent_nothing_is(asset: str, held: i
 def test_a_command_before_the_first_price_is_rejected() -> None:
     desk = Executor()
     desk.start()
+    assert Subscribe(topic=MARKET_PRICE, tail=1) in desk.effects, "the last price is read again"
     desk.command()
     assert desk.rejection.reason is Rejection.DISARMED
 
