@@ -11,7 +11,10 @@ FIRST_SEED := 1
 # Scenarios that start a desk of their own and share none.
 OWN_DESKS := tests/scenario/test_lost_topic.py tests/scenario/test_outside_servers.py tests/scenario/test_up_again.py
 
-.PHONY: help install up demo down test test-scenarios test-parts test-long bench bench-parsers versus fuzz simulate lint fmt clean
+# The tests that need neither broker nor database.
+COVERING := tests/unit tests/house tests/desk
+
+.PHONY: help install up demo down test test-scenarios test-parts test-long coverage bench bench-parsers versus fuzz simulate lint fmt clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -52,8 +55,14 @@ test-parts: install
 	@nice $(MAKE) --no-print-directory simulate
 	@nice $(MAKE) --no-print-directory fuzz
 
-test-long: install ## the tests that take minutes of load or faults
+test-long: install ## the tests that take minutes of load or faults, and the coverage
 	@python -m pytest -m long
+	@$(MAKE) --no-print-directory coverage
+
+coverage: install ## lines and branches that the tests without servers reach; below the floor in pyproject.toml it fails
+	@rm -rf var/coverage && mkdir -p var/coverage
+	@nice coverage run -m pytest -m "not long" $(COVERING)
+	@coverage combine --quiet && coverage report --skip-covered --sort=cover
 
 bench: install ## latency, memory and CPU of a desk under ten quotes a second
 	@python bench/latency.py

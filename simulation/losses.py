@@ -13,7 +13,7 @@ from unrip.bus.memory import MemoryBroker
 from unrip.messages.codec import decode_event
 from unrip.messages.topics import TOPICS
 
-#: How long an operator needs to find a stopped topic and to let it be read anew (docs/operate.md).
+#: How long an operator needs to find a stopped topic and to let it be read anew (docs/operate/stopped-topic.md).
 _NOTICED_S = 12.0
 
 

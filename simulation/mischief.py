@@ -3,28 +3,67 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from simulation.clock import IN_TRANSIT
-from simulation.faults import WINDOWS, Fault
-from simulation.losses import Losses
+from simulation.faults import WINDOWS, Fault, Faults
+from simulation.losses import Losses, Place
+from simulation.network import Network
 from simulation.process import Killed, Process
 from unrip.service.contract import CrashPoint, Effect
+from unrip.service.control import ControlOutcome
 from unrip_world.faults import read_fault
 from unrip_world.verifier.nonces import decode_versioned
 from unrip_world.verifier.state import NONCES
+from unrip_world.world import World
 
-if TYPE_CHECKING:
-    from simulation.desk import Desk
+
+class Victim(Place, Protocol):
+    """What a desk has that can go wrong, and what its operator can do."""
+
+    account: str
+    world: World
+    faults: Faults
+    network: Network
+    counts: Counter[str]
+
+    def end(self, process: Process, how: str) -> None:
+        """End a process at once; if none has followed it, another one starts a while later."""
+        ...
+
+    def stall(self, process: Process, for_s: float) -> None:
+        """Let a process stand still."""
+        ...
+
+    def hand_over(self, service: str, for_s: float) -> None:
+        """Have a standby take the role over while its holder stands still."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Keep a line for the trace of a failing run."""
+        ...
+
+    async def restart(self, service: str) -> None:
+        """Drain a service and start it again."""
+        ...
+
+    async def act(self, service: str, action: str, **arguments: Any) -> ControlOutcome | None:
+        """Act through a control surface."""
+        ...
+
+    async def cap(self, cap: Decimal) -> None:
+        """Change the notional cap."""
+        ...
 
 
 class Mischief:
     """The faults of one run."""
 
-    def __init__(self, desk: Desk, faults: Sequence[Fault]) -> None:
+    def __init__(self, desk: Victim, faults: Sequence[Fault]) -> None:
         self._desk = desk
         #: Service to the number of effects that it may still perform.
         self._effects_left: dict[str, int] = {}

@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import msgspec
 
+from unrip.bus.ports import Start
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
 from unrip.domain.desk import LedgerView
@@ -23,8 +24,9 @@ from unrip.domain.evidence import Promise
 from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
-from unrip.service.contract import Effect, Subscribe
+from unrip.service.contract import Effect
 from unrip.service.outbox import OutboxPublisher
+from unrip.service.reader import Reader
 from unrip.services.relay_link import RELAY
 from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import Inputs
@@ -39,7 +41,6 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.intake import inspection
 from unrip.services.trade_executor.intake.commands import Commands
-from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.offers import book as offers
 from unrip.services.trade_executor.offers import relay_traffic
 from unrip.services.trade_executor.offers.book import Book
@@ -48,9 +49,10 @@ from unrip.services.trade_executor.offers.nonce import LiveOffer
 from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.store import memory_ledger
-from unrip.store.ledger import ClaimOutcome, OutboxEvent, OutboxRow
+from unrip.store.ledger import ClaimOutcome, OutboxEvent
 from unrip.store.memory_desk import MemoryDesk
 from unrip.store.memory_ledger import MemoryLedger
+from unrip.store.outbox import OutboxRow
 
 Patches = Sequence[Any]
 
@@ -240,7 +242,7 @@ def _notices_are_believed() -> Patches:
 
 
 def _outbox_forgets() -> Patches:
-    async def publish(self: OutboxPublisher, rows: list[OutboxRow], stuck: dict[str, str]) -> list[int]:
+    async def publish(self: OutboxPublisher, rows: list[OutboxRow], stuck: object) -> list[int]:
         del stuck
         for row in rows:
             self._start(row)
@@ -264,10 +266,10 @@ def _holds_are_not_counted() -> Patches:
         return refusal
 
     def nothing_promised(original: Any) -> Any:
-        def take_ledger(self: Any, ledger: LedgerView | None) -> None:
+        def take_ledger(self: Any, ledger: LedgerView | None, *when: datetime) -> None:
             if ledger is not None:
                 ledger = msgspec.structs.replace(ledger, held=dict.fromkeys(ledger.held, Amount(0)))
-            original(self, ledger)
+            original(self, ledger, *when)
 
         return take_ledger
 
@@ -308,17 +310,13 @@ def _limits_are_forgotten() -> Patches:
 
 def _position_is_forgotten() -> Patches:
     def make(original: Any) -> Any:
-        def on_event(self: TradeExecutor, event: Any, now: datetime) -> list[Effect]:
-            return [
-                Subscribe(topic=effect.topic, tail=0)
-                if isinstance(effect, Subscribe) and effect.topic is EXECUTE_TRADE
-                else effect
-                for effect in original(self, event, now)
-            ]
+        def begin(self: Reader, topic: str, start: Start) -> None:
+            of_the_executor = topic == EXECUTE_TRADE.name and start.tail is None
+            original(self, topic, Start(tail=0) if of_the_executor else start)
 
-        return on_event
+        return begin
 
-    return [patched(TradeExecutor, "on_event", make)]
+    return [patched(Reader, "_begin", make)]
 
 
 def _brakes_are_left_to_the_strategy() -> Patches:

@@ -25,7 +25,7 @@ from unrip_world.relay.rpc import AskerDesk
 from unrip_world.relay.stranger import Stranger
 from unrip_world.rpc.core import NearRpc
 from unrip_world.script import read_script
-from unrip_world.takers.core import CONTROL_TAKER, STRANGER, Ask, Taker, decide, sign_diff, wallet
+from unrip_world.takers.core import CONTROL_TAKER, STRANGER, Ask, Taker, Wallet, decide, sign_diff, wallet
 from unrip_world.verifier.contract import Verifier
 from unrip_world.verifier.state import BALANCES, NONCES, SETTINGS
 
@@ -69,27 +69,15 @@ class World:
         born_ns: int | None = None,
     ) -> None:
         self.settings, self.born_ns = settings, now_ns if born_ns is None else born_ns
-        chain, seed = settings.chain, settings.seed
+        seed = settings.seed
         # A later life of the same world has chances of its own, else it would ask and move as the first one did.
         life = f"{seed}" if born_ns is None else f"{seed}/{now_ns}"
         self._ids = Random(f"{seed}/ids/{now_ns}")  # noqa: S311  (a simulation must repeat)
         self.faults = Faults()
         self.fault_log: deque[tuple[int, Fault]] = deque(maxlen=_FAULTS_KEPT)
         self.control_wallet, stranger = wallet(CONTROL_TAKER, seed=seed), wallet(STRANGER, seed=seed)
-        self.verifier = Verifier(
-            contract_id=settings.verifier.contract_id,
-            genesis=genesis_of(settings, [self.control_wallet, stranger]),
-            height=chain.genesis_height,
-            keep_blocks=chain.keep_blocks,
-        )
-        self.chain = Chain(
-            verifier=self.verifier,
-            genesis_height=chain.genesis_height,
-            block_ms=chain.block_ms,
-            final_lag_blocks=chain.final_lag_blocks,
-            keep_blocks=chain.keep_blocks,
-            now_ns=now_ns,
-        )
+        self.verifier = _verifier(settings, [self.control_wallet, stranger])
+        self.chain = _chain(settings, self.verifier, now_ns)
         self.walk = Walk(settings=settings.market, rng=Random(f"{life}/walk"), now_ns=now_ns)  # noqa: S311
         self.kraken = Kraken(walk=self.walk, faults=self.faults, rng=self._ids)
         self.coingecko = CoinGecko(
@@ -110,16 +98,7 @@ class World:
         )
         self.askers = AskerDesk(relay=self.relay, verifier=self.verifier, chain=self.chain, faults=self.faults)
         #: Two nodes of one chain, each with its own faults.
-        self.nodes = {
-            service: NearRpc(
-                service,
-                chain=self.chain,
-                verifier=self.verifier,
-                faults=self.faults,
-                structured_view_errors=chain.structured_view_errors,
-            )
-            for service in NODES
-        }
+        self.nodes = {service: self._node(service) for service in NODES}
         self.near_rpc = self.nodes["rpc"]
         self.bridge = Bridge(
             chain=self.chain,
@@ -134,6 +113,15 @@ class World:
         self._asks: dict[str, Ask] = {}
         self._script = read_script(faults=script, demands=demands, now_ns=self.born_ns)
         self._advanced_ns = now_ns
+
+    def _node(self, service: str) -> NearRpc:
+        return NearRpc(
+            service,
+            chain=self.chain,
+            verifier=self.verifier,
+            faults=self.faults,
+            structured_view_errors=self.settings.chain.structured_view_errors,
+        )
 
     def memory(self) -> WorldMemory:
         """Give what is remembered of the world as a whole."""
@@ -338,3 +326,24 @@ class World:
         """Give an account's used nonces, which nobody who writes a script can know."""
         used = self.verifier.storage.at(self.chain.head.height).items(NONCES)
         return [b64encode(nonce).decode() for (who, nonce), is_used in used if who == account and is_used]
+
+
+def _verifier(settings: WorldSettings, endowed: Sequence[Wallet]) -> Verifier:
+    return Verifier(
+        contract_id=settings.verifier.contract_id,
+        genesis=genesis_of(settings, endowed),
+        height=settings.chain.genesis_height,
+        keep_blocks=settings.chain.keep_blocks,
+    )
+
+
+def _chain(settings: WorldSettings, verifier: Verifier, now_ns: int) -> Chain:
+    chain = settings.chain
+    return Chain(
+        verifier=verifier,
+        genesis_height=chain.genesis_height,
+        block_ms=chain.block_ms,
+        final_lag_blocks=chain.final_lag_blocks,
+        keep_blocks=chain.keep_blocks,
+        now_ns=now_ns,
+    )

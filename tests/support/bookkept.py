@@ -157,7 +157,7 @@ class Bookkept(Executor):
     def told(self, quote_id: str) -> list[tuple[str, str | None]]:
         """State and reason of every result of a quote in this ledger."""
         rows = asyncio.run(self.ledger.unpublished(1_000))
-        results = [row.event.result for row in rows]
+        results = [row.event.payload for row in rows]
         return [(str(each.state), each.reason) for each in results if each.quote_id == quote_id]
 
     def read_from(self) -> Subscribe:
@@ -175,7 +175,7 @@ def a_ledger(desk_clock: Any) -> MemoryLedger:
 
 def published(ledger: MemoryLedger) -> list[TradeResult]:
     """What the outbox has, as it comes to Kafka."""
-    return [row.event.result for row in asyncio.run(ledger.unpublished(1_000))]
+    return [row.event.payload for row in asyncio.run(ledger.unpublished(1_000))]
 
 
 def opening(quote_id: str) -> TradeCommand:

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,15 +16,22 @@ from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.bus.kafka_consumer import KafkaConsumer
 from unrip.bus.kafka_producer import KafkaProducer
 from unrip.bus.kafka_watch import BrokerWatch
-from unrip.bus.memory import MemoryAdmin, MemoryBroker, MemoryConsumer, MemoryProducer, MemoryWatch
-from unrip.bus.ports import Admin, BusError, Consumer, OnState, Producer, Record, TopicMissing
+from unrip.bus.memory import MemoryBroker, MemoryConsumer, MemoryProducer, MemoryWatch
+from unrip.bus.ports import BusError, Consumer, OnState, Producer, Record, SettingDifference, TopicMissing, TopicReport
 from unrip.local.stack import ServerStack
 from unrip.messages.topics import DAY_MS, Topic
 
 
 def fresh_topic(**changes: object) -> Topic:
     """A topic that nobody else uses."""
-    settings = {"name": f"test.{uuid.uuid4().hex}", "payload": dict, "key": str, "retention_ms": DAY_MS}
+    settings = {
+        "name": f"test.{uuid.uuid4().hex}",
+        "payload": dict,
+        "key": str,
+        "retention_ms": DAY_MS,
+        "table": "test",
+        "columns": (),
+    }
     return Topic(**(settings | changes))  # type: ignore[arg-type]
 
 
@@ -74,7 +81,7 @@ class KafkaBus:
     def consumer(self, received: Received, **options: int) -> Consumer:
         return KafkaConsumer(self.bootstrap, on_records=received.take, on_topic_lost=received.lose, **options)
 
-    def admin(self) -> Admin:
+    def admin(self) -> KafkaAdmin:
         return KafkaAdmin(self.bootstrap)
 
     def watch(self, on_state: OnState) -> BrokerWatch:
@@ -94,6 +101,39 @@ class KafkaBus:
         raise AssertionError("the broker does not forget the topic")
 
 
+class MemoryAdmin:
+    """Does for the twin of the broker what KafkaAdmin does for a real one."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+
+    async def ensure_topics(self, topics: Iterable[Topic], *, replication_factor: int = 1) -> TopicReport:
+        """Create what is missing; report, and leave alone, what has other settings."""
+        del replication_factor
+        self._broker.require_up()
+        created, differences = [], []
+        for topic in topics:
+            log = self._broker.log(topic.name)
+            if log is None:
+                self._broker.create_topic(topic)
+                created.append(topic.name)
+            elif log.settings.retention_ms != topic.retention_ms:
+                differences.append(
+                    SettingDifference(
+                        topic=topic.name,
+                        setting="retention.ms",
+                        wanted=str(topic.retention_ms),
+                        found=str(log.settings.retention_ms),
+                    )
+                )
+        return TopicReport(created=tuple(sorted(created)), differences=tuple(differences))
+
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """The ids of those topics that exist."""
+        self._broker.require_up()
+        return {name: log.topic_id for name in topics if (log := self._broker.log(name))}
+
+
 @dataclass
 class MemoryBus:
     broker: MemoryBroker = field(default_factory=lambda: MemoryBroker(clock=lambda: datetime.now(UTC)))
@@ -104,7 +144,7 @@ class MemoryBus:
     def consumer(self, received: Received, **options: int) -> Consumer:
         return MemoryConsumer(self.broker, on_records=received.take, on_topic_lost=received.lose, **options)
 
-    def admin(self) -> Admin:
+    def admin(self) -> MemoryAdmin:
         return MemoryAdmin(self.broker)
 
     def watch(self, on_state: OnState) -> MemoryWatch:

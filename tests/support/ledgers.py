@@ -209,4 +209,4 @@ async def claim(ledger: Ledger, offer: Offer, offset: int, *, generation: int = 
 
 
 async def published_states(ledger: Ledger) -> list[tuple[str, str]]:
-    return [(row.event.result.quote_id, row.event.result.state.value) for row in await ledger.unpublished(100)]
+    return [(row.event.payload.quote_id, row.event.payload.state.value) for row in await ledger.unpublished(100)]

@@ -496,7 +496,7 @@ class PureDesk:
             self._produce(
                 TRADE_RESULT,
                 event.event_id,
-                event.result,
+                event.payload,
                 observed_at=event.observed_at,
                 correlation_id=event.correlation_id,
                 causation_id=event.causation_id,

@@ -302,10 +302,10 @@ def events_of_a_trade(quote_id: str) -> list[Envelope[Any]]:
     ]
 
 
-def events_beside_the_trade() -> list[Envelope[Any]]:
-    """One event of each topic that no chain of a quote passes through."""
+def a_treasury() -> Treasury:
+    """With one of everything that the bridge tells."""
     address = DepositAddress(chain="btc:mainnet", asset_id=BTC, address="bc1qexample", observed_at=NOW)
-    treasury = Treasury(
+    return Treasury(
         account=ACCOUNT,
         addresses=(address,),
         tokens=(
@@ -348,6 +348,10 @@ def events_beside_the_trade() -> list[Envelope[Any]]:
         rebalances_enabled=False,
         trackers_paused=False,
     )
+
+
+def events_beside_the_trade() -> list[Envelope[Any]]:
+    """One event of each topic that no chain of a quote passes through."""
     action = LiquidityAction(
         action_id=derived_id("action", "deposit-1"),
         account=ACCOUNT,
@@ -397,7 +401,7 @@ def events_beside_the_trade() -> list[Envelope[Any]]:
         source="norm.swap_demand", data=b"{", reason="truncated", topic_id="demands-1", partition=0, offset=3
     )
     return [
-        event("state.treasury", "treasury-1", treasury, chain="treasury-1"),
+        event("state.treasury", "treasury-1", a_treasury(), chain="treasury-1"),
         event("ops.liquidity_action", action.action_id, action, chain=action.action_id),
         event("ops.control_action", "control-1", control, chain="control-1"),
         event("ops.service_status", "beat-1", status, chain="beat-1"),

@@ -8,21 +8,27 @@ from enum import StrEnum
 from importlib import import_module
 from inspect import getsource
 from pathlib import Path
+from pkgutil import walk_packages
 from types import ModuleType
+from typing import Any
 
 import pytest
-from typer import Typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from unrip.cli.app import app
 from unrip.domain.attempt import AttemptState, Drop, Rejection
 from unrip.domain.decision import Refusal
+from unrip.domain.pairs import Direction
 from unrip.messages.topics import TOPICS, Topic
 from unrip.net.reconnect import ROWS
 from unrip.services.registry import SERVICES
+from unrip.store.ledger import LedgerState
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+OPERATE = DOCS / "operate"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 COLUMNS_MAX = 120
 #: Folders of every machine that a page may name.
 SYSTEM = {"proc", "root", "var", "usr", "etc", "dev", "run", "tmp"}
@@ -77,6 +83,15 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(file), f"{target}: no such heading"
 
 
+def test_what_a_contributor_is_told_of_is_there() -> None:
+    """Every file and folder that the page names, from the top or within the package; NAME is yours to fill in."""
+    places = re.findall(r"`([\w./-]+(?:/|\.py|\.md))`", (ROOT / "CONTRIBUTING.md").read_text())
+    named = [place for place in places if "NAME" not in place and "/" in place]
+    assert len(named) > 20
+    gone = [place for place in named if not any((root / place).exists() for root in (ROOT, ROOT / "src" / "unrip"))]
+    assert gone == []
+
+
 @every_page
 def test_no_page_names_a_path_outside_the_repository(page: Path) -> None:
     text = page.read_text()
@@ -92,14 +107,53 @@ def test_lines_are_wrapped(page: Path) -> None:
         assert len(line) <= COLUMNS_MAX or line.startswith("|"), line
 
 
-@pytest.mark.parametrize("words", [Refusal, Rejection, Drop, AttemptState])
-def test_the_operators_page_explains_every_word(words: type[StrEnum]) -> None:
-    missing = {str(word) for word in words} - explained(DOCS / "operate.md")
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [(Refusal, "refusals"), (Rejection, "outcomes"), (Drop, "outcomes"), (AttemptState, "outcomes")],
+)
+def test_the_operators_pages_explain_every_word(words: type[StrEnum], page: str) -> None:
+    missing = {str(word) for word in words} - explained(OPERATE / f"{page}.md")
     assert missing == set()
 
 
+def test_the_page_about_a_restored_database_has_every_reason_of_the_quarantine() -> None:
+    files = (ROOT / "src" / "unrip" / "services" / "trade_executor").rglob("*.py")
+    found = re.findall(r'(?:\.begin\(|LedgerOlder\([^)]*reason=)"(\w+)"', "".join(path.read_text() for path in files))
+    doubt = getsource(LedgerState).partition("def doubt(")[2].split('"""')[2]
+    doubts = re.findall(r'"(\w+)"', doubt)
+    assert {"ledger_went_back", "reading_undone"} <= set(found)
+    assert {"database_is_another"} <= set(doubts)
+    assert {*found, *doubts} == explained(OPERATE / "restored-database.md")
+
+
+def test_the_index_of_the_operators_pages_names_each_of_them() -> None:
+    pages = {path.name for path in OPERATE.glob("*.md")} - {"README.md"}
+    assert len(pages) > 20
+    assert set(links(OPERATE / "README.md")) >= pages
+
+
+def test_every_reason_for_not_being_ready_has_a_row() -> None:
+    found = {reason for package in ("service", "services") for reason in reasons_given(ROOT / "src/unrip" / package)}
+    assert {"kafka_unreachable", "kraken_stale", "quarantine", "ledger_differs"} <= found
+    cells = re.findall(r"^\| (`.+?) +\|", (OPERATE / "not-ready.md").read_text(), re.MULTILINE)
+    assert found - {word for cell in cells for word in re.findall(r"`(\w+)", cell)} == set()
+
+
+def reasons_given(folder: Path) -> set[str]:
+    """The names that stand in the functions which say why a service is not ready or not healthy."""
+    asked = {"not_ready", "health_failures", "stands_in_the_way"}
+    reasons: set[str] = set()
+    for file in folder.rglob("*.py"):
+        for function in ast.walk(ast.parse(file.read_text())):
+            if isinstance(function, ast.FunctionDef) and function.name in asked:
+                texts = [part.value for part in ast.walk(function) if isinstance(part, ast.Constant)]
+                names = [re.match(r"[a-z]+(?:_[a-z]+)*(?=$|:)", text) for text in texts if isinstance(text, str)]
+                reasons |= {name[0] for name in names if name}
+    return reasons
+
+
 def test_every_reason_for_not_being_ready_is_named_by_a_scenario() -> None:
-    tables = (DOCS / "operate.md").read_text().partition("## Not ready")[2].partition("\n## ")[0]
+    tables = (OPERATE / "not-ready.md").read_text() + (OPERATE / "doubted-chain.md").read_text()
     cells = re.findall(r"^\| (`.+?) +\|", tables, re.MULTILINE)
     reasons = {word for cell in cells for word in re.findall(r"`(\w+)", cell)}
     assert {"paused", "relay_unauthorized", "topic_stopped", "verifier_not_read"} <= reasons
@@ -127,9 +181,8 @@ def test_the_readers_of_each_topic_are_those_of_the_code() -> None:
 def read_topics(service: str) -> set[str]:
     """The topics that a service subscribes to, by its own source: each `Subscribe` names one, or is given one."""
     package = f"unrip.services.{service.replace('-', '_')}"
-    modules = [
-        import_module(f"{package}.{file.stem}") for file in Path(import_module(package).__path__[0]).glob("*.py")
-    ]
+    found = walk_packages(import_module(package).__path__, prefix=f"{package}.")
+    modules = [import_module(package), *(import_module(module.name) for module in found)]
     topics: set[str] = set()
     for module in modules:
         for function in [node for node in ast.walk(ast.parse(getsource(module))) if isinstance(node, ast.FunctionDef)]:
@@ -158,17 +211,17 @@ def calls_of(name: str, tree: ast.AST) -> list[ast.Call]:
     return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == name]
 
 
-def commands_of(group: Typer) -> set[str]:
+def commands_of(group: Any) -> set[str]:
     """Every command, with the names of the groups it is in."""
-    names = {str(command.name) for command in group.registered_commands}
-    for inner in group.registered_groups:
-        assert inner.typer_instance is not None
-        names |= {f"{inner.name} {name}" for name in commands_of(inner.typer_instance)}
-    return names
+    inner = {
+        name: commands_of(command) if isinstance(command, TyperGroup) else {""}
+        for name, command in group.commands.items()
+    }
+    return {f"{name} {below}".strip() for name, each in inner.items() for below in each}
 
 
 def test_the_page_of_the_command_line_names_every_command() -> None:
-    names = commands_of(app)
+    names = commands_of(get_command(app))
     assert {"up", "config show", "near nonce encode"} <= names
     page = (DOCS / "reference" / "cli.md").read_text()
     assert {name for name in names if f"| `unrip {name}" not in page} == set()
@@ -194,3 +247,27 @@ def test_the_example_runs_as_it_stands() -> None:
     result = doctest.testfile(str(DOCS / "explain.md"), module_relative=False)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def glossary() -> dict[str, list[str]]:
+    """Each word of the glossary with the other cells of its row."""
+    rows = [line.strip("| ").split(" | ") for line in (DOCS / "glossary.md").read_text().splitlines() if "|" in line]
+    return {row[0]: row[1:] for row in rows if row[0] not in {"word", "---"}}
+
+
+def test_every_word_of_the_glossary_is_one_that_we_use() -> None:
+    files = [*(ROOT / "src" / "unrip").rglob("*.py"), *(page for page in PAGES if page.name != "glossary.md")]
+    used = "\n".join(path.read_text() for path in files).lower()
+    assert len(glossary()) > 50
+    assert {word for word in glossary() if not re.search(rf"\b{re.escape(word)}s?\b", used)} == set()
+
+
+def test_the_glossary_has_the_states_of_an_offer_and_both_directions() -> None:
+    unwritten = {AttemptState.REJECTED, AttemptState.CLAIMED, AttemptState.SENT}  # as `rejection`, `claim` and `offer`
+    assert {str(word) for word in (*AttemptState, *Direction)} - {str(word) for word in unwritten} <= set(glossary())
+
+
+def test_every_word_of_the_glossary_has_one_row_and_one_or_two_sentences() -> None:
+    rows = re.findall(r"^\| (?!word|---)([^|]+?) \|", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(set(rows))
+    assert [word for word, (meaning, *_) in glossary().items() if not meaning.endswith(".")] == []

@@ -194,7 +194,7 @@ def words_in(*files: Path) -> set[str]:
 
 @every_service
 def test_a_service_names_the_lines_that_it_logs_and_no_others(service: Service) -> None:
-    own = [file for file in (PACKAGES / service.key).glob("*.py") if file.name != "definition.py"]
+    own = [file for file in (PACKAGES / service.key).rglob("*.py") if file.name != "definition.py"]
     shared = {"LINK_LOGS": PACKAGES / "link.py", "RELAY_LOGS": PACKAGES / "relay_link.py"}
     definition = (PACKAGES / service.key / "definition.py").read_text()
     spoken = words_in(*own) | words_in(*(file for name, file in shared.items() if name in definition))
@@ -218,7 +218,7 @@ def logged_in(file: Path) -> set[str]:
 
 @every_service
 def test_every_line_that_is_written_out_is_named(service: Service) -> None:
-    logged = {event for file in (PACKAGES / service.key).glob("*.py") for event in logged_in(file)}
+    logged = {event for file in (PACKAGES / service.key).rglob("*.py") for event in logged_in(file)}
     assert logged <= EVENTS.keys() | service.logs.keys()
 
 
@@ -257,7 +257,7 @@ def test_the_strategy_takes_in_the_beats_of_those_that_trade_ready_depends_on() 
 
 @every_service
 def test_who_works_alone_hears_of_its_role_and_nobody_else_does(service: Service) -> None:
-    hears = [file.name for file in (PACKAGES / service.key).glob("*.py") if "RoleChanged" in file.read_text()]
+    hears = [file.name for file in (PACKAGES / service.key).rglob("*.py") if "RoleChanged" in file.read_text()]
     assert service.single_active == bool(hears)
 
 

@@ -37,14 +37,20 @@ def wanted_settings(topic: Topic, *, replication_factor: int) -> dict[str, str]:
 
 
 class KafkaAdmin:
-    """Asks the cluster about topics, and creates them; see `ports.Admin`."""
+    """Asks the cluster about topics, and creates them."""
 
     def __init__(self, bootstrap: str, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         self._asking = Asking(bootstrap)
         self._timeout_s = timeout_s
 
     async def ensure_topics(self, topics: Iterable[Topic], *, replication_factor: int = 1) -> TopicReport:
-        """Create what is missing; report, and leave alone, what has other settings."""
+        """Create what is missing; report, and leave alone, what has other settings.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+            BusError: it refused, for example because it has fewer brokers than replicas were asked for.
+
+        """
         wanted = {
             topic.name: wanted_settings(topic, replication_factor=replication_factor) | {"partitions": "1"}
             for topic in topics
@@ -69,7 +75,12 @@ class KafkaAdmin:
         return {name: int(found["retention.ms"]) for name, found in (await self._settings(sorted(existing))).items()}
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
-        """The ids of those topics that exist."""
+        """The ids of those topics that exist.
+
+        Raises:
+            BusUnavailable: the broker did not answer.
+
+        """
         names = list(topics)
         if not names:
             return {}

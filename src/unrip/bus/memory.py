@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,11 +17,9 @@ from unrip.bus.ports import (
     OnState,
     OnTopicLost,
     Record,
-    SettingDifference,
     Start,
     TopicMissing,
     TopicRecreated,
-    TopicReport,
     starting_offset,
 )
 from unrip.messages.topics import Topic
@@ -276,39 +274,6 @@ class MemoryConsumer:
                 self._next[topic] = (topic_id, offset + len(batch))
                 return batch
         return []
-
-
-class MemoryAdmin:
-    """See `ports.Admin`."""
-
-    def __init__(self, broker: MemoryBroker) -> None:
-        self._broker = broker
-
-    async def ensure_topics(self, topics: Iterable[Topic], *, replication_factor: int = 1) -> TopicReport:
-        """Create what is missing; report, and leave alone, what has other settings."""
-        del replication_factor
-        self._broker.require_up()
-        created, differences = [], []
-        for topic in topics:
-            log = self._broker.log(topic.name)
-            if log is None:
-                self._broker.create_topic(topic)
-                created.append(topic.name)
-            elif log.settings.retention_ms != topic.retention_ms:
-                differences.append(
-                    SettingDifference(
-                        topic=topic.name,
-                        setting="retention.ms",
-                        wanted=str(topic.retention_ms),
-                        found=str(log.settings.retention_ms),
-                    )
-                )
-        return TopicReport(created=tuple(sorted(created)), differences=tuple(differences))
-
-    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
-        """The ids of those topics that exist."""
-        self._broker.require_up()
-        return {name: log.topic_id for name in topics if (log := self._broker.log(name))}
 
 
 class MemoryWatch:

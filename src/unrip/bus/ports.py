@@ -15,13 +15,12 @@ Errors of the bus:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from unrip.domain.values import Value
-from unrip.messages.topics import Topic
 
 
 class BusError(Exception):
@@ -190,29 +189,6 @@ class TopicReport(Value):
 
     created: tuple[str, ...]
     differences: tuple[SettingDifference, ...]
-
-
-class Admin(Protocol):
-    """Creates topics and answers questions about them."""
-
-    async def ensure_topics(self, topics: Iterable[Topic], *, replication_factor: int = 1) -> TopicReport:
-        """Create what is missing; report, and leave alone, what has other settings.
-
-        Raises:
-            BusUnavailable: the broker did not answer.
-            BusError: it refused, for example because it has fewer brokers than replicas were asked for.
-
-        """
-        ...
-
-    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
-        """The ids of those topics that exist.
-
-        Raises:
-            BusUnavailable: the broker did not answer.
-
-        """
-        ...
 
 
 def starting_offset(topic: str, topic_id: str, start: Start, *, first: int, end: int) -> Assignment:

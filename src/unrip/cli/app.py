@@ -1,68 +1,93 @@
-"""All commands on one screen."""
+"""All commands on one screen. A command loads its own module only, so that a brake waits for no driver of others."""
 
 from __future__ import annotations
 
+from collections import UserDict
+from importlib import import_module
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from unrip import __version__
-from unrip.cli import (
-    config,
-    controls,
-    evidence,
-    explain,
-    halt,
-    near,
-    prepare,
-    resolve,
-    run,
-    status,
-    tail,
-    undo_reading,
-    up,
-    world,
-)
 from unrip.cli.exits import one_line_errors
 from unrip.cli.terminal import say, take_any_encoding
 
+#: In the order of the screen: a command or group of commands, and the module and name of it in this package.
+COMMANDS = {
+    "up": "up.up",
+    "demo": "up.demo",
+    "down": "up.down",
+    "run": "run.run",
+    "prepare": "prepare.prepare",
+    "status": "status.status",
+    "arm": "controls.arm",
+    "disarm": "controls.disarm",
+    "halt": "halt.halt",
+    "pause": "controls.pause",
+    "resume": "controls.resume",
+    "limits": "controls.limits",
+    "threshold": "controls.threshold",
+    "accept-balance": "controls.accept_balance",
+    "accept-disagreement": "controls.accept_disagreement",
+    "resolve": "resolve.resolve",
+    "undo-reading": "undo_reading.undo_reading",
+    "explain": "explain.explain",
+    "tail": "tail.tail",
+    "evidence": "evidence.evidence",
+    "world": "world.world",
+    "config": "config.app",
+    "near": "near.app",
+}
+#: The world reads its arguments itself.
+_CONTEXT_SETTINGS: dict[str, dict[str, Any]] = {
+    "world": {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+}
+#: Help and errors repeat what was typed, and texts of ours hold brackets: none of it is markup.
+_PLAIN: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
+
+
+class Commands(UserDict[str, Any]):
+    """The commands by name; each is loaded when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if isinstance(self.data[name], str):
+            self.data[name] = _loaded(name, self.data[name])
+        return self.data[name]
+
+
+class Screen(TyperGroup):
+    """The group of all commands, which asks for the one that is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Commands(COMMANDS)
+
+
+def _loaded(name: str, place: str) -> Any:
+    module, _, attribute = place.partition(".")
+    found = getattr(import_module(f"unrip.cli.{module}"), attribute)
+    holder = typer.Typer(**_PLAIN)
+    if isinstance(found, typer.Typer):
+        holder.add_typer(found, name=name)
+    else:
+        holder.command(name, context_settings=_CONTEXT_SETTINGS.get(name))(found)
+    return get_group(holder).commands[name]
+
+
 app = typer.Typer(
     name="unrip",
+    cls=Screen,
     help=(
         "A market maker for NEAR Intents. Disarmed until you arm it; every quote can be explained.\n\n"
         "Exit codes: 0 yes or done, 1 no (refused, not ready, not found), 2 wrong arguments or settings, "
         "3 something could not be reached."
     ),
     no_args_is_help=True,
-    # Help and errors repeat what was typed, and texts of ours hold brackets: none of it is markup.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
     add_completion=True,
+    **_PLAIN,
 )
-
-app.command("up")(up.up)
-app.command("demo")(up.demo)
-app.command("down")(up.down)
-app.command("run")(run.run)
-app.command("prepare")(prepare.prepare)
-app.command("status")(status.status)
-app.command("arm")(controls.arm)
-app.command("disarm")(controls.disarm)
-app.command("halt")(halt.halt)
-app.command("pause")(controls.pause)
-app.command("resume")(controls.resume)
-app.command("limits")(controls.limits)
-app.command("threshold")(controls.threshold)
-app.command("accept-balance")(controls.accept_balance)
-app.command("accept-disagreement")(controls.accept_disagreement)
-app.command("resolve")(resolve.resolve)
-app.command("undo-reading")(undo_reading.undo_reading)
-app.command("explain")(explain.explain)
-app.command("tail")(tail.tail)
-app.command("evidence")(evidence.evidence)
-app.command(
-    "world", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-)(world.world)
-app.add_typer(config.app, name="config")
-app.add_typer(near.app, name="near")
 
 
 @app.callback(invoke_without_command=True)

@@ -5,27 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
+from unrip.cli.amounts import Amounts
 from unrip.cli.desk import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
 from unrip.cli.terminal import columns, say, say_json
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
-from unrip.domain.decision import Decision
+from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
-from unrip.domain.values import format_rate
+from unrip.domain.values import MONEY, format_rate
 from unrip.messages.envelope import Envelope
 from unrip.service.jsonable import jsonable
 from unrip.store.chain import Chain
 from unrip.store.queries import Queries
 
 _HINTS = 3
+#: Guards whose limit is an amount of what would be spent.
+_LIMITED_IN_UNITS = frozenset({Refusal.INSUFFICIENT_INVENTORY, Refusal.INVENTORY_HELD})
 
 
 def explain(
@@ -34,11 +39,12 @@ def explain(
     json_output: JsonOption = False,  # noqa: FBT002 - Typer's form
 ) -> None:
     """Why a quote did or did not become a trade. Exit 0 when its record is complete, 1 when not, or when unknown."""
-    chain = asyncio.run(find_chain(settings_of(config).postgres_url(), quote_id))
+    settings = settings_of(config)
+    chain = asyncio.run(find_chain(settings.postgres_url(), quote_id))
     if json_output:
         say_json(as_json(chain))
     else:
-        say(*printed(chain))
+        say(*printed(chain, Amounts(settings.pair.pair())))
     raise typer.Exit(Exit.NO if chain.missing else Exit.OK)
 
 
@@ -73,29 +79,29 @@ def as_json(chain: Chain) -> dict[str, Any]:
     return {**told, "outcome": chain.outcome, "missing": list(chain.missing), "stages": jsonable(chain.stages)}
 
 
-def printed(chain: Chain) -> list[str]:
-    """The chain as people read it, line by line. Amounts are in smallest units."""
-    lines = [f"quote {chain.quote_id}: {chain.outcome}", *columns(_facts(chain), indent="  ")]
+def printed(chain: Chain, amounts: Amounts) -> list[str]:
+    """The chain as people read it, line by line."""
+    lines = [f"quote {chain.quote_id}: {chain.outcome}", *columns(_facts(chain, amounts), indent="  ")]
     if chain.decision is not None:
-        lines += ["  guards", *_guards(chain.decision.payload)]
+        lines += ["  guards", *_guards(chain.decision.payload, amounts)]
     if chain.stages:
         lines += ["  time", *_times(chain)]
     return [*lines, f"  missing  {', '.join(chain.missing) or 'nothing'}"]
 
 
-def _facts(chain: Chain) -> Iterator[tuple[str, str]]:
+def _facts(chain: Chain, amounts: Amounts) -> Iterator[tuple[str, str]]:
     if chain.demand is not None:
-        yield "asked", _asked(chain.demand.payload)
+        yield "asked", _asked(chain.demand.payload, amounts)
     if chain.price is not None:
         yield "price", _price(chain.price)
     if chain.inventory is not None:
-        yield "inventory", _inventory(chain.inventory)
+        yield "inventory", _inventory(chain.inventory, amounts)
     if chain.decision is not None:
-        yield "decided", _decided(chain.decision.payload)
+        yield "decided", _decided(chain.decision.payload, amounts)
     if chain.command is not None:
-        yield "command", _commanded(chain.command.payload)
+        yield "command", _commanded(chain.command.payload, amounts)
     for result in chain.results:
-        yield str(result.payload.state), _result(result)
+        yield str(result.payload.state), _result(result, amounts)
 
 
 def _clock(instant: datetime | None) -> str:
@@ -106,11 +112,15 @@ def _or_unknown(value: object) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _asked(demand: SwapDemand) -> str:
-    fixed = f"gives {demand.amount_in}" if demand.amount_in is not None else f"wants {_or_unknown(demand.amount_out)}"
+def _number(number: Decimal | None) -> str:
+    """Exact, without the zeros that a fixed number of places leaves at its end."""
+    return "unknown" if number is None else f"{number.normalize(MONEY):f}"
+
+
+def _asked(demand: SwapDemand, amounts: Amounts) -> str:
     return (
         f"{demand.received_at:%Y-%m-%d} {_clock(demand.received_at)} by {demand.partner_id or 'somebody'}, "
-        f"{demand.direction}: {fixed} ({demand.asset_in} → {demand.asset_out}), "
+        f"{demand.direction}: {amounts.asked(demand)}, "
         f"valid {demand.min_deadline_ms} ms, answer by {_clock(demand.answer_by)}"
     )
 
@@ -134,25 +144,24 @@ def _price(event: Envelope[MarketPrice]) -> str:
     )
 
 
-def _inventory(event: Envelope[IntentInventory]) -> str:
+def _inventory(event: Envelope[IntentInventory], amounts: Amounts) -> str:
     snapshot = event.payload
-    credited = ", ".join(f"{asset} {amount}" for asset, amount in snapshot.credited.items()) or "nothing"
-    pending = "unknown" if snapshot.pending is None else _amounts(snapshot.pending.deposits)
-    return f"block {snapshot.height} at {_clock(snapshot.block_time)}: credited {credited}; pending in: {pending}"
+    pending = "unknown" if snapshot.pending is None else amounts.texts(snapshot.pending.deposits)
+    return (
+        f"block {snapshot.height} at {_clock(snapshot.block_time)}: credited {amounts.texts(snapshot.credited)}; "
+        f"pending in: {pending}"
+    )
 
 
-def _amounts(amounts: dict[str, Any]) -> str:
-    return ", ".join(f"{asset} {amount}" for asset, amount in amounts.items()) or "nothing"
-
-
-def _decided(decision: Decision) -> str:
+def _decided(decision: Decision, amounts: Amounts) -> str:
     verdict = "accepted" if decision.accepted else f"refused: {decision.reason}"
     edge = "unknown" if decision.gross_edge is None else format_rate(decision.gross_edge)
+    spent = partial(amounts.spent, pair=decision.pair, direction=decision.direction)
     return (
         f"{_clock(decision.decided_at)} {verdict}; edge {edge}, threshold {format_rate(decision.edge_threshold)}; "
-        f"rate {_or_unknown(decision.implied_rate)} against fair {_or_unknown(decision.fair_rate)}; "
-        f"notional {_or_unknown(decision.notional_eur)} EUR; required {_or_unknown(decision.required)}, "
-        f"spendable {_or_unknown(decision.spendable)}; price {_or_unknown(decision.price_age_ms)} ms old"
+        f"rate {_number(decision.implied_rate)} against fair {_number(decision.fair_rate)}; "
+        f"notional {_number(decision.notional_eur)} EUR; required {spent(decision.required)}, "
+        f"spendable {spent(decision.spendable)}; price {_or_unknown(decision.price_age_ms)} ms old"
         f"{_price_flaw(decision)}, "
         f"inventory {_or_unknown(decision.inventory_age_ms)} ms old"
     )
@@ -164,18 +173,16 @@ def _price_flaw(decision: Decision) -> str:
     return ", without a second opinion" if decision.price_degraded else ""
 
 
-def _commanded(command: TradeCommand) -> str:
-    return (
-        f"{command.command_id}: receive {command.amount_in} {command.asset_in}, "
-        f"spend {command.amount_out} {command.asset_out}, offer until {_clock(command.offer_deadline)}"
-    )
+def _commanded(command: TradeCommand, amounts: Amounts) -> str:
+    return f"{command.command_id}: {amounts.exchanged(command)}, offer until {_clock(command.offer_deadline)}"
 
 
-def _result(event: Envelope[TradeResult]) -> str:
+def _result(event: Envelope[TradeResult], amounts: Amounts) -> str:
     result = event.payload
     parts = [_clock(event.published_at)]
     if result.reason is not None:
-        parts.append(", ".join([result.reason, *(f"{name} {value}" for name, value in result.numbers.items())]))
+        numbers = amounts.numbers(result.numbers, pair=result.pair, direction=result.direction)
+        parts.append(f"{result.reason}, {numbers}" if numbers else result.reason)
     if result.response is not None:
         parts.append(f"the relay said {result.response.text!r} (code {_or_unknown(result.response.code)})")
     if (evidence := result.evidence) is not None:
@@ -184,17 +191,19 @@ def _result(event: Envelope[TradeResult]) -> str:
         if evidence.tx_hash is not None:
             parts.append(f"transaction {evidence.tx_hash}")
         if evidence.diff is not None:
-            parts.append(f"moved {_amounts(evidence.diff)}")
+            parts.append(f"moved {amounts.texts(evidence.diff)}")
         if evidence.compared_with is not None:
-            parts.append(f"balances since block {evidence.compared_with}: {_amounts(evidence.moved or {})}")
+            parts.append(f"balances since block {evidence.compared_with}: {amounts.texts(evidence.moved or {})}")
     return "; ".join(parts)
 
 
-def _guards(decision: Decision) -> list[str]:
+def _guards(decision: Decision, amounts: Amounts) -> list[str]:
     """All guards with their numbers, those that refused first."""
     rows = []
     for guard in sorted(decision.guards, key=lambda guard: guard.passed):
-        numbers = ", ".join(f"{name} {value}" for name, value in guard.numbers.items())
+        numbers = amounts.numbers(
+            guard.numbers, pair=decision.pair, direction=decision.direction, limit=guard.reason in _LIMITED_IN_UNITS
+        )
         rows.append(("passed" if guard.passed else "REFUSED", str(guard.reason), numbers))
     return columns(rows, indent="    ")
 

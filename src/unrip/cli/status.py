@@ -91,10 +91,14 @@ def trade_ready_line(trade_ready: dict[str, dict[str, Any]] | None) -> str:
     parts = []
     for direction, answer in trade_ready.items():
         if answer["ready"]:
-            parts.append(f"{direction} yes (spends {answer['spends']}, up to {answer['largest_quotable']})")
+            parts.append(f"{direction} yes (spends {_most(answer)} {answer['spends']})")
         else:
             parts.append(f"{direction} no ({', '.join(answer['reasons'])})")
     return "trade-ready: " + "; ".join(parts)
+
+
+def _most(answer: dict[str, Any]) -> str:
+    return f"up to {answer['largest_quotable']}" if answer["largest_quotable"] else "an unknown amount of"
 
 
 def _reasons(service: dict[str, Any]) -> list[str]:

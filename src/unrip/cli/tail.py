@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
 from unrip.bus.kafka_consumer import KafkaConsumer
 from unrip.bus.ports import BusError, BusUnavailable, Record, Start, TopicMissing, Where
+from unrip.cli.amounts import Amounts
 from unrip.cli.desk import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
@@ -21,6 +23,7 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.status import ControlRecord, ServiceStatus
+from unrip.domain.values import format_rate
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope, InvalidMessage
 from unrip.messages.topics import SERVICE_STATUS, TOPICS
@@ -40,14 +43,15 @@ def tail(
     if unknown := [name for name in topics if name not in TOPICS]:
         raise CommandFailed(f"no topic {unknown[0]!r}; there are: {', '.join(TOPICS)}", code=Exit.USAGE)
     where = Where.BEGINNING if from_beginning else Where.END
-    bootstrap = settings_of(config).kafka.bootstrap
+    settings = settings_of(config)
+    bootstrap, amounts = settings.kafka.bootstrap, Amounts(settings.pair.pair())
 
     async def show() -> None:
         async for record in follow(bootstrap, topics, where):
             if json_output:
                 say_json_text(record.value.decode(errors="replace"))
             else:
-                say(line_of(record))
+                say(line_of(record, amounts))
 
     try:
         asyncio.run(show())
@@ -90,31 +94,31 @@ async def follow(bootstrap: str, topics: Sequence[str], where: Where) -> AsyncIt
         await consumer.stop()
 
 
-def line_of(record: Record) -> str:
+def line_of(record: Record, amounts: Amounts) -> str:
     """One line for one record."""
     try:
         message = decode_event(record.topic, record.value)
     except InvalidMessage as error:
         return f"{record.timestamp:%H:%M:%S.%f} {record.topic:28} invalid: {error}"
-    return f"{message.published_at:%H:%M:%S.%f} {record.topic:28} {_gist(message)}"
+    return f"{message.published_at:%H:%M:%S.%f} {record.topic:28} {_gist(message, amounts)}"
 
 
-def _gist(message: Envelope[Any]) -> str:
+def _gist(message: Envelope[Any], amounts: Amounts) -> str:
     payload = message.payload
     match payload:
         case SwapDemand():
-            return f"{payload.quote_id[:8]} {payload.direction} in {payload.amount_in} out {payload.amount_out}"
+            return f"{payload.quote_id[:8]} {payload.direction} {amounts.asked(payload)}"
         case Decision():
             verdict = "accepted" if payload.accepted else f"refused: {payload.reason}"
-            return f"{payload.quote_id[:8]} {payload.direction} {verdict} edge {_short(payload.gross_edge)}"
+            return f"{payload.quote_id[:8]} {payload.direction} {verdict}, edge {_rate(payload.gross_edge)}"
         case TradeCommand():
-            return f"{payload.quote_id[:8]} sign one offer: in {payload.amount_in} out {payload.amount_out}"
+            return f"{payload.quote_id[:8]} sign one offer: {amounts.exchanged(payload)}"
         case TradeResult():
             return f"{payload.quote_id[:8]} {payload.state}{f' ({payload.reason})' if payload.reason else ''}"
         case MarketPrice():
             return f"{payload.pair} {_short(payload.fair_rate)} (kraken {payload.kraken_health})"
         case IntentInventory():
-            return f"height {payload.height} " + ", ".join(f"{a[-20:]} {n}" for a, n in payload.credited.items())
+            return f"height {payload.height} credited {amounts.texts(payload.credited)}"
         case ControlRecord():
             return f"{payload.service} {payload.action} by {payload.actor}: {payload.reason}"
         case ServiceStatus():
@@ -122,5 +126,9 @@ def _gist(message: Envelope[Any]) -> str:
     return message.event_id
 
 
-def _short(number: Any) -> str:
+def _short(number: Decimal | None) -> str:
     return "unknown" if number is None else f"{number:.6g}"
+
+
+def _rate(fraction: Decimal | None) -> str:
+    return "unknown" if fraction is None else format_rate(Decimal(f"{fraction:.4g}"))

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from unrip.bus.ports import BusError, Record, Where
+from unrip.cli.amounts import Amounts
 from unrip.cli.desk import ControlClient
 from unrip.cli.evidence import collect
 from unrip.cli.exits import CommandFailed, Exit
@@ -172,7 +173,7 @@ class _Session:
         await self._explain(settings)
         await self._show_surfaces(settings)
         async for record in _events(settings):
-            say(line_of(record))
+            say(line_of(record, Amounts(settings.pair.pair())))
         return Exit.OK
 
     async def _run_demo(self, settings: Settings) -> int:
@@ -204,7 +205,7 @@ class _Session:
                 f"· the world goes on with its faults: {', '.join(faults)}; `curl -X DELETE {control}/faults` ends them"
             )
         async for record in _events(settings):
-            say(line_of(record))
+            say(line_of(record, Amounts(settings.pair.pair())))
             if record.topic == TRADE_DECISION.name:
                 return
 
@@ -224,7 +225,7 @@ class _Session:
 
     async def _show_until_both_settled(self, settings: Settings) -> None:
         async for record in _events(settings):
-            say(line_of(record))
+            say(line_of(record, Amounts(settings.pair.pair())))
             if record.topic == TRADE_RESULT.name:
                 with suppress(InvalidMessage):  # whoever can write the topic must not end the desk
                     result: TradeResult = decode_event(record.topic, record.value).payload
@@ -240,7 +241,7 @@ class _Session:
             for direction, quote_id in sorted(self._settled.items()):
                 chain = await queries.until_complete(quote_id, bound_s=_CHAIN_BOUND_S)
                 say(f"--- {direction}: quote {quote_id}")
-                say(*printed(chain))
+                say(*printed(chain, Amounts(settings.pair.pair())))
                 whole = whole and not chain.missing
         return whole
 

@@ -24,7 +24,8 @@ from unrip.local.program import Program
 from unrip.local.tool import run_tool
 from unrip.net.secret_file import write_secret
 from unrip.store.connection import open_connection
-from unrip.store.errors import StoreError, named_errors
+from unrip.store.driver_errors import named_errors
+from unrip.store.errors import StoreError
 
 DATABASE = "unrip"
 #: Where root keeps what the unprivileged account must reach.

@@ -59,8 +59,6 @@ class ProcessStatus:
     state: str
     #: None while it does not run.
     pid: int | None
-    #: Seconds since this process (not the program's first one) was started; 0 while it does not run.
-    uptime_s: int
     #: How often supervisord failed to keep it up, in its own words; empty if all is well.
     complaint: str
 
@@ -245,7 +243,6 @@ def _status(entry: dict[str, Any]) -> ProcessStatus:
         name=entry["name"],
         state=entry["statename"],
         pid=pid,
-        uptime_s=int(entry["now"]) - int(entry["start"]) if pid else 0,
         complaint=entry["spawnerr"],
     )
 

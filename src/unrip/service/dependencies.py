@@ -78,7 +78,6 @@ class Dependencies:
         self._perform = perform
         self._clock, self._elapsed_s = clock, elapsed_s
         self._uses_database = uses_database
-        self._single_active = single_active
         self._on_bus_back = on_bus_back
         self._on_superseded = on_superseded
         self._bus = Standing()

@@ -92,32 +92,9 @@ class Host:
             count=self._metrics.count,
             writes=service.all_writes,
         )
-        self._wiring = wire(
-            Context(
-                settings=settings,
-                pair=settings.pair.pair(),
-                start_id=start_id,
-                clock=clock,
-                random=random,
-                new_token=new_token,
-                emit=self._emit,
-                metrics=self._metrics,
-                produce=self._publisher.produce,
-                outside=outside,
-                leave_role=self._leave_role,
-            )
-        )
+        self._wiring = wire(self._context(random=random, new_token=new_token))
         self._runner = make_runner(self._wiring.logic, clock=clock, on_fault=on_end, before=self._before_event)
-        self._dependencies = Dependencies(
-            emit=self._emit,
-            perform=self._perform,
-            clock=clock,
-            elapsed_s=lambda: asyncio.get_running_loop().time(),
-            uses_database=bool(service.stores),
-            single_active=service.single_active,
-            on_bus_back=self._on_bus_back,
-            on_superseded=partial(on_end, None),
-        )
+        self._dependencies = self._the_dependencies()
         self._reader = Reader(
             outside.reader, emit=self._emit, perform=self._perform, on_fault=on_end, reads=service.reads
         )
@@ -136,6 +113,33 @@ class Host:
         self._watch: Watch | None = None
         self._role: Role | None = None
         self._refusals = Refusals(clock=clock, count=self._metrics.count, log=outside.log)
+
+    def _context(self, *, random: Random, new_token: Callable[[], str]) -> Context:
+        return Context(
+            settings=self._settings,
+            pair=self._settings.pair.pair(),
+            start_id=self._start_id,
+            clock=self._clock,
+            random=random,
+            new_token=new_token,
+            emit=self._emit,
+            metrics=self._metrics,
+            produce=self._publisher.produce,
+            outside=self._outside,
+            leave_role=self._leave_role,
+        )
+
+    def _the_dependencies(self) -> Dependencies:
+        return Dependencies(
+            emit=self._emit,
+            perform=self._perform,
+            clock=self._clock,
+            elapsed_s=lambda: asyncio.get_running_loop().time(),
+            uses_database=bool(self._service.stores),
+            single_active=self._service.single_active,
+            on_bus_back=self._on_bus_back,
+            on_superseded=partial(self._on_end, None),
+        )
 
     def _control_desk(self) -> ControlDesk:
         return ControlDesk(

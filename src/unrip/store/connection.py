@@ -10,7 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from unrip.store.errors import Away, StoreRefused, StoreUnavailable, named_errors
+from unrip.store.driver_errors import named_errors
+from unrip.store.errors import Away, StoreRefused, StoreUnavailable
 
 CONNECT_TIMEOUT_S = 3.0
 #: Between two attempts of who asks until it is answered.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unrip.store.connection import connect
-from unrip.store.errors import named_errors
+from unrip.store.driver_errors import named_errors
 
 
 async def declare_first_start(url: str, account: str) -> bool:

@@ -19,7 +19,9 @@ from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount, Value
+from unrip.messages.topics import TRADE_RESULT
 from unrip.store.errors import StoreRefused
+from unrip.store.outbox import Outbox, OutboxRecord
 
 
 class LedgerWentBack(StoreRefused):
@@ -41,11 +43,27 @@ class OutboxEvent(Value):
     result: TradeResult
 
 
-class OutboxRow(Value):
-    """A committed result that waits to be published; the numbers follow the order of the commits."""
+def record_of(event: OutboxEvent) -> OutboxRecord:
+    """The result as the outbox has it."""
+    return OutboxRecord(
+        topic=TRADE_RESULT.name,
+        event_id=event.event_id,
+        correlation_id=event.correlation_id,
+        causation_id=event.causation_id,
+        occurred_at=None,
+        observed_at=event.observed_at,
+        venue="near_intents",
+        pair=event.result.pair,
+        stages=event.stages,
+        payload=event.result,
+    )
 
-    seq: int
-    event: OutboxEvent
+
+class HoldKind(StrEnum):
+    """What a hold is for. Both count against what is credited; only offers share one."""
+
+    OFFER = "offer"
+    WITHDRAWAL = "withdrawal"
 
 
 class ClaimKind(StrEnum):
@@ -61,7 +79,7 @@ class ClaimKind(StrEnum):
     SUPERSEDED = "superseded"
     """An older strategy commanded it than an earlier claim: recorded as rejected instead."""
     NONCE_ENDED = "nonce_ended"
-    """The nonce that it would share was used, is dead, or holds another asset: recorded as rejected instead."""
+    """The nonce that it would share was used, is dead, or holds another asset or for no offer: recorded as rejected."""
     SAME_OFFER = "same_offer"
     """Its signed offer is another command's already: recorded as rejected instead."""
     COMMAND_INVALID = "command_invalid"
@@ -146,8 +164,8 @@ class HeldDifference(Value):
     open_holds: Amount
 
 
-class Ledger(Protocol):
-    """What the executor asks of its ledger.
+class Ledger(Outbox, Protocol):
+    """What the executor asks of its ledger, whose results wait in an outbox of its own.
 
     Every method raises `StoreUnavailable` when the outcome is unknown (call again with the same arguments, before
     anything later) and `StoreRefused` when a promise of the caller is broken (nothing has changed). `after` is the
@@ -249,18 +267,6 @@ class Ledger(Protocol):
 
     async def find(self, account: str, quote_hash: str) -> Offer | None:
         """The account's offer with this hash in the state it has come to, also after its end."""
-        ...
-
-    async def unpublished(self, limit: int, *, after: int = 0) -> list[OutboxRow]:
-        """Results that wait to be published, oldest first, from after a sequence number on."""
-        ...
-
-    async def unreadable(self) -> dict[int, str]:
-        """Those among what waits that this version cannot read, by their sequence number, and why."""
-        ...
-
-    async def mark_published(self, seqs: Sequence[int]) -> None:
-        """These have reached Kafka."""
         ...
 
     async def check_held(self) -> list[HeldDifference]:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import asyncpg
 
 from unrip.store.connection import Database, connect
-from unrip.store.errors import StoreError, StoreUnavailable, named_errors
+from unrip.store.driver_errors import named_errors
+from unrip.store.errors import StoreError, StoreUnavailable
 from unrip.store.sql import statements
 
 OnRole = Callable[[bool, int | None], None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 
 import msgspec
 
@@ -21,15 +20,17 @@ from unrip.store.ledger import (
     ClaimOutcome,
     DatabaseIdentity,
     HeldDifference,
+    HoldKind,
     LedgerState,
     NonceEnding,
     NotInLedger,
     OutboxEvent,
-    OutboxRow,
     Surroundings,
+    record_of,
     rejection_of,
 )
 from unrip.store.memory_account import Account, Asset, Attempt, Hold
+from unrip.store.memory_outbox import MemoryOutbox
 
 #: How far an open attempt has come; a late reply still counts, a contradictory one does not move the state.
 _PROGRESS = {
@@ -42,25 +43,20 @@ _PROGRESS = {
 }
 #: Each quarantine begins a new one of these, so that no number of a branch that was lost comes again.
 _BRANCH = 1_000_000_000_000
-#: And so are the numbers of the results that are written from then on.
-_NUMBERS = 1_000_000
 
 
-class MemoryLedger:
+class MemoryLedger(MemoryOutbox):
     """See `ledger.Ledger`."""
 
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
+        super().__init__()
         self._clock = clock
         #: Of the process: a test may move the ledger elsewhere.
         self.database = DatabaseIdentity(system_identifier="memory", timeline=1)
         #: The newest strategy's number by the count of take-overs; None before the first one.
         self.given_generation: int | None = None
         self._accounts: dict[str, Account] = {}
-        #: Results that wait to be published, by their number.
-        self._outbox: dict[int, OutboxRow] = {}
-        #: Ids of all results ever written, and hashes of all offers ever claimed.
-        self._written: set[str] = set()
-        self._numbers_from = 0
+        #: Hashes of all offers ever claimed.
         self._signed: set[str] = set()
 
     async def load(self, account: str) -> LedgerState:
@@ -185,7 +181,7 @@ class MemoryLedger:
             begins = before is None or before.quarantined_until is None or commits >= book.commits
             if quarantined_until is not None and begins:
                 book.commits = (max(book.commits, commits) // _BRANCH + 1) * _BRANCH
-                self._numbers_from += _NUMBERS
+                self.skip_numbers()
             known = before.database if before is not None else None
             book.surroundings = Surroundings(
                 database=self.database if quarantined_until is None else known,
@@ -237,19 +233,6 @@ class MemoryLedger:
         found = (a for a in self._book(account).attempts.values() if a.offer and a.offer.quote_hash == quote_hash)
         return next((msgspec.structs.replace(a.offer, state=a.state) for a in found if a.offer), None)
 
-    async def unpublished(self, limit: int, *, after: int = 0) -> list[OutboxRow]:
-        """Results that wait to be published, oldest first."""
-        return list(islice((row for seq, row in self._outbox.items() if seq > after), limit))
-
-    async def unreadable(self) -> dict[int, str]:
-        """Rows in memory can be read."""
-        return {}
-
-    async def mark_published(self, seqs: Sequence[int]) -> None:
-        """These have reached Kafka."""
-        for seq in seqs:
-            self._outbox.pop(seq, None)
-
     async def check_held(self) -> list[HeldDifference]:
         """Recompute what is held from the open holds."""
         differences = []
@@ -280,14 +263,10 @@ class MemoryLedger:
         self._write(event)
 
     def _write(self, event: OutboxEvent) -> None:
-        """The same state again is the same row."""
-        if event.event_id in self._written:
-            return
-        self._written.add(event.event_id)
+        """A result, with the ledger as of its commit."""
         view = self._book(event.result.account).view()
         result = msgspec.structs.replace(event.result, ledger=view)
-        seq = self._numbers_from + len(self._written)
-        self._outbox[seq] = OutboxRow(seq=seq, event=msgspec.structs.replace(event, result=result))
+        self.write(record_of(msgspec.structs.replace(event, result=result)))
 
     @staticmethod
     def _require_proof(
@@ -346,6 +325,8 @@ def _refusal(
 
 def _may_carry(hold: Hold, offer: Offer, *, perhaps_sent: bool) -> bool:
     """Whether this may join: nothing does after the end, but for bytes outside which can still use the nonce."""
+    if hold.kind is not HoldKind.OFFER:
+        return False
     if perhaps_sent:
         return hold.asset == offer.asset_out and not hold.used
     return hold.ended_as in {None, AttemptState.DROPPED}
@@ -361,6 +342,7 @@ def _grow_hold(book: Account, offer: Offer) -> None:
     hold = book.holds.get(offer.nonce)
     if hold is None:
         book.holds[offer.nonce] = Hold(
+            kind=HoldKind.OFFER,
             asset=offer.asset_out,
             amount=offer.amount_out,
             last_deadline=offer.offer_deadline,

@@ -15,7 +15,8 @@ from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends import DatabaseBackend
 from yoyo.migrations import MigrationList
 
-from unrip.store.errors import Away, StoreRefused, StoreUnavailable, away_by
+from unrip.store.driver_errors import away_by
+from unrip.store.errors import Away, StoreRefused, StoreUnavailable
 
 #: yoyo logs each migration's text at DEBUG and SQL faults with it; our own error says what is needed.
 logging.getLogger("yoyo").setLevel(logging.CRITICAL)

@@ -7,14 +7,13 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
-import msgspec
 
-from unrip.domain.attempt import Offer, TradeResult
+from unrip.domain.attempt import Offer
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk import CommandPosition, LedgerView
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount
-from unrip.messages.envelope import InvalidMessage, decode, encode
+from unrip.messages.envelope import decode, encode
 from unrip.store.connection import Database, Sessions
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import (
@@ -26,10 +25,10 @@ from unrip.store.ledger import (
     NonceEnding,
     NotInLedger,
     OutboxEvent,
-    OutboxRow,
     rejection_of,
 )
 from unrip.store.nul import json_without_nul, without_nul
+from unrip.store.outbox import PostgresOutbox
 from unrip.store.sql import statements
 
 #: A claim, a note and the outbox may be under way at a time; one more for the check.
@@ -38,21 +37,21 @@ _CONNECTIONS = 4
 _OWN_ERRORS: dict[str | None, type[StoreRefused]] = {"UN001": LedgerWentBack, "UN002": NotInLedger}
 
 
-class PostgresLedger:
+class PostgresLedger(PostgresOutbox):
     """See `ledger.Ledger`. It has a pool and a statement timeout of its own, so nothing else can make a claim wait.
 
     With a `writer` it writes only while the role of the executor is this instance's.
     """
 
     def __init__(self, place: Database | str, *, statement_timeout_ms: int = 2_000, writer: str = "") -> None:
-        self._unreadable: dict[int, str] = {}
-        self._sessions = Sessions(
+        sessions = Sessions(
             place,
             application="ledger",
             size=_CONNECTIONS,
             statement_timeout_ms=statement_timeout_ms,
             instance=writer,
         )
+        super().__init__(sessions, table="ledger.outbox")
 
     async def load(self, account: str) -> LedgerState:
         """Everything a start needs, as of one instant."""
@@ -149,31 +148,6 @@ class PostgresLedger:
         rows = await self._rows("find", account, quote_hash)
         return decode(rows[0]["offer"], Offer) if rows else None
 
-    async def unpublished(self, limit: int, *, after: int = 0) -> list[OutboxRow]:
-        """Results that wait to be published, oldest first; a row that cannot be read is passed over."""
-        if after == 0:
-            self._unreadable = {}
-        while found := await self._rows("unpublished", limit, after):
-            if rows := [row for each in found if (row := self._readable(each)) is not None]:
-                return rows
-            after = found[-1]["seq"]
-        return []
-
-    async def unreadable(self) -> dict[int, str]:
-        """What was passed over since the outbox was last read from its beginning."""
-        return dict(self._unreadable)
-
-    def _readable(self, row: asyncpg.Record) -> OutboxRow | None:
-        try:
-            return _outbox_row(row)
-        except InvalidMessage as error:
-            self._unreadable[row["seq"]] = str(error)
-            return None
-
-    async def mark_published(self, seqs: Sequence[int]) -> None:
-        """These have reached Kafka."""
-        await self._rows("mark_published", list(seqs))
-
     async def check_held(self) -> list[HeldDifference]:
         """Recompute what is held from the open holds; empty unless something is wrong."""
         return [
@@ -219,16 +193,3 @@ def _json(value: object) -> str:
 
 def _outcome(row: asyncpg.Record) -> ClaimOutcome:
     return ClaimOutcome(kind=ClaimKind(row["kind"]), view=decode(row["ledger_view"], LedgerView))
-
-
-def _outbox_row(row: asyncpg.Record) -> OutboxRow:
-    result = msgspec.structs.replace(decode(row["payload"], TradeResult), ledger=decode(row["ledger_view"], LedgerView))
-    event = OutboxEvent(
-        event_id=row["event_id"],
-        correlation_id=row["correlation_id"],
-        causation_id=row["causation_id"],
-        observed_at=row["observed_at"],
-        stages=decode(row["stages"], dict[str, datetime]),
-        result=result,
-    )
-    return OutboxRow(seq=row["seq"], event=event)

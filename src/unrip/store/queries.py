@@ -28,7 +28,8 @@ from unrip.messages.topics import (
 )
 from unrip.store.chain import Chain
 from unrip.store.connection import connect
-from unrip.store.errors import StoreRefused, named_errors
+from unrip.store.driver_errors import named_errors
+from unrip.store.errors import StoreRefused
 from unrip.store.sql import statements
 
 _PARTS: dict[str, Topic] = {

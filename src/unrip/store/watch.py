@@ -12,7 +12,8 @@ from collections.abc import Callable
 import asyncpg
 
 from unrip.store.connection import Database, connect
-from unrip.store.errors import StoreError, named_errors
+from unrip.store.driver_errors import named_errors
+from unrip.store.errors import StoreError
 from unrip.store.sql import statements
 
 _INTERVAL_S = 0.5

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from support.buses import Bus, KafkaBus, MemoryBus, Received, eventually, fresh_topic
@@ -227,7 +228,7 @@ async def test_topics_are_created_once_and_differences_are_told(bus: Bus) -> Non
     assert (await bus.admin().ensure_topics([topic])).created == (topic.name,)
     again = await bus.admin().ensure_topics([topic])
     assert (again.created, again.differences) == ((), ())
-    longer = Topic(name=topic.name, payload=topic.payload, key=topic.key, retention_ms=9 * DAY_MS)
+    longer = msgspec.structs.replace(topic, retention_ms=9 * DAY_MS)
     (difference,) = (await bus.admin().ensure_topics([longer])).differences
     assert (difference.topic, difference.setting) == (topic.name, "retention.ms")
     assert (difference.wanted, difference.found) == (str(9 * DAY_MS), str(DAY_MS))

@@ -41,5 +41,7 @@ async def ledger(url: str | None) -> AsyncIterator[Ledger]:
 
 async def empty(url: str) -> None:
     connection = await asyncpg.connect(url, timeout=5)
-    await connection.execute("TRUNCATE ledger.inventory, ledger.hold, ledger.attempt, ledger.outbox, ledger.position")
+    await connection.execute(
+        "TRUNCATE ledger.inventory, ledger.hold, ledger.attempt, ledger.outbox, ledger.position, ledger.surroundings"
+    )
     await connection.close()

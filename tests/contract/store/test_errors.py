@@ -8,7 +8,8 @@ import pytest
 
 from support.servers import Servers
 from unrip.store.connection import connect
-from unrip.store.errors import StoreUnavailable, named_errors
+from unrip.store.driver_errors import named_errors
+from unrip.store.errors import StoreUnavailable
 
 pytestmark = pytest.mark.servers
 

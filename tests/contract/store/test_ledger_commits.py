@@ -88,15 +88,9 @@ async def test_whoever_has_heard_of_more_commits_is_refused_and_nothing_changes(
 async def test_the_result_of_a_commit_names_its_number(ledger: Ledger) -> None:
     await credit(ledger, 100)
     outcome = await claim(ledger, an_offer("one"), 0)
-    told = (await ledger.unpublished(10))[-1].event.result.ledger
+    told = (await ledger.unpublished(10))[-1].event.payload.ledger
     assert told is not None
     assert told.commits == outcome.view.commits
-
-
-async def test_the_largest_count_that_is_heard_of_can_be_counted_on_from(ledger: Ledger) -> None:
-    view = await ledger.note_surroundings(ACCOUNT, reason="older", quarantined_until=T0, commits=COMMITS_MAX)
-    assert commits(view) > COMMITS_MAX
-    await credit(ledger, 100)
 
 
 async def test_a_quarantine_counts_from_above_everything_that_was_heard_of(ledger: Ledger) -> None:
@@ -241,3 +235,10 @@ async def test_ten_thousand_claims_and_views_at_once_raise_no_alarm(ledger: Ledg
     for begin in range(0, calls, 500):
         await asyncio.gather(*(one(number) for number in range(begin, begin + 500)))
     assert heard == before + 20 + calls / 2
+
+
+async def test_the_largest_count_that_is_heard_of_can_be_counted_on_from(ledger: Ledger) -> None:
+    """It comes last: every count of this database is higher from here on."""
+    view = await ledger.note_surroundings(ACCOUNT, reason="older", quarantined_until=T0, commits=COMMITS_MAX)
+    assert commits(view) > COMMITS_MAX
+    await credit(ledger, 100)

@@ -58,7 +58,7 @@ async def test_a_claim_holds_keeps_the_payload_moves_the_position_and_tells(ledg
     assert (state.newest_generation, state.open_offers) == (7, (offer,))
     assert state.last_claimed_at is not None
     (row,) = await ledger.unpublished(10)
-    assert row.event.result.ledger == outcome.view
+    assert row.event.payload.ledger == outcome.view
     sent_in = an_event(offer, AttemptState.CLAIMED)
     assert (row.event.event_id, row.event.correlation_id, row.event.causation_id) == (
         sent_in.event_id,
@@ -83,7 +83,7 @@ async def test_more_than_is_free_is_rejected_with_the_numbers(ledger: Ledger) ->
     outcome = await claim(ledger, an_offer("two", amount=30), 1)
     assert outcome.kind is ClaimKind.INSUFFICIENT_INVENTORY
     assert (outcome.view.held, outcome.view.position) == ({EURE: 80}, at(1))
-    result = (await ledger.unpublished(10))[-1].event.result
+    result = (await ledger.unpublished(10))[-1].event.payload
     assert (result.state, result.reason) == (AttemptState.REJECTED, Rejection.INSUFFICIENT_INVENTORY)
     assert result.numbers == {"credited": "100", "held": "80", "required": "30"}
     assert (result.quote_hash, result.request, result.ledger) == (None, None, outcome.view)
@@ -102,7 +102,7 @@ async def test_an_asset_that_was_never_credited_holds_nothing(ledger: Ledger) ->
     await credit(ledger, 100)
     outcome = await claim(ledger, an_offer("one", asset=BTC), 0)
     assert outcome.kind is ClaimKind.INSUFFICIENT_INVENTORY
-    assert (await ledger.unpublished(1))[0].event.result.numbers["credited"] == "0"
+    assert (await ledger.unpublished(1))[0].event.payload.numbers["credited"] == "0"
 
 
 async def test_an_older_strategy_is_superseded(ledger: Ledger) -> None:
@@ -110,7 +110,7 @@ async def test_an_older_strategy_is_superseded(ledger: Ledger) -> None:
     await claim(ledger, an_offer("one"), 0, generation=3)
     outcome = await claim(ledger, an_offer("two"), 1, generation=2)
     assert (outcome.kind, outcome.view.held) == (ClaimKind.SUPERSEDED, {EURE: 30})
-    result = (await ledger.unpublished(10))[-1].event.result
+    result = (await ledger.unpublished(10))[-1].event.payload
     assert (result.state, result.reason) == (AttemptState.REJECTED, Rejection.SUPERSEDED)
     assert result.numbers == {"generation": "2", "newest_generation": "3"}
     assert (await claim(ledger, an_offer("three"), 2, generation=3)).kind is ClaimKind.CLAIMED
@@ -224,8 +224,8 @@ async def test_dropping_frees_the_hold_in_the_same_commit_and_only_once(ledger: 
     for _ in range(2):
         view = await ledger.drop(an_event(offer, AttemptState.DROPPED))
         assert view.held == {EURE: 0}
-    (row,) = [row for row in await ledger.unpublished(10) if row.event.result.state is AttemptState.DROPPED]
-    assert row.event.result.ledger == view
+    (row,) = [row for row in await ledger.unpublished(10) if row.event.payload.state is AttemptState.DROPPED]
+    assert row.event.payload.ledger == view
     assert (await ledger.load(ACCOUNT)).open_offers == ()
 
 
@@ -251,7 +251,7 @@ async def test_a_settlement_takes_the_balance_and_frees_the_hold_at_once(ledger:
         assert view.height == 11
         assert (view.credited, view.held) == ({EURE: 70, BTC: 5}, {EURE: 0, BTC: 0})
     assert [state for _, state in await published_states(ledger)] == ["claimed", "settled"]
-    result = (await ledger.unpublished(10))[-1].event.result
+    result = (await ledger.unpublished(10))[-1].event.payload
     assert (result.ledger, result.evidence) == (view, evidence_at(11, used=True, executed=offer.quote_hash))
 
 
@@ -259,7 +259,7 @@ async def test_one_signed_offer_belongs_to_one_command(ledger: Ledger) -> None:
     await credit(ledger, 100)
     await claim(ledger, an_offer("one", quote_hash="same"), 0)
     assert (await claim(ledger, an_offer("two", quote_hash="same"), 1)).kind is ClaimKind.SAME_OFFER
-    result = (await ledger.unpublished(10))[-1].event.result
+    result = (await ledger.unpublished(10))[-1].event.payload
     assert (result.state, result.reason, result.numbers) == (AttemptState.REJECTED, Rejection.SAME_OFFER, {})
 
 
@@ -438,15 +438,15 @@ async def test_the_outbox_keeps_order_and_forgets_what_was_published(ledger: Led
     for n in range(3):
         await claim(ledger, an_offer(str(n), amount=1), n)
     rows = await ledger.unpublished(2)
-    assert [row.event.result.quote_id for row in rows] == ["0", "1"]
-    assert [row.event.result.ledger.held[EURE] for row in rows if row.event.result.ledger] == [1, 2]
+    assert [row.event.payload.quote_id for row in rows] == ["0", "1"]
+    assert [row.event.payload.ledger.held[EURE] for row in rows if row.event.payload.ledger] == [1, 2]
     await ledger.mark_published([rows[1].seq])
-    waiting = [row.event.result.quote_id for row in await ledger.unpublished(10)]
+    waiting = [row.event.payload.quote_id for row in await ledger.unpublished(10)]
     assert waiting == ["0", "2"], "what was not acknowledged waits, whatever went out after it"
     await ledger.mark_published([row.seq for row in rows])
     await ledger.mark_published([rows[0].seq])
     await ledger.mark_published([])
-    assert [row.event.result.quote_id for row in await ledger.unpublished(10)] == ["2"]
+    assert [row.event.payload.quote_id for row in await ledger.unpublished(10)] == ["2"]
 
 
 async def test_accounts_have_books_of_their_own(ledger: Ledger) -> None:
@@ -476,7 +476,7 @@ async def test_what_the_outside_says_is_kept_whatever_it_is(ledger: Ledger) -> N
     text = 'a NUL \0, a quote ", a backslash \\u0000 and \U0001f600'
     reply = VenueReply(accepted=False, code=-32000, text=text, received_at=T0)
     await ledger.note(an_event(offer, AttemptState.REFUSED, response=reply))
-    kept = (await ledger.unpublished(10))[-1].event.result.response
+    kept = (await ledger.unpublished(10))[-1].event.payload.response
     assert kept is not None
     assert kept.text.replace("\ufffd", "\0") == text
 

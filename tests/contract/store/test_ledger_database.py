@@ -94,7 +94,7 @@ async def test_the_outbox_is_in_the_order_of_the_commits_with_the_view_of_each(u
     ledgers = [PostgresLedger(url) for _ in range(4)]
     await credit(ledgers[0], 10_000)
     await asyncio.gather(*(claim(ledgers[n % 4], n) for n in range(40)))
-    views = [row.event.result.ledger for row in await ledgers[0].unpublished(100)]
+    views = [row.event.payload.ledger for row in await ledgers[0].unpublished(100)]
     assert [view.held[EURE] for view in views if view is not None] == [30 * n for n in range(1, 41)]
     await asyncio.gather(*(ledger.close() for ledger in ledgers))
 
@@ -212,6 +212,8 @@ async def test_the_schema_refuses_what_no_function_of_ours_may_write(url: str) -
         "UPDATE ledger.inventory SET credited = -1",
         "UPDATE ledger.inventory SET held = -1",
         "UPDATE ledger.hold SET amount = 0",
+        "UPDATE ledger.hold SET kind = 'gift'",
+        "UPDATE ledger.hold SET kind = NULL",
         "UPDATE ledger.hold SET asset = 'never credited'",
         "UPDATE ledger.hold SET released_at = now()",
         "UPDATE ledger.hold SET release_evidence = '{}'",
@@ -221,8 +223,9 @@ async def test_the_schema_refuses_what_no_function_of_ours_may_write(url: str) -
         "UPDATE ledger.attempt SET ended_at = now()",
         "INSERT INTO ledger.attempt (command_id, quote_id, account, nonce, quote_hash, offer, state, generation)"
         " SELECT 'other', quote_id, account, nonce, quote_hash, offer, state, generation FROM ledger.attempt",
-        "INSERT INTO ledger.outbox (event_id, correlation_id, observed_at, stages, payload, ledger_view)"
-        " SELECT event_id, correlation_id, observed_at, stages, payload, ledger_view FROM ledger.outbox",
+        "INSERT INTO ledger.outbox (topic, event_id, correlation_id, observed_at, stages, payload)"
+        " SELECT topic, event_id, correlation_id, observed_at, stages, payload FROM ledger.outbox",
+        "UPDATE ledger.outbox SET topic = NULL",
     ):
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             await connection.execute(wrong)

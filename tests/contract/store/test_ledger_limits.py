@@ -40,9 +40,9 @@ async def test_a_generation_that_nobody_gave_is_refused_by_name_and_remembered_n
     forged = await claim(ledger, an_offer("forged", amount=10), 0, generation=number)
     assert forged.kind is ClaimKind.COMMAND_INVALID
     (row,) = await ledger.unpublished(10)
-    assert row.event.result.state is AttemptState.REJECTED
-    assert row.event.result.reason == "command_invalid"
-    assert row.event.result.numbers == {
+    assert row.event.payload.state is AttemptState.REJECTED
+    assert row.event.payload.reason == "command_invalid"
+    assert row.event.payload.numbers == {
         "fault": "no strategy of this generation ever took over",
         "generation": str(number),
         "newest_generation": str(given),

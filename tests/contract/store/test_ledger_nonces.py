@@ -116,7 +116,7 @@ async def test_a_used_nonce_is_never_held_again(ledger: Ledger) -> None:
     )
     outcome = await claim(ledger, an_offer("two", nonce=offer.nonce), 1)
     assert (outcome.kind, outcome.view.held, outcome.view.position) == (ClaimKind.NONCE_ENDED, {EURE: 0}, at(1))
-    result = (await ledger.unpublished(10))[-1].event.result
+    result = (await ledger.unpublished(10))[-1].event.payload
     assert (result.state, result.reason) == (AttemptState.REJECTED, Rejection.NONCE_ENDED)
     assert (await claim(ledger, an_offer("two", nonce=offer.nonce), 1)).kind is ClaimKind.DUPLICATE
 

@@ -5,16 +5,20 @@ import json
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import msgspec
 import pytest
 
 from support.ledgers import ACCOUNT, EURE, an_event, an_offer, claim
 from support.ports import free_ports
 from support.servers import Servers
 from unrip.domain.attempt import AttemptState
-from unrip.messages.envelope import encode
+from unrip.domain.desk import LedgerView
+from unrip.messages.envelope import decode, encode
 from unrip.store.connection import connect
 from unrip.store.errors import StoreRefused, StoreUnavailable
+from unrip.store.ledger import record_of
 from unrip.store.migrate import _migrations, apply, pending
+from unrip.store.outbox import OutboxRow
 from unrip.store.postgres_ledger import PostgresLedger
 
 pytestmark = pytest.mark.servers
@@ -79,6 +83,39 @@ async def test_a_ledger_of_the_first_release_goes_on_with_its_rows(url: str) -> 
     assert view.commits == 1
     assert (await claim(ledger, an_offer("two"), 5, generation=3)).view.held == {EURE: 60}
     await ledger.close()
+    connection = await asyncpg.connect(url, timeout=5)
+    assert [row["kind"] for row in await connection.fetch("SELECT kind FROM ledger.hold")] == ["offer"] * 2
+    await connection.close()
+
+
+async def test_results_that_wait_in_a_first_release_are_published_as_what_they_are(url: str) -> None:
+    """Its outbox had results only, with the ledger as of their commit beside them."""
+    with _migrations("migrating", url) as (backend, missing):
+        backend.apply_migrations(missing.__class__([each for each in missing if each.id < "0020"]))
+    offer = an_offer("one")
+    claimed, sent = (an_event(offer, state) for state in (AttemptState.CLAIMED, AttemptState.SENT))
+    connection = await asyncpg.connect(url, timeout=5)
+    await connection.execute("SELECT ledger.declare_first_start($1)", ACCOUNT)
+    await connection.execute("SELECT ledger.apply_reading($1, 10, $2, '[]')", ACCOUNT, json.dumps({EURE: "100"}))
+    claim_it = "SELECT ledger.claim($1, 3, 'commands-1', 5, $2, $2, false)"
+    await connection.execute(claim_it, encode(offer).decode(), encode(claimed).decode())
+    await connection.execute("UPDATE ledger.outbox SET published_at = now()")
+    view = decode(await connection.fetchval("SELECT ledger.note($1)", encode(sent).decode()), LedgerView)
+    numbers = [row["seq"] for row in await connection.fetch("SELECT seq FROM ledger.outbox ORDER BY seq")]
+    await apply(url)
+    ledger = PostgresLedger(url)
+    (row,) = await ledger.unpublished(10)
+    result = msgspec.structs.replace(sent.result, ledger=view)
+    assert row == OutboxRow(seq=numbers[1], event=record_of(msgspec.structs.replace(sent, result=result)))
+    assert row.event.topic == "exec.trade_result"
+    await claim(ledger, an_offer("two"), 5, generation=3)
+    assert [each.seq for each in await ledger.unpublished(10)] > numbers[1:]
+    topics = await connection.fetch("SELECT DISTINCT topic, venue, pair FROM ledger.outbox")
+    assert [tuple(each) for each in topics] == [("exec.trade_result", "near_intents", "BTC/EURe")]
+    held = await connection.fetchval("SELECT payload #>> '{ledger,held}' FROM ledger.outbox WHERE seq = $1", numbers[0])
+    assert json.loads(held) == {EURE: "30"}
+    await ledger.close()
+    await connection.close()
 
 
 async def test_policies_cannot_be_changed_or_removed(url: str) -> None:

@@ -20,6 +20,7 @@ from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.explain import find_chain
 from unrip.messages.envelope import Envelope
 from unrip.service.settings import PostgresSettings, Settings
+from unrip.services.settings import DESK_SETTINGS
 from unrip.store.errors import StoreRefused
 from unrip.store.migrate import apply
 from unrip.store.queries import FOUND_MAX, Queries
@@ -166,7 +167,7 @@ async def test_evidence_is_written_as_files(
     other = event("ref.market_price", "price-x", msgspec.structs.replace(PRICE, pair="X/Y"), chain="c")
     events = [older, other, *events_of_a_trade("quote-1"), refused("quote-2", 5)]
     await store.sink().write(batches_of(events))
-    settings = Settings(postgres=PostgresSettings(url=store.url))
+    settings = DESK_SETTINGS(postgres=PostgresSettings(url=store.url))
     files = await collect(settings, tmp_path / "new" / "folder", ["quote-1"])
     read = {file.name: json.loads(file.read_text()) for file in files}
     assert [each["event_id"] for each in read["price-events.json"]] == ["price-1", "price-0"]
@@ -185,7 +186,7 @@ async def test_evidence_is_written_as_files(
 
 
 async def test_evidence_about_a_quote_that_is_not_there_is_refused(store: PostgresStore, tmp_path: Path) -> None:
-    settings = Settings(postgres=PostgresSettings(url=store.url))
+    settings = DESK_SETTINGS(postgres=PostgresSettings(url=store.url))
     with pytest.raises(CommandFailed, match="knows no quote quote-1"):
         await collect(settings, tmp_path / "out", ["quote-1"])
     assert not (tmp_path / "out").exists()
@@ -196,7 +197,7 @@ async def test_evidence_about_a_refused_quote_has_no_command(
 ) -> None:
     monkeypatch.setattr(evidence_command, "ControlClient", Surfaces)
     await store.sink().write(batches_of([refused("quote-2", 5)]))
-    await collect(Settings(postgres=PostgresSettings(url=store.url)), tmp_path, ["quote-2"])
+    await collect(DESK_SETTINGS(postgres=PostgresSettings(url=store.url)), tmp_path, ["quote-2"])
     assert json.loads((tmp_path / "commands.json").read_text()) == [
         {"quote_id": "quote-2", "gross_edge": None, "command": None}
     ]

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from support.chains import PARTS, chain_of, chain_of_a_trade
-from support.samples import NOW, PRICE, SETTLED, decision, demand, event, result
+from support.samples import NOW, PAIR, PRICE, SETTLED, decision, demand, event, result
+from unrip.cli.amounts import Amounts
 from unrip.cli.explain import as_json, printed
 from unrip.domain.attempt import AttemptState
 from unrip.store.chain import Chain
@@ -15,7 +16,7 @@ WHOLE = chain_of_a_trade("quote-1")
 
 
 def text_of(chain: Chain) -> str:
-    return "\n".join(printed(chain))
+    return "\n".join(printed(chain, Amounts(PAIR)))
 
 
 def line_of(chain: Chain, start: str) -> str:
@@ -27,14 +28,20 @@ def test_a_settled_trade_is_told_from_question_to_evidence() -> None:
     assert "quote quote-1: settled" in text_of(WHOLE)
     command = decision("quote-1").command
     assert command is not None
+    spent = command.amount_out
     for start, said in {
-        "asked": ("gives 20000", "partner-1", "base_in", "answer by 09:00:00.545"),
+        "asked": ("gives 0.0002 BTC for EURe", "partner-1", "base_in", "answer by 09:00:00.545"),
         "price": ("fair 80001", "bid 80000.1 ask 80001.9", "websocket", "coingecko 80100", "EUR per EURe assumed 1"),
-        "inventory": ("block 200000000", "credited", "pending in"),
-        "decided": ("accepted", "threshold 2 %", "notional"),
-        "command": (command.command_id, f"spend {command.amount_out}"),
+        "inventory": ("block 200000000", "credited 0.001 BTC, 500 EURe", "pending in"),
+        "decided": (
+            "accepted",
+            "threshold 2 %",
+            "notional 16.0002 EUR",
+            f"required {PAIR.quote.whole_text(spent)} EURe",
+        ),
+        "command": (command.command_id, f"receive 0.0002 BTC, spend {PAIR.quote.whole_text(spent)} EURe"),
         "accepted": ("the relay said 'OK'",),
-        "settled": ("nonce used", str(SETTLED.tx_hash), "moved nep141:btc.omft.near 20000"),
+        "settled": ("nonce used", str(SETTLED.tx_hash), "moved 0.0002 BTC"),
         "missing": ("nothing",),
     }.items():
         line = line_of(WHOLE, start)
@@ -67,10 +74,15 @@ def test_what_is_missing_is_said_and_the_rest_is_still_told(part: str) -> None:
 
 def test_a_rejection_is_told_with_its_numbers() -> None:
     rejected = result(
-        decision("quote-1"), AttemptState.REJECTED, reason="inventory_drift", numbers={"own": "5", "decided_on": "9"}
+        decision("quote-1"),
+        AttemptState.REJECTED,
+        reason="inventory_drift",
+        numbers={"own_credited": "5", "explained_fall": "-10", "own_height": "9"},
     )
     chain = msgspec.structs.replace(WHOLE, results=(event("exec.trade_result", "result-1", rejected, chain="quote-1"),))
-    assert "inventory_drift, own 5, decided_on 9" in line_of(chain, "rejected")
+    line = line_of(chain, "rejected")
+    assert "inventory_drift, own_credited 0.000000000000000005 EURe, " in line
+    assert "explained_fall -0.00000000000000001 EURe, own_height 9" in line
 
 
 def test_unknown_inputs_are_told_as_unknown() -> None:

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.chains import chain_of_a_trade
-from support.samples import NOW, one_of_each_topic
+from support.samples import NOW, PAIR, one_of_each_topic
 from unrip.bus.ports import Record
+from unrip.cli.amounts import Amounts
 from unrip.cli.exits import Exit, fail
 from unrip.cli.explain import printed
 from unrip.cli.tail import line_of
@@ -82,7 +83,7 @@ def test_no_event_writes_more_than_its_line(written: Callable[[], list[str]]) ->
             record = _record(
                 envelope.event_type, json.dumps({**whole, "payload": _with(whole["payload"], place, text)})
             )
-            say(line_of(record))
+            say(line_of(record, Amounts(PAIR)))
             say_json_text(record.value.decode())
             line, document = written()
             assert json.loads(document) == json.loads(record.value)
@@ -108,9 +109,9 @@ def test_a_whole_chain_with_hostile_texts_is_told_line_by_line(written: Callable
     hostile = msgspec.structs.replace(
         chain, quote_id=text, demand=msgspec.structs.replace(chain.demand, payload=payload)
     )
-    say(*printed(hostile))
+    say(*printed(hostile, Amounts(PAIR)))
     lines = written()
-    assert len(lines) == len(printed(chain))
+    assert len(lines) == len(printed(chain, Amounts(PAIR)))
     assert sum(plain(text) in line for line in lines) == 2
 
 

@@ -43,7 +43,7 @@ async def an_outbox(*, commands: int) -> tuple[Ledger, Broker, OutboxPublisher]:
     await credit(ledger, 1_000_000)
     for n in range(commands):
         await claim(ledger, an_offer(str(n), amount=1), n)
-    return ledger, broker, OutboxPublisher(ledger, broker.produce)
+    return ledger, broker, OutboxPublisher(ledger, broker.produce, named="result_not_published")
 
 
 async def test_a_row_that_is_refused_is_named_and_the_others_go_out() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ from unrip.bus.ports import Record
 from unrip.domain.status import ServiceStatus
 from unrip.domain.values import Amount
 from unrip.messages.dead_letters import dead_letter_id
-from unrip.messages.topics import DEAD_LETTER, TOPICS
+from unrip.messages.topics import DEAD_LETTER, TOPICS, Topic
 from unrip.service.contract import Log, Publish
 from unrip.services.history_writer.rows import BEAT_EVERY, Beats, batch_of
 from unrip.store.history import Position
@@ -27,6 +27,20 @@ BEAT: ServiceStatus = next(
 
 def broken(topic: str, offset: int, data: bytes = b"{") -> Record:
     return msgspec.structs.replace(a_record(one_of_each_topic()[topic], offset), value=data)
+
+
+def at(kind: Any, path: str) -> list[Any]:
+    """The types of what a path leads to from a payload's type on; none where it leads nowhere."""
+    step, _, rest = path.partition(".")
+    kinds = [each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    found = [field.type for each in kinds for field in msgspec.structs.fields(each) if field.name == step]
+    return found if not rest else [deeper for each in found for deeper in at(each, rest)]
+
+
+@pytest.mark.parametrize("topic", TOPICS.values(), ids=lambda topic: topic.name)
+def test_every_column_leads_to_a_field_of_the_payload(topic: Topic) -> None:
+    """One that leads nowhere would be NULL for ever, and nobody would be told."""
+    assert [each.name for each in topic.columns if not at(topic.payload, each.path)] == []
 
 
 @pytest.mark.parametrize("topic", TOPICS)

@@ -3,7 +3,8 @@
 import asyncpg
 import pytest
 
-from unrip.store.errors import Away, StoreRefused, StoreUnavailable, named_errors
+from unrip.store.driver_errors import named_errors
+from unrip.store.errors import Away, StoreRefused, StoreUnavailable
 
 
 def said(state: str) -> asyncpg.PostgresError:

@@ -13,7 +13,7 @@ import msgspec
 
 from unrip.domain.values import Amount, Delta
 from unrip.messages.envelope import Envelope
-from unrip.messages.topics import TOPICS, Topic
+from unrip.messages.topics import Topic
 
 FOLDER = Path(__file__).parent
 
@@ -36,14 +36,6 @@ def schema_file(topic: Topic) -> Path:
 def schema_text(topic: Topic) -> str:
     """The content of that file."""
     return msgspec.json.format(msgspec.json.encode(schema_of(topic)), indent=2).decode() + "\n"
-
-
-def write_schemas() -> None:
-    """Write every file anew and remove those of topics that are gone."""
-    for stale in set(FOLDER.glob("*.json")) - {schema_file(topic) for topic in TOPICS.values()}:
-        stale.unlink()
-    for topic in TOPICS.values():
-        schema_file(topic).write_text(schema_text(topic))
 
 
 def _custom(kind: type) -> dict[str, Any]:

@@ -196,13 +196,6 @@ class Reconciler:
 
     # --- a reading -------------------------------------------------------------------------------------------------
 
-    def reconcile(self, reading: VerifierReading) -> None:
-        """Count the evidence that this block contains, and judge what is left."""
-        if self._explained is None:
-            self.apply(self.begin(reading, trusted=True))
-        self.apply(self.judge(reading))
-        self.look(reading)
-
     def begin(self, reading: VerifierReading, *, trusted: bool) -> list[Judged]:
         """Open the books: with what is credited as explained, or with none of it. Evidence from before is over."""
         self._begun_at, self._credited, self._first_height = reading.block_time, reading.credited, reading.height

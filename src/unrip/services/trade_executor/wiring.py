@@ -42,7 +42,7 @@ def wire(context: Context) -> Wiring:
     http.on_date = ClockOffset(clock=clock, tell=emit).answered
     verifier = verifier_of(context, http, public_key=signer.public_key)
     store = context.outside.ledger(writer=context.start_id)
-    outbox = OutboxPublisher(store, context.produce, count=context.metrics.count)
+    outbox = OutboxPublisher(store, context.produce, named="result_not_published", count=context.metrics.count)
     relay_http = context.http("relay_rpc", total_timeout_s=ATTEMPT_BOUND_S)
     relay = RelayRpc(relay_http, venue.relay_rpc_url, headers=api_key_headers(venue.executor_token_file))
     asks = (

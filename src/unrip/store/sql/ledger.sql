@@ -31,13 +31,6 @@ SELECT nonce, offer->>'asset_out' AS asset_out, offer->>'amount_out' AS amount_o
   FROM ledger.attempt
  WHERE account = $1 AND nonce IS NOT NULL AND claimed_at > clock_timestamp() - interval '60 seconds';
 
--- unpublished --
-SELECT seq, event_id, correlation_id, causation_id, observed_at, stages, payload, ledger_view
-  FROM ledger.outbox WHERE published_at IS NULL AND seq > $2 ORDER BY seq LIMIT $1;
-
--- mark_published --
-UPDATE ledger.outbox SET published_at = clock_timestamp() WHERE seq = ANY ($1::bigint[]) AND published_at IS NULL;
-
 -- check_held --
 -- A check only: nothing is ever decided by this sum.
 SELECT i.account, i.asset, i.held, coalesce(sum(h.amount), 0) AS open_holds

@@ -1,0 +1,24 @@
+"""Which fields of a payload are columns of their own in the history: plain data of a topic."""
+
+from __future__ import annotations
+
+from unrip.domain.values import Value
+
+
+class Column(Value):
+    """A column that is filled from the payload."""
+
+    name: str
+    #: PostgreSQL's name of its type.
+    type: str
+    #: The way to it from the payload on, with dots; None anywhere on the way is NULL.
+    path: str
+
+
+def columns(**described: str) -> tuple[Column, ...]:
+    """A column is `name="type"`, or `name="type path.to.it"` where the field is called otherwise or lies deeper."""
+    made = []
+    for name, description in described.items():
+        kind, _, path = description.partition(" ")
+        made.append(Column(name=name, type=kind, path=path or name))
+    return tuple(made)
