@@ -7,11 +7,15 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.bookkept import Bookkept, a_ledger
+from support.cases import NOW
 from support.engine import a_control
 from support.executor import VIEW, a_command, executor
 from unrip.domain.attempt import AttemptState
 from unrip.domain.values import Amount
+from unrip.net.events import FrameNotSent
 from unrip.service.contract import DatabaseChanged, Effect, SetTimer, TimerFired
+from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     Ending,
@@ -117,3 +121,13 @@ def test_a_write_that_an_older_ledger_refused_is_made_again_where_it_knows_the_o
     while not desk.logic._book.writes.empty():
         desk.noted()
     assert [each.result for each in desk.of(NoteAttempt)[before:]] == [refused.result]
+
+
+def test_what_was_not_sent_is_dropped_in_the_ledger_and_holds_nothing() -> None:
+    desk = Bookkept(a_ledger(lambda: NOW)).ready()
+    command = a_command()
+    desk.put(command, 0)
+    assert desk.held != {}
+    desk.feed(FrameNotSent(connection=RELAY, token=command.command_id, nothing_left=True, reason="socket_gone"))
+    assert desk.told(command.quote_id)[-1][0] == "dropped"
+    assert desk.held == {}
