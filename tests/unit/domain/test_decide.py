@@ -316,3 +316,11 @@ def test_a_policy_is_named_by_everything_in_it() -> None:
         value = getattr(base, name)
         other = not value if isinstance(value, bool) else (value or 0) + 1
         assert msgspec.structs.replace(base, **{name: other}).hash != base.hash, name
+
+
+@pytest.mark.parametrize(
+    ("told", "deviation"), [(None, "0.001"), ("0.0005", "0.001"), ("0.03", "0.03")], ids=["none", "less", "more"]
+)
+def test_the_peg_is_as_far_off_as_told_or_by_its_numbers_whichever_is_more(told: str | None, deviation: str) -> None:
+    peg = a_peg(eure_eur=Decimal("0.999"), deviation=None if told is None else Decimal(told))
+    assert a_case(price=seen("price", a_price(peg=peg))).peg_deviation == Decimal(deviation)

@@ -315,6 +315,7 @@ def test_an_operators_word_holds_once_also_where_as_much_is_missing_again() -> N
     sync.database_up = False
     sync.operator("accept-balance", asset="EURe", unexplained="-50")
     sync.silent_read(100, 100)
+    assert sync.logic.state(sync.now)["unexplained"]["EURe"] == "-50"
     sync.restored()
     assert sync.logic.state(sync.now)["unexplained"]["EURe"] == "-50"
     assert states(sync.read(100, 100)) == (UNCHANGED, FALL)

@@ -7,18 +7,24 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.bookkept import Bookkept, a_ledger
+from support.cases import NOW
 from support.engine import a_control
 from support.executor import VIEW, a_command, executor
 from unrip.domain.attempt import AttemptState
 from unrip.domain.values import Amount
-from unrip.service.contract import DatabaseChanged, Effect
+from unrip.net.events import FrameNotSent
+from unrip.service.contract import DatabaseChanged, Effect, SetTimer, TimerFired
+from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     Ending,
     LedgerLoaded,
+    LedgerOlder,
     LedgerUnknown,
     LedgerWrite,
     LoadLedger,
+    NoteAttempt,
     NoteRevocation,
     RevocationSigned,
 )
@@ -92,3 +98,36 @@ def test_nothing_is_written_before_a_new_session_with_postgresql_is_judged() -> 
     assert desk.of(ApplyReading) == []
     desk.feed(LedgerLoaded(position=None, open_offers=(), view=VIEW))
     assert len(desk.of(ApplyReading)) == 1
+
+
+def test_a_load_that_is_not_answered_is_asked_for_again() -> None:
+    desk = executor()
+    for up in (False, True):
+        desk.feed(DatabaseChanged(up=up, reason="fail-over"))
+    (timer,) = [each for each in desk.feed(LedgerUnknown(call="load", reason="hangs")) if isinstance(each, SetTimer)]
+    desk.feed(TimerFired(name=timer.name))
+    assert len(desk.of(LoadLedger)) == 2
+
+
+def test_a_write_that_an_older_ledger_refused_is_made_again_where_it_knows_the_offer() -> None:
+    desk = executor()
+    offer = desk.send().offer
+    desk.reply()
+    refused = desk.last(NoteAttempt)
+    assert refused.result.state is AttemptState.ACCEPTED
+    desk.feed(LedgerOlder(call="note", reason="ledger_went_back"))
+    before = len(desk.of(NoteAttempt))
+    desk.feed(LedgerLoaded(position=None, open_offers=(offer,), view=VIEW))
+    while not desk.logic._book.writes.empty():
+        desk.noted()
+    assert [each.result for each in desk.of(NoteAttempt)[before:]] == [refused.result]
+
+
+def test_what_was_not_sent_is_dropped_in_the_ledger_and_holds_nothing() -> None:
+    desk = Bookkept(a_ledger(lambda: NOW)).ready()
+    command = a_command()
+    desk.put(command, 0)
+    assert desk.held != {}
+    desk.feed(FrameNotSent(connection=RELAY, token=command.command_id, nothing_left=True, reason="socket_gone"))
+    assert desk.told(command.quote_id)[-1][0] == "dropped"
+    assert desk.held == {}

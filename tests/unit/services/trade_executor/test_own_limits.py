@@ -15,12 +15,12 @@ from support.executor import VIEW, Executor, a_command, executor, the_caps
 from unrip.domain.attempt import Rejection, execution_id_of
 from unrip.domain.pairs import Direction
 from unrip.domain.pricing import Proposal, gross_edge
-from unrip.domain.spending import Claimed
+from unrip.domain.spending import Claimed, Spending
 from unrip.domain.values import Amount
 from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
 from unrip.net.clock_offset import ClockCompared
 from unrip.net.events import SendFrame
-from unrip.service.contract import CaughtUp, Log, Started
+from unrip.service.contract import CaughtUp, Log, Started, Subscribe
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     ClaimDecided,
@@ -271,9 +271,16 @@ def test_a_price_of_our_own_may_lie_ahead_as_far_as_clocks_differ(ahead_ms: int,
         assert "ahead" in desk.rejection.numbers["fault"]
 
 
+@pytest.mark.parametrize(("asset", "held"), [("an asset without caps", 0), (EURE.asset_id, None)])
+def test_where_nothing_says_how_much_may_be_spent_nothing_is(asset: str, held: int | None) -> None:
+    fault = Spending(the_caps()).fault(asset, "nonce", 1, held=held, held_by_nonce=0, now=NOW)
+    assert fault == {"fault": "nothing says how much of this asset may be spent", "asset": asset}
+
+
 def test_a_command_before_the_first_price_is_rejected() -> None:
     desk = Executor()
     desk.start()
+    assert Subscribe(topic=MARKET_PRICE, tail=1) in desk.effects, "the last price is read again"
     desk.command()
     assert desk.rejection.reason is Rejection.DISARMED
 

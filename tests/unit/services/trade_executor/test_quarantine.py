@@ -101,6 +101,13 @@ def test_a_number_of_commits_that_no_ledger_has_made_is_heard_by_nobody(commits:
     assert max(note.commits for note in desk.of(NoteSurroundings)) == counted_from
 
 
+def test_the_count_goes_on_above_what_the_last_result_has_heard_of() -> None:
+    first, last = a_result(6), a_result(7)
+    assert last.ledger is not None
+    last = msgspec.structs.replace(last, ledger=msgspec.structs.replace(last.ledger, commits=900))
+    assert [note.commits for note in started(results=(first, last)).of(NoteSurroundings)] == [0, 900]
+
+
 def test_another_topic_of_commands_quarantines_before_its_first_command_is_handled() -> None:
     desk = started()
     record = a_record(EXECUTE_TRADE, a_command(), offset=0, event_id="c")

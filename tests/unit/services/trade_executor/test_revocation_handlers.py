@@ -56,7 +56,7 @@ class Relay:
     def __call__(self, request: Any) -> Any:
         self.asked.append(request["method"])
         said = self._answers[request["method"]]
-        return said if isinstance(said, str) else {"result": said}
+        return said if isinstance(said, str) or "error" in said else {"result": said}
 
 
 async def outcome(effect: Value, relay: Relay, executed: dict[str, dict[str, str]] | None = None) -> Any:
@@ -85,6 +85,7 @@ async def signed() -> RevocationSigned:
     [
         ({"status": "OK"}, Publication.TAKEN, 1),
         ({"status": "FAILED", "reason": "nonce was already used"}, Publication.REFUSED, 1),
+        ({"error": {"code": -32_602, "message": "the key is unknown"}}, Publication.REFUSED, 1),
         ("nonsense", Publication.UNREACHABLE, ATTEMPTS_MAX),
     ],
 )
