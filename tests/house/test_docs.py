@@ -132,6 +132,26 @@ def test_the_index_of_the_operators_pages_names_each_of_them() -> None:
     assert set(links(OPERATE / "README.md")) >= pages
 
 
+def test_every_reason_for_not_being_ready_has_a_row() -> None:
+    found = {reason for package in ("service", "services") for reason in reasons_given(ROOT / "src/unrip" / package)}
+    assert {"kafka_unreachable", "kraken_stale", "quarantine", "ledger_differs"} <= found
+    cells = re.findall(r"^\| (`.+?) +\|", (OPERATE / "not-ready.md").read_text(), re.MULTILINE)
+    assert found - {word for cell in cells for word in re.findall(r"`(\w+)", cell)} == set()
+
+
+def reasons_given(folder: Path) -> set[str]:
+    """The names that stand in the functions which say why a service is not ready or not healthy."""
+    asked = {"not_ready", "health_failures", "stands_in_the_way"}
+    reasons: set[str] = set()
+    for file in folder.rglob("*.py"):
+        for function in ast.walk(ast.parse(file.read_text())):
+            if isinstance(function, ast.FunctionDef) and function.name in asked:
+                texts = [part.value for part in ast.walk(function) if isinstance(part, ast.Constant)]
+                names = [re.match(r"[a-z]+(?:_[a-z]+)*(?=$|:)", text) for text in texts if isinstance(text, str)]
+                reasons |= {name[0] for name in names if name}
+    return reasons
+
+
 def test_every_reason_for_not_being_ready_is_named_by_a_scenario() -> None:
     tables = (OPERATE / "not-ready.md").read_text() + (OPERATE / "doubted-chain.md").read_text()
     cells = re.findall(r"^\| (`.+?) +\|", tables, re.MULTILINE)

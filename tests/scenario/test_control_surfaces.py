@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from support.desk import Desk
+from unrip.messages.topics import TOPICS
 from unrip.services.registry import SERVICES
 
 BTC_IN = {"direction": "btc_to_eure", "amount_in": "15000"}
@@ -125,9 +126,5 @@ def test_paused_executor_keeps_commands_waiting_and_rejects_what_is_late(armed: 
 def test_postgres_keeps_every_kind_of_record(armed: Desk) -> None:
     armed.world.fault("relay", "malformed_frame", text="not json")
     armed.result(armed.world.demand(**BTC_IN), "settled")
-    kinds = (
-        "raw_quote raw_quote_status swap_demand market_price intent_inventory treasury liquidity_action trade_decision "
-        "execute_trade trade_result control_action service_status dead_letter"
-    )
-    for table in kinds.split():
-        armed.until(partial(armed.sql, f"SELECT 1 AS one FROM history.{table} LIMIT 1"), what=table)
+    for topic in TOPICS.values():
+        armed.until(partial(armed.sql, f"SELECT 1 AS one FROM history.{topic.table} LIMIT 1"), what=topic.table)

@@ -140,9 +140,10 @@ def shows_no_fill(
     used = [offer for offer in offers if after.nonces[offer.nonce] and not before.nonces[offer.nonce]]
     if len({offer.nonce for offer in used}) < len(used) or any(o.nonce in may_be_revoked for o in used):
         return False  # which of them took it is not known
-    unused = [offer for offer in offers if not after.nonces[offer.nonce] and not before.nonces[offer.nonce]]
+    # Also one that was used may undo one that was forgotten: that both were executed looks like neither.
+    undecided = [offer for offer in offers if not before.nonces[offer.nonce]]
     withdrawn = [each for each in withdrawals if each.may_lie_between(before, after)]
-    if _may_cancel_out(unused) or 2 ** (len(used) + len(withdrawn)) > _TRIED_MAX:
+    if _may_cancel_out(undecided) or 2 ** (len(used) + len(withdrawn)) > _TRIED_MAX:
         return False
     moved = moved_between(before, after)
     # A nonce that a stranger used moved nothing of its offer's.

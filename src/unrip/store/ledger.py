@@ -59,6 +59,13 @@ def record_of(event: OutboxEvent) -> OutboxRecord:
     )
 
 
+class HoldKind(StrEnum):
+    """What a hold is for. Both count against what is credited; only offers share one."""
+
+    OFFER = "offer"
+    WITHDRAWAL = "withdrawal"
+
+
 class ClaimKind(StrEnum):
     """What the ledger made of a command."""
 
@@ -72,7 +79,7 @@ class ClaimKind(StrEnum):
     SUPERSEDED = "superseded"
     """An older strategy commanded it than an earlier claim: recorded as rejected instead."""
     NONCE_ENDED = "nonce_ended"
-    """The nonce that it would share was used, is dead, or holds another asset: recorded as rejected instead."""
+    """The nonce that it would share was used, is dead, or holds another asset or for no offer: recorded as rejected."""
     SAME_OFFER = "same_offer"
     """Its signed offer is another command's already: recorded as rejected instead."""
     COMMAND_INVALID = "command_invalid"

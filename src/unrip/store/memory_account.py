@@ -13,7 +13,7 @@ from unrip.domain.doubt import Seen
 from unrip.domain.sharing import most_by_asset
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
-from unrip.store.ledger import LedgerWentBack, NotInLedger, Surroundings
+from unrip.store.ledger import HoldKind, LedgerWentBack, NotInLedger, Surroundings
 
 #: The relay has neither accepted nor refused, or no block says how it ended: whether the offer counts is unknown.
 _WITHOUT_ANSWER = frozenset({AttemptState.CLAIMED, AttemptState.SENT, AttemptState.UNANSWERED, AttemptState.UNPROVEN})
@@ -32,6 +32,7 @@ class Asset:
 class Hold:
     """What a nonce holds."""
 
+    kind: HoldKind
     asset: str
     amount: int
     last_deadline: datetime

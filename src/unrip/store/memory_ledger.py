@@ -20,6 +20,7 @@ from unrip.store.ledger import (
     ClaimOutcome,
     DatabaseIdentity,
     HeldDifference,
+    HoldKind,
     LedgerState,
     NonceEnding,
     NotInLedger,
@@ -324,6 +325,8 @@ def _refusal(
 
 def _may_carry(hold: Hold, offer: Offer, *, perhaps_sent: bool) -> bool:
     """Whether this may join: nothing does after the end, but for bytes outside which can still use the nonce."""
+    if hold.kind is not HoldKind.OFFER:
+        return False
     if perhaps_sent:
         return hold.asset == offer.asset_out and not hold.used
     return hold.ended_as in {None, AttemptState.DROPPED}
@@ -339,6 +342,7 @@ def _grow_hold(book: Account, offer: Offer) -> None:
     hold = book.holds.get(offer.nonce)
     if hold is None:
         book.holds[offer.nonce] = Hold(
+            kind=HoldKind.OFFER,
             asset=offer.asset_out,
             amount=offer.amount_out,
             last_deadline=offer.offer_deadline,

@@ -106,6 +106,27 @@ async def test_of_two_who_follow_the_same_revision_one_is_kept(store: BooksStore
     assert await store.keep(ACCOUNT, KEPT, (), revision=7) == KeepOutcome()
 
 
+@pytest.mark.servers
+async def test_a_commit_waits_for_the_one_that_is_under_way_and_then_follows_another_revision(servers: Servers) -> None:
+    url = await asyncio.to_thread(servers.create_database, "books_under_way")
+    await apply(url)
+    other, watching = [await asyncpg.connect(url, timeout=5) for _ in range(2)]
+    books = PostgresBooks(url)
+    under_way = other.transaction()
+    await under_way.start()
+    await other.execute("SELECT books.keep($1, 0, '{}', '[]')", ACCOUNT)
+    keeping = asyncio.create_task(books.keep(ACCOUNT, KEPT, judged(FILL), revision=0))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(5):
+        while not await watching.fetchval(waiting):
+            pass
+    await under_way.commit()
+    assert await keeping == KeepOutcome(), "what it would have followed is not the last any more"
+    await books.close()
+    for connection in (other, watching):
+        await connection.close()
+
+
 async def test_what_an_operator_accepts_twice_is_two_pieces_of_evidence(store: BooksStore) -> None:
     once = BalanceChange(kind=ChangeKind.ACCEPTED, asset_id="btc", change=Delta(1), evidence="operator", seen_by=NOW)
     again = replace(once, seen_by=NOW + timedelta(seconds=1))

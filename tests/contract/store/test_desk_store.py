@@ -150,8 +150,10 @@ async def test_what_was_in_force_is_kept_in_order_and_once_however_often_it_is_s
     try:
         rows = await connection.fetch("SELECT hash, actor FROM desk.policy_in_force ORDER BY generation, change")
         assert [(row["hash"], row["actor"]) for row in rows] == [(policy.hash, actor) for policy, actor in changes()]
-        with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
-            await connection.execute("DELETE FROM desk.policy_in_force")
+        for table in ("desk.policy", "desk.policy_in_force"):
+            for change in (f"UPDATE {table} SET actor = 'x'", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"):
+                with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
+                    await connection.execute(change)
     finally:
         await connection.close()
 

@@ -67,6 +67,8 @@ async def test_uses_are_counted_over_an_hour_and_one_instant_counts_once(leases:
     for _ in range(2):  # the second time as after an answer that was lost
         assert [await leases.use(ENGINE, "hash", at) for at in uses] == [True] * USES_PER_HOUR
     assert not await leases.use(ENGINE, "hash", NOW + timedelta(minutes=59))
+    await leases.keep("trade-executor", "its own", LEASE)
+    assert await leases.use("trade-executor", "its own", NOW + timedelta(minutes=59)), "each service has its own three"
     assert await leases.use(ENGINE, "hash", NOW + timedelta(minutes=60))
     assert not await leases.use(ENGINE, "hash", NOW + timedelta(minutes=60, seconds=1))
 

@@ -440,6 +440,9 @@ async def test_the_outbox_keeps_order_and_forgets_what_was_published(ledger: Led
     rows = await ledger.unpublished(2)
     assert [row.event.payload.quote_id for row in rows] == ["0", "1"]
     assert [row.event.payload.ledger.held[EURE] for row in rows if row.event.payload.ledger] == [1, 2]
+    await ledger.mark_published([rows[1].seq])
+    waiting = [row.event.payload.quote_id for row in await ledger.unpublished(10)]
+    assert waiting == ["0", "2"], "what was not acknowledged waits, whatever went out after it"
     await ledger.mark_published([row.seq for row in rows])
     await ledger.mark_published([rows[0].seq])
     await ledger.mark_published([])

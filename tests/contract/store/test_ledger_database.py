@@ -212,6 +212,8 @@ async def test_the_schema_refuses_what_no_function_of_ours_may_write(url: str) -
         "UPDATE ledger.inventory SET credited = -1",
         "UPDATE ledger.inventory SET held = -1",
         "UPDATE ledger.hold SET amount = 0",
+        "UPDATE ledger.hold SET kind = 'gift'",
+        "UPDATE ledger.hold SET kind = NULL",
         "UPDATE ledger.hold SET asset = 'never credited'",
         "UPDATE ledger.hold SET released_at = now()",
         "UPDATE ledger.hold SET release_evidence = '{}'",

@@ -83,6 +83,9 @@ async def test_a_ledger_of_the_first_release_goes_on_with_its_rows(url: str) -> 
     assert view.commits == 1
     assert (await claim(ledger, an_offer("two"), 5, generation=3)).view.held == {EURE: 60}
     await ledger.close()
+    connection = await asyncpg.connect(url, timeout=5)
+    assert [row["kind"] for row in await connection.fetch("SELECT kind FROM ledger.hold")] == ["offer"] * 2
+    await connection.close()
 
 
 async def test_results_that_wait_in_a_first_release_are_published_as_what_they_are(url: str) -> None:

@@ -58,6 +58,8 @@ def two_blocks(offers: Iterable[Offer], taken: Iterable[Offer], *, eure: int, bt
         ([ONE, TWO, TWIN], [ONE], -90, 100, False),
         ([ONE, UNDOES], [], 0, 0, False),
         ([UNDOES], [], 0, 0, True),
+        ([ONE, UNDOES], [UNDOES], 0, 0, False),
+        ([ONE, BACK], [BACK], 0, 0, True),
     ],
     ids=[
         "nothing moved",
@@ -72,6 +74,8 @@ def two_blocks(offers: Iterable[Offer], taken: Iterable[Offer], *, eure: int, bt
         "a fill of one of two on a nonce",
         "two that undo each other",
         "one of them alone",
+        "two that undo each other, of which one is remembered",
+        "a stranger's use of a nonce",
     ],
 )
 def test_one_explanation_or_more(offers: list[Offer], taken: list[Offer], eure: int, btc: int, no_fill: bool) -> None:

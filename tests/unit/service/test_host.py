@@ -6,23 +6,21 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 from support.buses import eventually
-from unrip.bus.memory import MemoryBroker, MemoryConsumer, MemoryProducer, MemoryWatch
-from unrip.bus.ports import OnRecords, OnState, OnTopicLost
+from support.surroundings import Surroundings
 from unrip.messages.topics import EXECUTE_TRADE, TOPICS
-from unrip.service.contract import Effect, Event, Hindered, Log, Logic, RoleChanged, Started, Subscribe
+from unrip.service.contract import Effect, Event, Hindered, Logic, RoleChanged, Started, Subscribe
 from unrip.service.host import Host
 from unrip.service.outside import Outside
 from unrip.service.settings import ControlSettings, Settings
 from unrip.service.wiring import Context, Wiring
 from unrip.services.trade_executor.definition import SERVICE
 from unrip.store.errors import StoreRefused
-from unrip.store.locks import OnRole, OnWhyNot
 
 WORDS = "ledger note: PostgreSQL refused"
 
@@ -45,50 +43,6 @@ class Hearing(Logic):
     def not_ready(self, now: datetime) -> list[str]:
         del now
         return []
-
-
-@dataclass
-class Surroundings:
-    """Everything that a host reaches, in one process."""
-
-    broker: MemoryBroker = field(default_factory=lambda: MemoryBroker(clock=lambda: datetime.now(UTC)))
-    lines: list[Log] = field(default_factory=list)
-    stays_out_s: float | None = None
-    producer_closed: bool = False
-
-    def log(self, line: Log) -> None:
-        self.lines.append(line)
-
-    def producer(self) -> MemoryProducer:
-        return MemoryProducer(self.broker)
-
-    def reader(self, on_records: OnRecords, on_topic_lost: OnTopicLost) -> MemoryConsumer:
-        return MemoryConsumer(self.broker, on_records=on_records, on_topic_lost=on_topic_lost)
-
-    def watch_broker(self, on_state: OnState) -> MemoryWatch:
-        return MemoryWatch(self.broker, on_state)
-
-    async def watch_database(self, service: str, schema: str, on_state: OnState) -> None:
-        del service, schema
-        on_state(True, "it takes writes")
-        await asyncio.Event().wait()
-
-    def role(self, name: str, instance: str, on_role: OnRole, on_why_not: OnWhyNot) -> Surroundings:
-        del name, instance, on_why_not
-        self.on_role = on_role
-        return self
-
-    async def run(self) -> None:
-        while True:
-            self.on_role(True, 1)
-            await asyncio.sleep(0.1)
-
-    def leave(self, *, for_s: float) -> None:
-        self.stays_out_s = for_s
-
-    @property
-    def said(self) -> list[str]:
-        return [line.event for line in self.lines]
 
 
 @dataclass

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from unrip.domain.policy import Policy
 from unrip.net.secret_file import write_secret
 from unrip.service.outside import Network
 from unrip.service.settings import LimitSettings, PostgresSettings, Settings, SettingsError
@@ -217,3 +218,8 @@ def test_a_variable_that_does_nothing_is_refused(name: str, monkeypatch: pytest.
     monkeypatch.setenv(name, "x")
     with pytest.raises(SettingsError, match=f"environment variable {name}: there is no setting"):
         load_settings(None)
+
+
+def test_without_a_settings_file_the_limits_are_the_policys_own() -> None:
+    """The defaults stand in both places: one for the operator's page, one for whoever needs a policy."""
+    assert LimitSettings().policy() == Policy()

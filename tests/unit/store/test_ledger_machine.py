@@ -339,3 +339,12 @@ LedgerMachine.TestCase.settings = settings(
     max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestLedger = LedgerMachine.TestCase
+
+
+async def test_the_check_finds_a_counter_that_is_wrong() -> None:
+    ledger = MemoryLedger(clock=lambda: T0)
+    await ledger.apply_reading(ACCOUNT, height=1, credited={EURE: Amount(100)}, endings=[])
+    assert await ledger.check_held() == []
+    ledger._book(ACCOUNT).assets[EURE].held = 1
+    (difference,) = await ledger.check_held()
+    assert (difference.asset, difference.held, difference.open_holds) == (EURE, 1, 0)

@@ -155,6 +155,17 @@ def test_what_was_read_before_the_books_were_is_read_anew_and_judged_before_it_i
     assert logic.not_ready(T0) == []
 
 
+def test_nothing_is_judged_before_every_topic_of_evidence_is_read() -> None:
+    """A balance that a fill explains would be told as unexplained."""
+    logic = sync()
+    logic.on_event(Started(active=True, generation=None, start_id="sync-1"), T0)
+    logic.on_event(BooksRecalled(found=FoundBooks(revision=0, declared=True, kept=None)), T0)
+    for topic in (INTENT_INVENTORY, TRADE_RESULT, LIQUIDITY_ACTION):
+        assert of(KeepBooks, read(logic)) == []
+        logic.on_event(CaughtUp(topic=topic.name, topic_id=f"{topic.name}-1"), T0)
+    assert len(of(KeepBooks, read(logic))) == 1
+
+
 def test_every_successful_read_is_published_with_its_own_time() -> None:
     logic = started()
     first, second = (
@@ -197,7 +208,7 @@ def test_a_node_that_is_behind_does_not_turn_time_back() -> None:
     effects = read(logic, height=99, credited={BTC: Amount(999)})
     assert not published(effects, "state.intent_inventory")
     assert logic.state(T0)["credited"] == {BTC: 10, EURE: 20}
-    assert "behind" in logic.state(T0)["failures"]["verifier"]
+    assert logic.state(T0)["failures"]["verifier"] == "the node is behind: block 99 after 100"
     assert "chain_went_back" not in logic.not_ready(T0)
     assert published(read(logic, height=100), "state.intent_inventory")
     assert "verifier" not in logic.state(T0)["failures"]

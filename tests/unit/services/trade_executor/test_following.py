@@ -473,7 +473,9 @@ def test_the_nonce_is_the_commands_own() -> None:
 
 
 def test_counters_that_do_not_add_up_are_told_once_and_never_repaired() -> None:
-    executor = Executor().ready()
+    executor = Executor()
+    executor.start()
+    assert SetTimer(name="check_held", at=NOW + timedelta(minutes=1)) in executor.effects
     assert executor.feed(TimerFired(name="check_held"))[0] == CheckHeld()
     difference = HeldDifference(account="a", asset="x", held=Amount(5), open_holds=Amount(3))
     differs = Count(name="held_checks", labels={"outcome": "differs"})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
+from support.cases import ACCOUNT, NOW
 from support.engine import a_control
 from support.executor import a_command, executor
 from unrip.domain.attempt import Rejection
 from unrip.messages.topics import DEAD_LETTER, EXECUTE_TRADE
-from unrip.service.contract import Publish, RoleChanged, TimerFired
+from unrip.service.contract import Event, Publish, RoleChanged, TimerFired
 from unrip.services.trade_executor.effects import (
+    CheckHeld,
     ClaimOffer,
     LedgerRefused,
     LedgerUnknown,
@@ -17,8 +20,12 @@ from unrip.services.trade_executor.effects import (
     RejectCommand,
     SignOffer,
 )
+from unrip.services.trade_executor.handlers.ledger import LedgerHandlers
 from unrip.services.trade_executor.intake.ledger_trouble import LedgerTrouble
 from unrip.services.trade_executor.offers import ledger_writes
+from unrip.store.errors import StoreRefused
+from unrip.store.ledger import HeldDifference
+from unrip.store.memory_ledger import MemoryLedger
 
 WORDS = "ledger claim: PostgreSQL refused (RaiseError: nonce n holds another asset)"
 FULL = "ledger claim: PostgreSQL is out of resources (DiskFullError: no space left on device)"
@@ -94,3 +101,23 @@ def test_a_claim_that_is_given_up_with_its_ledger_is_no_trouble_of_the_next_one(
     assert trouble.stands_in_the_way() == {f"ledger_away: {FULL}": True}
     trouble.loaded()
     assert trouble.stands_in_the_way() == {}
+
+
+async def test_whatever_the_ledger_refuses_leaves_the_role() -> None:
+    class Refusing(MemoryLedger):
+        async def check_held(self) -> list[HeldDifference]:
+            raise StoreRefused(WORDS)
+
+    told: list[Event] = []
+    left: list[str] = []
+    books = LedgerHandlers(
+        Refusing(clock=lambda: NOW),
+        account=ACCOUNT,
+        emit=told.append,
+        clock=lambda: NOW,
+        on_outbox=lambda: None,
+        leave_role=left.append,
+    )
+    books.check(CheckHeld())
+    await asyncio.sleep(0.01)
+    assert (told, left) == ([LedgerRefused(call="check", reason=WORDS)], [WORDS])

@@ -206,6 +206,10 @@ def test_more_than_one_explanation_stays_unproven_and_is_told_once(moved: int) -
     look(desk, offer)
     answer(desk, *pair(offer, moved=moved))
     assert desk.states == ["claimed", "sent", "unproven"]
+    (doubt,) = desk.logic.state(desk.now)["in_doubt"]
+    assert (doubt["looks"], doubt["next_check_at"]) == (2, desk.now + 2 * RETRY_FIRST), (
+        "it is asked less and less often"
+    )
     assert [each.command_id for each in desk.open_offers] == [offer.command_id]
 
 
@@ -450,6 +454,8 @@ def test_an_operator_ends_what_is_unproven(outcome: str) -> None:
     result = ended(desk)
     assert (result.state, result.reason) == (outcome, control.reason)
     assert evidence(desk).operator == control.actor
+    with pytest.raises(ControlRefused, match="no open offer"):
+        desk.feed(control)  # its end is being written
     desk.noted()
     labels = {"state": outcome, "reason": "operator"}
     assert Count(name="executions_ended", labels=labels) in desk.effects, "no free text becomes a label"

@@ -18,7 +18,7 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
 from unrip.messages.topics import EXECUTE_TRADE
-from unrip.service.contract import CaughtUp, ControlRefused, DatabaseChanged, Started, Unsubscribe
+from unrip.service.contract import CaughtUp, ControlRefused, DatabaseChanged, Started, TimerFired, Unsubscribe
 from unrip.service.leases import ForgetLease
 from unrip.services.trade_executor.effects import (
     LoadLedger,
@@ -249,6 +249,8 @@ def test_what_the_copy_lacks_is_adopted_from_its_own_position_and_followed_to_it
     desk.commands_read((1, one), (2, two))
     assert desk.told("one") == [("claimed", "perhaps_sent")]
     assert desk.told("two") == [("rejected", "window_closed")]
+    desk.feed(TimerFired(name=f"reply:{one.command_id}"))
+    assert len(desk.told("one")) == 1, "the reply to it was awaited on another ledger"
     desk.block(after=LONG)
     desk.block(after=LONG)
     assert desk.told("one")[-1][0] == "lapsed"
@@ -256,6 +258,17 @@ def test_what_the_copy_lacks_is_adopted_from_its_own_position_and_followed_to_it
     assert (desk.quarantine, desk.held, desk.open_offers) == (None, {}, [])
     assert desk.frames == [desk.frames[0], one.command_id]
     desk.feed(ARM)
+
+
+def test_the_first_write_of_a_life_names_the_commit_that_was_loaded() -> None:
+    desk = a_desk()
+    before = copy.deepcopy(desk.ledger)
+    desk.put(a_command("one"), 0)
+    new = Bookkept(desk.ledger)
+    new.begin()
+    new.ledger = before
+    new.block()
+    assert new.quarantine == "ledger_went_back"
 
 
 def test_an_older_ledger_refuses_a_claim_that_no_session_told_of() -> None:
@@ -324,6 +337,12 @@ def test_an_operator_takes_back_what_the_ledger_has_forgotten() -> None:
     desk.feed(RevocationSigned(nonce=one.nonce, intent_hash="revocation", payload="{}"))
     assert [effect.nonce for effect in desk.of(PublishRevocation)] == [one.nonce]
     assert len(desk.of(LoadLedger)) == loads, "nothing was written about a nonce that this ledger does not know"
+    desk.results_read()
+    desk.block()
+    desk.commands_read((0, one))
+    assert desk.told("one") == [("claimed", "perhaps_sent")]
+    assert len(desk.of(SignRevocation)) == 2, "what is adopted under the halt is taken back, too"
+    assert desk.logic.state(desk.now)["revocation"]["waits_for_ledger"] is False
 
 
 def test_a_second_step_back_begins_anew() -> None:

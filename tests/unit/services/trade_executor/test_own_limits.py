@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.cases import BTC, EURE, FAIR, NOW, PAIR, a_case, a_decision, a_demand, a_price, ago
-from support.engine import ARM
+from support.cases import BTC, EURE, FAIR, NOW, PAIR, a_case, a_decision, a_demand, a_kraken, a_price, ago
+from support.engine import ARM, a_record
 from support.executor import VIEW, Executor, a_command, executor, the_caps
 from unrip.domain.attempt import Rejection, execution_id_of
 from unrip.domain.pairs import Direction
 from unrip.domain.pricing import Proposal, gross_edge
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount
-from unrip.messages.topics import TRADE_RESULT
+from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
 from unrip.net.clock_offset import ClockCompared
 from unrip.net.events import SendFrame
 from unrip.service.contract import CaughtUp, Log, Started
@@ -257,6 +257,25 @@ def test_a_clock_that_differs_from_the_outside_for_sure_signs_nothing(
             Rejection.CLOCK_SKEWED,
             {"offset_ms": beyond, "limit": "250"},
         )
+
+
+@pytest.mark.parametrize(("ahead_ms", "signed"), [(250, True), (251, False)])
+def test_a_price_of_our_own_may_lie_ahead_as_far_as_clocks_differ(ahead_ms: int, signed: bool) -> None:
+    desk = executor()
+    at = desk.now + timedelta(milliseconds=ahead_ms)
+    kraken = msgspec.structs.replace(a_kraken(), observed_at=at, source_time=at)
+    desk.feed(a_record(MARKET_PRICE, a_price(kraken=kraken), observed_at=at))
+    desk.command()
+    assert len(desk.of(SignOffer)) == signed
+    if not signed:
+        assert "ahead" in desk.rejection.numbers["fault"]
+
+
+def test_a_command_before_the_first_price_is_rejected() -> None:
+    desk = Executor()
+    desk.start()
+    desk.command()
+    assert desk.rejection.reason is Rejection.DISARMED
 
 
 def test_a_command_from_the_future_is_of_another_clock() -> None:

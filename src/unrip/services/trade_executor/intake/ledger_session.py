@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
@@ -19,17 +18,15 @@ from unrip.services.trade_executor.intake.ledger_trouble import LedgerTrouble
 from unrip.services.trade_executor.offers.ledger_writes import RETRY
 
 
-@dataclass
 class LedgerSession:
     """One session of the ledger after another: each may be of another ledger than the one before."""
 
-    commands: Commands
-    trouble: LedgerTrouble = field(default_factory=LedgerTrouble)
-    database_up: bool = True
-
-    def __post_init__(self) -> None:
-        self._book, self._renewal = self.commands.book, self.commands.renewal
-        self._quarantine, self._revocations = self.commands.quarantine, self.commands.revocations
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self._book, self._renewal = commands.book, commands.renewal
+        self._quarantine, self._revocations = commands.quarantine, commands.revocations
+        self.trouble = LedgerTrouble()
+        self.database_up = True
 
     def on_database(self, event: DatabaseChanged) -> list[Effect]:
         """A new session may lead to another database, or to the same one of an earlier moment: it is judged first."""
@@ -49,7 +46,7 @@ class LedgerSession:
             return self._on_older(event)
         self.trouble.failed(event)
         if isinstance(event, LedgerRefused) and event.call == "claim":
-            return self.trouble.set_aside(self.commands.put_back(), event.reason)
+            return self.trouble.set_aside(self._commands.put_back(), event.reason)
         match event.call:
             case "note":
                 return self._book.writes.unknown(now)
@@ -73,7 +70,7 @@ class LedgerSession:
         """It has taken nothing in. A command that it refused is read again, from where it has come to."""
         self._judge(event.reason)
         if event.call == "claim":
-            self.commands.let_go()
+            self._commands.let_go()
         elif event.call == "note":
             self._book.writes.refused()
         return []
@@ -90,21 +87,21 @@ class LedgerSession:
             self._judge(older)
             return []
         self._renewal.seen(event.view)
-        self.commands.chain.believing.load(event)
+        self._commands.chain.believing.load(event)
         self._book.load(event)
         heard = self._book.withdrawals.hear() if first and event.open_offers else []
         revoked = self._revocations.revoke(now) if self._book.revoked.waits_for_ledger else []
-        current = self.commands.current
+        current = self._commands.current
         self._book.claiming &= {current.message.payload.nonce} if current else set()
         if not first:
-            return [*heard, *revoked, *(self._book.writes.go_on() if judged else []), *self.commands.next(now)]
-        self.commands.own.load(event.claimed_lately)
+            return [*heard, *revoked, *(self._book.writes.go_on() if judged else []), *self._commands.next(now)]
+        self._commands.own.load(event.claimed_lately)
         return [*heard, *revoked, *self._quarantine.load(event, now), ProveAuthority()]
 
     def _reload(self, event: LedgerLoaded, reason: str, now: datetime) -> list[Effect]:
         """The ledger is not the newest one: as at a start, but that what we remember is not forgotten."""
         heard, self._renewal.view = self._renewal.commits, event.view
-        self.commands.waiting.clear()
+        self._commands.waiting.clear()
         self._book.claiming.clear()
         self._book.fall_back(event)
         return [

@@ -1,0 +1,42 @@
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from support.toy_service.definition import PRICE_COUNT, SERVICE, PriceCount
+from unrip.messages.topics import MARKET_PRICE
+from unrip.service.contract import Control, Effect, Event, Logic, Publish, RecordReceived, Started, Subscribe
+
+
+class PriceCounter(Logic):
+    def __init__(self, *, every: int) -> None:
+        self._every, self._prices, self._hushed = every, 0, False
+
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        match event:
+            case Started():
+                return [Subscribe(topic=MARKET_PRICE, tail=1)]
+            case Control():
+                self._hushed = {"hush": True, "speak": False}.get(event.action, self._hushed)
+            case RecordReceived():
+                self._prices += 1
+                if self._prices % self._every == 0 and not self._hushed:
+                    return [self._count(event, now)]
+        return []
+
+    def _count(self, price: RecordReceived, now: datetime) -> Publish:
+        return Publish(
+            topic=PRICE_COUNT,
+            event_id=f"count-{self._prices}",
+            payload=PriceCount(counter=SERVICE.name, prices=self._prices),
+            observed_at=now,
+            correlation_id=price.message.correlation_id,
+        )
+
+    def state(self, now: datetime) -> dict[str, Any]:
+        return {"prices": self._prices}
+
+    def not_ready(self, now: datetime) -> list[str]:
+        return ["hushed"] if self._hushed else []
+
+    def control_state(self, now: datetime) -> dict[str, str]:
+        return {"hushed": str(self._hushed).lower()}

@@ -1,0 +1,7 @@
+from support.toy_service.definition import ToySettings
+from support.toy_service.logic import PriceCounter
+from unrip.service.wiring import Context, Wiring
+
+
+def wire(context: Context) -> Wiring:
+    return Wiring(logic=PriceCounter(every=context.settings.section(ToySettings).every))
