@@ -227,6 +227,18 @@ def test_the_page_of_the_command_line_names_every_command() -> None:
     assert {name for name in names if f"| `unrip {name}" not in page} == set()
 
 
+def test_the_pages_count_the_services_that_there_are() -> None:
+    words = ["five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    pages = [page for page in PAGES if page.parent.name != "decisions"]  # those tell of their time
+    told = [
+        word.lower()
+        for page in pages
+        for word in re.findall(rf"(?i)\b({'|'.join(words)}) (?:programs|services)", page.read_text())
+    ]
+    assert len(told) > 1
+    assert {words.index(word) + 5 for word in told} == {len(SERVICES)}
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_has_a_page_with_the_same_headings(service: str) -> None:
     page = (DOCS / "services" / f"{service}.md").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
+from unrip.services.strategy_engine.definition import SERVICE
 from unrip.services.strategy_engine.handlers import DeskHandlers
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.venue import account_of
@@ -14,7 +15,7 @@ def wire(context: Context) -> Wiring:
     """Demands in, decisions and commands out. No key, no venue."""
     settings = context.settings
     store, account = context.outside.desk(), account_of(context)
-    arming = arming_of(context, "strategy-engine")
+    arming = arming_of(context, SERVICE.name)
     desk = DeskHandlers(
         store, account=account, pair=context.pair.name, emit=context.emit, leave_role=context.leave_role
     )

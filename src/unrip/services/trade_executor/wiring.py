@@ -16,6 +16,7 @@ from unrip.service.switchboard import Switchboard
 from unrip.service.wiring import Context, Wiring
 from unrip.services.arming import arming_of
 from unrip.services.relay_link import RELAY
+from unrip.services.trade_executor.definition import SERVICE
 from unrip.services.trade_executor.effects import CloseRelay, OpenRelay
 from unrip.services.trade_executor.handlers.ledger import LedgerHandlers
 from unrip.services.trade_executor.handlers.revocations import ATTEMPT_BOUND_S, RevocationHandlers
@@ -37,7 +38,7 @@ def wire(context: Context) -> Wiring:
     """Commands in, offers out over our own relay connection, results through the ledger's outbox."""
     venue, account, signer = context.settings.near_intents, account_of(context), _signer(context)
     emit, clock = context.emit, context.clock
-    arming = arming_of(context, "trade-executor")
+    arming = arming_of(context, SERVICE.name)
     http = rpc_client_of(context)
     http.on_date = ClockOffset(clock=clock, tell=emit).answered
     verifier = verifier_of(context, http, public_key=signer.public_key)
