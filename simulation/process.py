@@ -27,7 +27,7 @@ from unrip.service.contract import Control, Effect, Event, Log, Logic
 from unrip.service.control import ControlOutcome
 from unrip.service.definition import Service
 from unrip.service.host import Host
-from unrip.service.logs import EVENTS
+from unrip.service.log_events import EVENTS
 from unrip.service.outside import BATCH_MAX, Counter
 from unrip.service.runner import Runner
 from unrip.service.settings import Settings

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "src"
+from unrip.services.registry import SERVICES
+
+TESTS = Path(__file__).parents[1]
+SOURCE = TESTS.parent / "src"
 
 #: What reads a clock, rolls dice or makes an id by itself.
 DOORS = {
@@ -128,5 +131,12 @@ def test_every_exception_is_still_needed() -> None:
 
 def test_no_two_files_of_tests_have_one_name() -> None:
     """Pytest imports them by their names, so it refuses to collect the second."""
-    names = [path.name for path in Path(__file__).parents[1].rglob("test_*.py")]
+    names = [path.name for path in TESTS.rglob("test_*.py")]
     assert sorted(names) == sorted(set(names))
+
+
+def test_every_service_has_a_folder_of_tests() -> None:
+    """Beside them lies only what goes over several; rules of the house and whole desks have their own places."""
+    folders = {path.name for path in (TESTS / "unit" / "services").iterdir() if any(path.glob("test_*.py"))}
+    assert folders == {service.key for service in SERVICES.values()}
+    assert list((TESTS / "unit").glob("test_*.py")) == []

@@ -19,8 +19,8 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 SCRIPTS = [ROOT / "scripts" / "reference"]
 #: What only `unrip run` has a use for, and loads once it is told which service.
 FRAMEWORK = {"fastapi", "starlette", "uvicorn"}
-#: What a client of the control surfaces has no use for.
-DRIVERS = {"confluent_kafka", "asyncpg", "yoyo", "websockets", "supervisor", "uvloop"}
+#: What a client of the control surfaces has no use for: drivers, and what writes a service's log.
+DRIVERS = {"confluent_kafka", "asyncpg", "yoyo", "websockets", "supervisor", "uvloop", "structlog"}
 #: The modules of commands that do more than to ask services.
 MORE_THAN_CLIENTS = {
     "status": "reads from the broker how long it keeps records",

@@ -268,7 +268,7 @@ class CrashPoint(Value):
 
 
 class Log(Value):
-    """Effect: one structured line. `event` is one of the names in `service/logs.py`."""
+    """Effect: one structured line. `event` is one of `service/log_events.py`, or of the service's own definition."""
 
     event: str
     level: str = "info"

@@ -16,7 +16,7 @@ from unrip.domain.values import Value
 from unrip.messages.topics import CONTROL_ACTION, DEAD_LETTER, SERVICE_STATUS, Topic
 from unrip.service.action import COMMON_ACTIONS, Action
 from unrip.service.contract import Subscribe
-from unrip.service.logs import EVENTS
+from unrip.service.log_events import EVENTS
 from unrip.service.settings import PortSettings, Section, Settings
 from unrip.service.switching import ARM
 

@@ -13,10 +13,12 @@ from support.engine import Engine, a_control, command_record, decision_record, e
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.policy import Policy
 from unrip.domain.values import Amount
+from unrip.service.action import ReasonBody
 from unrip.service.contract import (
     ControlRefused,
 )
 from unrip.services.strategy_engine.effects import RememberPolicy
+from unrip.services.strategy_engine.limits import LIMITS, LimitsBody, ThresholdBody
 
 
 def test_a_changed_threshold_is_remembered_and_used() -> None:
@@ -114,3 +116,9 @@ def test_the_largest_quotable_amount_stays_within_the_exposure_that_is_left() ->
     for held, largest in ((239, "11.00000000"), (250, None)):
         desk.inputs(view=a_view(held={EURE.asset_id: Amount(held * 10**18)}))
         assert desk.logic.state(NOW)["trade_ready"]["base_in"]["largest_quotable"] == largest
+
+
+def test_every_limit_that_can_be_changed_has_a_kind() -> None:
+    """One that the body takes and no kind names would pass for a brake, however it is loosened."""
+    taken = {*LimitsBody.model_fields, *ThresholdBody.model_fields} - ReasonBody.model_fields.keys()
+    assert sorted(LIMITS) == sorted(taken)

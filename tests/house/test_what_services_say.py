@@ -21,7 +21,7 @@ from unrip.local.desk import every_venue_is_loopback
 from unrip.messages.topics import SERVICE_STATUS
 from unrip.service.contract import Control, ControlRefused, Publish, Subscribe
 from unrip.service.definition import READ_BY_ALL, STORES, Service, events_of
-from unrip.service.logs import EVENTS
+from unrip.service.log_events import EVENTS
 from unrip.service.metrics import Metrics
 from unrip.service.outside import Outside
 from unrip.service.settings import Section, Settings, outside_urls
