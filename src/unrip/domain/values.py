@@ -101,8 +101,8 @@ def utc(instant: datetime) -> datetime:
     """The same instant in UTC.
 
     Raises:
-        ValueError: it has no time zone, so nobody knows which instant it is, or lies near an end of the calendar, where nobody can
-            reckon with it.
+        ValueError: it has no time zone, so nobody knows which instant it is, or it lies near an end of the calendar,
+            where nobody can reckon with it.
 
     """
     if instant.tzinfo is None:
