@@ -42,9 +42,14 @@ class Addresses:
         """The other address that was named for a chain."""
         return self._doubts.get(chain)
 
-    def accept(self, chain: str) -> None:
-        """An operator has checked the other address: from now on it is the known one."""
-        self._known[chain] = self._doubts.pop(chain)
+    def named(self, chain: str) -> tuple[DepositAddress, ...]:
+        """The addresses that stand against each other, none without a doubt."""
+        return (self._known[chain], self._doubts[chain]) if chain in self._doubts else ()
+
+    def accept(self, address: DepositAddress) -> None:
+        """An operator has checked which of them is right: from now on it is the known one."""
+        self._known[address.chain] = address
+        del self._doubts[address.chain]
 
     def usable(self) -> tuple[DepositAddress, ...]:
         """Addresses without a doubt."""

@@ -13,10 +13,10 @@ STEPS_READ_BACK = 5_000
 
 
 class DepositAddressBody(ReasonBody):
-    """Ask for an address, or accept one that has changed."""
+    """Ask for an address, or say which of two is right."""
 
     chain: str = Field(description="The bridge's name of the chain, such as btc:mainnet.")
-    accept: str | None = Field(default=None, description="The changed address, to use it from now on.")
+    accept: str | None = Field(default=None, description="The right one of two that were named, to use it from now on.")
 
 
 SERVICE = Service(

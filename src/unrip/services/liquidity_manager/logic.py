@@ -193,25 +193,24 @@ class LiquidityManager(Logic):
         return [*self._follow(told), *self._ask()]
 
     def _request_address(self, control: Control, now: datetime) -> list[Effect]:
-        """Ask for the address of a chain; `accept` takes the other address that was named for it, spelt out."""
+        """Ask for the address of a chain; `accept` takes one of two that were named for it, spelt out."""
         self._refuse_while_paused()
         chain, accepted = control.arguments.get("chain"), control.arguments.get("accept")
         if chain not in self._asset_of:
             raise ControlRefused(f"chain must be one of: {', '.join(self._asset_of)}")
-        doubt = self._addresses.doubt(chain)
+        named = {address.address: address for address in self._addresses.named(chain)}
         if accepted is not None:
-            if doubt is None or doubt.address != accepted:
-                raise ControlRefused(f"{accepted!r} is not the other address that was named for {chain}")
-            return [*self._accept(doubt, control.actor, now), *self._ask((chain,)), *self._publish(now)]
-        if doubt is not None:
-            raise ControlRefused(
-                f"two addresses were named for {chain}: check them and accept {doubt.address!r} or none"
-            )
+            if accepted not in named:
+                raise ControlRefused(f"{accepted!r} is not one of two addresses that were named for {chain}")
+            return [*self._accept(named[accepted], control.actor, now), *self._ask((chain,)), *self._publish(now)]
+        if named:
+            known, other = map(repr, named)
+            raise ControlRefused(f"two addresses were named for {chain}: check them and accept {known} or {other}")
         return [*self._ask((chain,)), *self._publish(now)]
 
     def _accept(self, address: DepositAddress, actor: str, now: datetime) -> list[Effect]:
         """Take the operator's word; a life that ends before the record is acknowledged leaves the doubt, no use."""
-        self._addresses.accept(address.chain)
+        self._addresses.accept(address)
         self._sequence += 1
         return self._follow(self._steps.accepted(f"{self._start_id}-accept-{self._sequence}", address, actor, now))
 

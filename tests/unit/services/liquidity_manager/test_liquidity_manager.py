@@ -359,6 +359,18 @@ def test_an_accepted_address_survives_a_restart_before_the_next_reading() -> Non
     assert second.state(T0)["deposit_addresses"][BITCOIN]["address"] == "bc1qnew"
 
 
+def test_the_old_address_can_be_confirmed_and_the_other_one_named_again_is_another_doubt() -> None:
+    logic = manager()
+    told(logic, chain(BITCOIN))
+    told(logic, chain(BITCOIN, address="bc1qstranger"))
+    act(logic, "deposit-addresses", chain=BITCOIN, accept="bc1qdesk")
+    assert logic.not_ready(T0) == []
+    told(logic, chain(BITCOIN))
+    assert logic.state(T0)["deposit_addresses"][BITCOIN]["usable"]
+    told(logic, chain(BITCOIN, address="bc1qstranger"))
+    assert logic.not_ready(T0) == ["deposit_address_changed"]
+
+
 def test_an_address_that_changed_during_a_stop_is_noticed_from_the_last_state() -> None:
     first = manager()
     told(first, chain(BITCOIN))
