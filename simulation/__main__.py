@@ -4,6 +4,7 @@ python -m simulation --seeds 100 --first-seed 1             # exit 1, with a min
 python -m simulation --seeds 1 --first-seed 42 --trace      # one seed, with its last events
 python -m simulation --seeds 10 --planted timer             # with a mistake of simulation/planted.py
 python -m simulation --seeds 10 --scene stall               # with this scene in every seed, see simulation/scenes.py
+python -m simulation --seeds 10 --only rpc/down             # this plan alone and often, see simulation/alone.py
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ import sys
 import time
 from functools import partial
 
-from simulation.batch import attempt, simulated, story, summary, unseen
-from simulation.planted import PLANTED
-from simulation.planted_scenes import UNDER_SCENES
+from simulation.batch import EVERY, attempt, simulated, story, summary, unseen
 from simulation.run import RUN_S
-from simulation.scenes import SCENES
+from simulation.scenes import PLANS, SCENES
 
 #: Failing seeds that are made small and told.
 SHOWN_MAX = 3
@@ -33,9 +32,10 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=RUN_S / 60, help="virtual ones of each seed")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--planted", choices=[*PLANTED, *UNDER_SCENES], help="with this mistake, to see it found")
+    parser.add_argument("--planted", choices=EVERY, help="with this mistake, to see it found")
     parser.add_argument("--scene", choices=SCENES, help="with this scene in every seed, instead of the seed's own")
     parser.add_argument("--without", metavar="PLAN", help="without the faults of this plan")
+    parser.add_argument("--only", choices=PLANS, action="append", help="with the faults of this plan alone, and often")
     parser.add_argument("--trace", action="store_true", help="tell the last events of every seed")
     options = parser.parse_args()
     if options.seeds < 1 or options.minutes < MINUTES_MIN:
@@ -46,6 +46,7 @@ def main() -> int:
         planted=options.planted,
         scene=options.scene,
         without=options.without,
+        only=options.only,
     )
     started_s = time.monotonic()
     numbers = range(options.first_seed, options.first_seed + options.seeds)
@@ -58,10 +59,10 @@ def main() -> int:
         print(story(outcome, partial(each, outcome.seed)))
     if failed:
         print(f"{len(failed)} seeds fail: {', '.join(str(outcome.seed) for outcome in failed)}")
-    chosen = options.scene is not None or options.without is not None
+    chosen = options.scene or options.without or options.only
     missed = [] if failed or chosen else unseen(outcomes)
     if missed:
-        print(f"scenes that struck in no seed while money was open: {', '.join(missed)}")
+        print(f"plans that struck in no seed while money was open: {', '.join(missed)}")
     return 1 if failed or missed else 0
 
 

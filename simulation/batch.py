@@ -6,16 +6,22 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from simulation.alone import alone
+from simulation.desk import ACCOUNT
 from simulation.faults import Fault
 from simulation.outages import pairs_told
 from simulation.planted import PLANTED
+from simulation.planted_inputs import ON_INPUTS
+from simulation.planted_plans import UNDER_PLANS
 from simulation.planted_scenes import UNDER_SCENES
-from simulation.run import RUN_S, Outcome, faults_of, run
-from simulation.scenes import SCENES, never_struck
+from simulation.run import NO_FAULT_S, RUN_S, Outcome, faults_of, run
+from simulation.scenes import COUNTED, SCENES, never_struck
 from simulation.shrink import shrunk
 
 #: Last events before the violation that are told.
 EVENTS_SHOWN = 25
+#: Every planted mistake by its name.
+EVERY = PLANTED | UNDER_SCENES | UNDER_PLANS | ON_INPUTS
 
 
 def attempt(
@@ -26,14 +32,17 @@ def attempt(
     planted: str | None = None,
     scene: str | None = None,
     without: str | None = None,
+    only: Sequence[str] | None = None,
 ) -> Outcome:
-    """Run one seed, on request with these faults, a planted mistake, with one scene alone, or without a plan."""
-    if faults is None and (scene is not None or without is not None):
+    """Run one seed, on request with these faults, a planted mistake, one scene, without a plan, or with these only."""
+    if faults is None and only is not None:
+        faults = alone(seed, only, account=ACCOUNT, until_s=seconds - NO_FAULT_S)
+    elif faults is None and (scene is not None or without is not None):
         names = None if scene is None else (scene,) if scene in SCENES else ()
         faults = [fault for fault in faults_of(seed, seconds=seconds, names=names) if fault.plan != without]
     if planted is None:
         return run(seed, faults=faults, seconds=seconds)
-    mistake = (PLANTED | UNDER_SCENES)[planted]
+    mistake = EVERY[planted]
     with mistake.in_force():
         return run(seed, faults=faults, seconds=seconds, make_ledger=mistake.make_ledger)
 
@@ -59,7 +68,7 @@ def summary(outcomes: Sequence[Outcome], *, wall_s: float) -> str:
         f"{total['faults']} faults injected ({total['strikes']} strikes of the lasting ones), {wall_s:.0f} s\n"
         f"commands ended: {ends}\n"
         f"{pairs_told(outcome.faults for outcome in outcomes)}\n"
-        f"scenes that struck while money was open: {', '.join(f'{name} {struck[name]}' for name in SCENES)}"
+        f"plans that struck while money was open: {', '.join(f'{name} {struck[name]}' for name in COUNTED)}"
     )
 
 
@@ -72,7 +81,7 @@ def struck_with_money(outcomes: Sequence[Outcome]) -> Counter[str]:
 
 
 def unseen(outcomes: Sequence[Outcome]) -> list[str]:
-    """The scenes of which a batch saw nothing, where it is large enough to see all."""
+    """The plans of which a batch saw nothing, where it is large enough to see all."""
     return never_struck(struck_with_money(outcomes), seeds=len(outcomes))
 
 

@@ -22,6 +22,7 @@ from nacl.signing import SigningKey
 from simulation.caps import ToldCaps
 from simulation.clock import START_NS, VirtualLoop
 from simulation.faults import Fault, Faults
+from simulation.files import Files
 from simulation.invariants import Invariants, Violation
 from simulation.mischief import Mischief
 from simulation.network import URLS, Network
@@ -86,7 +87,9 @@ class Desk:
     ) -> None:
         self._seed = seed
         self.account = ACCOUNT
-        self._files = tempfile.TemporaryDirectory(prefix="simulation-")
+        self._folder = tempfile.TemporaryDirectory(prefix="simulation-")
+        #: What the processes keep beside them.
+        self.files = Files(Path(self._folder.name) / "kept")
         self.loop = VirtualLoop()
         self.loop.set_task_factory(owned_task)
         self.loop.set_exception_handler(self._on_exception)
@@ -106,6 +109,11 @@ class Desk:
             self.loop, self.faults, chance=self.chance("database"), ledger=ledger, on_commit=self._on_commit
         )
         self.database.books.declare_first_start(ACCOUNT)
+        policy = self.settings.limits.policy()
+        self._caps = ToldCaps(policy.notional_cap_eur)
+        self.invariants = Invariants(
+            self.world, self.database, account=ACCOUNT, caps=self._caps, policy=policy, say=self.say
+        )
         self.network = Network(
             self.loop,
             self.world,
@@ -113,9 +121,8 @@ class Desk:
             chance=self.chance("network"),
             on_submission=self._on_submission,
             on_block=self._on_block,
+            on_time=self.invariants.on_time,
         )
-        self._caps = ToldCaps(self.settings.limits.policy().notional_cap_eur)
-        self.invariants = Invariants(self.world, self.database, account=ACCOUNT, caps=self._caps, say=self.say)
         self._lease = {
             "directions": ["base_in", "base_out"],
             "lease_minutes": _LEASE_MINUTES,
@@ -146,7 +153,7 @@ class Desk:
         self.loop.call_later(1, self.loop.stop)
         self.loop.run_forever()
         self.loop.close()
-        self._files.cleanup()
+        self._folder.cleanup()
 
     # --- running ---------------------------------------------------------------------------------------------------
 
@@ -175,7 +182,7 @@ class Desk:
         return Random(f"{self._seed}/{name}")
 
     def _settings(self, changes: dict[str, Any]) -> Settings:
-        folder = Path(self._files.name)
+        folder = Path(self._folder.name)
         key = folder / "desk.key"
         key.touch(mode=0o600)
         key.write_text("ed25519:" + base58.b58encode(bytes(_KEY) + bytes(_KEY.verify_key)).decode())
@@ -198,7 +205,7 @@ class Desk:
                 "kafka": {"delivery_timeout_ms": 2_000},
                 "postgres": {"url": "postgresql://simulation"},
                 # What is kept here outlives a process: the spool's records and the tokens of surviving leases.
-                "control": {"spool_dir": folder},
+                "control": {"spool_dir": self.files.folder},
                 **changes,
             }
         )

@@ -42,6 +42,10 @@ _BLIND_NEEDS_S = 150.0
 #: Of the seeds, this part pulls the kill switch once, and of those this part dies while it is under way.
 _REVOKE_SHARE, _CRASH_SHARE = 0.5, 0.5
 _CRASHES = ("crash", "crash_at", "crash_within")
+_OUTAGES = ("broker_away", "database_away", "cut", "half_open")
+_SWITCHES = ("halt", "pause", "disarm")
+#: Windows that scenes open, and no plan does.
+_OF_SCENES = frozenset({"refused_record"})
 _STALLED = (SWAP_DEMAND, EXECUTE_TRADE, TRADE_RESULT, MARKET_PRICE, INTENT_INVENTORY, SERVICE_STATUS)
 
 
@@ -130,6 +134,15 @@ def plan(seed: int, *, account: str, until_s: float) -> list[Fault]:
     return sorted(faults, key=lambda fault: fault.at_s)
 
 
+def drawn(name: str, chance: Random, at_s: float, *, account: str) -> list[Fault]:
+    """A fault of one plan, as the plan of a seed may have it; with its death in the middle for the kill switch."""
+    if name == "revoke":
+        return _revoke(chance, at_s)
+    while (fault := _any(chance, at_s=at_s, account=account)).plan != name:
+        pass
+    return [fault]
+
+
 def _blind(chance: Random, at_s: float) -> list[Fault]:
     """Nobody tells of settlements, nobody can ask, and meanwhile the contract forgets the used nonces."""
     for_s = round(chance.uniform(60, 120), 3)
@@ -167,17 +180,20 @@ def _crash(chance: Random, *, at_s: float, account: str) -> Fault:
     return Fault(at_s=at_s, kind=kind, target=service, amount=float(chance.randint(1, 12)) if kind != "crash" else 0.0)
 
 
+_DRAWN_WINDOWS = tuple(sorted(WINDOWS.keys() - _OF_SCENES))
+
+
 def _window(chance: Random, *, at_s: float, account: str) -> Fault:
     del account
     if chance.random() < 0.25:
         topic = chance.choice(_STALLED).name
         return _lasting(chance, at_s, "stall_topic", target=topic, amount=round(chance.uniform(0.05, 4), 3))
-    return _lasting(chance, at_s, chance.choice(sorted(WINDOWS.keys() - {"refused_record"})))
+    return _lasting(chance, at_s, chance.choice(_DRAWN_WINDOWS))
 
 
 def _outage(chance: Random, *, at_s: float, account: str) -> Fault:
     del account
-    kind = chance.choice(("broker_away", "database_away", "cut", "half_open"))
+    kind = chance.choice(_OUTAGES)
     target = chance.choice(("near-intents-ingest", "trade-executor", "trade-executor", "market-reference-ingest"))
     if kind == "cut":
         return Fault(at_s=at_s, kind=kind, target=target)
@@ -186,7 +202,7 @@ def _outage(chance: Random, *, at_s: float, account: str) -> Fault:
 
 def _operator(chance: Random, *, at_s: float, account: str) -> Fault:
     del account
-    kind = chance.choice(("halt", "pause", "disarm", "drain", "drain", "cap"))
+    kind = chance.choice((*_SWITCHES, "drain", "drain", "cap"))
     if kind == "drain":
         return Fault(at_s=at_s, kind=kind, target=chance.choice(tuple(SERVICES)))
     if kind == "cap":
@@ -264,3 +280,20 @@ def _bodies(chance: Random, account: str) -> list[dict[str, Any]]:
         },
     ]
     return [*({**body, "for_s": 0} for body in lasting), *once]
+
+
+#: The plan of every fault that the plan of some seed has.
+DRAWN = (
+    *_CRASHES,
+    *_DRAWN_WINDOWS,
+    "stall_topic",
+    *_OUTAGES,
+    *_SWITCHES,
+    "drain",
+    "cap",
+    "revoke",
+    "erase_nonces",
+    *dict.fromkeys(
+        Fault(at_s=0, kind="world", world=body).plan for body in _bodies(Random(0), "") if "service" in body
+    ),
+)

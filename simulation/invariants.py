@@ -10,26 +10,40 @@ from datetime import datetime
 from typing import Any
 
 from simulation.caps import ToldCaps
+from simulation.market import Market
 from simulation.stores import Database, done
-from unrip.domain.attempt import AttemptState, Offer, TradeResult
+from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
 from unrip.domain.inventory import IntentInventory
-from unrip.domain.treasury import DepositState, DepositStep, LiquidityAction
+from unrip.domain.policy import Policy
+from unrip.domain.treasury import DepositState, DepositStep, LiquidityAction, WithdrawalState, WithdrawalStep
 from unrip.domain.values import epoch_ms
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope, encode
-from unrip.messages.topics import EXECUTE_TRADE, INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_DECISION, TRADE_RESULT
+from unrip.messages.topics import (
+    EXECUTE_TRADE,
+    INTENT_INVENTORY,
+    LIQUIDITY_ACTION,
+    MARKET_PRICE,
+    TRADE_DECISION,
+    TRADE_RESULT,
+)
 from unrip.service.contract import Vitals
 from unrip.store.ledger import LedgerState
 from unrip_world.chain.core import Block
 from unrip_world.relay.journal import Submission
-from unrip_world.verifier.state import BALANCES, NONCES, SALTS
+from unrip_world.verifier.state import BALANCES, LOCKS, NONCES, SALTS, SETTINGS
 from unrip_world.world import World
 
-_NS_PER_MS = 1_000_000
+_NS_PER_MS, _NS_PER_S = 1_000_000, 1_000_000_000
+#: What the desk believes of the contract was read this long ago at most, and that was of a final block.
+_KNOWN_WITHIN_S = 25
 #: Ends of an offer that nobody took; every other end says that its nonce was used.
 _UNUSED = {AttemptState.REJECTED, AttemptState.DROPPED, AttemptState.LAPSED}
+
+#: What is decided on.
+_INPUTS = frozenset({INTENT_INVENTORY.name, MARKET_PRICE.name, LIQUIDITY_ACTION.name})
 
 
 class Violation(Exception):  # noqa: N818 - it states what is the case
@@ -40,9 +54,17 @@ class Invariants:
     """The judge. Every method raises `Violation`."""
 
     def __init__(
-        self, world: World, database: Database, *, account: str, caps: ToldCaps, say: Callable[[str], None]
+        self,
+        world: World,
+        database: Database,
+        *,
+        account: str,
+        caps: ToldCaps,
+        policy: Policy,
+        say: Callable[[str], None],
     ) -> None:
         self._world, self._database, self._account = world, database, account
+        self._policy, self._market = policy, Market(world)
         self._caps, self._say = caps, say
         #: What the world has received of every nonce, and of those that may still settle.
         self._sent: dict[str, list[Offer]] = {}
@@ -59,7 +81,10 @@ class Invariants:
         self._usable: dict[str, int] = {}
         #: Nonces that were used, and offers that were filled, at a final block.
         self._spent: set[str] = set()
-        self._settled: set[str] = set()
+        #: Intent to its transaction and to what that moved for us.
+        self._settled: dict[str, tuple[str, dict[str, int]]] = {}
+        #: Since when final blocks say that no offer can be executed.
+        self._closed_since_ns: int | None = None
         self._final_height = world.chain.final.height
         self.decisions: dict[str, Decision] = {}
         self.commands: dict[str, TradeCommand] = {}
@@ -120,6 +145,7 @@ class Invariants:
             raise Violation(f"once: command {offer.command_id} was sent twice")
         self._frames[offer.command_id] = submission.raw
         self._nothing_is_forgotten(state)
+        self._may_be_executed(submission)
         self._sent.setdefault(offer.nonce, []).append(offer)
         self._known_height.setdefault(offer.nonce, state.view.height)
         self._live[offer.nonce] = self._sent[offer.nonce]
@@ -142,6 +168,10 @@ class Invariants:
         for offer in gone.values():
             self._ended_by_evidence(offer)
 
+    def on_time(self, now_ns: int) -> None:
+        """The world has done what was due."""
+        self._market.look(now_ns)
+
     def on_block(self) -> None:
         """The chain has gone on."""
         head, final = self._world.chain.head, self._world.chain.final
@@ -160,8 +190,12 @@ class Invariants:
         while self._final_height < final.height:
             self._final_height += 1
             block = self._world.chain.block(self._final_height)
-            for event in _fills(block, self._account) if block is not None else ():
-                self._settled.add(event["intent_hash"])
+            for tx_hash, event in _fills(block, self._account) if block is not None else ():
+                diff = {token: int(moved) for token, moved in event["diff"].items()}
+                self._settled[event["intent_hash"]] = tx_hash, diff
+        view = self._world.verifier.storage.at(final.height)
+        closed = view.get(SETTINGS, "paused") or view.get(LOCKS, self._account)
+        self._closed_since_ns = (self._closed_since_ns or final.timestamp_ns) if closed else None
         self._spent |= {nonce for nonce in self._usable if self._used(nonce, final.height)}
         over_ms = final.timestamp_ns // _NS_PER_MS
         self._usable = {
@@ -173,10 +207,8 @@ class Invariants:
 
     def on_record(self, topic: str, value: bytes) -> None:
         """A record stands on a topic."""
-        if topic == INTENT_INVENTORY.name:
-            self._is_true(decode_event(topic, value).payload)
-        if topic == LIQUIDITY_ACTION.name:
-            self._has_moved(decode_event(topic, value).payload)
+        if topic in _INPUTS:
+            self._on_input(topic, decode_event(topic, value))
         if topic not in {TRADE_DECISION.name, EXECUTE_TRADE.name, TRADE_RESULT.name}:
             return
         event = decode_event(topic, value)
@@ -190,6 +222,7 @@ class Invariants:
                 if self.decisions.setdefault(payload.quote_id, payload) != payload:
                     raise Violation(f"once: quote {payload.quote_id} was decided twice")
                 self._within_the_cap(payload)
+                self._is_priced(payload)
             case TradeCommand():
                 decision = self.decisions.get(payload.quote_id)
                 if decision is None or decision.command != payload:
@@ -198,6 +231,15 @@ class Invariants:
                 self._usable[payload.nonce] = epoch_ms(payload.nonce_deadline)
             case TradeResult():
                 self._on_result(payload)
+
+    def _on_input(self, topic: str, event: Envelope[Any]) -> None:
+        match topic:
+            case INTENT_INVENTORY.name:
+                self._is_true(event.payload)
+            case MARKET_PRICE.name:
+                self._market.prices[event.event_id] = event.payload
+            case LIQUIDITY_ACTION.name:
+                self._has_moved(event.payload)
 
     def _is_true(self, inventory: IntentInventory) -> None:
         """A snapshot tells what is credited at a final block, which has the height and the time that it names."""
@@ -209,8 +251,12 @@ class Invariants:
                 raise Violation(f"moved: {credited} of {asset} told of block {inventory.height}, where it is {true}")
 
     def _has_moved(self, action: LiquidityAction) -> None:
-        """What is told as credited has been minted, in that amount, at a block of the chain."""
+        """What is told as credited has been minted, and what is told as paid out was, each in that amount."""
         step = action.step
+        if isinstance(step, WithdrawalStep) and step.state is WithdrawalState.FINISHED:
+            burned = (each for found in self._world.bridge.withdrawals.values() for each in found)
+            if not any(each.amount == step.amount and each.status != "PENDING" for each in burned):
+                raise Violation(f"moved: withdrawal {action.action_id} is told as finished, and it is under way")
         if not isinstance(step, DepositStep) or step.state not in {DepositState.CREDITED, DepositState.COMPLETED}:
             return
         deposits = self._world.bridge.deposits.values()
@@ -231,6 +277,7 @@ class Invariants:
         stored = self._world.verifier.storage.at(evidence.height).get(NONCES, (self._account, nonce), False)
         if evidence.nonce_used and not self._used(self.commands[result.command_id].nonce, evidence.height):
             raise Violation(f"evidence: command {result.command_id} names block {evidence.height}, nonce unused there")
+        self._movement_is_true(result, evidence)
         if not evidence.nonce_used and stored:
             raise Violation(f"evidence: command {result.command_id} names block {evidence.height}, nonce used there")
 
@@ -243,6 +290,31 @@ class Invariants:
                 continue
             raise Violation(f"forgotten: an offer was sent while the ledger knows nothing of the live nonce {nonce}")
 
+    def _may_be_executed(self, submission: Submission) -> None:
+        """Nothing is offered that the contract has long been known to refuse."""
+        since_ns, now_ns = self._closed_since_ns, self._world.chain.head.timestamp_ns
+        if since_ns is not None and now_ns - since_ns > _KNOWN_WITHIN_S * _NS_PER_S:
+            raise Violation(f"closed: an offer for quote {submission.quote_id} was sent to a contract that takes none")
+
+    def _movement_is_true(self, result: TradeResult, evidence: ChainEvidence) -> None:
+        """What a result says that a transaction or two blocks moved, they have moved."""
+        if evidence.executed is not None and result.state is AttemptState.SETTLED:
+            tx_hash, diff = self._settled.get(evidence.executed, (None, {}))
+            if tx_hash != evidence.tx_hash or (evidence.diff is not None and evidence.diff != diff):
+                raise Violation(
+                    f"moved: command {result.command_id} is told to have moved {evidence.diff} in {evidence.tx_hash}, "
+                    f"and it was {diff} in {tx_hash}"
+                )
+        if evidence.compared_with is None or evidence.moved is None:
+            return
+        before, after = (
+            self._world.verifier.storage.at(height) for height in (evidence.compared_with, evidence.height)
+        )
+        for asset, moved in evidence.moved.items():
+            place = (self._account, asset)
+            if moved != (true := after.get(BALANCES, place, 0) - before.get(BALANCES, place, 0)):
+                raise Violation(f"moved: command {result.command_id} says that {asset} moved by {moved}, it was {true}")
+
     def _within_the_cap(self, decision: Decision) -> None:
         highest = self._caps.highest(decision.decided_at)
         if decision.accepted and decision.notional_eur is not None and decision.notional_eur > highest:
@@ -250,6 +322,10 @@ class Invariants:
                 f"cap: quote {decision.quote_id} of {decision.notional_eur} EUR was accepted, and the operator was "
                 f"told that no trade is above {highest} EUR"
             )
+
+    def _is_priced(self, decision: Decision) -> None:
+        if decision.accepted and (why := self._market.objection(decision, self._policy)) is not None:
+            raise Violation(f"priced: quote {decision.quote_id} was accepted, and {why}")
 
     def _on_result(self, result: TradeResult) -> None:
         if result.command_id not in self.commands:
@@ -274,7 +350,7 @@ class Invariants:
             raise Violation(f"evidence: command {result.command_id} is told to be settled, and it was not filled")
         if result.state in {*_UNUSED, AttemptState.VOIDED} and filled:
             raise Violation(f"evidence: command {result.command_id} is told to be {result.state}, and it was filled")
-        if result.state is AttemptState.REVOKED and (taken := self._settled & self._hashes(nonce)):
+        if result.state is AttemptState.REVOKED and (taken := self._settled.keys() & self._hashes(nonce)):
             raise Violation(f"evidence: command {result.command_id} is told to be revoked, and {taken} was filled")
         if result.state not in _UNUSED and not self._used(nonce, self._world.chain.final.height):
             raise Violation(f"evidence: command {result.command_id} is {result.state}, and its nonce is not used")
@@ -377,15 +453,16 @@ def _last(offers: list[Offer]) -> int:
     return max(epoch_ms(offer.offer_deadline) for offer in offers)
 
 
-def _fills(block: Block, account: str) -> Iterator[dict[str, Any]]:
-    """What the contract says about the account's fills in a block."""
+def _fills(block: Block, account: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the contract says about the account's fills in a block, each with its transaction."""
     for outcome in block.outcomes:
         if outcome.error is not None:
             continue
         for line in (line for receipt in outcome.receipts for line in receipt.logs):
             event = json.loads(line.removeprefix("EVENT_JSON:"))
             if event["event"] == "token_diff":
-                yield from (entry for entry in event["data"] if entry["account_id"] == account)
+                ours = (entry for entry in event["data"] if entry["account_id"] == account)
+                yield from ((outcome.transaction.tx_hash, entry) for entry in ours)
 
 
 def _largest_per_nonce(offers: list[Offer]) -> dict[str, int]:

@@ -49,12 +49,24 @@ class Losses:
         kept = max(0, len(records) - int(fault.amount)) if fault.amount else 0
         lost = [decode_event(name, record.value) for record in records[kept:]]
         self._place.invariants.on_lost(lost)
+        reads_on = broker.up and self._place.processes["history-writer"].alive
         if fault.amount:
             broker.truncate_topic(name, kept)
         else:
             broker.delete_topic(name)
             broker.create_topic(TOPICS[name])
-        self._place.loop.call_later(_NOTICED_S, self._read_anew, name, context=IN_TRANSIT)
+        # Who did not read meanwhile cannot see that a topic was cut; then an operator has heard of it from the broker.
+        heard = bool(fault.amount) and not reads_on
+        act = self._read_anew if heard else self._look
+        self._place.loop.call_later(_NOTICED_S, act, name, context=IN_TRANSIT)
+
+    def _look(self, topic: str) -> None:
+        """Whether the history says that it has stopped reading a topic: then an operator acts, and not before."""
+        writer = self._place.processes["history-writer"]
+        if writer.alive and f"topic_stopped: {topic}" in writer.host.not_ready():
+            self._read_anew(topic)
+        else:
+            self._place.loop.call_later(_NOTICED_S, self._look, topic, context=IN_TRANSIT)
 
     def _read_anew(self, topic: str) -> None:
         """The manual's third step: the topic's position in the history is deleted, and history-writer restarted."""

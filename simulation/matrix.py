@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from simulation.batch import EVERY
+
 #: Class to what it is, in the order of the columns.
 CLASSES = {
     "away": "it does not answer",
@@ -26,6 +28,12 @@ CLASSES = {
     "identity": "another one answers in its place",
     "two masters": "two act as one",
     "full": "no room is left",
+}
+
+#: Plan to the planted mistakes that are found while it goes on, and not without it.
+CAUGHT = {
+    plan: [name for name, planted in EVERY.items() if plan in planted.under]
+    for plan in dict.fromkeys(plan for planted in EVERY.values() for plan in planted.under)
 }
 
 _LIMITS_KEPT = "test a_tightened_limit_that_postgresql_did_not_keep_holds_on_in_the_next_process"
@@ -142,7 +150,7 @@ MATRIX: dict[str, dict[str, str]] = {
         "forgets": "test a_deposit_that_the_bridge_forgets_and_finds_again_is_told_once",
         "repeats": "plan deposit",
         "reorders": "test deposits_in_another_order_are_the_same_ones",
-        "late": "plan deposit",
+        "late": "plan bridge_withdrawal",
         "future": "test what_the_bridge_dates_ahead_may_be_as_old_as_anything",
         "contradicts": "plan bridge/credit_in_steps",
         "lies": "test a_new_deposit_hides_no_loss_of_the_same_amount",
@@ -373,7 +381,7 @@ MATRIX: dict[str, dict[str, str]] = {
         "full": "none",
     },
     "files": {
-        "away": "test a_missing_key_file_is_named",
+        "away": "plan files",
         "slow": "none",
         "read-only": "test a_brake_holds_even_where_it_can_be_recorded_nowhere",
         "unanswered": "none",
@@ -384,7 +392,7 @@ MATRIX: dict[str, dict[str, str]] = {
         "future": "none",
         "contradicts": "none",
         "lies": "test key_of_another_account",
-        "truncated": "test a_line_that_a_crash_cut_off_loses_nothing_else",
+        "truncated": "plan files",
         "identity": "test a_file_open_to_others_is_refused_with_the_remedy",
         "two masters": "test processes_that_start_together_agree_on_one_token",
         "full": "test a_spool_has_a_bound_and_keeps_the_oldest",
@@ -430,8 +438,8 @@ _HEAD = """# The fault matrix
 Every port of the desk against every class of fault. `python -m simulation.matrix` makes this page from
 `simulation/matrix.py`; a test checks that it is up to date and that every plan and test in it exists.
 
-A cell names a plan of the [simulation](simulation.md), or a test in *italics*. A hyphen says that the port has no such
-fault.
+A cell names a plan of the [simulation](simulation.md) with the planted mistakes that are found while it goes on and not
+without it, or a test in *italics*. A hyphen says that the port has no such fault.
 """
 
 
@@ -463,7 +471,9 @@ def page() -> str:
 
 def _shown(cell: str) -> str:
     word, _, name = cell.partition(" ")
-    return {"plan": f"`{name}`", "test": f"*{name.replace('_', ' ')}*", "line": f"`{name}`", "none": "-"}[word]
+    caught = f" ({', '.join(CAUGHT[name])})" if name in CAUGHT else ""
+    shown = {"plan": f"`{name}`{caught}", "test": f"*{name.replace('_', ' ')}*", "line": f"`{name}`", "none": "-"}
+    return shown[word]
 
 
 if __name__ == "__main__":

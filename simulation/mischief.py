@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
+from random import Random
 from typing import Any, Protocol
 
 from simulation.clock import IN_TRANSIT
 from simulation.faults import WINDOWS, Fault, Faults
+from simulation.files import Files
 from simulation.losses import Losses, Place
 from simulation.network import Network
 from simulation.process import Killed, Process
@@ -30,6 +33,11 @@ class Victim(Place, Protocol):
     faults: Faults
     network: Network
     counts: Counter[str]
+    files: Files
+
+    def chance(self, name: str) -> Random:
+        """Give a source of chance of this name."""
+        ...
 
     def end(self, process: Process, how: str) -> None:
         """End a process at once; if none has followed it, another one starts a while later."""
@@ -60,6 +68,10 @@ class Victim(Place, Protocol):
         ...
 
 
+#: Nobody looks at where it goes.
+_DESTINATION = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+
 class Mischief:
     """The faults of one run."""
 
@@ -88,6 +100,7 @@ class Mischief:
             "hand_over": lambda fault: desk.hand_over(fault.target, fault.for_s),
             "deposit": self._deposit,
             "withdrawal": self._withdraw,
+            "bridge_withdrawal": self._withdraw_by_the_bridge,
             "nonces_spent": self._spend_nonces,
             "topic_lost": losses.topic,
             "topic_cut": losses.topic,
@@ -97,6 +110,11 @@ class Mischief:
             "broker_away": (desk.broker.go_down, desk.broker.come_up),
             "database_away": (desk.database.go_down, desk.database.come_up),
             "database_read_only": (desk.database.refuse_writes, desk.database.take_writes),
+        }
+        self._files: dict[str, Callable[[], None]] = {
+            "lost": desk.files.lose,
+            "cut": desk.files.cut_off,
+            "full": desk.files.block,
         }
         #: Those that wait for open money, and those that last and have not met any yet.
         self._waiting: list[Fault] = []
@@ -127,13 +145,14 @@ class Mischief:
         """An offer lives or a hold is open: what waits for that begins, what lasts strikes."""
         waiting, self._waiting = self._waiting, []
         for fault in waiting:
-            self._desk.loop.call_soon(self._begin, fault, context=IN_TRANSIT)
+            self._desk.loop.call_soon(partial(self._begin, fault, at_commit=True), context=IN_TRANSIT)
         met, self._unmet = self._unmet, []
         self._desk.faults.struck_with_money.update(fault.plan for fault in met)
 
-    def _begin(self, fault: Fault) -> None:
+    def _begin(self, fault: Fault, *, at_commit: bool = False) -> None:
+        """A process stands still right after a commit, whose answer it then hears too late."""
         money_open = self._desk.faults.money_open()
-        if fault.with_money and not money_open:
+        if fault.with_money and not (money_open and (at_commit or fault.kind != "stall")):
             self._waiting.append(fault)
             return
         self._desk.say(f"fault: {fault}")
@@ -151,6 +170,8 @@ class Mischief:
             return
         if fault.kind == "clock_off":
             begin, end = self._clock(fault)
+        elif fault.kind == "files":
+            begin, end = self._files[fault.target], self._desk.files.repair
         else:
             begin, end = self._outages.get(
                 fault.kind, (lambda: self._desk.faults.begin(fault), lambda: self._desk.faults.end(fault))
@@ -209,6 +230,20 @@ class Mischief:
         arguments = {"account_id": self._desk.account, "token_id": fault.target, "amount": str(int(fault.amount))}
         self._desk.invariants.on_withdrawal(fault.target, int(fault.amount))
         self._desk.world.submit("mt_burn", **arguments)
+
+    def _withdraw_by_the_bridge(self, fault: Fault) -> None:
+        """The same with an intent for the bridge, which pays it out on the other chain."""
+        desk, token = self._desk, fault.target.removeprefix("nep141:")
+        intent = {
+            "intent": "ft_withdraw",
+            "token": token,
+            "receiver_id": token,
+            "amount": str(int(fault.amount)),
+            "memo": f"WITHDRAW_TO:{_DESTINATION}",
+        }
+        desk.invariants.on_withdrawal(fault.target, int(fault.amount))
+        nonce = base64.b64encode(desk.chance(f"bridge_withdrawal/{desk.loop.time()}").randbytes(32)).decode()
+        desk.world.owner.spend(desk.account, (nonce,), (intent,), now_ns=desk.loop.now_ns)
 
     def _spend_nonces(self, fault: Fault) -> None:
         """Another tool of the owner uses the nonces of everything that is outside with his signature."""

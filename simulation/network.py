@@ -129,11 +129,12 @@ class Network:
         chance: Random,
         on_submission: Callable[[Submission], None],
         on_block: Callable[[], None],
+        on_time: Callable[[int], None],
     ) -> None:
         self.loop, self.world, self.faults = loop, world, faults
         self._chance = chance
         self._on_submission = on_submission
-        self._on_block = on_block
+        self._on_block, self._on_time = on_block, on_time
         self._numbers = count(1)
         self._lines: dict[int, Line] = {}
         self._alarm: asyncio.TimerHandle | None = None
@@ -159,6 +160,7 @@ class Network:
             self._alarm.cancel()
         due_s = self.loop.at_ns(self.world.next_at_ns())
         self._alarm = self.loop.call_at(due_s, self.advance, context=IN_TRANSIT)
+        self._on_time(self.loop.now_ns)
         if self._height != self.world.chain.head.height:
             self._height = self.world.chain.head.height
             self._on_block()

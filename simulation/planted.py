@@ -6,9 +6,9 @@ ledger's own promises would stop it, a ledger without them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from unittest.mock import patch
@@ -65,11 +65,14 @@ class Planted:
     mistake: str
     patches: Callable[[], Patches]
     make_ledger: Callable[..., MemoryLedger] = MemoryLedger
-    #: The scene without which it is not found; None where the plans of all seeds are enough.
-    scene: str | None = None
-    #: A seed that finds it, and the invariants that may be the first to be broken.
-    seed: int
+    #: A seed whose own plan finds it; None where it needs a plan that few seeds have.
+    seed: int | None = None
+    #: The invariants that may be the first to be broken.
     breaks: tuple[str, ...]
+    #: Plan to a seed that finds it while that plan goes on; without the plan nobody finds it.
+    under: Mapping[str, int] = field(default_factory=dict)
+    #: Plans that go on in both cases: a restart, say, that there is something to forget at.
+    beside: tuple[str, ...] = ()
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
@@ -344,6 +347,7 @@ PLANTED = {
         make_ledger=Trusting,
         seed=3,
         breaks=("evidence",),
+        under={"relay/refuse_answers": 1},
     ),
     "unknown": Planted(
         mistake="an unknown outcome of sending counts as not sent",
@@ -351,6 +355,7 @@ PLANTED = {
         make_ledger=Trusting,
         seed=1,
         breaks=("evidence", "recorded"),
+        under={"half_write": 1},
     ),
     "older-snapshot": Planted(
         mistake="balances of an older block replace newer ones",
@@ -358,6 +363,7 @@ PLANTED = {
         make_ledger=GoingBack,
         seed=4,
         breaks=("credited",),
+        under={"rpc/lag_blocks": 1},
     ),
     "lost-update": Planted(
         mistake="held is computed from an earlier read and written back",
@@ -383,12 +389,14 @@ PLANTED = {
         patches=_duplicates_are_sent,
         seed=2,
         breaks=("once",),
+        under={"deliver_twice": 1},
     ),
     "forgetful": Planted(
         mistake="a restart forgets the open offers",
         patches=_restart_forgets,
         seed=1,
         breaks=("class",),
+        under={"crash": 1, "crash_at": 1},
     ),
     "late-unused": Planted(
         mistake="an unused nonce proves an end also after the nonce's own deadline",
@@ -409,24 +417,29 @@ PLANTED = {
         patches=_outbox_forgets,
         seed=2,
         breaks=("class",),
+        under={"broker_away": 1},
     ),
     "decides-again": Planted(
         mistake="the strategy does not remember what it has decided",
         patches=_decides_again,
         seed=2,
         breaks=("once",),
+        under={"deliver_twice": 1},
     ),
     "lost-command": Planted(
         mistake="a restart does not make up for the command of an acknowledged decision",
         patches=_command_is_lost,
         seed=3,
         breaks=("class",),
+        under={"crash_within": 2},
     ),
     "limits": Planted(
         mistake="a restart forgets the limits that an operator has changed",
         patches=_limits_are_forgotten,
         seed=3,
         breaks=("cap",),
+        under={"cap": 1},
+        beside=("drain",),
     ),
     "position": Planted(
         mistake="a restarted executor reads only commands that are still to come",
@@ -439,5 +452,6 @@ PLANTED = {
         patches=_brakes_are_left_to_the_strategy,
         seed=49,
         breaks=("brake",),
+        under={"halt": 1},
     ),
 }

@@ -8,28 +8,17 @@ from unittest.mock import patch
 import msgspec
 
 from simulation.planted import Patches, Planted, Trusting, patched
-from unrip.domain import evidence
-from unrip.domain.attempt import ChainEvidence, Drop, Offer
+from unrip.domain import doubt, evidence
+from unrip.domain.attempt import ChainEvidence
+from unrip.domain.doubt import Doubt, Refused
 from unrip.domain.evidence import Promise, Settled, Trace
 from unrip.domain.treasury import DepositState
 from unrip.domain.verifier import VerifierReading
 from unrip.service.contract import Published, PublishFailed
 from unrip.service.dependencies import Dependencies
 from unrip.services.strategy_engine.logic import StrategyEngine
-from unrip.services.trade_executor.offers import relay_traffic
 from unrip.venues.near_intents import bridge
 from unrip.venues.near_intents.verifier import Verifier
-
-
-def _windows_are_not_looked_at() -> Patches:
-    def make(original: Any) -> Any:
-        def given_up(offer: Offer, *rest: Any, **named: Any) -> Drop | None:
-            found: Drop | None = original(offer, *rest, **named)
-            return None if found is Drop.WINDOW_CLOSED else found
-
-        return given_up
-
-    return [patched(relay_traffic, "given_up", make)]
 
 
 def _a_lost_role_is_kept() -> Patches:
@@ -80,6 +69,17 @@ def _one_node_is_believed() -> Patches:
     return [patched(Verifier, "__init__", make)]
 
 
+def _any_time_is_believed() -> Patches:
+    def make(original: Any) -> Any:
+        def doubt_of(*arguments: Any, **named: Any) -> Refused | None:
+            found: Refused | None = original(*arguments, **named)
+            return None if found is not None and found.doubt is Doubt.CLOCK_SKEWED else found
+
+        return doubt_of
+
+    return [*_one_node_is_believed(), patched(doubt, "doubt_of", make)]
+
+
 def _the_only_offer_took_it() -> Patches:
     def make(original: Any) -> Any:
         def judge_use(promise: Promise, block: VerifierReading, proof: ChainEvidence, **named: Any) -> Any:
@@ -94,47 +94,42 @@ def _the_only_offer_took_it() -> Patches:
 
 #: By a short name, in the order of docs/simulation.md.
 UNDER_SCENES = {
-    "late-answer": Planted(
-        mistake="an answer is sent although its window has closed while its claim was committed",
-        patches=_windows_are_not_looked_at,
-        scene="stall",
-        seed=9,
-        breaks=("late",),
-    ),
     "role": Planted(
         mistake="a process that has lost its role goes on",
         patches=_a_lost_role_is_kept,
-        scene="hand_over",
-        seed=4,
+        under={"hand_over": 1},
         breaks=("once",),
     ),
     "refused-record": Planted(
         mistake="a record that the broker refused counts as published",
         patches=_refused_records_count,
-        scene="refused_record",
-        seed=1,
+        under={"refused_record": 1},
         breaks=("class",),
     ),
     "pending": Planted(
         mistake="a deposit that has arrived is told as credited",
         patches=_what_arrives_is_credited,
-        scene="deposit",
-        seed=2,
+        under={"deposit": 2},
         breaks=("moved",),
     ),
     "one-node": Planted(
         mistake="what one node says is believed although two are to be asked",
         patches=_one_node_is_believed,
-        scene="rpc/false_view",
-        seed=2,
-        breaks=("evidence",),
+        under={"rpc/false_view": 2, "rpc/height_shift": 2},
+        breaks=("evidence", "credited", "moved"),
+    ),
+    "any-time": Planted(
+        mistake="what one node says is believed, whatever time it gives to its blocks",
+        patches=_any_time_is_believed,
+        make_ledger=Trusting,
+        under={"rpc/timestamp_skew_ms": 1},
+        breaks=("evidence", "moved"),
     ),
     "only-offer": Planted(
         mistake="a used nonce was taken by the only offer that carries it",
         patches=_the_only_offer_took_it,
         make_ledger=Trusting,
-        scene="nonces_spent",
-        seed=4,
+        under={"nonces_spent": 1},
         breaks=("evidence",),
     ),
 }

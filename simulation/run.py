@@ -26,7 +26,7 @@ RUN_S = 600.0
 #: The end of a run: nothing new goes wrong, nobody asks, and every offer's life ends.
 _CALM_S = 100.0
 #: Before that the last faults that last are over.
-_NO_FAULT_S = 130.0
+NO_FAULT_S = 130.0
 #: Objects after which the collector looks for garbage: a run makes millions, and next to none in circles.
 _GARBAGE = 1_000_000
 
@@ -81,7 +81,7 @@ def run(
 
 def faults_of(seed: int, *, seconds: float, names: Iterable[str] | None = None) -> tuple[Fault, ...]:
     """The plan of a seed with its own scenes, or with these."""
-    until_s = seconds - _NO_FAULT_S
+    until_s = seconds - NO_FAULT_S
     return (*plan(seed, account=ACCOUNT, until_s=until_s), *scenes(seed, until_s=until_s, names=names))
 
 

@@ -1,7 +1,8 @@
 """Scenes: faults of one class each, which begin while money is open; the plan of a seed has two of them.
 
 Which ones follows from the seed's number, so that a batch of `NEEDS_SEEDS` in a row has every scene. In such a batch
-each of them must have struck while money was open (an offer alive, or a hold open), or the batch fails.
+each of them, and each plan of `faults.py`, must have struck while money was open (an offer alive, or a hold open), or
+the batch fails.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from simulation.faults import Fault
+from simulation.faults import DRAWN, Fault
 from unrip.messages.topics import (
     EXECUTE_TRADE,
     INTENT_INVENTORY,
@@ -35,6 +36,9 @@ _MOVES = ((BTC, "btc:mainnet", 60_000), (EURE, "eth:100", 60 * 10**18))
 
 #: Topics that may lose records.
 _LOSABLE = (SWAP_DEMAND, TRADE_DECISION, EXECUTE_TRADE, TRADE_RESULT, INTENT_INVENTORY, MARKET_PRICE, SERVICE_STATUS)
+
+#: Within the time that an answer has, or long enough for others to think that the process is gone.
+_STALLS_S = ((0.3, 3.0), (3.0, 25.0))
 
 Make = Callable[[Random, float], list[Fault]]
 
@@ -60,7 +64,7 @@ def _of_the_world(at_s: float, **body: Any) -> Fault:
 
 def _stalls(chance: Random, at_s: float) -> list[Fault]:
     target = chance.choice(("trade-executor", "trade-executor", "strategy-engine", "inventory-sync"))
-    return [_once("stall", at_s, target=target, for_s=round(chance.uniform(0.3, 25), 3))]
+    return [_once("stall", at_s, target=target, for_s=round(chance.uniform(*chance.choice(_STALLS_S)), 3))]
 
 
 def _hands_over(chance: Random, at_s: float) -> list[Fault]:
@@ -83,6 +87,18 @@ def _withdraws(chance: Random, at_s: float) -> list[Fault]:
     return [_once("withdrawal", at_s, target=token, amount=float(chance.randint(most // 4, most)))]
 
 
+def _withdraws_by_the_bridge(chance: Random, at_s: float) -> list[Fault]:
+    token, _chain, most = chance.choice(_MOVES)
+    status = chance.choice(("COMPLETED", "COMPLETED", "FAILED", "RETURNED"))
+    ends = _of_the_world(at_s, service="bridge", kind="end_withdrawals", status=status, for_s=60)
+    return [ends, _once("bridge_withdrawal", at_s, target=token, amount=float(chance.randint(most // 4, most)))]
+
+
+def _spoils_files(chance: Random, at_s: float) -> list[Fault]:
+    for_s = round(chance.uniform(2, 15), 3)
+    return [_once("files", at_s, target=chance.choice(("lost", "cut", "full")), for_s=for_s)]
+
+
 def _spends(chance: Random, at_s: float) -> list[Fault]:
     deaf = _of_the_world(at_s, service="relay", kind="drop_status", for_s=round(chance.uniform(1, 15), 3))
     return [_once("nonces_spent", at_s), *([deaf] if chance.random() < 0.5 else [])]
@@ -100,6 +116,17 @@ def _lies(kind: str, make: Callable[[Random], dict[str, Any]]) -> Make:
         return [_of_the_world(at_s, service=chance.choice(("rpc", "rpc2")), kind=kind, for_s=for_s, **make(chance))]
 
     return made
+
+
+def _tells_hastily(chance: Random, at_s: float) -> list[Fault]:
+    """What it tells is taken back by the chain, and then another tool uses the nonce."""
+    for_s = round(chance.uniform(12, 25), 3)
+    hasty = _of_the_world(at_s, service=chance.choice(("rpc", "rpc2")), kind="hasty", for_s=for_s)
+    reverted = [
+        _of_the_world(at_s + after_s, service="chain", kind="reorg", blocks=3, requeue=False)
+        for after_s in (2.0, 4.5, 7.0, 9.5)
+    ]
+    return [hasty, *reverted, _once("nonces_spent", at_s + 11)]
 
 
 def _clock(chance: Random, at_s: float) -> list[Fault]:
@@ -136,6 +163,10 @@ SCENES: dict[str, Scene] = {
     ),
     "deposit": Scene(says="a deposit arrives and is minted, told in one step or in two", make=_deposits),
     "withdrawal": Scene(says="the owner takes money out past the desk, also money that is promised", make=_withdraws),
+    "bridge_withdrawal": Scene(
+        says="the owner takes money out through the bridge, which pays it, fails, or gives it back",
+        make=_withdraws_by_the_bridge,
+    ),
     "nonces_spent": Scene(
         says="another tool of the owner uses the nonces of all live answers, with or without a notice", make=_spends
     ),
@@ -158,8 +189,8 @@ SCENES: dict[str, Scene] = {
         settings=_TWO_NODES,
     ),
     "rpc/hasty": Scene(
-        says="one of two nodes tells a transaction's outcome before its block is final",
-        make=_lies("hasty", lambda _chance: {}),
+        says="one of two nodes tells a transaction's outcome before its block is final, and blocks are reverted",
+        make=_tells_hastily,
         settings=_TWO_NODES,
     ),
     "topic_lost": Scene(says="a topic is made anew, and what it held is gone", make=_loses("topic_lost")),
@@ -170,7 +201,15 @@ SCENES: dict[str, Scene] = {
         says="the database goes back to an older copy of itself under the running desk", make=_goes_back
     ),
     "clock_off": Scene(says="the clock of one process jumps, and jumps back", make=_clock),
+    "files": Scene(
+        says="the files of all processes, spools and leases, are lost, cut off, or cannot be opened for a while",
+        make=_spoils_files,
+    ),
 }
+
+#: Everything that can go wrong by itself, and what goes wrong beside it: all of it does in the seeds of a batch.
+PLANS = tuple(dict.fromkeys((*SCENES, *DRAWN)))
+COUNTED = (*PLANS, "bridge/credit_in_steps", "bridge/end_withdrawals")
 
 
 def drawn_by(seed: int) -> list[str]:
@@ -196,5 +235,5 @@ def settings_of(faults: Iterable[Fault]) -> dict[str, Any]:
 
 
 def never_struck(struck: Counter[str], *, seeds: int) -> list[str]:
-    """The scenes that struck in no seed of a batch while money was open; a small batch need not have all."""
-    return [name for name in SCENES if not struck[name]] if seeds >= NEEDS_SEEDS else []
+    """The plans that struck in no seed of a batch while money was open; a small batch need not have all."""
+    return [name for name in COUNTED if not struck[name]] if seeds >= NEEDS_SEEDS else []

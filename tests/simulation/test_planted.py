@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from simulation.batch import attempt
+from simulation.alone import ALONE_S
+from simulation.batch import EVERY, attempt
 from simulation.planted import PLANTED
-from simulation.planted_scenes import UNDER_SCENES
 
 #: From the documented seed on; it finds the mistake as long as the product's timing stays as it is.
 SEEDS_MAX = 12
@@ -17,41 +18,42 @@ PAGE = Path(__file__).parents[2] / "docs" / "simulation.md"
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_mistake_is_found(name: str) -> None:
-    planted = PLANTED[name]
-    for seed in range(planted.seed, planted.seed + SEEDS_MAX):
+    first = PLANTED[name].seed
+    assert first is not None
+    for seed in range(first, first + SEEDS_MAX):
         violation = attempt(seed, planted=name).violation
         if violation is not None:
             break
-    assert violation is not None, f"not found by seeds {planted.seed} to {planted.seed + SEEDS_MAX - 1}"
-    assert violation.partition(":")[0] in planted.breaks, violation
+    assert violation is not None, f"not found by seeds {first} to {first + SEEDS_MAX - 1}"
+    assert violation.partition(":")[0] in PLANTED[name].breaks, violation
+
+
+@cache
+def without(name: str, seed: int) -> str | None:
+    return attempt(seed, planted=name, only=EVERY[name].beside, seconds=ALONE_S).violation
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", UNDER_SCENES)
-def test_a_mistake_under_a_scene_is_found_with_it_and_not_without(name: str) -> None:
-    planted = UNDER_SCENES[name]
-    for seed in range(planted.seed, planted.seed + SEEDS_MAX):
-        violation = attempt(seed, planted=name, scene=planted.scene).violation
+@pytest.mark.parametrize(("name", "plan"), [(name, plan) for name, planted in EVERY.items() for plan in planted.under])
+def test_a_mistake_is_found_with_its_plan_and_not_without(name: str, plan: str) -> None:
+    planted = EVERY[name]
+    first = planted.under[plan]
+    for seed in range(first, first + SEEDS_MAX):
+        violation = attempt(seed, planted=name, only=(plan, *planted.beside), seconds=ALONE_S).violation
         if violation is not None:
             break
-    assert violation is not None, f"not found by seeds {planted.seed} to {planted.seed + SEEDS_MAX - 1}"
+    assert violation is not None, f"not found by seeds {first} to {first + SEEDS_MAX - 1}"
     assert violation.partition(":")[0] in planted.breaks, violation
-    assert attempt(seed, planted=name, without=planted.scene, scene=planted.scene).violation is None
+    assert without(name, seed) is None
 
 
-def test_the_page_has_every_mistake_under_a_scene() -> None:
-    for name, planted in UNDER_SCENES.items():
+def test_the_page_has_every_planted_mistake_with_its_seed_or_its_plans() -> None:
+    rows = PAGE.read_text().splitlines()
+    for name, planted in EVERY.items():
         breaks = ", ".join(planted.breaks)
-        row = f"| `{name}` | {planted.mistake} | `{planted.scene}` | {breaks} | {planted.seed} |"
-        assert row in PAGE.read_text().splitlines()
-
-
-def test_the_page_has_every_planted_mistake_with_its_seed() -> None:
-    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-    cells = {
-        row[0].strip("`"): row[1:] for row in ([cell.strip() for cell in line.strip("|").split("|")] for line in rows)
-    }
-    documented = {name: cells.get(name) for name in PLANTED}
-    assert documented == {
-        name: [planted.mistake, ", ".join(planted.breaks), str(planted.seed)] for name, planted in PLANTED.items()
-    }
+        if planted.seed is not None:
+            assert f"| `{name}` | {planted.mistake} | {breaks} | {planted.seed} |" in rows
+        if planted.under:
+            plans = ", ".join(f"`{plan}` {seed}" for plan, seed in planted.under.items())
+            beside = f", beside {' and '.join(f'`{plan}`' for plan in planted.beside)}" if planted.beside else ""
+            assert f"| `{name}` | {planted.mistake} | {plans}{beside} | {breaks} |" in rows

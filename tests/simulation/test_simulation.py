@@ -14,11 +14,12 @@ from random import Random
 import pytest
 
 from simulation import __main__ as program
+from simulation.alone import alone
 from simulation.clock import Deadlock, Pipe, VirtualLoop
-from simulation.faults import Fault, plan
+from simulation.faults import DRAWN, Fault, plan
 from simulation.outages import away_at_once, pairs_told
 from simulation.run import Outcome, run
-from simulation.scenes import NEEDS_SEEDS, SCENES, drawn_by, never_struck, scenes
+from simulation.scenes import COUNTED, NEEDS_SEEDS, PLANS, SCENES, drawn_by, never_struck, scenes
 from simulation.shrink import shrunk
 from unrip.service.crashpoints import CRASH_POINTS
 from unrip.services.registry import SERVICES
@@ -102,7 +103,20 @@ def test_every_scene_has_its_turn_in_a_batch_and_waits_for_open_money() -> None:
         assert drawn == SCENES.keys()
     assert all(fault.with_money for seed in range(50) for fault in scenes(seed, until_s=470, names=SCENES))
     assert never_struck(Counter(), seeds=NEEDS_SEEDS - 1) == []
-    assert set(never_struck(Counter(stall=1), seeds=NEEDS_SEEDS)) == SCENES.keys() - {"stall"}
+    assert set(never_struck(Counter(stall=1, crash=1), seeds=NEEDS_SEEDS)) == {*COUNTED} - {"stall", "crash"}
+
+
+def test_every_plan_is_drawn_in_a_batch_and_none_beside_those_that_are_known() -> None:
+    seeds = range(1, 1 + NEEDS_SEEDS)
+    drawn = {fault.plan for seed in seeds for fault in plan(seed, account="desk.near", until_s=470)}
+    assert drawn == {*DRAWN}
+
+
+def test_a_plan_alone_is_drawn_often_and_waits_for_open_money() -> None:
+    for name in PLANS:
+        for fault in alone(1, [name], account="desk.near", until_s=230):
+            assert fault.with_money
+            assert fault.plan == name or name in {"revoke", "deposit", "nonces_spent", "bridge_withdrawal", "rpc/hasty"}
 
 
 def test_a_scene_strikes_while_money_is_open_and_a_process_that_stands_still_goes_on() -> None:
