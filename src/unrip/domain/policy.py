@@ -4,87 +4,94 @@ from __future__ import annotations
 
 import hashlib
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
+from unrip.domain.limits import Cap, Floor, Limit
 from unrip.domain.values import Value
 
 
 class Policy(Value):
     """The limits in force. Rates are fractions (0.02 is 2 %), durations carry their unit in the name.
 
+    A cap or a floor may be changed at run time, any other limit only by a restart.
+
     The defaults are those of a first live attempt: tiny.
     """
 
     #: A proposal whose gross edge is below this is refused (R6).
-    edge_threshold: Decimal = Decimal("0.02")
+    edge_threshold: Annotated[Decimal, Floor(rate=True)] = Decimal("0.02")
     #: The edge that is offered for an offer of no duration.
-    edge_base: Decimal = Decimal("0.02")
+    edge_base: Annotated[Decimal, Floor(rate=True)] = Decimal("0.02")
     #: Added per square root of a minute of offer life: an offer is an option for its whole life.
-    edge_per_sqrt_minute: Decimal = Decimal("0.002")
+    edge_per_sqrt_minute: Annotated[Decimal, Floor(rate=True, note="With its unit: '0.2 %' or '20 bps'.")] = Decimal(
+        "0.002"
+    )
     #: Largest fair value of one trade.
-    notional_cap_eur: Decimal = Decimal(25)
+    notional_cap_eur: Annotated[Decimal, Cap(above=0)] = Decimal(25)
     #: Smallest fair value worth an offer.
-    notional_floor_eur: Decimal = Decimal(1)
+    notional_floor_eur: Annotated[Decimal, Floor(least=0)] = Decimal(1)
     #: Largest fair value of one asset that all open offers together may spend.
-    exposure_cap_eur: Decimal = Decimal(250)
-    #: Inventory bands, in whole tokens. No offer may spend so much of an asset that it could fall below its least, nor
-    #: receive so much that it could rise above its most, whatever of the open offers settles. None: no such bound.
-    base_min: Decimal | None = None
-    base_max: Decimal | None = None
-    quote_min: Decimal | None = None
-    quote_max: Decimal | None = None
+    exposure_cap_eur: Annotated[Decimal, Cap(above=0)] = Decimal(250)
+    #: Inventory bands, in whole tokens: no offer may let the base or the quote fall below its least or rise above its
+    #: most, whatever of the open offers settles. Unset: no such bound.
+    base_min: Annotated[Decimal | None, Floor(least=0)] = None
+    base_max: Annotated[Decimal | None, Cap(least=0)] = None
+    quote_min: Annotated[Decimal | None, Floor(least=0)] = None
+    quote_max: Annotated[Decimal | None, Cap(least=0)] = None
     #: What today's fills (UTC) must have brought at least: -10 stops the desk at a loss of more than 10 EUR.
-    day_result_min_eur: Decimal = Decimal(-10)
+    day_result_min_eur: Annotated[Decimal, Floor(note="-10 stops at a loss of more than 10 EUR.")] = Decimal(-10)
     #: A fall of the equity from its highest beyond this is told; it refuses nothing.
-    drawdown_max_eur: Decimal = Decimal(50)
+    drawdown_max_eur: Annotated[Decimal, Cap(above=0)] = Decimal(50)
     #: A fill is valued by the price this long after it, and until then by the newest one.
-    markout_ms: int = 600_000
+    markout_ms: Annotated[int, Limit(least=0)] = 600_000
     #: Offers within any 60 s.
-    offers_per_minute_max: int = 60
+    offers_per_minute_max: Annotated[int, Cap(above=0)] = 60
     #: Open offers that the relay has neither accepted nor refused, or that no block can judge; one more stops the desk
     #: until some are known.
-    unknown_max: int = 10
+    unknown_max: Annotated[int, Cap(least=0)] = 10
     #: Kraken's reading may be this old, by its own time or ours, whichever is older.
-    kraken_age_max_ms: int = 10_000
+    kraken_age_max_ms: Annotated[int, Limit(above=0)] = 10_000
     #: CoinGecko's reading counts as a second opinion up to this age of its own time stamp.
-    coingecko_age_max_ms: int = 600_000
+    coingecko_age_max_ms: Annotated[int, Limit(above=0)] = 600_000
     #: Above this the two sources contradict each other and nothing is quoted.
-    disagreement_max: Decimal = Decimal("0.03")
+    disagreement_max: Annotated[Decimal, Limit(rate=True)] = Decimal("0.03")
     #: Whether CoinGecko may stand in for Kraken while Kraken gives no usable price.
     coingecko_fallback: bool = False
     #: It may then be this old, by its own time or ours, whichever is older: one poll of the free service and its cache.
-    fallback_age_max_ms: int = 320_000
+    fallback_age_max_ms: Annotated[int, Limit(above=0)] = 320_000
     #: It is then dearer by this: added to the edge that is offered and to the threshold.
-    fallback_edge: Decimal = Decimal("0.01")
+    fallback_edge: Annotated[Decimal, Limit(rate=True)] = Decimal("0.01")
     #: The last good reading of EURe's price counts for this long: 6 h.
-    peg_age_max_ms: int = 21_600_000
+    peg_age_max_ms: Annotated[int, Limit(above=0)] = 21_600_000
     #: A snapshot of the verifier may be this old.
-    inventory_age_max_ms: int = 10_000
+    inventory_age_max_ms: Annotated[int, Limit(above=0)] = 10_000
     #: The tolerance between two clocks, the strategy's and the executor's alike: an instant further ahead of our clock
     #: than this, or a clock that differs from the outside's by more, means that a clock is wrong.
-    clock_ahead_max_ms: int = 250
+    clock_ahead_max_ms: Annotated[int, Limit(least=0)] = 250
     #: Beats of the executor and the history writer may be this old.
-    beat_age_max_ms: int = 5_000
+    beat_age_max_ms: Annotated[int, Limit(above=0)] = 5_000
     #: The part of an answer window that deciding, committing and sending needs.
-    window_needed_ms: int = 40
+    window_needed_ms: Annotated[int, Limit(least=0)] = 40
     #: Added to the taker's `min_deadline_ms` for clock difference and transit.
-    deadline_margin_ms: int = 10_000
+    deadline_margin_ms: Annotated[int, Limit(least=0)] = 10_000
     #: Offers that would bind us longer than this are refused.
-    deadline_max_ms: int = 60_000
+    deadline_max_ms: Annotated[int, Limit(above=0)] = 60_000
     #: A nonce outlives its offer by this, so that "unused" can still be read from the chain.
-    nonce_life_ms: int = 86_400_000
+    nonce_life_ms: Annotated[int, Limit(above=0)] = 86_400_000
     #: Live offers hold at most this share of an asset; before it is used up, further ones share one nonce and hold.
-    held_share: Decimal = Decimal("0.5")
+    held_share: Annotated[Decimal, Limit(rate=True)] = Decimal("0.5")
     #: A nonce that offers share is joined for at most this long.
-    sharing_bucket_ms: int = 600_000
+    sharing_bucket_ms: Annotated[int, Limit(above=0)] = 600_000
     #: Router legs need the machine beside the relay; they are refused by name unless this is set.
     answer_router_legs: bool = False
-    #: What no run-time change may exceed or undercut; the executor checks every command against them.
-    notional_ceiling_eur: Decimal = Decimal(100)
-    edge_floor: Decimal = Decimal("0.005")
     #: Lag of the history writer above which nothing new is decided to be true.
-    history_lag_max: int = 5_000
+    history_lag_max: Annotated[int, Limit(above=0)] = 5_000
+    #: No run-time change may set a cap above it; the executor checks every command against it.
+    notional_ceiling_eur: Annotated[Decimal, Limit(above=0)] = Decimal(100)
+    #: No run-time change may set an edge below it; the executor checks every command against it.
+    edge_floor: Annotated[Decimal, Limit(rate=True)] = Decimal("0.005")
 
     @property
     def longest_life_ms(self) -> int:

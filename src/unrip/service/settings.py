@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,11 +23,13 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    create_model,
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
+from unrip.domain.limits import Declared, limits_of
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.values import format_rate, parse_rate
@@ -188,64 +190,41 @@ class NearIntentsSettings(Section):
         return self
 
 
-class LimitSettings(Section):
-    """The limits every start begins with; an operator may change them at run time."""
+def _setting_of(declared: Declared) -> tuple[Any, Any]:
+    """The type and the default of a limit, as a model is made of them."""
+    kind = Rate if declared.limit.rate else declared.type
+    field = Field(default=declared.default, gt=declared.limit.above, ge=declared.limit.least)
+    return (kind | None if declared.band else kind, field)
 
-    edge_threshold: Rate = Decimal("0.02")
-    edge_base: Rate = Decimal("0.02")
-    edge_per_sqrt_minute: Rate = Decimal("0.002")
-    notional_cap_eur: Decimal = Field(default=Decimal(25), gt=0)
-    notional_floor_eur: Decimal = Field(default=Decimal(1), ge=0)
-    exposure_cap_eur: Decimal = Field(default=Decimal(250), gt=0)
-    #: Inventory bands, in whole tokens: what no offer may let the base or the quote fall below or rise above. Unset: no
-    #: such bound.
-    base_min: Decimal | None = Field(default=None, ge=0)
-    base_max: Decimal | None = Field(default=None, ge=0)
-    quote_min: Decimal | None = Field(default=None, ge=0)
-    quote_max: Decimal | None = Field(default=None, ge=0)
-    day_result_min_eur: Decimal = Decimal(-10)
-    drawdown_max_eur: Decimal = Field(default=Decimal(50), gt=0)
-    markout_ms: int = Field(default=600_000, ge=0)
-    offers_per_minute_max: int = Field(default=60, gt=0)
-    unknown_max: int = Field(default=10, ge=0)
-    kraken_age_max_ms: int = Field(default=10_000, gt=0)
-    coingecko_age_max_ms: int = Field(default=600_000, gt=0)
-    disagreement_max: Rate = Decimal("0.03")
-    coingecko_fallback: bool = False
-    fallback_age_max_ms: int = Field(default=320_000, gt=0)
-    fallback_edge: Rate = Decimal("0.01")
-    peg_age_max_ms: int = Field(default=21_600_000, gt=0)
-    inventory_age_max_ms: int = Field(default=10_000, gt=0)
-    clock_ahead_max_ms: int = Field(default=250, ge=0)
-    beat_age_max_ms: int = Field(default=5_000, gt=0)
-    window_needed_ms: int = Field(default=40, ge=0)
-    deadline_margin_ms: int = Field(default=10_000, ge=0)
-    deadline_max_ms: int = Field(default=60_000, gt=0)
-    nonce_life_ms: int = Field(default=86_400_000, gt=0)
-    #: Live offers hold at most this share of an asset; before it is used up, further ones share one nonce and hold.
-    held_share: Rate = Decimal("0.5")
-    #: A nonce that offers share is joined for at most this long.
-    sharing_bucket_ms: int = Field(default=600_000, gt=0)
-    answer_router_legs: bool = False
-    history_lag_max: int = Field(default=5_000, gt=0)
-    #: No run-time change may set a cap above it; the executor checks every command against it.
-    notional_ceiling_eur: Decimal = Field(default=Decimal(100), gt=0)
-    #: No run-time change may set an edge below it; the executor checks every command against it.
-    edge_floor: Rate = Decimal("0.005")
+
+if TYPE_CHECKING:
+    _DeclaredLimits = Section
+else:
+    _DeclaredLimits = create_model(
+        "_DeclaredLimits",
+        __base__=Section,
+        **{declared.name: _setting_of(declared) for declared in limits_of(Policy)},
+    )
+
+
+class LimitSettings(_DeclaredLimits):
+    """The limits every start begins with; an operator may change them at run time."""
 
     @model_validator(mode="after")
     def _within_their_own_bounds(self) -> Self:
         """The executor rejects whatever lies beyond the bounds, so a start beyond them could only fail later."""
-        if self.notional_cap_eur > self.notional_ceiling_eur:
+        policy = self.policy()
+        if policy.notional_cap_eur > policy.notional_ceiling_eur:
             raise ValueError(
-                f"notional_cap_eur {self.notional_cap_eur} is above notional_ceiling_eur {self.notional_ceiling_eur}"
+                f"notional_cap_eur {policy.notional_cap_eur} is above notional_ceiling_eur "
+                f"{policy.notional_ceiling_eur}"
             )
         for name in ("edge_threshold", "edge_base"):
-            if getattr(self, name) < self.edge_floor:
+            if getattr(policy, name) < policy.edge_floor:
                 raise ValueError(
-                    f"{name} {format_rate(getattr(self, name))} is below edge_floor {format_rate(self.edge_floor)}"
+                    f"{name} {format_rate(getattr(policy, name))} is below edge_floor {format_rate(policy.edge_floor)}"
                 )
-        if crossed := self.policy().crossed_band():
+        if crossed := policy.crossed_band():
             raise ValueError(crossed)
         return self
 

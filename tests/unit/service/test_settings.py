@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from unrip.domain.policy import Policy
 from unrip.net.secret_file import write_secret
 from unrip.service.outside import Network
 from unrip.service.settings import ControlSettings, LimitSettings, PostgresSettings, Settings, SettingsError
@@ -125,8 +124,11 @@ def test_the_environment_stands_above_the_file_and_the_file_above_the_default(
     monkeypatch.setenv("UNRIP_TEST_ANYTHING", "is not ours to judge")
     settings = load_settings(path)
     assert settings.kafka.bootstrap == "environment:1"
-    assert (settings.limits.edge_base, settings.limits.edge_threshold) == (Decimal("0.04"), Decimal("0.025"))
-    assert settings.limits.notional_cap_eur == 25
+    assert (settings.limits.policy().edge_base, settings.limits.policy().edge_threshold) == (
+        Decimal("0.04"),
+        Decimal("0.025"),
+    )
+    assert settings.limits.policy().notional_cap_eur == 25
     assert settings.limits.policy().edge_base == Decimal("0.04")
 
 
@@ -138,8 +140,8 @@ def test_a_list_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_defaults_are_those_of_a_first_live_attempt() -> None:
     settings = load_settings(None)
-    assert settings.limits.edge_threshold == Decimal("0.02")
-    assert settings.limits.notional_cap_eur == 25
+    assert settings.limits.policy().edge_threshold == Decimal("0.02")
+    assert settings.limits.policy().notional_cap_eur == 25
     assert settings.control.bind_host == "127.0.0.1"
     assert settings.port_of("trade-executor") == 8107
 
@@ -239,8 +241,3 @@ def test_a_variable_that_does_nothing_is_refused(name: str, monkeypatch: pytest.
     monkeypatch.setenv(name, "x")
     with pytest.raises(SettingsError, match=f"environment variable {name}: there is no setting"):
         load_settings(None)
-
-
-def test_without_a_settings_file_the_limits_are_the_policys_own() -> None:
-    """The defaults stand in both places: one for the operator's page, one for whoever needs a policy."""
-    assert LimitSettings().policy() == Policy()

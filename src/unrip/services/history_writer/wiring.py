@@ -15,7 +15,7 @@ def wire(context: Context) -> Wiring:
     archivist = Archivist(history, emit=context.emit)
     reader = TopicReader(context.outside.consumer, emit=context.emit)
     return Wiring(
-        logic=HistoryWriter(lag_max=settings.limits.history_lag_max),
+        logic=HistoryWriter(lag_max=settings.limits.policy().history_lag_max),
         handlers={
             LoadOffsets: archivist.call,
             WriteBatch: archivist.call,

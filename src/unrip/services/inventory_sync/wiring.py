@@ -28,8 +28,8 @@ def wire(context: Context) -> Wiring:
             account=account_of(context),
             interval_ms=settings.intervals.inventory_ms,
             bridge_interval_s=settings.intervals.bridge_s,
-            inventory_age_max_ms=settings.limits.inventory_age_max_ms,
-            clock_ahead_max_ms=settings.limits.clock_ahead_max_ms,
+            inventory_age_max_ms=settings.limits.policy().inventory_age_max_ms,
+            clock_ahead_max_ms=settings.limits.policy().clock_ahead_max_ms,
             nodes=len(settings.near_intents.rpc_urls),
         ),
         handlers={

@@ -43,8 +43,8 @@ def wire(context: Context) -> Wiring:
             pair=context.pair,
             symbol=kraken.ws_symbol,
             eure_eur_assumption=settings.pair.eure_eur_assumption,
-            kraken_age_max_ms=settings.limits.kraken_age_max_ms,
-            coingecko_age_max_ms=settings.limits.coingecko_age_max_ms,
+            kraken_age_max_ms=settings.limits.policy().kraken_age_max_ms,
+            coingecko_age_max_ms=settings.limits.policy().coingecko_age_max_ms,
             coingecko_interval_s=coingecko.poll_interval_s,
             peg=PegGuard(
                 assumed=settings.pair.eure_eur_assumption,

@@ -23,7 +23,7 @@ def wire(context: Context) -> Wiring:
             raw_cap_per_s=settings.intervals.raw_cap_per_s,
             mute_after_ms=settings.intervals.mute_after_ms,
             subscribe_again_ms=settings.intervals.subscribe_again_ms,
-            clock_ahead_max_ms=settings.limits.clock_ahead_max_ms,
+            clock_ahead_max_ms=settings.limits.policy().clock_ahead_max_ms,
         ),
         handlers={SendFrame: socket.send, CloseSocket: socket.close},
         sources=(socket.run,),

@@ -6,42 +6,49 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from pydantic import Field
+from pydantic import Field, create_model
 
+from unrip.domain.limits import Changeable, Declared, limits_of
 from unrip.domain.policy import Policy
 from unrip.domain.values import format_rate, parse_rate, shown
 from unrip.service.action import Action, ReasonBody
 from unrip.service.contract import Control, ControlRefused
 
+#: How a bound that is not set is written and shown.
+NO_BOUND = "none"
+BOUND = f"Whole tokens, such as '0.05'; '{NO_BOUND}' takes the bound away."
+RATE = "With its unit: '2.5 %' or '250 bps'."
+
 
 class ThresholdBody(ReasonBody):
     """A new edge threshold, with its unit."""
 
-    edge_threshold: str = Field(description="With its unit: '2.5 %' or '250 bps'.")
+    edge_threshold: str = Field(description=RATE)
 
 
-#: How a bound that is not set is written and shown.
-NO_BOUND = "none"
-BOUND = f"Whole tokens, such as '0.05'; '{NO_BOUND}' takes the bound away."
+#: Which way each limit tightens that an operator may change.
+_KINDS = {each.name: each.limit for each in limits_of(Policy) if isinstance(each.limit, Changeable)}
+_CHANGEABLE = {each.name: each for each in limits_of(Policy) if each.name in _KINDS}
+LIMITS = tuple(_CHANGEABLE)
 
 
-class LimitsBody(ReasonBody):
-    """New limits; those left out stay as they are."""
+def _argument_of(declared: Declared) -> tuple[Any, Any]:
+    """The type and the description of a limit that may be left out, as a body is made of them."""
+    if declared.limit.rate:
+        return (str | None, Field(default=None, description=declared.limit.note or RATE))
+    if declared.band:
+        return (str | None, Field(default=None, description=BOUND))
+    limit = declared.limit
+    return (declared.type | None, Field(default=None, gt=limit.above, ge=limit.least, description=limit.note or None))
 
-    notional_cap_eur: Decimal | None = Field(default=None, gt=0)
-    notional_floor_eur: Decimal | None = Field(default=None, ge=0)
-    exposure_cap_eur: Decimal | None = Field(default=None, gt=0)
-    day_result_min_eur: Decimal | None = Field(default=None, description="-10 stops at a loss of more than 10 EUR.")
-    drawdown_max_eur: Decimal | None = Field(default=None, gt=0)
-    base_min: str | None = Field(default=None, description=BOUND)
-    base_max: str | None = Field(default=None, description=BOUND)
-    quote_min: str | None = Field(default=None, description=BOUND)
-    quote_max: str | None = Field(default=None, description=BOUND)
-    offers_per_minute_max: int | None = Field(default=None, gt=0)
-    unknown_max: int | None = Field(default=None, ge=0)
-    edge_base: str | None = Field(default=None, description="With its unit: '2.5 %' or '250 bps'.")
-    edge_per_sqrt_minute: str | None = Field(default=None, description="With its unit: '0.2 %' or '20 bps'.")
 
+#: The threshold has an action of its own.
+_ARGUMENTS: dict[str, Any] = {
+    name: _argument_of(declared) for name, declared in _CHANGEABLE.items() if name not in ThresholdBody.model_fields
+}
+LimitsBody = create_model(
+    "LimitsBody", __base__=ReasonBody, __doc__="New limits; those left out stay as they are.", **_ARGUMENTS
+)
 
 LIMIT_ACTIONS = (
     Action(
@@ -58,15 +65,6 @@ LIMIT_ACTIONS = (
     ),
 )
 
-_RATES = ("edge_threshold", "edge_base", "edge_per_sqrt_minute")
-#: Limits that make the desk trade less when they are lowered, and those that do when they are raised.
-_CAPS = ("notional_cap_eur", "exposure_cap_eur", "drawdown_max_eur", "offers_per_minute_max", "unknown_max")
-_FLOORS = ("notional_floor_eur", "day_result_min_eur", *_RATES)
-#: Bounds of the inventory bands, each of which may be missing.
-_UPPER_BOUNDS = ("base_max", "quote_max")
-_LOWER_BOUNDS = ("base_min", "quote_min")
-_BOUNDS = (*_LOWER_BOUNDS, *_UPPER_BOUNDS)
-LIMITS = (*_CAPS, *_FLOORS, *_BOUNDS)
 #: Under this name a control record says which configured policy the limits were changed from.
 BASE = "policy_base"
 
@@ -78,8 +76,11 @@ def changed_policy(policy: Policy, control: Control) -> Policy:
         ControlRefused: a value cannot be read, or lies beyond what the configuration allows at run time.
 
     """
+    for name in control.arguments:
+        if name not in LIMITS:
+            raise ControlRefused(f"{name} is no limit that can be changed at run time")
     try:
-        changes = {name: _read(policy, name, value) for name, value in control.arguments.items()}
+        changes = {name: _read(name, value) for name, value in control.arguments.items()}
         changed = msgspec.structs.replace(policy, **changes)
     except (ValueError, ArithmeticError) as error:
         raise ControlRefused(str(error)) from None
@@ -115,11 +116,12 @@ def _beyond(changed: Policy) -> str | None:
     return changed.crossed_band()
 
 
-def _read(policy: Policy, name: str, value: Any) -> Any:
+def _read(name: str, value: Any) -> Any:
     """A limit in the type that the policy has it in."""
-    if name in _RATES:
+    declared = _CHANGEABLE[name]
+    if declared.limit.rate:
         return parse_rate(value)
-    return _read_bound(name, value) if name in _BOUNDS else type(getattr(policy, name))(value)
+    return _read_bound(name, value) if declared.band else declared.type(value)
 
 
 def _read_bound(name: str, text: str) -> Decimal | None:
@@ -138,23 +140,19 @@ def tightens(policy: Policy, control: Control) -> bool:
         changed = changed_policy(policy, control)
     except ControlRefused:
         return False
-    return (
-        all(getattr(changed, name) <= getattr(policy, name) for name in _CAPS)
-        and all(getattr(changed, name) >= getattr(policy, name) for name in _FLOORS)
-        and all(_upper(changed, name) <= _upper(policy, name) for name in _UPPER_BOUNDS)
-        and all(_lower(changed, name) >= _lower(policy, name) for name in _LOWER_BOUNDS)
-    )
+    return all(_strictness(changed, name) >= _strictness(policy, name) for name in LIMITS)
 
 
 def tightest(one: Policy, other: Policy) -> Policy:
     """Of each limit the one that lets less through."""
     return msgspec.structs.replace(
         one,
-        **{name: min(getattr(one, name), getattr(other, name)) for name in _CAPS},
-        **{name: max(getattr(one, name), getattr(other, name)) for name in _FLOORS},
-        **{name: getattr(min(one, other, key=lambda each: _upper(each, name)), name) for name in _UPPER_BOUNDS},
-        **{name: getattr(max(one, other, key=lambda each: _lower(each, name)), name) for name in _LOWER_BOUNDS},
+        **{name: getattr(max(one, other, key=lambda each: _strictness(each, name)), name) for name in LIMITS},
     )
+
+
+def _strictness(policy: Policy, name: str) -> Any:
+    return _KINDS[name].strictness(getattr(policy, name))
 
 
 def told_policy(configured: Policy, state: dict[str, str]) -> Policy | None:
@@ -162,20 +160,9 @@ def told_policy(configured: Policy, state: dict[str, str]) -> Policy | None:
     if state.get(BASE) != configured.hash:
         return None
     try:
-        return msgspec.structs.replace(configured, **{name: _read(configured, name, state[name]) for name in LIMITS})
+        return msgspec.structs.replace(configured, **{name: _read(name, state[name]) for name in LIMITS})
     except (KeyError, ValueError, ArithmeticError):
         return None
-
-
-def _upper(policy: Policy, name: str) -> Decimal:
-    bound: Decimal | None = getattr(policy, name)
-    return Decimal("Infinity") if bound is None else bound
-
-
-def _lower(policy: Policy, name: str) -> Decimal:
-    """No bound lets more through than one of nothing: what a ledger promises may for a while be more than it has."""
-    bound: Decimal | None = getattr(policy, name)
-    return Decimal("-Infinity") if bound is None else bound
 
 
 def policy_state(policy: Policy) -> dict[str, str]:
@@ -186,4 +173,4 @@ def policy_state(policy: Policy) -> dict[str, str]:
 def _written(name: str, limit: Any) -> str:
     if limit is None:
         return NO_BOUND
-    return format_rate(limit) if name in _RATES else str(limit)
+    return format_rate(limit) if _CHANGEABLE[name].limit.rate else str(limit)

@@ -12,13 +12,23 @@ from support.cases import EURE, NOW, a_view
 from support.engine import Engine, a_control, command_record, decision_record, engine, only, restarted
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.policy import Policy
-from unrip.domain.values import Amount
+from unrip.domain.values import MONEY, Amount
 from unrip.service.action import ReasonBody
 from unrip.service.contract import (
     ControlRefused,
 )
 from unrip.services.strategy_engine.effects import RememberPolicy
-from unrip.services.strategy_engine.limits import LIMITS, LimitsBody, ThresholdBody
+from unrip.services.strategy_engine.limits import (
+    BASE,
+    LIMITS,
+    LimitsBody,
+    ThresholdBody,
+    changed_policy,
+    policy_state,
+    tightens,
+    tightest,
+    told_policy,
+)
 
 
 def test_a_changed_threshold_is_remembered_and_used() -> None:
@@ -45,6 +55,8 @@ def test_a_changed_threshold_is_remembered_and_used() -> None:
         ("limits", {"base_min": "NaN"}, "base_min 'NaN': write whole tokens"),
         ("limits", {"base_min": "Infinity"}, "base_min is no number to reckon with"),
         ("limits", {"notional_floor_eur": Decimal("1E+200")}, "notional_floor_eur is no number to reckon with"),
+        ("limits", {"deadline_max_ms": 600_000}, "deadline_max_ms is no limit that can be changed at run time"),
+        ("limits", {"notional_ceiling_eur": Decimal(1)}, "notional_ceiling_eur is no limit that can be changed"),
         ("threshold", {"edge_threshold": "2"}, "needs its unit"),
         ("threshold", {"edge_threshold": "NaN %"}, "not finite"),
     ],
@@ -116,6 +128,57 @@ def test_the_largest_quotable_amount_stays_within_the_exposure_that_is_left() ->
     for held, largest in ((239, "11.00000000"), (250, None)):
         desk.inputs(view=a_view(held={EURE.asset_id: Amount(held * 10**18)}))
         assert desk.logic.state(NOW)["trade_ready"]["base_in"]["largest_quotable"] == largest
+
+
+MIDDLE = Policy(
+    edge_threshold=Decimal("0.02"),
+    base_min=Decimal(2),
+    base_max=Decimal(8),
+    quote_min=Decimal(2),
+    quote_max=Decimal(8),
+)
+#: Every limit that can be changed, with a value that lets less through than `MIDDLE` does, and one that lets more.
+BOTH_WAYS: dict[str, tuple[Any, Any]] = {
+    "edge_threshold": ("3 %", "1 %"),
+    "edge_base": ("3 %", "1 %"),
+    "edge_per_sqrt_minute": ("1 %", "0 %"),
+    "notional_cap_eur": (Decimal(24), Decimal(26)),
+    "notional_floor_eur": (Decimal(2), Decimal(0)),
+    "exposure_cap_eur": (Decimal(249), Decimal(251)),
+    "base_min": ("3", "none"),
+    "base_max": ("7", "none"),
+    "quote_min": ("3", "1"),
+    "quote_max": ("7", "9"),
+    "day_result_min_eur": (Decimal(-9), Decimal(-11)),
+    "drawdown_max_eur": (Decimal(49), Decimal(51)),
+    "offers_per_minute_max": (59, 61),
+    "unknown_max": (9, 11),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_each_limit_tightens_one_way_and_loosens_the_other(name: str) -> None:
+    tight, loose = ({name: value} for value in BOTH_WAYS[name])
+    assert tightens(MIDDLE, a_control("limits", **tight))
+    assert not tightens(MIDDLE, a_control("limits", **loose))
+    tighter, looser = (changed_policy(MIDDLE, a_control("limits", **change)) for change in (tight, loose))
+    assert tightest(looser, MIDDLE) == tightest(MIDDLE, looser) == MIDDLE
+    assert tightest(tighter, looser) == tightest(looser, tighter) == tighter
+    assert told_policy(MIDDLE, {**policy_state(looser), BASE: MIDDLE.hash}) == looser
+
+
+@pytest.mark.parametrize("name", ["notional_cap_eur", "notional_floor_eur"])
+def test_the_last_digit_of_a_limit_counts(name: str) -> None:
+    """Python's own context rounds to 28 digits, and what loosens by less than that would pass for a brake."""
+    digit = Decimal("1E-40")
+    plain = getattr(MIDDLE, name)
+    longer = MONEY.add(plain, digit)
+    loosens = name.endswith("cap_eur")
+    assert tightens(MIDDLE, a_control("limits", **{name: longer})) is not loosens
+
+
+def test_what_can_be_changed_is_as_written_here() -> None:
+    assert sorted(LIMITS) == sorted(BOTH_WAYS)
 
 
 def test_every_limit_that_can_be_changed_has_a_kind() -> None:
