@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 
 from unrip.cli.exits import CommandFailed, Exit
-from unrip.net.address import authority_of_listener
 from unrip.service.settings import Settings, read_secret_file
 from unrip.services.registry import SERVICES
 from unrip.services.settings import load_settings
@@ -55,7 +54,7 @@ class ControlClient:
         """Where a service's control surface is."""
         if service not in SERVICES:
             raise CommandFailed(f"there is no service {service!r}; there are: {', '.join(SERVICES)}", code=Exit.USAGE)
-        return f"http://{authority_of_listener(self._settings.control.bind_host, self._settings.port_of(service))}"
+        return self._settings.url_of(service)
 
     def is_ready(self, service: str) -> bool:
         """Whether the service's own probe says ready; needs no token."""

@@ -16,7 +16,7 @@ from unrip.local.preparing import declare_first_account, prepare_database, prepa
 from unrip.local.program import Program
 from unrip.local.simulated import SimulatedWorld, default_inventory
 from unrip.local.stack import ServerPorts, ServerStack
-from unrip.net.address import authority_of_listener, is_loopback
+from unrip.net.address import is_loopback
 from unrip.net.secret_file import write_secret
 from unrip.service.settings import Settings, outside_urls
 from unrip.services.registry import SERVICES
@@ -104,7 +104,7 @@ class LocalDesk:
 
     def service_program(self, name: str, settings: Settings, environment: dict[str, str] | None = None) -> Program:
         """One service as a program, ready when its own probe says so."""
-        probe = f"http://{authority_of_listener(settings.control.bind_host, settings.port_of(name))}/readyz"
+        probe = f"{settings.url_of(name)}/readyz"
         return Program(
             name=name,
             argv=[sys.executable, "-m", "unrip", "run", name, "--config", str(self.settings_file)],

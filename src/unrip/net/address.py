@@ -63,6 +63,29 @@ def checked_url(*schemes: str) -> Callable[[str], str]:
     return check
 
 
+def filled(pattern: str, service: str, port: int) -> str:
+    """The URL that a pattern such as `http://{service}:{port}` gives for one service."""
+    return pattern.replace("{service}", service).replace("{port}", str(port))
+
+
+def checked_pattern(pattern: str) -> str:
+    """The pattern as it is; raises ValueError unless it gives each service a URL that can be asked."""
+    if (fault := _pattern_fault(pattern)) is not None:
+        raise ValueError(f"no pattern of URLs such as http://{{service}}:{{port}}, {fault}")
+    return pattern
+
+
+def _pattern_fault(pattern: str) -> str | None:
+    url = filled(pattern, "service", 1)
+    if url == pattern:
+        return "it holds neither {service} nor {port}, so every service would be asked at one place"
+    if "{" in url or "}" in url:
+        return "only {service} and {port} can be filled in"
+    if not url.isascii() or any(mark in url for mark in "@?#") or url.endswith("/"):
+        return "it holds @, ?, # or a letter that is not ASCII, or it ends with /"
+    return url_fault(url, ("http",))  # a control surface speaks plain HTTP
+
+
 def checked_bootstrap(text: str) -> str:
     """Kafka's addresses as they are; raises ValueError unless it is HOST:PORT, or several separated by commas."""
     for part in text.split(","):

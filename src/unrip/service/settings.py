@@ -31,7 +31,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.values import format_rate, parse_rate
-from unrip.net.address import checked_bootstrap, checked_url
+from unrip.net.address import authority_of_listener, checked_bootstrap, checked_pattern, checked_url, filled
 from unrip.net.secret_file import SecretFileError, read_secret
 from unrip.store.url import REMEDY, fault_of
 
@@ -259,6 +259,9 @@ class ControlSettings(Section):
 
     #: The address every control surface listens on.
     bind_host: str = "127.0.0.1"
+    #: Where commands and probes ask a service, such as `http://{service}:{port}`: its name and its port are filled in.
+    #: Unset: on this machine, at the address that it listens on.
+    url_pattern: Annotated[str, AfterValidator(checked_pattern)] | None = None
     #: Allows to look. Made at first start, mode 0600.
     read_token_file: Path = Path("var/secrets/read.token")
     #: Allows to look and to act. Made at first start, mode 0600.
@@ -349,6 +352,13 @@ class Settings(BaseSettings):
     def port_of(self, service: str) -> int:
         """The control port of a service."""
         return int(getattr(self.ports, service.replace("-", "_")))
+
+    def url_of(self, service: str) -> str:
+        """Where the control surface of a service is asked."""
+        port = self.port_of(service)
+        if self.control.url_pattern is not None:
+            return filled(self.control.url_pattern, service, port)
+        return f"http://{authority_of_listener(self.control.bind_host, port)}"
 
     def postgres_url(self) -> str:
         """The database URL.

@@ -1,4 +1,7 @@
-"""Where the operator's token goes: to the service that was named, whatever the environment says of proxies."""
+"""Where the operator's token goes: to the service that was named, whatever the environment says of proxies.
+
+The settings' pattern says where a service is, not the address that it listens on.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from typing import Any
 import pytest
 
 from unrip.cli.desk import ControlClient
+from unrip.local.desk import LocalDesk
+from unrip.local.paths import Home
 from unrip.local.ports import says_well
 from unrip.net.secret_file import write_secret
 from unrip.service.settings import ControlSettings
@@ -72,3 +77,25 @@ def test_no_proxy_of_the_environment_hears_a_token(tmp_path: Path, monkeypatch: 
         ("/readyz", None),
     ]
     assert overheard == []
+
+
+def test_who_asks_a_service_asks_where_the_pattern_says(tmp_path: Path) -> None:
+    read, operator = tmp_path / "read.token", tmp_path / "operator.token"
+    write_secret(read, "reads")
+    write_secret(operator, "operates")
+    with listening() as (port, asked):
+        control = ControlSettings(
+            bind_host="2001:db8::1",  # where nobody here could ask
+            url_pattern=f"http://127.0.0.1:{port}/{{service}}/{{port}}",
+            read_token_file=read,
+            operator_token_file=operator,
+        )
+        settings = DESK_SETTINGS(control=control)
+        client = ControlClient(settings)
+        assert client.is_ready(SERVICE)
+        assert client.state(SERVICE) == {}
+        assert client.act(SERVICE, "disarm", reason="lunch") == {}
+        desk = LocalDesk(home=Home(tmp_path), user_data=tmp_path, base=None, progress=print)
+        assert desk.service_program(SERVICE, settings).ready()
+    place = f"/{SERVICE}/{settings.port_of(SERVICE)}"
+    assert [path for path, _ in asked] == [f"{place}/{what}" for what in ("readyz", "state", "disarm", "readyz")]

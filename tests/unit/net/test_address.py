@@ -1,10 +1,20 @@
 """Hosts and ports of either family, and what is no URL that can be asked."""
 
+import re
 import socket
 
 import pytest
 
-from unrip.net.address import authority, authority_of_listener, checked_bootstrap, is_loopback, listen, url_fault
+from unrip.net.address import (
+    authority,
+    authority_of_listener,
+    checked_bootstrap,
+    checked_pattern,
+    filled,
+    is_loopback,
+    listen,
+    url_fault,
+)
 
 HTTP = ("http", "https")
 
@@ -70,3 +80,45 @@ def test_addresses_of_kafka(text: str) -> None:
 def test_no_addresses_of_kafka(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no HOST:PORT; an IPv6 address is written \[::1\]:9092"):
         checked_bootstrap(text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "url"),
+    [
+        ("http://{service}:{port}", "http://trade-executor:8107"),
+        ("http://{service}.desk.svc:80", "http://trade-executor.desk.svc:80"),
+        ("http://[::1]:{port}", "http://[::1]:8107"),
+        ("http://gateway/{service}/{port}", "http://gateway/trade-executor/8107"),
+    ],
+)
+def test_a_pattern_gives_each_service_its_url(pattern: str, url: str) -> None:
+    assert filled(checked_pattern(pattern), "trade-executor", 8107) == url
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault"),
+    [
+        ("", "neither {service} nor {port}"),
+        ("http://127.0.0.1:8107", "neither {service} nor {port}"),
+        ("http://{service", "neither {service} nor {port}"),
+        ("http://{service}:{ports}", "only {service} and {port}"),
+        ("http://{service.name}:{port}", "only {service} and {port}"),
+        ("http://{{service}}:{port}", "only {service} and {port}"),
+        ("{service}:{port}", "does not begin with http://"),
+        ("https://{service}:{port}", "does not begin with http://"),
+        ("http://:{port}", "no host"),
+        ("http://{service}:9{port}99999", "ort"),
+        ("http://{port}:{service}", "ort"),
+        ("http://[{service}:{port}", "IPv6"),
+        ("http://{service} :{port}", "blank"),
+        ("http://user:SECRET@{service}:{port}", "holds @"),
+        ("http://{service}:{port}?x", "holds @"),
+        ("http://{service}:{port}#x", "holds @"),
+        ("http://{service}:{port}/", "ends with /"),
+        ("http://{service}.bücher:{port}", "not ASCII"),
+    ],
+)
+def test_what_is_no_pattern(pattern: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(fault)) as refused:
+        checked_pattern(pattern)
+    assert "SECRET" not in str(refused.value)

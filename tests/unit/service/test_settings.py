@@ -12,8 +12,8 @@ from psycopg.conninfo import conninfo_to_dict
 from unrip.domain.policy import Policy
 from unrip.net.secret_file import write_secret
 from unrip.service.outside import Network
-from unrip.service.settings import LimitSettings, PostgresSettings, Settings, SettingsError
-from unrip.services.settings import load_settings
+from unrip.service.settings import ControlSettings, LimitSettings, PostgresSettings, Settings, SettingsError
+from unrip.services.settings import DESK_SETTINGS, load_settings
 from unrip.store.errors import StoreUnavailable
 
 
@@ -43,6 +43,10 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "a negative rate": ('[limits]\nedge_per_sqrt_minute = "-1 %"', "edge_per_sqrt_minute .*greater than or equal to 0"),
     "a rate that is none": ('[limits]\nedge_base = "NaN %"', "edge_base .*not finite"),
     "a number out of its bounds": ("[limits]\nnotional_cap_eur = 0", "notional_cap_eur .*greater than 0"),
+    "a pattern that names one place": (
+        '[control]\nurl_pattern = "http://127.0.0.1:8107"',
+        "control.url_pattern .*neither {service} nor {port}",
+    ),
     "no node": ("[near_intents]\nrpc_urls = []", "rpc_urls .*at least 1"),
     "a node check with one node": (
         '[near_intents]\nrpc_cross_check = true\nrpc_urls = ["http://a", "http://a"]',
@@ -138,6 +142,23 @@ def test_the_defaults_are_those_of_a_first_live_attempt() -> None:
     assert settings.limits.notional_cap_eur == 25
     assert settings.control.bind_host == "127.0.0.1"
     assert settings.port_of("trade-executor") == 8107
+
+
+@pytest.mark.parametrize(
+    ("bind_host", "url_pattern", "url"),
+    [
+        ("127.0.0.1", None, "http://127.0.0.1:8107"),
+        ("0.0.0.0", None, "http://127.0.0.1:8107"),
+        ("::", None, "http://[::1]:8107"),
+        ("0.0.0.0", "http://{service}:{port}", "http://trade-executor:8107"),
+        ("10.1.2.3", "http://{service}.desk.svc", "http://trade-executor.desk.svc"),
+    ],
+)
+def test_a_service_is_asked_where_the_pattern_says_and_without_one_on_this_machine(
+    bind_host: str, url_pattern: str | None, url: str
+) -> None:
+    control = ControlSettings(bind_host=bind_host, url_pattern=url_pattern)
+    assert DESK_SETTINGS(control=control).url_of("trade-executor") == url
 
 
 def test_every_limit_of_the_policy_is_a_setting() -> None:
