@@ -9,6 +9,7 @@ from enum import IntEnum
 from unrip.bus.ports import BusError, BusUnavailable
 from unrip.cli.terminal import say
 from unrip.local.errors import LocalError
+from unrip.net.secret_file import SecretFileError
 from unrip.service.settings import SettingsError
 from unrip.store.errors import StoreError, StoreUnavailable
 
@@ -40,7 +41,7 @@ def one_line_errors() -> Iterator[None]:
         yield
     except CommandFailed as error:
         fail(str(error), error.code)
-    except SettingsError as error:
+    except (SettingsError, SecretFileError) as error:
         fail(str(error), Exit.USAGE)
     except BusUnavailable as error:
         fail(f"Kafka does not answer ({error}): does it run where [kafka] bootstrap names it?", Exit.UNREACHABLE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import base58
 from nacl.signing import SigningKey
 
-from unrip.net.secret_file import write_secret
+from unrip.net.secret_file import read_secret, write_secret
 
 
 def ensure_signing_key(path: Path) -> str:
@@ -17,7 +17,7 @@ def ensure_signing_key(path: Path) -> str:
         key = SigningKey.generate()
         private = base58.b58encode(bytes(key) + bytes(key.verify_key)).decode()
         write_secret(path, f"ed25519:{private}\n")
-    private_bytes = base58.b58decode(path.read_text().strip().removeprefix("ed25519:"))
+    private_bytes = base58.b58decode(read_secret(path).removeprefix("ed25519:"))
     return private_bytes[32:].hex()
 
 
@@ -25,4 +25,4 @@ def ensure_token(path: Path) -> str:
     """Make a random token file if it is missing; return the token."""
     if not path.exists():
         write_secret(path, secrets.token_urlsafe(24) + "\n")
-    return path.read_text().strip()
+    return read_secret(path)

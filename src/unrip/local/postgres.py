@@ -22,7 +22,7 @@ from unrip.local.paths import Home
 from unrip.local.ports import LOOPBACK, PortNeed
 from unrip.local.program import Program
 from unrip.local.tool import run_tool
-from unrip.net.secret_file import write_secret
+from unrip.net.secret_file import read_secret, write_secret
 from unrip.store.connection import open_connection
 from unrip.store.driver_errors import named_errors
 from unrip.store.errors import StoreError
@@ -53,7 +53,7 @@ class PostgresServer:
 
     def url(self) -> str:
         """Return the URL of the database `unrip`, password included: not for logs or command lines."""
-        return self._url_of(self._password_file.read_text(encoding="utf-8").strip())
+        return self._url_of(read_secret(self._password_file))
 
     def port_needs(self) -> list[PortNeed]:
         """Return the ports that must be free before it starts."""
@@ -161,7 +161,7 @@ class PostgresServer:
         draft, password = folder / "data.draft", folder / "password"
         shutil.rmtree(draft, ignore_errors=True)
         # A copy for the account that runs initdb, which cannot read our secrets.
-        write_secret(password, self._password_file.read_text(encoding="utf-8"))
+        write_secret(password, read_secret(self._password_file) + "\n")
         if self.account is not None:
             self.account.own(password)
         try:

@@ -1,4 +1,8 @@
-"""Secrets live in files that only their owner can read (R16); nothing here ever repeats what a file holds."""
+"""Secrets live in files that only their owner can read (R16); nothing here ever repeats what a file holds.
+
+A secret that is mounted read-only may be root's instead and readable by our group: nobody but root can change it, and
+whom root puts into our group is root's to say.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ from pathlib import Path
 
 #: Keys and tokens are short; a longer file is not what it was taken for.
 SECRET_BYTES_MAX = 16_384
+
+#: Of a mounted secret: its owner and its group may read it, and nobody may write it.
+MOUNTED_MODE = 0o440
 
 
 class SecretFileError(Exception):
@@ -50,10 +57,21 @@ def write_secret(path: Path, text: str) -> None:
 
 def _refuse_open_permissions(path: Path, descriptor: int) -> None:
     """Judge the opened file itself, so that nothing can be exchanged between the check and the read."""
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         raise SecretFileError(f"secret file {path} is not a regular file")
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SecretFileError(
-            f"secret file {path} is open to others (mode {stat.S_IMODE(mode):04o}): run chmod 600 {path}"
-        )
+    mode = stat.S_IMODE(status.st_mode)
+    read_only = bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)
+    if not mode & (stat.S_IRWXG | stat.S_IRWXO) or (read_only and _is_mounted_for_us(status)):
+        return
+    remedy = "mount it with mode 0440, owner root and a group of ours" if read_only else f"run chmod 600 {path}"
+    raise SecretFileError(f"secret file {path} is open to others (mode {mode:04o}): {remedy}")
+
+
+def _is_mounted_for_us(status: os.stat_result) -> bool:
+    """Whether root gives the file to our group, as Kubernetes mounts a secret for an account that does not own it."""
+    return (
+        stat.S_IMODE(status.st_mode) == MOUNTED_MODE
+        and status.st_uid == 0
+        and status.st_gid in {os.getegid(), *os.getgroups()}
+    )
