@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -282,7 +282,7 @@ def _holds_are_not_counted() -> Patches:
 def _late_unused_is_lapsed() -> Patches:
     def make(original: Any) -> Any:
         def judge(promise: Promise, *rest: Any, **named: Any) -> Any:
-            forever = datetime.max.replace(tzinfo=promise.nonce_deadline.tzinfo)
+            forever = promise.nonce_deadline + timedelta(days=365)
             offers = tuple(msgspec.structs.replace(offer, nonce_deadline=forever) for offer in promise.offers)
             return original(msgspec.structs.replace(promise, offers=offers), *rest, **named)
 
