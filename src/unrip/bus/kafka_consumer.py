@@ -32,14 +32,14 @@ from unrip.bus.ports import (
     starting_offset,
 )
 from unrip.bus.settings import consumer_settings
+from unrip.domain.values import LAST_INSTANT
 
 #: How long one poll waits for a first record; also how soon a new subscription or a stop is noticed.
 _POLL_S = 0.05
 #: How long a new subscription may wait for the broker's word on who leads the topic.
 _LEADER_TIMEOUT_S = 1.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: The last millisecond that a `datetime` can name.
-_LAST_MS = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+_LAST_MS = (LAST_INSTANT - _EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
 #: Every instant of ours lies here, and an hour or a year more or less leads to no end of the calendar.
-_FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
+FIRST_INSTANT, LAST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
 
 
 class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=True):
@@ -51,8 +51,10 @@ class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=Tru
         for name in _fields_to_check(type(self)):
             given = getattr(self, name)
             kind = type(given)
-            if given is None or (kind is datetime and given.tzinfo is UTC and _FIRST < given < _LAST):  # most of them
+            if given is None:
                 continue
+            if kind is datetime and given.tzinfo is UTC and FIRST_INSTANT <= given <= LAST_INSTANT:
+                continue  # as most of them are, in every message
             if kind is int and _INT_MIN <= given <= _INT_MAX:
                 continue
             if (kept := _checked(name, given)) is not given:
@@ -111,7 +113,7 @@ def utc(instant: datetime) -> datetime:
         converted = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"is outside the calendar: {instant.isoformat()}") from None
-    if not _FIRST < converted < _LAST:
+    if not FIRST_INSTANT <= converted <= LAST_INSTANT:
         raise ValueError(f"is at an end of the calendar: {instant.isoformat()}")
     return converted
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from unrip.domain.values import shown
+from unrip.domain.values import shown, utc
 
 #: No amount, price or count of this trade has a power of ten beyond this; larger exponents are attacks on memory.
 EXPONENT_MAX = 60
@@ -161,12 +161,9 @@ def instant(value: object) -> datetime:
     if not isinstance(value, str) or len(value) > INSTANT_CHARACTERS_MAX:
         raise NotExact(f"not an instant: {shown(value)}")
     try:
-        parsed = datetime.fromisoformat(_FRACTION.sub(r"\1", value))
-        if parsed.tzinfo is not None:
-            return parsed.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise NotExact(f"not an instant with an offset: {shown(value)}")
+        return utc(datetime.fromisoformat(_FRACTION.sub(r"\1", value)))
+    except ValueError:
+        raise NotExact(f"not an instant with an offset: {shown(value)}") from None
 
 
 def epoch_seconds(value: object) -> datetime:
@@ -177,7 +174,7 @@ def epoch_seconds(value: object) -> datetime:
 
     """
     try:
-        return datetime.fromtimestamp(int(positive(value)), UTC)
+        return utc(datetime.fromtimestamp(int(positive(value)), UTC))
     except (ValueError, OverflowError, OSError):
         raise NotExact(f"not seconds since 1970: {shown(value)}") from None
 
