@@ -266,6 +266,10 @@ class Process:
     def crash_point(self, name: str) -> None:
         """The plan has seen to it before the effect."""
 
+    def uptime_s(self) -> float:
+        """By the virtual clock, which nobody sets either."""
+        return self._loop.time()
+
     async def connect(self, url: str, headers: dict[str, str]) -> Connection:
         """One WebSocket."""
         del headers

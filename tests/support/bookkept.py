@@ -67,6 +67,7 @@ class Bookkept(Executor):
             account=ACCOUNT,
             emit=answers.append,
             clock=lambda: self.now,
+            uptime_s=lambda: 0.0,
             on_outbox=lambda: None,
             leave_role=pytest.fail,
         )

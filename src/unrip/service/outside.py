@@ -13,6 +13,7 @@ from unrip.bus.kafka_producer import KafkaProducer
 from unrip.bus.kafka_watch import BrokerWatch
 from unrip.bus.ports import Consumer, OnRecords, OnState, OnTopicLost, Producer, Watch
 from unrip.net.http import HttpClient
+from unrip.net.uptime import uptime_s
 from unrip.net.websocket import Connection, open_websocket
 from unrip.service.contract import Log
 from unrip.service.crashpoints import crash_point
@@ -57,6 +58,10 @@ class Outside(Protocol):
 
     def crash_point(self, name: str) -> None:
         """Die here if a test wants it."""
+        ...
+
+    def uptime_s(self) -> float:
+        """Seconds by a clock that nobody sets, to measure waiting with."""
         ...
 
     async def connect(self, url: str, headers: dict[str, str]) -> Connection:
@@ -154,6 +159,10 @@ class Network:
     def crash_point(self, name: str) -> None:
         """Die here if the environment says so."""
         crash_point(name)
+
+    def uptime_s(self) -> float:
+        """By the machine's own clock."""
+        return uptime_s()
 
     async def connect(self, url: str, headers: dict[str, str]) -> Connection:
         """One WebSocket."""

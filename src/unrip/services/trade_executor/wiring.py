@@ -48,7 +48,13 @@ def wire(context: Context) -> Wiring:
     relay = RelayRpc(relay_http, venue.relay_rpc_url, headers=api_key_headers(venue.executor_token_file))
     asks = (
         LedgerHandlers(
-            store, account=account, emit=emit, clock=clock, on_outbox=outbox.wake, leave_role=context.leave_role
+            store,
+            account=account,
+            emit=emit,
+            clock=clock,
+            uptime_s=context.outside.uptime_s,
+            on_outbox=outbox.wake,
+            leave_role=context.leave_role,
         ),
         SignerHandlers(signer, verifier, pair=context.pair, account=account, emit=emit, clock=clock),
         VerifierHandlers(verifier, account=account, emit=emit),

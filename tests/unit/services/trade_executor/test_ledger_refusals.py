@@ -115,6 +115,7 @@ async def test_whatever_the_ledger_refuses_leaves_the_role() -> None:
         account=ACCOUNT,
         emit=told.append,
         clock=lambda: NOW,
+        uptime_s=lambda: 0.0,
         on_outbox=lambda: None,
         leave_role=left.append,
     )

@@ -9,7 +9,6 @@ from typing import Any
 from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.desk import LedgerView
 from unrip.net.tasks import Tasks
-from unrip.net.uptime import uptime_s
 from unrip.service.contract import Effect, Emit
 from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import (
@@ -47,6 +46,7 @@ class LedgerHandlers:
         account: str,
         emit: Emit,
         clock: Callable[[], datetime],
+        uptime_s: Callable[[], float],
         on_outbox: Callable[[], None],
         leave_role: Callable[[str], None],
     ) -> None:
@@ -54,6 +54,7 @@ class LedgerHandlers:
         self._account = account
         self._emit = emit
         self._clock = clock
+        self._uptime_s = uptime_s
         self._on_outbox = on_outbox
         self._leave_role = leave_role
         self._tasks = Tasks()
@@ -168,7 +169,7 @@ class LedgerHandlers:
         )
 
     async def _claim(self, effect: ClaimOffer) -> None:
-        asked_s = uptime_s()
+        asked_s = self._uptime_s()
         outcome = await self._ledger.claim(
             effect.offer,
             position=effect.position,
@@ -177,7 +178,7 @@ class LedgerHandlers:
             perhaps_sent=effect.perhaps_sent,
             after=effect.after,
         )
-        took = timedelta(seconds=uptime_s() - asked_s)
+        took = timedelta(seconds=self._uptime_s() - asked_s)
         self._emit(ClaimDecided(command_id=effect.offer.command_id, kind=outcome.kind, view=outcome.view, took=took))
         self._on_outbox()
 
