@@ -118,6 +118,17 @@ def test_a_refused_subscription_is_named(outcome: dict[str, Any]) -> None:
     assert not session.subscriptions
 
 
+@pytest.mark.parametrize("spelt", ["{id}", "{id}.0"])
+def test_a_reply_with_neither_result_nor_error_confirms_nothing(spelt: str) -> None:
+    """Found by fuzzing: it was read as a result that is missing, which ended the process."""
+    session = RelaySession((Stream(name=QUOTE),))
+    (frame,) = session.opened()
+    request_id = spelt.format(id=json.loads(frame)["id"])
+    assert isinstance(session.receive(f'{{"id":{request_id},"error":null}}'), Unknown)
+    assert not session.subscriptions
+    assert isinstance(session.receive(f'{{"id":{request_id},"result":"sub-1"}}'), Subscribed)
+
+
 def test_a_new_connection_forgets_the_earlier_one() -> None:
     session = RelaySession((Stream(name=QUOTE),))
     (first,) = session.opened()

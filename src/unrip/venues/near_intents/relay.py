@@ -204,7 +204,7 @@ class RelaySession:
             document = mapping(decode(frame), "the frame")
             if "method" in document:
                 return _event(document)
-            if "id" in document and ("result" in document or "error" in document):
+            if "id" in document and ("result" in document or document.get("error") is not None):
                 return self._reply(document)
         except NotExact as error:
             return Malformed(reason=str(error))
