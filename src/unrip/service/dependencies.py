@@ -137,7 +137,11 @@ class Dependencies:
         self._tell_role()
 
     def role_refused(self, why: str) -> None:
-        """What stands between us and the role: `STANDBY` where another instance has it, else in words."""
+        """What stands between us and the role: `STANDBY` where another instance has it, else in words.
+
+        Who stood still before says so first: what is in the way now is no word about who took the role meanwhile.
+        """
+        self.doubt_role()
         name = STANDBY if why == STANDBY else ROLE_NOT_HELD
         if (name, why) == (self.why_not_active, self._role_words):
             return

@@ -191,6 +191,17 @@ def test_a_role_that_nobody_confirmed_for_long_is_doubted_until_the_lock_says_th
     assert watched.said == ["active", "role_unconfirmed", "active", "role_unconfirmed"]
 
 
+def test_who_stood_still_doubts_the_role_before_it_hears_that_the_lock_cannot_be_asked() -> None:
+    watched = Watched()
+    watched.dependencies.role_changed(True, 4)
+    watched.elapsed_s += 12.0
+    watched.dependencies.role_refused("the database is away")
+    watched.dependencies.role_changed(False, None)
+    told = [event.why for event in watched.events if isinstance(event, RoleChanged) and not event.active]
+    assert told[0] == ROLE_UNCONFIRMED
+    assert watched.said == ["active", "role_unconfirmed", "role_not_held"]
+
+
 def test_standby_is_only_said_beside_another_instance_and_every_other_reason_in_its_words() -> None:
     watched = Watched()
     dependencies = watched.dependencies

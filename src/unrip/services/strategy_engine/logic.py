@@ -29,6 +29,9 @@ from unrip.messages.topics import (
     TRADE_RESULT,
 )
 from unrip.service.contract import (
+    ROLE_LEFT,
+    ROLE_UNCONFIRMED,
+    STANDBY,
     CaughtUp,
     Control,
     ControlRefused,
@@ -76,6 +79,8 @@ _RECALLED = "recalled"
 _OWN_RECORDS = frozenset({TRADE_DECISION.name, EXECUTE_TRADE.name})
 _TO_READ_BACK = _OWN_RECORDS | {TRADE_RESULT.name, _RECALLED}
 _CHANGES_LIMITS = frozenset(action.name for action in LIMIT_ACTIONS)
+#: Why the role is not ours where another instance has it, or may have it since.
+_DISPLACED = frozenset({STANDBY, ROLE_LEFT, ROLE_UNCONFIRMED})
 
 
 class StrategyEngine(Logic):
@@ -95,6 +100,8 @@ class StrategyEngine(Logic):
         self._report = DecisionReport()
         self._active, self._why_not_active = False, ""
         self._holds_role = False
+        #: Another instance has the role, or may have taken it over: only the lock says that it is ours again.
+        self._displaced = False
         self._database_up = True
         #: What the frame finds in the way; nothing is trade-ready meanwhile.
         self._hindered: tuple[str, ...] = ()
@@ -160,12 +167,13 @@ class StrategyEngine(Logic):
         """Losing the database keeps the engine recording refusals; only the first take-over starts the reading.
 
         While PostgreSQL answers, another instance may have the role: nothing is decided or sent then without the lock.
-        While it does not, nobody can take the role over.
+        While it does not, nobody can take the role over, but somebody may have done so before.
         """
         if isinstance(event, Started):
             self._start_id = event.start_id
         first = event.active and not self._active
         self._holds_role, self._why_not_active = event.active, event.why
+        self._displaced = not event.active and (self._displaced or event.why in _DISPLACED)
         if not first:
             return self._go_on(now)
         self._active = True
@@ -362,7 +370,7 @@ class StrategyEngine(Logic):
     @property
     def _silent(self) -> bool:
         """Another instance may be at work."""
-        return self._database_up and not self._holds_role
+        return not self._holds_role and (self._database_up or self._displaced)
 
     def _go_on(self, now: datetime) -> list[Effect]:
         return [*self._send_withheld(), *self._decide_next(now)]

@@ -314,6 +314,20 @@ def test_where_another_instance_may_be_at_work_nothing_is_decided_or_sent(why: s
     assert [each.payload.quote_id for each in desk.decisions] == ["in flight", "waiting"]
 
 
+@pytest.mark.parametrize("why", [STANDBY, ROLE_UNCONFIRMED, ROLE_LEFT])
+def test_who_may_have_lost_the_role_to_another_is_silent_also_once_the_database_is_away(why: str) -> None:
+    """That nobody can take the role over now says nothing of who took it before: the lock says that."""
+    desk = engine()
+    desk.feed(RoleChanged(active=False, generation=None, why=why))
+    desk.feed(DatabaseChanged(up=False, reason="gone"))
+    desk.feed(RoleChanged(active=False, generation=None, why=ROLE_NOT_HELD))
+    desk.demand("the other one decides it, too")
+    assert desk.decisions == []
+    desk.feed(DatabaseChanged(up=True, reason=""))
+    desk.feed(RoleChanged(active=True, generation=1))
+    assert [each.payload.quote_id for each in desk.decisions] == ["the other one decides it, too"]
+
+
 def test_a_command_is_not_sent_while_nobody_can_hold_the_role() -> None:
     desk = engine()
     desk.demand()
