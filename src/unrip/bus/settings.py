@@ -20,8 +20,8 @@ def client_settings(bootstrap: str) -> dict[str, str | int | float | bool]:
         "socket.connection.setup.timeout.ms": 5_000,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 500,
-        # A broker that is stopping may answer that there is none: the client then knows nobody to ask, and by default
-        # it goes back to the addresses above after five minutes.
+        # Where none of the brokers that it knows tells it anything, it goes back to the addresses above; by default
+        # after five minutes.
         "metadata.recovery.rebootstrap.trigger.ms": 2_000,
         # Errors reach us through callbacks and the watch; the library's own lines on stderr are no structured log.
         "log_level": 2,

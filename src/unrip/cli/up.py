@@ -172,8 +172,8 @@ class _Session:
         await self._show_until_both_settled(settings)
         await self._explain(settings)
         await self._show_surfaces(settings)
-        async for record in _events(settings):
-            say(line_of(record, Amounts(settings.pair.pair())))
+        async for _ in _shown(settings):
+            pass
         return Exit.OK
 
     async def _run_demo(self, settings: Settings) -> int:
@@ -204,8 +204,7 @@ class _Session:
             say(
                 f"· the world goes on with its faults: {', '.join(faults)}; `curl -X DELETE {control}/faults` ends them"
             )
-        async for record in _events(settings):
-            say(line_of(record, Amounts(settings.pair.pair())))
+        async for record in _shown(settings):
             if record.topic == TRADE_DECISION.name:
                 return
 
@@ -224,8 +223,7 @@ class _Session:
         say("armed by the control surfaces of trade-executor and strategy-engine")
 
     async def _show_until_both_settled(self, settings: Settings) -> None:
-        async for record in _events(settings):
-            say(line_of(record, Amounts(settings.pair.pair())))
+        async for record in _shown(settings):
             if record.topic == TRADE_RESULT.name:
                 with suppress(InvalidMessage):  # whoever can write the topic must not end the desk
                     result: TradeResult = decode_event(record.topic, record.value).payload
@@ -266,11 +264,16 @@ async def _arm_one(client: ControlClient, service: str) -> None:
         raise CommandFailed(f"{service} refused to arm: {outcome['refusal']}", code=Exit.NO)
 
 
-async def _events(settings: Settings) -> AsyncIterator[Record]:
-    """What happens from now on, for as long as somebody looks: a broker that goes away ends no desk."""
+async def _shown(settings: Settings) -> AsyncIterator[Record]:
+    """What happens from now on, each once it is printed, for as long as somebody looks.
+
+    A broker that goes away ends no desk.
+    """
+    amounts = Amounts(settings.pair.pair())
     while True:
         try:
             async for record in follow(settings.kafka.bootstrap, _LIVE_TOPICS, Where.END):
+                say(line_of(record, amounts))
                 yield record
         except BusError as error:
             say(f"events are not shown: {error}")

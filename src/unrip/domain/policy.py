@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from unrip.domain.limits import Cap, Floor, Limit
-from unrip.domain.values import Value
+from unrip.domain.values import Value, format_rate
 
 
 class Policy(Value):
@@ -97,6 +97,20 @@ class Policy(Value):
     def longest_life_ms(self) -> int:
         """The longest life of an offer, by the clock of whoever decides it; another's may differ by the tolerance."""
         return self.deadline_max_ms + self.deadline_margin_ms
+
+    def beyond(self, bound: str) -> str | None:
+        """How it lies beyond the bounds that it has for itself, in words; None where it does not.
+
+        The executor rejects whatever does. `bound` names a bound by its name and its value, such as `"{} {}"`.
+        """
+        if self.notional_cap_eur > self.notional_ceiling_eur:
+            ceiling = bound.format("notional_ceiling_eur", self.notional_ceiling_eur)
+            return f"notional_cap_eur {self.notional_cap_eur} is above {ceiling}"
+        for name in ("edge_threshold", "edge_base"):
+            if (edge := getattr(self, name)) < self.edge_floor:
+                floor = bound.format("edge_floor", format_rate(self.edge_floor))
+                return f"{name} {format_rate(edge)} is below {floor}"
+        return self.crossed_band()
 
     def crossed_band(self) -> str | None:
         """A band whose least is above its most, in words; None where there is none."""

@@ -158,7 +158,7 @@ class AddressChanged(Value, tag="address_changed", tag_field="kind"):
 
 
 class AddressAccepted(Value, tag="address_accepted", tag_field="kind"):
-    """An operator takes the other address for the right one."""
+    """An operator says which of two addresses is the right one."""
 
     chain: str
     asset_id: str

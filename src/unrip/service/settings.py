@@ -213,19 +213,8 @@ class LimitSettings(_DeclaredLimits):
     @model_validator(mode="after")
     def _within_their_own_bounds(self) -> Self:
         """The executor rejects whatever lies beyond the bounds, so a start beyond them could only fail later."""
-        policy = self.policy()
-        if policy.notional_cap_eur > policy.notional_ceiling_eur:
-            raise ValueError(
-                f"notional_cap_eur {policy.notional_cap_eur} is above notional_ceiling_eur "
-                f"{policy.notional_ceiling_eur}"
-            )
-        for name in ("edge_threshold", "edge_base"):
-            if getattr(policy, name) < policy.edge_floor:
-                raise ValueError(
-                    f"{name} {format_rate(getattr(policy, name))} is below edge_floor {format_rate(policy.edge_floor)}"
-                )
-        if crossed := policy.crossed_band():
-            raise ValueError(crossed)
+        if fault := self.policy().beyond("{} {}"):
+            raise ValueError(fault)
         return self
 
     def policy(self) -> Policy:

@@ -100,20 +100,9 @@ def permitted(configured: Policy, recalled: Policy) -> Policy:
 
 def _beyond(changed: Policy) -> str | None:
     """How limits lie beyond what the configuration allows at run time, in words; None where they do not."""
-    if changed.notional_cap_eur > changed.notional_ceiling_eur:
-        return (
-            f"notional_cap_eur {changed.notional_cap_eur} is above limits.notional_ceiling_eur "
-            f"{changed.notional_ceiling_eur} of the configuration"
-        )
-    for name in ("edge_threshold", "edge_base"):
-        if getattr(changed, name) < changed.edge_floor:
-            return (
-                f"{name} {format_rate(getattr(changed, name))} is below limits.edge_floor "
-                f"{format_rate(changed.edge_floor)} of the configuration"
-            )
     if changed.edge_per_sqrt_minute < 0:
         return "edge_per_sqrt_minute is negative: a longer offer would cost the taker less"
-    return changed.crossed_band()
+    return changed.beyond("limits.{} {} of the configuration")
 
 
 def _read(name: str, value: Any) -> Any:
