@@ -57,18 +57,22 @@ class Steps:
         self._last: OrderedDict[str, str] = OrderedDict()
         #: Deposits whose credit was told: `credited` and `completed` are one piece of news.
         self._credited: set[str] = set()
+        #: Chain to an operator's last word for an address of it: what is told after that is news, whatever it says.
+        self._accepted: dict[str, str] = {}
         #: Records that the broker did not acknowledge; they are told again, but logged once.
         self._lost: set[str] = set()
 
     def learn(self, action: LiquidityAction) -> None:
         """Take a step as told by an earlier life of this service, whichever build that was of."""
-        self._remember(action, _event_id(action))
+        self._remember(action, self._event_id(action))
 
     def _remember(self, action: LiquidityAction, event_id: str) -> None:
         self._last[action.action_id] = event_id
         self._last.move_to_end(action.action_id)
         if _is_credit(action.step):
             self._credited.add(action.action_id)
+        elif isinstance(action.step, AddressAccepted):
+            self._accepted[action.step.chain] = action.action_id
         if len(self._last) > OPERATIONS_MAX:
             forgotten, _ = self._last.popitem(last=False)
             self._credited.discard(forgotten)
@@ -127,11 +131,18 @@ class Steps:
     def _action(self, action_id: str, step: Step) -> LiquidityAction:
         return LiquidityAction(action_id=action_id, account=self._account, step=step)
 
+    def _event_id(self, action: LiquidityAction) -> str:
+        """Of its own for each form of the payload: two records of one id are the same to the last byte."""
+        step, since = action.step, []
+        if isinstance(step, AddressIssued | AddressChanged) and step.chain in self._accepted:
+            since = [self._accepted[step.chain]]
+        return derived_id("treasury_step", action.action_id, encode(step).decode(), *since)
+
     def _tell_if_new(
         self, action_id: str, step: Step, observed_at: datetime, *, occurred_at: datetime | None = None
     ) -> list[Effect]:
         action = self._action(action_id, step)
-        event_id = _event_id(action)
+        event_id = self._event_id(action)
         if self._last.get(action_id) == event_id:
             return []
         return self._tell(action, event_id, observed_at, occurred_at=occurred_at)
@@ -153,11 +164,6 @@ class Steps:
             token=event_id,
         )
         return [record] if said or action.step.name not in _LINES else [record, _line(action)]
-
-
-def _event_id(action: LiquidityAction) -> str:
-    """Of its own for each form of the payload: two records of one id are the same to the last byte."""
-    return derived_id("treasury_step", action.action_id, encode(action.step).decode())
 
 
 def _line(action: LiquidityAction) -> Log:

@@ -337,10 +337,10 @@ def test_an_accepted_address_survives_a_restart() -> None:
     first = manager()
     earlier = [*published(told(first, chain(BITCOIN)), ACTIONS)]
     earlier += published(told(first, chain(BITCOIN, address="bc1qnew")), ACTIONS)
-    act(first, "deposit-addresses", chain=BITCOIN, accept="bc1qnew")
+    earlier += published(act(first, "deposit-addresses", chain=BITCOIN, accept="bc1qnew"), ACTIONS)
     earlier += published(told(first, chain(BITCOIN, address="bc1qnew")), ACTIONS)
     second = manager(*earlier)
-    told(second, chain(BITCOIN, address="bc1qnew"))
+    assert steps(told(second, chain(BITCOIN, address="bc1qnew"))) == [], "an earlier life has told it"
     assert second.not_ready(T0) == []
     assert second.state(T0)["deposit_addresses"][BITCOIN]["address"] == "bc1qnew"
 
@@ -362,13 +362,16 @@ def test_an_accepted_address_survives_a_restart_before_the_next_reading() -> Non
 def test_the_old_address_can_be_confirmed_and_the_other_one_named_again_is_another_doubt() -> None:
     logic = manager()
     told(logic, chain(BITCOIN))
-    told(logic, chain(BITCOIN, address="bc1qstranger"))
+    first = told(logic, chain(BITCOIN, address="bc1qstranger"))
     act(logic, "deposit-addresses", chain=BITCOIN, accept="bc1qdesk")
     assert logic.not_ready(T0) == []
-    told(logic, chain(BITCOIN))
     assert logic.state(T0)["deposit_addresses"][BITCOIN]["usable"]
-    told(logic, chain(BITCOIN, address="bc1qstranger"))
+    again = told(logic, chain(BITCOIN, address="bc1qstranger"))
     assert logic.not_ready(T0) == ["deposit_address_changed"]
+    assert (steps(again), lines(again)) == (["address_changed"], ["deposit_address_changed"])
+    ids = {record.event_id for effects in (first, again) for record in published(effects, ACTIONS)}
+    assert len(ids) == 2, "the history keeps one record of an id"
+    assert steps(told(logic, chain(BITCOIN, address="bc1qstranger"))) == []
 
 
 def test_an_address_that_changed_during_a_stop_is_noticed_from_the_last_state() -> None:
