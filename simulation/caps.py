@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from unrip.service.control import ControlOutcome
+from unrip.frame.control import ControlOutcome
 
 
 class ToldCaps:

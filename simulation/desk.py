@@ -30,13 +30,13 @@ from simulation.process import Killed, Process, owned_task, stands_until
 from simulation.stores import Database, done
 from unrip.bus.memory import MemoryBroker
 from unrip.domain.inventory import Reconciliation
+from unrip.frame.contract import Control, Effect
+from unrip.frame.control import ControlOutcome
+from unrip.frame.settings import Settings
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import TOPICS, Topic
 from unrip.net.events import SendFrame
-from unrip.service.contract import Control, Effect
-from unrip.service.control import ControlOutcome
-from unrip.service.settings import Settings
 from unrip.services.registry import ARMED, SERVICES, wire_of
 from unrip.services.settings import DESK_SETTINGS
 from unrip.store.history import AnotherWriter

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from unrip.frame.crashpoints import CRASH_POINTS
 from unrip.messages.topics import (
     EXECUTE_TRADE,
     INTENT_INVENTORY,
@@ -19,7 +20,6 @@ from unrip.messages.topics import (
     SWAP_DEMAND,
     TRADE_RESULT,
 )
-from unrip.service.crashpoints import CRASH_POINTS
 from unrip.services.registry import SERVICES
 from unrip_world.assets import BTC, EURE
 

@@ -19,6 +19,7 @@ from unrip.domain.inventory import IntentInventory
 from unrip.domain.policy import Policy
 from unrip.domain.treasury import DepositState, DepositStep, LiquidityAction, WithdrawalState, WithdrawalStep
 from unrip.domain.values import epoch_ms
+from unrip.frame.contract import Vitals
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope, encode
 from unrip.messages.topics import (
@@ -29,7 +30,6 @@ from unrip.messages.topics import (
     TRADE_DECISION,
     TRADE_RESULT,
 )
-from unrip.service.contract import Vitals
 from unrip.store.ledger import LedgerState
 from unrip_world.chain.core import Block
 from unrip_world.relay.journal import Submission

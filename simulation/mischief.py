@@ -17,8 +17,8 @@ from simulation.files import Files
 from simulation.losses import Losses, Place
 from simulation.network import Network
 from simulation.process import Killed, Process
-from unrip.service.contract import CrashPoint, Effect
-from unrip.service.control import ControlOutcome
+from unrip.frame.contract import CrashPoint, Effect
+from unrip.frame.control import ControlOutcome
 from unrip_world.faults import read_fault
 from unrip_world.verifier.nonces import decode_versioned
 from unrip_world.verifier.state import NONCES

@@ -18,17 +18,17 @@ import msgspec
 from unrip.bus.ports import Start
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
-from unrip.domain.desk import LedgerView
+from unrip.domain.desk_state import LedgerView
 from unrip.domain.doubt import Believed, Older
 from unrip.domain.evidence import Promise
 from unrip.domain.values import Amount
+from unrip.frame.contract import Effect
+from unrip.frame.outbox import OutboxPublisher
+from unrip.frame.reader import Reader
 from unrip.messages.topics import EXECUTE_TRADE
 from unrip.net.events import SendFrame
-from unrip.service.contract import Effect
-from unrip.service.outbox import OutboxPublisher
-from unrip.service.reader import Reader
 from unrip.services.relay_link import RELAY
-from unrip.services.strategy_engine.in_force import PolicyInForce
+from unrip.services.strategy_engine.active_policy import ActivePolicy
 from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor.effects import (
@@ -50,8 +50,8 @@ from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
 from unrip.services.trade_executor.results import result_of_offer
 from unrip.store import memory_ledger
 from unrip.store.ledger import ClaimOutcome, OutboxEvent
-from unrip.store.memory_desk import MemoryDesk
 from unrip.store.memory_ledger import MemoryLedger
+from unrip.store.memory_strategy import MemoryStrategy
 from unrip.store.outbox import OutboxRow
 
 Patches = Sequence[Any]
@@ -302,12 +302,12 @@ def _command_is_lost() -> Patches:
 def _limits_are_forgotten() -> Patches:
     """Neither memory is asked: what PostgreSQL keeps, and what the records of controls show on Kafka."""
 
-    async def in_force(_self: MemoryDesk, _base: str) -> None:
+    async def in_force(_self: MemoryStrategy, _base: str) -> None:
         return None
 
     return [
-        patch.object(MemoryDesk, "in_force", in_force),
-        patch.object(PolicyInForce, "told", lambda _self, _state: []),
+        patch.object(MemoryStrategy, "in_force", in_force),
+        patch.object(ActivePolicy, "told", lambda _self, _state: []),
     ]
 
 

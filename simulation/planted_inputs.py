@@ -11,15 +11,15 @@ from simulation.planted import Patches, Planted, patched
 from simulation.stores import Database
 from unrip.domain import guards
 from unrip.domain.decision import Refusal
-from unrip.domain.desk import LedgerView
+from unrip.domain.desk_state import LedgerView
 from unrip.domain.values import Amount
 from unrip.feeds import kraken
+from unrip.frame import spool
+from unrip.frame.contract import Publish, RecordReceived
+from unrip.frame.spool import Spool, _Kept
 from unrip.messages.envelope import encode
 from unrip.messages.topics import EXECUTE_TRADE
-from unrip.service import spool
-from unrip.service.contract import Publish, RecordReceived
-from unrip.service.spool import Spool, _Kept
-from unrip.services.history_writer.places import Places
+from unrip.services.history_writer.positions import Positions
 from unrip.services.market_reference_ingest import sources
 from unrip.services.trade_executor.effects import ClaimDecided, ClaimOffer
 from unrip.services.trade_executor.handlers.ledger import LedgerHandlers
@@ -155,7 +155,7 @@ def _offsets_say_it_all() -> Patches:
 
 
 def _topics_have_no_identity() -> Patches:
-    return [patch.object(Places, "why_not", lambda _self, _topic, _topic_id: None)]
+    return [patch.object(Positions, "why_not", lambda _self, _topic, _topic_id: None)]
 
 
 #: By a short name, in the order of docs/simulation.md.

@@ -13,9 +13,9 @@ from simulation.planted import Patches, Planted, Trusting, patched
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop
 from unrip.domain.evidence import Lapsed, Promise
 from unrip.domain.verifier import VerifierFill, VerifierReading
+from unrip.frame.contract import Effect, SetTimer
 from unrip.net.http import HttpClient, HttpUnavailable
 from unrip.net.websocket import Socket
-from unrip.service.contract import Effect, SetTimer
 from unrip.services.trade_executor.effects import RevocationPublished
 from unrip.services.trade_executor.offers import book
 from unrip.services.trade_executor.offers.book import Book

@@ -14,8 +14,8 @@ from unrip.domain.doubt import Doubt, Refused
 from unrip.domain.evidence import Promise, Settled, Trace
 from unrip.domain.treasury import DepositState
 from unrip.domain.verifier import VerifierReading
-from unrip.service.contract import Published, PublishFailed
-from unrip.service.dependencies import Dependencies
+from unrip.frame.contract import Published, PublishFailed
+from unrip.frame.dependencies import Dependencies
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.venues.near_intents import bridge
 from unrip.venues.near_intents.verifier import Verifier

@@ -21,24 +21,24 @@ from simulation.network import Network
 from simulation.stores import Database, Patient, Remote
 from unrip.bus.memory import MemoryBroker, MemoryWatch
 from unrip.bus.ports import OnRecords, OnState, OnTopicLost
+from unrip.frame.adapters import BATCH_MAX, Counter
+from unrip.frame.contract import Control, Effect, Event, Log, Logic
+from unrip.frame.control import ControlOutcome
+from unrip.frame.definition import Service
+from unrip.frame.host import Host
+from unrip.frame.log_events import EVENTS
+from unrip.frame.runner import Runner
+from unrip.frame.settings import Settings
+from unrip.frame.wiring import Wire
 from unrip.net.http import HttpClient
 from unrip.net.websocket import Connection
-from unrip.service.contract import Control, Effect, Event, Log, Logic
-from unrip.service.control import ControlOutcome
-from unrip.service.definition import Service
-from unrip.service.host import Host
-from unrip.service.log_events import EVENTS
-from unrip.service.outside import BATCH_MAX, Counter
-from unrip.service.runner import Runner
-from unrip.service.settings import Settings
-from unrip.service.wiring import Wire
 from unrip.store.books import BooksStore
-from unrip.store.desk import DeskStore
 from unrip.store.history import HistorySink
 from unrip.store.leases import LeaseStore
 from unrip.store.ledger import Ledger
 from unrip.store.locks import STANDBY, OnRole, OnWhyNot
 from unrip.store.memory_history import MemoryHistory
+from unrip.store.strategy import StrategyStore
 
 #: Whose code is running: tasks belong to the process that starts them, and die with it.
 _OWNER: contextvars.ContextVar[Process | None] = contextvars.ContextVar("owner", default=None)
@@ -344,9 +344,9 @@ class Process:
         twin = MemoryHistory(self._house.database.history, writer=writer)
         return cast("HistorySink", Remote(twin, self._house.database))
 
-    def desk(self) -> DeskStore:
+    def strategy(self) -> StrategyStore:
         """What the strategy keeps."""
-        return cast("DeskStore", Patient(self._house.database.desk, self._house.database))
+        return cast("StrategyStore", Patient(self._house.database.desk, self._house.database))
 
     def leases(self) -> LeaseStore:
         """The arm leases that survive a restart."""

@@ -15,9 +15,9 @@ from simulation.faults import Faults
 from unrip.store.errors import Away, StoreError, StoreUnavailable
 from unrip.store.leases import MemoryLeases
 from unrip.store.memory_books import MemoryBooks
-from unrip.store.memory_desk import MemoryDesk
 from unrip.store.memory_history import MemoryRecord
 from unrip.store.memory_ledger import MemoryLedger
+from unrip.store.memory_strategy import MemoryStrategy
 
 R = TypeVar("R")
 #: The state of each twin by its name, and the generations of the roles.
@@ -56,7 +56,7 @@ class Database:
     ) -> None:
         self.ledger = ledger
         self.history = MemoryRecord()
-        self.desk = MemoryDesk(self.history)
+        self.desk = MemoryStrategy(self.history)
         self.leases = MemoryLeases()
         self.books = MemoryBooks()
         #: Role to its generation and who took it, and to who holds the lock now.

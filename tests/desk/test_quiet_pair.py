@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from support.whole_desk import WholeDesk
+from unrip.frame.contract import Log
 from unrip.messages.topics import TRADE_RESULT
-from unrip.service.contract import Log
 
 #: More than twice as long as after which a connection that carries nothing counts as mute.
 QUIET_S = 150

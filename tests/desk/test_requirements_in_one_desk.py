@@ -16,6 +16,7 @@ from support.whole_desk import WholeDesk
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.status import ControlRecord
 from unrip.domain.treasury import DepositStep, WithdrawalStep
+from unrip.frame.contract import Log
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import (
     CONTROL_ACTION,
@@ -33,7 +34,6 @@ from unrip.messages.topics import (
     TREASURY,
 )
 from unrip.net.events import SendFrame
-from unrip.service.contract import Log
 from unrip.services.registry import SERVICES
 from unrip_world.assets import BTC, EURE
 

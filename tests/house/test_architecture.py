@@ -35,10 +35,10 @@ DOOR_MODULES = ("random", "secrets")
 
 #: Where the door is, and why.
 ALLOWED = {
-    "unrip/service/process.py": "the wall clock, the start id and the jitter of a process come from here",
-    "unrip/service/logs.py": "a line carries its own time; decisions take theirs from `now`",
-    "unrip/service/tokens.py": "tokens are made at the first start",
-    "unrip/service/crashpoints.py": "the process kills itself",
+    "unrip/frame/process.py": "the wall clock, the start id and the jitter of a process come from here",
+    "unrip/frame/logs.py": "a line carries its own time; decisions take theirs from `now`",
+    "unrip/frame/tokens.py": "tokens are made at the first start",
+    "unrip/frame/crashpoints.py": "the process kills itself",
     "unrip/local/": "supervision of real processes",
     "unrip/cli/": "a person's terminal",
     "unrip/bus/": "bounds of waiting on the monotonic clock, inside an adapter",

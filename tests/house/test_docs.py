@@ -21,7 +21,7 @@ from unrip.domain.attempt import AttemptState, Drop, Rejection
 from unrip.domain.decision import Refusal
 from unrip.domain.pairs import Direction
 from unrip.messages.topics import TOPICS, Topic
-from unrip.net.reconnect import ROWS
+from unrip.net.reconnect import BACKOFFS
 from unrip.services.registry import SERVICES
 from unrip.store.ledger import LedgerState
 
@@ -251,7 +251,7 @@ def test_the_page_about_connections_has_every_row_of_the_reconnect_policy() -> N
     told = {
         row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` +\|.+\| (.+?) +\| (.+?) +\| (.+?) +\|$", page, re.MULTILINE)
     }
-    waits = {cause.value: (row.first_s, row.base_s, row.cap_s) for cause, row in ROWS.items()}
+    waits = {cause.value: (row.first_s, row.base_s, row.cap_s) for cause, row in BACKOFFS.items()}
     assert told == {cause: tuple(f"{s} s" if s else "at once" for s in row) for cause, row in waits.items()}
 
 

@@ -23,7 +23,8 @@ from websockets.http11 import Response
 from unrip.bus import kafka_asking, kafka_consumer, kafka_producer, kafka_watch
 from unrip.bus.kafka_admin import wanted_settings
 from unrip.bus.settings import client_settings, consumer_settings, producer_settings
-from unrip.cli.desk import ControlClient
+from unrip.cli.client import ControlClient
+from unrip.frame.settings import Settings
 from unrip.local import kafka as local_kafka
 from unrip.local import ports
 from unrip.local import postgres as local_postgres
@@ -31,7 +32,6 @@ from unrip.messages.topics import TOPICS
 from unrip.net import websocket
 from unrip.net.arrival import ArrivalConnection
 from unrip.net.http import HttpClient
-from unrip.service.settings import Settings
 from unrip.store import locks, migrate, queries, watch
 from unrip.store.connection import Database, Sessions, connect
 from unrip.store.errors import StoreUnavailable

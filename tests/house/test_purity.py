@@ -52,7 +52,7 @@ FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "m
 WITHOUT_MONEY = {
     "unrip/bus/": "seconds of waiting, and what the broker's client takes",
     "unrip/net/": "seconds of waiting; foreign numbers are read in exact.py, to which the rule holds all the same",
-    "unrip/service/": "seconds of waiting",
+    "unrip/frame/": "seconds of waiting",
     "unrip/local/": "seconds of waiting, and the habits of simulated takers",
     "unrip_world/": "the world has its own rules",
 }
@@ -135,7 +135,7 @@ def test_which_places_are_pure() -> None:
     assert is_pure("unrip/domain/new/folder.py")
     assert not is_pure("unrip/services/a_new_service/handlers.py")
     assert not is_pure("unrip/services/a_new_service/handlers/ledger.py")
-    assert not is_pure("unrip/store/desk.py")
+    assert not is_pure("unrip/store/strategy.py")
 
 
 def money_as_float(path: Path) -> list[int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unrip.service.crashpoints import CRASH_POINTS
+from unrip.frame.crashpoints import CRASH_POINTS
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The owner's numbered list; a number never disappears.

@@ -17,18 +17,18 @@ import pytest
 from support.cases import ACCOUNT, NOW, PAIR
 from support.engine import a_beat, a_record
 from support.whole_desk import WholeDesk
+from unrip.frame.adapters import Adapters
+from unrip.frame.contract import Control, ControlRefused, Publish, Subscribe
+from unrip.frame.definition import READ_BY_ALL, STORES, Service, events_of
+from unrip.frame.log_events import EVENTS
+from unrip.frame.metrics import Metrics
+from unrip.frame.settings import Section, Settings, outside_urls
+from unrip.frame.wiring import Context
 from unrip.local.desk import every_venue_is_loopback
 from unrip.messages.topics import SERVICE_STATUS
-from unrip.service.contract import Control, ControlRefused, Publish, Subscribe
-from unrip.service.definition import READ_BY_ALL, STORES, Service, events_of
-from unrip.service.log_events import EVENTS
-from unrip.service.metrics import Metrics
-from unrip.service.outside import Outside
-from unrip.service.settings import Section, Settings, outside_urls
-from unrip.service.wiring import Context
 from unrip.services.registry import SERVICES, service_of, wire_of
 from unrip.services.settings import DESK_SETTINGS
-from unrip.services.strategy_engine.day import DayResult
+from unrip.services.strategy_engine.daily_pnl import DailyPnl
 from unrip.services.strategy_engine.inputs import Inputs
 
 PACKAGES = Path(__file__).parents[2] / "src" / "unrip" / "services"
@@ -120,7 +120,7 @@ def read_by(desk: WholeDesk, service: Service) -> tuple[set[str], set[str]]:
         emit=lambda _: None,
         metrics=Metrics(service=service.name),
         produce=lambda _effect, _delivery: None,
-        outside=cast("Outside", Watched()),
+        adapters=cast("Adapters", Watched()),
         leave_role=lambda _: None,
     )
     wire_of(service)(context)
@@ -245,7 +245,7 @@ def test_a_service_subscribes_and_publishes_nothing_that_it_does_not_name(desk: 
 def test_the_strategy_takes_in_the_beats_of_those_that_trade_ready_depends_on() -> None:
     heard = set()
     for name in SERVICES:
-        inputs = Inputs(account=ACCOUNT, day=DayResult(pair=PAIR, markout=timedelta(0)))
+        inputs = Inputs(account=ACCOUNT, day=DailyPnl(pair=PAIR, markout=timedelta(0)))
         inputs.take(a_record(SERVICE_STATUS, a_beat(name)), NOW)
         if inputs.executor is not None or inputs.history is not None:
             heard.add(name)
@@ -284,7 +284,7 @@ def test_what_services_say_of_themselves_loads_no_web_framework_and_no_wiring() 
         text=True,
     )
     loaded = set(found.stdout.split())
-    heavy = {"fastapi", "starlette", "uvicorn", "uvloop", "confluent_kafka", "websockets", "unrip.service.host"}
+    heavy = {"fastapi", "starlette", "uvicorn", "uvloop", "confluent_kafka", "websockets", "unrip.frame.host"}
     assert loaded & heavy == set()
     assert {
         name for name in loaded if name.startswith("unrip.services.") and name.endswith((".wiring", ".logic"))

@@ -13,7 +13,7 @@ import pytest
 
 from support.desk import SPARE_TOKEN, Desk
 from support.ledger_copies import copied_to_another_database
-from unrip.cli.desk import ControlClient
+from unrip.cli.client import ControlClient
 from unrip.net.secret_file import write_secret
 from unrip.services.registry import SERVICES
 

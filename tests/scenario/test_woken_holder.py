@@ -3,7 +3,7 @@
 import time
 
 from support.desk import Desk
-from unrip.service.dependencies import CONFIRMED_WITHIN_S
+from unrip.frame.dependencies import CONFIRMED_WITHIN_S
 
 HOLDER = (
     "SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid)"

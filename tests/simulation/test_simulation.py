@@ -21,7 +21,7 @@ from simulation.outages import away_at_once, pairs_told
 from simulation.run import Outcome, run
 from simulation.scenes import COUNTED, NEEDS_SEEDS, PLANS, SCENES, drawn_by, never_struck, scenes
 from simulation.shrink import shrunk
-from unrip.service.crashpoints import CRASH_POINTS
+from unrip.frame.crashpoints import CRASH_POINTS
 from unrip.services.registry import SERVICES
 from unrip_world.faults import read_fault
 

@@ -16,9 +16,9 @@ from support.executor import Executor, a_reading
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.sharing import SharedNonce, Sharing
+from unrip.frame.contract import CaughtUp, Effect, Event, Started, Subscribe
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
 from unrip.net.events import FrameSent, SendFrame
-from unrip.service.contract import CaughtUp, Effect, Event, Started, Subscribe
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,

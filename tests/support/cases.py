@@ -11,7 +11,7 @@ from unrip.domain.case import Case
 from unrip.domain.decide import DemandPlace, command_id_of, decide
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
-from unrip.domain.desk import CommandPosition, Desk, ExecutorView, HistoryView, LedgerView
+from unrip.domain.desk_state import CommandPosition, DeskState, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import Books, IntentInventory, Reconciliation
 from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
@@ -186,7 +186,7 @@ def a_history(**changes: Any) -> HistoryView:
     return HistoryView(**(fields | changes))
 
 
-def a_desk(**changes: Any) -> Desk:
+def a_desk(**changes: Any) -> DeskState:
     fields: dict[str, Any] = {
         "armed": BOTH,
         "paused": False,
@@ -202,7 +202,7 @@ def a_desk(**changes: Any) -> Desk:
         "offers_last_minute": 0,
         "day_result_eur": Decimal(0),
     }
-    return Desk(**(fields | changes))
+    return DeskState(**(fields | changes))
 
 
 def a_shared_nonce(**changes: Any) -> SharedNonce:

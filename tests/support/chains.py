@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from support.samples import events_of_a_trade
-from unrip.store.chain import Chain
+from unrip.store.quote_history import QuoteHistory
 
 PARTS = {
     "quote": "raw.near_intents.quote",
@@ -17,7 +17,7 @@ PARTS = {
 }
 
 
-def chain_of_a_trade(quote_id: str) -> Chain:
+def chain_of_a_trade(quote_id: str) -> QuoteHistory:
     """The whole chain of a quote that settled."""
     events = events_of_a_trade(quote_id)
     parts = {part: next(each for each in events if each.event_type == topic) for part, topic in PARTS.items()}
@@ -25,6 +25,6 @@ def chain_of_a_trade(quote_id: str) -> Chain:
     return chain_of(quote_id, results=results, **parts)
 
 
-def chain_of(quote_id: str, **parts: Any) -> Chain:
+def chain_of(quote_id: str, **parts: Any) -> QuoteHistory:
     """A chain of these parts only."""
-    return Chain(quote_id=quote_id, **parts)
+    return QuoteHistory(quote_id=quote_id, **parts)

@@ -26,12 +26,12 @@ from psycopg.rows import dict_row
 from support.ports import free_ports
 from support.servers import free_server_ports, temporary_home
 from support.world import WorldClient
-from unrip.cli.desk import ControlClient
+from unrip.cli.client import ControlClient
 from unrip.cli.exits import CommandFailed
 from unrip.domain.pairs import Direction
+from unrip.frame.settings import Settings
 from unrip.local.desk import LocalDesk
 from unrip.local.paths import user_data_folder
-from unrip.service.settings import Settings
 from unrip.services.registry import SERVICES
 
 WITHIN_S = 20.0

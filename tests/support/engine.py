@@ -13,10 +13,21 @@ from support.switches import a_switchboard
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
-from unrip.domain.desk import LedgerView
+from unrip.domain.desk_state import LedgerView
 from unrip.domain.market import MarketPrice
 from unrip.domain.policy import Policy
 from unrip.domain.status import ServiceStatus
+from unrip.frame.contract import (
+    CaughtUp,
+    Control,
+    Effect,
+    Event,
+    Publish,
+    Published,
+    PublishFailed,
+    RecordReceived,
+    Started,
+)
 from unrip.messages.envelope import Envelope, Producer
 from unrip.messages.topics import (
     EXECUTE_TRADE,
@@ -28,18 +39,7 @@ from unrip.messages.topics import (
     TRADE_RESULT,
     Topic,
 )
-from unrip.service.contract import (
-    CaughtUp,
-    Control,
-    Effect,
-    Event,
-    Publish,
-    Published,
-    PublishFailed,
-    RecordReceived,
-    Started,
-)
-from unrip.services.strategy_engine.effects import HighestRecalled, PolicyKept, Recalled, RememberPolicy
+from unrip.services.strategy_engine.effects import HighestRestored, PolicyPersisted, RememberPolicy, Restored
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.venues.near_intents.nonces import encode_nonce
 
@@ -124,13 +124,13 @@ class Engine:
         self.feed(CaughtUp(topic=TRADE_DECISION.name, topic_id=f"{TRADE_DECISION.name}-1"))
         self.feed(CaughtUp(topic=EXECUTE_TRADE.name, topic_id=f"{EXECUTE_TRADE.name}-1"))
         self.feed(CaughtUp(topic=TRADE_RESULT.name, topic_id=f"{TRADE_RESULT.name}-1"))
-        self.feed(Recalled(policy=policy, fills=fills))
+        self.feed(Restored(policy=policy, fills=fills))
 
     def ready(self, *, fills: Fills = ()) -> Engine:
         """Started, read back, armed, and with everything in order."""
         self.start()
         self.caught_up(fills=fills)
-        self.feed(HighestRecalled(highest=None, generation=1))
+        self.feed(HighestRestored(highest=None, generation=1))
         self.inputs()
         self.feed(ARM)
         self.keep()
@@ -154,7 +154,7 @@ class Engine:
     def keep(self) -> None:
         """PostgreSQL acknowledges every policy that it was given so far."""
         for remembered in only(RememberPolicy, self.effects):
-            self.feed(PolicyKept(change=remembered.change))
+            self.feed(PolicyPersisted(change=remembered.change))
 
     def demand(self, quote_id: str = "quote-1", *, offset: int = 0, **changes: Any) -> Sequence[Effect]:
         demand = a_demand(quote_id=quote_id, **changes)

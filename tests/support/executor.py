@@ -15,16 +15,16 @@ from support.engine import ARM, a_control, a_record
 from support.switches import a_switchboard
 from unrip.domain.attempt import Offer, TradeResult
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.desk_state import CommandPosition, LedgerView
 from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
 from unrip.domain.spending import SpendingCaps
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
+from unrip.frame.contract import CaughtUp, Effect, Event, Log, Started
 from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, TRADE_RESULT
 from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import Cause
-from unrip.service.contract import CaughtUp, Effect, Event, Log, Started
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,

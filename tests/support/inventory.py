@@ -13,14 +13,13 @@ from support.engine import a_control, a_record
 from support.logic import BTC, EURE, PAIR, after, published
 from unrip.domain.attempt import AttemptState, ChainEvidence, TradeResult
 from unrip.domain.command import Exchange
-from unrip.domain.desk import LedgerView
+from unrip.domain.desk_state import LedgerView
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.pairs import Direction
 from unrip.domain.treasury import DepositState, DepositStep, LiquidityAction, WithdrawalState, WithdrawalStep
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
-from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT, Topic
-from unrip.service.contract import (
+from unrip.frame.contract import (
     BusChanged,
     CaughtUp,
     Effect,
@@ -31,7 +30,14 @@ from unrip.service.contract import (
     Subscribe,
     TopicTruncated,
 )
-from unrip.services.inventory_sync.effects import BooksKept, BooksRecalled, KeepBooks, RecallBooks, VerifierRead
+from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT, Topic
+from unrip.services.inventory_sync.effects import (
+    BooksPersisted,
+    BooksRestored,
+    PersistBooks,
+    RestoreBooks,
+    VerifierRead,
+)
 from unrip.services.inventory_sync.logic import InventorySync
 from unrip.store.memory_books import MemoryBooks
 
@@ -87,7 +93,7 @@ class Sync:
         """What the logic does; broker and PostgreSQL answer at once where they do."""
         for effect in effects:
             self.effects.append(effect)
-            if isinstance(effect, RecallBooks | KeepBooks):
+            if isinstance(effect, RestoreBooks | PersistBooks):
                 self._unanswered.append(effect)
             elif isinstance(effect, Publish) and self.acknowledging:
                 self.feed(Published(token=effect.event_id, offset=self.second))
@@ -95,11 +101,11 @@ class Sync:
             self._answer(self._unanswered.pop(0))
 
     def _answer(self, effect: Effect) -> None:
-        if isinstance(effect, KeepBooks):
+        if isinstance(effect, PersistBooks):
             outcome = done(self.books.keep(ACCOUNT, effect.kept, effect.judged, revision=effect.revision))
-            self.feed(BooksKept(outcome=outcome))
+            self.feed(BooksPersisted(outcome=outcome))
         else:
-            self.feed(BooksRecalled(found=done(self.books.recall(ACCOUNT))))
+            self.feed(BooksRestored(found=done(self.books.recall(ACCOUNT))))
 
     def restored(self) -> None:
         """PostgreSQL is back and answers what was asked."""

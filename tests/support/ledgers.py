@@ -17,7 +17,7 @@ from unrip.domain.attempt import (
 )
 from unrip.domain.command import TradeCommand
 from unrip.domain.decide import command_id_of
-from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.desk_state import CommandPosition, LedgerView
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount, Delta
 from unrip.store.ledger import ClaimOutcome, Ledger, NonceEnding, OutboxEvent

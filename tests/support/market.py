@@ -17,9 +17,7 @@ from unrip.domain.guards import GUARDS
 from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice
 from unrip.domain.policy import Policy
 from unrip.domain.reference import Observed
-from unrip.messages.topics import MARKET_PRICE
-from unrip.net.events import FrameReceived, SocketOpened
-from unrip.service.contract import (
+from unrip.frame.contract import (
     BusChanged,
     CaughtUp,
     Effect,
@@ -29,6 +27,8 @@ from unrip.service.contract import (
     Started,
     TimerFired,
 )
+from unrip.messages.topics import MARKET_PRICE
+from unrip.net.events import FrameReceived, SocketOpened
 from unrip.services.market_reference_ingest.effects import CoinGeckoRead, KrakenRestRead
 from unrip.services.market_reference_ingest.jump import JumpGuard
 from unrip.services.market_reference_ingest.logic import KRAKEN, MarketReferenceIngest

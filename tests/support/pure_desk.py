@@ -27,19 +27,8 @@ from unrip.domain.policy import Policy
 from unrip.domain.spending import SpendingCaps
 from unrip.domain.values import Amount, Delta, Value
 from unrip.domain.verifier import VerifierFill, VerifierReading
-from unrip.messages.codec import decode_event, encode_event
-from unrip.messages.envelope import Envelope
-from unrip.messages.topics import (
-    INTENT_INVENTORY,
-    MARKET_PRICE,
-    SERVICE_STATUS,
-    SWAP_DEMAND,
-    TRADE_RESULT,
-    Topic,
-)
-from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketOpened
-from unrip.service.beat import Beat
-from unrip.service.contract import (
+from unrip.frame.beat import Beat
+from unrip.frame.contract import (
     CaughtUp,
     Effect,
     Logic,
@@ -52,9 +41,20 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
+from unrip.messages.codec import decode_event, encode_event
+from unrip.messages.envelope import Envelope
+from unrip.messages.topics import (
+    INTENT_INVENTORY,
+    MARKET_PRICE,
+    SERVICE_STATUS,
+    SWAP_DEMAND,
+    TRADE_RESULT,
+    Topic,
+)
+from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketOpened
 from unrip.services.near_intents_ingest.records import demand_record
 from unrip.services.relay_link import RELAY
-from unrip.services.strategy_engine.effects import PolicyKept, Recall, Recalled, RememberPolicy
+from unrip.services.strategy_engine.effects import PolicyPersisted, RememberPolicy, Restore, Restored
 from unrip.services.strategy_engine.logic import StrategyEngine
 from unrip.services.trade_executor.effects import (
     ApplyReading,
@@ -363,8 +363,8 @@ class PureDesk:
             ReadPast: self._read_past,
             ReadUse: self._read_use,
             LoadLedger: self._load,
-            Recall: lambda who, _effect: self.tell(who, Recalled(policy=None, fills=())),
-            RememberPolicy: lambda who, effect: self.tell(who, PolicyKept(change=effect.change)),
+            Restore: lambda who, _effect: self.tell(who, Restored(policy=None, fills=())),
+            RememberPolicy: lambda who, effect: self.tell(who, PolicyPersisted(change=effect.change)),
             OpenRelay: lambda _who, _effect: None,
             FindOffer: self._find,
             ClaimOffer: self._claim,

@@ -16,7 +16,7 @@ from unrip.domain.command import Exchange
 from unrip.domain.decide import DemandPlace, decide
 from unrip.domain.decision import Decision
 from unrip.domain.demand import SwapDemand
-from unrip.domain.desk import CommandPosition, Desk, ExecutorView, HistoryView, LedgerView
+from unrip.domain.desk_state import CommandPosition, DeskState, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import (
     BalanceChange,
     Books,
@@ -170,7 +170,7 @@ INVENTORY = IntentInventory(
         actions_read=None,
     ),
 )
-DESK = Desk(
+DESK = DeskState(
     armed=(Direction.BASE_IN, Direction.BASE_OUT),
     paused=False,
     halted=False,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from unrip.bus.memory import MemoryBroker, MemoryConsumer, MemoryProducer, MemoryWatch
 from unrip.bus.ports import OnRecords, OnState, OnTopicLost
-from unrip.service.contract import Log
+from unrip.frame.contract import Log
 from unrip.store.locks import OnRole, OnWhyNot
 
 

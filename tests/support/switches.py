@@ -11,9 +11,9 @@ from typing import Any
 from support.cases import NOW
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
-from unrip.service.contract import Control, Effect, Event, Log, Publish, Published, SetTimer, TimerFired
-from unrip.service.leases import LeaseKeeper
-from unrip.service.switchboard import Switchboard
+from unrip.frame.contract import Control, Effect, Event, Log, Publish, Published, SetTimer, TimerFired
+from unrip.frame.leases import LeaseKeeper
+from unrip.frame.switchboard import Switchboard
 from unrip.store.leases import LeaseStore, MemoryLeases
 
 Start = Callable[[Coroutine[Any, Any, None]], None]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from simulation.desk import Desk
+from unrip.frame.contract import Effect
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import TOPICS
-from unrip.service.contract import Effect
 from unrip.services.registry import ARMED
 
 #: Seconds of virtual time within which everything is ready and armed.

@@ -7,10 +7,10 @@ from typing import Any
 import tomli_w
 import typer
 
-from unrip.cli.desk import settings_of
+from unrip.cli.client import settings_of
 from unrip.cli.options import ConfigOption, JsonOption
 from unrip.cli.terminal import say, say_json
-from unrip.service.settings import Settings
+from unrip.frame.settings import Settings
 
 app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from unrip.cli.desk import ControlClient, settings_of
+from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption
 from unrip.cli.terminal import say
-from unrip.service.settings import Settings
+from unrip.frame.settings import Settings
 from unrip.store.queries import Queries
 
 _PRICES = 20

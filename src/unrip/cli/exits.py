@@ -8,9 +8,9 @@ from enum import IntEnum
 
 from unrip.bus.ports import BusError, BusUnavailable
 from unrip.cli.terminal import say
+from unrip.frame.settings import SettingsError
 from unrip.local.errors import LocalError
 from unrip.net.secret_file import SecretFileError
-from unrip.service.settings import SettingsError
 from unrip.store.errors import StoreError, StoreUnavailable
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from unrip.cli.amounts import Amounts
-from unrip.cli.desk import settings_of
+from unrip.cli.client import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
 from unrip.cli.terminal import columns, say, say_json
@@ -23,10 +23,10 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.values import MONEY, format_rate
+from unrip.frame.jsonable import jsonable
 from unrip.messages.envelope import Envelope
-from unrip.service.jsonable import jsonable
-from unrip.store.chain import Chain
 from unrip.store.queries import Queries
+from unrip.store.quote_history import QuoteHistory
 
 _HINTS = 3
 #: Guards whose limit is an amount of what would be spent.
@@ -48,7 +48,7 @@ def explain(
     raise typer.Exit(Exit.NO if chain.missing else Exit.OK)
 
 
-async def find_chain(url: str, prefix: str) -> Chain:
+async def find_chain(url: str, prefix: str) -> QuoteHistory:
     """The chain of the one quote whose id begins so.
 
     Raises:
@@ -73,13 +73,13 @@ async def find_chain(url: str, prefix: str) -> Chain:
         return chain
 
 
-def as_json(chain: Chain) -> dict[str, Any]:
+def as_json(chain: QuoteHistory) -> dict[str, Any]:
     """The whole chain with what follows from it."""
     told: dict[str, Any] = jsonable(chain)
     return {**told, "outcome": chain.outcome, "missing": list(chain.missing), "stages": jsonable(chain.stages)}
 
 
-def printed(chain: Chain, amounts: Amounts) -> list[str]:
+def printed(chain: QuoteHistory, amounts: Amounts) -> list[str]:
     """The chain as people read it, line by line."""
     lines = [f"quote {chain.quote_id}: {chain.outcome}", *columns(_facts(chain, amounts), indent="  ")]
     if chain.decision is not None:
@@ -89,7 +89,7 @@ def printed(chain: Chain, amounts: Amounts) -> list[str]:
     return [*lines, f"  missing  {', '.join(chain.missing) or 'nothing'}"]
 
 
-def _facts(chain: Chain, amounts: Amounts) -> Iterator[tuple[str, str]]:
+def _facts(chain: QuoteHistory, amounts: Amounts) -> Iterator[tuple[str, str]]:
     if chain.demand is not None:
         yield "asked", _asked(chain.demand.payload, amounts)
     if chain.price is not None:
@@ -208,6 +208,6 @@ def _guards(decision: Decision, amounts: Amounts) -> list[str]:
     return columns(rows, indent="    ")
 
 
-def _times(chain: Chain) -> list[str]:
+def _times(chain: QuoteHistory) -> list[str]:
     """When each stage was reached, and the time since the one before."""
     return columns(((_clock(stage.at), f"+{stage.ms:.1f} ms", stage.stage) for stage in chain.stages), indent="    ")

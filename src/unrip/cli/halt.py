@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.controls import brake, tell_armed
-from unrip.cli.desk import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption, ReasonOption
 from unrip.cli.terminal import columns, say, say_json

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from unrip.cli.desk import settings_of
+from unrip.cli.client import settings_of
 from unrip.cli.exits import Exit
 from unrip.cli.options import ConfigOption
 from unrip.cli.terminal import say
+from unrip.frame.settings import Settings, SettingsError
 from unrip.local.preparing import declare_first_account, prepare_database, prepare_topics
-from unrip.service.settings import Settings, SettingsError
 
 #: Somebody waits at a terminal, and can ask again.
 _WITHIN_S = 10.0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unrip.cli.desk import ControlClient, settings_of
+from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, ReasonOption
 from unrip.cli.terminal import say

@@ -9,7 +9,7 @@ import typer
 
 from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.bus.ports import BusError
-from unrip.cli.desk import ControlClient, settings_of
+from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
 from unrip.cli.terminal import columns, say, say_json

@@ -12,7 +12,7 @@ import typer
 from unrip.bus.kafka_consumer import KafkaConsumer
 from unrip.bus.ports import BusError, BusUnavailable, Record, Start, TopicMissing, Where
 from unrip.cli.amounts import Amounts
-from unrip.cli.desk import settings_of
+from unrip.cli.client import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
 from unrip.cli.terminal import say, say_json_text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unrip.cli.desk import ControlClient, settings_of
+from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, ReasonOption
 from unrip.cli.terminal import say

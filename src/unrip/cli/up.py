@@ -15,7 +15,7 @@ import typer
 
 from unrip.bus.ports import BusError, Record, Where
 from unrip.cli.amounts import Amounts
-from unrip.cli.desk import ControlClient
+from unrip.cli.client import ControlClient
 from unrip.cli.evidence import collect
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.explain import printed
@@ -25,6 +25,7 @@ from unrip.cli.tail import follow, line_of
 from unrip.cli.terminal import say
 from unrip.domain.attempt import AttemptState, TradeResult
 from unrip.domain.pairs import Direction
+from unrip.frame.settings import Settings
 from unrip.local.asking import ask_again
 from unrip.local.desk import LocalDesk, every_venue_is_loopback
 from unrip.local.errors import LocalError
@@ -36,7 +37,6 @@ from unrip.local.supervisor import Supervisor
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import InvalidMessage
 from unrip.messages.topics import CONTROL_ACTION, EXECUTE_TRADE, SWAP_DEMAND, TRADE_DECISION, TRADE_RESULT
-from unrip.service.settings import Settings
 from unrip.services.registry import ARMED, SERVICES
 from unrip.store.queries import Queries
 

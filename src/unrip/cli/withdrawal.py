@@ -8,16 +8,16 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from unrip.cli.desk import settings_of
+from unrip.cli.client import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
 from unrip.cli.terminal import say, say_json
 from unrip.domain.pairs import Asset
 from unrip.domain.treasury import BridgeWithdrawal
 from unrip.domain.values import Amount, shown
+from unrip.frame.jsonable import jsonable
+from unrip.frame.settings import Settings
 from unrip.net.http import HttpClient
-from unrip.service.jsonable import jsonable
-from unrip.service.settings import Settings
 from unrip.venues.near_intents.bridge import Bridge, BridgeRefused, BridgeUnavailable
 from unrip.venues.near_intents.withdrawals import WithdrawalOrder, WithdrawalRefused, withdrawal_intent
 

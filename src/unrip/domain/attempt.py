@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from unrip.domain.command import Exchange
-from unrip.domain.desk import LedgerView
+from unrip.domain.desk_state import LedgerView
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount, Delta, Value, derived_id
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from unrip.domain.demand import SwapDemand
-from unrip.domain.desk import Desk
+from unrip.domain.desk_state import DeskState
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.pricing import Proposal, gross_edge, notional_eur, propose, required_edge, spent_units, value_eur
@@ -26,7 +26,7 @@ class Case(Reference):
     demand: SwapDemand
     pair: Pair
     inventory: Observed[IntentInventory] | None
-    desk: Desk
+    desk: DeskState
 
     @cached_property
     def edge_threshold(self) -> Decimal:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import Desk
+from unrip.domain.desk_state import DeskState
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount, Delta, Value
 
@@ -91,7 +91,7 @@ class Decision(Value):
     price_id: str | None
     inventory_id: str | None
     policy_hash: str
-    desk: Desk
+    desk: DeskState
     #: `kraken.websocket`, `kraken.rest`, or `coingecko` where the policy lets it stand in for Kraken.
     price_source: str | None
     price_age_ms: int | None

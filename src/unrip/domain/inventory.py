@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from unrip.domain.command import Exchange
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk_state import CommandPosition
 from unrip.domain.values import Amount, Delta, StoredInt, Value
 
 _SALT = re.compile(r"[0-9a-f]{8}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from unrip.domain.desk import LedgerView
+from unrip.domain.desk_state import LedgerView
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import tomli_w
 
+from unrip.frame.settings import Settings, outside_urls
 from unrip.local.paths import Home
 from unrip.local.ports import PortNeed, says_well
 from unrip.local.preparing import declare_first_account, prepare_database, prepare_topics
@@ -18,7 +19,6 @@ from unrip.local.simulated import SimulatedWorld, default_inventory
 from unrip.local.stack import ServerPorts, ServerStack
 from unrip.net.address import is_loopback
 from unrip.net.secret_file import write_secret
-from unrip.service.settings import Settings, outside_urls
 from unrip.services.registry import SERVICES
 from unrip.services.settings import load_settings
 

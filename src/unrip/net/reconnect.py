@@ -33,7 +33,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class Backoff:
     """One cause's waiting times, in seconds."""
 
     #: Before the first retry.
@@ -50,16 +50,16 @@ ENDS = frozenset({Cause.CLOSED, Cause.HALF_OPEN, Cause.MUTE})
 
 #: Retries start at once where the other side may be well again, and never faster than once per five minutes where
 #: only a new token helps (protocol, message bus section 2: "not a reason for fast retries").
-ROWS: Mapping[Cause, Row] = {
-    Cause.CLOSED: Row(first_s=0, base_s=1, cap_s=60),
-    Cause.HALF_OPEN: Row(first_s=0, base_s=1, cap_s=60),
-    Cause.MUTE: Row(first_s=0, base_s=1, cap_s=60),
-    Cause.UNREACHABLE: Row(first_s=0, base_s=1, cap_s=60),
-    Cause.UNAUTHORIZED: Row(first_s=300, base_s=300, cap_s=300, needs_a_person=True),
-    Cause.CREDENTIALS: Row(first_s=5, base_s=5, cap_s=60, needs_a_person=True),
-    Cause.RATE_LIMITED: Row(first_s=10, base_s=10, cap_s=300),
-    Cause.SERVER_ERROR: Row(first_s=0, base_s=2, cap_s=60),
-    Cause.REFUSED: Row(first_s=30, base_s=30, cap_s=300),
+BACKOFFS: Mapping[Cause, Backoff] = {
+    Cause.CLOSED: Backoff(first_s=0, base_s=1, cap_s=60),
+    Cause.HALF_OPEN: Backoff(first_s=0, base_s=1, cap_s=60),
+    Cause.MUTE: Backoff(first_s=0, base_s=1, cap_s=60),
+    Cause.UNREACHABLE: Backoff(first_s=0, base_s=1, cap_s=60),
+    Cause.UNAUTHORIZED: Backoff(first_s=300, base_s=300, cap_s=300, needs_a_person=True),
+    Cause.CREDENTIALS: Backoff(first_s=5, base_s=5, cap_s=60, needs_a_person=True),
+    Cause.RATE_LIMITED: Backoff(first_s=10, base_s=10, cap_s=300),
+    Cause.SERVER_ERROR: Backoff(first_s=0, base_s=2, cap_s=60),
+    Cause.REFUSED: Backoff(first_s=30, base_s=30, cap_s=300),
 }
 
 
@@ -67,7 +67,7 @@ ROWS: Mapping[Cause, Row] = {
 class ReconnectPolicy:
     """How long to wait before the next attempt."""
 
-    rows: Mapping[Cause, Row] = field(default_factory=lambda: ROWS)
+    rows: Mapping[Cause, Backoff] = field(default_factory=lambda: BACKOFFS)
     #: A connection that lived shorter than this counts as a failed attempt, so that a peer who opens and closes at
     #: once is not stormed.
     stable_after_s: float

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from unrip.service.definition import Service
-from unrip.service.settings import SettingsError
+from unrip.frame.definition import Service
+from unrip.frame.settings import SettingsError
 from unrip.services.history_writer.definition import SERVICE as HISTORY_WRITER
 from unrip.services.inventory_sync.definition import SERVICE as INVENTORY_SYNC
 from unrip.services.liquidity_manager.definition import SERVICE as LIQUIDITY_MANAGER
@@ -16,7 +16,7 @@ from unrip.services.strategy_engine.definition import SERVICE as STRATEGY_ENGINE
 from unrip.services.trade_executor.definition import SERVICE as TRADE_EXECUTOR
 
 if TYPE_CHECKING:  # a command that only needs the descriptions, such as the brake, loads no wiring
-    from unrip.service.wiring import Wire
+    from unrip.frame.wiring import Wire
 
 #: In the order in which a reader meets them on the way of a quote.
 SERVICES: dict[str, Service] = {

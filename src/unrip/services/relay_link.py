@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from unrip.frame.contract import Effect, SetTimer
+from unrip.frame.link import LINK_LOGS, Link
 from unrip.net.events import SocketClosed, SocketOpened
-from unrip.service.contract import Effect, SetTimer
-from unrip.services.link import LINK_LOGS, Link
 from unrip.venues.near_intents.relay import RelaySession, Stream
 
 #: The name of a service's connection to the relay.

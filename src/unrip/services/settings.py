@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unrip.service.definition import settings_for
-from unrip.service.settings import Settings, read_settings
+from unrip.frame.definition import settings_for
+from unrip.frame.settings import Settings, read_settings
 from unrip.services.registry import SERVICES
 
 DESK_SETTINGS: type[Settings] = settings_for(SERVICES.values())

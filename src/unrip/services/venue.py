@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from unrip.frame.settings import SettingsError
+from unrip.frame.wiring import Context
 from unrip.net.http import TOTAL_TIMEOUT_S, HttpClient
-from unrip.service.settings import SettingsError
-from unrip.service.wiring import Context
 from unrip.venues.near_intents.access import bearer_headers, hold_one_token
 from unrip.venues.near_intents.bridge import Bridge
 from unrip.venues.near_intents.endpoints import Endpoints

@@ -15,7 +15,7 @@ import msgspec
 
 from unrip.domain.attempt import AttemptState, Offer, Rejection, TradeResult, result_id
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.desk_state import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount, Value

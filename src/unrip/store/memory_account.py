@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from unrip.domain.attempt import AttemptState, Offer
-from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.desk_state import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
 from unrip.domain.sharing import most_by_asset
 from unrip.domain.values import Amount

@@ -9,7 +9,7 @@ import msgspec
 
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.desk_state import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
 from unrip.domain.evidence import may_end_so, proves
 from unrip.domain.spending import Claimed, claimed_of

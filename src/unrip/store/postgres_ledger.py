@@ -10,7 +10,7 @@ import asyncpg
 
 from unrip.domain.attempt import Offer
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.desk_state import CommandPosition, LedgerView
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount
 from unrip.messages.envelope import decode, encode

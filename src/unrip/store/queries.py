@@ -26,10 +26,10 @@ from unrip.messages.topics import (
     TRADE_RESULT,
     Topic,
 )
-from unrip.store.chain import Chain
 from unrip.store.connection import connect
 from unrip.store.driver_errors import named_errors
 from unrip.store.errors import StoreRefused
+from unrip.store.quote_history import QuoteHistory
 from unrip.store.sql import statements
 
 _PARTS: dict[str, Topic] = {
@@ -87,7 +87,7 @@ class Queries:
         escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return tuple(row["quote_id"] for row in await self._fetch("find_quotes", escaped, FOUND_MAX))
 
-    async def chain(self, quote_id: str) -> Chain | None:
+    async def chain(self, quote_id: str) -> QuoteHistory | None:
         """Everything of one quote as of one instant, None when there is nothing.
 
         Raises:
@@ -100,13 +100,13 @@ class Queries:
             parts[row["part"]].append(_event(_PARTS[row["part"]], row["event"]))
         results = tuple(parts.pop("result"))
         single = {part: found[0] for part, found in parts.items() if found}
-        return Chain(quote_id=quote_id, results=results, **single) if rows else None
+        return QuoteHistory(quote_id=quote_id, results=results, **single) if rows else None
 
-    async def until_complete(self, quote_id: str, *, bound_s: float) -> Chain:
+    async def until_complete(self, quote_id: str, *, bound_s: float) -> QuoteHistory:
         """The chain once it has ended and lacks nothing, or as it is when the bound is over."""
         deadline = time.monotonic() + bound_s
         while True:
-            chain = await self.chain(quote_id) or Chain(quote_id=quote_id)
+            chain = await self.chain(quote_id) or QuoteHistory(quote_id=quote_id)
             if (chain.ended and not chain.missing) or time.monotonic() >= deadline:
                 return chain
             await asyncio.sleep(_POLL_S)

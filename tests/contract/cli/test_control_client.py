@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from unrip.cli.desk import ControlClient
+from unrip.cli.client import ControlClient
+from unrip.frame.settings import ControlSettings
 from unrip.local.desk import LocalDesk
 from unrip.local.paths import Home
 from unrip.local.ports import says_well
 from unrip.net.secret_file import write_secret
-from unrip.service.settings import ControlSettings
 from unrip.services.settings import DESK_SETTINGS
 
 SERVICE = "strategy-engine"

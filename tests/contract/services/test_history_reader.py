@@ -16,16 +16,16 @@ from support.samples import NOW, event, events_beside_the_trade, events_of_a_tra
 from support.servers import Servers
 from unrip.bus.memory import MemoryBroker, MemoryConsumer
 from unrip.bus.ports import Consumer, OnRecords, OnTopicLost
+from unrip.frame.adapters import BATCH_MAX, RealAdapters
+from unrip.frame.contract import Control, Count, DatabaseChanged, Draining, Emit, Event, Log, Publish, Started
+from unrip.frame.metrics import Metrics
+from unrip.frame.runner import Runner
+from unrip.frame.settings import KafkaSettings, PostgresSettings, Settings
+from unrip.frame.wiring import Context, Wiring
 from unrip.messages.codec import encode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.payloads import RawQuote
 from unrip.messages.topics import DEAD_LETTER, TOPICS
-from unrip.service.contract import Control, Count, DatabaseChanged, Draining, Emit, Event, Log, Publish, Started
-from unrip.service.metrics import Metrics
-from unrip.service.outside import BATCH_MAX, Network
-from unrip.service.runner import Runner
-from unrip.service.settings import KafkaSettings, PostgresSettings, Settings
-from unrip.service.wiring import Context, Wiring
 from unrip.services.history_writer.effects import BatchRead, LoadOffsets, ReadOn, StartReading, WriteBatch
 from unrip.services.history_writer.handlers import Archivist, TopicReader
 from unrip.services.history_writer.logic import HistoryWriter
@@ -376,7 +376,7 @@ async def test_on_kafka_and_postgresql_as_wired(servers: Servers, url: str) -> N
                 emit=emit,
                 metrics=Metrics(service="history-writer"),
                 produce=lambda _effect, _on_delivery: None,
-                outside=Network(settings),
+                adapters=RealAdapters(settings),
                 leave_role=lambda _why: None,
             )
         )

@@ -15,7 +15,7 @@ from support.proxy import proxied
 from support.samples import NOW
 from support.servers import Servers
 from unrip.domain.command import Exchange
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk_state import CommandPosition
 from unrip.domain.inventory import BalanceChange, Books, ChangeKind, Judged, KeptBooks
 from unrip.domain.values import Amount, Delta
 from unrip.store.books import BooksStore, FoundBooks, KeepOutcome, PostgresBooks

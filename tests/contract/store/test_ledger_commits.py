@@ -25,7 +25,7 @@ from support.ledgers import (
     published_states,
 )
 from unrip.domain.attempt import AttemptState, Offer
-from unrip.domain.desk import COMMITS_MAX, LedgerView
+from unrip.domain.desk_state import COMMITS_MAX, LedgerView
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import ClaimKind, ClaimOutcome, Ledger, LedgerWentBack, NotInLedger

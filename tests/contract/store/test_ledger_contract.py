@@ -24,7 +24,7 @@ from support.ledgers import (
     published_states,
 )
 from unrip.domain.attempt import AttemptState, ChainEvidence, Rejection, VenueReply
-from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.desk_state import CommandPosition, LedgerView
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import ClaimKind, Ledger

@@ -12,7 +12,7 @@ from support.ledgers import ACCOUNT, EURE, an_event, an_offer, claim
 from support.ports import free_ports
 from support.servers import Servers
 from unrip.domain.attempt import AttemptState
-from unrip.domain.desk import LedgerView
+from unrip.domain.desk_state import LedgerView
 from unrip.messages.envelope import decode, encode
 from unrip.store.connection import connect
 from unrip.store.errors import StoreRefused, StoreUnavailable

@@ -10,11 +10,11 @@ import pytest
 
 from support.cases import NOW
 from support.samples import one_of_each_topic
+from unrip.frame.contract import Publish
+from unrip.frame.outbox import OutboxPublisher
+from unrip.frame.publisher import Delivery
 from unrip.messages.envelope import encode
 from unrip.messages.topics import TOPICS
-from unrip.service.contract import Publish
-from unrip.service.outbox import OutboxPublisher
-from unrip.service.publisher import Delivery
 from unrip.store.connection import Sessions
 from unrip.store.memory_outbox import MemoryOutbox
 from unrip.store.outbox import Outbox, OutboxRecord, PostgresOutbox

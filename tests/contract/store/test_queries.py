@@ -18,8 +18,8 @@ from unrip.cli import evidence as evidence_command
 from unrip.cli.evidence import collect
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.explain import find_chain
+from unrip.frame.settings import PostgresSettings, Settings
 from unrip.messages.envelope import Envelope
-from unrip.service.settings import PostgresSettings, Settings
 from unrip.services.settings import DESK_SETTINGS
 from unrip.store.errors import StoreRefused
 from unrip.store.migrate import apply

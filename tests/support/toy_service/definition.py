@@ -1,11 +1,11 @@
 from pydantic import Field
 
 from unrip.domain.values import Value
+from unrip.frame.action import Action
+from unrip.frame.definition import Reads, Service
+from unrip.frame.settings import Section
 from unrip.messages.columns import columns
 from unrip.messages.topics import DAY_MS, MARKET_PRICE, Topic
-from unrip.service.action import Action
-from unrip.service.definition import Reads, Service
-from unrip.service.settings import Section
 
 
 class PriceCount(Value):

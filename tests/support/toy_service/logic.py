@@ -3,8 +3,8 @@ from datetime import datetime
 from typing import Any
 
 from support.toy_service.definition import PRICE_COUNT, SERVICE, PriceCount
+from unrip.frame.contract import Control, Effect, Event, Logic, Publish, RecordReceived, Started, Subscribe
 from unrip.messages.topics import MARKET_PRICE
-from unrip.service.contract import Control, Effect, Event, Logic, Publish, RecordReceived, Started, Subscribe
 
 
 class PriceCounter(Logic):

@@ -1,6 +1,6 @@
 from support.toy_service.definition import ToySettings
 from support.toy_service.logic import PriceCounter
-from unrip.service.wiring import Context, Wiring
+from unrip.frame.wiring import Context, Wiring
 
 
 def wire(context: Context) -> Wiring:

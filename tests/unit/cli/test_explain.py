@@ -10,16 +10,16 @@ from support.samples import NOW, PAIR, PRICE, SETTLED, decision, demand, event, 
 from unrip.cli.amounts import Amounts
 from unrip.cli.explain import as_json, printed
 from unrip.domain.attempt import AttemptState
-from unrip.store.chain import Chain
+from unrip.store.quote_history import QuoteHistory
 
 WHOLE = chain_of_a_trade("quote-1")
 
 
-def text_of(chain: Chain) -> str:
+def text_of(chain: QuoteHistory) -> str:
     return "\n".join(printed(chain, Amounts(PAIR)))
 
 
-def line_of(chain: Chain, start: str) -> str:
+def line_of(chain: QuoteHistory, start: str) -> str:
     (line,) = [line for line in text_of(chain).splitlines() if line.strip().startswith(start)]
     return line
 

@@ -134,7 +134,7 @@ def test_nobody_else_writes_to_a_terminal() -> None:
         for file in (SOURCE / package).rglob("*.py")
         if other.search(file.read_text())
     }
-    assert found == {"unrip/cli/terminal.py", "unrip/service/logs.py", "unrip_world/terminal.py"}
+    assert found == {"unrip/cli/terminal.py", "unrip/frame/logs.py", "unrip_world/terminal.py"}
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

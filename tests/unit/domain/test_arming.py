@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from support.cases import BOTH, NOW
 from unrip.domain.arming import Switches
 from unrip.domain.pairs import Direction
-from unrip.service.contract import Control, ControlRefused, Log, SetTimer
-from unrip.service.switching import LEASE_TIMER, end_of_lease, lease_timer, switch, switch_state
+from unrip.frame.contract import Control, ControlRefused, Log, SetTimer
+from unrip.frame.switching import LEASE_TIMER, end_of_lease, lease_timer, switch, switch_state
 
 DIRECTIONS = st.sampled_from([BOTH, (Direction.BASE_IN,), (Direction.BASE_OUT,)])
 

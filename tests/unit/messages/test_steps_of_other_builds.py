@@ -27,10 +27,10 @@ from unrip.domain.treasury import (
     WithdrawalStep,
 )
 from unrip.domain.values import Amount
+from unrip.frame.contract import BusChanged, CaughtUp, Publish, RecordReceived, Started
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import InvalidMessage
 from unrip.messages.topics import LIQUIDITY_ACTION
-from unrip.service.contract import BusChanged, CaughtUp, Publish, RecordReceived, Started
 from unrip.services.history_writer.rows import Beats, batch_of
 from unrip.services.inventory_sync.reconciling import Reconciler
 from unrip.services.liquidity_manager.effects import ChainRead

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from unrip.net.reconnect import ROWS, Cause, ReconnectPolicy, cause_of_close, cause_of_status
+from unrip.net.reconnect import BACKOFFS, Cause, ReconnectPolicy, cause_of_close, cause_of_status
 
 POLICY = ReconnectPolicy(stable_after_s=10)
 
@@ -24,14 +24,14 @@ POLICY = ReconnectPolicy(stable_after_s=10)
     ],
 )
 def test_each_row_of_the_policy(cause: Cause, waits_s: list[float], *, needs_a_person: bool) -> None:
-    assert ROWS[cause].needs_a_person is needs_a_person
+    assert BACKOFFS[cause].needs_a_person is needs_a_person
     source = random.Random(7)  # noqa: S311 - seeded, for tests
     for attempt, wait_s in enumerate(waits_s):
         assert wait_s <= POLICY.delay(cause, attempt, source) <= wait_s * 1.5
 
 
 def test_every_cause_has_a_row() -> None:
-    assert set(ROWS) == set(Cause)
+    assert set(BACKOFFS) == set(Cause)
 
 
 def test_waits_are_spread_so_that_two_desks_do_not_march_in_step() -> None:

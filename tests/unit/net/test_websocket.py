@@ -26,14 +26,14 @@ from unrip.net.events import (
     SocketClosed,
     SocketOpened,
 )
-from unrip.net.reconnect import Cause, ReconnectPolicy, Row, cause_of_status
+from unrip.net.reconnect import Backoff, Cause, ReconnectPolicy, cause_of_status
 from unrip.net.secret_file import SecretFileError
 from unrip.net.websocket import WRITES_QUEUED_MAX, Socket
 
 V = TypeVar("V", bound=Value)
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 AT_ONCE = ReconnectPolicy(
-    rows={cause: Row(first_s=0.01, base_s=0.01, cap_s=0.01) for cause in Cause}, stable_after_s=10
+    rows={cause: Backoff(first_s=0.01, base_s=0.01, cap_s=0.01) for cause in Cause}, stable_after_s=10
 )
 
 

@@ -20,11 +20,11 @@ from support.histories import a_record as recorded
 from support.market import Market
 from support.spoilt import spoilt
 from unrip.domain.pairs import Direction
+from unrip.frame.contract import BusChanged, CaughtUp, Effect, Logic, Publish, RecordReceived, Started
+from unrip.frame.jsonable import jsonable
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import TOPICS
-from unrip.service.contract import BusChanged, CaughtUp, Effect, Logic, Publish, RecordReceived, Started
-from unrip.service.jsonable import jsonable
 from unrip.services.history_writer.rows import Beats, batch_of
 from unrip.services.inventory_sync.logic import InventorySync
 from unrip.services.liquidity_manager.logic import LiquidityManager

@@ -11,16 +11,16 @@ from support.samples import NOW, SETTLED, decision, event, result
 from unrip.domain.attempt import AttemptState
 from unrip.messages.envelope import Envelope
 from unrip.messages.payloads import RawQuote
-from unrip.store.chain import Chain
+from unrip.store.quote_history import QuoteHistory
 
 WHOLE = chain_of_a_trade("quote-1")
 
 
-def without(*parts: str, chain: Chain = WHOLE) -> Chain:
+def without(*parts: str, chain: QuoteHistory = WHOLE) -> QuoteHistory:
     return msgspec.structs.replace(chain, **dict.fromkeys(parts))
 
 
-def with_results(*states: str, **changes: Any) -> Chain:
+def with_results(*states: str, **changes: Any) -> QuoteHistory:
     """The trade's chain up to the command, and these results, the last of which has the changes."""
     of = decision("quote-1")
     results = [
@@ -110,8 +110,8 @@ def test_a_command_from_nowhere_shows_what_does_not_stand_behind_it() -> None:
 
 
 def test_nothing_at_all_is_not_whole() -> None:
-    assert Chain(quote_id="unknown").missing == ("quote", "demand", "decision")
-    assert Chain(quote_id="unknown").stages == ()
+    assert QuoteHistory(quote_id="unknown").missing == ("quote", "demand", "decision")
+    assert QuoteHistory(quote_id="unknown").stages == ()
 
 
 def test_stages_are_in_the_order_of_time_with_the_time_between_them() -> None:

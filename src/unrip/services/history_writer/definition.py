@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from unrip.frame.definition import HISTORY, Reads, Service
 from unrip.messages.topics import TOPICS
-from unrip.service.definition import HISTORY, Reads, Service
 
 SERVICE = Service(
     name="history-writer",

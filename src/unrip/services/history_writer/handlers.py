@@ -16,7 +16,7 @@ from unrip.bus.ports import (
     Record,
     Start,
 )
-from unrip.service.contract import Emit
+from unrip.frame.contract import Emit
 from unrip.services.history_writer.effects import (
     BatchNotWritten,
     BatchRead,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from unrip.service.contract import (
+from unrip.frame.contract import (
     Control,
     Count,
     DatabaseChanged,
@@ -39,7 +39,7 @@ from unrip.services.history_writer.effects import (
     TopicStopped,
     WriteBatch,
 )
-from unrip.services.history_writer.places import Places
+from unrip.services.history_writer.positions import Positions
 from unrip.services.history_writer.rows import Beats, batch_of
 from unrip.store.history import TopicBatch, WriteReport
 
@@ -52,7 +52,7 @@ class HistoryWriter(Logic):
 
     def __init__(self, *, lag_max: int) -> None:
         self._lag_max = lag_max
-        self._places = Places()
+        self._places = Positions()
         self._beats = Beats()
         self._active = False
         self._paused = False

@@ -9,11 +9,11 @@ import msgspec
 
 from unrip.bus.ports import Record
 from unrip.domain.status import ServiceStatus
+from unrip.frame.contract import Count, Effect, Log
+from unrip.frame.dead_letters import dead_letter_of_record
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope, InvalidMessage
 from unrip.messages.topics import DEAD_LETTER
-from unrip.service.contract import Count, Effect, Log
-from unrip.service.dead_letters import dead_letter_of_record
 from unrip.store.history import InvalidRecord, Position, TopicBatch
 from unrip.store.history_tables import HistoryRow, row_of
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unrip.service.wiring import Context, Wiring
+from unrip.frame.wiring import Context, Wiring
 from unrip.services.history_writer.effects import LoadOffsets, ReadOn, StartReading, WriteBatch
 from unrip.services.history_writer.handlers import Archivist, TopicReader
 from unrip.services.history_writer.logic import HistoryWriter
@@ -11,9 +11,9 @@ from unrip.services.history_writer.logic import HistoryWriter
 def wire(context: Context) -> Wiring:
     """Every topic in, rows out."""
     settings = context.settings
-    history = context.outside.history(writer=context.start_id)
+    history = context.adapters.history(writer=context.start_id)
     archivist = Archivist(history, emit=context.emit)
-    reader = TopicReader(context.outside.consumer, emit=context.emit)
+    reader = TopicReader(context.adapters.consumer, emit=context.emit)
     return Wiring(
         logic=HistoryWriter(lag_max=settings.limits.policy().history_lag_max),
         handlers={

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from unrip.domain.inventory import BalanceChange, IntentInventory, Judged, KeptBooks
 from unrip.domain.verifier import VerifierReading
-from unrip.service.contract import Effect
-from unrip.services.inventory_sync.effects import BooksKept, BooksRecalled, KeepBooks, RecallBooks
+from unrip.frame.contract import Effect
+from unrip.services.inventory_sync.effects import BooksPersisted, BooksRestored, PersistBooks, RestoreBooks
 from unrip.services.inventory_sync.reconciling import Reconciler
 
 #: After so many records the place that was read is kept also where nothing was judged, so that a start reads few again.
@@ -43,7 +43,7 @@ class Bookkeeper:
         rest, accepting = self.reconciler.unexplained(asset), self.accepting
         return rest if rest is None or accepting is None or accepting.asset_id != asset else rest - accepting.change
 
-    def on_recalled(self, event: BooksRecalled) -> None:
+    def on_recalled(self, event: BooksRestored) -> None:
         """Take over what PostgreSQL has, at the start and wherever it is not what we kept last.
 
         Somebody else may have kept more; or it is an older copy, and what it lacks is counted again.
@@ -69,7 +69,7 @@ class Bookkeeper:
             self.reconciler.look(reading)
         return effects
 
-    def on_kept(self, event: BooksKept) -> list[Effect]:
+    def on_kept(self, event: BooksPersisted) -> list[Effect]:
         """Count what was kept, or judge anew without what was counted before."""
         judged, self._keeping = self._keeping or (), None
         outcome, reading = event.outcome, self._reading
@@ -82,7 +82,7 @@ class Bookkeeper:
             self.reconciler.know(outcome.known)
         else:
             self._revision = None
-            return [RecallBooks()]
+            return [RestoreBooks()]
         return [] if reading is None else self.take(reading)
 
     def accept(self, change: BalanceChange) -> list[Effect]:
@@ -105,7 +105,7 @@ class Bookkeeper:
             return []
         self._records_kept = self.reconciler.records_read
         self._keeping = tuple(judged)
-        return [KeepBooks(kept=self.reconciler.kept(judged), judged=self._keeping, revision=self._revision)]
+        return [PersistBooks(kept=self.reconciler.kept(judged), judged=self._keeping, revision=self._revision)]
 
     def _accepted(self) -> list[Judged]:
         """An operator's word holds for exactly what was unexplained; where that has moved, it is void."""

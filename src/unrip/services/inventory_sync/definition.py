@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from unrip.frame.action import Action, ReasonBody
+from unrip.frame.definition import BOOKS, Reads, Service
 from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
-from unrip.service.action import Action, ReasonBody
-from unrip.service.definition import BOOKS, Reads, Service
 
 
 class AcceptBalanceBody(ReasonBody):

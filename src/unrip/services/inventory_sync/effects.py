@@ -48,20 +48,20 @@ class BridgeUnread(Value):
     reason: str
 
 
-class RecallBooks(Value):
-    """Effect: read the books of earlier lives; `BooksRecalled` follows as soon as PostgreSQL answers."""
+class RestoreBooks(Value):
+    """Effect: read the books of earlier lives; `BooksRestored` follows as soon as PostgreSQL answers."""
 
 
-class BooksRecalled(Value):
+class BooksRestored(Value):
     """What PostgreSQL has."""
 
     found: FoundBooks
 
 
-class KeepBooks(Value):
+class PersistBooks(Value):
     """Effect: commit the books that follow a revision, with the evidence that makes the difference.
 
-    `BooksKept` follows as soon as PostgreSQL answers; there is never a second one before that.
+    `BooksPersisted` follows as soon as PostgreSQL answers; there is never a second one before that.
     """
 
     kept: KeptBooks
@@ -69,7 +69,7 @@ class KeepBooks(Value):
     revision: int
 
 
-class BooksKept(Value):
+class BooksPersisted(Value):
     """What became of it."""
 
     outcome: KeepOutcome

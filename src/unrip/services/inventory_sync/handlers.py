@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from unrip.frame.contract import Emit
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Emit
 from unrip.services.inventory_sync.effects import (
-    BooksKept,
-    BooksRecalled,
+    BooksPersisted,
+    BooksRestored,
     BridgeRead,
     BridgeUnread,
-    KeepBooks,
+    PersistBooks,
     ReadBridge,
     ReadVerifier,
-    RecallBooks,
+    RestoreBooks,
     VerifierRead,
     VerifierUnread,
 )
@@ -83,11 +83,11 @@ class Books:
         self._emit = emit
         self._tasks = Tasks()
 
-    def recall(self, _effect: RecallBooks) -> None:
+    def recall(self, _effect: RestoreBooks) -> None:
         """Start recalling."""
         self._tasks.start(self._recall())
 
-    def keep(self, effect: KeepBooks) -> None:
+    def keep(self, effect: PersistBooks) -> None:
         """Start keeping."""
         self._tasks.start(self._keep(effect))
 
@@ -101,8 +101,8 @@ class Books:
         await self._store.close()
 
     async def _recall(self) -> None:
-        self._emit(BooksRecalled(found=await self._store.recall(self._account)))
+        self._emit(BooksRestored(found=await self._store.recall(self._account)))
 
-    async def _keep(self, effect: KeepBooks) -> None:
+    async def _keep(self, effect: PersistBooks) -> None:
         outcome = await self._store.keep(self._account, effect.kept, effect.judged, revision=effect.revision)
-        self._emit(BooksKept(outcome=outcome))
+        self._emit(BooksPersisted(outcome=outcome))

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk_state import CommandPosition
 from unrip.domain.doubt import Belief, Doubt, Older, Refused, Seen
 from unrip.domain.inventory import BalanceChange, ChangeKind, IntentInventory, PendingMovements, Reconciliation
 from unrip.domain.pairs import Pair
 from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal, DepositState
 from unrip.domain.values import Amount, Delta, age_ms
 from unrip.domain.verifier import VerifierReading
-from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT, Topic
-from unrip.service.contract import (
+from unrip.frame.conflated import UNACKNOWLEDGED_MAX, Conflated
+from unrip.frame.contract import (
     BusChanged,
     CaughtUp,
     Control,
@@ -42,20 +42,20 @@ from unrip.service.contract import (
     TopicTruncated,
     Vitals,
 )
+from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT, Topic
 from unrip.services.inventory_sync.bookkeeping import Bookkeeper
 from unrip.services.inventory_sync.effects import (
-    BooksKept,
-    BooksRecalled,
+    BooksPersisted,
+    BooksRestored,
     BridgeRead,
     BridgeUnread,
     ReadBridge,
     ReadVerifier,
-    RecallBooks,
+    RestoreBooks,
     VerifierRead,
     VerifierUnread,
 )
 from unrip.services.inventory_sync.reconciling import UNEXPLAINED
-from unrip.services.newest import UNACKNOWLEDGED_MAX, Newest
 
 VENUE = "near_intents"
 #: The bridge has seen these but not credited them. A status we do not know may mean the same; it is never spendable.
@@ -86,7 +86,7 @@ class InventorySync(Logic):
         self._interval = timedelta(milliseconds=interval_ms)
         self._bridge_interval = timedelta(seconds=bridge_interval_s)
         self._age_max_ms = inventory_age_max_ms
-        self._outlet = Newest()
+        self._outlet = Conflated()
         self._asking: set[type[Effect]] = set()
         self._start_id = ""
         self._started_at: datetime | None = None
@@ -122,9 +122,9 @@ class InventorySync(Logic):
             case BusChanged() | Published() | PublishFailed():
                 self._on_told(event)
                 return self._outlet.on_event(event)
-            case BooksRecalled():
+            case BooksRestored():
                 return self._on_recalled(event, now)
-            case BooksKept():
+            case BooksPersisted():
                 return self._on_kept(event)
             case DatabaseChanged():
                 self._database_up = event.up
@@ -140,7 +140,7 @@ class InventorySync(Logic):
             case Started():
                 self._start_id, self._started_at = event.start_id, now
                 return [
-                    RecallBooks(),
+                    RestoreBooks(),
                     Subscribe(topic=INTENT_INVENTORY, tail=1, until_end=True),
                     *self._on_timer(TimerFired(name="verifier"), now),
                     *self._on_timer(TimerFired(name="bridge"), now),
@@ -245,7 +245,7 @@ class InventorySync(Logic):
         self._read_back.add(event.topic)
         return self._when_read_back(event.topic, now) if first else []
 
-    def _on_recalled(self, event: BooksRecalled, now: datetime) -> list[Effect]:
+    def _on_recalled(self, event: BooksRestored, now: datetime) -> list[Effect]:
         self._books.on_recalled(event)
         first = _BOOKS not in self._read_back
         self._read_back.add(_BOOKS)
@@ -267,7 +267,7 @@ class InventorySync(Logic):
             ]
         return self._ask(self._question(), now) if self._read_back == _TO_READ else []
 
-    def _on_kept(self, event: BooksKept) -> list[Effect]:
+    def _on_kept(self, event: BooksPersisted) -> list[Effect]:
         again = self._books.on_kept(event)
         if again or self._reading is None:
             return again

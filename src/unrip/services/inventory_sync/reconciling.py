@@ -11,13 +11,13 @@ import msgspec
 
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import Exchange
-from unrip.domain.desk import VIEW_KNOWN_AFTER, CommandPosition, LedgerView
+from unrip.domain.desk_state import VIEW_KNOWN_AFTER, CommandPosition, LedgerView
 from unrip.domain.inventory import BalanceChange, Books, ChangeKind, EvidenceKey, Judged, KeptBooks, Reconciliation
 from unrip.domain.treasury import DepositStep, LiquidityAction, WithdrawalStep
 from unrip.domain.values import Amount, Delta
 from unrip.domain.verifier import VerifierReading
+from unrip.frame.contract import RecordReceived
 from unrip.messages.topics import LIQUIDITY_ACTION, TRADE_RESULT
-from unrip.service.contract import RecordReceived
 
 #: Evidence that is remembered here, to know it when it is told again; PostgreSQL remembers all of it.
 REMEMBERED_MAX = 10_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unrip.service.wiring import Context, Wiring
-from unrip.services.inventory_sync.effects import KeepBooks, ReadBridge, ReadVerifier, RecallBooks
+from unrip.frame.wiring import Context, Wiring
+from unrip.services.inventory_sync.effects import PersistBooks, ReadBridge, ReadVerifier, RestoreBooks
 from unrip.services.inventory_sync.handlers import Books, Readings
 from unrip.services.inventory_sync.logic import InventorySync
 from unrip.services.venue import account_of, bridge_of, chains_of, public_key_of, rpc_client_of, verifier_of
@@ -21,7 +21,7 @@ def wire(context: Context) -> Wiring:
         emit=context.emit,
         clock=context.clock,
     )
-    books = Books(context.outside.books(), account=account_of(context), emit=context.emit)
+    books = Books(context.adapters.books(), account=account_of(context), emit=context.emit)
     return Wiring(
         logic=InventorySync(
             pair=context.pair,
@@ -35,8 +35,8 @@ def wire(context: Context) -> Wiring:
         handlers={
             ReadVerifier: readings.read_verifier,
             ReadBridge: readings.read_bridge,
-            RecallBooks: books.recall,
-            KeepBooks: books.keep,
+            RestoreBooks: books.recall,
+            PersistBooks: books.keep,
         },
         sources=(readings.watch, books.watch),
         closers=(readings.aclose, books.aclose, rpc_http.aclose, bridge_http.aclose),

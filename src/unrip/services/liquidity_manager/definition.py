@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from unrip.frame.action import Action, ReasonBody
+from unrip.frame.definition import Reads, Service
 from unrip.messages.topics import LIQUIDITY_ACTION, TREASURY
-from unrip.service.action import Action, ReasonBody
-from unrip.service.definition import Reads, Service
 
 #: Steps of its own that are read back at the start: those that are not done yet are among them.
 STEPS_READ_BACK = 5_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from unrip.frame.contract import Emit
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Emit
 from unrip.services.liquidity_manager.effects import ChainRead, ChainUnread, ReadChain
 from unrip.venues.near_intents.bridge import Bridge, BridgeError
 

@@ -21,8 +21,8 @@ from unrip.domain.treasury import (
     Step,
     Treasury,
 )
-from unrip.messages.topics import LIQUIDITY_ACTION, TREASURY
-from unrip.service.contract import (
+from unrip.frame.conflated import Conflated
+from unrip.frame.contract import (
     BusChanged,
     CaughtUp,
     Control,
@@ -42,12 +42,12 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
+from unrip.messages.topics import LIQUIDITY_ACTION, TREASURY
 from unrip.services.liquidity_manager.addresses import Addresses
 from unrip.services.liquidity_manager.definition import STEPS_READ_BACK
 from unrip.services.liquidity_manager.effects import ChainRead, ChainUnread, ReadChain
 from unrip.services.liquidity_manager.steps import VENUE, Steps
 from unrip.services.liquidity_manager.treasury import treasury_of
-from unrip.services.newest import Newest
 
 #: How long the first reading waits for what was told before; without Kafka it goes on without.
 READ_BACK_BOUND = timedelta(seconds=5)
@@ -66,7 +66,7 @@ class LiquidityManager(Logic):
         self._interval = timedelta(seconds=interval_s)
         self._addresses = Addresses()
         self._steps = Steps(account)
-        self._outlet = Newest()
+        self._outlet = Conflated()
         self._chains: dict[str, ChainRead] = {}
         self._failures: dict[str, str] = {}
         self._asking: set[str] = set()

@@ -27,9 +27,9 @@ from unrip.domain.treasury import (
     WithdrawalStep,
 )
 from unrip.domain.values import derived_id
+from unrip.frame.contract import Effect, Log, Publish
 from unrip.messages.envelope import encode
 from unrip.messages.topics import LIQUIDITY_ACTION
-from unrip.service.contract import Effect, Log, Publish
 
 VENUE = "near_intents"
 #: Operations whose steps are remembered; the bridge lists fewer.

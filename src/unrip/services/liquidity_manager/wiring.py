@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unrip.service.wiring import Context, Wiring
+from unrip.frame.wiring import Context, Wiring
 from unrip.services.liquidity_manager.effects import ReadChain
 from unrip.services.liquidity_manager.handlers import ChainReader
 from unrip.services.liquidity_manager.logic import LiquidityManager

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from unrip.domain.market import AcceptedDisagreement
 from unrip.domain.values import format_rate, parse_rate
-from unrip.service.contract import Control, ControlRefused
+from unrip.frame.contract import Control, ControlRefused
 from unrip.services.market_reference_ingest.definition import ACCEPT_DISAGREEMENT
 
 

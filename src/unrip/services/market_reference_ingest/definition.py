@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from unrip.frame.action import Action, ReasonBody
+from unrip.frame.definition import Reads, Service
+from unrip.frame.link import LINK_LOGS
 from unrip.messages.topics import MARKET_PRICE
-from unrip.service.action import Action, ReasonBody
-from unrip.service.definition import Reads, Service
-from unrip.services.link import LINK_LOGS
 from unrip.services.market_reference_ingest.settings import CoinGeckoSettings, KrakenSettings, PriceSettings
 
 

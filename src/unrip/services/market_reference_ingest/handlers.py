@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from unrip.feeds.coingecko import CoinGecko, CoinGeckoUnavailable
 from unrip.feeds.kraken import KrakenRest, KrakenUnavailable
+from unrip.frame.contract import Emit
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Emit
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoRead,
     CoinGeckoUnread,

@@ -16,8 +16,8 @@ import msgspec
 
 from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, disagreement_of, is_rate
 from unrip.domain.values import Value
-from unrip.service.contract import Log
-from unrip.services.market_reference_ingest.told import Told
+from unrip.frame.contract import Log
+from unrip.frame.edge_log import EdgeLog
 
 #: Mids are kept as the extremes of each second: enough for the rule, and bounded however many ticks come.
 _SECOND = timedelta(seconds=1)
@@ -39,7 +39,7 @@ class JumpGuard:
         self._seconds: list[_Second] = []
         self._since: datetime | None = None
         self._contradicted = False
-        self._told = Told(begun="price_jumped", ended="price_settled")
+        self._edge_log = EdgeLog(begun="price_jumped", ended="price_settled")
 
     def take(self, reading: KrakenReading, coingecko: CoinGeckoReading | None) -> None:
         """Judge a reading that is no older than the one before, beside what CoinGecko last said."""
@@ -95,7 +95,7 @@ class JumpGuard:
         """The line for a change."""
         state = self.state(now)
         body = {"lowest": state.lowest, "highest": state.highest, "move": state.move, "limit": state.limit}
-        return self._told.changes(holds=state.since is not None, venue="kraken", body=body)
+        return self._edge_log.changes(holds=state.since is not None, venue="kraken", body=body)
 
     def _enter(self, second: _Second) -> None:
         """Put a second behind the others, or into the last of them where it belongs there."""

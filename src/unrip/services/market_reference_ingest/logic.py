@@ -22,9 +22,8 @@ from unrip.feeds.kraken import (
     Malformed,
     TickRefused,
 )
-from unrip.messages.topics import MARKET_PRICE
-from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
-from unrip.service.contract import (
+from unrip.frame.conflated import Conflated
+from unrip.frame.contract import (
     BusChanged,
     CaughtUp,
     Control,
@@ -44,7 +43,9 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
-from unrip.services.link import Link
+from unrip.frame.link import Link
+from unrip.messages.topics import MARKET_PRICE
+from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
 from unrip.services.market_reference_ingest.contradiction import Contradiction, takes_back
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoRead,
@@ -57,7 +58,6 @@ from unrip.services.market_reference_ingest.effects import (
 from unrip.services.market_reference_ingest.jump import JumpGuard
 from unrip.services.market_reference_ingest.peg import PegGuard
 from unrip.services.market_reference_ingest.sources import Asking, CoinGecko, Kraken
-from unrip.services.newest import Newest
 
 #: The name of the connection to Kraken.
 KRAKEN = "kraken"
@@ -110,7 +110,7 @@ class MarketReferenceIngest(Logic):
         self._coingecko_interval = timedelta(seconds=coingecko_interval_s)
         self._coingecko_not_before: datetime | None = None
         self._coingecko_answered = False
-        self._outlet = Newest()
+        self._outlet = Conflated()
         self._asking: set[type[Effect]] = set()
         self._start_id = ""
         self._sequence = 0

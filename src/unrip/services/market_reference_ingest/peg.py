@@ -8,8 +8,8 @@ import msgspec
 
 from unrip.domain.market import CoinGeckoReading, Peg, disagreement_of
 from unrip.domain.values import age_ms
-from unrip.service.contract import Log
-from unrip.services.market_reference_ingest.told import Told
+from unrip.frame.contract import Log
+from unrip.frame.edge_log import EdgeLog
 
 #: EURe trades rarely. A price that was older than this when we read it says nothing (sources/coingecko section 6).
 GOOD_AGE_MAX_MS = 30 * 60_000
@@ -33,7 +33,7 @@ class PegGuard:
             breaks_beyond=breaks_beyond,
             heals_within=heals_within,
         )
-        self._told = Told(begun="peg_broken", ended="peg_healed")
+        self._edge_log = EdgeLog(begun="peg_broken", ended="peg_healed")
 
     def take(self, reading: CoinGeckoReading) -> None:
         """Judge a reading, unless it is too old to be good, or older than the last good one by its own time."""
@@ -72,4 +72,4 @@ class PegGuard:
     def changes(self) -> list[Log]:
         """The line for a change."""
         numbers = {"eure_eur": self.state.eure_eur, "deviation": self.state.deviation}
-        return self._told.changes(holds=self.state.broken is True, venue="coingecko", body=numbers)
+        return self._edge_log.changes(holds=self.state.broken is True, venue="coingecko", body=numbers)

@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from unrip.service.settings import HttpUrl, Rate, Section, WsUrl
+from unrip.frame.settings import HttpUrl, Rate, Section, WsUrl
 
 
 class KrakenSettings(Section):

@@ -8,9 +8,9 @@ from typing import Any
 
 from unrip.domain.market import CoinGeckoReading, KrakenReading, SourceHealth
 from unrip.domain.values import age_ms
-from unrip.service.contract import Log
+from unrip.frame.contract import Log
+from unrip.frame.edge_log import EdgeLog
 from unrip.services.market_reference_ingest.peg import GOOD_AGE_MAX_MS
-from unrip.services.market_reference_ingest.told import Told
 
 #: Prices are discovered in this state of Kraken's matching engine only (sources/kraken section 4.1).
 ONLINE = "online"
@@ -27,7 +27,7 @@ class Health:
         self.name = name
         self._age_max_ms = age_max_ms
         self._since: datetime | None = None
-        self._told = Told(begun="source_stale", ended="source_fresh")
+        self._edge_log = EdgeLog(begun="source_stale", ended="source_fresh")
 
     def started(self, now: datetime) -> None:
         """From now on a reading is expected."""
@@ -46,7 +46,7 @@ class Health:
         body: dict[str, Any] = {"age_ms": age, "limit_ms": self._age_max_ms}
         if stale:
             body["last_failure"] = reason
-        return self._told.changes(holds=stale, venue=self.name, body=body)
+        return self._edge_log.changes(holds=stale, venue=self.name, body=body)
 
 
 class Kraken:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from unrip.feeds.coingecko import CoinGecko
 from unrip.feeds.kraken import KrakenRest
+from unrip.frame.wiring import Context, Wiring
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.service.wiring import Context, Wiring
 from unrip.services.market_reference_ingest.effects import PollCoinGecko, PollKrakenRest
 from unrip.services.market_reference_ingest.handlers import Polls
 from unrip.services.market_reference_ingest.jump import JumpGuard

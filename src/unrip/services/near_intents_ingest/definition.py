@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from unrip.frame.action import Action, ReasonBody
+from unrip.frame.definition import Service
 from unrip.messages.topics import RAW_QUOTE, SWAP_DEMAND
-from unrip.service.action import Action, ReasonBody
-from unrip.service.definition import Service
 from unrip.services.relay_link import RELAY_LOGS
 
 

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from unrip.domain.pairs import Pair
-from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
-from unrip.service.contract import (
+from unrip.frame.contract import (
     BusChanged,
     Control,
     ControlRefused,
@@ -24,8 +23,9 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
-from unrip.service.dead_letters import dead_letter_of_frame
-from unrip.services.near_intents_ingest.ledger import FrameClass, FrameLedger
+from unrip.frame.dead_letters import dead_letter_of_frame
+from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
+from unrip.services.near_intents_ingest.frame_counts import FrameClass, FrameCounts
 from unrip.services.near_intents_ingest.pair_filter import PairFilter
 from unrip.services.near_intents_ingest.records import VENUE, demand_record, raw_record
 from unrip.services.relay_link import RELAY, RelayLink
@@ -68,7 +68,7 @@ class NearIntentsIngest(Logic):
         self._link = RelayLink(
             self._session, venue=VENUE, mute_after_ms=mute_after_ms, subscribe_again_ms=subscribe_again_ms
         )
-        self._ledger = FrameLedger(unacknowledged_max=UNACKNOWLEDGED_MAX)
+        self._ledger = FrameCounts(unacknowledged_max=UNACKNOWLEDGED_MAX)
         self._raw_cap_per_s = raw_cap_per_s
         self._raw_second: datetime | None = None
         self._raw_in_second = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import shown
-from unrip.service.contract import ControlRefused
+from unrip.frame.contract import ControlRefused
 from unrip.venues.near_intents.relay import QUOTE, Stream
 
 #: What one subscription asks for stays readable.

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from unrip.domain.demand import SwapDemand, answer_by
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import derived_id
+from unrip.frame.contract import Publish
 from unrip.messages.payloads import RawQuote
 from unrip.messages.topics import RAW_QUOTE, SWAP_DEMAND
 from unrip.net.events import FrameReceived
-from unrip.service.contract import Publish
 from unrip.venues.near_intents.relay import QuoteRequested
 
 VENUE = "near_intents"

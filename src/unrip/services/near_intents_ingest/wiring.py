@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from unrip.frame.wiring import Context, Wiring
 from unrip.net.events import CloseSocket, SendFrame
-from unrip.service.wiring import Context, Wiring
 from unrip.services.near_intents_ingest.logic import NearIntentsIngest
 from unrip.services.relay_link import RELAY
 from unrip.services.venue import relay_headers_of

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unrip.frame.definition import LEASES, STRATEGY, Reads, Service
+from unrip.frame.switching import ARMING_ACTIONS
 from unrip.messages.topics import (
     CONTROL_ACTION,
     EXECUTE_TRADE,
@@ -13,8 +15,6 @@ from unrip.messages.topics import (
     TRADE_RESULT,
     Topic,
 )
-from unrip.service.definition import DESK, LEASES, Reads, Service
-from unrip.service.switching import ARMING_ACTIONS
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
 
 #: Decided quotes that are remembered, in memory and by reading back, so that none is decided twice.
@@ -52,6 +52,6 @@ SERVICE = Service(
         "decisions_rejected": "refusals of the last second, by reason, when there were more than five",
         "limits_changed": "an operator changed a limit",
     },
-    stores=(DESK, LEASES),
+    stores=(STRATEGY, LEASES),
     single_active=True,
 )

@@ -14,7 +14,7 @@ from unrip.domain.values import Value
 class RememberPolicy(Value):
     """Effect: keep the policy by its hash, so that its decisions can be recomputed, and that it is the one in force.
 
-    `PolicyKept` follows, in the order of the changes.
+    `PolicyPersisted` follows, in the order of the changes.
     """
 
     policy: Policy
@@ -27,14 +27,14 @@ class RememberPolicy(Value):
     reason: str
 
 
-class PolicyKept(Value):
+class PolicyPersisted(Value):
     """PostgreSQL has acknowledged a change, and every earlier one of this life."""
 
     change: int
 
 
-class Recall(Value):
-    """Effect: read back what must survive a restart; `Recalled` follows, and then `HighestRecalled`."""
+class Restore(Value):
+    """Effect: read back what must survive a restart; `Restored` follows, and then `HighestRestored`."""
 
     base: str
     #: The beginning of the day.
@@ -44,7 +44,7 @@ class Recall(Value):
     generation: int
 
 
-class Recalled(Value):
+class Restored(Value):
     """What an earlier life left."""
 
     #: The policy in force, None when it is the configured one.
@@ -53,7 +53,7 @@ class Recalled(Value):
     fills: tuple[tuple[TradeResult, MarketPrice | None], ...]
 
 
-class HighestRecalled(Value):
+class HighestRestored(Value):
     """The highest equity of earlier lives, None in the first one. No decision waits for it."""
 
     highest: HighestEquity | None
@@ -61,8 +61,8 @@ class HighestRecalled(Value):
     generation: int
 
 
-class KeepHighest(Value):
-    """Effect: keep the highest equity; `HighestKept` follows. There is never a second one before that."""
+class PersistHighest(Value):
+    """Effect: keep the highest equity; `HighestPersisted` follows. There is never a second one before that."""
 
     highest: HighestEquity
     #: Changes count from 1 in each generation; the highest of the highest generation is found after a restart.
@@ -70,5 +70,5 @@ class KeepHighest(Value):
     change: int
 
 
-class HighestKept(Value):
+class HighestPersisted(Value):
     """PostgreSQL has acknowledged the highest equity."""

@@ -18,8 +18,8 @@ from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.pricing import value_eur
 from unrip.domain.values import decimal_of
-from unrip.service.contract import Count, Effect, Event, Log
-from unrip.services.strategy_engine.effects import HighestKept, HighestRecalled, KeepHighest
+from unrip.frame.contract import Count, Effect, Event, Log
+from unrip.services.strategy_engine.effects import HighestPersisted, HighestRestored, PersistHighest
 
 
 @dataclass
@@ -51,10 +51,10 @@ class Equity:
     def on_event(self, event: Event) -> list[Effect]:
         """Take in what became of the highest in PostgreSQL; every other event means nothing here."""
         match event:
-            case HighestRecalled():
+            case HighestRestored():
                 self._highest = self._sent = event.highest
                 self._generation, self._recalled = event.generation, True
-            case HighestKept():
+            case HighestPersisted():
                 self._under_way = False
                 return self._keep()
         return []
@@ -98,7 +98,7 @@ class Equity:
             return []
         self._sent, self._under_way = self._highest, True
         self._changes += 1
-        return [KeepHighest(highest=self._highest, generation=self._generation, change=self._changes)]
+        return [PersistHighest(highest=self._highest, generation=self._generation, change=self._changes)]
 
     def _tell(self, drawdown_eur: Fraction, drawdown_max_eur: Decimal) -> list[Effect]:
         over = drawdown_eur > drawdown_max_eur

@@ -6,20 +6,20 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from unrip.frame.contract import Effect, Emit
+from unrip.frame.runner import Handler
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Effect, Emit
-from unrip.service.runner import Handler
 from unrip.services.strategy_engine.effects import (
-    HighestKept,
-    HighestRecalled,
-    KeepHighest,
-    PolicyKept,
-    Recall,
-    Recalled,
+    HighestPersisted,
+    HighestRestored,
+    PersistHighest,
+    PolicyPersisted,
     RememberPolicy,
+    Restore,
+    Restored,
 )
-from unrip.store.desk import DeskStore
 from unrip.store.errors import StoreRefused
+from unrip.store.strategy import StrategyStore
 
 #: Between two attempts at what PostgreSQL refuses.
 _AGAIN_S = 10.0
@@ -29,7 +29,7 @@ class DeskHandlers:
     """Turns the strategy's effects into calls."""
 
     def __init__(
-        self, store: DeskStore, *, account: str, pair: str, emit: Emit, leave_role: Callable[[str], None]
+        self, store: StrategyStore, *, account: str, pair: str, emit: Emit, leave_role: Callable[[str], None]
     ) -> None:
         self._store = store
         self._account = account
@@ -43,8 +43,8 @@ class DeskHandlers:
         """Which effect is performed by what."""
         return {
             RememberPolicy: lambda effect: self._start(lambda: self._remember(effect)),
-            Recall: lambda effect: self._start(lambda: self._recall(effect)),
-            KeepHighest: lambda effect: self._start(lambda: self._keep_highest(effect)),
+            Restore: lambda effect: self._start(lambda: self._recall(effect)),
+            PersistHighest: lambda effect: self._start(lambda: self._keep_highest(effect)),
         }
 
     async def watch(self) -> None:
@@ -64,20 +64,20 @@ class DeskHandlers:
             actor=effect.actor,
             reason=effect.reason,
         )
-        self._emit(PolicyKept(change=effect.change))
+        self._emit(PolicyPersisted(change=effect.change))
 
-    async def _recall(self, effect: Recall) -> None:
+    async def _recall(self, effect: Restore) -> None:
         policy = await self._store.in_force(effect.base)
         fills = await self._store.fills(self._account, self._pair, since=effect.since, markout=effect.markout)
         highest = await self._store.highest_equity(self._account, self._pair)
-        self._emit(Recalled(policy=policy, fills=tuple(fills)))
-        self._emit(HighestRecalled(highest=highest, generation=effect.generation))
+        self._emit(Restored(policy=policy, fills=tuple(fills)))
+        self._emit(HighestRestored(highest=highest, generation=effect.generation))
 
-    async def _keep_highest(self, effect: KeepHighest) -> None:
+    async def _keep_highest(self, effect: PersistHighest) -> None:
         await self._store.keep_highest_equity(
             self._account, self._pair, effect.highest, generation=effect.generation, change=effect.change
         )
-        self._emit(HighestKept())
+        self._emit(HighestPersisted())
 
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks.start(self._insist(work))

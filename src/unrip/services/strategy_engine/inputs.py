@@ -9,17 +9,17 @@ from unrip.domain.arming import Switches
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.demand import SwapDemand
-from unrip.domain.desk import VIEW_KNOWN_AFTER, Desk, ExecutorView, HistoryView, LedgerView
+from unrip.domain.desk_state import VIEW_KNOWN_AFTER, DeskState, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.reference import Observed
 from unrip.domain.sharing import Sharing
 from unrip.domain.status import ServiceStatus
-from unrip.service.contract import RecordReceived
-from unrip.services.strategy_engine.book import CommandBook
-from unrip.services.strategy_engine.day import DayResult
-from unrip.services.strategy_engine.nonces import SharedNonces
-from unrip.services.strategy_engine.pace import Pace
+from unrip.frame.contract import RecordReceived
+from unrip.services.strategy_engine.daily_pnl import DailyPnl
+from unrip.services.strategy_engine.offer_rate import OfferRate
+from unrip.services.strategy_engine.shared_nonces import SharedNonces
+from unrip.services.strategy_engine.uncounted_commands import UncountedCommands
 
 
 @dataclass
@@ -27,16 +27,16 @@ class Inputs:
     """The newest of everything. Records of another account or pair are not ours and are left out."""
 
     account: str
-    day: DayResult
+    day: DailyPnl
     price: Observed[MarketPrice] | None = None
     inventory: Observed[IntentInventory] | None = None
     executor: ExecutorView | None = None
     history: HistoryView | None = None
     ledger: LedgerView | None = None
     ledger_heard_at: datetime | None = None
-    book: CommandBook = field(default_factory=CommandBook)
+    book: UncountedCommands = field(default_factory=UncountedCommands)
     nonces: SharedNonces = field(default_factory=SharedNonces)
-    pace: Pace = field(default_factory=Pace)
+    pace: OfferRate = field(default_factory=OfferRate)
 
     def take(self, record: RecordReceived, now: datetime) -> None:
         """Keep a record of an input topic."""
@@ -101,9 +101,9 @@ class Inputs:
 
     def desk(
         self, switches: Switches, now: datetime, *, store_up: bool, generation: int, demand: SwapDemand | None = None
-    ) -> Desk:
+    ) -> DeskState:
         """The desk as of now, frozen for one decision about this demand."""
-        return Desk(
+        return DeskState(
             armed=switches.armed_directions(now),
             paused=switches.paused,
             halted=switches.halted,

@@ -11,8 +11,8 @@ from pydantic import Field, create_model
 from unrip.domain.limits import Changeable, Declared, limits_of
 from unrip.domain.policy import Policy
 from unrip.domain.values import format_rate, parse_rate, shown
-from unrip.service.action import Action, ReasonBody
-from unrip.service.contract import Control, ControlRefused
+from unrip.frame.action import Action, ReasonBody
+from unrip.frame.contract import Control, ControlRefused
 
 #: How a bound that is not set is written and shown.
 NO_BOUND = "none"

@@ -16,19 +16,11 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.decide import DemandPlace, NonceEncoder, decide
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
-from unrip.domain.desk import Desk
+from unrip.domain.desk_state import DeskState
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.status import ControlRecord
-from unrip.messages.topics import (
-    CONTROL_ACTION,
-    EXECUTE_TRADE,
-    INTENT_INVENTORY,
-    SWAP_DEMAND,
-    TRADE_DECISION,
-    TRADE_RESULT,
-)
-from unrip.service.contract import (
+from unrip.frame.contract import (
     ROLE_LEFT,
     ROLE_UNCONFIRMED,
     STANDBY,
@@ -55,8 +47,17 @@ from unrip.service.contract import (
     TimerFired,
     Vitals,
 )
-from unrip.service.switchboard import Switchboard
-from unrip.services.strategy_engine.day import DayResult, midnight_before
+from unrip.frame.switchboard import Switchboard
+from unrip.messages.topics import (
+    CONTROL_ACTION,
+    EXECUTE_TRADE,
+    INTENT_INVENTORY,
+    SWAP_DEMAND,
+    TRADE_DECISION,
+    TRADE_RESULT,
+)
+from unrip.services.strategy_engine.active_policy import ActivePolicy
+from unrip.services.strategy_engine.daily_pnl import DailyPnl, midnight_before
 from unrip.services.strategy_engine.definition import (
     CONTROLS_READ_BACK,
     DECIDED_MAX,
@@ -64,9 +65,8 @@ from unrip.services.strategy_engine.definition import (
     RESULTS_READ_BACK,
     SERVICE,
 )
-from unrip.services.strategy_engine.effects import Recall, Recalled
+from unrip.services.strategy_engine.effects import Restore, Restored
 from unrip.services.strategy_engine.equity import Equity
-from unrip.services.strategy_engine.in_force import PolicyInForce
 from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.limits import BASE, LIMIT_ACTIONS, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
@@ -91,11 +91,11 @@ class StrategyEngine(Logic):
     ) -> None:
         self._pair = pair
         self._account = account
-        self._policy = PolicyInForce(policy)
+        self._policy = ActivePolicy(policy)
         self._encode_nonce = encode_nonce
         self._switchboard = switchboard
         self._markout = timedelta(milliseconds=policy.markout_ms)
-        self._inputs = Inputs(account=account, day=DayResult(pair=pair, markout=self._markout))
+        self._inputs = Inputs(account=account, day=DailyPnl(pair=pair, markout=self._markout))
         self._equity = Equity(pair=pair)
         self._report = DecisionReport()
         self._active, self._why_not_active = False, ""
@@ -140,7 +140,7 @@ class StrategyEngine(Logic):
                 return self._on_timer(event, now)
             case Started() | RoleChanged():
                 return self._on_role(event, now)
-            case Recalled():
+            case Restored():
                 return self._on_recalled(event, now)
             case DatabaseChanged() | Hindered():
                 return self._on_surroundings(event, now)
@@ -179,7 +179,7 @@ class StrategyEngine(Logic):
         self._active = True
         self._generation = event.generation or 0
         return [
-            Recall(
+            Restore(
                 base=self._policy.configured.hash,
                 since=midnight_before(now),
                 markout=self._markout,
@@ -192,7 +192,7 @@ class StrategyEngine(Logic):
             *self._switchboard.begin(),
         ]
 
-    def _on_recalled(self, event: Recalled, now: datetime) -> list[Effect]:
+    def _on_recalled(self, event: Restored, now: datetime) -> list[Effect]:
         """The limits that an operator set hold on, as long as those of the configuration are the same."""
         for result, mark in event.fills:
             self._inputs.day.filled(result, mark)
@@ -317,7 +317,7 @@ class StrategyEngine(Logic):
             *self._report.decided(decision, now),
         ]
 
-    def _desk(self, now: datetime, demand: SwapDemand | None = None) -> Desk:
+    def _desk(self, now: datetime, demand: SwapDemand | None = None) -> DeskState:
         """A database that answers is not enough: until the lock is held again, another strategy may be at work."""
         store_up = self._database_up and self._holds_role
         switches = self._switchboard.switches

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from unrip.domain.decision import Decision, Refusal
-from unrip.service.contract import Count, Effect, Log, SetTimer
+from unrip.frame.contract import Count, Effect, Log, SetTimer
 
 #: Above this many refusals in a second their lines are added up into one (blueprint, section 11).
 REFUSAL_LINES_PER_S = 5

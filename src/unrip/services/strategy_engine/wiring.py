@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unrip.service.wiring import Context, Wiring
-from unrip.services.arming import arming_of
+from unrip.frame.arming import arming_of
+from unrip.frame.wiring import Context, Wiring
 from unrip.services.strategy_engine.definition import SERVICE
 from unrip.services.strategy_engine.handlers import DeskHandlers
 from unrip.services.strategy_engine.logic import StrategyEngine
@@ -14,7 +14,7 @@ from unrip.venues.near_intents.nonces import encode_nonce
 def wire(context: Context) -> Wiring:
     """Demands in, decisions and commands out. No key, no venue."""
     settings = context.settings
-    store, account = context.outside.desk(), account_of(context)
+    store, account = context.adapters.strategy(), account_of(context)
     arming = arming_of(context, SERVICE.name)
     desk = DeskHandlers(
         store, account=account, pair=context.pair.name, emit=context.emit, leave_role=context.leave_role

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from unrip.frame.action import Action, ReasonBody
+from unrip.frame.definition import LEASES, LEDGER, Reads, Service
+from unrip.frame.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE, RAW_QUOTE_STATUS, TRADE_RESULT
-from unrip.service.action import Action, ReasonBody
-from unrip.service.definition import LEASES, LEDGER, Reads, Service
-from unrip.service.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.services.relay_link import RELAY_LOGS
 from unrip.services.trade_executor.settings import SpendingSettings
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from unrip.domain.attempt import AttemptState, Offer, TradeResult
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import CommandPosition, LedgerView
+from unrip.domain.desk_state import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
 from unrip.domain.spending import Claimed
 from unrip.domain.values import Amount, Value

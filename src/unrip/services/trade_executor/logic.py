@@ -12,10 +12,7 @@ from typing import Any
 import msgspec
 
 from unrip.domain.doubt import Belief, Believed
-from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE
-from unrip.net.clock_offset import ClockCompared
-from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
-from unrip.service.contract import (
+from unrip.frame.contract import (
     CaughtUp,
     Control,
     ControlRefused,
@@ -35,7 +32,10 @@ from unrip.service.contract import (
     TopicTruncated,
     Vitals,
 )
-from unrip.service.switchboard import REARM, Switchboard
+from unrip.frame.switchboard import REARM, Switchboard
+from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE
+from unrip.net.clock_offset import ClockCompared
+from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SocketClosed, SocketOpened
 from unrip.services.trade_executor.definition import RESOLVE, UNDO_READING
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,

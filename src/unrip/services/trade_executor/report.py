@@ -9,7 +9,7 @@ from typing import Any
 
 from unrip.domain.attempt import AttemptState, Offer, TradeResult, VenueReply, execution_id_of
 from unrip.domain.command import TradeCommand
-from unrip.service.contract import Count, Effect, Log
+from unrip.frame.contract import Count, Effect, Log
 from unrip.store.ledger import HeldDifference
 
 ATTEMPTS_KEPT = 50

@@ -8,8 +8,8 @@ import msgspec
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, Rejection, TradeResult, VenueReply, execution_id_of
 from unrip.domain.command import Exchange, TradeCommand
-from unrip.domain.desk import CommandPosition
-from unrip.service.contract import RecordReceived
+from unrip.domain.desk_state import CommandPosition
+from unrip.frame.contract import RecordReceived
 from unrip.services.trade_executor.effects import Lineage
 
 

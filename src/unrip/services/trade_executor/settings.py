@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from pydantic import Field
 
-from unrip.service.settings import Section
+from unrip.frame.settings import Section
 
 
 class SpendingSettings(Section):

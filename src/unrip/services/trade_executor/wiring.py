@@ -6,15 +6,15 @@ from datetime import timedelta
 
 from unrip.domain.pairs import Pair
 from unrip.domain.spending import SpendingCaps
+from unrip.frame.arming import arming_of
+from unrip.frame.outbox import OutboxPublisher
+from unrip.frame.settings import SettingsError
+from unrip.frame.switchboard import Switchboard
+from unrip.frame.wiring import Context, Wiring
 from unrip.net.clock_offset import ClockOffset
 from unrip.net.events import CloseSocket, SendFrame
 from unrip.net.secret_file import SecretFileError
 from unrip.net.switch import Switch
-from unrip.service.outbox import OutboxPublisher
-from unrip.service.settings import SettingsError
-from unrip.service.switchboard import Switchboard
-from unrip.service.wiring import Context, Wiring
-from unrip.services.arming import arming_of
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.definition import SERVICE
 from unrip.services.trade_executor.effects import CloseRelay, OpenRelay
@@ -42,7 +42,7 @@ def wire(context: Context) -> Wiring:
     http = rpc_client_of(context)
     http.on_date = ClockOffset(clock=clock, tell=emit).answered
     verifier = verifier_of(context, http, public_key=signer.public_key)
-    store = context.outside.ledger(writer=context.start_id)
+    store = context.adapters.ledger(writer=context.start_id)
     outbox = OutboxPublisher(store, context.produce, named="result_not_published", count=context.metrics.count)
     relay_http = context.http("relay_rpc", total_timeout_s=ATTEMPT_BOUND_S)
     relay = RelayRpc(relay_http, venue.relay_rpc_url, headers=api_key_headers(venue.executor_token_file))
@@ -52,7 +52,7 @@ def wire(context: Context) -> Wiring:
             account=account,
             emit=emit,
             clock=clock,
-            uptime_s=context.outside.uptime_s,
+            uptime_s=context.adapters.uptime_s,
             on_outbox=outbox.wake,
             leave_role=context.leave_role,
         ),

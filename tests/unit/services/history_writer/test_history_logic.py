@@ -11,9 +11,7 @@ import pytest
 from support.histories import a_record
 from support.samples import NOW, event, one_of_each_topic
 from unrip.bus.ports import Record
-from unrip.messages.payloads import RawQuote
-from unrip.messages.topics import TOPICS
-from unrip.service.contract import (
+from unrip.frame.contract import (
     Control,
     Count,
     DatabaseChanged,
@@ -26,6 +24,8 @@ from unrip.service.contract import (
     Started,
     TimerFired,
 )
+from unrip.messages.payloads import RawQuote
+from unrip.messages.topics import TOPICS
 from unrip.services.history_writer.effects import (
     BatchNotWritten,
     BatchRead,

@@ -14,9 +14,9 @@ from support.samples import BTC, LEDGER, NOW, event, events_beside_the_trade, on
 from unrip.bus.ports import Record
 from unrip.domain.status import ServiceStatus
 from unrip.domain.values import Amount
+from unrip.frame.contract import Log, Publish
 from unrip.messages.dead_letters import dead_letter_id
 from unrip.messages.topics import DEAD_LETTER, TOPICS, Topic
-from unrip.service.contract import Log, Publish
 from unrip.services.history_writer.rows import BEAT_EVERY, Beats, batch_of
 from unrip.store.history import Position
 

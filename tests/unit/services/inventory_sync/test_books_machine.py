@@ -22,7 +22,7 @@ from unrip.domain.attempt import AttemptState
 from unrip.domain.inventory import IntentInventory, Reconciliation
 from unrip.domain.pairs import Direction
 from unrip.messages.topics import LIQUIDITY_ACTION, TRADE_RESULT
-from unrip.services.strategy_engine.effects import HighestRecalled
+from unrip.services.strategy_engine.effects import HighestRestored
 from unrip.services.strategy_engine.equity import Equity
 from unrip.store.memory_books import MemoryBooks
 
@@ -66,7 +66,7 @@ class World:
         self.older: MemoryBooks | None = None
         self.sync = Sync(second=10)
         self.equity = Equity(pair=PAIR)
-        self.equity.on_event(HighestRecalled(highest=None, generation=1))
+        self.equity.on_event(HighestRestored(highest=None, generation=1))
         self.highest: Fraction | None = None
         self.read()
         #: What was before the books, and is told only now.

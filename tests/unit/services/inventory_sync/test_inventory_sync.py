@@ -14,8 +14,7 @@ from unrip.domain.inventory import PendingMovements, Reconciliation
 from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal, DepositState
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
-from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
-from unrip.service.contract import (
+from unrip.frame.contract import (
     BusChanged,
     CaughtUp,
     ControlRefused,
@@ -28,13 +27,14 @@ from unrip.service.contract import (
     Started,
     TimerFired,
 )
-from unrip.service.wiring import Context
+from unrip.frame.wiring import Context
+from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
 from unrip.services.inventory_sync.effects import (
-    BooksKept,
-    BooksRecalled,
+    BooksPersisted,
+    BooksRestored,
     BridgeRead,
     BridgeUnread,
-    KeepBooks,
+    PersistBooks,
     ReadBridge,
     ReadVerifier,
     VerifierRead,
@@ -66,7 +66,7 @@ def started() -> InventorySync:
 
 def read_back(logic: InventorySync) -> list[Effect]:
     """Books and topics were read up to what was there; what came of it."""
-    recalled = BooksRecalled(found=FoundBooks(revision=0, declared=True, kept=None))
+    recalled = BooksRestored(found=FoundBooks(revision=0, declared=True, kept=None))
     topics = (INTENT_INVENTORY, TRADE_RESULT, LIQUIDITY_ACTION)
     caught_up = (CaughtUp(topic=topic.name, topic_id=f"{topic.name}-1") for topic in topics)
     return [effect for event in (recalled, *caught_up) for effect in logic.on_event(event, T0)]
@@ -92,9 +92,9 @@ def reading(now: datetime = T0, **changes: Any) -> VerifierReading:
 def read(logic: InventorySync, now: datetime = T0, **changes: Any) -> list[Effect]:
     """A reading, and PostgreSQL keeps what it is given."""
     effects = list(logic.on_event(VerifierRead(reading=reading(now, **changes)), now))
-    for effect in of(KeepBooks, effects):
+    for effect in of(PersistBooks, effects):
         outcome = KeepOutcome(revision=effect.revision + 1)
-        effects += logic.on_event(BooksKept(outcome=outcome), now)
+        effects += logic.on_event(BooksPersisted(outcome=outcome), now)
     return effects
 
 
@@ -159,11 +159,11 @@ def test_nothing_is_judged_before_every_topic_of_evidence_is_read() -> None:
     """A balance that a fill explains would be told as unexplained."""
     logic = sync()
     logic.on_event(Started(active=True, generation=None, start_id="sync-1"), T0)
-    logic.on_event(BooksRecalled(found=FoundBooks(revision=0, declared=True, kept=None)), T0)
+    logic.on_event(BooksRestored(found=FoundBooks(revision=0, declared=True, kept=None)), T0)
     for topic in (INTENT_INVENTORY, TRADE_RESULT, LIQUIDITY_ACTION):
-        assert of(KeepBooks, read(logic)) == []
+        assert of(PersistBooks, read(logic)) == []
         logic.on_event(CaughtUp(topic=topic.name, topic_id=f"{topic.name}-1"), T0)
-    assert len(of(KeepBooks, read(logic))) == 1
+    assert len(of(PersistBooks, read(logic))) == 1
 
 
 def test_every_successful_read_is_published_with_its_own_time() -> None:

@@ -14,13 +14,13 @@ from support.engine import a_control, a_record
 from support.inventory import ACCOUNT, Sync
 from support.logic import BTC, EURE, PAIR, T0, act, lines, of, published
 from unrip.domain.attempt import AttemptState
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk_state import CommandPosition
 from unrip.domain.inventory import ChangeKind, IntentInventory, Reconciliation
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
+from unrip.frame.contract import BusChanged, CaughtUp, ControlRefused, Count, DatabaseChanged, Started, Subscribe
 from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
-from unrip.service.contract import BusChanged, CaughtUp, ControlRefused, Count, DatabaseChanged, Started, Subscribe
-from unrip.services.inventory_sync.effects import RecallBooks, VerifierRead
+from unrip.services.inventory_sync.effects import RestoreBooks, VerifierRead
 from unrip.services.inventory_sync.logic import InventorySync
 from unrip.store.memory_books import MemoryBooks
 
@@ -409,7 +409,7 @@ def test_nothing_is_published_before_evidence_was_read_back() -> None:
     logic.on_event(BusChanged(up=True, reason=""), T0)
     effects = logic.on_event(Started(active=True, generation=None, start_id="sync-1"), T0)
     assert [each.topic for each in of(Subscribe, effects)] == [INTENT_INVENTORY]
-    assert of(RecallBooks, effects)
+    assert of(RestoreBooks, effects)
     assert "reading_back" in logic.not_ready(T0)
     logic.on_event(CaughtUp(topic=INTENT_INVENTORY.name, topic_id="t"), T0)
     sync = begun()

@@ -16,8 +16,7 @@ from unrip.domain.treasury import (
     Treasury,
 )
 from unrip.domain.values import Amount
-from unrip.messages.envelope import Envelope, Producer
-from unrip.service.contract import (
+from unrip.frame.contract import (
     BusChanged,
     CaughtUp,
     ControlRefused,
@@ -31,6 +30,7 @@ from unrip.service.contract import (
     Subscribe,
     TimerFired,
 )
+from unrip.messages.envelope import Envelope, Producer
 from unrip.services.liquidity_manager.definition import SERVICE
 from unrip.services.liquidity_manager.effects import ChainRead, ChainUnread, ReadChain
 from unrip.services.liquidity_manager.logic import LiquidityManager

@@ -14,8 +14,8 @@ from support.logic import after
 from support.market import Market, case_of, refused
 from unrip.domain.decision import Refusal
 from unrip.domain.market import AcceptedDisagreement, MarketPrice
+from unrip.frame.contract import Control, ControlRefused
 from unrip.messages.topics import MARKET_PRICE
-from unrip.service.contract import Control, ControlRefused
 
 DISAGREE = Refusal.PRICE_SOURCES_DISAGREE
 

@@ -14,9 +14,9 @@ from unrip.domain.decision import Refusal
 from unrip.domain.guards import price_known
 from unrip.domain.market import KrakenReading, MarketPrice, SourceHealth
 from unrip.domain.policy import Policy
+from unrip.frame.contract import BusChanged, ControlRefused, Effect, Log, Published
 from unrip.net.events import CloseSocket, SendFrame, SocketClosed
 from unrip.net.reconnect import Cause
-from unrip.service.contract import BusChanged, ControlRefused, Effect, Log, Published
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoUnread,
     KrakenRestRead,

@@ -16,8 +16,8 @@ from support.logic import T0, after, lines, of, published
 from support.market import Market, case_of, refused
 from unrip.domain.decision import Refusal
 from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth, disagreement_of
+from unrip.frame.contract import CaughtUp, Subscribe
 from unrip.messages.topics import MARKET_PRICE
-from unrip.service.contract import CaughtUp, Subscribe
 from unrip.services.market_reference_ingest.jump import JumpGuard
 from unrip.services.market_reference_ingest.peg import PegGuard
 

@@ -14,12 +14,7 @@ from support.logic import BTC, EURE, PAIR, T0, act, after, lines, of, published
 from unrip.domain.demand import answer_by
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.values import Amount, epoch_ms
-from unrip.messages.codec import decode_event, encode_event
-from unrip.messages.envelope import Envelope, Producer
-from unrip.messages.topics import SWAP_DEMAND
-from unrip.net.events import CloseSocket, FrameReceived, SendFrame, SocketClosed, SocketOpened
-from unrip.net.reconnect import Cause
-from unrip.service.contract import (
+from unrip.frame.contract import (
     BusChanged,
     ControlRefused,
     Draining,
@@ -31,6 +26,11 @@ from unrip.service.contract import (
     Started,
     TimerFired,
 )
+from unrip.messages.codec import decode_event, encode_event
+from unrip.messages.envelope import Envelope, Producer
+from unrip.messages.topics import SWAP_DEMAND
+from unrip.net.events import CloseSocket, FrameReceived, SendFrame, SocketClosed, SocketOpened
+from unrip.net.reconnect import Cause
 from unrip.services.near_intents_ingest.logic import SEEN_MAX, UNACKNOWLEDGED_MAX, NearIntentsIngest
 from unrip.services.relay_link import RELAY
 

@@ -14,7 +14,7 @@ from support.engine import ARM, Engine, a_control, a_record, only
 from unrip.domain.case import Case
 from unrip.domain.decision import Refusal
 from unrip.domain.demand import SwapDemand
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk_state import CommandPosition
 from unrip.domain.guards import inventory_in_band
 from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy

@@ -13,8 +13,8 @@ from support.engine import Engine, a_control, command_record, decision_record, e
 from unrip.domain.decision import Decision, Refusal
 from unrip.domain.policy import Policy
 from unrip.domain.values import MONEY, Amount
-from unrip.service.action import ReasonBody
-from unrip.service.contract import (
+from unrip.frame.action import ReasonBody
+from unrip.frame.contract import (
     ControlRefused,
 )
 from unrip.services.strategy_engine.effects import RememberPolicy

@@ -20,20 +20,11 @@ from support.engine import (
     restarted,
 )
 from unrip.domain.decision import Decision, Refusal
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk_state import CommandPosition
 from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
 from unrip.domain.values import Amount
-from unrip.messages.envelope import encode
-from unrip.messages.topics import (
-    EXECUTE_TRADE,
-    INTENT_INVENTORY,
-    MARKET_PRICE,
-    SERVICE_STATUS,
-    SWAP_DEMAND,
-    TRADE_DECISION,
-)
-from unrip.service.contract import (
+from unrip.frame.contract import (
     ROLE_LEFT,
     ROLE_NOT_HELD,
     ROLE_UNCONFIRMED,
@@ -53,6 +44,15 @@ from unrip.service.contract import (
     Started,
     Subscribe,
     TimerFired,
+)
+from unrip.messages.envelope import encode
+from unrip.messages.topics import (
+    EXECUTE_TRADE,
+    INTENT_INVENTORY,
+    MARKET_PRICE,
+    SERVICE_STATUS,
+    SWAP_DEMAND,
+    TRADE_DECISION,
 )
 from unrip.services.strategy_engine.effects import RememberPolicy
 

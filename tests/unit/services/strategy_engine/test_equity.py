@@ -17,16 +17,16 @@ from unrip.domain.equity import HighestEquity
 from unrip.domain.inventory import Books
 from unrip.domain.policy import Policy
 from unrip.domain.values import Delta
+from unrip.frame.contract import Count, Effect, Log
 from unrip.messages.topics import INTENT_INVENTORY, MARKET_PRICE
-from unrip.service.contract import Count, Effect, Log
-from unrip.services.strategy_engine.effects import HighestKept, HighestRecalled, KeepHighest, Recall
+from unrip.services.strategy_engine.effects import HighestPersisted, HighestRestored, PersistHighest, Restore
 from unrip.services.strategy_engine.equity import Equity
 
 
 def a_life(highest: HighestEquity | None = None, *, generation: int = 1) -> Equity:
     """An equity that knows what earlier lives have left."""
     equity = Equity(pair=PAIR)
-    assert equity.on_event(HighestRecalled(highest=highest, generation=generation)) == []
+    assert equity.on_event(HighestRestored(highest=highest, generation=generation)) == []
     return equity
 
 
@@ -87,9 +87,9 @@ def test_a_transfer_during_a_jump_moves_the_highest_by_the_settled_price(rate: i
     assert equity.drawdown_eur == 100
     withdrawn = books(9 * 10**6, 900, transferred={BTC.asset_id: -(10**6)})
     false = a_price(fair_rate=Decimal(rate), jump=a_jump(jumped=True))
-    assert only(KeepHighest, equity.seen(withdrawn, false, drawdown_max_eur=Decimal(10_000))) == []
+    assert only(PersistHighest, equity.seen(withdrawn, false, drawdown_max_eur=Decimal(10_000))) == []
     assert equity.drawdown_eur == max(0, 7_000 - (900 + rate // 10)), "the withdrawal itself is none meanwhile"
-    (written,) = only(KeepHighest, look(equity, withdrawn))
+    (written,) = only(PersistHighest, look(equity, withdrawn))
     assert written.highest == HighestEquity(eur=Fraction(6_400), transferred=withdrawn.transferred)
     assert equity.drawdown_eur == 100
 
@@ -137,21 +137,21 @@ def test_before_the_kept_one_is_known_nothing_is_told_and_nothing_written() -> N
     assert look(equity, books(10**6, 100)) == []
     assert equity.state() == {"equity_eur": None, "drawdown_eur": None}, "unknown is not none"
     kept = HighestEquity(eur=Fraction(1_000), transferred={})
-    assert equity.on_event(HighestRecalled(highest=kept, generation=2)) == []
+    assert equity.on_event(HighestRestored(highest=kept, generation=2)) == []
     assert seen(equity, books(10**6, 100)) == ["drawdown"]
 
 
 def test_only_a_rise_and_a_transfer_are_written() -> None:
     equity = a_life(generation=7)
-    (first,) = only(KeepHighest, look(equity, books(10**6, 100)))
-    assert first == KeepHighest(highest=HighestEquity(eur=Fraction(700), transferred={}), generation=7, change=1)
-    assert equity.on_event(HighestKept()) == []
-    assert only(KeepHighest, look(equity, books(10**6, 100), 59_000)) == []
+    (first,) = only(PersistHighest, look(equity, books(10**6, 100)))
+    assert first == PersistHighest(highest=HighestEquity(eur=Fraction(700), transferred={}), generation=7, change=1)
+    assert equity.on_event(HighestPersisted()) == []
+    assert only(PersistHighest, look(equity, books(10**6, 100), 59_000)) == []
     gone = books(10**6, 0, transferred={EURE.asset_id: -100 * 10**18})
-    (moved,) = only(KeepHighest, look(equity, gone, 59_000))
+    (moved,) = only(PersistHighest, look(equity, gone, 59_000))
     assert (moved.highest.eur, moved.highest.transferred, moved.change) == (Fraction(600), gone.transferred, 2)
-    assert equity.on_event(HighestKept()) == []
-    (risen,) = only(KeepHighest, look(equity, gone, 61_000))
+    assert equity.on_event(HighestPersisted()) == []
+    (risen,) = only(PersistHighest, look(equity, gone, 61_000))
     assert (risen.highest.eur, risen.change) == (Fraction(610), 3)
 
 
@@ -186,25 +186,25 @@ def test_a_restart_at_any_point_changes_no_drawdown(course: list[Step], starts: 
             equity = a_life(kept)
         look(unbroken, snapshot, rate)
         effects = look(equity, snapshot, rate)
-        while written := only(KeepHighest, effects):
+        while written := only(PersistHighest, effects):
             kept = written[0].highest
-            effects = equity.on_event(HighestKept())
+            effects = equity.on_event(HighestPersisted())
         assert equity.drawdown_eur == unbroken.drawdown_eur
 
 
 @given(course=steps, acknowledged=st.sets(st.integers(0, 19)))
 def test_one_write_is_under_way_and_the_newest_comes_last(course: list[Step], acknowledged: set[int]) -> None:
     equity = a_life()
-    under_way: list[KeepHighest] = []
+    under_way: list[PersistHighest] = []
     for place, (snapshot, rate) in enumerate(history_of(course)):
-        under_way += only(KeepHighest, look(equity, snapshot, rate))
+        under_way += only(PersistHighest, look(equity, snapshot, rate))
         assert len(under_way) <= 1
         if under_way and place in acknowledged:
             kept = under_way.pop()
-            under_way += only(KeepHighest, equity.on_event(HighestKept()))
+            under_way += only(PersistHighest, equity.on_event(HighestPersisted()))
     while under_way:
         kept = under_way.pop()
-        under_way += only(KeepHighest, equity.on_event(HighestKept()))
+        under_way += only(PersistHighest, equity.on_event(HighestPersisted()))
     next_life = a_life(kept.highest)
     look(next_life, *history_of(course)[-1])
     assert next_life.drawdown_eur == equity.drawdown_eur
@@ -234,8 +234,8 @@ def test_the_engine_waits_with_no_decision_for_the_highest_of_earlier_lives() ->
     desk.feed(ARM)
     desk.demand()
     assert desk.decisions[0].payload.accepted
-    assert only(KeepHighest, desk.effects) == []
-    desk.feed(HighestRecalled(highest=HighestEquity(eur=Fraction(20_000), transferred={}), generation=3))
+    assert only(PersistHighest, desk.effects) == []
+    desk.feed(HighestRestored(highest=HighestEquity(eur=Fraction(20_000), transferred={}), generation=3))
     effects = desk.feed(a_record(INTENT_INVENTORY, an_inventory()))
     assert [line.body["drawdown_eur"] for line in only(Log, effects)] == ["9000.00"]
 
@@ -243,24 +243,24 @@ def test_the_engine_waits_with_no_decision_for_the_highest_of_earlier_lives() ->
 def test_the_engine_keeps_the_highest_under_the_generation_that_it_took_over_with() -> None:
     desk = Engine()
     desk.start(generation=3)
-    (recall,) = only(Recall, desk.effects)
+    (recall,) = only(Restore, desk.effects)
     desk.caught_up()
-    desk.feed(HighestRecalled(highest=None, generation=recall.generation))
+    desk.feed(HighestRestored(highest=None, generation=recall.generation))
     desk.inputs()
-    (written,) = only(KeepHighest, desk.effects)
+    (written,) = only(PersistHighest, desk.effects)
     assert (written.highest.eur, written.generation, written.change) == (Fraction(11_000), 3, 1)
     desk.feed(a_record(MARKET_PRICE, a_price(fair_rate=Decimal(61_000))))
-    assert only(KeepHighest, desk.feed(a_record(INTENT_INVENTORY, an_inventory()))) == []
-    assert [each.change for each in only(KeepHighest, desk.feed(HighestKept()))] == [2]
+    assert only(PersistHighest, desk.feed(a_record(INTENT_INVENTORY, an_inventory()))) == []
+    assert [each.change for each in only(PersistHighest, desk.feed(HighestPersisted()))] == [2]
 
 
 def test_a_new_session_is_given_the_highest_again() -> None:
     """It may lead to a copy of an earlier moment; one write at a time, and the newest last."""
     equity = a_life()
-    (first,) = only(KeepHighest, look(equity, books(10**6, 100)))
+    (first,) = only(PersistHighest, look(equity, books(10**6, 100)))
     assert equity.again() == [], "a write is under way"
-    (again,) = only(KeepHighest, equity.on_event(HighestKept()))
+    (again,) = only(PersistHighest, equity.on_event(HighestPersisted()))
     assert (again.highest, again.change) == (first.highest, first.change + 1)
-    assert equity.on_event(HighestKept()) == []
-    assert len(only(KeepHighest, equity.again())) == 1
+    assert equity.on_event(HighestPersisted()) == []
+    assert len(only(PersistHighest, equity.again())) == 1
     assert Equity(pair=PAIR).again() == [], "what earlier lives have left is not known yet"

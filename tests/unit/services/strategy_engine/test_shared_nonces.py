@@ -13,16 +13,16 @@ from support.cases import ACCOUNT, BTC, EURE, NOW, a_view
 from support.engine import Engine, a_record, only
 from unrip.domain.attempt import AttemptState, Rejection
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk_state import CommandPosition
 from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
 from unrip.domain.values import Amount
+from unrip.frame.contract import Subscribe
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_DECISION, TRADE_RESULT
-from unrip.service.contract import Subscribe
 from unrip.services.trade_executor.results import rejected
 
 
-class Desk(Engine):
+class DeskState(Engine):
     """An engine whose commands are counted on."""
 
     _number = 0
@@ -45,13 +45,13 @@ class Desk(Engine):
 
 
 @pytest.fixture
-def desk() -> Desk:
-    ready = Desk(Policy(exposure_cap_eur=Decimal(1_000_000))).ready()
-    assert isinstance(ready, Desk)
+def desk() -> DeskState:
+    ready = DeskState(Policy(exposure_cap_eur=Decimal(1_000_000))).ready()
+    assert isinstance(ready, DeskState)
     return ready
 
 
-def test_repeats_share_the_first_ones_nonce_and_add_nothing_to_its_hold(desk: Desk) -> None:
+def test_repeats_share_the_first_ones_nonce_and_add_nothing_to_its_hold(desk: DeskState) -> None:
     first = desk.ask()
     assert [desk.ask().nonce_opener for _ in range(3)] == [first.command_id] * 3
     assert {command.payload.nonce for command in desk.commands} == {first.nonce}
@@ -59,7 +59,7 @@ def test_repeats_share_the_first_ones_nonce_and_add_nothing_to_its_hold(desk: De
     assert free == desk.decisions[1].payload.spendable == 5_000 * 10**18 - first.amount_out
 
 
-def test_another_partner_amount_or_direction_has_its_own(desk: Desk) -> None:
+def test_another_partner_amount_or_direction_has_its_own(desk: DeskState) -> None:
     nonces = {
         desk.ask().nonce,
         desk.ask("q").nonce,
@@ -71,7 +71,7 @@ def test_another_partner_amount_or_direction_has_its_own(desk: Desk) -> None:
     assert len(nonces) == 6
 
 
-def test_dry_requests_of_a_partner_share_and_the_hold_grows_to_the_largest(desk: Desk) -> None:
+def test_dry_requests_of_a_partner_share_and_the_hold_grows_to_the_largest(desk: DeskState) -> None:
     first = desk.ask(dry=True)
     larger = desk.ask(dry=True, amount_in=Amount(30_000))
     assert larger.nonce_opener == first.command_id
@@ -82,7 +82,7 @@ def test_dry_requests_of_a_partner_share_and_the_hold_grows_to_the_largest(desk:
 
 
 @pytest.mark.parametrize("end", [AttemptState.SETTLED, AttemptState.LAPSED, AttemptState.SPENT])
-def test_after_a_fill_or_a_death_the_next_offer_starts_a_new_nonce(desk: Desk, end: AttemptState) -> None:
+def test_after_a_fill_or_a_death_the_next_offer_starts_a_new_nonce(desk: DeskState, end: AttemptState) -> None:
     first = desk.ask()
     second = desk.ask()
     for state in (AttemptState.CLAIMED, AttemptState.SENT, AttemptState.ACCEPTED):
@@ -95,14 +95,14 @@ def test_after_a_fill_or_a_death_the_next_offer_starts_a_new_nonce(desk: Desk, e
     assert desk.ask().nonce_opener == third.command_id
 
 
-def test_an_executor_that_knows_of_an_end_first_is_believed(desk: Desk) -> None:
+def test_an_executor_that_knows_of_an_end_first_is_believed(desk: DeskState) -> None:
     desk.ask()
     desk.hear(desk.ask(), AttemptState.REJECTED, Rejection.NONCE_ENDED)
     assert desk.ask().nonce_opener is None
 
 
 @pytest.mark.parametrize("end", [AttemptState.REJECTED, AttemptState.DROPPED])
-def test_an_offer_that_nobody_saw_leaves_the_nonce_to_the_others(desk: Desk, end: AttemptState) -> None:
+def test_an_offer_that_nobody_saw_leaves_the_nonce_to_the_others(desk: DeskState, end: AttemptState) -> None:
     first = desk.ask(dry=True)
     larger = desk.ask(dry=True, amount_in=Amount(30_000))
     desk.hear(larger, end, "window_closed")
@@ -111,7 +111,7 @@ def test_an_offer_that_nobody_saw_leaves_the_nonce_to_the_others(desk: Desk, end
     assert desk.decisions[-1].payload.desk.sharing.alike.amount == first.amount_out
 
 
-def test_when_the_opener_itself_is_given_up_the_others_go_on_with_its_nonce(desk: Desk) -> None:
+def test_when_the_opener_itself_is_given_up_the_others_go_on_with_its_nonce(desk: DeskState) -> None:
     first, second = desk.ask(), desk.ask()
     desk.hear(first, AttemptState.REJECTED, "window_closed")
     third = desk.ask()
@@ -121,7 +121,7 @@ def test_when_the_opener_itself_is_given_up_the_others_go_on_with_its_nonce(desk
     assert desk.ask().nonce_opener is None
 
 
-def test_a_nonce_is_not_joined_once_its_last_offer_may_be_dead(desk: Desk) -> None:
+def test_a_nonce_is_not_joined_once_its_last_offer_may_be_dead(desk: DeskState) -> None:
     first = desk.ask(min_deadline_ms=1_000)
     desk.now = first.offer_deadline - timedelta(milliseconds=100)
     desk.inputs()
@@ -131,7 +131,7 @@ def test_a_nonce_is_not_joined_once_its_last_offer_may_be_dead(desk: Desk) -> No
     assert desk.ask(min_deadline_ms=1_000, **later).nonce_opener == second.command_id
 
 
-def test_a_pool_is_shared_by_everybody_and_only_for_its_asset(desk: Desk) -> None:
+def test_a_pool_is_shared_by_everybody_and_only_for_its_asset(desk: DeskState) -> None:
     held = {EURE.asset_id: Amount(2_450 * 10**18), BTC.asset_id: Amount(0)}
     desk.inputs(view=a_view(held=held, position=CommandPosition(topic_id="commands-1", next_offset=0)))
     first = desk.ask()
@@ -139,9 +139,9 @@ def test_a_pool_is_shared_by_everybody_and_only_for_its_asset(desk: Desk) -> Non
     assert desk.ask(direction=Direction.BASE_OUT).nonce_opener is None
 
 
-def test_after_a_restart_the_nonces_are_known_from_commands_and_results(desk: Desk) -> None:
+def test_after_a_restart_the_nonces_are_known_from_commands_and_results(desk: DeskState) -> None:
     live, ended = desk.ask(), desk.ask("q")
-    again = Desk(Policy(exposure_cap_eur=Decimal(1_000_000)))
+    again = DeskState(Policy(exposure_cap_eur=Decimal(1_000_000)))
     again.start()
     for offset, command in enumerate((live, ended)):
         again.feed(a_record(EXECUTE_TRADE, command, event_id=command.command_id, offset=offset))

@@ -10,8 +10,8 @@ import pytest
 from support.engine import a_control
 from support.executor import VIEW, Executor, a_command, a_reading, disconnected, events_of, executor
 from unrip.domain.doubt import AGREEING_ALONE_MIN, Doubt, Seen
+from unrip.frame.contract import CaughtUp, Count, Started, TimerFired
 from unrip.messages.topics import TRADE_RESULT
-from unrip.service.contract import CaughtUp, Count, Started, TimerFired
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     LedgerLoaded,

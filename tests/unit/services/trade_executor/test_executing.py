@@ -12,12 +12,10 @@ from support.cases import BTC, EURE, NOW
 from support.engine import a_control
 from support.executor import VIEW, Executor, a_command, a_halted, disconnected, events_of, executor, the_caps
 from unrip.domain.attempt import AttemptState, Rejection
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk_state import CommandPosition
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
-from unrip.messages.topics import EXECUTE_TRADE
-from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketOpened
-from unrip.service.contract import (
+from unrip.frame.contract import (
     Count,
     CrashPoint,
     Log,
@@ -26,6 +24,8 @@ from unrip.service.contract import (
     Subscribe,
     TimerFired,
 )
+from unrip.messages.topics import EXECUTE_TRADE
+from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketOpened
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,

@@ -14,13 +14,11 @@ from support.engine import ARM, a_control
 from support.executor import VIEW, Executor, a_command, a_halted, a_reading, after, disconnected, events_of, executor
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.decide import command_id_of, nonce_free_bytes
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk_state import CommandPosition
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount, Delta, epoch_ms
 from unrip.domain.verifier import VerifierFill
-from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, RAW_QUOTE_STATUS, TRADE_RESULT
-from unrip.net.events import FrameSent, SendFrame
-from unrip.service.contract import (
+from unrip.frame.contract import (
     ControlRefused,
     Count,
     DatabaseChanged,
@@ -33,6 +31,8 @@ from unrip.service.contract import (
     Subscribe,
     TimerFired,
 )
+from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, RAW_QUOTE_STATUS, TRADE_RESULT
+from unrip.net.events import FrameSent, SendFrame
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,

@@ -13,10 +13,7 @@ from support.cases import NOW
 from support.executor import VIEW, Executor, a_reading, after
 from support.whole_desk import WholeDesk
 from unrip.domain.attempt import AttemptState, Offer
-from unrip.messages.topics import DEAD_LETTER, RAW_QUOTE_STATUS, TRADE_RESULT
-from unrip.net.events import SendFrame, SocketClosed, SocketOpened
-from unrip.net.reconnect import Cause
-from unrip.service.contract import (
+from unrip.frame.contract import (
     Count,
     Effect,
     Log,
@@ -27,6 +24,9 @@ from unrip.service.contract import (
     Started,
     TimerFired,
 )
+from unrip.messages.topics import DEAD_LETTER, RAW_QUOTE_STATUS, TRADE_RESULT
+from unrip.net.events import SendFrame, SocketClosed, SocketOpened
+from unrip.net.reconnect import Cause
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ClaimOffer,

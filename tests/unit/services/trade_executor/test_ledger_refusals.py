@@ -9,8 +9,8 @@ from support.cases import ACCOUNT, NOW
 from support.engine import a_control
 from support.executor import a_command, executor
 from unrip.domain.attempt import Rejection
+from unrip.frame.contract import Event, Publish, RoleChanged, TimerFired
 from unrip.messages.topics import DEAD_LETTER, EXECUTE_TRADE
-from unrip.service.contract import Event, Publish, RoleChanged, TimerFired
 from unrip.services.trade_executor.effects import (
     CheckHeld,
     ClaimOffer,

@@ -13,8 +13,8 @@ from support.engine import a_control
 from support.executor import VIEW, a_command, executor
 from unrip.domain.attempt import AttemptState
 from unrip.domain.values import Amount
+from unrip.frame.contract import DatabaseChanged, Effect, SetTimer, TimerFired
 from unrip.net.events import FrameNotSent
-from unrip.service.contract import DatabaseChanged, Effect, SetTimer, TimerFired
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,

@@ -8,8 +8,7 @@ import pytest
 
 from support.engine import a_control
 from support.executor import Executor, a_command, disconnected, executor
-from unrip.net.events import FrameNotSent, SendFrame
-from unrip.service.contract import (
+from unrip.frame.contract import (
     ROLE_LEFT,
     ROLE_NOT_HELD,
     ROLE_UNCONFIRMED,
@@ -20,6 +19,7 @@ from unrip.service.contract import (
     SetTimer,
     TimerFired,
 )
+from unrip.net.events import FrameNotSent, SendFrame
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ClaimOffer,

@@ -13,12 +13,12 @@ from support.cases import BTC, EURE, NOW
 from support.engine import a_control
 from support.executor import VIEW, Executor, a_command, a_reading, events_of, executor
 from unrip.domain.attempt import ChainEvidence, Offer, TradeResult
-from unrip.domain.desk import CommandPosition
+from unrip.domain.desk_state import CommandPosition
 from unrip.domain.evidence import TAKER_ALLOWANCE
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
-from unrip.service.contract import ControlRefused, Count, Event, TimerFired
+from unrip.frame.contract import ControlRefused, Count, Event, TimerFired
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     Finding,

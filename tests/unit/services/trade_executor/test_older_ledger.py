@@ -17,9 +17,9 @@ from unrip.domain.attempt import AttemptState, ChainEvidence
 from unrip.domain.command import TradeCommand
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
+from unrip.frame.contract import CaughtUp, ControlRefused, DatabaseChanged, Started, TimerFired, Unsubscribe
+from unrip.frame.leases import ForgetLease
 from unrip.messages.topics import EXECUTE_TRADE
-from unrip.service.contract import CaughtUp, ControlRefused, DatabaseChanged, Started, TimerFired, Unsubscribe
-from unrip.service.leases import ForgetLease
 from unrip.services.trade_executor.effects import (
     LoadLedger,
     PublishRevocation,

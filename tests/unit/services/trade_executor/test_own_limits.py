@@ -17,10 +17,10 @@ from unrip.domain.pairs import Direction
 from unrip.domain.pricing import Proposal, gross_edge
 from unrip.domain.spending import Claimed, Spending
 from unrip.domain.values import Amount
+from unrip.frame.contract import CaughtUp, Log, Started, Subscribe
 from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
 from unrip.net.clock_offset import ClockCompared
 from unrip.net.events import SendFrame
-from unrip.service.contract import CaughtUp, Log, Started, Subscribe
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     ClaimDecided,

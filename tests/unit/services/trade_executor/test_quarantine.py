@@ -12,12 +12,12 @@ from support.cases import NOW
 from support.engine import ARM, a_control, a_record
 from support.executor import VIEW, Executor, a_command, a_reading, executor
 from unrip.domain.attempt import AttemptState, Rejection, TradeResult
-from unrip.domain.desk import COMMITS_MAX, CommandPosition
+from unrip.domain.desk_state import COMMITS_MAX, CommandPosition
 from unrip.domain.policy import Policy
+from unrip.frame.contract import CaughtUp, ControlRefused, Started, Subscribe, TimerFired, TopicTruncated
+from unrip.frame.leases import ForgetLease
 from unrip.messages.topics import EXECUTE_TRADE, MARKET_PRICE, TRADE_RESULT
 from unrip.net.events import SendFrame
-from unrip.service.contract import CaughtUp, ControlRefused, Started, Subscribe, TimerFired, TopicTruncated
-from unrip.service.leases import ForgetLease
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     LedgerLoaded,

@@ -10,9 +10,9 @@ import pytest
 from support.cases import NOW
 from support.executor import Executor, a_command, disconnected, events_of, executor
 from unrip.domain.attempt import Drop, Rejection
+from unrip.frame.contract import CrashPoint, Effect, SetTimer, TimerFired
 from unrip.net.events import CloseSocket, FrameReceived, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import Cause
-from unrip.service.contract import CrashPoint, Effect, SetTimer, TimerFired
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import DropAttempt, ReadVerifier, SignOffer
 

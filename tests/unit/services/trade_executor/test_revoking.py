@@ -13,8 +13,8 @@ from unrip.domain.attempt import AttemptState, Drop, Offer
 from unrip.domain.evidence import TAKER_ALLOWANCE
 from unrip.domain.values import Delta
 from unrip.domain.verifier import VerifierFill
+from unrip.frame.contract import Control, Log, Started, TimerFired
 from unrip.net.events import FrameNotSent, SendFrame
-from unrip.service.contract import Control, Log, Started, TimerFired
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import (
     ApplyReading,

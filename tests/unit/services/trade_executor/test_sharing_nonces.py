@@ -16,7 +16,7 @@ from unrip.domain.pairs import Direction
 from unrip.domain.sharing import SharedNonce, Sharing
 from unrip.domain.values import Amount, Delta
 from unrip.domain.verifier import VerifierFill
-from unrip.service.contract import TimerFired
+from unrip.frame.contract import TimerFired
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     ClaimOffer,

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from unrip.domain.attempt import TradeResult, result_id
-from unrip.domain.desk import LedgerView
+from unrip.domain.desk_state import LedgerView
+from unrip.frame.contract import Effect, Emit
+from unrip.frame.runner import Handler
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Effect, Emit
-from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     CheckHeld,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 
+from unrip.frame.contract import Effect, Emit
+from unrip.frame.runner import Handler
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Effect, Emit
-from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import (
     Finding,
     Publication,

@@ -10,9 +10,9 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.decide import command_id_of, nonce_free_bytes
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import Amount, epoch_ms, from_epoch_ms
+from unrip.frame.contract import Effect, Emit
+from unrip.frame.runner import Handler
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Effect, Emit
-from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import AuthorityJudged, OfferSigned, ProveAuthority, SignOffer
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.rpc import RpcError

@@ -6,9 +6,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 from unrip.domain.verifier import VerifierFill
+from unrip.frame.contract import Effect, Emit
+from unrip.frame.runner import Handler
 from unrip.net.tasks import Tasks
-from unrip.service.contract import Effect, Emit
-from unrip.service.runner import Handler
 from unrip.services.trade_executor.effects import (
     FillsRead,
     FindFill,

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from unrip.domain.attempt import PERHAPS_SENT, AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
-from unrip.service.contract import RecordReceived
+from unrip.frame.contract import RecordReceived
 from unrip.services.trade_executor.effects import ClaimOffer, OfferSigned, RejectCommand
 from unrip.services.trade_executor.intake.inspection import Numbers
 from unrip.services.trade_executor.results import lineage_of, position_after, rejected, result_of_offer

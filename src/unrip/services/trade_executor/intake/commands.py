@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from unrip.domain.attempt import Rejection
 from unrip.domain.command import TradeCommand
-from unrip.service.contract import Count, CrashPoint, Effect, RecordReceived
-from unrip.service.switchboard import Switchboard
+from unrip.frame.contract import Count, CrashPoint, Effect, RecordReceived
+from unrip.frame.switchboard import Switchboard
 from unrip.services.trade_executor.effects import (
     AuthorityJudged,
     ClaimDecided,

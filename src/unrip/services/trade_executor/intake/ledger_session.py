@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from unrip.frame.contract import DatabaseChanged, Effect, SetTimer, Unsubscribe
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
-from unrip.service.contract import DatabaseChanged, Effect, SetTimer, Unsubscribe
 from unrip.services.trade_executor.effects import (
     LedgerLoaded,
     LedgerOlder,

@@ -6,8 +6,8 @@ role is left, and the process stays: the kill switch needs no ledger.
 
 from __future__ import annotations
 
-from unrip.service.contract import Effect, Log, RecordReceived
-from unrip.service.dead_letters import dead_letter_of_event
+from unrip.frame.contract import Effect, Log, RecordReceived
+from unrip.frame.dead_letters import dead_letter_of_event
 from unrip.services.trade_executor.effects import LedgerRefused, LedgerUnknown
 
 #: Calls that are repeated until they succeed, so that their trouble ends by itself.

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from unrip.domain.attempt import Offer
 from unrip.domain.command import TradeCommand
-from unrip.domain.desk import LedgerView
+from unrip.domain.desk_state import LedgerView
 from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.reference import Observed
 from unrip.domain.spending import Claimed, Spending, SpendingCaps, claimed_of
+from unrip.frame.contract import CaughtUp, Effect, RecordReceived
 from unrip.net.clock_offset import ClockCompared
-from unrip.service.contract import CaughtUp, Effect, RecordReceived
 from unrip.services.trade_executor.offers.book import Book
 
 

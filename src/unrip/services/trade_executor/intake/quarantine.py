@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 import msgspec
 
 from unrip.domain.attempt import AttemptState, TradeResult
-from unrip.domain.desk import COMMITS_MAX, CommandPosition
+from unrip.domain.desk_state import COMMITS_MAX, CommandPosition
 from unrip.domain.policy import Policy
 from unrip.domain.values import Value
 from unrip.domain.verifier import VerifierReading
+from unrip.frame.contract import Effect, Log, Subscribe
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
-from unrip.service.contract import Effect, Log, Subscribe
 from unrip.services.trade_executor.definition import RESULTS_READ_BACK
 from unrip.services.trade_executor.effects import LedgerLoaded, NoteSurroundings
 from unrip.services.trade_executor.offers.ledger_writes import LedgerWrites

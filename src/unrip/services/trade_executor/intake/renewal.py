@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from unrip.domain.desk import LedgerView
-from unrip.service.contract import Effect
+from unrip.domain.desk_state import LedgerView
+from unrip.frame.contract import Effect
 from unrip.services.trade_executor.effects import GuardedWrite, LedgerLoaded, LoadLedger
 
 

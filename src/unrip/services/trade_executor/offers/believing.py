@@ -8,7 +8,7 @@ from typing import Any
 
 from unrip.domain.doubt import Belief, Believed, Doubt, Older, Refused, Seen
 from unrip.domain.verifier import VerifierReading
-from unrip.service.contract import Count, Effect, Log
+from unrip.frame.contract import Count, Effect, Log
 from unrip.services.trade_executor.effects import LedgerLoaded
 
 #: Of a ledger that does not say when its last block was, only the height is known.

@@ -12,7 +12,7 @@ from unrip.domain.attempt import Offer, TradeResult
 from unrip.domain.balances import used_beside
 from unrip.domain.evidence import Alive, Ended, Promise, Trace, Verdict, judge, judge_past
 from unrip.domain.verifier import VerifierFill, VerifierReading
-from unrip.service.contract import Effect
+from unrip.frame.contract import Effect
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     DropAttempt,

@@ -7,7 +7,7 @@ from datetime import datetime
 from unrip.domain.doubt import Belief, Believed, Older, Refused
 from unrip.domain.evidence import Ended
 from unrip.domain.verifier import VerifierReading
-from unrip.service.contract import Count, Effect
+from unrip.frame.contract import Count, Effect
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     FillsRead,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime, timedelta
 
-from unrip.service.contract import Effect, SetTimer
+from unrip.frame.contract import Effect, SetTimer
 from unrip.services.trade_executor.effects import ApplyReading, LedgerWrite
 
 RETRY = timedelta(milliseconds=500)

@@ -11,7 +11,7 @@ import msgspec
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, TradeResult
 from unrip.domain.evidence import Ended, Lapsed, Revoked, Settled, Spent, Trace, Voided
 from unrip.domain.verifier import VerifierFill, VerifierReading
-from unrip.service.contract import Effect
+from unrip.frame.contract import Effect
 from unrip.services.trade_executor.effects import Ending, Lineage, TraceRevocation
 from unrip.services.trade_executor.offers.revocation import Revocation
 from unrip.services.trade_executor.relay.acknowledgements import Notice

@@ -25,7 +25,7 @@ from unrip.domain.evidence import (
     operator_may_say,
 )
 from unrip.domain.verifier import PastSpan, UseSpan, VerifierReading
-from unrip.service.contract import Control, ControlRefused, Count, Effect
+from unrip.frame.contract import Control, ControlRefused, Count, Effect
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     FindFill,

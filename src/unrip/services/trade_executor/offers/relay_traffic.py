@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, Drop, Offer, VenueReply
-from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
-from unrip.service.contract import (
+from unrip.frame.contract import (
     STANDBY,
     Count,
     CrashPoint,
@@ -20,6 +19,7 @@ from unrip.service.contract import (
     PublishFailed,
     SetTimer,
 )
+from unrip.net.events import FrameNotSent, FrameReceived, FrameSent, SendFrame, SocketClosed, SocketOpened
 from unrip.services.relay_link import RELAY
 from unrip.services.trade_executor.effects import ClaimOffer, CloseRelay, NoteAttempt, OfferFound, OpenRelay
 from unrip.services.trade_executor.offers.book import Book

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from unrip.domain.attempt import Offer
-from unrip.service.contract import Count, CrashPoint, Effect, Log
+from unrip.frame.contract import Count, CrashPoint, Effect, Log
 from unrip.services.trade_executor.effects import (
     Finding,
     NoteRevocation,

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from unrip.domain.balances import Withdrawal
 from unrip.domain.treasury import LiquidityAction, WithdrawalStep
+from unrip.frame.contract import CaughtUp, Effect, RecordReceived, Subscribe
 from unrip.messages.topics import LIQUIDITY_ACTION
-from unrip.service.contract import CaughtUp, Effect, RecordReceived, Subscribe
 from unrip.services.trade_executor.definition import ACTIONS_READ_BACK
 
 #: Withdrawals remembered; older ones are of a time before any open offer.

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from unrip.domain.attempt import Offer
+from unrip.frame.contract import Effect, Publish, Published, PublishFailed
 from unrip.net.events import FrameReceived
-from unrip.service.contract import Effect, Publish, Published, PublishFailed
 from unrip.services.trade_executor.effects import FindOffer
 from unrip.services.trade_executor.relay.client import RelayClient, notice_id
 from unrip.venues.near_intents.relay import StatusNotice

@@ -7,11 +7,11 @@ from typing import Any
 
 from unrip.domain.attempt import Offer
 from unrip.domain.values import derived_id
+from unrip.frame.contract import Count, Effect, Log, Publish, Published, PublishFailed
+from unrip.frame.dead_letters import dead_letter_of_frame
 from unrip.messages.payloads import RawQuoteStatus
 from unrip.messages.topics import RAW_QUOTE_STATUS
 from unrip.net.events import FrameReceived, SendFrame, SocketClosed, SocketOpened
-from unrip.service.contract import Count, Effect, Log, Publish, Published, PublishFailed
-from unrip.service.dead_letters import dead_letter_of_frame
 from unrip.services.relay_link import RELAY, RelayLink
 from unrip.venues.near_intents.relay import (
     ACKNOWLEDGE,

@@ -1,0 +1,51 @@
+"""The switches of a service that can be armed, wired with the lease that may survive a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from unrip.frame.contract import Effect
+from unrip.frame.leases import LeaseKeeper
+from unrip.frame.runner import Handler
+from unrip.frame.switchboard import Switchboard
+from unrip.frame.wiring import Context
+from unrip.net.tasks import Tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arming:
+    """The switchboard for the logic, and the rest for its wiring."""
+
+    switchboard: Switchboard
+    handlers: dict[type[Effect], Handler]
+    sources: Sequence[Callable[[], Awaitable[None]]]
+    closers: Sequence[Callable[[], Awaitable[None]]]
+
+
+def arming_of(context: Context, service: str) -> Arming:
+    """Everything that arming needs."""
+    settings = context.settings
+    leases, tasks = context.adapters.leases(), Tasks()
+    keeper = LeaseKeeper(
+        leases,
+        settings.control.spool_dir / f"{service}.lease",
+        service=service,
+        emit=context.emit,
+        clock=context.clock,
+        new_token=context.new_token,
+        start=tasks.start,
+        log=context.adapters.log,
+    )
+    return Arming(
+        switchboard=Switchboard(
+            service=service,
+            start_id=context.start_id,
+            configuration_hash=settings.configuration_hash,
+            rearm_after=timedelta(seconds=settings.control.rearm_after_s),
+        ),
+        handlers=keeper.handlers(),
+        sources=(tasks.watch,),
+        closers=(tasks.aclose, leases.close),
+    )

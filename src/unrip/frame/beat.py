@@ -1,0 +1,57 @@
+"""A service's own account of itself on `ops.service_status`: each second, and at once after an operator's action."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from unrip.domain.status import ServiceStatus
+from unrip.frame.contract import Publish, Vitals
+from unrip.messages.topics import SERVICE_STATUS
+
+BEAT_S = 1.0
+
+
+class Beat:
+    """Builds beats; observations are numbered under the start's id."""
+
+    def __init__(self, *, service: str, start_id: str, started_at: datetime) -> None:
+        self._service = service
+        self._start_id = start_id
+        self._started_at = started_at
+        self._sequence = 0
+
+    def next(
+        self,
+        now: datetime,
+        vitals: Vitals,
+        *,
+        active: bool,
+        generation: int | None,
+        health_failures: list[str],
+        not_ready: list[str],
+        database_up: bool | None,
+    ) -> Publish:
+        """The next beat as an effect."""
+        self._sequence += 1
+        event_id = f"{self._start_id}-beat-{self._sequence}"
+        status = ServiceStatus(
+            service=self._service,
+            instance=self._start_id,
+            active=active,
+            started_at=self._started_at,
+            healthy=not health_failures,
+            ready=not not_ready,
+            not_ready=tuple(not_ready),
+            paused=vitals.paused,
+            halted=vitals.halted,
+            armed=vitals.armed,
+            arm_expires_at=vitals.arm_expires_at,
+            recovering=vitals.recovering,
+            generation=generation,
+            database_up=database_up,
+            lag=vitals.lag,
+            ledger=vitals.ledger,
+        )
+        return Publish(
+            topic=SERVICE_STATUS, event_id=event_id, payload=status, observed_at=now, correlation_id=event_id
+        )

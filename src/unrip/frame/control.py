@@ -1,0 +1,242 @@
+"""What happens when an operator acts.
+
+The brake acts first and is recorded after; everything else is recorded first and acts after (blueprint, section 11).
+So it is with what a restart must find again, too: a brake acts before it is kept, anything else after.
+What an action would change is found by trying it on a copy of the pure logic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from unrip.domain.status import ControlRecord
+from unrip.domain.values import Value
+from unrip.frame.action import Action
+from unrip.frame.contract import ChangeCancelled, Control, ControlRefused, Log, Publish
+from unrip.frame.publisher import Publisher
+from unrip.frame.runner import Runner
+from unrip.frame.spool import Spool
+from unrip.messages.topics import CONTROL_ACTION
+
+#: How long an answer waits until what it changed is kept; a statement that is not stuck takes milliseconds.
+KEPT_BOUND_S = 3.0
+
+
+class ControlOutcome(Value):
+    """What the operator is told."""
+
+    applied: bool
+    before: dict[str, str]
+    after: dict[str, str]
+    #: `published`, `spooled` (Kafka is away; it will be published later) or `not_recorded`.
+    recorded: str
+    #: Whether a restart would find everything again that such actions changed; None for actions that change no limit.
+    #: Where it is False, a process that dies now may begin with what was asked for before, also if that was refused.
+    kept: bool | None
+    refusal: str | None
+
+
+class Controls:
+    """Follow and record the actions of operators."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        publisher: Publisher,
+        spool: Spool,
+        *,
+        service: str,
+        actions: Iterable[Action],
+        start_id: str,
+        clock: Callable[[], datetime],
+        bus_up: Callable[[], bool],
+        log: Callable[[Log], None],
+        record_bound_s: float,
+        kept_bound_s: float,
+    ) -> None:
+        self._runner = runner
+        self._publisher = publisher
+        self._spool = spool
+        self._service = service
+        self._actions = {action.name: action for action in actions}
+        self._start_id = start_id
+        self._clock = clock
+        self._bus_up = bus_up
+        self._log = log
+        self._record_bound_s = record_bound_s
+        self._kept_bound_s = kept_bound_s
+        self._sequence = 0
+        self._brakes_pulled = 0
+        #: Of the action that acts only once it is kept: None when it is, or why it was withdrawn.
+        self._keeping: asyncio.Future[str | None] | None = None
+        self._emptying = asyncio.Lock()
+        #: Something was spooled that the broker has not taken since.
+        self._spooled = False
+
+    async def act(self, control: Control) -> ControlOutcome:
+        """Follow one action; a refusal is an outcome, too, and is recorded like one."""
+        now = self._clock()
+        before = self._runner.logic.control_state(now)
+        try:
+            after = self._preview(control, now)
+        except ControlRefused as refusal:
+            return await self._refuse(control, before, str(refusal))
+        record = self._record(control, before, after, refusal=None)
+        if self._actions[control.action].brake or self._runner.logic.tightens(control):
+            self._brakes_pulled += 1
+            self._withdraw("a brake was pulled while this was being kept, so it was not followed; look again first")
+            self._runner.emit(control)
+            self._say_followed(control)
+            recorded, kept = await asyncio.gather(self._record_after(record), self._kept_in_time(control))
+            return ControlOutcome(applied=True, before=before, after=after, recorded=recorded, kept=kept, refusal=None)
+        brakes_before = self._brakes_pulled
+        if not await self._published(record):
+            refusal_text = "it cannot be recorded while Kafka does not acknowledge, so it was not followed; try again"
+            return await self._refuse(control, before, refusal_text)
+        if self._brakes_pulled != brakes_before:
+            refusal_text = "a brake was pulled while this was being recorded, so it was not followed; look again first"
+            return await self._refuse(control, before, refusal_text)
+        try:
+            after = self._preview(control, self._clock())
+        except ControlRefused as refusal:  # true when it was asked for, no longer when it was recorded
+            return await self._refuse(control, before, str(refusal))
+        self._runner.emit(control)
+        if (why_not := await self._kept_or_withdrawn(control)) is not None:
+            return await self._refuse(control, before, why_not)
+        self._say_followed(control)
+        kept = self._runner.logic.kept(control)
+        return ControlOutcome(applied=True, before=before, after=after, recorded="published", kept=kept, refusal=None)
+
+    async def _kept_in_time(self, control: Control) -> bool | None:
+        """Of what acts already: whether a restart would find it, as far as that is known within the bound."""
+        logic = self._runner.logic
+        kept = self._runner.when(lambda: logic.kept(control) is not False)
+        await asyncio.wait([kept], timeout=self._kept_bound_s)
+        kept.cancel()
+        return logic.kept(control)
+
+    async def _kept_or_withdrawn(self, control: Control) -> str | None:
+        """Of what acts once it is kept: None when that is so, or why it never will be."""
+        logic = self._runner.logic
+        if logic.kept(control) is not False:
+            return None
+        self._keeping = self._runner.when(lambda: logic.kept(control) is not False)
+        too_late = asyncio.get_running_loop().call_later(
+            self._kept_bound_s, self._withdraw, "it was not kept in time, so it was not followed; try again"
+        )
+        try:
+            return await self._keeping
+        finally:
+            too_late.cancel()
+            self._keeping = None
+
+    def _withdraw(self, why: str) -> None:
+        if self._keeping is not None and not self._keeping.done():
+            self._keeping.set_result(why)
+            self._runner.emit(ChangeCancelled())
+
+    def _preview(self, control: Control, now: datetime) -> dict[str, str]:
+        """The state after the action, from a copy: pure logic can be tried without consequences."""
+        trial = copy.deepcopy(self._runner.logic)
+        trial.on_event(control, now)
+        return trial.control_state(now)
+
+    def _say_followed(self, control: Control) -> None:
+        self._log(
+            Log(
+                event=self._actions[control.action].log_event,
+                component="control",
+                body={"action": control.action, "actor": control.actor, "reason": control.reason},
+            )
+        )
+
+    async def _refuse(self, control: Control, before: dict[str, str], refusal: str) -> ControlOutcome:
+        self._log(
+            Log(
+                event="control_failed",
+                level="warning",
+                component="control",
+                body={"action": control.action, "actor": control.actor, "refusal": refusal},
+            )
+        )
+        recorded = await self._record_after(self._record(control, before, before, refusal=refusal))
+        kept = self._runner.logic.kept(control)
+        return ControlOutcome(applied=False, before=before, after=before, recorded=recorded, kept=kept, refusal=refusal)
+
+    def _record(
+        self, control: Control, before: dict[str, str], after: dict[str, str], *, refusal: str | None
+    ) -> Publish:
+        self._sequence += 1
+        now = self._clock()
+        event_id = f"{self._start_id}-control-{self._sequence}"
+        payload = ControlRecord(
+            service=self._service,
+            instance=self._start_id,
+            action=control.action,
+            actor=control.actor,
+            reason=control.reason,
+            arguments={name: _text(value) for name, value in control.arguments.items()},
+            before=before,
+            after=after,
+            acted_at=now,
+            applied=refusal is None,
+            reason_refused=refusal,
+        )
+        return Publish(
+            topic=CONTROL_ACTION, event_id=event_id, payload=payload, observed_at=now, correlation_id=event_id
+        )
+
+    async def _record_after(self, record: Publish) -> str:
+        """Record what has happened already; a file keeps it while Kafka is away."""
+        if await self._published(record):
+            return "published"
+        if not self._spool.keep(record):
+            return "not_recorded"
+        self._spooled = True
+        return "spooled"
+
+    async def _published(self, record: Publish) -> bool:
+        if not self._bus_up():
+            return False
+        acknowledged: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def delivered(offset: int | None, _error: str | None) -> None:
+            if not acknowledged.done():
+                acknowledged.set_result(offset is not None)
+
+        self._publisher.produce(record, delivered)
+        try:
+            return await asyncio.wait_for(acknowledged, self._record_bound_s)
+        except TimeoutError:
+            return False
+
+    @property
+    def spool_waits(self) -> bool:
+        """A record of the spool is to be published, and nobody is at it."""
+        return self._spooled and not self._emptying.locked()
+
+    async def publish_spooled(self) -> None:
+        """Publish what the spool kept, oldest first; called at start, when Kafka is back, and while something waits.
+
+        One at a time: two would each forget a record for every one that was published.
+        """
+        async with self._emptying:
+            try:
+                for record in self._spool.kept():
+                    if not await self._published(record):
+                        self._spooled = True
+                        return
+                    self._spool.drop_first()
+                self._spooled = False
+            except OSError as error:  # what stays in the file is published again, under the same id
+                self._spooled = False
+                body = {"reason": f"{error.strerror}; its records go out when Kafka is next back"}
+                self._log(Log(event="spool_unusable", level="error", component="control", body=body))
+
+
+def _text(value: Any) -> str:
+    return ",".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,78 @@
+"""What a service gives to the frame, and what the frame gives to a service."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from unrip.domain.pairs import Pair
+from unrip.frame.adapters import Adapters
+from unrip.frame.contract import Effect, Emit, Logic, Publish
+from unrip.frame.metrics import Metrics
+from unrip.frame.publisher import Delivery
+from unrip.frame.runner import Handler
+from unrip.frame.settings import Settings
+from unrip.net.http import TOTAL_TIMEOUT_S, HttpClient
+from unrip.net.reconnect import ReconnectPolicy
+from unrip.net.websocket import Socket
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """The frame's side of the wiring: the only way in for time, ids and randomness, and the only way out."""
+
+    settings: Settings
+    pair: Pair
+    #: The id of this start; observations are numbered under it.
+    start_id: str
+    clock: Callable[[], datetime]
+    random: random.Random
+    #: A fresh secret that nobody can guess.
+    new_token: Callable[[], str]
+    emit: Emit
+    metrics: Metrics
+    #: For an outbox: produce one event and learn what came of it.
+    produce: Callable[[Publish, Delivery], None]
+    adapters: Adapters
+    #: The database refused what we asked, for a reason that lies with us: let another instance try, and be named.
+    leave_role: Callable[[str], None]
+
+    def socket(self, *, name: str, url: str, headers: Callable[[], dict[str, str]]) -> Socket:
+        """A connection that is kept up; the headers are asked for anew before each attempt."""
+        return Socket(
+            name=name,
+            url=url,
+            headers=headers,
+            emit=self.emit,
+            clock=self.clock,
+            random=self.random,
+            reconnect=ReconnectPolicy(stable_after_s=self.settings.intervals.stable_after_ms / 1_000),
+            count=self.metrics.count,
+            connect=self.adapters.connect,
+        )
+
+    def http(self, name: str, *, total_timeout_s: float = TOTAL_TIMEOUT_S) -> HttpClient:
+        """A client of one HTTP service, counted under its name."""
+        return self.adapters.http(name, count=self.metrics.count, total_timeout_s=total_timeout_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wiring:
+    """A service's side: its logic, who performs its effects, and what runs beside it."""
+
+    logic: Logic
+    #: The service's own effects; the frame performs those of `service/contract.py`.
+    handlers: dict[type[Effect], Handler] = field(default_factory=dict)
+    #: Run until cancelled, from start to stop: sockets, readers.
+    sources: Sequence[Callable[[], Awaitable[None]]] = ()
+    #: Run once while stopping, after nothing is in flight any more and while the broker can still be reached.
+    before_leaving: Sequence[Callable[[], Awaitable[None]]] = ()
+    #: Run once at the end of a graceful stop: clients to close.
+    closers: Sequence[Callable[[], Awaitable[None]]] = ()
+    #: What lasts and stands in the way of the service's own reading or publishing, by its name, in foreign words.
+    troubles: Sequence[Callable[[], dict[str, str]]] = ()
+
+
+Wire = Callable[[Context], Wiring]

@@ -1,0 +1,421 @@
+"""Operators' actions: the brake acts first, the rest is recorded first, and a brake wins over what it overtook."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.buses import eventually
+from support.cases import NOW
+from unrip.domain.arming import Switches
+from unrip.domain.status import ControlRecord
+from unrip.domain.values import Value
+from unrip.frame.action import COMMON_ACTIONS, Action
+from unrip.frame.contract import ChangeCancelled, Control, ControlRefused, Effect, Event, Log, Logic
+from unrip.frame.control import Controls
+from unrip.frame.publisher import Delivery, Publisher
+from unrip.frame.runner import Runner
+from unrip.frame.spool import SPOOL_MAX, Spool
+from unrip.frame.switching import ARMING_ACTIONS, switch, switch_state
+from unrip.messages.codec import decode_event
+from unrip.messages.envelope import Producer
+from unrip.messages.topics import CONTROL_ACTION
+
+ACTIONS = (
+    *COMMON_ACTIONS,
+    *ARMING_ACTIONS,
+    Action(name="limits", summary="Change the limit.", log_event="limits_changed"),
+)
+
+
+class Keep(Value):
+    """Effect: keep a limit."""
+
+    limit: int
+
+
+class Kept(Value):
+    """Every limit is kept."""
+
+
+class Armable(Logic):
+    """A logic that has switches, and a limit that may be lowered at once and is raised once that is kept."""
+
+    def __init__(self) -> None:
+        self.switches = Switches()
+        self.limit = self.asked = 100
+        self.all_kept = True
+        self.ready = True
+
+    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+        if isinstance(event, Kept):
+            self.limit, self.all_kept = self.asked, True
+            return []
+        if isinstance(event, ChangeCancelled):
+            return self._ask(self.limit)
+        assert isinstance(event, Control)
+        if event.action == "arm" and not self.ready:
+            raise ControlRefused("not ready: recovering")
+        if event.action == "limits":
+            return self._ask(event.arguments["limit"])
+        self.switches = switch(self.switches, event, now, configuration_hash="c") or self.switches
+        return []
+
+    def _ask(self, limit: int) -> list[Effect]:
+        self.asked, self.limit, self.all_kept = limit, min(self.limit, limit), False
+        return [Keep(limit=limit)]
+
+    def kept(self, control: Control) -> bool | None:
+        return self.all_kept if control.action == "limits" else None
+
+    def tightens(self, control: Control) -> bool:
+        return control.action == "limits" and control.arguments["limit"] < self.limit
+
+    def control_state(self, now: datetime) -> dict[str, str]:
+        return {**switch_state(self.switches, now), "limit": str(self.asked)}
+
+    def state(self, now: datetime) -> dict[str, Any]:
+        return {}
+
+    def not_ready(self, now: datetime) -> list[str]:
+        return []
+
+
+class Broker:
+    """Takes records, and acknowledges them when the test says so."""
+
+    def __init__(self, *, up: bool = True, answers: bool = True) -> None:
+        self.up = up
+        self.answers = answers
+        self.records: list[ControlRecord] = []
+        self.event_ids: list[str] = []
+        self.waiting: list[Delivery] = []
+
+    def produce(self, topic: str, key: str, value: bytes, on_delivery: Delivery) -> None:
+        assert topic == CONTROL_ACTION.name
+        event = decode_event(topic, value)
+        self.records.append(event.payload)
+        self.event_ids.append(event.event_id)
+        self.waiting.append(on_delivery)
+        if self.answers:
+            self.acknowledge()
+
+    def acknowledge(self, error: str | None = None) -> None:
+        waiting, self.waiting = self.waiting, []
+        for delivered in waiting:
+            delivered(None if error else len(self.records), error)
+
+
+def _fail(fault: BaseException) -> None:
+    raise AssertionError("the logic broke") from fault
+
+
+class Bench:
+    def __init__(
+        self, tmp_path: Path, broker: Broker | None = None, *, database_answers: bool = True, kept_bound_s: float = 5
+    ) -> None:
+        #: What was given to the database, which acknowledges at once or when the test says so.
+        self.given: list[int] = []
+        self.database_answers = database_answers
+        self.broker = broker or Broker()
+        self.logic = Armable()
+        self.spool = Spool(tmp_path / "spool" / "test.jsonl")
+        self.logs: list[Log] = []
+        self.runner = Runner(self.logic, clock=lambda: NOW, on_fault=_fail)
+        publisher = Publisher(
+            self.broker,
+            identity=Producer(service="test", instance="test-1", version="0"),
+            clock=lambda: NOW,
+            emit=lambda _event: None,
+            count=lambda _name, _labels: None,
+            writes=(CONTROL_ACTION,),
+        )
+        self.desk = Controls(
+            self.runner,
+            publisher,
+            self.spool,
+            service="test",
+            actions=ACTIONS,
+            start_id="test-1",
+            clock=lambda: NOW,
+            bus_up=lambda: self.broker.up,
+            log=self.logs.append,
+            record_bound_s=0.05,
+            kept_bound_s=kept_bound_s,
+        )
+        self.runner.handle({Keep: self._keep})
+
+    def _keep(self, effect: Keep) -> None:
+        self.given.append(effect.limit)
+        if self.database_answers:
+            self.runner.emit(Kept())
+
+    def armed(self) -> bool:
+        return bool(self.logic.switches.armed_directions(NOW)) and not self.logic.switches.halted
+
+
+def control(action: str, **arguments: Any) -> Control:
+    return Control(action=action, arguments=arguments, actor="operator", reason="a test")
+
+
+ARM = control("arm", directions=["base_in"], lease_minutes=60)
+
+
+async def test_an_arm_is_recorded_before_it_acts(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Broker(answers=False))
+    acting = asyncio.create_task(bench.desk.act(ARM))
+    await eventually(lambda: len(bench.broker.records) == 1)
+    assert not bench.armed()
+    bench.broker.acknowledge()
+    outcome = await acting
+    assert bench.armed()
+    assert (outcome.applied, outcome.recorded, outcome.refusal) == (True, "published", None)
+    record = bench.broker.records[0]
+    assert (record.actor, record.reason, record.action, record.applied) == ("operator", "a test", "arm", True)
+    assert record.arguments == {"directions": "base_in", "lease_minutes": "60"}
+    assert (record.before["armed"], record.after["armed"]) == ("none", "base_in")
+    assert [line.event for line in bench.logs] == ["armed"]
+
+
+@pytest.mark.parametrize("how", ["down", "refused", "silent"])
+async def test_an_arm_that_cannot_be_recorded_is_not_followed(tmp_path: Path, how: str) -> None:
+    bench = Bench(tmp_path, Broker(up=how != "down", answers=False))
+    acting = asyncio.create_task(bench.desk.act(ARM))
+    if how == "refused":
+        await eventually(lambda: len(bench.broker.waiting) == 1)
+        bench.broker.acknowledge("no leader")
+    outcome = await acting
+    assert not bench.armed()
+    assert not outcome.applied
+    assert outcome.refusal is not None
+    assert "cannot be recorded" in outcome.refusal
+    assert outcome.recorded == "spooled"
+    (kept,) = bench.spool.kept()
+    assert not kept.payload.applied
+    assert [line.event for line in bench.logs] == ["control_failed"]
+
+
+@pytest.mark.parametrize("action", ["disarm", "halt", "pause", "drain"])
+async def test_a_brake_acts_before_anything_is_recorded(tmp_path: Path, action: str) -> None:
+    bench = Bench(tmp_path)
+    await bench.desk.act(ARM)
+    bench.broker.answers = False
+    acting = asyncio.create_task(bench.desk.act(control(action)))
+    await eventually(lambda: len(bench.broker.records) == 2)
+    if action != "drain":
+        switches = bench.logic.switches
+        assert switches.paused or switches.halted or switches.lease is None
+    assert not acting.done()
+    bench.broker.acknowledge()
+    assert (await acting).recorded == "published"
+
+
+async def test_a_brake_holds_and_is_kept_in_the_spool_while_the_broker_is_away(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.desk.act(ARM)
+    bench.broker.up = False
+    outcome = await bench.desk.act(control("halt"))
+    assert (outcome.applied, outcome.recorded) == (True, "spooled")
+    assert bench.logic.switches.halted
+    bench.broker.up = True
+    await bench.desk.publish_spooled()
+    assert [record.action for record in bench.broker.records] == ["arm", "halt"]
+    assert bench.spool.kept() == []
+
+
+async def test_a_brake_holds_even_where_it_can_be_recorded_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file where a folder should be")
+    bench = Bench(tmp_path, Broker(up=False))
+    outcome = await bench.desk.act(control("halt"))
+    assert (outcome.applied, outcome.recorded) == (True, "not_recorded")
+    assert bench.logic.switches.halted
+
+
+@pytest.mark.parametrize("brake", ["halt", "disarm", "pause"])
+async def test_a_brake_wins_over_an_arm_that_is_still_being_recorded(tmp_path: Path, brake: str) -> None:
+    bench = Bench(tmp_path, Broker(answers=False))
+    arming = asyncio.create_task(bench.desk.act(ARM))
+    await eventually(lambda: len(bench.broker.records) == 1)
+    braking = asyncio.create_task(bench.desk.act(control(brake)))
+    await eventually(lambda: len(bench.broker.records) == 2)
+    bench.broker.answers = True
+    bench.broker.acknowledge()
+    outcome = await arming
+    await braking
+    assert not bench.armed()
+    assert not outcome.applied
+    assert outcome.refusal is not None
+    assert "a brake was pulled" in outcome.refusal
+    assert bench.logic.switches.halted == (brake == "halt")
+    assert [(r.action, r.applied) for r in bench.broker.records] == [("arm", True), (brake, True), ("arm", False)]
+
+
+async def test_what_became_impossible_while_it_was_recorded_is_refused(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Broker(answers=False))
+    arming = asyncio.create_task(bench.desk.act(ARM))
+    await eventually(lambda: len(bench.broker.records) == 1)
+    bench.logic.ready = False
+    bench.broker.answers = True
+    bench.broker.acknowledge()
+    outcome = await arming
+    assert (outcome.applied, outcome.refusal) == (False, "not ready: recovering")
+    assert not bench.armed()
+
+
+async def test_a_refusal_is_recorded_and_changes_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.logic.ready = False
+    outcome = await bench.desk.act(ARM)
+    assert (outcome.applied, outcome.refusal, outcome.before) == (False, "not ready: recovering", outcome.after)
+    (record,) = bench.broker.records
+    assert (record.applied, record.reason_refused) == (False, "not ready: recovering")
+
+
+async def test_lowering_a_limit_is_a_brake_and_raising_it_is_not(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Broker(up=False))
+    assert not (await bench.desk.act(control("limits", limit=200))).applied
+    assert (await bench.desk.act(control("limits", limit=50))).applied
+    assert bench.logic.limit == 50
+
+
+async def test_a_lowered_limit_acts_at_once_and_is_done_when_it_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, database_answers=False)
+    acting = asyncio.create_task(bench.desk.act(control("limits", limit=50)))
+    await eventually(lambda: len(bench.broker.records) == 1)
+    assert (bench.logic.limit, bench.given) == (50, [50])
+    await asyncio.sleep(0)
+    assert not acting.done(), "a process that died now would forget it"
+    bench.runner.emit(Kept())
+    outcome = await acting
+    assert (outcome.applied, outcome.recorded, outcome.kept, bench.logic.limit) == (True, "published", True, 50)
+
+
+async def test_a_lowered_limit_that_is_not_kept_in_time_acts_and_the_answer_says_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, database_answers=False, kept_bound_s=0.05)
+    outcome = await bench.desk.act(control("limits", limit=50))
+    assert (outcome.applied, outcome.recorded, outcome.kept, bench.logic.limit) == (True, "published", False, 50)
+
+
+async def test_a_raised_limit_acts_only_once_it_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, database_answers=False)
+    acting = asyncio.create_task(bench.desk.act(control("limits", limit=200)))
+    await eventually(lambda: bench.given == [200])
+    assert (bench.logic.limit, acting.done(), bench.logs) == (100, False, [])
+    bench.runner.emit(Kept())
+    outcome = await acting
+    assert (outcome.applied, outcome.kept, outcome.after["limit"], bench.logic.limit) == (True, True, "200", 200)
+    assert [line.event for line in bench.logs] == ["limits_changed"]
+
+
+async def test_a_raised_limit_that_is_not_kept_in_time_is_withdrawn_for_good(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, database_answers=False, kept_bound_s=0.05)
+    outcome = await bench.desk.act(control("limits", limit=200))
+    assert (outcome.applied, outcome.kept, bench.given) == (False, False, [200, 100])
+    assert outcome.refusal is not None
+    assert "not kept in time" in outcome.refusal
+    bench.runner.emit(Kept())
+    assert bench.logic.limit == 100
+    assert [(r.action, r.applied) for r in bench.broker.records] == [("limits", True), ("limits", False)]
+
+
+@pytest.mark.parametrize("brake", ["halt", "limits"])
+async def test_a_brake_wins_over_a_raised_limit_that_is_still_being_kept(tmp_path: Path, brake: str) -> None:
+    bench = Bench(tmp_path, database_answers=False)
+    raising = asyncio.create_task(bench.desk.act(control("limits", limit=200)))
+    await eventually(lambda: bench.given == [200])
+    braking = asyncio.create_task(bench.desk.act(control(brake, **({"limit": 50} if brake == "limits" else {}))))
+    outcome = await raising
+    assert outcome.refusal is not None
+    assert "a brake was pulled" in outcome.refusal
+    bench.runner.emit(Kept())
+    assert (await braking).applied
+    assert bench.logic.limit == bench.given[-1] == (50 if brake == "limits" else 100)
+
+
+async def test_the_spool_is_published_once_in_its_order_also_when_the_broker_comes_back_twice(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Broker(up=False))
+    for action in ("pause", "halt", "disarm"):
+        await bench.desk.act(control(action))
+    bench.broker.up = True
+    await asyncio.gather(bench.desk.publish_spooled(), bench.desk.publish_spooled())
+    assert [record.action for record in bench.broker.records] == ["pause", "halt", "disarm"]
+    assert len(set(bench.broker.event_ids)) == 3
+    assert bench.spool.kept() == []
+
+
+async def test_what_the_broker_does_not_take_stays_in_the_spool(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Broker(up=False))
+    await bench.desk.act(control("halt"))
+    await bench.desk.publish_spooled()
+    assert [kept.payload.action for kept in bench.spool.kept()] == ["halt"]
+
+
+async def test_what_the_broker_refused_waits_and_is_no_longer_waited_for_once_it_is_taken(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Broker(up=False))
+    waits = [bench.desk.spool_waits]
+    await bench.desk.act(control("halt"))
+    waits.append(bench.desk.spool_waits)
+    await bench.desk.publish_spooled()
+    waits.append(bench.desk.spool_waits)
+    bench.broker.up = True
+    await bench.desk.publish_spooled()
+    assert [*waits, bench.desk.spool_waits] == [False, True, True, False]
+
+
+async def test_a_spool_that_cannot_be_shortened_is_named_and_published_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, Broker(up=False))
+    await bench.desk.act(control("halt"))
+    bench.broker.up = True
+
+    def no_room() -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(bench.spool, "drop_first", no_room)
+        await bench.desk.publish_spooled()
+    assert bench.logs[-1].event == "spool_unusable"
+    await bench.desk.publish_spooled()
+    assert [record.action for record in bench.broker.records] == ["halt", "halt"]
+    assert len(set(bench.broker.event_ids)) == 1
+    assert bench.spool.kept() == []
+
+
+async def kept_records(tmp_path: Path, count: int) -> tuple[Spool, Path]:
+    bench = Bench(tmp_path, Broker(up=False))
+    for _ in range(count):
+        await bench.desk.act(control("halt"))
+    return bench.spool, tmp_path / "spool" / "test.jsonl"
+
+
+async def test_a_line_that_a_crash_cut_off_loses_nothing_else(tmp_path: Path) -> None:
+    spool, file = await kept_records(tmp_path, 2)
+    first, second = spool.kept()
+    file.write_bytes(file.read_bytes() + b'{"event_id":"torn","observed_')
+    assert spool.kept() == [first, second]
+    assert spool.keep(first)
+    assert spool.kept() == [first, second, first], "what comes after the torn line is whole"
+    spool.drop_first()
+    assert spool.kept() == [second, first]
+
+
+async def test_a_spool_has_a_bound_and_keeps_the_oldest(tmp_path: Path) -> None:
+    spool, file = await kept_records(tmp_path, 1)
+    (record,) = spool.kept()
+    line = file.read_bytes().strip() + b"\n"
+    file.write_bytes(line * SPOOL_MAX)
+    assert not spool.keep(record)
+    assert len(spool.kept()) == SPOOL_MAX
+
+
+def test_an_empty_spool_has_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "none.jsonl")
+    assert spool.kept() == []
+    spool.drop_first()
+    assert not (tmp_path / "none.jsonl").exists()
