@@ -10,7 +10,6 @@ import asyncpg
 from unrip.domain.arming import ArmLease
 from unrip.messages.envelope import decode, encode
 from unrip.store.connection import Database, Sessions
-from unrip.store.sql import statements
 
 #: A service that needs arming more often than this does not run well enough to be armed by itself.
 USES_PER_HOUR = 3
@@ -63,7 +62,7 @@ class PostgresLeases:
         self._sessions.give_back()
 
     async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
-        return await self._sessions.fetch_in_the_end(what, statements("desk")[statement], *arguments)
+        return await self._sessions.fetch_in_the_end(what, self._sessions.statements("desk")[statement], *arguments)
 
 
 class MemoryLeases:
