@@ -109,6 +109,13 @@ class PairSettings(Section):
     #: R5: the explicit assumption that one EURe is worth this many EUR; every decision records it.
     eure_eur_assumption: Decimal = Field(default=Decimal(1), gt=0)
 
+    @model_validator(mode="after")
+    def _two_assets(self) -> Self:
+        """What is told apart by symbol or id must differ in it."""
+        if self.base.asset_id == self.quote.asset_id or self.base.symbol == self.quote.symbol:
+            raise ValueError(f"base and quote are both {self.base.symbol} ({self.base.asset_id}): name two assets")
+        return self
+
     def pair(self) -> Pair:
         """The domain's view of it."""
         return Pair(base=self.base.asset(), quote=self.quote.asset())

@@ -36,6 +36,7 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "an unknown key": ("[limits]\nnotional_cap = 1", "key limits.notional_cap .*is not a setting"),
     "an unknown key at the top": ("nonsense = 1", "key nonsense .*is not a setting"),
     "two unknown keys": ("[limits]\nx = 1\ny = 2", "and 1 more"),
+    "one asset twice": ('[pair.base]\nsymbol = "EURe"', "key pair .*name two assets"),
     "a bare rate": ("[limits]\nedge_threshold = 2", "edge_threshold .*write '2 %' or '2 bps'"),
     "a bare fraction": ("[limits]\nedge_threshold = 0.02", "edge_threshold .*needs its unit"),
     "a bare rate in quotes": ('[limits]\nedge_threshold = "0.02"', "edge_threshold .*needs its unit"),
