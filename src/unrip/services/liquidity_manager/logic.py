@@ -64,7 +64,7 @@ class LiquidityManager(Logic):
         self._assets = assets_by_chain(pair)
         self._interval = timedelta(seconds=interval_s)
         self._addresses = Addresses(self._assets)
-        self._steps = Steps(account)
+        self._steps = Steps(account, pair.other_tokens())
         self._outlet = Conflated()
         self._chains: dict[str, ChainRead] = {}
         self._failures: dict[str, str] = {}

@@ -6,11 +6,13 @@ The same step seen again, also after a restart, is the same record; anything new
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from unrip.domain.pairs import Asset
 from unrip.domain.treasury import (
     AddressAccepted,
     AddressChanged,
@@ -51,8 +53,10 @@ _WITHDRAWAL_FAILURES = frozenset({"FAILED", "REJECTED"})
 class Steps:
     """Remembers the last step of every operation and tells only what is new."""
 
-    def __init__(self, account: str) -> None:
+    def __init__(self, account: str, other_tokens: Mapping[str, Asset]) -> None:
         self._account = account
+        #: Tokens that a deposit may be credited as though the coin is that of an asset of ours.
+        self._other_tokens = other_tokens
         #: Operation to the id of its last record.
         self._last: OrderedDict[str, str] = OrderedDict()
         #: Deposits whose credit was told: `credited` and `completed` are one piece of news.
@@ -164,15 +168,18 @@ class Steps:
             venue=VENUE,
             token=event_id,
         )
-        return [record] if said or action.step.name not in _LINES else [record, _line(action)]
+        return [record] if said or action.step.name not in _LINES else [record, self._line(action)]
 
-
-def _line(action: LiquidityAction) -> Log:
-    event, level = _LINES[action.step.name]
-    said = msgspec.structs.asdict(action.step)
-    said.pop("state", None)  # it is in the step's name
-    body: dict[str, Any] = {"action_id": action.action_id, "step": action.step.name, **said}
-    return Log(event=event, level=level, component="bridge", venue=VENUE, body=body)
+    def _line(self, action: LiquidityAction) -> Log:
+        """The line of a step; that a deposit comes as another token than the one that is traded is told with it."""
+        event, level = _LINES[action.step.name]
+        said = msgspec.structs.asdict(action.step)
+        said.pop("state", None)  # it is in the step's name
+        body: dict[str, Any] = {"action_id": action.action_id, "step": action.step.name, **said}
+        if (asset := self._other_tokens.get(said["asset_id"])) is not None:
+            level = "error" if level == "error" else "warning"
+            body["other_token_of"] = f"{asset.symbol}, which is {asset.asset_id}"
+        return Log(event=event, level=level, component="bridge", venue=VENUE, body=body)
 
 
 def _is_credit(step: Step) -> bool:
