@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from unrip.domain.values import Amount, Value, shown
 
-#: The ledger's largest amount has 39 digits.
+#: How many digits the verifier's largest amount has.
 _WHOLE_DIGITS_MAX = 39
 
 
@@ -22,11 +22,11 @@ class Direction(StrEnum):
 
 
 class Asset(Value):
-    """A token of the verifier's ledger."""
+    """A token in the verifier."""
 
     #: What people call it.
     symbol: str
-    #: Its id in the ledger, such as `nep141:btc.omft.near`.
+    #: Its id in the verifier, such as `nep141:btc.omft.near`.
     asset_id: str
     #: Smallest units per whole: 10 ** decimals.
     decimals: int
@@ -88,7 +88,7 @@ class Pair(Value):
         return {asset.symbol: asset.asset_id for asset in self.assets()} | {each: each for each in self.other_tokens()}
 
     def direction_of(self, asset_in: str, asset_out: str) -> Direction | None:
-        """The direction of a demand between two ledger ids, or None when they are not this pair."""
+        """The direction of a demand between two asset ids, or None when they are not this pair."""
         if (asset_in, asset_out) == (self.base.asset_id, self.quote.asset_id):
             return Direction.BASE_IN
         if (asset_in, asset_out) == (self.quote.asset_id, self.base.asset_id):
