@@ -21,6 +21,7 @@ from unrip.cli.explain import find_chain
 from unrip.frame.settings import PostgresSettings, Settings
 from unrip.messages.envelope import Envelope
 from unrip.services.settings import DESK_SETTINGS
+from unrip.store.connection import Database
 from unrip.store.errors import StoreRefused
 from unrip.store.migrate import apply
 from unrip.store.queries import FOUND_MAX, Queries
