@@ -29,6 +29,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
+from unrip.domain.desk_name import MAIN_DESK, checked_desk_name, prefix_of, topic_prefix_fault
 from unrip.domain.limits import Declared, limits_of
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
@@ -77,6 +78,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class DeskSettings(Section):
+    """What tells this desk from others on the same Kafka and PostgreSQL."""
+
+    #: 1 to 16 small letters and digits, chosen once: topics, schemas, locks and files of every desk but `main` carry
+    #: it, so that under another name a desk finds nothing of its own.
+    name: Annotated[str, AfterValidator(checked_desk_name)] = MAIN_DESK
+
+
 class AssetSettings(Section):
     """A token of the verifier's ledger."""
 
@@ -123,6 +132,9 @@ class KafkaSettings(Section):
     delivery_timeout_ms: int = Field(default=10_000, ge=1_000)
     #: Of topics that are created here; existing ones are left alone.
     replication_factor: int = Field(default=1, ge=1)
+    #: What the names of the desk's topics begin with at the broker; it must end with the desk's name and a dot. Unset:
+    #: exactly that, and nothing for the desk `main`.
+    topic_prefix: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{0,100}$")
 
 
 class PostgresSettings(Section):
@@ -284,6 +296,7 @@ class Settings(BaseSettings):
 
     #: The Kubernetes namespace, or `local`: a stable field of every log line.
     namespace: str = "local"
+    desk: DeskSettings = DeskSettings()
     pair: PairSettings = PairSettings()
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings = PostgresSettings()
@@ -305,6 +318,18 @@ class Settings(BaseSettings):
         """Environment over file, and nothing else."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _topics_of_its_own(self) -> Self:
+        if (fault := topic_prefix_fault(self.topic_prefix, self.desk.name)) is not None:
+            raise ValueError(f"kafka.topic_prefix and desk.name: {fault}")
+        return self
+
+    @property
+    def topic_prefix(self) -> str:
+        """What the names of the desk's topics begin with at the broker."""
+        given = self.kafka.topic_prefix
+        return prefix_of(self.desk.name, ".") if given is None else given
 
     @property
     def configuration_hash(self) -> str:
@@ -419,4 +444,4 @@ def _one_line(error: ValidationError, path: Path | None) -> str:
     )
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     source = f"{path} or the environment" if path else "the environment"
-    return f"configuration key {key} in {source}: {what}{more}"
+    return f"configuration {f'key {key} ' if key else ''}in {source}: {what}{more}"
