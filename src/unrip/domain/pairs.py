@@ -32,6 +32,9 @@ class Asset(Value):
     decimals: int
     #: The bridge's name of the chain it is deposited from, such as `btc:mainnet`.
     chain: str
+    #: Ids of other tokens that stand for the same coin outside, such as another bridge's. None of them is this asset:
+    #: their balances and demands are followed by their own ids, and never counted or traded as this one's.
+    aliases: tuple[str, ...] = ()
 
     def units(self, whole: Decimal) -> Amount:
         """Smallest units of a whole-token quantity, cut down."""
@@ -75,6 +78,14 @@ class Pair(Value):
     def assets(self) -> tuple[Asset, Asset]:
         """Base and quote."""
         return (self.base, self.quote)
+
+    def other_tokens(self) -> dict[str, Asset]:
+        """Each alias, and the asset for whose coin it stands, too."""
+        return {alias: asset for asset in self.assets() for alias in asset.aliases}
+
+    def balances(self) -> dict[str, str]:
+        """The name of each balance that is followed, to its ledger id: of an asset its symbol, of an alias its id."""
+        return {asset.symbol: asset.asset_id for asset in self.assets()} | {each: each for each in self.other_tokens()}
 
     def direction_of(self, asset_in: str, asset_out: str) -> Direction | None:
         """The direction of a demand between two asset ids, or None when they are not this pair."""

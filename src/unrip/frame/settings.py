@@ -97,10 +97,19 @@ class AssetSettings(Section):
     decimals: int = Field(ge=0, le=36)
     #: The bridge's name of the chain it is deposited from.
     chain: str
+    #: Ids of other tokens that stand for the same coin: a deposit may be credited as one of them, as Bitcoin is as
+    #: `nep141:nbtc.bridge.near`. Their balances are shown, and never counted or traded as this asset.
+    aliases: tuple[str, ...] = ()
 
     def asset(self) -> Asset:
         """The domain's view of it."""
-        return Asset(symbol=self.symbol, asset_id=self.asset_id, decimals=self.decimals, chain=self.chain)
+        return Asset(
+            symbol=self.symbol,
+            asset_id=self.asset_id,
+            decimals=self.decimals,
+            chain=self.chain,
+            aliases=self.aliases,
+        )
 
 
 class PairSettings(Section):
@@ -117,6 +126,16 @@ class PairSettings(Section):
     )
     #: R5: the explicit assumption that one EURe is worth this many EUR; every decision records it.
     eure_eur_assumption: Decimal = Field(default=Decimal(1), gt=0)
+
+    @model_validator(mode="after")
+    def _two_assets(self) -> Self:
+        """What is told apart by symbol or id must differ in it."""
+        if self.base.asset_id == self.quote.asset_id or self.base.symbol == self.quote.symbol:
+            raise ValueError(f"base and quote are both {self.base.symbol} ({self.base.asset_id}): name two assets")
+        ids = [each for asset in self.pair().assets() for each in (asset.asset_id, *asset.aliases)]
+        if twice := sorted({each for each in ids if ids.count(each) > 1}):
+            raise ValueError(f"{', '.join(twice)} is named twice: an alias is a token of its own")
+        return self
 
     def pair(self) -> Pair:
         """The domain's view of it."""

@@ -48,6 +48,11 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "an unknown key": ("[limits]\nnotional_cap = 1", "key limits.notional_cap .*is not a setting"),
     "an unknown key at the top": ("nonsense = 1", "key nonsense .*is not a setting"),
     "two unknown keys": ("[limits]\nx = 1\ny = 2", "and 1 more"),
+    "one asset twice": ('[pair.base]\nsymbol = "EURe"', "key pair .*name two assets"),
+    "an alias that is the asset": (
+        '[pair.base]\naliases = ["nep141:btc.omft.near"]',
+        "key pair .*btc.omft.near is named twice: an alias is a token of its own",
+    ),
     "a bare rate": ("[limits]\nedge_threshold = 2", "edge_threshold .*write '2 %' or '2 bps'"),
     "a bare fraction": ("[limits]\nedge_threshold = 0.02", "edge_threshold .*needs its unit"),
     "a bare rate in quotes": ('[limits]\nedge_threshold = "0.02"', "edge_threshold .*needs its unit"),
@@ -187,6 +192,13 @@ def test_a_service_is_asked_where_the_pattern_says_and_without_one_on_this_machi
 ) -> None:
     control = ControlSettings(bind_host=bind_host, url_pattern=url_pattern)
     assert DESK_SETTINGS(control=control).url_of("trade-executor") == url
+
+
+def test_the_other_tokens_of_a_coin_are_named(tmp_path: Path) -> None:
+    named = file_of(tmp_path, '[pair.base]\naliases = ["nep141:nbtc.bridge.near"]')
+    for path, aliases in ((None, ()), (named, ("nep141:nbtc.bridge.near",))):
+        pair = load_settings(path).pair.pair()
+        assert (pair.base.aliases, pair.quote.aliases) == (aliases, ())
 
 
 def test_every_limit_of_the_policy_is_a_setting() -> None:
