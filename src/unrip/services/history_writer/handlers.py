@@ -41,11 +41,11 @@ MakeConsumer = Callable[[OnRecords, OnTopicLost], Consumer]
 LOOK_S = 1.0
 
 
-class Archivist:
+class HistoryHandlers:
     """Makes the calls to PostgreSQL, one after the other; `run` is a source for the frame.
 
-    What another writer or another topic's offsets have done cannot be undone by trying again: `run` raises, the service
-    stops, and its next life begins with the offsets as they are.
+    Trying again cannot undo what another writer or another topic's offsets have done: `run` raises, the service stops,
+    and its next life begins with the offsets as they are.
     """
 
     def __init__(self, sink: HistorySink, *, emit: Emit) -> None:
@@ -96,21 +96,21 @@ class TopicReader:
         self._emit = emit
         self._started = asyncio.Event()
         self._taken = asyncio.Event()
-        #: Topic to where reading it goes on, should it have to be subscribed again.
+        #: Topic to the offset at which reading goes on, should it have to be subscribed again.
         self._next: dict[str, Position] = {}
         self._to_subscribe = list(TABLES)
-        #: Those that could not be subscribed yet, and why.
+        #: Topics that could not be subscribed yet, and why.
         self._waiting: dict[str, str] = {}
         self._consumer: Consumer | None = None
         self._fault: BusError | None = None
 
     def start_reading(self, effect: StartReading) -> None:
-        """Begin."""
+        """Begin to read."""
         self._next = dict(effect.offsets)
         self._started.set()
 
     def troubles(self) -> dict[str, str]:
-        """Topics that cannot be read now, and the broker's words."""
+        """Topics that cannot be read now, and the broker's error texts."""
         read = {} if self._consumer is None else self._consumer.troubles()
         return {f"topic_unreadable: {topic}": why for topic, why in {**read, **self._waiting}.items()}
 
@@ -133,7 +133,7 @@ class TopicReader:
         raise self._fault
 
     async def _subscribe(self, consumer: Consumer) -> None:
-        """Subscribe what is not; what cannot be yet is tried again at the next look."""
+        """Subscribe the topics that are not; one that cannot be yet is tried again at the next look."""
         waiting, self._to_subscribe = self._to_subscribe, []
         for topic in waiting:
             left = self._next.get(topic)
@@ -155,7 +155,7 @@ class TopicReader:
         try:
             ends = await consumer.end_offsets()
         except BusError:
-            return  # it is told by the broker's watch, or of the topic; the ends stay as last seen
+            return  # the broker's watch reports it, or the topic's trouble does; the ends stay as last seen
         self._emit(EndOffsets(ends=ends))
 
     async def _on_records(self, records: Sequence[Record]) -> None:
@@ -169,7 +169,7 @@ class TopicReader:
         match why:
             case ReadingFailed():
                 self._fault = why
-            case OffsetOutOfRange():  # retention was faster: go on with the oldest there is, which tells what is lost
+            case OffsetOutOfRange():  # retention was faster: go on with the oldest record, which shows what is lost
                 self._to_subscribe.append(topic)
             case _:
                 self._emit(TopicStopped(topic=topic, reason=str(why)))
