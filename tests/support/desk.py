@@ -33,6 +33,7 @@ from unrip.frame.settings import Settings
 from unrip.local.desk import LocalDesk
 from unrip.local.paths import user_data_folder
 from unrip.services.registry import SERVICES
+from unrip.store.sql import of_desk
 
 WITHIN_S = 20.0
 #: A token of the relay that no service of the desk is told of.
@@ -59,9 +60,9 @@ class Desk:
         return value
 
     def sql(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
-        """Rows from PostgreSQL."""
+        """Rows from PostgreSQL, from the desk's own schemas."""
         with psycopg.connect(self.settings.postgres_url(), row_factory=dict_row) as connection:
-            return connection.execute(query, arguments).fetchall()
+            return connection.execute(of_desk(query, self.settings.desk.name), arguments).fetchall()
 
     def state(self, service: str) -> dict[str, Any]:
         return self.client.state(service)

@@ -32,6 +32,10 @@ class NotInLedger(StoreRefused):
     """It lacks what the caller remembers of it: nothing has changed, load it again."""
 
 
+class AccountOfAnotherDesk(StoreRefused):
+    """Another desk of the database has the account: nothing has changed, and nothing will before it gives it away."""
+
+
 class OutboxEvent(Value):
     """A result on its way to Kafka. The ledger fills in its `ledger` field, as of the same transaction."""
 
@@ -169,7 +173,8 @@ class Ledger(Outbox, Protocol):
 
     Every method raises `StoreUnavailable` when the outcome is unknown (call again with the same arguments, before
     anything later) and `StoreRefused` when the caller broke a promise (nothing has changed). `after` is the newest
-    commit that the caller knows of: an older ledger raises `LedgerWentBack`.
+    commit that the caller knows of: an older ledger raises `LedgerWentBack`. The first desk that loads an account or
+    writes of it has it: every other one hears `AccountOfAnotherDesk`.
     """
 
     async def load(self, account: str) -> LedgerState:

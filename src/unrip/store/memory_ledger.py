@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import msgspec
 
 from unrip.domain.attempt import AttemptState, Offer, Rejection
 from unrip.domain.command import TradeCommand
+from unrip.domain.desk_name import MAIN_DESK
 from unrip.domain.desk_state import CommandPosition, LedgerView
 from unrip.domain.doubt import Seen
 from unrip.domain.evidence import may_end_so, proves
@@ -16,6 +18,7 @@ from unrip.domain.spending import Claimed, claimed_of
 from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import (
+    AccountOfAnotherDesk,
     ClaimKind,
     ClaimOutcome,
     DatabaseIdentity,
@@ -48,9 +51,14 @@ _BRANCH = 1_000_000_000_000
 class MemoryLedger(MemoryOutbox):
     """See `ledger.Ledger`."""
 
-    def __init__(self, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, clock: Callable[[], datetime], desk: str = MAIN_DESK, desk_of: dict[str, str] | None = None
+    ) -> None:
+        """`desk_of` says which desk has an account; all desks of a database have it in common."""
         super().__init__()
         self._clock = clock
+        self._desk = desk
+        self.desk_of: dict[str, str] = {} if desk_of is None else desk_of
         #: The database that the process finds; a test may move the ledger elsewhere.
         self.database = DatabaseIdentity(system_identifier="memory", timeline=1)
         #: The newest strategy's number by the count of take-overs; None before the first one.
@@ -61,6 +69,7 @@ class MemoryLedger(MemoryOutbox):
 
     async def load(self, account: str) -> LedgerState:
         """Everything a start needs."""
+        self._own(account)
         book = self._book(account)
         return LedgerState(
             view=book.view(),
@@ -92,8 +101,7 @@ class MemoryLedger(MemoryOutbox):
         after: int = 0,
     ) -> ClaimOutcome:
         """Claim, hold, signed payload, result and position; or a rejection in their place."""
-        book = self._book(offer.account)
-        with book.commit(after):
+        with self._commit(offer.account, after) as book:
             if offer.command_id in book.attempts:
                 book.advance(position)
                 return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())
@@ -125,8 +133,7 @@ class MemoryLedger(MemoryOutbox):
         self, command: TradeCommand, *, position: CommandPosition, event: OutboxEvent, after: int = 0
     ) -> ClaimOutcome:
         """Record a command that is not claimed, with its one result, and the position."""
-        book = self._book(event.result.account)
-        with book.commit(after):
+        with self._commit(event.result.account, after) as book:
             if command.command_id in book.attempts:
                 book.advance(position)
                 return ClaimOutcome(kind=ClaimKind.DUPLICATE, view=book.view())
@@ -138,8 +145,7 @@ class MemoryLedger(MemoryOutbox):
         result = event.result
         if result.state not in _PROGRESS:
             raise StoreRefused(f"state {result.state} of command {result.command_id} is not one of an open attempt")
-        book = self._book(result.account)
-        with book.commit(after):
+        with self._commit(result.account, after) as book:
             attempt = book.attempt(result.command_id)
             if attempt.open:
                 attempt.state = max(attempt.state, result.state, key=lambda state: _PROGRESS[state])
@@ -149,8 +155,7 @@ class MemoryLedger(MemoryOutbox):
     async def drop(self, event: OutboxEvent, *, after: int = 0) -> LedgerView:
         """End an attempt of which no byte has left, its hold with it."""
         result = event.result
-        book = self._book(result.account)
-        with book.commit(after):
+        with self._commit(result.account, after) as book:
             attempt = book.attempt(result.command_id)
             if attempt.offer is None or not attempt.open:
                 return book.view()
@@ -166,8 +171,7 @@ class MemoryLedger(MemoryOutbox):
 
     async def note_revocation(self, account: str, *, nonce: str, revocation: str, after: int = 0) -> LedgerView:
         """Keep what was published to spend a nonce of ours."""
-        book = self._book(account)
-        with book.commit(after):
+        with self._commit(account, after) as book:
             book.hold(nonce).revocation = revocation
             return book.view()
 
@@ -175,8 +179,7 @@ class MemoryLedger(MemoryOutbox):
         self, account: str, *, reason: str, quarantined_until: datetime | None, commits: int = 0
     ) -> LedgerView:
         """Record a quarantine; or, without an end, that this database has the newest ledger."""
-        book = self._book(account)
-        with book.commit(0):
+        with self._commit(account, 0) as book:
             before = book.surroundings
             begins = before is None or before.quarantined_until is None or commits >= book.commits
             if quarantined_until is not None and begins:
@@ -202,8 +205,7 @@ class MemoryLedger(MemoryOutbox):
         after: int = 0,
     ) -> LedgerView:
         """Take over the balances of a final block, if it is a newer one, and release what it justifies."""
-        book = self._book(account)
-        with book.commit(after):
+        with self._commit(account, after) as book:
             fresh = [ending for ending in endings if book.hold(ending.nonce).ended_as is None]
             for ending in fresh:
                 self._require_proof(book, ending, height, credited, replaces)
@@ -249,6 +251,22 @@ class MemoryLedger(MemoryOutbox):
 
     async def close(self) -> None:
         """There is nothing to give back."""
+
+    def _own(self, account: str) -> None:
+        """Take the account, or refuse."""
+        if (desk := self.desk_of.setdefault(account, self._desk)) != self._desk:
+            raise AccountOfAnotherDesk(
+                f"the account {account} belongs to the desk {desk}, and not to {self._desk}: trade another one here, or"
+                " let that desk give it away"
+            )
+
+    @contextmanager
+    def _commit(self, account: str, after: int) -> Iterator[Account]:
+        """What is kept for the account, in one transaction."""
+        self._own(account)
+        book = self._book(account)
+        with book.commit(after):
+            yield book
 
     def _book(self, account: str) -> Account:
         return self._accounts.setdefault(account, Account())

@@ -17,6 +17,7 @@ from unrip.messages.envelope import decode, encode
 from unrip.store.connection import Database, Sessions
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import (
+    AccountOfAnotherDesk,
     ClaimKind,
     ClaimOutcome,
     HeldDifference,
@@ -32,8 +33,13 @@ from unrip.store.outbox import PostgresOutbox
 
 #: How many connections: a claim, a note and the outbox may be under way at a time; one more for the check.
 _CONNECTIONS = 4
-#: The codes that our functions raise, and the errors they mean (`migrations/0022.ledger-commits.sql`).
-_OWN_ERRORS: dict[str | None, type[StoreRefused]] = {"UN001": LedgerWentBack, "UN002": NotInLedger}
+#: The codes that our functions raise, and the errors they mean (`migrations/0022.ledger-commits.sql` and
+#: `0033.accounts.sql`).
+_OWN_ERRORS: dict[str | None, type[StoreRefused]] = {
+    "UN001": LedgerWentBack,
+    "UN002": NotInLedger,
+    "UN004": AccountOfAnotherDesk,
+}
 
 
 class PostgresLedger(PostgresOutbox):

@@ -165,12 +165,12 @@ async def test_the_ledgers_wait_for_each_other_in_nothing(url: str) -> None:
     connection = await asyncpg.connect(url, timeout=5)
     other = await asyncpg.connect(url, timeout=5, server_settings={"lock_timeout": "500"})
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('unrip ledger of desk.near', 0))")
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('unrip books desk.near', 0))")
-        await other.execute("SELECT second_books.keep('desk.near', 0, '{}', '[]')")
-        await other.execute("SELECT second_ledger.note_surroundings('desk.near', '', NULL, 0)")
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('unrip ledger of locked.near', 0))")
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('unrip books locked.near', 0))")
+        await other.execute("SELECT second_books.keep('locked.near', 0, '{}', '[]')")
+        await other.execute("SELECT second_ledger.note_surroundings('locked.near', '', NULL, 0)")
         with pytest.raises(asyncpg.LockNotAvailableError):
-            await other.execute("SELECT ledger.note_surroundings('desk.near', '', NULL, 0)")
+            await other.execute("SELECT ledger.note_surroundings('locked.near', '', NULL, 0)")
     await connection.close()
     await other.close()
 

@@ -247,6 +247,10 @@ class LedgerUnknown(Value):
     reason: str
 
 
+class AccountElsewhere(LedgerUnknown):
+    """Another desk has the account, so that nothing happened. It is asked again: that desk may give it to us."""
+
+
 class LedgerOlder(Value):
     """The ledger is not the one that answered before, or lacks what we remember of it: it has taken nothing in."""
 

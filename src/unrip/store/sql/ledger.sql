@@ -1,5 +1,5 @@
 -- load --
-SELECT ledger.load($1) || ledger.believed($1);
+SELECT ledger.load($1) || ledger.believed($1) FROM ledger.own($1);
 
 -- claim --
 SELECT kind, ledger_view FROM ledger.claim_of_known_strategy($1::jsonb, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8);

@@ -7,15 +7,18 @@ from datetime import timedelta
 
 from support.cases import ACCOUNT, NOW
 from support.engine import a_control
-from support.executor import a_command, executor
+from support.executor import Executor, a_command, executor
 from unrip.domain.attempt import Rejection
-from unrip.frame.contract import Event, Publish, RoleChanged, TimerFired
+from unrip.frame.contract import Event, Publish, RoleChanged, Started, TimerFired
 from unrip.messages.topics import DEAD_LETTER, EXECUTE_TRADE
+from unrip.net.events import SendFrame
 from unrip.services.trade_executor.effects import (
+    AccountElsewhere,
     CheckHeld,
     ClaimOffer,
     LedgerRefused,
     LedgerUnknown,
+    LoadLedger,
     NoteAttempt,
     RejectCommand,
     SignOffer,
@@ -80,6 +83,51 @@ def test_a_full_disk_is_named_until_the_same_claim_is_taken() -> None:
     assert desk.feed(TimerFired(name="claim_again")) == [claim]
     desk.decide()
     assert desk.logic.not_ready(desk.now) == []
+
+
+ELSEWHERE = "the account desk.near belongs to the desk main, and not to second"
+
+
+def test_an_account_of_another_desk_is_named_and_asked_for_until_it_is_ours() -> None:
+    desk = Executor()
+    desk.feed(Started(active=True, generation=1, start_id="a", why=""))
+    desk.feed(AccountElsewhere(call="load", reason=ELSEWHERE))
+    assert f"account_of_another_desk: {ELSEWHERE}" in desk.logic.not_ready(desk.now)
+    desk.feed(a_control("halt"))
+    assert desk.logic.vitals(desk.now).halted, "the kill switch needs no ledger"
+    assert desk.feed(TimerFired(name="load_again")) == [LoadLedger()]
+    desk.start()
+    assert not [reason for reason in desk.logic.not_ready(desk.now) if "another_desk" in reason]
+
+
+def test_an_account_that_was_given_away_is_no_longer_promised() -> None:
+    desk = executor()
+    desk.command()
+    claim = desk.sign()
+    desk.feed(AccountElsewhere(call="claim", reason=ELSEWHERE))
+    assert desk.logic.not_ready(desk.now) == [f"account_of_another_desk: {ELSEWHERE}"]
+    assert desk.of(SendFrame) == [], "nothing leaves that was not claimed"
+    assert desk.feed(TimerFired(name="claim_again")) == [claim]
+
+
+async def test_whoever_asks_for_an_account_of_another_desk_keeps_the_role() -> None:
+    told: list[Event] = []
+    left: list[str] = []
+    handlers = LedgerHandlers(
+        MemoryLedger(clock=lambda: NOW, desk="second", desk_of={ACCOUNT: "main"}),
+        account=ACCOUNT,
+        emit=told.append,
+        clock=lambda: NOW,
+        uptime_s=lambda: 0.0,
+        on_outbox=lambda: None,
+        leave_role=left.append,
+    )
+    handlers.load(LoadLedger())
+    await asyncio.sleep(0.01)
+    (event,) = told
+    assert isinstance(event, AccountElsewhere)
+    assert (event.call, left) == ("load", [])
+    assert "belongs to the desk main, and not to second" in event.reason
 
 
 def test_a_note_that_is_refused_is_kept_and_made_again() -> None:

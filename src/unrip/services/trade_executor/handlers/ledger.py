@@ -12,6 +12,7 @@ from unrip.frame.contract import Effect, Emit
 from unrip.frame.runner import Handler
 from unrip.net.tasks import Tasks
 from unrip.services.trade_executor.effects import (
+    AccountElsewhere,
     ApplyReading,
     CheckHeld,
     ClaimDecided,
@@ -33,7 +34,7 @@ from unrip.services.trade_executor.effects import (
     RejectCommand,
 )
 from unrip.store.errors import StoreRefused, StoreUnavailable
-from unrip.store.ledger import Ledger, LedgerWentBack, NonceEnding, NotInLedger, OutboxEvent
+from unrip.store.ledger import AccountOfAnotherDesk, Ledger, LedgerWentBack, NonceEnding, NotInLedger, OutboxEvent
 
 
 class LedgerHandlers:
@@ -216,6 +217,8 @@ class LedgerHandlers:
                 await work
             except StoreUnavailable as error:
                 self._emit(LedgerUnknown(call=call, reason=str(error)))
+            except AccountOfAnotherDesk as error:
+                self._emit(AccountElsewhere(call=call, reason=str(error)))
             except LedgerWentBack:
                 self._emit(LedgerOlder(call=call, reason="ledger_went_back"))
             except NotInLedger:

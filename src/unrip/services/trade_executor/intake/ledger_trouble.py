@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from unrip.frame.contract import Effect, Log, RecordReceived
 from unrip.frame.dead_letters import dead_letter_of_event
-from unrip.services.trade_executor.effects import LedgerRefused, LedgerUnknown
+from unrip.services.trade_executor.effects import AccountElsewhere, LedgerRefused, LedgerUnknown
 
 #: Calls that are repeated until they succeed, so that their trouble ends by itself.
 _LASTING = {"claim", "note", "load"}
 _SET_ASIDE_MAX = 100
+#: What each failure of such a call is called.
+_NAMES: dict[type[LedgerUnknown | LedgerRefused], str] = {
+    LedgerUnknown: "ledger_away",
+    AccountElsewhere: "account_of_another_desk",
+    LedgerRefused: "ledger_refuses",
+}
 
 
 class LedgerTrouble:
@@ -26,8 +32,7 @@ class LedgerTrouble:
     def failed(self, event: LedgerUnknown | LedgerRefused) -> None:
         """A call did not do what was asked."""
         if event.call in _LASTING:
-            kind = "ledger_refuses" if isinstance(event, LedgerRefused) else "ledger_away"
-            self._names[event.call] = f"{kind}: {event.reason}"
+            self._names[event.call] = f"{_NAMES[type(event)]}: {event.reason}"
 
     def over(self, call: str) -> None:
         """A call of this kind succeeded."""
