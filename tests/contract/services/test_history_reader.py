@@ -90,7 +90,7 @@ class Life:
 
     @property
     def lag(self) -> int | None:
-        return self.runner.logic.vitals(datetime.now(UTC)).lag
+        return self.runner.logic.vitals(datetime.now(UTC)).details.lag
 
 
 @asynccontextmanager

@@ -67,7 +67,7 @@ class Desk:
         return self.writer.not_ready(self.now)
 
     def lag(self) -> int | None:
-        return self.writer.vitals(self.now).lag
+        return self.writer.vitals(self.now).details.lag
 
     def state(self) -> dict[str, Any]:
         return self.writer.state(self.now)
