@@ -15,6 +15,7 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
 from unrip.domain.desk_state import LedgerView
 from unrip.domain.market import MarketPrice
+from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
 from unrip.domain.status import Details, ExecutorVitals, HistoryVitals, ServiceStatus, StrategyVitals, SwitchView
 from unrip.frame.contract import (
@@ -78,11 +79,12 @@ def details_of(
     lag: int | None = 0,
 ) -> Details | None:
     switches = SwitchView(halted=halted, armed=armed, arm_expires_at=None)
-    return {
+    details: dict[str, Details] = {
         "strategy-engine": StrategyVitals(switches=switches),
         "trade-executor": ExecutorVitals(switches=switches, recovering=recovering, lag=lag or 0, ledger=view),
         "history-writer": HistoryVitals(lag=lag),
-    }.get(service)
+    }
+    return details.get(service)
 
 
 def a_beat(service: str, *, view: LedgerView | None = None, **changes: Any) -> ServiceStatus:

@@ -38,9 +38,9 @@ class Beat:
         database_up: bool | None,
     ) -> Publish:
         """The next beat as an effect."""
-        if vitals.details is not None and type(vitals.details) is not self._details:
-            told = type(vitals.details).__name__
-            raise AssertionError(f"the definition of this service does not say that its beat tells {told}")
+        kind = type(vitals.details)
+        if vitals.details is not None and kind is not self._details:
+            raise AssertionError(f"the definition of this service does not say that its beat tells {kind.__name__}")
         self._sequence += 1
         event_id = f"{self._start_id}-beat-{self._sequence}"
         status = ServiceStatus(

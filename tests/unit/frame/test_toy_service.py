@@ -39,7 +39,10 @@ REFERENCE = Path(__file__).parents[3] / "scripts" / "reference"
 
 def settings_of(tmp_path: Path) -> Settings:
     file = tmp_path / "unrip.toml"
-    file.write_text(f'[toy]\nevery = 3\n[near_intents]\naccount = "toy.near"\n[control]\nspool_dir = "{tmp_path}"\n[ports]\nprice_counter = 9001\n')
+    account = '[near_intents]\naccount = "toy.near"'
+    file.write_text(
+        f'[toy]\nevery = 3\n{account}\n[control]\nspool_dir = "{tmp_path}"\n[ports]\nprice_counter = 9001\n'
+    )
     with pytest.raises(SettingsError, match=r"ports.price_counter|toy"):
         load_settings(file)  # the shipped desk knows nothing of it
     return read_settings(file, settings_for(DESK.values()))

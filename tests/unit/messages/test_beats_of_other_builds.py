@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from support.engine import a_beat, a_record, a_view
+from support.cases import a_view
+from support.engine import a_beat, a_record
 from support.histories import a_record as recorded
 from unrip.domain.pairs import Direction
 from unrip.domain.status import ExecutorVitals, HistoryVitals, OtherVitals, StrategyVitals, SwitchView
