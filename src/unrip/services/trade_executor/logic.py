@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from unrip.domain.doubt import Belief, Believed
+from unrip.domain.status import ExecutorVitals
 from unrip.frame.contract import (
     CaughtUp,
     Control,
@@ -324,9 +325,13 @@ class TradeExecutor(Logic):
 
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted, recovering, and the ledger."""
-        return self._switchboard.vitals(
-            now, recovering=self._chain.recovering, lag=len(self._commands.waiting), ledger=self._renewal.view
+        details = ExecutorVitals(
+            switches=self._switchboard.view(now),
+            recovering=self._chain.recovering,
+            lag=len(self._commands.waiting),
+            ledger=self._renewal.view,
         )
+        return Vitals(paused=self._switchboard.switches.paused, details=details)
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """The switches, and how many offers are being revoked."""
