@@ -245,6 +245,43 @@ def test_a_withdrawal_that_the_bridge_gives_back_is_a_credit_where_the_balance_s
     )
 
 
+@pytest.mark.parametrize("amounts", [(5, 7), (5, 5)])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_two_deposits_of_one_mint_count_each_with_its_own_amount_and_each_once(
+    amounts: tuple[int, int], restarted: bool
+) -> None:
+    """The bridge may collect several and mint them by one transaction."""
+    sync = begun()
+    for step in ("credited", "completed", "completed"):
+        for number, amount in enumerate(amounts):
+            sync.action(f"deposit_{step}", amount, mint="mint-1", name=f"d{number}", began_s=11)
+        sync = sync.restart() if restarted else sync
+        last = sync.read(100 + sum(amounts))
+        assert (last.unexplained(BTC), states(last)[0] in {CHANGED, UNCHANGED}) == (0, True)
+        assert last.books is not None
+        assert last.books.transferred == {BTC: sum(amounts)}
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_mint_that_an_earlier_version_knew_without_its_deposit_counts_no_second_time(waits: bool) -> None:
+    sync = begun()
+    sync.action("deposit_credited", 5, mint="mint-1", began_s=11)
+    if waits:
+        (change,) = sync.logic._reconciler._waiting
+        sync.logic._reconciler._waiting = [replace(change, part="")]
+    last = sync.read(105)
+    if not waits:
+        (key,) = sync.books.evidence[ACCOUNT]
+        old = sync.books.evidence[ACCOUNT].pop(key)
+        sync.books.evidence[ACCOUNT][replace(key, part="")] = old
+        sync = sync.restart()
+    sync.action("deposit_completed", 5, mint="mint-1", began_s=11)
+    sync.action("deposit_completed", 7, mint="mint-1", name="d2", began_s=11)
+    last = sync.read(112)
+    assert last.books is not None
+    assert (last.unexplained(BTC), last.books.transferred) == (0, {BTC: 12})
+
+
 @pytest.mark.parametrize("mint", ["m" * 257, "m\0", "\0" * 1_000, "é" * 100_000])
 def test_foreign_text_that_no_index_holds_is_known_by_its_hash(mint: str) -> None:
     sync = begun()
