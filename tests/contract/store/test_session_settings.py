@@ -27,7 +27,12 @@ def url(servers: Servers) -> str:
 
 async def test_a_session_is_as_durable_and_as_patient_as_we_say(url: str) -> None:
     operator = await asyncpg.connect(url, timeout=5)
-    others = "synchronous_commit = off", "statement_timeout = 0", "timezone = 'Asia/Tokyo'", "idle_session_timeout = 100"
+    others = (
+        "synchronous_commit = off",
+        "statement_timeout = 0",
+        "timezone = 'Asia/Tokyo'",
+        "idle_session_timeout = 100",
+    )
     for setting in others:
         await operator.execute(f"ALTER DATABASE session_settings SET {setting}")
     await operator.close()
