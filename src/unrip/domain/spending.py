@@ -9,6 +9,8 @@ from unrip.domain.attempt import Offer
 from unrip.domain.values import Amount, Value
 
 _SPAN = timedelta(seconds=60)
+#: Claims that are remembered: more than can be made in a minute, since a clock that was set forward may be set back.
+_REMEMBERED_MAX = 10_000
 
 
 class SpendingCaps(Value):
@@ -50,7 +52,11 @@ class Spending:
             largest = max(before.amount_out, offer.amount_out)
             at = max(before.claimed_at, offer.claimed_at)
             offer = Claimed(nonce=offer.nonce, asset_out=offer.asset_out, amount_out=largest, claimed_at=at)
-        self._claimed[offer.asset_out, offer.nonce] = offer
+        key = offer.asset_out, offer.nonce
+        self._claimed.pop(key, None)
+        self._claimed[key] = offer
+        if len(self._claimed) > _REMEMBERED_MAX:
+            del self._claimed[next(iter(self._claimed))]
 
     def fault(
         self, asset: str, nonce: str, amount: int, *, held: int | None, held_by_nonce: int, now: datetime
@@ -60,11 +66,11 @@ class Spending:
         A claim that seems to lie ahead, since a clock was set back, counts as well.
         """
         caps = self._caps.get(asset)
-        self._claimed = {key: each for key, each in self._claimed.items() if now - each.claimed_at < _SPAN}
+        lately = {key: each for key, each in self._claimed.items() if now - each.claimed_at < _SPAN}
         if caps is None or held is None:
             return {"fault": "nothing says how much of this asset may be spent", "asset": asset}
-        others = sum(each.amount_out for (of, by), each in self._claimed.items() if of == asset and by != nonce)
-        before = self._claimed.get((asset, nonce))
+        others = sum(each.amount_out for (of, by), each in lately.items() if of == asset and by != nonce)
+        before = lately.get((asset, nonce))
         totals = {
             "in one command": (amount, caps.per_command),
             "within 60 s": (others + max(amount, before.amount_out if before else 0), caps.per_minute),

@@ -14,7 +14,7 @@ from unrip.domain.command import Exchange
 from unrip.domain.desk_state import VIEW_KNOWN_AFTER, CommandPosition, LedgerView
 from unrip.domain.inventory import BalanceChange, Books, ChangeKind, EvidenceKey, Judged, KeptBooks, Reconciliation
 from unrip.domain.treasury import DepositStep, LiquidityAction, WithdrawalStep
-from unrip.domain.values import Amount, Delta
+from unrip.domain.values import AMOUNT_MAX, Amount, Delta
 from unrip.domain.verifier import VerifierReading
 from unrip.frame.contract import RecordReceived
 from unrip.messages.topics import LIQUIDITY_ACTION, TRADE_RESULT
@@ -189,7 +189,12 @@ class Reconciler:
                     self._await(_return_of(taken))
 
     def _await(self, change: BalanceChange) -> None:
-        """Evidence waits for a block, unless it was told before. Its names are foreign text, and PostgreSQL's keys."""
+        """Evidence waits for a block, unless it was told before. Its names are foreign text, and PostgreSQL's keys.
+
+        What the verifier cannot count has not moved there; added up, it would make books that nobody can read.
+        """
+        if abs(change.change) > AMOUNT_MAX:
+            return
         names = {
             "evidence": _as_a_key(change.evidence),
             "asset_id": _as_a_key(change.asset_id),

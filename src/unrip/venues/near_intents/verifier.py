@@ -31,6 +31,8 @@ VIEWS_AT_ONCE = 8
 #: Transactions that are looked into for the one that used a nonce; a block holds few to the contract.
 TRANSACTIONS_MAX = 32
 
+#: The contract counts what somebody has in 128 bits: more is no answer of its.
+_BALANCE_MAX = 2**128 - 1
 _SALT = re.compile(r"[0-9a-f]{8}")
 
 
@@ -372,8 +374,9 @@ class Verifier:
     def _credited(self, balances: object) -> dict[str, Amount]:
         try:
             if isinstance(balances, list):
-                amounts = (Amount.parse(balance) for balance in balances)
-                return dict(zip(self._asset_ids, amounts, strict=True))
+                amounts = [Amount.parse(balance) for balance in balances]
+                if max(amounts, default=0) <= _BALANCE_MAX:
+                    return dict(zip(self._asset_ids, amounts, strict=True))
         except ValueError:
             pass
         raise RpcUnavailable("mt_batch_balance_of: not one amount per token")

@@ -17,8 +17,9 @@ from unrip.domain.attempt import AttemptState
 from unrip.domain.desk_state import CommandPosition
 from unrip.domain.inventory import ChangeKind, IntentInventory, Reconciliation
 from unrip.domain.pairs import Direction
-from unrip.domain.values import Amount
+from unrip.domain.values import AMOUNT_MAX, Amount
 from unrip.frame.contract import BusChanged, CaughtUp, ControlRefused, Count, DatabaseChanged, Started, Subscribe
+from unrip.messages.envelope import decode, encode
 from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
 from unrip.services.inventory_sync.effects import RestoreBooks, VerifierRead
 from unrip.services.inventory_sync.logic import InventorySync
@@ -280,6 +281,20 @@ def test_a_mint_that_an_earlier_version_knew_without_its_deposit_counts_no_secon
     last = sync.read(112)
     assert last.books is not None
     assert (last.unexplained(BTC), last.books.transferred) == (0, {BTC: 12})
+
+
+@pytest.mark.parametrize("amount", [AMOUNT_MAX + 1, 10**78 - 1])
+def test_amounts_that_nothing_can_count_explain_nothing_however_many_are_told(amount: int) -> None:
+    """Who can write the topics must not make books that the next life cannot read."""
+    sync = begun()
+    for number in range(25):
+        sync.action("deposit_completed", amount, mint=f"mint {number}", name=f"d{number}", began_s=11)
+        sync.action("withdrawal_finished", amount, name=f"w{number}", began_s=11, status="RETURNED")
+        sync.result(AttemptState.SETTLED, f"offer {number}", brings=amount, takes=amount)
+    last = sync.read()
+    assert states(last) == (UNCHANGED, UNCHANGED)
+    assert decode(encode(last), IntentInventory) == last
+    assert states(sync.restart().read()) == (UNCHANGED, UNCHANGED)
 
 
 @pytest.mark.parametrize("mint", ["m" * 257, "m\0", "\0" * 1_000, "é" * 100_000])
