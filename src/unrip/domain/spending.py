@@ -9,8 +9,6 @@ from unrip.domain.attempt import Offer
 from unrip.domain.values import Amount, Value
 
 _SPAN = timedelta(seconds=60)
-#: Claims that are remembered: more than can be made in a minute, since a clock that was set forward may be set back.
-_REMEMBERED_MAX = 10_000
 
 
 class SpendingCaps(Value):
@@ -46,17 +44,17 @@ class Spending:
         self._claimed: dict[tuple[str, str], Claimed] = {}
 
     def claimed(self, offer: Claimed) -> None:
-        """Count an offer that was signed and claimed; the same offer counts once."""
+        """Count an offer that was signed and claimed; the same offer counts once.
+
+        Only here is forgotten what lies more than a minute before: nothing is claimed while a clock is set wrong.
+        """
         before = self._claimed.get((offer.asset_out, offer.nonce))
         if before is not None:
             largest = max(before.amount_out, offer.amount_out)
             at = max(before.claimed_at, offer.claimed_at)
             offer = Claimed(nonce=offer.nonce, asset_out=offer.asset_out, amount_out=largest, claimed_at=at)
-        key = offer.asset_out, offer.nonce
-        self._claimed.pop(key, None)
-        self._claimed[key] = offer
-        if len(self._claimed) > _REMEMBERED_MAX:
-            del self._claimed[next(iter(self._claimed))]
+        self._claimed = {key: each for key, each in self._claimed.items() if offer.claimed_at - each.claimed_at < _SPAN}
+        self._claimed[offer.asset_out, offer.nonce] = offer
 
     def fault(
         self, asset: str, nonce: str, amount: int, *, held: int | None, held_by_nonce: int, now: datetime
