@@ -370,7 +370,7 @@ async def test_http_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpx, "Client", spied("operator"))
     ControlClient(Settings())
     monkeypatch.setattr(httpx, "get", spied("probe"))
-    assert ports.says_well("http://127.0.0.1:9/readyz")
+    assert ports.answers_yes("http://127.0.0.1:9/readyz")
     (_, service), (_, operator), (_, probe) = asked
     # No environment variable decides where a request or a token goes; redirects are off where nobody turns them on.
     assert service == {

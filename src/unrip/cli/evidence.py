@@ -12,7 +12,7 @@ import typer
 from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption
-from unrip.cli.terminal import say
+from unrip.cli.terminal import write
 from unrip.frame.settings import Settings
 from unrip.store.queries import Queries
 
@@ -29,7 +29,7 @@ def evidence(
     """Write prices, states, the joined rows of trades, commands with their edge, request and response, a refusal."""
     settings = settings_of(config)
     for file in asyncio.run(_collect(settings, out, quote_id or [])):
-        say(str(file))
+        write(str(file))
 
 
 async def _collect(settings: Settings, out: Path, quote_ids: list[str]) -> list[Path]:

@@ -13,7 +13,7 @@ import tomli_w
 from unrip.frame.desk_bus import desk_bus
 from unrip.frame.settings import Settings, outside_urls
 from unrip.local.paths import Home
-from unrip.local.ports import PortNeed, says_well
+from unrip.local.ports import PortNeed, answers_yes
 from unrip.local.preparing import declare_first_account, prepare_database, prepare_topics
 from unrip.local.program import Program
 from unrip.local.simulated import SimulatedWorld, default_inventory
@@ -68,7 +68,7 @@ class LocalDesk:
 
     @property
     def settings_file(self) -> Path:
-        """What the services, and every later command in this folder, are told."""
+        """The settings file of the services, and of every later command in this folder."""
         return self.home.root / "unrip.toml"
 
     async def start(self) -> Settings:
@@ -109,7 +109,7 @@ class LocalDesk:
         return Program(
             name=name,
             argv=[sys.executable, "-m", "unrip", "run", name, "--config", str(self.settings_file)],
-            ready=lambda: says_well(probe),
+            ready=lambda: answers_yes(probe),
             priority=_SERVICE_PRIORITY,
             directory=self.home.root,
             stop_wait_s=settings.control.drain_bound_s + 3,
@@ -117,7 +117,7 @@ class LocalDesk:
         )
 
     def _write_settings(self, bootstrap: str, url_file: Path) -> Settings:
-        """Ours below, the operator's above; the result is a file of its own."""
+        """Write our settings with the operator's on top of them into a file of its own."""
         ours: dict[str, Any] = {
             "kafka": {"bootstrap": bootstrap},
             "postgres": {"url_file": str(url_file)},

@@ -17,21 +17,21 @@ from unrip.store.sql import statements
 
 
 class FoundBooks(Value):
-    """What is there of an account."""
+    """What the database has of an account."""
 
-    #: Counts the commits; 0 before the first.
+    #: The number of commits; 0 before the first.
     revision: int
-    #: An operator declared the first start, or books are kept.
+    #: Whether an operator declared the first start, or books are kept.
     declared: bool
     kept: KeptBooks | None
 
 
 class KeepOutcome(Value):
-    """What became of a commit."""
+    """The outcome of a commit."""
 
-    #: The one that was made, None where nothing was changed.
+    #: The revision that was made; None where nothing was changed.
     revision: int | None = None
-    #: Evidence that was judged before. Where this is empty, too, somebody else has kept a later revision.
+    #: Evidence that was judged before. If it is empty and nothing was changed, somebody else has kept a later revision.
     known: tuple[EvidenceKey, ...] = ()
 
 

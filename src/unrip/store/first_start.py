@@ -1,4 +1,4 @@
-"""An operator's word that an empty ledger, and books that were never begun, are new and not lost."""
+"""An operator declares that an empty ledger, and books that were never begun, are new and not lost."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from unrip.store.history_tables import INSERTS, TABLES, HistoryRow, insert_argum
 from unrip.store.nul import without_nul
 from unrip.store.sql import statements
 
-#: PostgreSQL cannot hold what a row says: a number, text or index entry beyond its limits. The driver says so by a
-#: `ValueError` where it notices first.
+#: What PostgreSQL raises when it cannot hold a row: a number, text or index entry beyond its limits. The driver raises
+#: a `ValueError` where it notices first.
 _UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError)
 
 
@@ -54,7 +54,7 @@ class TopicBatch(Value):
 
     topic: str
     topic_id: str
-    #: Where this writer left the topic, None when it never stood in the history.
+    #: Where this writer left the topic; None when the topic never stood in the history.
     expected_offset: int | None
     next_offset: int
     rows: tuple[HistoryRow, ...]
@@ -62,18 +62,18 @@ class TopicBatch(Value):
 
 
 class WriteReport(Value):
-    """What a batch became."""
+    """The outcome of writing a batch."""
 
     written: int = 0
     #: Ids that had their row already, conflicts among them.
     duplicates: int = 0
     #: Ids that came again with another payload; kept aside.
     conflicts: tuple[str, ...] = ()
-    #: Why PostgreSQL could not hold a row, by its id; kept aside byte for byte.
+    #: Why PostgreSQL could not hold a row, by its id; the row is kept aside byte for byte.
     unstorable: dict[str, str] = {}
 
     def plus(self, other: WriteReport) -> WriteReport:
-        """Both together."""
+        """The sum of both."""
         return WriteReport(
             written=self.written + other.written,
             duplicates=self.duplicates + other.duplicates,
@@ -83,7 +83,7 @@ class WriteReport(Value):
 
 
 class HistorySink(Protocol):
-    """What the history writer asks of the store. Every call may be made again after an unknown outcome."""
+    """What the history writer uses of the store. Every call may be made again after an unknown outcome."""
 
     async def offsets(self) -> dict[str, Position]:
         """Where each topic was left; topics that were never read are missing.
@@ -95,7 +95,7 @@ class HistorySink(Protocol):
         ...
 
     async def last_write_at(self) -> datetime | None:
-        """When an offset was moved last, by whichever writer; None where that is on no record. Raises as `offsets`."""
+        """When any writer last moved an offset; None where that is not recorded. Raises as `offsets`."""
         ...
 
     async def write(self, batches: Sequence[TopicBatch]) -> WriteReport:
@@ -162,7 +162,7 @@ class PostgresHistory:
         return report
 
     async def _advance(self, connection: asyncpg.Connection, batch: TopicBatch) -> None:
-        """Compare and set. Ours already, exactly as asked: the same write was committed without our hearing of it."""
+        """Move the offset if it is where we left it, or already where we want it: then the same write was committed."""
         arguments = (batch.topic, batch.topic_id, batch.expected_offset, batch.next_offset, self._writer)
         if await connection.fetchval(statements("history")["advance"], *arguments):
             return

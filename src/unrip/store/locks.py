@@ -1,4 +1,4 @@
-"""The lock of a role: one PostgreSQL session holds it, whoever else wants it is standby."""
+"""The lock of a role: one PostgreSQL session holds it, every other instance that wants it is standby."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unrip.store.errors import StoreError, StoreUnavailable
 from unrip.store.sql import statements
 
 OnRole = Callable[[bool, int | None], None]
-#: Why the role is not ours; `STANDBY` where another instance has it.
+#: Called with the reason why the role is not ours; `STANDBY` where another instance has it.
 OnWhyNot = Callable[[str], None]
 
 STANDBY = "standby"
@@ -30,9 +30,9 @@ class SingleActiveLock:
     """Hold the role's advisory lock on a session of its own; needs a direct connection, no transaction pooler.
 
     `on_change(active, generation)` is called in the loop: with the first answer, at every change, and each time that
-    the lock proves to be still ours. A take-over raises the role's generation; who gets the lock back and finds the
-    generation as it left it keeps its number, since nobody else was active in between (blueprint, section 3).
-    `on_why_not` hears after each attempt without the lock what stood in its way.
+    the lock proves to be still ours. A take-over raises the role's generation; an instance that gets the lock back and
+    finds the generation as it left it keeps its number, since nobody else was active in between (blueprint, section 3).
+    `on_why_not` is called after each attempt without the lock, with what stood in its way.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class SingleActiveLock:
         self._report(active=True)
 
     async def _whose(self, connection: asyncpg.Connection) -> str:
-        """Who stands in the way: a server that lost us without a word keeps our own session for some seconds."""
+        """Who stands in the way: a server that lost our connection unnoticed keeps our own session for some seconds."""
         unsigned = self._key % 2**64
         held = await self._ask(connection, statements("desk")["lock_is_held"], unsigned >> 32, unsigned % 2**32)
         if not held:
@@ -133,7 +133,7 @@ class SingleActiveLock:
             )
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
-        """Ask whether the role is still ours by writing so: where that is refused, the primary is another server now.
+        """Check that the role is still ours by writing so: if that is refused, the primary is another server now.
 
         Raises:
             StoreUnavailable: it is not, or PostgreSQL takes no writes on this session.

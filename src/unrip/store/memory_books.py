@@ -1,4 +1,4 @@
-"""The books in memory; `tests/contract/store/test_books_store.py` holds both to the same."""
+"""The books in memory; `tests/contract/store/test_books_store.py` holds both to the same promises."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MemoryBooks:
         self.evidence: dict[str, dict[EvidenceKey, Judged]] = {}
 
     def declare_first_start(self, account: str) -> None:
-        """An operator's word that what is credited at the first reading is the owner's own."""
+        """An operator declares that what is credited at the first reading is the owner's own."""
         self._found.setdefault(account, FoundBooks(revision=0, declared=True, kept=None))
 
     async def recall(self, account: str) -> FoundBooks:

@@ -25,7 +25,7 @@ logging.getLogger("yoyo").setLevel(logging.CRITICAL)
 _CONNECT_TIMEOUT_S = 3
 #: How long another process may migrate before we give up.
 _WAIT_FOR_OTHERS_S = 60
-#: libpq's words, before the value that it quotes, for an option with which it does not even try to connect.
+#: libpq's text, before the value that it quotes, for an option with which it does not even try to connect.
 _OPTION_REFUSED = "connection is bad: invalid"
 
 
@@ -60,7 +60,8 @@ def _pending(url: str) -> list[str]:
 def _migrations(what: str, url: str) -> Iterator[tuple[DatabaseBackend, MigrationList]]:
     """Yoyo's connection and what is missing, with everybody else kept out.
 
-    Not by yoyo's own lock, which is a row: a process that is killed leaves it behind. A session's lock ends with it.
+    The lock is not yoyo's own, which is a row: a process that is killed leaves it behind. A session's lock ends with
+    it.
     """
     _require_readable(what, url)
     try:
@@ -82,7 +83,7 @@ def _migrations(what: str, url: str) -> Iterator[tuple[DatabaseBackend, Migratio
 
 
 def _require_readable(what: str, url: str) -> None:
-    """Whoever cannot read a URL quotes it, and so perhaps a password: here nobody's words are passed on."""
+    """Refuse a URL that cannot be read: a driver's error quotes it, perhaps with a password, so none is passed on."""
     try:
         conninfo_to_dict(url)
     except (psycopg.Error, ValueError):
@@ -90,7 +91,7 @@ def _require_readable(what: str, url: str) -> None:
 
 
 def _driver_url(url: str, *, host: str, port: int) -> str:
-    """Yoyo chooses the driver by the scheme; ours is psycopg 3. It reads one host, so it is told the one we are at."""
+    """The URL for yoyo, which chooses the driver by the scheme: ours is psycopg 3. It names the one host in use."""
     parts = urlsplit(url)
     options = {"connect_timeout": str(_CONNECT_TIMEOUT_S), **dict(parse_qsl(parts.query)), "host": host, "port": port}
     return urlunsplit(

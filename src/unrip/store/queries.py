@@ -1,4 +1,4 @@
-"""Questions that operators ask of the record. Nothing here can write."""
+"""Questions that operators ask the history. Nothing here can write."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _PARTS: dict[str, Topic] = {
     "command": EXECUTE_TRADE,
     "result": TRADE_RESULT,
 }
-#: `find` tells no more of them: a prefix that fits more is of no use.
+#: How many ids `find` returns: a prefix that fits more is of no use.
 FOUND_MAX = 10
 _STATEMENT_TIMEOUT_MS = 30_000
 _POLL_S = 0.2
 
 
 class QuoteLine(Value):
-    """One decided quote and what became of it; see the view `history.loss_ledger`."""
+    """One decided quote and its outcome; see the view `history.loss_ledger`."""
 
     quote_id: str
     direction: str
@@ -87,7 +87,7 @@ class Queries:
         escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return tuple(row["quote_id"] for row in await self._fetch("find_quotes", escaped, FOUND_MAX))
 
-    async def chain(self, quote_id: str) -> QuoteHistory | None:
+    async def of_quote(self, quote_id: str) -> QuoteHistory | None:
         """Everything of one quote as of one instant, None when there is nothing.
 
         Raises:
@@ -103,12 +103,12 @@ class Queries:
         return QuoteHistory(quote_id=quote_id, results=results, **single) if rows else None
 
     async def until_complete(self, quote_id: str, *, bound_s: float) -> QuoteHistory:
-        """The chain once it has ended and lacks nothing, or as it is when the bound is over."""
+        """The history of a quote once it has ended and lacks nothing, or as it is when the bound is over."""
         deadline = time.monotonic() + bound_s
         while True:
-            chain = await self.chain(quote_id) or QuoteHistory(quote_id=quote_id)
-            if (chain.ended and not chain.missing) or time.monotonic() >= deadline:
-                return chain
+            history = await self.of_quote(quote_id) or QuoteHistory(quote_id=quote_id)
+            if (history.ended and not history.missing) or time.monotonic() >= deadline:
+                return history
             await asyncio.sleep(_POLL_S)
 
     async def latest_quotes(self, limit: int) -> tuple[QuoteLine, ...]:

@@ -1,7 +1,7 @@
-"""Does PostgreSQL do what it is there for? A cheap write twice a second on a connection of its own.
+"""Whether PostgreSQL does its work: a cheap write twice a second on a connection of its own.
 
-One that only answers is of no use to who must record before he acts: after a fail-over it may refuse every write. So
-the question is a commit in the schema that the service writes to.
+A server that only answers is of no use to a service that must record before it acts: after a fail-over it may refuse
+every write. So the question is a commit in the schema that the service writes to.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from unrip.store.sql import statements
 _INTERVAL_S = 0.5
 _QUESTION_TIMEOUT_S = 1.0
 
-#: Whether it does, and what it said.
+#: Called with whether it does, and the reason.
 OnAnswer = Callable[[bool, str], None]
 
 
 class DatabaseWatch:
     """Calls `on_change(up, reason)` in the loop, once at the first answer and then at every change.
 
-    `on_answer` hears every answer: the reason for an outage changes while it lasts. `schema` is where `service` writes.
+    `on_answer` is called with every answer: the reason for an outage changes while it lasts. `schema` is where
+    `service` writes.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ from unrip.messages.envelope import Envelope
 from unrip.messages.payloads import RawQuote
 from unrip.messages.topics import DEAD_LETTER, TOPICS
 from unrip.services.history_writer.effects import BatchRead, LoadOffsets, ReadOn, StartReading, WriteBatch
-from unrip.services.history_writer.handlers import Archivist, TopicReader
+from unrip.services.history_writer.handlers import HistoryHandlers, TopicReader
 from unrip.services.history_writer.logic import HistoryWriter
 from unrip.services.history_writer.wiring import wire
 from unrip.store.errors import StoreUnavailable
@@ -141,16 +141,16 @@ def a_life(sink: HistorySink, make_consumer: MakeConsumer) -> AbstractAsyncConte
     """On the sink and consumer of a test."""
 
     def make_wiring(emit: Emit) -> Wiring:
-        archivist, reader = Archivist(sink, emit=emit), TopicReader(make_consumer, emit=emit, look_s=LOOK_S)
+        writes, reader = HistoryHandlers(sink, emit=emit), TopicReader(make_consumer, emit=emit, look_s=LOOK_S)
         return Wiring(
             logic=HistoryWriter(lag_max=5_000),
             handlers={
-                LoadOffsets: archivist.call,
-                WriteBatch: archivist.call,
+                LoadOffsets: writes.call,
+                WriteBatch: writes.call,
                 StartReading: reader.start_reading,
                 ReadOn: reader.read_on,
             },
-            sources=(archivist.run, reader.run),
+            sources=(writes.run, reader.run),
         )
 
     return running(make_wiring)

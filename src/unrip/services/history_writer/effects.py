@@ -31,7 +31,7 @@ class WriteBatch(Value):
 
 
 class ReadOn(Value):
-    """Effect: the last batch is done with; the next one may come."""
+    """Effect: the last batch is finished; the next one may come."""
 
 
 # --- events -------------------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ class OffsetsLoaded(Value):
 
 
 class OffsetsNotLoaded(Value):
-    """PostgreSQL did not say where the topics were left."""
+    """PostgreSQL did not answer where the topics were left."""
 
     reason: str
 
@@ -75,7 +75,7 @@ class BatchNotWritten(Value):
 
 
 class ReadingFrom(Value):
-    """A topic is being read from this offset on; `lost` records before it were deleted unread, by retention."""
+    """A topic is read from this offset on; retention deleted `lost` records before it unread."""
 
     topic: str
     topic_id: str
@@ -84,7 +84,7 @@ class ReadingFrom(Value):
 
 
 class TopicStopped(Value):
-    """A topic is not what it was and is read no further; the others go on."""
+    """A topic is not the one that was read, and is read no further; the others go on."""
 
     topic: str
     reason: str

@@ -41,7 +41,7 @@ MakeConsumer = Callable[[OnRecords, OnTopicLost], Consumer]
 LOOK_S = 1.0
 
 
-class Archivist:
+class HistoryHandlers:
     """Makes the calls to PostgreSQL, one after the other; `run` is a source for the frame."""
 
     def __init__(self, sink: HistorySink, *, emit: Emit) -> None:
@@ -88,10 +88,10 @@ class TopicReader:
         self._taken = asyncio.Event()
         #: Where the reading that was asked for last begins.
         self._begin: dict[str, Position] = {}
-        #: Topic to where reading it goes on, should it have to be subscribed again.
+        #: Topic to the offset at which reading goes on, should it have to be subscribed again.
         self._next: dict[str, Position] = {}
         self._to_subscribe: list[str] = []
-        #: Those that could not be subscribed yet, and why.
+        #: Topics that could not be subscribed yet, and why.
         self._waiting: dict[str, str] = {}
         self._consumer: Consumer | None = None
         self._fault: BusError | None = None
@@ -102,7 +102,7 @@ class TopicReader:
         self._started.set()
 
     def troubles(self) -> dict[str, str]:
-        """Topics that cannot be read now, and the broker's words."""
+        """Topics that cannot be read now, and the broker's error texts."""
         read = {} if self._consumer is None else self._consumer.troubles()
         return {f"topic_unreadable: {topic}": why for topic, why in {**read, **self._waiting}.items()}
 
@@ -132,7 +132,7 @@ class TopicReader:
             await consumer.stop()
 
     async def _subscribe(self, consumer: Consumer) -> None:
-        """Subscribe what is not; what cannot be yet is tried again at the next look."""
+        """Subscribe the topics that are not; one that cannot be yet is tried again at the next look."""
         waiting, self._to_subscribe = self._to_subscribe, []
         for topic in waiting:
             left = self._next.get(topic)
@@ -154,7 +154,7 @@ class TopicReader:
         try:
             ends = await consumer.end_offsets()
         except BusError:
-            return  # it is told by the broker's watch, or of the topic; the ends stay as last seen
+            return  # the broker's watch reports it, or the topic's trouble does; the ends stay as last seen
         self._emit(EndOffsets(ends=ends))
 
     async def _on_records(self, records: Sequence[Record]) -> None:
@@ -168,7 +168,7 @@ class TopicReader:
         match why:
             case ReadingFailed():
                 self._fault = why
-            case OffsetOutOfRange():  # retention was faster: go on with the oldest there is, which tells what is lost
+            case OffsetOutOfRange():  # retention was faster: go on with the oldest record, which shows what is lost
                 self._to_subscribe.append(topic)
             case _:
                 self._emit(TopicStopped(topic=topic, reason=str(why)))

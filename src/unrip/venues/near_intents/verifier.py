@@ -26,9 +26,9 @@ from unrip.venues.near_intents.rpc import (
     RpcUnavailable,
 )
 
-#: Views of one reading that may be under way together: the request rate at a node is bounded by this.
+#: How many views of one reading may be under way together: it bounds the request rate at a node.
 VIEWS_AT_ONCE = 8
-#: Transactions that are looked into for the one that used a nonce; a block holds few to the contract.
+#: How many transactions are searched for the one that used a nonce; a block holds few to the contract.
 TRANSACTIONS_MAX = 32
 
 #: The contract counts what somebody has in 128 bits: more is no answer of its.
@@ -37,11 +37,12 @@ _SALT = re.compile(r"[0-9a-f]{8}")
 
 
 class Simulation(Value):
-    """What the contract says to signed intents without executing them. A pass is no permission (section 11)."""
+    """How the contract judges signed intents without executing them. A pass is no permission (section 11)."""
 
     #: The contract's refusal, None when every check passed.
     refusal: str | None
-    #: Per token: positive when more is received than given. A lone offer always leaves its own two amounts.
+    #: Positive amounts of a token mean that more is received than given. A lone offer always leaves its own two
+    #: amounts.
     unmatched: dict[str, Delta]
     current_salt: str | None
     fee_pips: int | None
@@ -76,7 +77,7 @@ class Verifier:
     async def read(
         self, *, nonces: Collection[str] = (), salts: Collection[str] = (), elsewhere: bool = False
     ) -> VerifierReading:
-        """Everything a desk must know, all of one final block, with the state of the given nonces and salts.
+        """Read what a desk must know, all of it at one final block, with the state of the given nonces and salts.
 
         `elsewhere`: the last answer was not believed, so another node is asked first.
 
@@ -115,7 +116,7 @@ class Verifier:
     async def read_past(
         self, span: PastSpan, *, nonces: Collection[str], beside: Collection[str]
     ) -> tuple[VerifierReading, ...]:
-        """What the older blocks say that can tell how nonces ended: see `past`.
+        """Read the older blocks that can show how nonces ended: see `past`.
 
         One reading where the salt is valid; or two, of the last block where it was and of the next one, then also with
         the nonces of other offers that may have been executed there (`beside`).
@@ -241,7 +242,7 @@ class Verifier:
         )
 
     async def simulate(self, signed: Sequence[dict[str, Any]]) -> Simulation:
-        """What the contract would say now; its refusal is an outcome, not an error."""
+        """How the contract would judge these intents now; its refusal is an outcome, not an error."""
         return await self._endpoints.ask(lambda rpc: self._simulate(rpc, signed))
 
     async def _simulate(self, rpc: NearRpc, signed: Sequence[dict[str, Any]]) -> Simulation:
@@ -280,7 +281,7 @@ class Verifier:
         return [*moved, *others]
 
     async def fills_of_use(self, nonce: str, height: int) -> list[VerifierFill]:
-        """What the transaction says that used a nonce in a block, found among those of the blocks just before.
+        """What the transaction shows that used a nonce in a block; it is searched in the blocks just before.
 
         Empty where none of them did: the contract can be called in other ways.
 
@@ -318,7 +319,7 @@ class Verifier:
         return (await self._events_of(tx_hash, account)).executed
 
     async def _events_of(self, tx_hash: str, account: str) -> AccountEvents:
-        """What a final transaction says about an account, from the contract's own successful receipts only.
+        """What a final transaction shows of an account, from the contract's own successful receipts only.
 
         With `cross_check` a second endpoint must say the same.
         """
@@ -348,10 +349,10 @@ class Verifier:
             return await rpc.view(self._contract, method, arguments, height=height)
 
     async def _paused(self, rpc: NearRpc, *, height: int) -> bool:
-        """Whether execution is paused, which no view says.
+        """Whether execution is paused, which no view shows.
 
         The same switch stops `simulate_intents` (verifier-contract section 1): asked to simulate nothing, it can only
-        refuse for that, and its panic names the pause.
+        refuse for that reason, and its panic names the pause.
         """
         try:
             await self._view(rpc, "simulate_intents", {"signed": []}, height=height)
