@@ -13,7 +13,6 @@ from unrip.domain.values import Value
 from unrip.messages.envelope import decode, encode
 from unrip.store.connection import Database, Sessions
 from unrip.store.nul import json_without_nul
-from unrip.store.sql import statements
 
 
 class FoundBooks(Value):
@@ -73,6 +72,7 @@ class PostgresBooks:
                 "kind": each.change.key.kind.value,
                 "asset_id": each.change.key.asset_id,
                 "evidence": each.change.key.evidence,
+                "part": each.change.key.part,
                 "change": str(int(each.change.change)),
                 "counted": each.counted,
             }
@@ -83,7 +83,7 @@ class PostgresBooks:
         return decode(found[0]["outcome"], KeepOutcome)
 
     async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
-        return await self._sessions.fetch_in_the_end(what, statements("books")[statement], *arguments)
+        return await self._sessions.fetch_in_the_end(what, self._sessions.statements("books")[statement], *arguments)
 
     async def close(self) -> None:
         """Give the connection back."""
