@@ -239,7 +239,7 @@ class _Session:
             for direction, quote_id in sorted(self._settled.items()):
                 chain = await queries.until_complete(quote_id, bound_s=_CHAIN_BOUND_S)
                 say(f"--- {direction}: quote {quote_id}")
-                say(*printed(chain, Amounts(settings.pair.pair())))
+                say(*printed(chain, settings.pair.pair()))
                 whole = whole and not chain.missing
         return whole
 

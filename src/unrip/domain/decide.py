@@ -81,6 +81,7 @@ def decide(case: Case, place: DemandPlace, *, account: str, encode_nonce: NonceE
         spendable=None if case.spendable is None else Delta(case.spendable),
         command=_command(case, decision_id, account, encode_nonce) if reason is None else None,
         price_fallback=case.price_fallback,
+        traded=case.pair,
     )
 
 

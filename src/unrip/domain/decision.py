@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk_state import DeskState
-from unrip.domain.pairs import Direction
+from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import Amount, Delta, Value
 
 
@@ -112,3 +112,5 @@ class Decision(Value):
     command: TradeCommand | None
     #: CoinGecko stands in for Kraken.
     price_fallback: bool = False
+    #: What the pair's name meant then: ids and decimals of both assets. None, unknown, in records of schema version 1.
+    traded: Pair | None = None

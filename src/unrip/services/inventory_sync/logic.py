@@ -112,7 +112,7 @@ class InventorySync(Logic):
     # --- events ----------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
-        """Take one event in; see `service/contract.py`."""
+        """Take one event in; see `frame/contract.py`."""
         match event:
             case VerifierRead() | VerifierUnread():
                 return self._on_verifier(event, now)

@@ -85,7 +85,7 @@ class LiquidityManager(Logic):
     # --- events ----------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
-        """Take one event in; see `service/contract.py`."""
+        """Take one event in; see `frame/contract.py`."""
         match event:
             case ChainRead() | ChainUnread():
                 return self._on_chain(event, now)
