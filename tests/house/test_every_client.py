@@ -181,7 +181,7 @@ async def test_every_kafka_client_is_made_with_them(monkeypatch: pytest.MonkeyPa
         with pytest.raises(Made):
             make()
     for name in ("KafkaAdmin", "TopicCheck"):
-        monkeypatch.setattr(kafka_consumer, name, lambda _bootstrap: None)
+        monkeypatch.setattr(kafka_consumer, name, lambda _bootstrap, **_options: None)
     monkeypatch.setattr(kafka_consumer, "ConfluentConsumer", spied("consumer"))
     with pytest.raises(Made):
         kafka_consumer.KafkaConsumer(BROKER, on_records=lambda _: None, on_topic_lost=lambda *_: None)  # type: ignore[arg-type, return-value]
