@@ -38,5 +38,10 @@ class PriceCounter(Logic):
     def not_ready(self, now: datetime) -> list[str]:
         return ["hushed"] if self._hushed else []
 
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        if control.action in {"hush", "speak"}:
+            return {"hushed": str(control.action == "hush").lower()}
+        return super().follow(control, now)
+
     def control_state(self, now: datetime) -> dict[str, str]:
         return {"hushed": str(self._hushed).lower()}
