@@ -201,7 +201,7 @@ class LiquidityManager(Logic):
         accepted = [] if address is None else self._accept(address, control.actor, now)
         return [*accepted, *self._ask((chain,)), *self._publish(now)]
 
-    def _requested(self, control: Control) -> tuple[str, DepositAddress | None]:
+    def _requested(self, control: Control) -> tuple[str, ChainAddress | None]:
         """The chain, and the address that is accepted for it."""
         self._refuse_while_paused()
         chain, accepted = control.arguments.get("chain"), control.arguments.get("accept")

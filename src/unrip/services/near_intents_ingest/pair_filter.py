@@ -10,7 +10,7 @@ from unrip.domain.values import Value, shown
 from unrip.frame.contract import ControlRefused
 from unrip.venues.near_intents.relay import QUOTE, Stream
 
-#: What one subscription asks for stays readable.
+#: How many pairs one subscription may have, so that it stays readable.
 PAIRS_MAX = 20
 _ID = r"nep(?:141|171|245):[\x21-\x2e\x30-\x7e]{1,200}"
 _TWO_IDS = re.compile(f"({_ID})/({_ID})")
@@ -24,7 +24,7 @@ class PairFilter(Value):
 
     configured: dict[str, Pair]
     active: tuple[str, ...]
-    #: By name, as an operator wrote it.
+    #: The pairs by name, as an operator wrote them.
     studied: dict[str, tuple[str, str]] = {}
     enabled: bool = True
 
@@ -78,7 +78,7 @@ class PairFilter(Value):
         return Stream(name=QUOTE, tokens=tuple(dict.fromkeys(assets)) if self.enabled else ())
 
     def control_state(self) -> str:
-        """The filter in one word, as a control record shows it."""
+        """The filter as one text, for a control record."""
         return ",".join((*self.active, *self.studied)) if self.enabled else "disabled"
 
     def state(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class PairFilter(Value):
         return tuple(active), studied
 
     def _ids(self, name: object) -> tuple[str, str] | None:
-        """The two asset ids that a text holds, None where it names a configured pair."""
+        """The two asset ids in a text; None where it names a configured pair."""
         if isinstance(name, str) and name in self.configured:
             return None
         found = _TWO_IDS.fullmatch(name) if isinstance(name, str) else None
