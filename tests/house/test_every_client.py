@@ -214,6 +214,8 @@ def of_a_session(application: str, statement_timeout_ms: int) -> dict[str, str]:
         "tcp_keepalives_count": "3",
         # A claim that is acknowledged is on the disk before its offer is sent, whatever the server's default says.
         "synchronous_commit": "on",
+        # A server that ends idle sessions within a second would end each of ours between two questions.
+        "idle_session_timeout": "0",
     }
 
 

@@ -368,6 +368,11 @@ class Settings(BaseSettings):
         printable = self.model_dump_json(exclude={"postgres": {"url"}})
         return hashlib.sha256(printable.encode()).hexdigest()
 
+    @property
+    def account(self) -> str | None:
+        """Whose desk it is: the account in the verifier's ledger."""
+        return self.near_intents.account or None
+
     def section(self, kind: type[OneSection]) -> OneSection:
         """The section of a service's own."""
         (found,) = [value for _, value in self if type(value) is kind]

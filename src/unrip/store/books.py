@@ -72,6 +72,7 @@ class PostgresBooks:
                 "kind": each.change.key.kind.value,
                 "asset_id": each.change.key.asset_id,
                 "evidence": each.change.key.evidence,
+                "part": each.change.key.part,
                 "change": str(int(each.change.change)),
                 "counted": each.counted,
             }

@@ -208,4 +208,6 @@ def _settings(application: str, statement_timeout_ms: int) -> dict[str, str]:
         "tcp_keepalives_count": "3",
         # An acknowledged commit is on the disk, whatever the server's own default is.
         "synchronous_commit": "on",
+        # Ours are asked again and again, and a lock's is kept open on purpose: none is idle in the server's sense.
+        "idle_session_timeout": "0",
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from unrip.domain.inventory import EvidenceKey, Judged, KeptBooks
 from unrip.store.books import FoundBooks, KeepOutcome
 
@@ -29,7 +31,7 @@ class MemoryBooks:
         if (await self.recall(account)).revision != revision:
             return KeepOutcome()
         evidence = self.evidence.setdefault(account, {})
-        known = tuple(each.change.key for each in judged if each.change.key in evidence)
+        known = tuple(each.change.key for each in judged if _is_known(each, evidence))
         if known:
             return KeepOutcome(known=known)
         evidence |= {each.change.key: each for each in judged}
@@ -38,3 +40,10 @@ class MemoryBooks:
 
     async def close(self) -> None:
         """There is nothing to give back."""
+
+
+def _is_known(judged: Judged, evidence: dict[EvidenceKey, Judged]) -> bool:
+    """Earlier versions knew a mint by itself, without its deposits."""
+    key = judged.change.key
+    whole = evidence.get(replace(key, part=""))
+    return key in evidence or (whole is not None and whole.change.change == judged.change.change)

@@ -69,6 +69,17 @@ async def run(url: str, statement: str) -> None:
         await connection.close()
 
 
+async def test_evidence_of_several_movements_is_known_by_each_and_as_one_from_an_earlier_version(
+    store: BooksStore,
+) -> None:
+    first, second = (replace(CREDIT, part=part, change=Delta(n)) for part, n in (("d1", 5), ("d2", 7)))
+    assert await store.keep(ACCOUNT, KEPT, judged(CREDIT), revision=0) == KeepOutcome(revision=1)
+    same = replace(CREDIT, part="d0")
+    assert await store.keep(ACCOUNT, KEPT, judged(same, first), revision=1) == KeepOutcome(known=(same.key,))
+    assert await store.keep(ACCOUNT, KEPT, judged(first, second), revision=1) == KeepOutcome(revision=2)
+    assert await store.keep(ACCOUNT, KEPT, judged(second), revision=2) == KeepOutcome(known=(second.key,))
+
+
 async def test_what_is_kept_is_recalled_whole(store: BooksStore) -> None:
     assert await store.recall(ACCOUNT) == FoundBooks(revision=0, declared=False, kept=None)
     assert await store.keep(ACCOUNT, KEPT, judged(CREDIT), revision=0) == KeepOutcome(revision=1)

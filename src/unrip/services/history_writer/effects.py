@@ -16,7 +16,10 @@ class LoadOffsets(Value):
 
 
 class StartReading(Value):
-    """Effect: read every topic from its offset on. `BatchRead` follows again and again, one at a time."""
+    """Effect: read every topic from its offset on, and no longer from where it was read until now.
+
+    `BatchRead` follows again and again, one at a time.
+    """
 
     offsets: dict[str, Position]
 
@@ -62,11 +65,13 @@ class BatchWritten(Value):
 class BatchNotWritten(Value):
     """The batch in flight is not known to be committed.
 
-    `unknown`: nobody answered, so it may be. Otherwise PostgreSQL refused it as a whole.
+    `unknown`: nobody answered, so it may be. Otherwise PostgreSQL refused it as a whole. `moved`: a topic is not where
+    this life has left it there, so what was read is of no use.
     """
 
     reason: str
-    unknown: bool
+    unknown: bool = False
+    moved: bool = False
 
 
 class ReadingFrom(Value):

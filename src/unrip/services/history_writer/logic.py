@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from unrip.domain.status import HistoryVitals
 from unrip.frame.contract import (
     Control,
     Count,
@@ -161,8 +162,14 @@ class HistoryWriter(Logic):
         return [Count(name="history_batches", labels={"outcome": "written"}), *_told_about(report), ReadOn()]
 
     def _on_failure(self, event: BatchNotWritten | OffsetsNotLoaded, now: datetime) -> list[Effect]:
-        """Make the same call again later: it is idempotent, and even a refusal ends when its cause does."""
+        """Make the same call again later: it is idempotent, and even a refusal ends when its cause does.
+
+        Where a topic is not where this life has left it, all are read anew from where they are: the database may be
+        an earlier one, and whoever else wrote has written the same records.
+        """
         outcome = "refused" if isinstance(event, BatchNotWritten) and not event.unknown else "unknown"
+        if isinstance(event, BatchNotWritten) and event.moved:
+            outcome, self._batch, self._places = "moved", None, Positions()
         calls = "history_batches" if isinstance(event, BatchNotWritten) else "history_loads"
         first, self._failing, self._calling = not self._failing, True, False
         self._last_error, self._last_error_at = event.reason, now
@@ -219,7 +226,7 @@ class HistoryWriter(Logic):
         lag = self._places.total_lag()
         if lag is None or self._places.stopped or self._failing:
             lag = max(lag or 0, self._lag_max + 1)
-        return Vitals(paused=self._paused, lag=lag)
+        return Vitals(paused=self._paused, details=HistoryVitals(lag=lag))
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """Whether it is paused."""

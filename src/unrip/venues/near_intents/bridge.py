@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from unrip.domain.treasury import BridgeDeposit, BridgeToken, BridgeWithdrawal, DepositState, WithdrawalEstimate
-from unrip.domain.values import Amount, derived_id
+from unrip.domain.values import AMOUNT_MAX, Amount, derived_id
 from unrip.net.exact import NotExact, instant, integer, mapping, text, whole
 from unrip.net.http import HttpClient, HttpError
 
@@ -229,8 +229,8 @@ def _ledger_id(entry: dict[str, Any]) -> str:
 def _amount(entry: dict[str, Any]) -> Amount:
     """Amounts arrive as JSON numbers, beyond 2^53 for 18 decimals (section 3.3)."""
     amount = integer(entry.get("amount"))
-    if amount < 0:
-        raise NotExact("amount is negative")
+    if not 0 <= amount <= AMOUNT_MAX:
+        raise NotExact("amount is negative, or more than the ledger counts")
     return Amount(amount)
 
 

@@ -31,6 +31,8 @@ VIEWS_AT_ONCE = 8
 #: How many transactions are searched for the one that used a nonce; a block holds few to the contract.
 TRANSACTIONS_MAX = 32
 
+#: The contract counts what somebody has in 128 bits: more is no answer of its.
+_BALANCE_MAX = 2**128 - 1
 _SALT = re.compile(r"[0-9a-f]{8}")
 
 
@@ -282,22 +284,34 @@ class Verifier:
         """What the transaction shows that used a nonce in a block; it is searched in the blocks just before.
 
         Empty where none of them did: the contract can be called in other ways.
+
+        Raises:
+            RpcUnavailable: not all of them could be looked into.
+
         """
 
         async def find(rpc: NearRpc) -> str | None:
-            left = TRANSACTIONS_MAX
+            left, skipped = TRANSACTIONS_MAX, 0
             for each in (height - 1, height - 2, height):
                 try:
                     transactions = await rpc.transactions_in(each, receiver=self._contract)
-                except BlockUnknown:  # skipped, or not kept
+                except BlockUnknown:
+                    skipped += 1
+                    if each == height or skipped > 1:
+                        raise RpcUnavailable(f"the node does not keep the blocks before {height}") from None
                     continue
-                for tx_hash, signer in transactions[:left]:
+                for tx_hash, signer in transactions:
+                    if not left:
+                        raise RpcUnavailable(f"more than {TRANSACTIONS_MAX} transactions before block {height}")
                     left -= 1
                     if nonce in (await self._read_events(rpc, tx_hash, sender=signer)).executed:
                         return tx_hash
             return None
 
-        tx_hash = await self._endpoints.ask(find)
+        async def find_two(rpc: NearRpc, witness: NearRpc) -> str | None:
+            return await find(rpc) or await find(witness)
+
+        tx_hash = await (self._endpoints.ask_two(find_two) if self._cross_check else self._endpoints.ask(find))
         return [] if tx_hash is None else await self.transaction_fills(tx_hash, self.account)
 
     async def executed_intents(self, tx_hash: str, account: str) -> dict[str, str]:
@@ -361,8 +375,9 @@ class Verifier:
     def _credited(self, balances: object) -> dict[str, Amount]:
         try:
             if isinstance(balances, list):
-                amounts = (Amount.parse(balance) for balance in balances)
-                return dict(zip(self._asset_ids, amounts, strict=True))
+                amounts = [Amount.parse(balance) for balance in balances]
+                if max(amounts, default=0) <= _BALANCE_MAX:
+                    return dict(zip(self._asset_ids, amounts, strict=True))
         except ValueError:
             pass
         raise RpcUnavailable("mt_batch_balance_of: not one amount per token")

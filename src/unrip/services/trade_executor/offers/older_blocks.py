@@ -17,6 +17,7 @@ from unrip.domain.evidence import (
     Ended,
     Lapsed,
     LookFurther,
+    Search,
     Settled,
     Trace,
     Unproven,
@@ -91,6 +92,8 @@ class OlderBlocks:
         lives = [self._book.nonces[nonce] for nonce in nonces if nonce in self._book.nonces]
         if isinstance(event, PastUnread):
             outcome = "unread" if event.kept else "not_kept"
+            for live in lives if isinstance(question, ReadUse) and not event.kept else ():
+                live.search = Search.NONE  # without the block of its use nothing leads to the transaction
             told = [self._told_nothing(live, event.reason, now, unproven=not event.kept) for live in lives]
             return [Count(name="past_reads", labels={"outcome": outcome}), *(each for some in told for each in some)]
         blocks = (event.before, event.after) if isinstance(event, UseRead) else event.readings
@@ -108,7 +111,12 @@ class OlderBlocks:
                 doubt.next_check_at = now
 
     def resolve(self, control: Control, now: datetime) -> list[Effect]:
-        """End an offer by an operator's word.
+        """End an offer by an operator's word; see `end_by`."""
+        live, end = self.end_by(control)
+        return self._close({live.nonce: end}, end.evidence.height, now, reason=control.reason)
+
+    def end_by(self, control: Control) -> tuple[LiveNonce, Settled | Lapsed]:
+        """How a nonce ends by an operator's word about one of its offers.
 
         Raises:
             ControlRefused: it is not open, or blocks may still tell.
@@ -134,8 +142,7 @@ class OlderBlocks:
                 "only `unrip halt --revoke` ends it before that"
             )
         settled = outcome == AttemptState.SETTLED
-        end = Settled(taker=found.offer, evidence=evidence) if settled else Lapsed(evidence=evidence)
-        return self._close({live.nonce: end}, newest.height, now, reason=control.reason)
+        return live, Settled(taker=found.offer, evidence=evidence) if settled else Lapsed(evidence=evidence)
 
     def state(self) -> list[dict[str, Any]]:
         """For `GET /state`: every nonce in doubt, with its open offers."""
@@ -175,7 +182,7 @@ class OlderBlocks:
         for live, verdict in looks:
             if isinstance(verdict, LookFurther | Wait):
                 effects += self._told_nothing(live, "who used it is looked for", now, unproven=False)
-            effects += self._doubt(live, verdict, now)
+            effects += [*self._doubt(live, verdict, now), *self._seek(live, verdict, now)]
         return effects
 
     def _no_fill(self, before: VerifierReading, after: VerifierReading) -> bool:
