@@ -12,12 +12,9 @@ from importlib.resources import files
 from unrip.domain.desk_name import MAIN_DESK, prefix_of
 
 _NAME = re.compile(r"^-- (\w+) --$", re.MULTILINE)
-#: A schema of a desk, where it is made, asked for, or stands before a name.
-_SCHEMA = re.compile(
-    r"(?<=CREATE SCHEMA )\w+\b"
-    r"|(?<=schemaname = ')\w+(?=')"
-    r"|(?<![.\w])(?:desk|ledger|history|books)(?=\.)"
-)
+_OWN = "(?:desk|ledger|history|books)"
+#: A schema of a desk, where it is made, asked for, or stands before a name. What all desks share is none of these.
+_SCHEMA = re.compile(rf"(?<=CREATE SCHEMA ){_OWN}\b|(?<=schemaname = '){_OWN}(?=')|(?<![.\w]){_OWN}(?=\.)")
 #: What is locked for as long as a transaction lasts; every desk of a database locks something of its own.
 _LOCKED = re.compile(r"(?<=hashtextextended\('unrip )")
 #: In a migration, the name of the desk whose schemas it makes.

@@ -129,9 +129,13 @@ async def test_a_first_start_is_declared_only_where_the_account_is(both: str) ->
         await declare_first_start(Database(both), "declared.near")
 
 
+@pytest.fixture
+def url(servers: Servers) -> str:
+    return servers.create_database("accounts_before")
+
+
 @pytest.mark.servers
-async def test_who_has_a_ledger_of_it_when_desks_get_names_has_it(servers: Servers) -> None:
-    url = servers.create_database("accounts_before")
+async def test_who_has_a_ledger_of_it_when_desks_get_names_has_it(url: str) -> None:
     with _migrations("migrating", url) as (backend, missing):
         backend.apply_migrations(missing.__class__([each for each in missing if each.id < "0033"]))
     await run(url, "SELECT ledger.declare_first_start('old.near')")

@@ -12,9 +12,12 @@ CREATE TABLE IF NOT EXISTS desks.account (
     reason text NOT NULL DEFAULT ''
 );
 
+-- Whose schemas these are.
+CREATE FUNCTION ledger.desk() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT '{desk}' $$;
+
 -- Whoever has a ledger of an account by now is who promises its money.
 INSERT INTO desks.account (account, desk)
-SELECT account, '{desk}' FROM ledger.surroundings UNION SELECT account, '{desk}' FROM ledger.attempt
+SELECT account, ledger.desk() FROM ledger.surroundings UNION SELECT account, ledger.desk() FROM ledger.attempt
 ON CONFLICT (account) DO NOTHING;
 
 -- Take the account, or refuse: another desk has it. Of two that take it at once one waits for the other's commit.
@@ -24,12 +27,12 @@ DECLARE
 BEGIN
     SELECT desk INTO v_desk FROM desks.account WHERE account = p_account;
     IF v_desk IS NULL THEN
-        INSERT INTO desks.account (account, desk) VALUES (p_account, '{desk}') ON CONFLICT (account) DO NOTHING;
+        INSERT INTO desks.account (account, desk) VALUES (p_account, ledger.desk()) ON CONFLICT (account) DO NOTHING;
         SELECT desk INTO v_desk FROM desks.account WHERE account = p_account;
     END IF;
-    IF v_desk <> '{desk}' THEN
+    IF v_desk <> ledger.desk() THEN
         RAISE EXCEPTION 'the account % belongs to the desk %, and not to %: trade another one here, or let that desk give it away',
-            p_account, v_desk, '{desk}' USING ERRCODE = 'UN004';
+            p_account, v_desk, ledger.desk() USING ERRCODE = 'UN004';
     END IF;
 END $$;
 

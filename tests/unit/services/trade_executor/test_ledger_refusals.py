@@ -94,7 +94,7 @@ def test_an_account_of_another_desk_is_named_and_asked_for_until_it_is_ours() ->
     desk.feed(AccountElsewhere(call="load", reason=ELSEWHERE))
     assert f"account_of_another_desk: {ELSEWHERE}" in desk.logic.not_ready(desk.now)
     desk.feed(a_control("halt"))
-    assert desk.logic.vitals(desk.now).halted, "the kill switch needs no ledger"
+    assert desk.logic.vitals(desk.now).details.switches.halted, "the kill switch needs no ledger"
     assert desk.feed(TimerFired(name="load_again")) == [LoadLedger()]
     desk.start()
     assert not [reason for reason in desk.logic.not_ready(desk.now) if "another_desk" in reason]
