@@ -62,9 +62,9 @@ def test_two_desks_trade_on_one_kafka_and_one_postgresql_and_hear_nothing_of_eac
     with running_desk(base=base, settings={"desk": {"name": "second"}}) as second:
         assert second.settings.postgres_url() == main.settings.postgres_url()
         second.arm()
-        quotes = {desk: settled(desk) for desk in (main, second)}
-        for desk, other in ((main, second), (second, main)):
-            account, start_ids = desk.settings.near_intents.account, {desk.state(each)["instance"] for each in SERVICES}
+        of_main, of_second = settled(main), settled(second)
+        for desk, quote_id, of_other in ((main, of_main, of_second), (second, of_second, of_main)):
+            account = desk.settings.near_intents.account
             for table in (
                 "ledger.attempt",
                 "history.trade_result",
@@ -72,17 +72,16 @@ def test_two_desks_trade_on_one_kafka_and_one_postgresql_and_hear_nothing_of_eac
                 "history.intent_inventory",
             ):
                 assert column(desk, "account", table) == {account}, table
-            assert start_ids <= column(desk, "instance", "history.service_status")
-            assert not column(desk, "instance", "history.service_status") & column(
-                other, "instance", "history.service_status"
-            )
             for table in ("raw_quote", "swap_demand", "trade_decision"):
-                assert quotes[desk] in column(desk, "quote_id", f"history.{table}")
-                assert quotes[other] not in column(desk, "quote_id", f"history.{table}"), table
-        # At the broker, too: each result was told on one topic only.
-        told = {desk: len(desk.sql("SELECT 1 FROM ledger.outbox WHERE published_at IS NOT NULL")) for desk in quotes}
-        assert result_records(main, "") == told[main]
-        assert result_records(second, "second.") == told[second]
+                assert quote_id in column(desk, "quote_id", f"history.{table}")
+                assert of_other not in column(desk, "quote_id", f"history.{table}"), table
+            start_ids = {desk.state(service)["instance"] for service in SERVICES}
+            assert start_ids <= column(desk, "instance", "history.service_status")
+        instances = [column(desk, "instance", "history.service_status") for desk in (main, second)]
+        assert not instances[0] & instances[1], "no desk hears the other one's beats"
+        for desk, prefix in ((main, ""), (second, "second.")):
+            told = desk.sql("SELECT 1 FROM ledger.outbox WHERE published_at IS NOT NULL")
+            assert result_records(desk, prefix) == len(told), "at the broker, too, each result is on one topic only"
 
 
 def result_records(desk: Desk, prefix: str) -> int:
