@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from simulation.stores import done
 from support.cases import a_books, a_coingecko, a_kraken, a_peg, a_price
 from support.engine import ARM, a_record
@@ -519,7 +521,7 @@ class PureDesk:
 
     def state(self, name: str) -> dict[str, Any]:
         """What a service shows of itself."""
-        return dict(self._services[name].state(self.now))
+        return msgspec.structs.asdict(self._services[name].state(self.now))
 
     def balances(self) -> dict[str, int]:
         """Ours, by the world's own ledger."""

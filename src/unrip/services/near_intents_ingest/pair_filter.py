@@ -8,6 +8,7 @@ from typing import Any
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import shown
 from unrip.frame.contract import ControlRefused
+from unrip.services.near_intents_ingest.state import PairFilterState
 from unrip.venues.near_intents.relay import QUOTE, Stream
 
 #: What one subscription asks for stays readable.
@@ -78,15 +79,15 @@ class PairFilter:
         """The filter in one word, as a control record shows it."""
         return ",".join((*self._active, *self._studied)) if self._enabled else "disabled"
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PairFilterState:
         """For `GET /state`."""
-        return {
-            "mode": "enabled" if self._enabled else "disabled",
-            "pairs": list(self._active),
-            "studied_pairs": list(self._studied),
-            "configured_pairs": list(self._configured),
-            "tokens": list(self.stream().tokens),
-        }
+        return PairFilterState(
+            mode="enabled" if self._enabled else "disabled",
+            pairs=tuple(self._active),
+            studied_pairs=tuple(self._studied),
+            configured_pairs=tuple(self._configured),
+            tokens=tuple(self.stream().tokens),
+        )
 
     def _read(self, names: object) -> tuple[tuple[str, ...], dict[str, tuple[str, str]]]:
         """The configured pairs among these, by name or by ids, and the others."""
