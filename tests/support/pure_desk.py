@@ -67,6 +67,7 @@ from unrip.services.trade_executor.effects import (
     ClaimOffer,
     DropAttempt,
     FillsRead,
+    FillsUnread,
     FindFill,
     FindOffer,
     LedgerLoaded,
@@ -369,7 +370,7 @@ class PureDesk:
             ProveAuthority: lambda who, _effect: self.tell(who, AuthorityJudged(proven=True, reason="trusted here")),
             ReadVerifier: self._read_verifier,
             ReadFills: self._read_fills,
-            FindFill: lambda who, _effect: self.tell(who, FillsRead(tx_hash="", fills=())),
+            FindFill: lambda who, effect: self.tell(who, FillsRead(tx_hash="", fills=(), nonce=effect.nonce)),
             ReadPast: self._read_past,
             ReadUse: self._read_use,
             LoadLedger: self._load,
@@ -434,7 +435,7 @@ class PureDesk:
         try:
             transaction = self.world.near_rpc.call("tx", {"tx_hash": effect.tx_hash})
         except RpcError:  # a notice may name what is on no chain
-            self.tell(who, FillsRead(tx_hash=effect.tx_hash, fills=()))
+            self.tell(who, FillsUnread(tx_hash=effect.tx_hash, reason="unknown transaction"))
             return
         events = read_events(successful_logs(transaction, contract=CONTRACT), account=ACCOUNT)
         fills = tuple(

@@ -152,7 +152,7 @@ class Host:
         return Controls(
             self._runner,
             self._publisher,
-            Spool(self._settings.control.spool_dir / f"{self._service.name}.jsonl"),
+            Spool(self._settings.kept_file(self._service.name, "jsonl")),
             service=self._service.name,
             actions=self._service.all_actions,
             start_id=self._start_id,

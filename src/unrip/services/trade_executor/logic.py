@@ -43,6 +43,7 @@ from unrip.services.trade_executor.effects import (
     CheckHeld,
     ClaimDecided,
     FillsRead,
+    FillsUnread,
     HeldChecked,
     LedgerLoaded,
     LedgerNoted,
@@ -159,7 +160,7 @@ class TradeExecutor(Logic):
                 return self._on_read(event, now)
             case VerifierUnread():
                 return [*self._chain.on_unread(event, now), *self._commands.next(now)]
-            case FillsRead():
+            case FillsRead() | FillsUnread():
                 return self._chain.on_fills(event)
             case PastRead() | PastUnread() | UseRead():
                 return self._chain.older_blocks.on_past(event, now)
