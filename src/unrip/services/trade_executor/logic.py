@@ -76,7 +76,7 @@ from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
 from unrip.services.trade_executor.offers.revocations import Revocations
 from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.report import ExecutionReport
-from unrip.services.trade_executor.state import ExecutorState
+from unrip.services.trade_executor.state import AuthorityState, ExecutorState
 
 _PROVE_AGAIN = timedelta(seconds=5)
 
@@ -353,7 +353,7 @@ class TradeExecutor(Logic):
             connection=self._relay.state(),
             recovering=self._chain.recovering,
             quarantine=self._quarantine.state,
-            authority=self._commands.proof,
+            authority=AuthorityState(proven=self._commands.proof.proven, reason=self._commands.proof.reason),
             clock_ahead=self._own.clock,
             ledger=self._renewal.view,
             own_read=None if reading is None else msgspec.structs.replace(reading, nonces={}, salts={}),

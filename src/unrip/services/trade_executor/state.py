@@ -12,7 +12,6 @@ from unrip.domain.verifier import VerifierReading
 from unrip.frame.link import LinkState
 from unrip.frame.state import SwitchState
 from unrip.net.clock_offset import ClockCompared
-from unrip.services.trade_executor.effects import AuthorityJudged, Publication
 
 
 class RelayState(LinkState):
@@ -20,6 +19,13 @@ class RelayState(LinkState):
 
     #: Stream to the number under which the relay has subscribed it.
     subscriptions: dict[str, str]
+
+
+class AuthorityState(Value):
+    """Whether a simulated offer passes every check of the contract."""
+
+    proven: bool
+    reason: str
 
 
 class QuarantineState(Value):
@@ -43,7 +49,8 @@ class RevokedOffer(Value):
     offer_deadline: datetime
     #: The hash of the intent that spends the nonce.
     revocation_hash: str | None
-    publication: Publication
+    #: What the relay said of it, one of `Publication`.
+    publication: str
     reason: str
     #: The state that evidence has brought it to, or `unknown`.
     outcome: str
@@ -109,8 +116,7 @@ class ExecutorState(SwitchState):
     #: Open attempts of an earlier life have not all been asked about yet.
     recovering: bool
     quarantine: QuarantineState | None
-    #: Whether a simulated offer passes every check of the contract.
-    authority: AuthorityJudged
+    authority: AuthorityState
     #: Our clock against the servers'; null until it was compared.
     clock_ahead: ClockCompared | None
     ledger: LedgerView | None
