@@ -15,8 +15,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from simulation.stores import done
 from support.cases import a_books, a_coingecko, a_kraken, a_peg, a_price
 from support.engine import ARM, a_record
@@ -44,6 +42,7 @@ from unrip.frame.contract import (
     TimerFired,
     Vitals,
 )
+from unrip.frame.jsonable import jsonable
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import (
@@ -522,7 +521,8 @@ class PureDesk:
 
     def state(self, name: str) -> dict[str, Any]:
         """What a service shows of itself."""
-        return msgspec.structs.asdict(self._services[name].state(self.now))
+        shown: dict[str, Any] = jsonable(self._services[name].state(self.now))
+        return shown
 
     def balances(self) -> dict[str, int]:
         """Ours, by the world's own ledger."""
