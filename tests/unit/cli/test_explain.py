@@ -98,7 +98,9 @@ def test_a_rejection_is_told_with_its_numbers() -> None:
 
 
 def test_unknown_inputs_are_told_as_unknown() -> None:
-    blind = msgspec.structs.replace(PRICE, kraken=None, coingecko=None, fair_rate=None, eure_eur_observed=None)
+    blind = msgspec.structs.replace(
+        PRICE, primary=None, second_opinion=None, fair_rate=None, quote_asset_eur_observed=None
+    )
     chain = chain_of("quote-1", price=event("ref.market_price", "price-1", blind, chain="price-1"))
     assert "fair unknown" in line_of(chain, "price")
     assert "observed unknown" in line_of(chain, "price")
