@@ -118,7 +118,7 @@ def test_a_flaw_of_the_price_is_told() -> None:
     assert "observed 0.9998, broken; jumped" in line_of(chain, "price")
     for changes, said in (
         ({"price_degraded": True}, "without a second opinion"),
-        ({"price_degraded": True, "price_fallback": True}, "by CoinGecko alone"),
+        ({"price_degraded": True, "price_fallback": True, "price_source": "coingecko"}, "by coingecko alone"),
     ):
         told = msgspec.structs.replace(decision("quote-1"), **changes)
         chain = chain_of("quote-1", decision=event("decision.trade_decision", "d", told, chain="quote-1"))
