@@ -157,7 +157,7 @@ class Kraken:
         stale = self.health.of(self.age_ms(now)) is SourceHealth.STALE
         return self.reading.mid if stale or self._discovered(self.reading, now) else None
 
-    def _discovered(self, reading: KrakenReading, now: datetime) -> bool:
+    def _discovered(self, reading: PrimaryReading, now: datetime) -> bool:
         since = self._online_since
         return self.system(now) == ONLINE and (since is None or reading.observed_at >= since)
 
