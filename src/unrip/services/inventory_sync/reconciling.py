@@ -176,8 +176,7 @@ class Reconciler:
     def take_action(self, record: RecordReceived) -> None:
         """The mint of a deposit and the beginning of a withdrawal happened before the bridge told of them."""
         action: LiquidityAction = record.message.payload
-        self.records_read += 1
-        self._actions_read = _after(record)
+        self.pass_over(record)
         match action.step:
             case DepositStep(mint_tx_hash=str(mint)) as step if mint:
                 credit = _told(record, step.asset_id, ChangeKind.CREDIT, Delta(step.amount), mint)
@@ -187,6 +186,11 @@ class Reconciler:
                 self._await(taken)
                 if step.status.upper() == _RETURNED:
                     self._await(_return_of(taken))
+
+    def pass_over(self, record: RecordReceived) -> None:
+        """An action was read, whatever it explains."""
+        self.records_read += 1
+        self._actions_read = _after(record)
 
     def _await(self, change: BalanceChange) -> None:
         """Evidence waits for a block, unless it was told before. Its names are foreign text, and PostgreSQL's keys.
