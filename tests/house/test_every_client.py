@@ -307,7 +307,7 @@ async def test_what_a_probe_and_a_migration_ask_of_postgres(monkeypatch: pytest.
     assert asked == [{"timeout": local_postgres._CONNECT_TIMEOUT_S}]
     assert (migrate._CONNECT_TIMEOUT_S, migrate._WAIT_FOR_OTHERS_S > 0) == (3, True)
     ours, own = (
-        parse_qs(urlsplit(migrate._driver_url(URL + options, host="h", port=1)).query)
+        parse_qs(urlsplit(migrate._driver_url(URL + options, {"host": "h", "port": 1})).query)
         for options in ("", "?application_name=x&connect_timeout=9")
     )
     assert (ours["connect_timeout"], own["connect_timeout"], own["application_name"]) == (["3"], ["9"], ["x"])

@@ -24,8 +24,10 @@ from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.values import MONEY, format_rate
+from unrip.frame.desk_database import desk_database
 from unrip.frame.jsonable import jsonable
 from unrip.messages.envelope import Envelope
+from unrip.store.connection import Database
 from unrip.store.queries import Queries
 from unrip.store.quote_history import QuoteHistory
 
@@ -41,7 +43,7 @@ def explain(
 ) -> None:
     """Why a quote did or did not become a trade. Exit 0 when its record is complete, 1 when not, or when unknown."""
     settings = settings_of(config)
-    history = asyncio.run(find_quote_history(settings.postgres_url(), quote_id))
+    history = asyncio.run(find_quote_history(desk_database(settings), quote_id))
     if json_output:
         write_json(as_json(history))
     else:
@@ -49,7 +51,7 @@ def explain(
     raise typer.Exit(Exit.NO if history.missing else Exit.OK)
 
 
-async def find_quote_history(url: str, prefix: str) -> QuoteHistory:
+async def find_quote_history(database: Database, prefix: str) -> QuoteHistory:
     """The history of the one quote whose id begins with the prefix.
 
     Raises:
@@ -57,7 +59,7 @@ async def find_quote_history(url: str, prefix: str) -> QuoteHistory:
         StoreError: PostgreSQL cannot be used.
 
     """
-    async with Queries.connect(url) as queries:
+    async with Queries.connect(database) as queries:
         found = await queries.find(prefix)
         quote_id = prefix if prefix in found or len(found) != 1 else found[0]
         if len(found) > 1 and quote_id not in found:

@@ -12,6 +12,7 @@ from unrip.cli.exits import Exit
 from unrip.cli.options import ConfigOption
 from unrip.cli.terminal import write
 from unrip.frame.desk_bus import desk_bus
+from unrip.frame.desk_database import desk_database
 from unrip.frame.settings import Settings, SettingsError
 from unrip.local.preparing import declare_first_account, prepare_database, prepare_topics
 
@@ -30,13 +31,13 @@ def prepare(first_start: FirstStartOption = False, config: ConfigOption = None) 
 
 
 async def _prepare(settings: Settings, *, first_start: bool) -> Exit:
-    applied = await prepare_database(settings.postgres_url(), within_s=_WITHIN_S)
+    applied = await prepare_database(settings.postgres_url(), settings.desk.name, within_s=_WITHIN_S)
     write(f"migrations applied: {', '.join(applied) or 'none were missing'}")
     if first_start:
         account = settings.near_intents.account
         if not account:
             raise SettingsError("no account: set [near_intents] account")
-        declared = await declare_first_account(settings.postgres_url(), account, within_s=_WITHIN_S)
+        declared = await declare_first_account(desk_database(settings), account, within_s=_WITHIN_S)
         write(f"first start of {account}: {'declared' if declared else 'not declared, it has a ledger already'}")
     report = await prepare_topics(desk_bus(settings), settings.kafka.replication_factor, within_s=_WITHIN_S)
     write(f"topics created: {', '.join(report.created) or 'none were missing'}")

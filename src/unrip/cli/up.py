@@ -26,6 +26,7 @@ from unrip.cli.terminal import write
 from unrip.domain.attempt import AttemptState, TradeResult
 from unrip.domain.pairs import Direction
 from unrip.frame.desk_bus import desk_bus
+from unrip.frame.desk_database import desk_database
 from unrip.frame.settings import Settings
 from unrip.local.asking import ask_again
 from unrip.local.desk import LocalDesk, every_venue_is_loopback
@@ -236,7 +237,7 @@ class _Session:
     async def _explain(self, settings: Settings) -> bool:
         """Print both trades from PostgreSQL; return whether both histories are complete there."""
         whole = True
-        async with Queries.connect(settings.postgres_url()) as queries:
+        async with Queries.connect(desk_database(settings)) as queries:
             for direction, quote_id in sorted(self._settled.items()):
                 history = await queries.until_complete(quote_id, bound_s=_RECORD_BOUND_S)
                 write(f"--- {direction}: quote {quote_id}")

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from unrip.domain.desk_state import LedgerView
-from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import Topic
@@ -27,14 +25,8 @@ class Vitals(Value):
     """What a service's beat says beyond what the frame knows by itself."""
 
     paused: bool = False
-    halted: bool = False
-    armed: tuple[Direction, ...] = ()
-    arm_expires_at: datetime | None = None
-    recovering: bool = False
-    #: Records behind the end of its topics; None where it consumes none.
-    lag: int | None = None
-    #: The executor's ledger; None elsewhere.
-    ledger: LedgerView | None = None
+    #: What only this service says, of the type that its definition names as `vitals`.
+    details: Any = None
 
 
 class Logic(Protocol):
@@ -71,6 +63,23 @@ class Logic(Protocol):
         del now
         return {}
 
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        """What an action would change of `control_state`, empty where nothing of that; following it changes nothing.
+
+        `on_event` takes the action in later, by the same pure steps. A brake is taken in without being asked about.
+
+        Raises:
+            ControlRefused: it cannot be followed now.
+
+        """
+        del now
+        match control.action:
+            case "pause" | "resume":
+                return {"paused": str(control.action == "pause").lower()}
+            case "drain":  # the frame drains
+                return {}
+        raise unknown_action(control)
+
     def tightens(self, control: Control) -> bool:
         """Whether this change only makes the desk do less; it is then a brake and acts before it is recorded."""
         del control
@@ -91,6 +100,11 @@ class Logic(Protocol):
 
 class ControlRefused(Exception):  # noqa: N818 - a refusal is an outcome, not a fault
     """An operator's action that cannot be followed now; the message says why and what to do."""
+
+
+def unknown_action(control: Control) -> ControlRefused:
+    """The refusal of an action that the service does not have."""
+    return ControlRefused(f"this service has no action {control.action!r}")
 
 
 # --- events of the frame ------------------------------------------------------------------------------------------

@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 
 from unrip import __version__
 from unrip.domain.arming import ArmLease, Switches
-from unrip.domain.desk_state import LedgerView
 from unrip.domain.pairs import Direction
-from unrip.domain.status import ControlRecord
+from unrip.domain.status import ControlRecord, SwitchView
 from unrip.frame.contract import (
     Control,
     Effect,
@@ -24,7 +23,6 @@ from unrip.frame.contract import (
     PublishFailed,
     SetTimer,
     TimerFired,
-    Vitals,
 )
 from unrip.frame.leases import FindLease, ForgetLease, LeaseFound, LeaseUsed, LeaseUsedUp, PersistLease, UseLease
 from unrip.frame.switching import LEASE_TIMER, end_of_lease, lease_timer, switch, switch_state
@@ -57,12 +55,17 @@ class Switchboard:
         """The service begins to work: an earlier life may have left a lease."""
         return [FindLease()]
 
-    def follow(self, control: Control, now: datetime) -> list[Effect] | None:
-        """Follow a control, None when it is not about the switches.
+    def follow(self, control: Control, now: datetime) -> dict[str, str] | None:
+        """What a control would make of the switches, None when it is not about them."""
+        switches = self._after(control, now)
+        return None if switches is None else switch_state(switches, now)
+
+    def act(self, control: Control, now: datetime) -> list[Effect] | None:
+        """Take a control in, None when it is not about the switches.
 
         Only `resume` leaves a surviving lease alone. Even a pause forgets it: a crash must not undo a pause.
         """
-        switches = switch(self.switches, control, now, configuration_hash=self._configuration_hash)
+        switches = self._after(control, now)
         if switches is None:
             return None
         self.switches = switches
@@ -74,6 +77,9 @@ class Switchboard:
             if switches.lease.survives_restart:
                 effects.append(PersistLease(lease=switches.lease))
         return effects
+
+    def _after(self, control: Control, now: datetime) -> Switches | None:
+        return switch(self.switches, control, now, configuration_hash=self._configuration_hash)
 
     def brake(self) -> list[Effect]:
         """A brake is pulled, perhaps one that is no switch: no lease arms again after a restart."""
@@ -111,27 +117,20 @@ class Switchboard:
                 return self._arm_again(now)
         return []
 
+    def disarmed(self, now: datetime) -> dict[str, str]:
+        """The switches as they are after `end`."""
+        return switch_state(self.switches.disarmed(), now)
+
     def state(self, now: datetime) -> dict[str, str]:
         """The switches as a control record shows them."""
         return switch_state(self.switches, now)
 
-    def vitals(
-        self,
-        now: datetime,
-        *,
-        recovering: bool = False,
-        lag: int | None = None,
-        ledger: LedgerView | None = None,
-    ) -> Vitals:
-        """The switches as the next beat tells them, beside what else the service has to say."""
-        return Vitals(
-            paused=self.switches.paused,
+    def view(self, now: datetime) -> SwitchView:
+        """The switches as the next beat tells them."""
+        return SwitchView(
             halted=self.switches.halted,
             armed=self.switches.armed_directions(now),
             arm_expires_at=self.switches.lease.expires_at if self.switches.lease else None,
-            recovering=recovering,
-            lag=lag,
-            ledger=ledger,
         )
 
     # --- arming again ----------------------------------------------------------------------------------------------

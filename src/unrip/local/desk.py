@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import tomli_w
 
 from unrip.frame.desk_bus import desk_bus
+from unrip.frame.desk_database import desk_database
 from unrip.frame.settings import Settings, outside_urls
 from unrip.local.paths import Home
 from unrip.local.ports import PortNeed, answers_yes
@@ -87,11 +88,11 @@ class LocalDesk:
                 await self.stack.bring_up([self.world.program()])
             settings = self._write_settings(endpoints.kafka_bootstrap, url_file)
             self._progress("database: applying migrations")
-            await prepare_database(endpoints.postgres_url)
+            await prepare_database(endpoints.postgres_url, settings.desk.name)
             self._progress("kafka: creating topics")
             await prepare_topics(desk_bus(settings), settings.kafka.replication_factor)
             if self.world is not None and every_venue_is_loopback(settings):
-                await declare_first_account(endpoints.postgres_url, settings.near_intents.account)
+                await declare_first_account(desk_database(settings), settings.near_intents.account)
             await self.stack.require_free(_port_needs(settings))
             await self.stack.bring_up([self.service_program(name, settings) for name in SERVICES])
         except BaseException:

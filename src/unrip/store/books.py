@@ -13,7 +13,6 @@ from unrip.domain.values import Value
 from unrip.messages.envelope import decode, encode
 from unrip.store.connection import Database, Sessions
 from unrip.store.nul import json_without_nul
-from unrip.store.sql import statements
 
 
 class FoundBooks(Value):
@@ -84,7 +83,7 @@ class PostgresBooks:
         return decode(found[0]["outcome"], KeepOutcome)
 
     async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
-        return await self._sessions.fetch_in_the_end(what, statements("books")[statement], *arguments)
+        return await self._sessions.fetch_in_the_end(what, self._sessions.statements("books")[statement], *arguments)
 
     async def close(self) -> None:
         """Give the connection back."""

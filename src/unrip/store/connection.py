@@ -10,8 +10,10 @@ from typing import Any
 
 import asyncpg
 
+from unrip.domain.desk_name import MAIN_DESK
 from unrip.store.driver_errors import named_errors
 from unrip.store.errors import Away, StoreRefused, StoreUnavailable
+from unrip.store.sql import of_desk, statements
 
 CONNECT_TIMEOUT_S = 3.0
 #: How long to wait between two attempts of a call that is repeated until it is answered.
@@ -29,9 +31,15 @@ class Database:
     raises where this is not the database that it was.
     """
 
-    def __init__(self, address: str | Callable[[], str], *, judge: Judge | None = None) -> None:
+    def __init__(self, address: str | Callable[[], str], *, judge: Judge | None = None, desk: str = MAIN_DESK) -> None:
         self._address = address
         self._judge = judge
+        #: Whose schemas are meant, of all the desks that share the database.
+        self.desk = desk
+
+    def statements(self, file: str) -> dict[str, str]:
+        """All statements of `sql/FILE.sql` by name, as the desk asks them."""
+        return statements(file, self.desk)
 
     async def open(self, **options: Any) -> asyncpg.Connection:
         """One session; the driver's errors, and those of the judge, pass through.
@@ -61,7 +69,7 @@ class Database:
 
 
 def database_of(place: Database | str) -> Database:
-    """A database as it is, or the one behind a URL that never changes."""
+    """A database as it is, or the main desk's behind a URL that never changes."""
     return Database(place) if isinstance(place, str) else place
 
 
@@ -124,6 +132,14 @@ class Sessions:
             reset=_keep,
             server_settings={**_settings(application, statement_timeout_ms), "unrip.instance": instance},
         )
+
+    def statements(self, file: str) -> dict[str, str]:
+        """All statements of `sql/FILE.sql` by name, as the desk of the database asks them."""
+        return self._database.statements(file)
+
+    def of_desk(self, sql: str) -> str:
+        """SQL of the main desk as that of the desk of the database."""
+        return of_desk(sql, self._database.desk)
 
     async def fetch(self, what: str, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """The rows of one statement; `what` names it in an error.

@@ -10,7 +10,6 @@ import asyncpg
 from unrip.domain.arming import ArmLease
 from unrip.messages.envelope import decode, encode
 from unrip.store.connection import Database, Sessions
-from unrip.store.sql import statements
 
 #: How often a lease may be used within an hour: a service that needs it more often does not run well enough to arm
 #: itself.
@@ -64,7 +63,7 @@ class PostgresLeases:
         self._sessions.give_back()
 
     async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
-        return await self._sessions.fetch_in_the_end(what, statements("desk")[statement], *arguments)
+        return await self._sessions.fetch_in_the_end(what, self._sessions.statements("desk")[statement], *arguments)
 
 
 class MemoryLeases:

@@ -90,7 +90,7 @@ class PostgresOutbox:
             return None
 
     async def _ask(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        sql = statements("outbox")[statement].format(table=self._table)
+        sql = self._sessions.of_desk(statements("outbox")[statement].format(table=self._table))
         return await self._sessions.fetch(f"{self._table} {statement}", sql, *arguments)
 
 

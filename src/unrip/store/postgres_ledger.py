@@ -29,7 +29,6 @@ from unrip.store.ledger import (
 )
 from unrip.store.nul import json_without_nul, without_nul
 from unrip.store.outbox import PostgresOutbox
-from unrip.store.sql import statements
 
 #: How many connections: a claim, a note and the outbox may be under way at a time; one more for the check.
 _CONNECTIONS = 4
@@ -172,7 +171,7 @@ class PostgresLedger(PostgresOutbox):
         return row
 
     async def _rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        sql = statements("ledger")[statement]
+        sql = self._sessions.statements("ledger")[statement]
         try:
             return await self._sessions.fetch(f"ledger {statement}", sql, *map(_storable, arguments))
         except StoreRefused as refused:

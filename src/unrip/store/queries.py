@@ -26,11 +26,10 @@ from unrip.messages.topics import (
     TRADE_RESULT,
     Topic,
 )
-from unrip.store.connection import connect
+from unrip.store.connection import Database, connect, database_of
 from unrip.store.driver_errors import named_errors
 from unrip.store.errors import StoreRefused
 from unrip.store.quote_history import QuoteHistory
-from unrip.store.sql import statements
 
 _PARTS: dict[str, Topic] = {
     "quote": RAW_QUOTE,
@@ -61,12 +60,13 @@ class QuoteLine(Value):
 class Queries:
     """One read-only connection; `async with Queries.connect(url) as queries`."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, statements: dict[str, str]) -> None:
         self._connection = connection
+        self._statements = statements
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str) -> AsyncIterator[Queries]:
+    async def connect(cls, place: Database | str) -> AsyncIterator[Queries]:
         """Open a connection for as long as the context lasts.
 
         Raises:
@@ -74,11 +74,11 @@ class Queries:
             StoreRefused: the URL cannot be used.
 
         """
-        connection = await connect(url, application="queries", statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
+        connection = await connect(place, application="queries", statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
         try:
             with named_errors("connecting"):
                 await connection.execute("SET default_transaction_read_only = on")
-            yield cls(connection)
+            yield cls(connection, database_of(place).statements("queries"))
         finally:
             connection.terminate()
 
@@ -135,7 +135,7 @@ class Queries:
 
     async def _fetch(self, name: str, *arguments: object) -> list[Any]:
         with named_errors(name.replace("_", " ")):
-            return list(await self._connection.fetch(statements("queries")[name], *arguments))
+            return list(await self._connection.fetch(self._statements[name], *arguments))
 
 
 def _event(topic: Topic, event: str) -> Envelope[Any]:

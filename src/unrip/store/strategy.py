@@ -18,7 +18,6 @@ from unrip.messages.codec import decode_event
 from unrip.messages.envelope import decode, encode
 from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
 from unrip.store.connection import Database, Sessions
-from unrip.store.sql import statements
 
 
 class StrategyStore(Protocol):
@@ -119,7 +118,7 @@ class PostgresStrategy:
         return HighestEquity(eur=Fraction(rows[0]["eur"]), transferred=transferred, begun_at=begun_at)
 
     async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
-        return await self._sessions.fetch_in_the_end(what, statements("desk")[statement], *arguments)
+        return await self._sessions.fetch_in_the_end(what, self._sessions.statements("desk")[statement], *arguments)
 
     async def close(self) -> None:
         """Give the connection back."""

@@ -11,10 +11,9 @@ from collections.abc import Callable
 
 import asyncpg
 
-from unrip.store.connection import Database, connect
+from unrip.store.connection import Database, connect, database_of
 from unrip.store.driver_errors import named_errors
 from unrip.store.errors import StoreError
-from unrip.store.sql import statements
 
 _INTERVAL_S = 0.5
 _QUESTION_TIMEOUT_S = 1.0
@@ -39,10 +38,10 @@ class DatabaseWatch:
         schema: str = "desk",
         service: str = "watch",
     ) -> None:
-        self._place = place
+        self._place = database_of(place)
         self._on_change = on_change
         self._on_answer = on_answer
-        self._pulse = statements("pulse")[schema]
+        self._pulse = self._place.statements("pulse")[schema]
         self._service = service
         self._up: bool | None = None
 

@@ -91,7 +91,8 @@ class Life:
 
     @property
     def lag(self) -> int | None:
-        return self.runner.logic.vitals(datetime.now(UTC)).lag
+        lag: int | None = self.runner.logic.vitals(datetime.now(UTC)).details.lag
+        return lag
 
 
 @asynccontextmanager

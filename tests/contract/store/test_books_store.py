@@ -19,6 +19,7 @@ from unrip.domain.desk_state import CommandPosition
 from unrip.domain.inventory import BalanceChange, Books, ChangeKind, Judged, KeptBooks
 from unrip.domain.values import Amount, Delta
 from unrip.store.books import BooksStore, FoundBooks, KeepOutcome, PostgresBooks
+from unrip.store.connection import Database
 from unrip.store.first_start import declare_first_start
 from unrip.store.memory_books import MemoryBooks
 from unrip.store.migrate import apply
@@ -150,10 +151,10 @@ async def test_a_first_start_is_declared_for_ledger_and_books_at_once(servers: S
     url = await asyncio.to_thread(servers.create_database, "books_first_start")
     await apply(url)
     store = PostgresBooks(url)
-    assert await declare_first_start(url, ACCOUNT)
+    assert await declare_first_start(Database(url), ACCOUNT)
     assert await store.recall(ACCOUNT) == FoundBooks(revision=0, declared=True, kept=None)
     await store.keep(ACCOUNT, KEPT, (), revision=0)
-    assert not await declare_first_start(url, ACCOUNT)
+    assert not await declare_first_start(Database(url), ACCOUNT)
     assert await store.recall(ACCOUNT) == FoundBooks(revision=1, declared=True, kept=KEPT)
     await store.close()
 

@@ -21,6 +21,7 @@ from unrip.cli.explain import find_quote_history
 from unrip.frame.settings import PostgresSettings, Settings
 from unrip.messages.envelope import Envelope
 from unrip.services.settings import DESK_SETTINGS
+from unrip.store.connection import Database
 from unrip.store.errors import StoreRefused
 from unrip.store.migrate import apply
 from unrip.store.queries import FOUND_MAX, Queries
@@ -139,13 +140,15 @@ async def test_the_latest_quotes_with_what_became_of_them(store: PostgresStore, 
 
 async def test_explain_takes_the_beginning_of_an_id(store: PostgresStore) -> None:
     await store.sink().write(batches_of([*events_of_a_trade("quote-1"), refused("quote-12", 1)]))
-    assert (await find_quote_history(store.url, "quote-12")).quote_id == "quote-12"
-    assert (await find_quote_history(store.url, "quote-1")).quote_id == "quote-1", "a whole id is never ambiguous"
+    assert (await find_quote_history(Database(store.url), "quote-12")).quote_id == "quote-12"
+    assert (await find_quote_history(Database(store.url), "quote-1")).quote_id == "quote-1", (
+        "a whole id is never ambiguous"
+    )
     with pytest.raises(CommandFailed, match="several quotes begin with 'quo', such as quote-1, quote-12") as many:
-        await find_quote_history(store.url, "quo")
+        await find_quote_history(Database(store.url), "quo")
     assert many.value.code is Exit.USAGE
     with pytest.raises(CommandFailed, match="no quote that begins with 'x'; the latest decided are: quote-1") as none:
-        await find_quote_history(store.url, "x")
+        await find_quote_history(Database(store.url), "x")
     assert none.value.code is Exit.NO
 
 

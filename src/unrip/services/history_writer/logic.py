@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from unrip.domain.status import HistoryVitals
 from unrip.frame.contract import (
     Control,
     Count,
@@ -225,7 +226,7 @@ class HistoryWriter(Logic):
         lag = self._places.total_lag()
         if lag is None or self._places.stopped or self._failing:
             lag = max(lag or 0, self._lag_max + 1)
-        return Vitals(paused=self._paused, lag=lag)
+        return Vitals(paused=self._paused, details=HistoryVitals(lag=lag))
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """Whether it is paused."""

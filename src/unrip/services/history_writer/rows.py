@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from unrip.bus.ports import Record
-from unrip.domain.status import ServiceStatus
+from unrip.domain.status import ExecutorVitals, HistoryVitals, ServiceStatus
 from unrip.frame.contract import Count, Effect, Log
 from unrip.frame.dead_letters import dead_letter_of_record
 from unrip.messages.codec import decode_event
@@ -42,8 +42,13 @@ class Beats:
 
 def _without_clockwork(beat: ServiceStatus) -> ServiceStatus:
     """The beat without what changes by itself, as time stamps do."""
-    ledger = None if beat.ledger is None else msgspec.structs.replace(beat.ledger, height=0)
-    return msgspec.structs.replace(beat, lag=None, ledger=ledger)
+    match beat.details:
+        case ExecutorVitals(ledger=ledger) as details:
+            still = None if ledger is None else msgspec.structs.replace(ledger, height=0)
+            return msgspec.structs.replace(beat, details=msgspec.structs.replace(details, lag=0, ledger=still))
+        case HistoryVitals() as details:
+            return msgspec.structs.replace(beat, details=msgspec.structs.replace(details, lag=None))
+    return beat
 
 
 def batch_of(records: Iterable[Record], position: Position | None, beats: Beats) -> tuple[TopicBatch, list[Effect]]:

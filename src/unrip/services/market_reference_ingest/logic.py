@@ -42,11 +42,12 @@ from unrip.frame.contract import (
     Subscribe,
     TimerFired,
     Vitals,
+    unknown_action,
 )
 from unrip.frame.link import Link
 from unrip.messages.topics import MARKET_PRICE
 from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
-from unrip.services.market_reference_ingest.contradiction import Contradiction, takes_back
+from unrip.services.market_reference_ingest.contradiction import Contradiction, shown, takes_back
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoRead,
     CoinGeckoUnread,
@@ -330,17 +331,20 @@ class MarketReferenceIngest(Logic):
                 self._paused = False
                 return [*self._poll_kraken(now), *self._poll_coingecko(now), *self._publish(now)]
             case "refresh":
-                if self._paused:
-                    raise ControlRefused("paused: resume first")
+                self._refuse_while_paused()
                 return [*self._poll_kraken(now), *self._poll_coingecko(now)]
             case "accept-disagreement":
-                self._contradiction.accept(control, self._apart(), now)
+                self._contradiction.accepted = self._contradiction.after(control, self._apart(), now)
                 return self._publish(now)
             case "drain":  # the frame drains
                 pass
             case _:
-                raise ControlRefused(f"market-reference-ingest has no action {control.action!r}")
+                raise unknown_action(control)
         return []
+
+    def _refuse_while_paused(self) -> None:
+        if self._paused:
+            raise ControlRefused("paused: resume first")
 
     # --- asking and publishing -------------------------------------------------------------------------------------
 
@@ -464,8 +468,17 @@ class MarketReferenceIngest(Logic):
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """Pause, and what is accepted of a disagreement."""
-        accepted = self._contradiction.control_state(now)
-        return {"paused": str(self._paused).lower(), "accepted_disagreement": accepted}
+        return {"paused": str(self._paused).lower(), "accepted_disagreement": shown(self._contradiction.accepted, now)}
+
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        """What an action would change."""
+        match control.action:
+            case "refresh":
+                self._refuse_while_paused()
+                return {}
+            case "accept-disagreement":
+                return {"accepted_disagreement": shown(self._contradiction.after(control, self._apart(), now), now)}
+        return super().follow(control, now)
 
     def tightens(self, control: Control) -> bool:
         """Taking back what was accepted is a brake."""

@@ -96,7 +96,10 @@ def test_an_operator_accepts_it_for_a_while() -> None:
     market = contradicted()
     market.run(seconds=700)
     assert not market.logic.tightens(accepting()), "it is recorded first"
+    said = market.logic.follow(accepting(), market.now)
+    assert market.logic.control_state(market.now)["accepted_disagreement"] == "none"
     market.emit(accepting())
+    assert said.items() <= market.logic.control_state(market.now).items()
     market.ticks("70000", seconds=12)
     case = case_of(market)
     assert (refused(case), case.price_degraded, case.disagreement_max) == (None, True, Decimal("0.06"))
