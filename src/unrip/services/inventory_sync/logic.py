@@ -96,7 +96,7 @@ class InventorySync(Logic):
         self._reading: VerifierReading | None = None
         self._books = Bookkeeper()
         self._reconciler = self._books.reconciler
-        self._transfers = Transfers()
+        self._transfers = Transfers(self._books, pair=pair.name)
         self._last: IntentInventory | None = None
         #: The books, and topics that were read up to what was there at the start; until then nothing can be reconciled.
         self._read_back: set[str] = set()
@@ -207,13 +207,12 @@ class InventorySync(Logic):
             self._failures["bridge"] = answer.reason
             return []
         self._failures.pop("bridge", None)
-        self._transfers.read(answer)
         self._pending = PendingMovements(
             deposits=_sums(deposit for deposit in answer.deposits if deposit.state in _ON_THEIR_WAY),
             withdrawals=_sums(withdrawal for withdrawal in answer.withdrawals if not withdrawal.finished),
             observed_at=answer.observed_at,
         )
-        return self._take_transfers()
+        return self._transfers.read(answer)
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         match control.action:
@@ -248,23 +247,9 @@ class InventorySync(Logic):
         elif record.topic == TRADE_RESULT.name:
             self._reconciler.take_result(record, now)
         else:
-            self._transfers.tell(record)
-            taken = self._take_transfers()
-            return [*taken, *(self._ask(ReadBridge(), now) if self._transfers.waiting else [])]
+            told = self._transfers.tell(record)
+            return [*told, *(self._ask(ReadBridge(), now) if self._transfers.waiting else [])]
         return []
-
-    def _take_transfers(self) -> list[Effect]:
-        """Take in what the bridge shows of what was told, and say what it does not show."""
-        effects: list[Effect] = []
-        for record, shown in self._transfers.decided():
-            if shown:
-                self._reconciler.take_action(record)
-                continue
-            self._books.pass_over(record)
-            action = record.message.payload
-            body = {"action_id": action.action_id, "step": action.step.name}
-            effects += [Count(name="transfers_not_shown"), self._line("transfer_not_shown", body, "error")]
-        return effects
 
     def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
         first = event.topic not in self._read_back

@@ -13,7 +13,8 @@ import msgspec
 
 from unrip.domain.desk_state import CommandPosition
 from unrip.domain.treasury import DepositStep, LiquidityAction, WithdrawalStep
-from unrip.frame.contract import RecordReceived
+from unrip.frame.contract import Count, Effect, Log, RecordReceived
+from unrip.services.inventory_sync.bookkeeping import Bookkeeper
 from unrip.services.inventory_sync.effects import BridgeRead
 
 #: So many readings of ours in a row must lack what was told: an instance of the bridge may be behind another one.
@@ -34,7 +35,8 @@ class Transfers:
     Before our first reading of this life there is nothing to compare with: then everything is taken as it is told.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, books: Bookkeeper, *, pair: str) -> None:
+        self._books, self._pair = books, pair
         self._shown: set[tuple[str, ...]] | None = None
         self._told: deque[_Told] = deque()
 
@@ -43,9 +45,10 @@ class Transfers:
         """Whether the next reading of the bridge is needed to go on."""
         return bool(self._told)
 
-    def tell(self, record: RecordReceived) -> None:
+    def tell(self, record: RecordReceived) -> list[Effect]:
         """The topic tells of a step."""
         self._told.append(_Told(record=record))
+        return self._take()
 
     def cut(self, place: CommandPosition) -> None:
         """The topic ends before what was read of it: what waits says no more how far it was read."""
@@ -53,7 +56,7 @@ class Transfers:
         for told in self._told:
             told.record = msgspec.structs.replace(told.record, **at)
 
-    def read(self, answer: BridgeRead) -> None:
+    def read(self, answer: BridgeRead) -> list[Effect]:
         """The bridge has listed its transfers to us."""
         deposits = {
             _deposit(each.deposit_id, each.asset_id, each.amount, each.mint_tx_hash) for each in answer.deposits
@@ -62,18 +65,29 @@ class Transfers:
         self._shown = deposits | withdrawals
         if self._told:
             self._told[0].misses += 1
+        return self._take()
 
-    def decided(self) -> list[tuple[RecordReceived, bool]]:
-        """The next records that may be taken in, each with whether the bridge shows its transfer."""
-        found: list[tuple[RecordReceived, bool]] = []
+    def _take(self) -> list[Effect]:
+        """Take in what the bridge shows of what was told, in its order, and say what it does not show."""
+        effects: list[Effect] = []
         while self._told:
             first = self._told[0]
             transfer = _transfer(first.record.message.payload)
             shown = transfer is None or self._shown is None or transfer in self._shown
             if not shown and first.misses < MISSES_MAX:
                 break
-            found.append((self._told.popleft().record, shown))
-        return found
+            record = self._told.popleft().record
+            if shown:
+                self._books.reconciler.take_action(record)
+            else:
+                self._books.pass_over(record)
+                effects += self._not_shown(record.message.payload)
+        return effects
+
+    def _not_shown(self, action: LiquidityAction) -> list[Effect]:
+        body = {"action_id": action.action_id, "step": action.step.name}
+        line = Log(event="transfer_not_shown", level="error", component="books", pair=self._pair, body=body)
+        return [Count(name="transfers_not_shown"), line]
 
 
 def _transfer(action: LiquidityAction) -> tuple[str, ...] | None:
