@@ -115,6 +115,9 @@ class Executor:
         self._offset = 0
         self._height = 1_001
 
+    def state(self, now: datetime | None = None) -> Any:
+        return self.logic.state(now or self.now)
+
     def feed(self, event: Event) -> list[Effect]:
         effects = list(self.logic.on_event(event, self.now))
         self.effects += effects
@@ -165,7 +168,7 @@ class Executor:
         """A price that the executor reads by itself, as of now."""
         late = self.now - NOW
         kraken = msgspec.structs.replace(a_kraken(), observed_at=ago(400) + late, source_time=ago(450) + late)
-        price = a_price(**({"kraken": kraken} | changes))
+        price = a_price(**({"primary": kraken} | changes))
         record = a_record(MARKET_PRICE, price, observed_at=self.now - timedelta(milliseconds=400))
         self.feed(record)
 
@@ -247,8 +250,7 @@ class Executor:
 
     @property
     def open_offers(self) -> list[Offer]:
-        found: list[Offer] = self.logic.state(self.now)["open_offers"]
-        return found
+        return list(self.state().open_offers)
 
 
 def after(*claims: ClaimOffer, gift: int = 0) -> dict[str, Amount]:

@@ -152,7 +152,7 @@ def test_what_open_offers_hold_is_bounded_by_the_ledgers_own_count() -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"kraken": None, "fair_rate": None}, "price_missing"),
+        ({"primary": None, "fair_rate": None}, "price_missing"),
         ({"disagreement": Decimal("0.5")}, "price_sources_disagree"),
         ({"jump": None}, "price_jump"),
         ({"peg": None}, "peg_broken"),
@@ -264,7 +264,7 @@ def test_a_price_of_our_own_may_lie_ahead_as_far_as_clocks_differ(ahead_ms: int,
     desk = executor()
     at = desk.now + timedelta(milliseconds=ahead_ms)
     kraken = msgspec.structs.replace(a_kraken(), observed_at=at, source_time=at)
-    desk.feed(a_record(MARKET_PRICE, a_price(kraken=kraken), observed_at=at))
+    desk.feed(a_record(MARKET_PRICE, a_price(primary=kraken), observed_at=at))
     desk.command()
     assert len(desk.of(SignOffer)) == signed
     if not signed:
