@@ -32,7 +32,6 @@ from unrip.frame.beat import Beat
 from unrip.frame.contract import (
     CaughtUp,
     Effect,
-    Logic,
     Publish,
     Published,
     RecordReceived,
@@ -42,6 +41,7 @@ from unrip.frame.contract import (
     TimerFired,
     Vitals,
 )
+from unrip.frame.logic import Logic
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import (

@@ -89,7 +89,7 @@ class Station:
         self.control("arm", directions=list(directions), lease_minutes=minutes, survive_restart=survive)
 
     def tell(self, event: Event) -> None:
-        self._perform(self.board.on_event(event, self.now, lambda _: self.green))
+        self._perform(self.board.on_lease(event, self.now, lambda _: self.green))
 
     def wait(self, seconds: float) -> None:
         """Let time pass, and every timer fire at its own instant."""
