@@ -1,4 +1,4 @@
-"""Publishing state of which only the newest record matters.
+"""State of which only the newest record matters is published without a queue.
 
 While the broker is away nothing queues up: each new record takes the place of the one that waits, and the last of them
 goes out when the broker is back (blueprint, section 5; R58).
@@ -12,12 +12,12 @@ from unrip.frame.contract import BusChanged, Published, PublishFailed
 from unrip.frame.contract import Publish as Record
 from unrip.frame.life import Life
 
-#: Records without an acknowledgement; beyond it the broker counts as away.
+#: How many records may lack an acknowledgement; beyond it the broker counts as away.
 UNACKNOWLEDGED_MAX = 20
 
 
 class Conflated:
-    """The outlet of one kind of state."""
+    """Publishes one kind of state."""
 
     def __init__(self, life: Life) -> None:
         self._life = life
@@ -31,7 +31,7 @@ class Conflated:
         return self._release()
 
     def on_event(self, event: BusChanged | Published | PublishFailed) -> list[Record]:
-        """Take notice of the broker; a record that was waiting may go out."""
+        """Follow the broker; a record that was waiting may go out."""
         match event:
             case Published():
                 if event.token in self._unacknowledged:
@@ -43,7 +43,7 @@ class Conflated:
 
     @property
     def idle(self) -> bool:
-        """Every record is acknowledged or given up."""
+        """Whether every record is acknowledged or given up."""
         return not self._unacknowledged
 
     def _release(self) -> list[Record]:

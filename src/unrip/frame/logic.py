@@ -99,9 +99,9 @@ class Logic(ABC):
     @final
     def not_ready(self, now: datetime) -> list[str]:
         """Named reasons why the service cannot do its job now; empty when it can."""
-        return [*self.life.not_ready(), *self.lacks(now)]
+        return [*self.life.not_ready(), *self.stands_in_the_way(now)]
 
-    def lacks(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """The reasons of this service alone."""
         del now
         return []

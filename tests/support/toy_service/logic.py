@@ -40,7 +40,7 @@ class PriceCounter(Logic):
     def state(self, now: datetime) -> dict[str, Any]:
         return {"prices": self._prices}
 
-    def lacks(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         return ["hushed"] if self._hushed else []
 
     def follow(self, control: Control, now: datetime) -> dict[str, str]:

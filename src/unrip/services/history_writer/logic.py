@@ -191,7 +191,7 @@ class HistoryWriter(Logic):
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
-    def lacks(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Why the present would not be in the record soon."""
         del now
         lag = self._places.total_lag()

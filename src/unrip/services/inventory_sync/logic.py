@@ -405,7 +405,7 @@ class InventorySync(Logic):
             "last_acknowledged": self._outlet.last_acknowledged_id,
         }
 
-    def lacks(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Why no decision could be made on our inventory."""
         reasons = []
         if self._reading is None:

@@ -292,7 +292,7 @@ class LiquidityManager(Logic):
             "last_acknowledged": self._outlet.last_acknowledged_id,
         }
 
-    def lacks(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Why new funding operations cannot be followed; funded trading goes on without us (R60)."""
         reasons = []
         oldest = min((self._read_at(chain) or now for chain in self._assets), default=now)

@@ -225,7 +225,7 @@ class NearIntentsIngest(Logic):
             "quotes": {**self._kinds, "raw_cap_per_s": self._raw_cap_per_s},
         }
 
-    def lacks(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Why no demand can come through."""
         del now
         reasons = self._link.not_ready()

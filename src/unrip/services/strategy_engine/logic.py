@@ -419,7 +419,7 @@ class StrategyEngine(Logic):
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
-    def lacks(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Whether it can decide; arming and other services' beats belong to trade-ready, not here."""
         del now
         reasons = [] if self._began else [self.life.why_not_active]

@@ -307,11 +307,11 @@ class TradeExecutor(Logic):
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
-    def lacks(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Everything that stands between a command and its answer, arming apart."""
         reading = self._chain.reading
         limit = timedelta(milliseconds=self._inspector.policy.inventory_age_max_ms)
-        stands_in_the_way = {
+        reasons = {
             self.life.why_not_active: not self._commands.active,
             "database_away": not self.life.database_up,
             "ledger_not_loaded": not self._book.loaded,
@@ -324,7 +324,7 @@ class TradeExecutor(Logic):
             "clock_skewed": self._inspector.skewed(self._chain.believing.told, self._own.clock, now) is not None,
             **dict.fromkeys(self._chain.believing.not_ready(), True),
         }
-        return [reason for reason, holds in stands_in_the_way.items() if holds]
+        return [reason for reason, holds in reasons.items() if holds]
 
     def health_failures(self) -> list[str]:
         """A ledger whose counters and open holds do not add up."""
