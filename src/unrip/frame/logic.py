@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, final
 
+from unrip.domain.values import Value
 from unrip.frame.action import COMMON_ACTIONS
 from unrip.frame.contract import Control, Effect, Event, Vitals, unknown_action
 from unrip.frame.life import Life
@@ -93,8 +94,8 @@ class Logic(ABC):
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
     @abstractmethod
-    def state(self, now: datetime) -> dict[str, Any]:
-        """What `GET /state` shows, as JSON-ready values; no secrets."""
+    def state(self, now: datetime) -> Value:
+        """What `GET /state` shows beside what the host does, of the type that the definition names; no secrets."""
 
     @final
     def not_ready(self, now: datetime) -> list[str]:

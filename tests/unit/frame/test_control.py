@@ -92,8 +92,8 @@ class Armable(Logic):
     def controlled(self, now: datetime) -> dict[str, str]:
         return {**switch_state(self.switches, now), "limit": str(self.asked)}
 
-    def state(self, now: datetime) -> dict[str, Any]:
-        return {}
+    def state(self, now: datetime) -> Value:
+        return Value()
 
 
 class Broker:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -47,8 +46,8 @@ class Script(Logic):
         self.take(control, now)
         raise ControlRefused("not now")
 
-    def state(self, now: datetime) -> dict[str, Any]:
-        return {}
+    def state(self, now: datetime) -> Value:
+        return Value()
 
 
 def clock() -> datetime:
