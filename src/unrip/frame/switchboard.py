@@ -40,9 +40,18 @@ Green = Callable[[tuple[Direction, ...]], bool]
 class Switchboard:
     """What a service's logic asks before it acts, and tells what happened."""
 
-    def __init__(self, *, service: str, start_id: str, configuration_hash: str, rearm_after: timedelta) -> None:
+    def __init__(
+        self,
+        *,
+        service: str,
+        start_id: str,
+        configuration_hash: str,
+        rearm_after: timedelta,
+        account: str | None = None,
+    ) -> None:
         self.switches = Switches()
         self._service = service
+        self._account = account
         self._start_id = start_id
         self._configuration_hash = configuration_hash
         self._rearm_after = rearm_after
@@ -172,6 +181,7 @@ class Switchboard:
             acted_at=now,
             applied=True,
             reason_refused=None,
+            account=self._account,
         )
         return Publish(
             topic=CONTROL_ACTION,
