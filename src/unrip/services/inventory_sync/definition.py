@@ -39,6 +39,7 @@ SERVICE = Service(
         "inventory_stale": "the verifier could not be read for too long",
         "inventory_fresh": "the verifier is read again",
         "balance_unexplained": "a credited amount differs from what evidence and open offers explain",
+        "transfer_not_shown": "a deposit or withdrawal was told that the bridge does not show us; it explains nothing",
         "balance_explained": "evidence, or an operator, explains the credited amount again",
     },
     stores=(BOOKS,),

@@ -251,12 +251,14 @@ def test_after_a_restart_a_used_nonce_is_settled_only_when_no_revocation_took_it
     assert last_ending(desk).state is AttemptState.REVOKED
 
 
-def test_after_a_restart_a_revoked_nonce_is_asked_about_until_a_final_block_shows_its_use() -> None:
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "killed before it was recorded"])
+def test_after_a_restart_a_revoked_nonce_is_asked_about_until_a_final_block_shows_its_use(*, recorded: bool) -> None:
     """The start may be faster than finality; asked only then, and not again before its deadline, it stayed held."""
     offer = live(executor())
+    revocations = {offer.nonce: "{}"} if recorded else {}
     desk = Executor()
     desk.feed(STARTED)
-    desk.feed(LedgerLoaded(position=None, open_offers=(offer,), view=VIEW, revocations={offer.nonce: "{}"}))
+    desk.feed(LedgerLoaded(position=None, open_offers=(offer,), view=VIEW, revocations=revocations))
     desk.connect()
     for _ in range(2):
         desk.read(asked=[offer.nonce])
