@@ -161,6 +161,7 @@ class Host:
             # Beyond the producer's own bound: a refused action must not arrive on the topic as applied after all.
             record_bound_s=self._settings.kafka.delivery_timeout_ms / 1_000 + 2,
             kept_bound_s=KEPT_BOUND_S,
+            account=self._settings.account,
         )
 
     def _handlers(self) -> dict[type[Effect], Handler]:

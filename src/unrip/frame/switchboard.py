@@ -41,10 +41,19 @@ Green = Callable[[tuple[Direction, ...]], bool]
 class Switchboard(Life):
     """The life of a service that can be armed: what a service's logic asks before it acts, and tells what happened."""
 
-    def __init__(self, *, service: str, start_id: str, configuration_hash: str, rearm_after: timedelta) -> None:
+    def __init__(
+        self,
+        *,
+        service: str,
+        start_id: str,
+        configuration_hash: str,
+        rearm_after: timedelta,
+        account: str | None = None,
+    ) -> None:
         super().__init__()
         self.start_id = start_id
         self._service = service
+        self._account = account
         self._configuration_hash = configuration_hash
         self._rearm_after = rearm_after
         #: A lease of an earlier life that may still arm; any action on the switches ends that.
@@ -177,6 +186,7 @@ class Switchboard(Life):
             acted_at=now,
             applied=True,
             reason_refused=None,
+            account=self._account,
         )
         return Publish(
             topic=CONTROL_ACTION,
