@@ -7,6 +7,7 @@ from pydantic import Field
 from unrip.frame.action import Action, ReasonBody
 from unrip.frame.definition import BOOKS, Reads, Service
 from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
+from unrip.services.inventory_sync.state import InventoryState
 
 
 class AcceptBalanceBody(ReasonBody):
@@ -42,4 +43,5 @@ SERVICE = Service(
         "balance_explained": "evidence, or an operator, explains the credited amount again",
     },
     stores=(BOOKS,),
+    state=InventoryState,
 )

@@ -57,6 +57,7 @@ from unrip.services.inventory_sync.effects import (
     VerifierUnread,
 )
 from unrip.services.inventory_sync.reconciling import UNEXPLAINED
+from unrip.services.inventory_sync.state import InventoryState
 from unrip.services.inventory_sync.transfers import Transfers
 
 VENUE = "near_intents"
@@ -411,30 +412,29 @@ class InventorySync(Logic):
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
-    def state(self, now: datetime) -> dict[str, Any]:
+    def state(self, now: datetime) -> InventoryState:
         """Credited and pending by asset, the last attempts, and what cannot be read."""
         reading = self._reading
-        return {
-            "paused": self._paused,
-            "account": self._account,
-            "credited": reading.credited if reading else None,
-            "pending": self._pending,
-            "pending_age_ms": age_ms(now, self._pending.observed_at) if self._pending else None,
-            "inventory_age_ms": self._age_ms(now),
-            "height": reading.height if reading else None,
-            "block_time": reading.block_time if reading else None,
-            "last_attempted_at": self._attempted_at,
-            "last_successful_at": reading.observed_at if reading else None,
-            "reconciliation": self._reconciler.states,
-            "unexplained": self._unexplained(),
-            "salt": reading.salt if reading else None,
-            "fee_pips": reading.fee_pips if reading else None,
-            "key_registered": reading.key_registered if reading else None,
-            "account_locked": reading.account_locked if reading else None,
-            "contract_paused": reading.contract_paused if reading else None,
-            "failures": dict(self._failures),
-            "last_acknowledged": self._outlet.last_acknowledged_id,
-        }
+        return InventoryState(
+            paused=self._paused,
+            credited=reading.credited if reading else None,
+            pending=self._pending,
+            pending_age_ms=age_ms(now, self._pending.observed_at) if self._pending else None,
+            inventory_age_ms=self._age_ms(now),
+            height=reading.height if reading else None,
+            block_time=reading.block_time if reading else None,
+            last_attempted_at=self._attempted_at,
+            last_successful_at=reading.observed_at if reading else None,
+            reconciliation=self._reconciler.states,
+            unexplained=self._unexplained(),
+            salt=reading.salt if reading else None,
+            fee_pips=reading.fee_pips if reading else None,
+            key_registered=reading.key_registered if reading else None,
+            account_locked=reading.account_locked if reading else None,
+            contract_paused=reading.contract_paused if reading else None,
+            failures=dict(self._failures),
+            last_acknowledged=self._outlet.last_acknowledged_id,
+        )
 
     def not_ready(self, now: datetime) -> list[str]:
         """Why no decision could be made on our inventory."""

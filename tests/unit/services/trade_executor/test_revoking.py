@@ -68,7 +68,7 @@ def traced(desk: Executor, offer: Offer, finding: Finding) -> None:
 
 
 def told(desk: Executor) -> list[Any]:
-    found: list[Any] = desk.logic.state(desk.now)["revocation"]["offers"]
+    found: list[Any] = desk.state().revocation.offers
     return found
 
 
@@ -272,10 +272,10 @@ def test_asked_before_the_ledger_was_read_it_revokes_as_soon_as_it_is() -> None:
     desk = Executor()
     desk.feed(STARTED)
     desk.feed(HALT)
-    assert desk.logic.state(desk.now)["revocation"]["waits_for_ledger"]
+    assert desk.state().revocation.waits_for_ledger
     effects = desk.feed(LedgerLoaded(position=None, open_offers=(offer,), view=VIEW))
     assert [e.nonce for e in effects if isinstance(e, SignRevocation)] == [offer.nonce]
-    assert not desk.logic.state(desk.now)["revocation"]["waits_for_ledger"]
+    assert not desk.state().revocation.waits_for_ledger
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_a_halt_without_revoke_leaves_live_offers_alone() -> None:
     live(desk)
     desk.feed(a_control("halt", revoke=False))
     assert desk.of(SignRevocation) == []
-    assert desk.logic.state(desk.now)["revocation"] is None
+    assert desk.state().revocation is None
 
 
 @pytest.mark.parametrize(
