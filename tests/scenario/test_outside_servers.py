@@ -53,6 +53,29 @@ def test_a_trade_settles_on_servers_that_are_not_ours(main: Desk, servers: Serve
     assert main.sql("SELECT 1 AS one FROM history.trade_chain WHERE quote_id = %s", quote_id)
 
 
+def test_an_account_of_another_desk_is_refused_and_nothing_of_it_is_promised(main: Desk) -> None:
+    account, file = main.settings.near_intents.account, str(main.local.settings_file)
+    assert run_unrip("prepare", "--config", file, UNRIP_DESK__NAME="third").returncode == 0
+    declared = run_unrip("prepare", "--first-start", "--config", file, UNRIP_DESK__NAME="third")
+    assert declared.returncode not in {0, None}
+    assert f"the account {account} belongs to the desk main, and not to third" in declared.stderr
+    with main.second_instance("trade-executor", {"UNRIP_DESK__NAME": "third"}) as executor:
+        reason = main.until(lambda: refusal_of(executor), what="an executor that is refused the account")
+        assert f"the account {account} belongs to the desk main, and not to third" in reason
+        assert executor.state("trade-executor")["active"], "it is a desk of its own, with a role of its own"
+        assert not executor.is_ready("trade-executor")
+        assert not executor.act("trade-executor", "arm", reason="scenario", directions=list(Direction))["applied"]
+        assert executor.act("trade-executor", "halt", reason="scenario")["applied"], "the kill switch stays"
+        settled(main)  # whose account it is goes on
+    assert main.sql("SELECT 1 FROM third_ledger.attempt") == main.sql("SELECT 1 FROM third_ledger.surroundings") == []
+
+
+def refusal_of(executor: ControlClient) -> str | None:
+    """Why the executor is not ready, where it is that the account is another desk's."""
+    reasons = executor.state("trade-executor")["not_ready"]
+    return next((reason for reason in reasons if reason.startswith("account_of_another_desk: ")), None)
+
+
 def column(desk: Desk, column: str, table: str) -> set[str]:
     """What a table of the desk holds in a column."""
     return {row["found"] for row in desk.sql(f"SELECT DISTINCT {column} AS found FROM {table}")}
@@ -88,26 +111,3 @@ def result_records(desk: Desk, prefix: str) -> int:
     """How many records the topic of results has had."""
     topic = prefix + TRADE_RESULT.name
     return asyncio.run(KafkaAdmin(desk.settings.kafka.bootstrap).end_offsets([topic]))[topic]
-
-
-def test_an_account_of_another_desk_is_refused_and_nothing_of_it_is_promised(main: Desk) -> None:
-    account, file = main.settings.near_intents.account, str(main.local.settings_file)
-    assert run_unrip("prepare", "--config", file, UNRIP_DESK__NAME="third").returncode == 0
-    declared = run_unrip("prepare", "--first-start", "--config", file, UNRIP_DESK__NAME="third")
-    assert declared.returncode not in {0, None}
-    assert f"the account {account} belongs to the desk main, and not to third" in declared.stderr
-    with main.second_instance("trade-executor", {"UNRIP_DESK__NAME": "third"}) as executor:
-        reason = main.until(lambda: refusal_of(executor), what="an executor that is refused the account")
-        assert f"the account {account} belongs to the desk main, and not to third" in reason
-        assert executor.state("trade-executor")["active"], "it is a desk of its own, with a role of its own"
-        assert not executor.is_ready("trade-executor")
-        assert not executor.act("trade-executor", "arm", reason="scenario", directions=list(Direction))["applied"]
-        assert executor.act("trade-executor", "halt", reason="scenario")["applied"], "the kill switch stays"
-        settled(main)  # whose account it is goes on
-    assert main.sql("SELECT 1 FROM third_ledger.attempt") == main.sql("SELECT 1 FROM third_ledger.surroundings") == []
-
-
-def refusal_of(executor: ControlClient) -> str | None:
-    """Why the executor is not ready, where it is that the account is another desk's."""
-    reasons = executor.state("trade-executor")["not_ready"]
-    return next((reason for reason in reasons if reason.startswith("account_of_another_desk: ")), None)
