@@ -106,9 +106,6 @@ def an_error(name: Any, cause: Any, **info: Any) -> dict[str, Any]:
     }
 
 
-# --- several nodes ---------------------------------------------------------------------------------------------------
-
-
 class Clock:
     def __init__(self) -> None:
         self.now = NOW

@@ -40,6 +40,7 @@ from unrip.frame.contract import (
     TimerFired,
     Vitals,
 )
+from unrip.frame.jsonable import jsonable
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import (
@@ -438,7 +439,8 @@ class PureDesk:
 
     def state(self, name: str) -> dict[str, Any]:
         """What a service shows of itself."""
-        return dict(self._services[name].state(self.now))
+        shown: dict[str, Any] = jsonable(self._services[name].state(self.now))
+        return shown
 
     def balances(self) -> dict[str, int]:
         """Ours, by the world's own ledger."""
