@@ -38,7 +38,7 @@ Green = Callable[[tuple[Direction, ...]], bool]
 
 
 class Switchboard:
-    """What a service's logic asks before it acts, and tells what happened."""
+    """The switches that a service's logic asks before it acts, with the lease that may arm again."""
 
     def __init__(self, *, service: str, start_id: str, configuration_hash: str, rearm_after: timedelta) -> None:
         self.switches = Switches()
@@ -52,7 +52,7 @@ class Switchboard:
         self._record: Publish | None = None
 
     def begin(self) -> list[Effect]:
-        """The service begins to work: an earlier life may have left a lease."""
+        """Look for a lease that an earlier life may have left, as the service begins to work."""
         return [FindLease()]
 
     def follow(self, control: Control, now: datetime) -> dict[str, str] | None:
@@ -82,7 +82,7 @@ class Switchboard:
         return switch(self.switches, control, now, configuration_hash=self._configuration_hash)
 
     def brake(self) -> list[Effect]:
-        """A brake is pulled, perhaps one that is no switch: no lease arms again after a restart."""
+        """Forget the lease after a brake, perhaps one that is no switch: nothing arms again after a restart."""
         self._surviving = self._record = None
         return [ForgetLease()]
 
@@ -95,7 +95,7 @@ class Switchboard:
         return [*self.brake(), *([line] if armed else [])]
 
     def on_event(self, event: Event, now: datetime, green: Green) -> list[Effect]:
-        """Take in what happened to leases; every other event means nothing here."""
+        """Take in what happened to leases; other events have no meaning here."""
         match event:
             case LeaseFound():
                 return self._on_found(event.lease, now)
@@ -126,7 +126,7 @@ class Switchboard:
         return switch_state(self.switches, now)
 
     def view(self, now: datetime) -> SwitchView:
-        """The switches as the next beat tells them."""
+        """The switches for the next beat."""
         return SwitchView(
             halted=self.switches.halted,
             armed=self.switches.armed_directions(now),
@@ -148,7 +148,7 @@ class Switchboard:
         return [SetTimer(name=_LOOK_TIMER, at=now + _LOOK_EVERY)]
 
     def _look(self, now: datetime, green: Green) -> list[Effect]:
-        """Green without interruption for long enough, as seen once a second."""
+        """Whether the service was green without interruption for long enough, as seen once a second."""
         if self._surviving is None:
             return []
         if now >= self._surviving.expires_at:
