@@ -23,11 +23,12 @@ from simulation.caps import ToldCaps
 from simulation.clock import START_NS, VirtualLoop
 from simulation.faults import Fault, Faults
 from simulation.files import Files
-from simulation.invariants import Invariants, Violation
+from simulation.invariants import Invariants
 from simulation.mischief import Mischief
 from simulation.network import URLS, Network
 from simulation.process import Killed, Process, owned_task, stands_until
 from simulation.stores import Database, done
+from simulation.violation import Violation
 from unrip.bus.memory import MemoryBroker
 from unrip.domain.inventory import Reconciliation
 from unrip.frame.contract import Control, Effect

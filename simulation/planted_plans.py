@@ -215,13 +215,21 @@ UNDER_PLANS = {
     "asks-once": Planted(
         mistake="who got no answer once asks no more",
         patches=_asks_until_nobody_answers,
-        under={"rpc/down": 1, "bridge/down": 1, "bridge/mute": 2},
+        under={
+            "rpc/down": 1,
+            "rpc/mute": 1,
+            "lost_answer": 1,
+            "bridge/down": 1,
+            "bridge/mute": 2,
+            "coingecko/down": 2,
+            "coingecko/mute": 1,
+        },
         breaks=("recovery",),
     ),
     "opens-once": Planted(
         mistake="a socket that was closed is not opened again",
         patches=_opens_but_once,
-        under={"relay/down": 1, "relay/disconnect": 1, "cut": 1, "half_open": 1},
+        under={"relay/down": 1, "relay/disconnect": 1, "kraken/disconnect": 1, "cut": 1, "half_open": 1},
         breaks=("recovery",),
     ),
     "same-again": Planted(
@@ -280,7 +288,7 @@ UNDER_PLANS = {
     "closed": Planted(
         mistake="nobody asks whether the contract is paused or the account locked",
         patches=_locked_is_open,
-        under={"verifier/lock": 1},
+        under={"verifier/lock": 1, "verifier/pause": 5},
         breaks=("closed",),
     ),
     "paid-out": Planted(

@@ -59,7 +59,9 @@ def _what_arrives_is_credited() -> Patches:
     return [patched(bridge, "_deposit", make)]
 
 
-def _one_node_is_believed() -> Patches:
+def one_node_is_believed() -> Patches:
+    """Nobody asks a second node."""
+
     def make(original: Any) -> Any:
         def init(self: Verifier, *arguments: Any, **named: Any) -> None:
             original(self, *arguments, **{**named, "cross_check": False})
@@ -77,7 +79,7 @@ def _any_time_is_believed() -> Patches:
 
         return doubt_of
 
-    return [*_one_node_is_believed(), patched(doubt, "doubt_of", make)]
+    return [*one_node_is_believed(), patched(doubt, "doubt_of", make)]
 
 
 def _the_only_offer_took_it() -> Patches:
@@ -114,7 +116,7 @@ UNDER_SCENES = {
     ),
     "one-node": Planted(
         mistake="what one node says is believed although two are to be asked",
-        patches=_one_node_is_believed,
+        patches=one_node_is_believed,
         under={"rpc/false_view": 2, "rpc/height_shift": 2},
         breaks=("evidence", "credited", "moved"),
     ),
