@@ -1,4 +1,4 @@
-"""One life of one service: the product's host (`service/host.py`) with the simulated outside around it.
+"""One life of one service: the product's host (`frame/host.py`) with the simulated outside around it.
 
 What a process has beyond that (a port, signals, the wall clock) has no place here. A life ends by being killed; what
 the next one knows is what the database, the topics and the spool's file hold.
@@ -174,7 +174,7 @@ class Lock:
 
 
 class Process:
-    """One service from its start to its death, and its outside, see `service/outside.py`."""
+    """One service from its start to its death, and its outside, see `frame/adapters.py`."""
 
     def __init__(self, house: House, service: Service, wire: Wire, *, life: int) -> None:
         self._logs = service.logs

@@ -97,7 +97,7 @@ def test_time_chance_and_ids_come_in_through_the_door(path: Path) -> None:
     tree = ast.parse(path.read_text())
     found = [f"{name}:{line}: {use}" for line, use in uses_of_doors(tree)]
     found += [f"{name}:{line}: a generator of its own" for line in constructs_random(tree)]
-    assert found == [], "take it as an argument (see service/wiring.py: Context)"
+    assert found == [], "take it as an argument (see frame/wiring.py: Context)"
 
 
 def test_the_check_sees_every_way_in() -> None:

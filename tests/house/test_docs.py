@@ -133,7 +133,7 @@ def test_the_index_of_the_operators_pages_names_each_of_them() -> None:
 
 
 def test_every_reason_for_not_being_ready_has_a_row() -> None:
-    found = {reason for package in ("service", "services") for reason in reasons_given(ROOT / "src/unrip" / package)}
+    found = {reason for package in ("frame", "services") for reason in reasons_given(ROOT / "src/unrip" / package)}
     assert {"kafka_unreachable", "kraken_stale", "quarantine", "ledger_differs"} <= found
     cells = re.findall(r"^\| (`.+?) +\|", (OPERATE / "not-ready.md").read_text(), re.MULTILINE)
     assert found - {word for cell in cells for word in re.findall(r"`(\w+)", cell)} == set()

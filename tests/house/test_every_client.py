@@ -85,7 +85,7 @@ def test_no_client_is_made_whose_settings_this_file_does_not_name() -> None:
         "bus/kafka_producer.py: ConfluentProducer",
         "bus/kafka_producer.py: ConfluentProducer",
         "bus/kafka_watch.py: AdminClient",
-        "cli/desk.py: httpx.Client",
+        "cli/client.py: httpx.Client",
         "local/kafka.py: AdminClient",
         "local/ports.py: httpx.get",
         "local/ports.py: socket.create_connection",
@@ -181,7 +181,7 @@ async def test_every_kafka_client_is_made_with_them(monkeypatch: pytest.MonkeyPa
         with pytest.raises(Made):
             make()
     for name in ("KafkaAdmin", "TopicCheck"):
-        monkeypatch.setattr(kafka_consumer, name, lambda _bootstrap: None)
+        monkeypatch.setattr(kafka_consumer, name, lambda _bootstrap, **_options: None)
     monkeypatch.setattr(kafka_consumer, "ConfluentConsumer", spied("consumer"))
     with pytest.raises(Made):
         kafka_consumer.KafkaConsumer(BROKER, on_records=lambda _: None, on_topic_lost=lambda *_: None)  # type: ignore[arg-type, return-value]
@@ -271,7 +271,6 @@ def test_who_asks_for_sessions_and_how() -> None:
     """One session writes in order; claims and notes of the executor go side by side. Five seconds is the default."""
     assert sorted(sessions()) == [
         "books.py: application='books', size=1",
-        "desk.py: application='desk', size=1",
         "first_start.py: application='first start'",
         # Batches of a whole backlog; more than the ledger's, where an offer's deadline waits for the answer.
         "history.py: application='history writer', size=1, statement_timeout_ms=statement_timeout_ms",
@@ -281,6 +280,7 @@ def test_who_asks_for_sessions_and_how() -> None:
         " instance=writer",
         # An operator's search over everything may take half a minute.
         "queries.py: application='queries', statement_timeout_ms=_STATEMENT_TIMEOUT_MS",
+        "strategy.py: application='strategy', size=1",
         "watch.py: application='watch'",
     ]
     bounds = [

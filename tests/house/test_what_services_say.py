@@ -195,7 +195,7 @@ def words_in(*files: Path) -> set[str]:
 @every_service
 def test_a_service_names_the_lines_that_it_logs_and_no_others(service: Service) -> None:
     own = [file for file in (PACKAGES / service.key).rglob("*.py") if file.name != "definition.py"]
-    shared = {"LINK_LOGS": PACKAGES / "link.py", "RELAY_LOGS": PACKAGES / "relay_link.py"}
+    shared = {"LINK_LOGS": PACKAGES.parent / "frame" / "link.py", "RELAY_LOGS": PACKAGES / "relay_link.py"}
     definition = (PACKAGES / service.key / "definition.py").read_text()
     spoken = words_in(*own) | words_in(*(file for name, file in shared.items() if name in definition))
     spoken |= words_in(shared["LINK_LOGS"]) if "RELAY_LOGS" in definition else set()

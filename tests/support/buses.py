@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.bus.kafka_consumer import KafkaConsumer
@@ -75,10 +76,10 @@ class Received:
 class KafkaBus:
     bootstrap: str
 
-    def producer(self, **options: int) -> Producer:
+    def producer(self, **options: Any) -> Producer:
         return KafkaProducer(self.bootstrap, **options)
 
-    def consumer(self, received: Received, **options: int) -> Consumer:
+    def consumer(self, received: Received, **options: Any) -> Consumer:
         return KafkaConsumer(self.bootstrap, on_records=received.take, on_topic_lost=received.lose, **options)
 
     def admin(self) -> KafkaAdmin:
@@ -138,10 +139,10 @@ class MemoryAdmin:
 class MemoryBus:
     broker: MemoryBroker = field(default_factory=lambda: MemoryBroker(clock=lambda: datetime.now(UTC)))
 
-    def producer(self, **options: int) -> Producer:
+    def producer(self, **options: Any) -> Producer:
         return MemoryProducer(self.broker, **options)
 
-    def consumer(self, received: Received, **options: int) -> Consumer:
+    def consumer(self, received: Received, **options: Any) -> Consumer:
         return MemoryConsumer(self.broker, on_records=received.take, on_topic_lost=received.lose, **options)
 
     def admin(self) -> MemoryAdmin:

@@ -15,7 +15,7 @@ from unrip.domain.attempt import AttemptState, ChainEvidence, TradeResult
 from unrip.domain.command import Exchange
 from unrip.domain.desk_state import LedgerView
 from unrip.domain.inventory import IntentInventory
-from unrip.domain.pairs import Direction
+from unrip.domain.pairs import Direction, Pair
 from unrip.domain.treasury import DepositState, DepositStep, LiquidityAction, WithdrawalState, WithdrawalStep
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
@@ -64,6 +64,7 @@ class Sync:
         books: MemoryBooks | None = None,
         log: dict[str, list[RecordReceived]] | None = None,
         second: int = 0,
+        pair: Pair = PAIR,
     ) -> None:
         self.books = new_books() if books is None else books
         self.log = {TRADE_RESULT.name: [], LIQUIDITY_ACTION.name: []} if log is None else log
@@ -71,9 +72,11 @@ class Sync:
         self.acknowledging = True
         self._unanswered: list[Effect] = []
         self.logic = InventorySync(
-            pair=PAIR, account=ACCOUNT, interval_ms=1_000, bridge_interval_s=15, inventory_age_max_ms=10_000
+            pair=pair, account=ACCOUNT, interval_ms=1_000, bridge_interval_s=15, inventory_age_max_ms=10_000
         )
         self.effects: list[Effect] = []
+        #: What is credited of tokens beside BTC and EURe.
+        self.others: dict[str, Amount] = {}
         self.second = second
         self.feed(BusChanged(up=True, reason=""), Started(active=True, generation=None, start_id="sync-1"))
         if earlier is not None:
@@ -135,7 +138,7 @@ class Sync:
             height=100 + self.second,
             block_time=self.now,
             observed_at=self.now,
-            credited={BTC: Amount(btc), EURE: Amount(eure)},
+            credited={BTC: Amount(btc), EURE: Amount(eure)} | self.others,
             salt="252812b3",
             fee_pips=1,
             key_registered=True,
@@ -201,12 +204,13 @@ class Sync:
         offset: int | None = None,
         began_s: int | None = None,
         status: str = "",
+        asset_id: str = BTC,
     ) -> None:
-        """A step of the bridge about BTC, read just now."""
+        """A step of the bridge about BTC, or another token, read just now."""
         kind, _, state = step.partition("_")
         said: dict[str, Any] = {
             "chain": "btc:mainnet",
-            "asset_id": BTC,
+            "asset_id": asset_id,
             "amount": Amount(amount),
             "address": "",
             "status": status,

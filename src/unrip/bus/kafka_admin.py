@@ -16,7 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 from unrip.bus.kafka_asking import Asking
 from unrip.bus.kafka_errors import NO_LEADER_YET, bus_error
 from unrip.bus.ports import BusError, SettingDifference, TopicReport
-from unrip.bus.settings import REQUEST_TIMEOUT_S
+from unrip.bus.settings import CLIENT_ID, REQUEST_TIMEOUT_S
 from unrip.messages.topics import Topic
 
 _NO_LEADER_PAUSE_S = 0.05
@@ -39,8 +39,8 @@ def wanted_settings(topic: Topic, *, replication_factor: int) -> dict[str, str]:
 class KafkaAdmin:
     """Asks the cluster about topics, and creates them."""
 
-    def __init__(self, bootstrap: str, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
-        self._asking = Asking(bootstrap)
+    def __init__(self, bootstrap: str, *, timeout_s: float = REQUEST_TIMEOUT_S, client_id: str = CLIENT_ID) -> None:
+        self._asking = Asking(bootstrap, client_id=client_id)
         self._timeout_s = timeout_s
 
     async def ensure_topics(self, topics: Iterable[Topic], *, replication_factor: int = 1) -> TopicReport:

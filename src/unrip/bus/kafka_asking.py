@@ -6,7 +6,7 @@ import time
 
 from confluent_kafka.admin import AdminClient
 
-from unrip.bus.settings import REQUEST_TIMEOUT_S, client_settings
+from unrip.bus.settings import CLIENT_ID, REQUEST_TIMEOUT_S, client_settings
 
 #: A client that has lived for so long has had its chance to reach a slow broker; what it was asked before has ended.
 RENEW_AFTER_S = REQUEST_TIMEOUT_S
@@ -19,8 +19,8 @@ class Asking:
     and asks nobody who it is, for as long as we have waited (librdkafka 2.16).
     """
 
-    def __init__(self, bootstrap: str) -> None:
-        self._settings = client_settings(bootstrap)
+    def __init__(self, bootstrap: str, *, client_id: str = CLIENT_ID) -> None:
+        self._settings = client_settings(bootstrap, client_id=client_id)
         self._client: AdminClient | None = None
         self._made_at_s = 0.0
         #: The one before: what it is still asked ends by its own timeout, not by its end.

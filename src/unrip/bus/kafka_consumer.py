@@ -31,7 +31,7 @@ from unrip.bus.ports import (
     TopicRecreated,
     starting_offset,
 )
-from unrip.bus.settings import consumer_settings
+from unrip.bus.settings import CLIENT_ID, consumer_settings
 from unrip.domain.values import LAST_INSTANT
 
 #: How long one poll waits for a first record; also how soon a new subscription or a stop is noticed.
@@ -64,14 +64,20 @@ class KafkaConsumer:
     """
 
     def __init__(
-        self, bootstrap: str, *, on_records: OnRecords, on_topic_lost: OnTopicLost, batch_max: int = 500
+        self,
+        bootstrap: str,
+        *,
+        on_records: OnRecords,
+        on_topic_lost: OnTopicLost,
+        batch_max: int = 500,
+        client_id: str = CLIENT_ID,
     ) -> None:
         self._on_records = on_records
         self._on_topic_lost = on_topic_lost
         self._batch_max = batch_max
-        self._admin = KafkaAdmin(bootstrap)
-        self._check = TopicCheck(bootstrap)
-        self._settings = consumer_settings(bootstrap)
+        self._admin = KafkaAdmin(bootstrap, client_id=client_id)
+        self._check = TopicCheck(bootstrap, client_id=client_id)
+        self._settings = consumer_settings(bootstrap, client_id=client_id)
         self._client = ConfluentConsumer(self._settings)
         self._subscriptions: queue.SimpleQueue[_Subscription] = queue.SimpleQueue()
         #: What is being read, and why some of it cannot be; written by the poll thread only.

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
 
 from unrip.bus.ports import OnDelivery
-from unrip.bus.settings import producer_settings
+from unrip.bus.settings import CLIENT_ID, producer_settings
 
 #: How long one poll waits; deliveries wake it at once.
 _POLL_S = 0.1
@@ -23,8 +23,8 @@ class KafkaProducer:
     replaced: what it had not delivered is reported as failed, never sent again by itself.
     """
 
-    def __init__(self, bootstrap: str, *, delivery_timeout_ms: int = 10_000) -> None:
-        self._settings = producer_settings(bootstrap, delivery_timeout_ms=delivery_timeout_ms)
+    def __init__(self, bootstrap: str, *, delivery_timeout_ms: int = 10_000, client_id: str = CLIENT_ID) -> None:
+        self._settings = producer_settings(bootstrap, delivery_timeout_ms=delivery_timeout_ms, client_id=client_id)
         self._loop = asyncio.get_running_loop()
         self._client = ConfluentProducer(self._settings, error_cb=self._client_failed)
         self._fatal = threading.Event()

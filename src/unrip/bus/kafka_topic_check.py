@@ -14,6 +14,7 @@ from confluent_kafka.admin._acl import AclOperation
 from unrip.bus.kafka_asking import Asking
 from unrip.bus.kafka_errors import bus_error
 from unrip.bus.ports import BusUnavailable
+from unrip.bus.settings import CLIENT_ID
 
 #: How often the topics are asked for their ids. A record of a recreated topic can be mistaken for one of the old topic
 #: only within this time, and only if the new topic already holds more records than were read of the old one.
@@ -35,8 +36,8 @@ class TopicsSeen:
 class TopicCheck:
     """Asks once a second without ever making the poll thread wait."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._asking = Asking(bootstrap)
+    def __init__(self, bootstrap: str, *, client_id: str = CLIENT_ID) -> None:
+        self._asking = Asking(bootstrap, client_id=client_id)
         self._pending: dict[str, concurrent.futures.Future[Any]] = {}
         self._next_at = 0.0
 

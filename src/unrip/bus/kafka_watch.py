@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from unrip.bus.kafka_errors import ALL_BROKERS_DOWN
 from unrip.bus.ports import OnState
-from unrip.bus.settings import client_settings
+from unrip.bus.settings import CLIENT_ID, client_settings
 
 _INTERVAL_S = 0.5
 #: A broker that needs longer than this for "who is there" is of no use to a quote.
@@ -33,6 +33,7 @@ class BrokerWatch:
         on_state: OnState = lambda _up, _reason: None,
         *,
         on_answer: OnState = lambda _up, _reason: None,
+        client_id: str = CLIENT_ID,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_state = on_state
@@ -42,7 +43,7 @@ class BrokerWatch:
         self._last_words = ""
         #: What the client reports now is older than the answer that we have.
         self._overtaken = False
-        self._bootstrap = bootstrap
+        self._settings = client_settings(bootstrap, client_id=client_id)
         self._client = self._new_client()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka-watch", daemon=True)
@@ -74,7 +75,7 @@ class BrokerWatch:
                 self._client = self._new_client()
 
     def _new_client(self) -> AdminClient:
-        return AdminClient(client_settings(self._bootstrap), error_cb=self._client_failed)
+        return AdminClient(self._settings, error_cb=self._client_failed)
 
     def _pass_over_what_is_older(self) -> None:
         """Failed attempts to connect, from before the answer, wait to be reported."""

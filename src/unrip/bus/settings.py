@@ -4,13 +4,15 @@ from __future__ import annotations
 
 #: How long an administrative question may take.
 REQUEST_TIMEOUT_S = 5.0
+#: By what the broker's logs and quotas know us.
+CLIENT_ID = "unrip"
 
 
-def client_settings(bootstrap: str) -> dict[str, str | int | float | bool]:
+def client_settings(bootstrap: str, *, client_id: str = CLIENT_ID) -> dict[str, str | int | float | bool]:
     """What producer, consumer and admin client have in common."""
     return {
         "bootstrap.servers": bootstrap,
-        "client.id": "unrip",
+        "client.id": client_id,
         # With one family alone librdkafka's resolver refuses even a numeric address where the machine has no address of
         # that family but loopback: no network, no broker on 127.0.0.1.
         "broker.address.family": "any",
@@ -28,9 +30,11 @@ def client_settings(bootstrap: str) -> dict[str, str | int | float | bool]:
     }
 
 
-def producer_settings(bootstrap: str, *, delivery_timeout_ms: int) -> dict[str, str | int | float | bool]:
+def producer_settings(
+    bootstrap: str, *, delivery_timeout_ms: int, client_id: str = CLIENT_ID
+) -> dict[str, str | int | float | bool]:
     """Idempotent, in order, acknowledged by all replicas, and bounded in time and memory."""
-    return client_settings(bootstrap) | {
+    return client_settings(bootstrap, client_id=client_id) | {
         "enable.idempotence": True,
         "acks": "all",
         # Each record leaves at once: a quote waits for nobody.
@@ -42,11 +46,11 @@ def producer_settings(bootstrap: str, *, delivery_timeout_ms: int) -> dict[str, 
     }
 
 
-def consumer_settings(bootstrap: str) -> dict[str, str | int | float | bool]:
+def consumer_settings(bootstrap: str, *, client_id: str = CLIENT_ID) -> dict[str, str | int | float | bool]:
     """Manual assignment: no group is joined, no offset is committed, no position is guessed."""
-    return client_settings(bootstrap) | {
+    return client_settings(bootstrap, client_id=client_id) | {
         # The client insists on a name; without a subscription no group of it ever exists.
-        "group.id": "unrip-without-group",
+        "group.id": f"{client_id}-without-group",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         # An offset that is not there is an error with a name, never a silent jump.

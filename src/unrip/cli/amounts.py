@@ -34,6 +34,7 @@ class Amounts:
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
         self._assets = {asset.asset_id: asset for asset in pair.assets()}
+        self._other_tokens = pair.other_tokens()
 
     def text(self, amount: int | None, asset_id: str) -> str:
         """An amount with its unit."""
@@ -41,7 +42,9 @@ class Amounts:
             return f"an unknown amount of {self.symbol(asset_id)}"
         asset = self._assets.get(asset_id)
         if asset is None:
-            return f"{amount} smallest units of {asset_id}"
+            other = self._other_tokens.get(asset_id)
+            beside = "" if other is None else f" (another token of {other.symbol})"
+            return f"{amount} smallest units of {asset_id}{beside}"
         return f"{'-' if amount < 0 else ''}{asset.whole_text(Amount(abs(amount)))} {asset.symbol}"
 
     def texts(self, amounts: Mapping[str, int]) -> str:

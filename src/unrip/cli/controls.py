@@ -67,7 +67,7 @@ def resume(service: ServiceArgument, reason: ReasonOption, config: ConfigOption 
 
 
 def accept_balance(
-    asset: Annotated[str, typer.Argument(help="Its symbol, such as BTC.")],
+    asset: Annotated[str, typer.Argument(help="Its symbol, such as BTC; or the id of another token of its coin.")],
     unexplained: Annotated[str, typer.Option(help="What is accepted, in smallest units, as /state shows it.")],
     reason: ReasonOption,
     config: ConfigOption = None,

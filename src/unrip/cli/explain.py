@@ -22,6 +22,7 @@ from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
+from unrip.domain.pairs import Pair
 from unrip.domain.values import MONEY, format_rate
 from unrip.frame.jsonable import jsonable
 from unrip.messages.envelope import Envelope
@@ -44,7 +45,7 @@ def explain(
     if json_output:
         say_json(as_json(chain))
     else:
-        say(*printed(chain, Amounts(settings.pair.pair())))
+        say(*printed(chain, settings.pair.pair()))
     raise typer.Exit(Exit.NO if chain.missing else Exit.OK)
 
 
@@ -79,8 +80,13 @@ def as_json(chain: QuoteHistory) -> dict[str, Any]:
     return {**told, "outcome": chain.outcome, "missing": list(chain.missing), "stages": jsonable(chain.stages)}
 
 
-def printed(chain: QuoteHistory, amounts: Amounts) -> list[str]:
-    """The chain as people read it, line by line."""
+def printed(chain: QuoteHistory, configured: Pair) -> list[str]:
+    """The chain as people read it, line by line.
+
+    Amounts are those of the pair as its decision knew it, whatever the desk trades today.
+    """
+    traded = None if chain.decision is None else chain.decision.payload.traded
+    amounts = Amounts(traded or configured)
     lines = [f"quote {chain.quote_id}: {chain.outcome}", *columns(_facts(chain, amounts), indent="  ")]
     if chain.decision is not None:
         lines += ["  guards", *_guards(chain.decision.payload, amounts)]

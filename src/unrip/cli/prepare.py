@@ -11,6 +11,7 @@ from unrip.cli.client import settings_of
 from unrip.cli.exits import Exit
 from unrip.cli.options import ConfigOption
 from unrip.cli.terminal import say
+from unrip.frame.desk_bus import desk_bus
 from unrip.frame.settings import Settings, SettingsError
 from unrip.local.preparing import declare_first_account, prepare_database, prepare_topics
 
@@ -37,7 +38,7 @@ async def _prepare(settings: Settings, *, first_start: bool) -> Exit:
             raise SettingsError("no account: set [near_intents] account")
         declared = await declare_first_account(settings.postgres_url(), account, within_s=_WITHIN_S)
         say(f"first start of {account}: {'declared' if declared else 'not declared, it has a ledger already'}")
-    report = await prepare_topics(settings.kafka.bootstrap, settings.kafka.replication_factor, within_s=_WITHIN_S)
+    report = await prepare_topics(desk_bus(settings), settings.kafka.replication_factor, within_s=_WITHIN_S)
     say(f"topics created: {', '.join(report.created) or 'none were missing'}")
     for found in report.differences:
         say(f"{found.topic}: {found.setting} is {found.found}, we want {found.wanted}")

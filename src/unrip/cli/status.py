@@ -7,12 +7,13 @@ from typing import Any
 
 import typer
 
-from unrip.bus.kafka_admin import KafkaAdmin
+from unrip.bus.desk_bus import DeskBus
 from unrip.bus.ports import BusError
 from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
 from unrip.cli.terminal import columns, say, say_json
+from unrip.frame.desk_bus import desk_bus
 from unrip.messages.topics import DAY_MS, FOREVER, TOPICS
 from unrip.services.registry import SERVICES
 from unrip.store.locks import STANDBY
@@ -32,7 +33,7 @@ def status(config: ConfigOption = None, json_output: JsonOption = False) -> None
     """Exit 0 when at least one direction is trade-ready, 1 when none is, 3 when the strategy does not answer."""
     settings = settings_of(config)
     summary = _summary(_states(ControlClient(settings)))
-    summary["retention_ms"] = asyncio.run(_retention_ms(settings.kafka.bootstrap))
+    summary["retention_ms"] = asyncio.run(_retention_ms(desk_bus(settings)))
     if json_output:
         say_json(summary)
     else:
@@ -52,10 +53,10 @@ def _states(client: ControlClient) -> dict[str, dict[str, Any]]:
     return states
 
 
-async def _retention_ms(bootstrap: str) -> dict[str, int] | None:
+async def _retention_ms(bus: DeskBus) -> dict[str, int] | None:
     """As the broker has it; None while it does not answer."""
     try:
-        return await KafkaAdmin(bootstrap).retention_ms(TOPICS)
+        return await bus.retention_ms(TOPICS)
     except BusError:
         return None
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unrip.bus.kafka_consumer import KafkaConsumer
+from unrip.bus.desk_bus import DeskBus
 from unrip.bus.ports import BusError, BusUnavailable, Record, Start, TopicMissing, Where
 from unrip.cli.amounts import Amounts
 from unrip.cli.client import settings_of
@@ -24,12 +24,15 @@ from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.status import ControlRecord, ServiceStatus
 from unrip.domain.values import format_rate
+from unrip.frame.desk_bus import desk_bus
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope, InvalidMessage
 from unrip.messages.topics import SERVICE_STATUS, TOPICS
 
 #: Lines that wait to be printed; a terminal that is slower than this loses none, it only slows the reading.
 _WAITING_MAX = 1_000
+#: Records of one batch.
+_BATCH_MAX = 500
 
 
 def tail(
@@ -44,10 +47,10 @@ def tail(
         raise CommandFailed(f"no topic {unknown[0]!r}; there are: {', '.join(TOPICS)}", code=Exit.USAGE)
     where = Where.BEGINNING if from_beginning else Where.END
     settings = settings_of(config)
-    bootstrap, amounts = settings.kafka.bootstrap, Amounts(settings.pair.pair())
+    bus, amounts = desk_bus(settings), Amounts(settings.pair.pair())
 
     async def show() -> None:
-        async for record in follow(bootstrap, topics, where):
+        async for record in follow(bus, topics, where):
             if json_output:
                 say_json_text(record.value.decode(errors="replace"))
             else:
@@ -56,12 +59,12 @@ def tail(
     try:
         asyncio.run(show())
     except BusUnavailable as error:
-        raise CommandFailed(f"Kafka at {bootstrap} does not answer ({error}): is it running?") from None
+        raise CommandFailed(f"Kafka at {bus.bootstrap} does not answer ({error}): is it running?") from None
     except KeyboardInterrupt:
         return
 
 
-async def follow(bootstrap: str, topics: Sequence[str], where: Where) -> AsyncIterator[Record]:
+async def follow(bus: DeskBus, topics: Sequence[str], where: Where) -> AsyncIterator[Record]:
     """Records of several topics, as they come.
 
     Raises:
@@ -77,7 +80,7 @@ async def follow(bootstrap: str, topics: Sequence[str], where: Where) -> AsyncIt
     def lost(_topic: str, why: BusError) -> None:
         waiting.put_nowait(why)
 
-    consumer = KafkaConsumer(bootstrap, on_records=take, on_topic_lost=lost)
+    consumer = bus.consumer(take, lost, batch_max=_BATCH_MAX)
     await consumer.start()
     try:
         for topic in topics:

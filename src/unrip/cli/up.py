@@ -25,6 +25,7 @@ from unrip.cli.tail import follow, line_of
 from unrip.cli.terminal import say
 from unrip.domain.attempt import AttemptState, TradeResult
 from unrip.domain.pairs import Direction
+from unrip.frame.desk_bus import desk_bus
 from unrip.frame.settings import Settings
 from unrip.local.asking import ask_again
 from unrip.local.desk import LocalDesk, every_venue_is_loopback
@@ -239,7 +240,7 @@ class _Session:
             for direction, quote_id in sorted(self._settled.items()):
                 chain = await queries.until_complete(quote_id, bound_s=_CHAIN_BOUND_S)
                 say(f"--- {direction}: quote {quote_id}")
-                say(*printed(chain, Amounts(settings.pair.pair())))
+                say(*printed(chain, settings.pair.pair()))
                 whole = whole and not chain.missing
         return whole
 
@@ -272,7 +273,7 @@ async def _shown(settings: Settings) -> AsyncIterator[Record]:
     amounts = Amounts(settings.pair.pair())
     while True:
         try:
-            async for record in follow(settings.kafka.bootstrap, _LIVE_TOPICS, Where.END):
+            async for record in follow(desk_bus(settings), _LIVE_TOPICS, Where.END):
                 say(line_of(record, amounts))
                 yield record
         except BusError as error:

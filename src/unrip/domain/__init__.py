@@ -1,1 +1,1 @@
-"""What the business is. Pure: no I/O, no clock, no randomness, no import of ours from outside this package."""
+"""The business rules: no I/O, no clock, no randomness, and no import of ours from outside this package."""

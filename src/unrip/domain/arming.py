@@ -9,7 +9,7 @@ import msgspec
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
 
-#: No permission is given for longer.
+#: No permission lasts longer than this.
 LEASE_MINUTES_MAX = 1_440
 
 
@@ -19,16 +19,16 @@ class ArmLease(Value):
     directions: tuple[Direction, ...]
     actor: str
     reason: str
-    #: The build and the configuration it was given for; another of either needs another lease.
+    #: The build and the configuration that it was given for; another build or configuration needs another lease.
     build: str
     configuration_hash: str
     granted_at: datetime
     expires_at: datetime
-    #: Taken to arm again after a restart; every other lease ends with its process.
+    #: Whether the service arms itself with it again after a restart; every other lease ends with its process.
     survives_restart: bool = False
 
     def doubt(self, now: datetime) -> str | None:
-        """Why nobody can have given it before now, None where somebody can."""
+        """Why nobody can have given it before `now`; None where somebody can."""
         if self.granted_at > now:
             return "it is dated ahead: a clock was wrong, or is"
         if self.expires_at - self.granted_at > timedelta(minutes=LEASE_MINUTES_MAX):
@@ -39,8 +39,8 @@ class ArmLease(Value):
 class Switches(Value):
     """The state of the switches.
 
-    `halted` and `paused` stand over the lease without ending it, so that a refusal names what really stands in the
-    way; `halted` stays until the next explicit arm.
+    `halted` and `paused` overrule the lease without ending it, so that a refusal names what really stands in the way;
+    `halted` stays until the next explicit arm.
     """
 
     lease: ArmLease | None = None
@@ -54,17 +54,17 @@ class Switches(Value):
         return self.lease.directions
 
     def armed(self, lease: ArmLease) -> Switches:
-        """An explicit arm: the only way out of halted."""
+        """Arm by an operator's act: the only way out of halted."""
         return msgspec.structs.replace(self, lease=lease, halted=False)
 
     def disarmed(self) -> Switches:
-        """No direction may act."""
+        """Allow no direction to act."""
         return msgspec.structs.replace(self, lease=None)
 
     def halt(self) -> Switches:
-        """Nothing acts until somebody arms again."""
+        """Stop everything until somebody arms again."""
         return msgspec.structs.replace(self, halted=True)
 
     def with_paused(self, *, paused: bool) -> Switches:
-        """Pause keeps the lease: what was armed goes on after resume."""
+        """Pause or resume. A pause keeps the lease: what was armed goes on after resume."""
         return msgspec.structs.replace(self, paused=paused)

@@ -67,7 +67,7 @@ class Case(Reference):
 
     @cached_property
     def edge(self) -> Decimal:
-        """The edge we would offer, by the life of the offer."""
+        """The edge that we would offer for the life of the offer."""
         return required_edge(
             base=MONEY.add(self.policy.edge_base, self._edge_added),
             per_sqrt_minute=self.policy.edge_per_sqrt_minute,
@@ -140,7 +140,7 @@ class Case(Reference):
 
     @cached_property
     def spendable(self) -> int | None:
-        """Credited less what is promised, by the ledger and by own commands it has not handled yet."""
+        """Credited less what is promised by the ledger and by own commands that it has not handled yet."""
         if self.inventory is None:
             return None
         asset = self.demand.asset_out
@@ -148,7 +148,7 @@ class Case(Reference):
 
     @cached_property
     def reachable(self) -> int | None:
-        """What the asset we would receive could come to without this offer; an unexplained rise is counted."""
+        """What we could have of the asset we would receive, without this offer; an unexplained rise is counted."""
         credited = self.inventory.value.credited.get(self.demand.asset_in) if self.inventory else None
         return None if credited is None else self.desk.reachable(self.demand.asset_in, credited)
 
@@ -156,7 +156,7 @@ class Case(Reference):
     def lowest(self) -> Fraction | None:
         """Whole tokens that would be left of what we spend if all that is promised and this offer settled.
 
-        The offer counts in full, also where it shares a nonce, and so it does in `highest`.
+        The offer counts in full, even where it shares a nonce; the same holds in `highest`.
         """
         if self.proposal is None or self.spendable is None:
             return None
@@ -164,7 +164,7 @@ class Case(Reference):
 
     @cached_property
     def highest(self) -> Fraction | None:
-        """Whole tokens there would be of what we receive if all that could come and this offer settled."""
+        """Whole tokens that we would have of what we receive if all that could come and this offer settled."""
         if self.proposal is None or self.reachable is None:
             return None
         return self.pair.received(self.demand.direction).whole(self.reachable + self.proposal.amount_in)
@@ -181,7 +181,7 @@ class Case(Reference):
 
     @cached_property
     def share_left(self) -> int | None:
-        """What holds may still grow by within the share of the asset that they may lock."""
+        """By how much holds may still grow within the share of the asset that they may lock."""
         promised = self.desk.promised(self.demand.asset_out)
         if self.credited is None or promised is None:
             return None
@@ -189,9 +189,9 @@ class Case(Reference):
 
     @cached_property
     def own_room(self) -> int | None:
-        """What holds may still grow by before further offers share one: what is left of the share, less the pools.
+        """By how much holds may grow before further offers share one: what is left of the share, less the pools.
 
-        A pool holds at most an offer at the notional cap, so with room for them others seldom use the share up.
+        A pool holds at most an offer at the notional cap, so with room for the pools, others seldom use the share up.
         """
         if self.share_left is None or self.price is None or not self.fair_rate:
             return None

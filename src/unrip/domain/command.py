@@ -19,9 +19,9 @@ class Exchange(Value):
 
 
 class TradeCommand(Value):
-    """Everything the signer needs, chosen once. The same command always gives the same bytes.
+    """Everything the signer needs, chosen once: the same command always gives the same bytes.
 
-    Never edited, only executed or rejected; the executor chooses neither nonce nor deadline.
+    It is never edited, only executed or rejected; the executor chooses neither nonce nor deadline.
     """
 
     command_id: StoredId
@@ -36,7 +36,7 @@ class TradeCommand(Value):
     amount_in: Amount
     #: What we spend.
     amount_out: Amount
-    #: True when the taker fixed `amount_in`, so that we propose `amount_out`.
+    #: Whether the taker fixed `amount_in`, so that we propose `amount_out`.
     exact_in: bool
     answer_by: datetime
     #: The signed deadline, whole milliseconds.
@@ -46,24 +46,24 @@ class TradeCommand(Value):
     #: The finished nonce, base64 of 32 bytes.
     nonce: str
     nonce_deadline: datetime
-    #: The numbers the executor checks again by itself.
+    #: The numbers that the executor checks again by itself.
     fair_rate: Decimal
     gross_edge: Decimal
     edge_threshold: Decimal
     notional_eur: Decimal
-    #: The snapshot it was decided on, and what that snapshot credits of the asset we spend.
+    #: The snapshot that it was decided on, and what that snapshot credits of the asset we spend.
     inventory_id: str
     inventory_height: StoredInt
     inventory_credited: Amount
     #: The deciding strategy's take-over number.
     generation: StoredInt
     policy_hash: str
-    #: The first of the commands that share the nonce, whose id made it; None where that is this one.
+    #: The first of the commands that share the nonce, whose id the nonce is made from; None where that is this one.
     nonce_opener: str | None = None
-    #: Who may share the nonce; None for nobody.
+    #: The group that may share the nonce; None if the nonce is not shared.
     nonce_group: str | None = None
 
     @property
     def nonce_made_by(self) -> str:
-        """The command whose id gave the nonce its free bytes."""
+        """The command whose id the nonce's free bytes are made from."""
         return self.nonce_opener or self.command_id

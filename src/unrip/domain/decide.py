@@ -1,7 +1,7 @@
 """The decision: one pure function for both directions.
 
-`decide` asks every guard, names the first that refuses and records them all; an accepted decision contains its
-command whole. Nothing here reads a clock or makes an id: the same case gives the same bytes, years later too.
+`decide` asks every guard, names the first that refuses and records them all; an accepted decision contains its command
+whole. Nothing here reads a clock or makes an id: the same case gives the same bytes, also years later.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def command_id_of(quote_id: str) -> str:
 def nonce_free_bytes(command_id: str) -> bytes:
     """The 15 free bytes of a nonce: a pure function of the id of the command that opens it.
 
-    So a second executor, even on another database, signs with the same nonce, and the chain itself refuses a second
+    So a second executor, even on another database, signs with the same nonce, and the contract itself refuses a second
     use (blueprint, section 5).
     """
     return hashlib.sha256(f"unrip nonce of command {command_id}".encode()).digest()[:15]
@@ -81,6 +81,7 @@ def decide(case: Case, place: DemandPlace, *, account: str, encode_nonce: NonceE
         spendable=None if case.spendable is None else Delta(case.spendable),
         command=_command(case, decision_id, account, encode_nonce) if reason is None else None,
         price_fallback=case.price_fallback,
+        traded=case.pair,
     )
 
 
@@ -131,7 +132,7 @@ def _command(case: Case, decision_id: str, account: str, encode_nonce: NonceEnco
 
 
 def _nonce_deadline(case: Case, choice: NonceChoice) -> datetime:
-    """A nonce that others may join is made whole for all of them (blueprint, section 5)."""
+    """When the nonce ends; one that others may join has one deadline for all of them (blueprint, section 5)."""
     if choice.group is not None:
         return group_deadline(case.now, case.policy)
     return case.offer_deadline + timedelta(milliseconds=case.policy.nonce_life_ms)

@@ -8,12 +8,12 @@ from enum import StrEnum
 
 from unrip.domain.command import TradeCommand
 from unrip.domain.desk_state import DeskState
-from unrip.domain.pairs import Direction
+from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import Amount, Delta, Value
 
 
 class Refusal(StrEnum):
-    """Why a demand gets no offer. Stable strings, counted; in the order in which the guards are evaluated."""
+    """Why a demand gets no offer: stable strings, counted, in the order in which the guards are evaluated."""
 
     PAUSED = "paused"
     DISARMED = "disarmed"
@@ -21,7 +21,7 @@ class Refusal(StrEnum):
     HALTED = "halted"
     RECOVERING = "recovering"
     TOO_MANY_UNKNOWN = "too_many_unknown"
-    """An unknown keeps holding its own amount; only more of them than the limit stop the desk."""
+    """A command with an unknown outcome only keeps its own amount held; more of them than the limit stop the desk."""
     ROUTER_LEG = "router_leg"
     DEMAND_INVALID = "demand_invalid"
     BELOW_MINIMUM = "below_minimum"
@@ -32,13 +32,15 @@ class Refusal(StrEnum):
     PRICE_MISSING = "price_missing"
     PRICE_STALE = "price_stale"
     PRICE_SOURCES_DISAGREE = "price_sources_disagree"
-    """The sources' last words contradict each other, however old, or the rate contradicts what it is from."""
+    """The newest readings of the sources contradict each other, however old they are, or the rate contradicts its
+    source.
+    """
     PRICE_JUMP = "price_jump"
-    """Kraken's mid moved too fast and the new level is not confirmed, or too few readings say that it did not."""
+    """Kraken's mid moved too fast and the new level is not confirmed, or there are too few readings to know."""
     PEG_BROKEN = "peg_broken"
     """EURe is not worth what we assume."""
     PEG_UNKNOWN = "peg_unknown"
-    """The last good reading of EURe's price is too old, or there never was one that was judged."""
+    """The last good reading of EURe's price is too old, or no reading was ever judged."""
     INVENTORY_MISSING = "inventory_missing"
     INVENTORY_STALE = "inventory_stale"
     INVENTORY_UNRECONCILED = "inventory_unreconciled"
@@ -54,7 +56,7 @@ class Refusal(StrEnum):
     INVENTORY_OUT_OF_BAND = "inventory_out_of_band"
     """What we spend could fall below the least we want of it, or what we receive could rise above the most."""
     DAILY_LOSS_HALT = "daily_loss_halt"
-    """Today's fills have brought less than the limit, or nobody knows what they brought."""
+    """Today's fills have brought less than the limit, or it is not known what they brought."""
     RATE_LIMITED = "rate_limited"
     EXECUTOR_NOT_READY = "executor_not_ready"
     AUDIT_STORE_UNAVAILABLE = "audit_store_unavailable"
@@ -63,7 +65,7 @@ class Refusal(StrEnum):
 
 
 class Guard(Value):
-    """One question that was asked, with the numbers that answered it."""
+    """One guard that was asked, with the numbers that answered it."""
 
     reason: Refusal
     passed: bool
@@ -82,7 +84,7 @@ class Decision(Value):
     pair: str
     direction: Direction
     accepted: bool
-    #: The first guard that refused, None when accepted.
+    #: The first guard that refused; None when accepted.
     reason: Refusal | None
     guards: tuple[Guard, ...]
     decided_at: datetime
@@ -102,13 +104,15 @@ class Decision(Value):
     fair_rate: Decimal | None
     implied_rate: Decimal | None
     gross_edge: Decimal | None
-    #: Wider than the policy's own by its `fallback_edge` where CoinGecko stands in for Kraken.
+    #: The policy's own threshold, plus its `fallback_edge` where CoinGecko stands in for Kraken.
     edge_threshold: Decimal
     notional_eur: Decimal | None
     #: What the offer would spend, and what could be spent.
     required: Amount | None
     spendable: Delta | None
-    #: The command, whole, when accepted.
+    #: The whole command, when accepted.
     command: TradeCommand | None
-    #: CoinGecko stands in for Kraken.
+    #: Whether CoinGecko stands in for Kraken.
     price_fallback: bool = False
+    #: What the pair's name meant then: ids and decimals of both assets. None, unknown, in records of schema version 1.
+    traded: Pair | None = None

@@ -31,13 +31,13 @@ class SwapDemand(Value):
     min_deadline_ms: int
     #: A sub-leg of the venue's router, with a much shorter window.
     router_leg: bool
-    #: Who asks; delivered by the relay, signed by nobody: a business hint, never a control.
+    #: Who asks: the relay delivers the name and nobody signs it, so it is a business hint and never a control.
     partner_id: str | None
     #: When the frame came in.
     received_at: datetime
     #: The last instant at which an answer is sure to be in time.
     answer_by: datetime
-    #: Only the price is asked for, says the relay; an answer binds us all the same.
+    #: The relay marks the request as one for the price only; an answer binds us all the same.
     dry: bool = False
 
 

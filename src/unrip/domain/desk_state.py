@@ -1,4 +1,4 @@
-"""What the strategy knows of the desk itself at the moment of a decision."""
+"""What the strategy knows about the desk itself at the moment of a decision."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ class CommandPosition(Value):
     next_offset: int
 
 
-#: What the executor tells this long after we heard of a view of its ledger knows of everything in that view.
+#: A beat of the executor that comes this long after we received a view of its ledger knows everything in that view.
 VIEW_KNOWN_AFTER = timedelta(seconds=5)
-#: No ledger has made more commits than this; a record with a higher number tells none. PostgreSQL counts on from it.
+#: No ledger has made more commits than this; a record with a higher number does not count. PostgreSQL counts on from
+#: it.
 COMMITS_MAX = 2**62
 
 
@@ -35,10 +36,12 @@ class LedgerView(Value):
     #: Open attempts that the relay has neither accepted nor refused, or that no block can judge: whether they count is
     #: unknown. None where the record is older than this count.
     without_answer: int | None = None
-    #: What open attempts could bring, per asset: of each nonce its largest. None where the record is older than this.
+    #: What open attempts could bring, per asset: for each nonce its largest offer. None where the record is older than
+    #: this.
     incoming: dict[str, Amount] | None = None
-    #: How many commits the ledger had made by then: of two views the newer one has more. It says when and not what, so
-    #: views that differ in nothing else are equal. None where the record is older than this count.
+    #: How many commits the ledger had made by then: of two views the newer one has more. It orders views and is not
+    #: part of what they say: views that differ in nothing else are equal. None where the record is older than this
+    #: count.
     commits: int | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -48,7 +51,7 @@ class LedgerView(Value):
         return _said_by(self) == _said_by(other)
 
     def __hash__(self) -> int:
-        """Of what both would have to have alike."""
+        """Hash what equal views have in common."""
         return hash((self.height, self.position, self.without_answer))
 
 
@@ -74,12 +77,15 @@ class HistoryView(Value):
     observed_at: datetime
     #: Its database accepts writes.
     database_up: bool
-    #: None when it did not say: unknown, which is not zero.
+    #: None when it did not report it: unknown, which is not zero.
     lag: int | None
 
 
 class DeskState(Value):
-    """One frozen value, kept from events; a decision is recomputed from it byte for byte (blueprint, section 6)."""
+    """What is known of the desk, as one frozen value kept from events.
+
+    A decision is recomputed from it byte for byte (blueprint, section 6).
+    """
 
     armed: tuple[Direction, ...]
     paused: bool
@@ -91,19 +97,19 @@ class DeskState(Value):
     executor: ExecutorView | None
     history: HistoryView | None
     ledger: LedgerView | None
-    #: Spent by own commands that the ledger has not handled yet, per asset.
+    #: What own commands that the ledger has not handled yet spend, per asset.
     uncounted: dict[str, Amount]
-    #: The live nonces that the offer decided about could join.
+    #: The live nonces that the offer under decision could join.
     sharing: Sharing = Sharing()
     #: Own offers decided within the last 60 s. None in records older than this count.
     offers_last_minute: int | None = None
-    #: Sum over today's fills of value at the markout less value given. None where it is not known.
+    #: The sum over today's fills of value at the markout less value given. None where it is not known.
     day_result_eur: Decimal | None = None
     #: What own commands that the ledger has not handled yet could bring, per asset. None in records older than this.
     uncounted_in: dict[str, Amount] | None = None
 
     def promised(self, asset_id: str) -> int | None:
-        """Held by live offers and by own commands that the ledger has not handled yet; None while it is unknown."""
+        """What live offers hold and own commands spend that the ledger has not handled yet; None while unknown."""
         if self.ledger is None:
             return None
         return self.ledger.held.get(asset_id, 0) + self.uncounted.get(asset_id, 0)

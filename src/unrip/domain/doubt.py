@@ -1,8 +1,8 @@
 """Whether a reading of the chain may be believed, before it ends, releases or replaces anything.
 
-A node may be wrong, lie, or belong to another chain. What it says is compared with our clock and with the block that
-was last believed. What is not believed is refused by name, and changes nothing; when enough of it agrees with itself
-and with the clock, it is the belief that was wrong.
+A node may be wrong, lie, or belong to another chain. Its answers are compared with our clock and with the block that
+was last believed. A doubted reading is refused by name, and changes nothing; when enough readings agree with one
+another and with the clock, it is the belief that was wrong.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from enum import StrEnum
 from unrip.domain.values import Value
 from unrip.domain.verifier import VerifierReading
 
-#: More blocks than any chain makes in a second, and what may be missing between two readings beside that.
+#: More blocks than any chain makes in a second, and how many may be missing between two readings beside that.
 BLOCKS_PER_S_MAX = 10
 BLOCKS_SLACK = 1_000
 #: A block that is this old agrees with the clock; a final one is two to four seconds old.
 AGREES_WITHIN = timedelta(seconds=30)
-#: Refused readings in a row that agree with one another replace what was believed: so many from two nodes or more;
-#: where only one is named, so many over so long a time.
+#: Refused readings in a row that agree with one another replace what was believed: this many from two nodes or more;
+#: where only one is named, this many over this long a time.
 AGREEING_MIN = 4
 AGREEING_ALONE_MIN = 20
 AGREEING_ALONE_FOR = timedelta(minutes=1)
@@ -58,12 +58,12 @@ class Refused(Value):
     """The reading may not be used."""
 
     doubt: Doubt
-    #: What decided it.
+    #: The numbers that decided it.
     numbers: dict[str, str]
 
 
 def doubt_of(reading: VerifierReading, believed: Seen | None, now: datetime, *, ahead_max: timedelta) -> Refused | None:
-    """Why this reading is not believed, by our clock and by the block that was believed last; None for no reason."""
+    """Why this reading is not believed, by our clock and by the block that was believed last; None where it is."""
     ahead = max(reading.block_time, reading.observed_at) - now
     if ahead > ahead_max:
         return _refused(Doubt.CLOCK_SKEWED, ahead_ms=_ms(ahead), limit=_ms(ahead_max))
@@ -73,7 +73,7 @@ def doubt_of(reading: VerifierReading, believed: Seen | None, now: datetime, *, 
 
 
 def past_doubt(reading: VerifierReading, newest: Seen) -> Refused | None:
-    """Why a reading of an older block is not believed beside the newest one, None for no reason."""
+    """Why a reading of an older block is not believed beside the newest one; None where it is."""
     seen = Seen(height=reading.height, block_time=reading.block_time)
     if seen.height > newest.height or (seen.height < newest.height and seen.block_time > newest.block_time):
         return _refused(Doubt.CHAIN_WENT_BACK, height=seen.height, newest=newest.height)
@@ -102,7 +102,7 @@ def _ms(span: timedelta) -> int:
 
 @dataclass
 class Belief:
-    """The block that is believed, and what has been said against it."""
+    """The block that is believed, and the readings that contradict it."""
 
     ahead_max: timedelta
     #: How many nodes are named.
@@ -119,7 +119,7 @@ class Belief:
         self.believed = seen
 
     def take(self, reading: VerifierReading, now: datetime) -> Believed | Older | Refused:
-        """Judge a reading, and believe it where nothing speaks against it."""
+        """Judge a reading, and believe it where nothing contradicts it."""
         seen = Seen(height=reading.height, block_time=reading.block_time)
         refused = doubt_of(reading, self.believed, now, ahead_max=self.ahead_max)
         if refused is not None and not self._outweighed(seen, reading.node, refused, now):
@@ -134,7 +134,7 @@ class Belief:
 
     def _outweighed(self, seen: Seen, node: str, refused: Refused, now: datetime) -> bool:
         """Whether so much agrees with a refused reading that what was believed must be wrong."""
-        if refused.doubt is Doubt.CLOCK_SKEWED:  # it contradicts the clock, whoever says it
+        if refused.doubt is Doubt.CLOCK_SKEWED:  # it contradicts the clock, whichever node reports it
             self._against, self._since = [], None
             return False
         if self.undone:

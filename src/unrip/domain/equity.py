@@ -1,4 +1,4 @@
-"""The highest equity, from which a drawdown is told."""
+"""The highest equity, from which a drawdown is measured."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from unrip.domain.values import Delta, Value
 
 
 class HighestEquity(Value):
-    """The highest that what evidence explains was ever worth, moved by every transfer since."""
+    """The most that the explained inventory was ever worth, moved by every transfer since."""
 
     #: Exact, in EUR.
     eur: Fraction
-    #: The transfers that are in it: those of the books (`Books.transferred`) by then.
+    #: The transfers that are in it: those in the books (`Books.transferred`) by then.
     transferred: dict[str, Delta]
-    #: When those books were begun; transfers of other books say nothing about it. None where that is not known.
+    #: When those books were begun; transfers in other books do not apply to it. None where that is not known.
     begun_at: datetime | None = None

@@ -1,7 +1,7 @@
-"""What blocks say about one nonce and the offers that carry it: the only judgement that ends an offer.
+"""What blocks show of one nonce and the offers that carry it: the only judgement that ends an offer.
 
 Values in, a verdict out. Whoever reads the chain, keeps the offers or writes the ledger asks here, and nothing else
-says that an offer has ended (blueprint, principle 3).
+decides that an offer has ended (blueprint, principle 3).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from unrip.domain.balances import Withdrawal, moved_between, possible_takers
 from unrip.domain.values import Value
 from unrip.domain.verifier import VerifierReading
 
-#: So long after the last deadline of its offers it is still asked who used a used nonce.
+#: How long after the last deadline of its offers we still look for who used a used nonce.
 TAKER_ALLOWANCE = timedelta(seconds=5)
 
 
@@ -25,7 +25,7 @@ class Trace(StrEnum):
     NONE = "none"
     """There is none: nobody ever made one."""
     UNTRACED = "untraced"
-    """There may be one, and nobody has said yet whether it was executed."""
+    """There may be one, and it is not known yet whether it was executed."""
     REVOKED = "revoked"
     """A final transaction executed it."""
     NOT_REVOKED = "not_revoked"
@@ -55,12 +55,12 @@ class Promise(Value):
 
     @property
     def last_deadline(self) -> datetime:
-        """After it none of them can be executed any more."""
+        """The deadline after which none of them can be executed any more."""
         return max(offer.offer_deadline for offer in self.offers)
 
     @property
     def nonce_deadline(self) -> datetime:
-        """After it the contract may have forgotten that the nonce was used."""
+        """The deadline after which the contract may have forgotten that the nonce was used."""
         return self.offers[0].nonce_deadline
 
 
@@ -96,22 +96,22 @@ class Lapsed(Value):
 
 
 class Alive(Value):
-    """The nonce is unused, and may still be used: later blocks will tell."""
+    """The nonce is unused, and may still be used: later blocks will show more."""
 
 
 class LookFurther(Value):
-    """Older blocks may tell what this one cannot."""
+    """Older blocks may show what this one cannot."""
 
-    #: A height at which the nonce is used: the block of its use says more. None where it is unused, perhaps forgotten.
+    #: A height at which the nonce is used: the block of its use shows more. None where it is unused, perhaps forgotten.
     used_at: int | None
 
 
 class Wait(Value):
-    """The nonce is used, and the blocks have said all they know: a transaction may still say by what."""
+    """The nonce is used, and the blocks show no more than that: a transaction may still show by what."""
 
 
 class Unproven(Value):
-    """These blocks were the last that could have told."""
+    """These blocks were the last that could have shown how it ended."""
 
     reason: str
 
@@ -125,10 +125,10 @@ _USE_NOT_UNIQUE = "the balances where its nonce was used do not say by what, and
 
 
 def judge(promise: Promise, block: VerifierReading, *, newest: datetime) -> Verdict:
-    """What one final block says; `newest` is the time of the newest one.
+    """What one final block shows; `newest` is the time of the newest one.
 
-    A used nonce alone says nothing: an offer settled if a transaction or the balances say so (blueprint, principle 3).
-    Dead is: unused, salt valid, at a block that proves death.
+    A used nonce alone shows nothing: an offer settled if a transaction or the balances show it (blueprint, principle
+    3). It is dead if the nonce is unused and the salt valid at a block that proves death.
     """
     evidence = _evidence(promise, block)
     if evidence.nonce_used:
@@ -141,7 +141,7 @@ def judge(promise: Promise, block: VerifierReading, *, newest: datetime) -> Verd
 
 
 def judge_past(promise: Promise, blocks: Sequence[VerifierReading], *, newest: datetime, no_fill: bool) -> Verdict:
-    """What older blocks say: each by itself, or two neighbours between which the salt ended, or the nonce was used.
+    """What older blocks show: each by itself, or two neighbours between which the salt ended or the nonce was used.
 
     `no_fill`: the balances of the two show that no offer used the nonce in the later one, where it was forgotten.
     """
@@ -185,7 +185,7 @@ def proves_death(evidence: ChainEvidence, *, last_deadline: datetime, nonce_dead
 
 
 def operator_may_say(evidence: ChainEvidence, *, last_deadline: datetime) -> bool:
-    """Whether none of the offers can be executed any more, so that an operator may say how an unproven nonce ended."""
+    """Whether an operator may decide how an unproven nonce ended: none of its offers can be executed any more."""
     return evidence.nonce_used or evidence.block_time > last_deadline
 
 
@@ -200,7 +200,7 @@ def proves(
 ) -> bool:
     """Whether the evidence in the results of its open offers shows that a nonce has ended in this state.
 
-    `own` are the hashes of every offer that ever carried it; `unproven`: no block says how the open ones ended.
+    `own` are the hashes of every offer that ever carried it; `unproven`: no block shows how the open ones ended.
     """
     evidence = results[0].evidence if results else None
     if evidence is None:
@@ -223,7 +223,7 @@ def proves(
 
 
 def may_end_so(state: AttemptState, results: Sequence[TradeResult]) -> bool:
-    """Whether the offers of one nonce can end like this: of a settled one, one settled and the others lapsed."""
+    """Whether the offers of one nonce can end like this: if one settled, the others lapsed."""
     rest = AttemptState.LAPSED if state is AttemptState.SETTLED else state
     return sorted(result.state for result in results) == sorted([state, *[rest] * (len(results) - 1)])
 
@@ -242,10 +242,10 @@ def _evidence(promise: Promise, block: VerifierReading) -> ChainEvidence:
 
 
 def _judge_use(promise: Promise, block: VerifierReading, evidence: ChainEvidence, *, newest: datetime) -> Verdict:
-    """Who used the nonce: by a final transaction, or by balances with one explanation."""
+    """Who used the nonce: a final transaction shows it, or balances with one explanation."""
     if promise.trace is Trace.REVOKED:
         return Revoked(evidence=evidence)
-    # Our own revocation is the better word for "no offer of ours", as long as somebody may still say it.
+    # "Our own revocation" says more than "no offer of ours": wait for it while it may still be learned.
     wait = promise.trace is Trace.UNTRACED and newest <= promise.last_deadline + TAKER_ALLOWANCE
     if promise.executed is not None:
         taker = next((offer for offer in promise.offers if offer.quote_hash == promise.executed), None)

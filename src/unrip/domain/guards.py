@@ -1,4 +1,4 @@
-"""The guards, one small function each: did it pass, and which numbers say so.
+"""The guards, one small function each: whether it passed, and the numbers that show it.
 
 A guard that cannot be evaluated refuses (blueprint, principle 4); it shows `unknown` as its number.
 """
@@ -82,7 +82,7 @@ def demand_valid(case: Case) -> Verdict:
 
 
 def above_minimum(case: Case) -> Verdict:
-    """Without a price there is no notional to judge; that is for `price_missing`, further down, to refuse."""
+    """Refuse what is worth too little. Without a price there is no notional to judge; `price_missing` refuses then."""
     if case.fair_rate is None and case.demand_is_valid:
         return True, {"notional_eur": "no price to measure it by"}
     return _at_least("notional_eur", case.notional_eur, case.policy.notional_floor_eur)
@@ -103,7 +103,7 @@ def deadline_short_enough(case: Case) -> Verdict:
 def clocks_agree(case: Case) -> Verdict:
     """No input lies ahead of our clock by more than the limit: then one of the clocks is wrong.
 
-    A beat counts, too: one from the future would still look fresh long after its sender is gone. So does the peg, and
+    A beat counts, too: one from the future would still look fresh long after its sender is gone. So do the peg, and
     CoinGecko's price where it stands in for Kraken's.
     """
     kraken = case.price.value.kraken if case.price else None
@@ -138,11 +138,12 @@ def price_fresh(case: Reference) -> Verdict:
 
 
 def price_sources_agree(case: Reference) -> Verdict:
-    """CoinGecko missing alone is degraded, not refused (blueprint, section 6).
+    """The sources do not contradict each other (blueprint, section 6).
 
-    A last word that contradicts does so however old it is, until a newer one agrees or an operator accepts it. Where
-    CoinGecko stands in for Kraken it must still agree with Kraken's last word: nothing else contradicts it there.
-    The rate must agree with what it is from, too: further off than the edge pays for, it is nobody's price.
+    CoinGecko missing alone is degraded, not refused. A newest reading that contradicts refuses however old it is, until
+    a newer one agrees or an operator accepts it. Where CoinGecko stands in for Kraken it must still agree with Kraken's
+    newest reading: nothing else contradicts it there. The rate must agree with its source, too: if it is further off
+    than the edge pays for, it is nobody's price.
     """
     limit = min(case.policy.disagreement_max, case.policy.edge_threshold)
     if case.fair_rate is not None and (case.rate_off is None or case.rate_off > limit):
@@ -155,10 +156,10 @@ def price_sources_agree(case: Reference) -> Verdict:
 
 
 def price_steady(case: Reference) -> Verdict:
-    """Settled in the price event, by its own numbers.
+    """Kraken's mid is settled, by the numbers in the price event.
 
-    Where CoinGecko stands in for Kraken, readings of Kraken need not go on; what moved before must be confirmed all
-    the same.
+    Where CoinGecko stands in for Kraken, readings of Kraken need not go on; what moved before must be confirmed all the
+    same.
     """
     jump = case.price.value.jump if case.price else None
     if jump is None:
@@ -175,7 +176,7 @@ def price_steady(case: Reference) -> Verdict:
 
 
 def peg_holds(case: Reference) -> Verdict:
-    """Settled in the price event, by its own numbers. Without any reading it is for `peg_unknown` to refuse."""
+    """EURe is worth what we assume, by the numbers in the price event. Without any reading `peg_unknown` refuses."""
     peg = case.price.value.peg if case.price else None
     if peg is None:
         return False, {"eure_eur": "unknown"}
@@ -194,7 +195,7 @@ def peg_known(case: Reference) -> Verdict:
 
 
 def inventory_known(case: Case) -> Verdict:
-    """A snapshot without a salt that nonces can carry is none to make an offer on."""
+    """There is a snapshot; one without a salt that nonces can carry cannot be used for an offer."""
     snapshot = case.inventory.value if case.inventory else None
     salted = snapshot is None or snapshot.salt_known
     return case.credited is not None and salted, {
@@ -208,7 +209,10 @@ def inventory_fresh(case: Case) -> Verdict:
 
 
 def inventory_reconciled(case: Case) -> Verdict:
-    """A rise that nothing explains does not refuse: it is not spendable. A fall refuses whatever it is called."""
+    """The change of the balance is explained.
+
+    A rise that nothing explains does not refuse: it is not spendable. A fall refuses, whatever it is called.
+    """
     snapshot, asset = case.inventory.value if case.inventory else None, case.demand.asset_out
     unexplained = snapshot.unexplained(asset) if snapshot else None
     state = snapshot.reconciliation.get(asset) if snapshot else None
@@ -245,9 +249,10 @@ def exposure_below_cap(case: Case) -> Verdict:
 
 
 def inventory_in_band(case: Case) -> Verdict:
-    """Whatever of the open offers settles, with this one. A bound that is not set asks nothing.
+    """The inventory stays within its band, whatever settles of this offer and the open ones.
 
-    It is judged against what makes things worse only: an asset that is out of its band may be traded back into it.
+    A bound that is not set is not checked. Only what makes things worse is judged: an asset that is out of its band may
+    be traded back into it.
     """
     lower, upper = case.lower_bound, case.upper_bound
     low_enough = upper is None or (case.highest is not None and case.highest <= upper)
@@ -273,7 +278,7 @@ def rate_below_limit(case: Case) -> Verdict:
 
 
 def executor_ready(case: Case) -> Verdict:
-    """The active executor's beat is recent, and says ready, running and armed for this direction."""
+    """The active executor's beat is recent, and it is ready, running and armed for this direction."""
     executor = case.desk.executor
     if executor is None:
         return False, {"executor_age_ms": "unknown"}
@@ -333,7 +338,7 @@ def venue_running(case: Case) -> Verdict:
     return paused is False, {"contract_paused": "unknown" if paused is None else str(paused).lower()}
 
 
-#: Those that judge the price alone: the executor asks them about the price that it read itself.
+#: The guards that judge the price alone: the executor asks them about the price that it read itself.
 PRICE_GUARDS: dict[Refusal, Callable[[Reference], Verdict]] = {
     Refusal.PRICE_MISSING: price_known,
     Refusal.PRICE_STALE: price_fresh,
@@ -343,7 +348,7 @@ PRICE_GUARDS: dict[Refusal, Callable[[Reference], Verdict]] = {
     Refusal.PEG_UNKNOWN: peg_known,
 }
 
-#: In the order of the blueprint (section 6); the first that refuses is named.
+#: All guards in the order of the blueprint (section 6); the first that refuses is named.
 GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
     Refusal.PAUSED: not_paused,
     Refusal.DISARMED: armed,
@@ -378,6 +383,6 @@ GUARDS: dict[Refusal, Callable[[Case], Verdict]] = {
 
 
 def ask_all(case: Case) -> tuple[Guard, ...]:
-    """Ask every guard, also after one has refused."""
+    """Ask every guard, even after one has refused."""
     verdicts = ((reason, guard(case)) for reason, guard in GUARDS.items())
     return tuple(Guard(reason=reason, passed=passed, numbers=numbers) for reason, (passed, numbers) in verdicts)

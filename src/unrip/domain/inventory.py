@@ -1,4 +1,4 @@
-"""What the verifier's ledger credits to us, and what the bridge still owes."""
+"""What the verifier credits to us, and what the bridge still owes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Reconciliation(StrEnum):
     CHANGED = "changed"
     """The credited amount moved, and evidence explains all of it."""
     AWAITED = "awaited"
-    """Open offers, or evidence that the next blocks will show, can explain what is not explained yet."""
+    """Open offers, or evidence that the next blocks will show, can explain what is still unexplained."""
     UNEXPLAINED_RISE = "unexplained_rise"
     """More is credited than evidence explains; the rise is not spendable. Anyone can send one satoshi."""
     UNEXPLAINED_FALL = "unexplained_fall"
@@ -30,10 +30,10 @@ class Reconciliation(StrEnum):
 
 
 class ChangeKind(StrEnum):
-    """What the evidence of a change is."""
+    """The kind of the evidence of a change."""
 
     FILL = "fill"
-    """An offer of ours whose nonce a final block shows used."""
+    """An offer of ours whose nonce is used at a final block."""
     CREDIT = "credit"
     """A deposit that the bridge has minted, or a withdrawal that it gave back."""
     WITHDRAWAL = "withdrawal"
@@ -43,7 +43,7 @@ class ChangeKind(StrEnum):
 
 
 class EvidenceKey(Value):
-    """Under which evidence is remembered."""
+    """The key under which evidence is remembered."""
 
     kind: ChangeKind
     asset_id: str
@@ -56,16 +56,16 @@ class BalanceChange(Value):
     kind: ChangeKind
     asset_id: str
     change: Delta
-    #: A fill's command, a credit's mint transaction, a withdrawal's id, the name of an operator.
+    #: The command of a fill, the mint transaction of a credit, the id of a withdrawal, or the name of an operator.
     evidence: str
     #: Every final block of this time or later contains it.
     seen_by: datetime
-    #: When it began outside, where the outside says so.
+    #: When it began outside, where the outside reports it.
     began_at: datetime | None = None
 
     @property
     def key(self) -> EvidenceKey:
-        """What makes it this evidence and no other, however often and in however many steps it is told."""
+        """What makes it this evidence and no other, in however many records and steps it comes."""
         own = f"{self.evidence} {self.seen_by.isoformat()}" if self.kind is ChangeKind.ACCEPTED else self.evidence
         return EvidenceKey(kind=self.kind, asset_id=self.asset_id, evidence=own)
 
@@ -78,15 +78,15 @@ class Judged(Value):
 
 
 class Books(Value):
-    """What reconciliation knows, whole: the next life of inventory-sync goes on from here."""
+    """All that reconciliation knows; the next life of inventory-sync goes on from here."""
 
-    #: Ledger id to what all evidence adds up to.
+    #: Asset id to the sum of all its evidence.
     explained: dict[str, Delta]
-    #: Evidence that is counted once a block is new enough to contain it.
+    #: Evidence that is counted as soon as a block is new enough to contain it.
     waiting: tuple[BalanceChange, ...]
-    #: Ledger id to what came (or went) by credits, withdrawals and acceptances since the books were begun.
+    #: Asset id to what came or went by credits, withdrawals and acceptances since the books were begun.
     transferred: dict[str, Delta]
-    #: What was read of `exec.trade_result` and of `ops.liquidity_action`; None before their first record.
+    #: How far `exec.trade_result` and `ops.liquidity_action` were read; None before their first record.
     results_read: CommandPosition | None
     actions_read: CommandPosition | None
     #: The block that they began with; what began later is in them only by its evidence. None in older records.
@@ -94,25 +94,25 @@ class Books(Value):
 
 
 class KeptBooks(Value):
-    """What PostgreSQL keeps for the next life: the books and what was open as of the places that were read."""
+    """What PostgreSQL keeps for the next life: the books, and what was open when the topics were read that far."""
 
     books: Books
-    #: Ledger id to what was credited.
+    #: Asset id to what was credited.
     credited: dict[str, Amount]
     #: Command to what it may move.
     open: dict[str, Exchange]
-    #: Ledger id to what open offers hold.
+    #: Asset id to what open offers hold.
     held: dict[str, Amount]
-    #: What was counted and may stand in no record yet.
+    #: Evidence that was counted and perhaps stands in no record yet.
     untold: tuple[BalanceChange, ...]
 
 
 class PendingMovements(Value):
     """What the bridge has not finished. None of it is ever spendable (R4)."""
 
-    #: Ledger id to amount on its way in.
+    #: Asset id to the amount on its way in.
     deposits: dict[str, Amount]
-    #: Ledger id to amount on its way out.
+    #: Asset id to the amount on its way out.
     withdrawals: dict[str, Amount]
     observed_at: datetime
 
@@ -124,7 +124,7 @@ class IntentInventory(Value):
     #: Height of the final block that every field but `pending` was read at.
     height: StoredInt
     block_time: datetime
-    #: Ledger id to credited amount.
+    #: Asset id to the credited amount.
     credited: dict[str, Amount]
     #: None while the bridge has not been read: unknown, which is not the same as none.
     pending: PendingMovements | None
@@ -135,7 +135,7 @@ class IntentInventory(Value):
     key_registered: bool
     account_locked: bool
     contract_paused: bool
-    #: The evidence that was counted since the last snapshot that the broker acknowledged; it may be told twice.
+    #: The evidence that was counted since the last snapshot that the broker acknowledged; it may be published twice.
     changes: tuple[BalanceChange, ...] = ()
     #: None in records older than these books.
     books: Books | None = None
@@ -146,12 +146,12 @@ class IntentInventory(Value):
         return _SALT.fullmatch(self.salt) is not None
 
     def unexplained(self, asset_id: str) -> Delta | None:
-        """Credited less explained, None where that is not known."""
+        """Credited less explained; None where that is not known."""
         if self.books is None or asset_id not in self.books.explained:
             return None
         return Delta(self.credited.get(asset_id, 0) - self.books.explained[asset_id])
 
     def trusted(self, asset_id: str) -> Amount:
-        """What is credited without an unexplained rise; nothing where that is not known."""
+        """What is credited without an unexplained rise; 0 where that is not known."""
         unexplained = self.unexplained(asset_id)
         return Amount(0 if unexplained is None else self.credited.get(asset_id, 0) - max(0, unexplained))

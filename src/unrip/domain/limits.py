@@ -1,7 +1,7 @@
-"""What a limit says of itself, once: its bounds, how it is written, and which way it tightens.
+"""What is declared of a limit, once: its bounds, how it is written, and which way it tightens.
 
-It stands beside the field of the policy. The settings, what an operator may change, whether a change is a brake and
-what `/state` shows follow from it.
+The declaration stands beside the field of the policy. The settings, what an operator may change, whether a change is a
+brake and what `/state` shows follow from it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from unrip.domain.values import Value
 class Limit:
     """A limit that only a restart changes."""
 
-    #: Its least value.
+    #: Its smallest value.
     least: int | None = None
-    #: It lies above this.
+    #: A bound that it must be above.
     above: int | None = None
-    #: It is a fraction that people write as a rate with its unit, and never below 0.
+    #: Whether it is a fraction that people write as a rate with its unit, and never below 0.
     rate: bool = False
     #: What an operator who changes it has to know.
     note: str = ""
@@ -40,7 +40,7 @@ class Changeable(Limit, ABC):
 
 
 class Cap(Changeable):
-    """Lowered, it lets less through; one that is missing lets everything through."""
+    """A limit that lets less through when lowered; without it everything passes."""
 
     def strictness(self, limit: Any) -> Any:
         """See `Changeable`."""
@@ -48,10 +48,9 @@ class Cap(Changeable):
 
 
 class Floor(Changeable):
-    """Raised, it lets less through.
+    """A limit that lets less through when raised.
 
-    One that is missing lets more through than one of nothing: what a ledger promises may for a while be more than it
-    has.
+    Without it more passes than with a floor of nothing: a ledger may for a while promise more than it has.
     """
 
     def strictness(self, limit: Any) -> Any:
@@ -70,7 +69,7 @@ class Declared(Value):
     type: type
     limit: Limit
     default: Any
-    #: It bounds a band of the inventory, and may be missing.
+    #: Whether it bounds a band of the inventory, and may be missing.
     band: bool
 
 

@@ -12,7 +12,7 @@ _RATE_EXPONENT_MAX = 10
 
 
 class SourceHealth(StrEnum):
-    """Unknown is not no: `unknown` means never read, nor known from the topic, and counts as not good."""
+    """The health of a source. `unknown` means never read, nor known from the topic; it counts as not good."""
 
     FRESH = "fresh"
     STALE = "stale"
@@ -26,7 +26,7 @@ class KrakenReading(Value):
     ask: Decimal
     #: When we read it.
     observed_at: datetime
-    #: Kraken's own time of it; REST answers and old builds carry none (sources/kraken section 4.3 and 9).
+    #: Kraken's own time of the reading; REST answers and old builds carry none (sources/kraken section 4.3 and 9).
     source_time: datetime | None
     #: `websocket` or `rest`.
     transport: str
@@ -69,15 +69,15 @@ class Peg(Value):
 
 
 class Jump(Value):
-    """Whether Kraken's mid has moved too far too fast, with the numbers that say so.
+    """Whether Kraken's mid has moved too far too fast, with the numbers that show it.
 
     It jumps when the mids of the window lie further apart than the limit. The new level is confirmed once those of a
     whole window lie within it, enough seconds of the window have a reading, and CoinGecko, where it was updated after
-    the jump, is no further away than the limit either. Where nothing moved, too, nobody can say so before enough
-    seconds of the window have a reading.
+    the jump, is no further away than the limit either. Without enough seconds with a reading it is also unknown whether
+    nothing moved.
     """
 
-    #: It moved, and the new level is not confirmed; or the window has too few readings to tell.
+    #: It moved and the new level is not confirmed; or the window has too few readings to know.
     jumped: bool
     #: When the move was first seen, None while there is none to confirm.
     since: datetime | None
@@ -93,26 +93,26 @@ class Jump(Value):
     #: Seconds of the window in which Kraken was read, and how many of them confirm a level.
     readings: int
     readings_min: int
-    #: CoinGecko was updated after the jump and says otherwise.
+    #: Whether CoinGecko was updated after the jump and contradicts it.
     contradicted: bool
 
     @property
     def sparse(self) -> bool:
-        """Nothing can be said of the window yet, or any more: too few of its seconds have a reading."""
+        """Whether too few seconds of the window have a reading to judge it."""
         return self.readings < self.readings_min
 
     @property
     def moved(self) -> bool:
-        """There is a move that is not confirmed."""
+        """Whether there is a move that is not confirmed."""
         return self.since is not None or self.contradicted or (self.move is not None and self.move > self.limit)
 
 
-#: An operator's word that a contradiction of the sources does not matter ends after this at the latest.
+#: When an operator's acceptance of a contradiction between the sources ends at the latest.
 ACCEPTED_AT_MOST = timedelta(hours=1)
 
 
 class AcceptedDisagreement(Value):
-    """An operator's word that CoinGecko may be this far from Kraken for a while."""
+    """An operator's acceptance that CoinGecko may be this far from Kraken for a while."""
 
     #: As a fraction of Kraken's mid.
     up_to: Decimal
@@ -120,7 +120,7 @@ class AcceptedDisagreement(Value):
     actor: str
 
     def in_force(self, now: datetime) -> bool:
-        """It has not ended, and it does not claim to last for longer than any may."""
+        """Whether it has not ended, and does not claim to last for longer than any may."""
         return now < self.until <= now + ACCEPTED_AT_MOST
 
 
@@ -142,36 +142,36 @@ class MarketPrice(Value):
     eure_eur_observed: Decimal | None
     #: |CoinGecko / Kraken - 1| by the last reading of either, None unless both were ever read.
     disagreement: Decimal | None
-    #: `fair_rate` as CoinGecko's average has it; a decision uses it only where Kraken fails and its policy allows it.
+    #: `fair_rate` by CoinGecko's average; a decision uses it only where Kraken fails and its policy allows it.
     coingecko_rate: Decimal | None = None
-    #: What is held of the assumption, and of the last minute's mids. Records of the first schema have neither.
+    #: Whether the assumption holds, and whether the mid is steady. Records of the first schema have neither.
     peg: Peg | None = None
     jump: Jump | None = None
-    #: What an operator takes for granted of the disagreement.
+    #: The disagreement that an operator accepts.
     accepted: AcceptedDisagreement | None = None
-    #: The last word before an operator's pause: there is no rate, and no other price follows until the service resumes.
+    #: Whether this is the last record before an operator's pause: it has no rate, and no price follows until a resume.
     paused: bool = False
 
     @property
     def reckonable(self) -> bool:
-        """Whether value can be reckoned by it; what anybody may have written on the topic is not for that reason."""
+        """Whether value can be computed with it; anybody may have written anything on the topic."""
         return is_rate(self.eure_eur_assumption) and (self.fair_rate is None or is_rate(self.fair_rate))
 
     @property
     def apart(self) -> Decimal | None:
-        """How far the sources' last words are apart by the readings themselves, None where one is missing or absurd."""
+        """How far the newest readings of the sources are apart, None where one is missing or absurd."""
         if self.kraken is None or self.coingecko is None or self.kraken.bid <= 0 or self.kraken.ask <= 0:
             return None
         return disagreement_of(self.kraken.mid, self.coingecko.btc_eur)
 
     @property
     def has_jumped(self) -> bool:
-        """Nobody has confirmed this level: nothing that outlives the jump may be valued by it."""
+        """Whether nobody has confirmed this level: nothing that outlives the jump may be valued by it."""
         return self.jump is not None and self.jump.jumped
 
 
 def is_rate(number: Decimal) -> bool:
-    """No two assets are worth so differently that a whole of one is beyond this of the other."""
+    """Whether it is a possible rate: no asset is worth so much more than another."""
     return number > 0 and abs(number.adjusted()) <= _RATE_EXPONENT_MAX
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from unrip.domain.values import Amount, Value, shown
 
-#: The ledger's largest amount has 39 digits.
+#: How many digits the verifier's largest amount has.
 _WHOLE_DIGITS_MAX = 39
 
 
@@ -22,16 +22,19 @@ class Direction(StrEnum):
 
 
 class Asset(Value):
-    """A token of the verifier's ledger."""
+    """A token in the verifier."""
 
     #: What people call it.
     symbol: str
-    #: Its id in the ledger, such as `nep141:btc.omft.near`.
+    #: Its id in the verifier, such as `nep141:btc.omft.near`.
     asset_id: str
     #: Smallest units per whole: 10 ** decimals.
     decimals: int
     #: The bridge's name of the chain it is deposited from, such as `btc:mainnet`.
     chain: str
+    #: Ids of other tokens that stand for the same coin outside, such as another bridge's. None of them is this asset:
+    #: their balances and demands are followed by their own ids, and never counted or traded as this one's.
+    aliases: tuple[str, ...] = ()
 
     def units(self, whole: Decimal) -> Amount:
         """Smallest units of a whole-token quantity, cut down."""
@@ -76,8 +79,16 @@ class Pair(Value):
         """Base and quote."""
         return (self.base, self.quote)
 
+    def other_tokens(self) -> dict[str, Asset]:
+        """Each alias, and the asset for whose coin it stands, too."""
+        return {alias: asset for asset in self.assets() for alias in asset.aliases}
+
+    def balances(self) -> dict[str, str]:
+        """The name of each balance that is followed, to its ledger id: of an asset its symbol, of an alias its id."""
+        return {asset.symbol: asset.asset_id for asset in self.assets()} | {each: each for each in self.other_tokens()}
+
     def direction_of(self, asset_in: str, asset_out: str) -> Direction | None:
-        """The direction of a demand between two ledger ids, or None when they are not this pair."""
+        """The direction of a demand between two asset ids, or None when they are not this pair."""
         if (asset_in, asset_out) == (self.base.asset_id, self.quote.asset_id):
             return Direction.BASE_IN
         if (asset_in, asset_out) == (self.quote.asset_id, self.base.asset_id):

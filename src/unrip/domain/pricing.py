@@ -11,7 +11,7 @@ from unrip.domain.values import MONEY, Amount, Value
 
 
 class Proposal(Value):
-    """The two amounts of an offer and what they mean."""
+    """The two amounts of an offer, with its edge and rates."""
 
     #: What we receive.
     amount_in: Amount
@@ -42,7 +42,7 @@ def propose(
 ) -> Proposal:
     """The offer for the fixed amount of a demand; exactly one of the two is given.
 
-    Exact-in: what we spend is cut down. Exact-out: what we receive is rounded up.
+    Exact-in: what we spend is rounded down. Exact-out: what we receive is rounded up.
     """
     in_per_out = fair_in_per_out(pair, direction, fair_rate) * (1 + Fraction(edge))
     if amount_in is not None:
@@ -71,7 +71,7 @@ def implied_rate(pair: Pair, direction: Direction, proposal: Proposal) -> Fracti
 def spent_units(
     pair: Pair, direction: Direction, *, eur: Decimal, eur_per_quote: Decimal, fair_rate: Decimal
 ) -> Fraction:
-    """How many smallest units of what we spend are worth so many EUR at the fair rate."""
+    """How many smallest units of what we spend this many EUR are worth at the fair rate."""
     quote_units: Fraction = Fraction(eur) / Fraction(eur_per_quote) * 10**pair.quote.decimals
     if direction is Direction.BASE_IN:
         return quote_units

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Observed(Value, Generic[T]):
-    """A record as the strategy holds it: its id, when its adapter read the source, and what it says."""
+    """A record as the strategy holds it: its id, when its adapter read the source, and its value."""
 
     event_id: str
     observed_at: datetime
@@ -34,7 +34,7 @@ class Reference:
 
     @cached_property
     def fair_rate(self) -> Decimal | None:
-        """Quote per base; None as well where it is no rate that value can be reckoned by."""
+        """Quote per base; None also where it is no usable rate."""
         if self.price is None or not self.price.value.reckonable:
             return None
         rate = self.price.value.coingecko_rate if self.price_fallback else self.price.value.fair_rate
@@ -42,7 +42,7 @@ class Reference:
 
     @cached_property
     def price_fallback(self) -> bool:
-        """Kraken gives no usable price, and the policy lets a recent CoinGecko stand in for it."""
+        """Whether Kraken gives no usable price, and the policy lets a recent CoinGecko stand in for it."""
         return (
             self.policy.coingecko_fallback
             and not self._kraken_usable
@@ -52,7 +52,7 @@ class Reference:
 
     @cached_property
     def _kraken_usable(self) -> bool:
-        """Its matching engine is online, and the reading not too old."""
+        """Whether Kraken's matching engine is online, and the reading not too old."""
         return (
             self.price is not None
             and self.price.value.fair_rate is not None
@@ -104,7 +104,7 @@ class Reference:
 
     @cached_property
     def peg_deviation(self) -> Decimal | None:
-        """How far that reading is from what is assumed: as told, or by the numbers themselves where that is more."""
+        """How far that reading is from what is assumed: as recorded, or by the numbers themselves if that is more."""
         price = self.price.value if self.price else None
         if price is None or price.peg is None or price.peg.eure_eur is None or price.eure_eur_assumption <= 0:
             return None
@@ -113,7 +113,7 @@ class Reference:
 
     @cached_property
     def disagreement(self) -> Decimal | None:
-        """How far the sources' last words are apart: as told, or by the readings themselves where that is more."""
+        """How far the newest readings of the sources are apart: as recorded, or by their numbers where that is more."""
         if self.price is None:
             return None
         known = [each for each in (self.price.value.disagreement, self.price.value.apart) if each is not None]
@@ -121,7 +121,7 @@ class Reference:
 
     @cached_property
     def disagreement_max(self) -> Decimal:
-        """How far they may be apart; an operator's word says more of it while Kraken is what we price by."""
+        """How far they may be apart; an operator may have accepted more while Kraken is what we price by."""
         accepted = self.price.value.accepted if self.price else None
         if accepted is None or self.price_fallback or not accepted.in_force(self.now):
             return self.policy.disagreement_max
@@ -129,7 +129,7 @@ class Reference:
 
     @cached_property
     def second_opinion(self) -> bool:
-        """CoinGecko's last word is recent, and dated ahead neither of our clock nor of Kraken's reading."""
+        """Whether CoinGecko's newest reading is recent, and ahead neither of our clock nor of Kraken's reading."""
         if self.price is None or self.price.value.coingecko is None or self.coingecko_age_ms is None:
             return False
         kraken, dated = self.price.value.kraken, self.price.value.coingecko.btc_updated_at
@@ -139,13 +139,13 @@ class Reference:
 
     @cached_property
     def price_degraded(self) -> bool:
-        """The price rests on one source."""
+        """Whether the price rests on one source."""
         contradicted = self.disagreement is not None and self.disagreement > self.policy.disagreement_max
         return self.price_fallback or contradicted or not self.second_opinion
 
     @cached_property
     def rate_off(self) -> Fraction | None:
-        """How far the fair rate lies beyond the prices that it is from, as a fraction of them; None without any."""
+        """How far the fair rate lies outside the prices of its sources, as a fraction of them; None without any."""
         price = self.price.value if self.price else None
         if price is None or self.fair_rate is None:
             return None

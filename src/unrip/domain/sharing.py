@@ -14,20 +14,20 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.policy import Policy
 from unrip.domain.values import Amount, Value, epoch_ms, from_epoch_ms
 
-#: Shared nonces of an asset that may be alive at a time: the one in use, and one before it that is not yet dead.
+#: How many shared nonces of an asset may be alive at a time: the one in use, and one before it that is not yet dead.
 POOLS_MAX = 2
 
 
 class SharedNonce(Value):
-    """A nonce that live offers carry and that one more may join; made once and whole."""
+    """A nonce that live offers carry and that one more may join; it is made once, for all of them."""
 
     group: str
-    #: The command whose id gave it its free bytes.
+    #: The command whose id its free bytes are made from.
     opener: str
     nonce: str
     salt: str
     nonce_deadline: datetime
-    #: The largest of its offers: what it holds.
+    #: What it holds: the largest of its offers.
     amount: Amount
     #: The last deadline of its offers; after it the nonce may be found dead.
     last_deadline: datetime
@@ -36,24 +36,24 @@ class SharedNonce(Value):
 class Sharing(Value):
     """The nonces that an offer for one demand could join."""
 
-    #: Of requests like it.
+    #: The nonce of requests like it.
     alike: SharedNonce | None = None
-    #: Of everything that spends its asset.
+    #: The nonce of everything that spends its asset.
     pool: SharedNonce | None = None
 
 
 class NonceChoice(Value):
     """The nonce of an offer: a new one, of its own or for a group, or one that it joins."""
 
-    #: None: nobody may join it later.
+    #: The group that may join it later; None for nobody.
     group: str | None
     joined: SharedNonce | None
-    #: What the hold of the nonce grows by.
+    #: By how much the hold of the nonce grows.
     growth: Amount
 
 
 def group_alike(demand: SwapDemand) -> str | None:
-    """Who repeats this request; None where the relay named no partner, so that nobody can be told apart."""
+    """The group of this request's repeats; None where the relay named no partner, so that nobody can be told apart."""
     if demand.partner_id is None:
         return None
     asked = "dry" if demand.dry else f"in {demand.amount_in} out {demand.amount_out}"
@@ -61,14 +61,15 @@ def group_alike(demand: SwapDemand) -> str | None:
 
 
 def group_of_all(asset_id: str) -> str:
-    """Everything that spends an asset."""
+    """The group of everything that spends an asset."""
     return f"all of {asset_id}"
 
 
 def group_deadline(now: datetime, policy: Policy) -> datetime:
-    """When a nonce ends that is made for a group now: the end of the time bucket, the longest offer life, a day.
+    """When a nonce that is made for a group now ends: a day and the longest offer life after the end of its bucket.
 
-    So every offer that may join it within the bucket leaves as long to read "unused" from the chain as one of its own.
+    So every offer that joins it within the bucket leaves as long to read "unused" from the chain as an offer with a
+    nonce of its own.
     """
     bucket_end_ms = (epoch_ms(now) // policy.sharing_bucket_ms + 1) * policy.sharing_bucket_ms
     return from_epoch_ms(bucket_end_ms + policy.longest_life_ms + policy.nonce_life_ms)
@@ -84,9 +85,9 @@ def choose_nonce(
     policy: Policy,
     now: datetime,
 ) -> NonceChoice:
-    """Join requests like it, or stay alone while there is room for own holds, or share with all.
+    """Choose: join requests like it, or stay alone while there is room for own holds, or share with all.
 
-    `own_room` is what holds outside the pool may still grow by.
+    `own_room` is by how much holds outside the pool may still grow.
     """
     alike = _joinable(sharing.alike, demand, salt, policy, now)
     growth = _growth(alike, amount_out)
@@ -110,7 +111,7 @@ def _growth(shared: SharedNonce | None, amount_out: Amount) -> Amount:
 
 
 def most_by_asset(parts: Iterable[tuple[str, str, Amount]]) -> dict[str, Amount]:
-    """The most that offers can move of each asset: of nonce, asset and amount the largest per nonce, added up."""
+    """The most that offers can move of each asset: the largest amount of each nonce, added up by asset."""
     largest: dict[tuple[str, str], Amount] = {}
     for nonce, asset, amount in parts:
         largest[nonce, asset] = max(largest.get((nonce, asset), Amount(0)), amount)

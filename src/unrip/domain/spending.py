@@ -1,4 +1,4 @@
-"""What may be spent at most, counted in an asset's smallest units: limits that need no price and no sender's word."""
+"""How much may be spent at most, in an asset's smallest units: limits that need no price and trust no sender."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SPAN = timedelta(seconds=60)
 
 
 class SpendingCaps(Value):
-    """The most of one asset, in smallest units."""
+    """How much of one asset may be spent, in smallest units."""
 
     per_command: Amount
     per_minute: Amount
@@ -20,7 +20,7 @@ class SpendingCaps(Value):
 
 
 class Claimed(Value):
-    """A signed offer, as far as what it spends counts for a minute."""
+    """What a signed offer spends, for as long as it counts: a minute."""
 
     nonce: str
     asset_out: str
@@ -44,7 +44,7 @@ class Spending:
         self._claimed: dict[tuple[str, str], Claimed] = {}
 
     def claimed(self, offer: Claimed) -> None:
-        """An offer was signed and claimed; told again it counts once."""
+        """Count an offer that was signed and claimed; the same offer counts once."""
         before = self._claimed.get((offer.asset_out, offer.nonce))
         if before is not None:
             largest = max(before.amount_out, offer.amount_out)
@@ -55,7 +55,7 @@ class Spending:
     def fault(
         self, asset: str, nonce: str, amount: int, *, held: int | None, held_by_nonce: int, now: datetime
     ) -> dict[str, str] | None:
-        """Which cap an offer would break, in words and numbers; `held` is what all open offers hold of its asset.
+        """Which cap an offer would break, with its numbers; `held` is what all open offers hold of its asset.
 
         A claim that seems to lie ahead, since a clock was set back, counts as well.
         """

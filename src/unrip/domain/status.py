@@ -1,4 +1,4 @@
-"""A service's own account of itself, beaten once a second, and what operators did to it."""
+"""The beat that a service publishes once a second about itself, and the record of what operators did to it."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ from unrip.domain.values import Amount, Value
 
 
 class DepositState(StrEnum):
-    """The bridge's word. The truth about credit is the verifier's ledger (protocol/bridge section 4)."""
+    """How far a deposit is, by the bridge. What is credited is read from the verifier (protocol/bridge section 4)."""
 
     PENDING = "pending"
     CREDITED = "credited"
     COMPLETED = "completed"
     FAILED = "failed"
     UNKNOWN = "unknown"
-    """A status this version does not know: kept as it is, never read as one of the others."""
+    """A status that this version does not know: it is kept as it is, never read as one of the others."""
 
 
 class BridgeDeposit(Value):
@@ -29,7 +29,7 @@ class BridgeDeposit(Value):
     amount: Amount
     address: str
     state: DepositState
-    #: The bridge's own spelling.
+    #: The status as the bridge spells it.
     status_text: str
     created_at: datetime | None
     tx_hash: str | None
@@ -52,7 +52,7 @@ class BridgeWithdrawal(Value):
 
 
 class DepositAddress(Value):
-    """Where the owner may send an asset from. An address that was never funded is not liquidity (R54)."""
+    """The address to which the owner may send an asset. An address that was never funded is not liquidity (R54)."""
 
     chain: str
     asset_id: str
@@ -61,7 +61,7 @@ class DepositAddress(Value):
 
 
 class BridgeToken(Value):
-    """What the bridge asks for an asset; read each time, never hard-coded."""
+    """The bridge's terms for an asset; read each time, never hard-coded."""
 
     asset_id: str
     chain: str
@@ -102,44 +102,44 @@ class WithdrawalState(StrEnum):
 
 
 class DepositStep(Value, tag="deposit", tag_field="kind"):
-    """The bridge tells something new of a deposit."""
+    """The bridge reported something new of a deposit."""
 
     state: DepositState
     chain: str
     asset_id: str
     amount: Amount
     address: str
-    #: The bridge's own spelling.
+    #: The status as the bridge spells it.
     status: str
     tx_hash: str | None
     mint_tx_hash: str | None
 
     @property
     def name(self) -> str:
-        """As people and queries of the history say it."""
+        """The step's name for people and for queries of the history."""
         return f"deposit_{self.state}"
 
 
 class WithdrawalStep(Value, tag="withdrawal", tag_field="kind"):
-    """The bridge tells something new of a withdrawal, which has left the balance before its first step."""
+    """The bridge reported something new of a withdrawal, which has left the balance before its first step."""
 
     state: WithdrawalState
     chain: str
     asset_id: str
     amount: Amount
     address: str
-    #: The bridge's own spelling.
+    #: The status as the bridge spells it.
     status: str
     transfer_tx_hash: str | None
 
     @property
     def name(self) -> str:
-        """As people and queries of the history say it."""
+        """The step's name for people and for queries of the history."""
         return f"withdrawal_{self.state}"
 
 
 class AddressIssued(Value, tag="address_issued", tag_field="kind"):
-    """The bridge names a deposit address."""
+    """The bridge named a deposit address."""
 
     chain: str
     asset_id: str
@@ -148,7 +148,7 @@ class AddressIssued(Value, tag="address_issued", tag_field="kind"):
 
 
 class AddressChanged(Value, tag="address_changed", tag_field="kind"):
-    """The bridge names another address than the known one: neither is used."""
+    """The bridge named another address than the known one: neither is used."""
 
     chain: str
     asset_id: str
@@ -158,7 +158,7 @@ class AddressChanged(Value, tag="address_changed", tag_field="kind"):
 
 
 class AddressAccepted(Value, tag="address_accepted", tag_field="kind"):
-    """An operator says which of two addresses is the right one."""
+    """An operator decided which of two addresses is the right one."""
 
     chain: str
     asset_id: str
@@ -168,7 +168,7 @@ class AddressAccepted(Value, tag="address_accepted", tag_field="kind"):
 
 
 class Refresh(Value, tag="refresh", tag_field="kind"):
-    """An operator has the bridge asked now."""
+    """An operator had the bridge asked at once."""
 
     actor: str
     name: ClassVar[str] = "refresh"

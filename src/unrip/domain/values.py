@@ -15,7 +15,7 @@ import msgspec
 #: Every Decimal computation happens in this context: 60 digits hold 2^127 wei times a price without rounding.
 MONEY = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
-#: The namespace of every derived id; never change it, or a replay would name the same things anew.
+#: The namespace of every derived id; it never changes, or a replay would give the same things other ids.
 _NAMESPACE = uuid.UUID("6d0b9b2e-3c38-5d5f-9c0e-6b1f2a7d4e10")
 
 
@@ -24,19 +24,19 @@ class _FrozenByDefault(msgspec.StructMeta):
     """Tells type checkers what `Value` passes on to its subclasses."""
 
 
-#: Powers of ten beyond this are no price, rate or notional; `1E+999999999` would fill the memory when made a fraction.
+#: How many powers of ten a price, rate or notional may be from 1: `1E+999999999` as a fraction would fill the memory.
 _EXPONENT_MAX = 100
 
-#: Whole numbers beyond the ledger's and the history's columns, amounts apart, could be published but never be kept.
+#: Whole numbers, amounts apart, must fit the ledger's and the history's columns: larger ones could never be kept.
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
-#: Every instant of ours lies here, and an hour or a year more or less leads to no end of the calendar.
+#: Every instant of ours lies between these, so that adding or taking an hour or a year stays within the calendar.
 FIRST_INSTANT, LAST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC), datetime(9900, 1, 1, tzinfo=UTC)
 
 
 class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=True):
-    """A frozen value with named fields. It is copied with `msgspec.structs.replace`, never edited.
+    """A frozen value with named fields: it is copied with `msgspec.structs.replace`, never edited.
 
     Its instants are UTC, wherever they came from: one of another offset is converted here, and nowhere else.
 
@@ -61,7 +61,7 @@ class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=Tru
                 msgspec.structs.force_setattr(self, name, kept)
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
-        """Nobody edits it, so that a copy of a whole logic (`service/control.py`) may have the same one."""
+        """Return itself: nobody edits it, so a copy of a whole logic (`frame/control.py`) may have the same one."""
         return self
 
 
@@ -78,7 +78,7 @@ def _may_hold_one(annotation: Any) -> bool:
 
 
 def _checked(name: str, value: Any) -> Any:
-    """The value as it may be kept; also what stands in a mapping or a tuple."""
+    """The value as it may be kept, with whatever stands in a mapping or a tuple checked as well."""
     if isinstance(value, datetime):
         try:
             return utc(value)
@@ -86,7 +86,7 @@ def _checked(name: str, value: Any) -> Any:
             raise ValueError(f"{name} {error}") from None
     if isinstance(value, Decimal):
         if not (value.is_finite() and abs(value.adjusted()) <= _EXPONENT_MAX):
-            raise ValueError(f"{name} is no number to reckon with: {value}")
+            raise ValueError(f"{name} is not a usable number: {value}")
     elif type(value) is int:
         if not _INT_MIN <= value <= _INT_MAX:
             raise ValueError(f"{name} does not fit into 64 bits: {shown(value)}")
@@ -104,7 +104,7 @@ def utc(instant: datetime) -> datetime:
 
     Raises:
         ValueError: it has no time zone, so nobody knows which instant it is, or it lies near an end of the calendar,
-            where nobody can reckon with it.
+            where nobody can compute with it.
 
     """
     if instant.tzinfo is None:
@@ -125,14 +125,14 @@ def shown(value: object) -> str:
     return repr(value)[:40] if isinstance(value, int | Decimal | None) else type(value).__name__
 
 
-#: What the ledger keeps must fit its columns: a record beyond them is refused where it is read, since refused by
-#: PostgreSQL it would end the executor at every start. A `bigint`, and a text that an index can hold.
+#: What the ledger keeps must fit its columns: a larger record is refused where it is read, since a refusal by
+#: PostgreSQL would end the executor at every start. One is a `bigint`, the other a text that an index can hold.
 StoredInt = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 StoredId = Annotated[str, msgspec.Meta(max_length=256)]
 
 #: The verifier counts in signed 128-bit integers; no demand and no offer can be larger.
 AMOUNT_MAX = 2**127 - 1
-#: No token of any chain counts beyond 256 bits; a longer number is none of ours to reckon with.
+#: No token of any chain counts beyond 256 bits; a longer number is never ours.
 _DIGITS_MAX = 78
 
 
@@ -202,7 +202,7 @@ def derived_id(kind: str, *natural_key: str) -> str:
 
 
 def age_ms(now: datetime, *seen: datetime | None) -> int:
-    """Milliseconds since the oldest of the given instants (blueprint, section 5); negative when it lies ahead."""
+    """Milliseconds since the oldest of the given instants (blueprint, section 5); negative when that lies ahead."""
     oldest = min(instant for instant in seen if instant is not None)
     return (now - oldest) // timedelta(milliseconds=1)
 

@@ -1,4 +1,4 @@
-"""What the verifier contract said at one final block."""
+"""What the verifier contract answered at one final block."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class VerifierReading(Value):
     nonces: dict[str, bool]
     #: Salt (hex) to whether it was valid at that block, for the salts of the nonces asked about.
     salts: dict[str, bool]
-    #: Who said so, by the place in the settings; two where they had to agree ("1+2").
+    #: Which servers answered, by their place in the settings; two where they had to agree ("1+2").
     node: str = ""
 
 
 class PastSpan(Value):
-    """Where older blocks can still tell how a nonce ended, when the newest one cannot."""
+    """Where older blocks can still show how a nonce ended, when the newest one cannot."""
 
     salt: str
     #: A height at which the salt was valid.
@@ -37,15 +37,15 @@ class PastSpan(Value):
     #: The newest final block, and its time.
     height: int
     block_time: datetime
-    #: Of the nonce: later, the contract may have forgotten that it was used.
+    #: The nonce's own deadline: later, the contract may have forgotten that it was used.
     nonce_deadline: datetime
 
 
 class UseSpan(Value):
-    """Where the block lies in which a nonce was used."""
+    """Between which two blocks a nonce was used."""
 
     nonce: str
-    #: At this height it was not used yet; at that one it is.
+    #: At the first height it was not used yet; at the second it is.
     unused_at: int
     used_at: int
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from unrip.bus.kafka_consumer import KafkaConsumer
-from unrip.bus.kafka_producer import KafkaProducer
-from unrip.bus.kafka_watch import BrokerWatch
 from unrip.bus.ports import Consumer, OnRecords, OnState, OnTopicLost, Producer, Watch
 from unrip.frame.contract import Log
 from unrip.frame.crashpoints import crash_point
+from unrip.frame.desk_bus import desk_bus
 from unrip.frame.logs import write_log
 from unrip.frame.settings import Settings, SettingsError
 from unrip.net.http import HttpClient
@@ -122,6 +120,7 @@ class RealAdapters:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._bus = desk_bus(settings)
         self._database: Database | None = None
         self._on_database: OnState | None = None
 
@@ -174,8 +173,7 @@ class RealAdapters:
 
     def consumer(self, on_records: OnRecords, on_topic_lost: OnTopicLost, *, batch_max: int = BATCH_MAX) -> Consumer:
         """A reader of Kafka's topics."""
-        bootstrap = self._settings.kafka.bootstrap
-        return KafkaConsumer(bootstrap, on_records=on_records, on_topic_lost=on_topic_lost, batch_max=batch_max)
+        return self._bus.consumer(on_records, on_topic_lost, batch_max=batch_max)
 
     def reader(self, on_records: OnRecords, on_topic_lost: OnTopicLost) -> Consumer:
         """The reader of what the logic subscribes to."""
@@ -183,12 +181,11 @@ class RealAdapters:
 
     def producer(self) -> Producer:
         """The writer of Kafka's topics."""
-        kafka = self._settings.kafka
-        return KafkaProducer(kafka.bootstrap, delivery_timeout_ms=kafka.delivery_timeout_ms)
+        return self._bus.producer(delivery_timeout_ms=self._settings.kafka.delivery_timeout_ms)
 
     def watch_broker(self, on_state: OnState) -> Watch:
         """Tell how Kafka is."""
-        return BrokerWatch(self._settings.kafka.bootstrap, on_answer=on_state)
+        return self._bus.watch(on_state)
 
     async def watch_database(self, service: str, schema: str, on_state: OnState) -> None:
         """Tell whether PostgreSQL takes writes."""

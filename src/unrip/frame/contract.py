@@ -189,7 +189,7 @@ class Hindered(Value):
 
 
 class Control(Value):
-    """An operator's action after it passed authentication; see `service/control.py` for who records what when."""
+    """An operator's action after it passed authentication; see `frame/control.py` for who records what when."""
 
     action: str
     arguments: dict[str, Any]
@@ -262,13 +262,13 @@ class Unsubscribe(Value):
 
 
 class CrashPoint(Value):
-    """Effect: an instant at which a test may kill the process; see `service/crashpoints.py`."""
+    """Effect: an instant at which a test may kill the process; see `frame/crashpoints.py`."""
 
     name: str
 
 
 class Log(Value):
-    """Effect: one structured line. `event` is one of `service/log_events.py`, or of the service's own definition."""
+    """Effect: one structured line. `event` is one of `frame/log_events.py`, or of the service's own definition."""
 
     event: str
     level: str = "info"
@@ -282,14 +282,14 @@ class Log(Value):
 
 
 class Count(Value):
-    """Effect: raise a counter of `service/metrics.py` by one. Labels have few values; never an id."""
+    """Effect: raise a counter of `frame/metrics.py` by one. Labels have few values; never an id."""
 
     name: str
     labels: dict[str, str] = {}
 
 
 class Observe(Value):
-    """Effect: one duration in milliseconds for a histogram of `service/metrics.py`."""
+    """Effect: one duration in milliseconds for a histogram of `frame/metrics.py`."""
 
     name: str
     milliseconds: float

@@ -1,6 +1,6 @@
 """The host: one service put together, with everything around it that is the same for every service.
 
-It knows no port, no signal and no wall clock. Who runs it (`service/process.py`, or `simulation/` on virtual
+It knows no port, no signal and no wall clock. Who runs it (`frame/process.py`, or `simulation/` on virtual
 time) hands in the outside, the time and the chance, and is told when it ends.
 """
 

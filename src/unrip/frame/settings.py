@@ -29,6 +29,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
+from unrip.domain.desk_name import MAIN_DESK, checked_desk_name, prefix_of, topic_prefix_fault
 from unrip.domain.limits import Declared, limits_of
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
@@ -77,6 +78,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class DeskSettings(Section):
+    """What tells this desk from others on the same Kafka and PostgreSQL."""
+
+    #: 1 to 16 small letters and digits, chosen once: topics, schemas, locks and files of every desk but `main` carry
+    #: it, so that under another name a desk finds nothing of its own.
+    name: Annotated[str, AfterValidator(checked_desk_name)] = MAIN_DESK
+
+
 class AssetSettings(Section):
     """A token of the verifier's ledger."""
 
@@ -88,10 +97,19 @@ class AssetSettings(Section):
     decimals: int = Field(ge=0, le=36)
     #: The bridge's name of the chain it is deposited from.
     chain: str
+    #: Ids of other tokens that stand for the same coin: a deposit may be credited as one of them, as Bitcoin is as
+    #: `nep141:nbtc.bridge.near`. Their balances are shown, and never counted or traded as this asset.
+    aliases: tuple[str, ...] = ()
 
     def asset(self) -> Asset:
         """The domain's view of it."""
-        return Asset(symbol=self.symbol, asset_id=self.asset_id, decimals=self.decimals, chain=self.chain)
+        return Asset(
+            symbol=self.symbol,
+            asset_id=self.asset_id,
+            decimals=self.decimals,
+            chain=self.chain,
+            aliases=self.aliases,
+        )
 
 
 class PairSettings(Section):
@@ -109,6 +127,16 @@ class PairSettings(Section):
     #: R5: the explicit assumption that one EURe is worth this many EUR; every decision records it.
     eure_eur_assumption: Decimal = Field(default=Decimal(1), gt=0)
 
+    @model_validator(mode="after")
+    def _two_assets(self) -> Self:
+        """What is told apart by symbol or id must differ in it."""
+        if self.base.asset_id == self.quote.asset_id or self.base.symbol == self.quote.symbol:
+            raise ValueError(f"base and quote are both {self.base.symbol} ({self.base.asset_id}): name two assets")
+        ids = [each for asset in self.pair().assets() for each in (asset.asset_id, *asset.aliases)]
+        if twice := sorted({each for each in ids if ids.count(each) > 1}):
+            raise ValueError(f"{', '.join(twice)} is named twice: an alias is a token of its own")
+        return self
+
     def pair(self) -> Pair:
         """The domain's view of it."""
         return Pair(base=self.base.asset(), quote=self.quote.asset())
@@ -123,6 +151,9 @@ class KafkaSettings(Section):
     delivery_timeout_ms: int = Field(default=10_000, ge=1_000)
     #: Of topics that are created here; existing ones are left alone.
     replication_factor: int = Field(default=1, ge=1)
+    #: What the names of the desk's topics begin with at the broker; it must end with the desk's name and a dot. Unset:
+    #: exactly that, and nothing for the desk `main`.
+    topic_prefix: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{0,100}$")
 
 
 class PostgresSettings(Section):
@@ -284,6 +315,7 @@ class Settings(BaseSettings):
 
     #: The Kubernetes namespace, or `local`: a stable field of every log line.
     namespace: str = "local"
+    desk: DeskSettings = DeskSettings()
     pair: PairSettings = PairSettings()
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings = PostgresSettings()
@@ -305,6 +337,18 @@ class Settings(BaseSettings):
         """Environment over file, and nothing else."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _topics_of_its_own(self) -> Self:
+        if (fault := topic_prefix_fault(self.topic_prefix, self.desk.name)) is not None:
+            raise ValueError(f"kafka.topic_prefix and desk.name: {fault}")
+        return self
+
+    @property
+    def topic_prefix(self) -> str:
+        """What the names of the desk's topics begin with at the broker."""
+        given = self.kafka.topic_prefix
+        return prefix_of(self.desk.name, ".") if given is None else given
 
     @property
     def configuration_hash(self) -> str:
@@ -419,4 +463,4 @@ def _one_line(error: ValidationError, path: Path | None) -> str:
     )
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     source = f"{path} or the environment" if path else "the environment"
-    return f"configuration key {key} in {source}: {what}{more}"
+    return f"configuration {f'key {key} ' if key else ''}in {source}: {what}{more}"

@@ -63,7 +63,7 @@ class Wiring:
     """A service's side: its logic, who performs its effects, and what runs beside it."""
 
     logic: Logic
-    #: The service's own effects; the frame performs those of `service/contract.py`.
+    #: The service's own effects; the frame performs those of `frame/contract.py`.
     handlers: dict[type[Effect], Handler] = field(default_factory=dict)
     #: Run until cancelled, from start to stop: sockets, readers.
     sources: Sequence[Callable[[], Awaitable[None]]] = ()

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import tomli_w
 
+from unrip.frame.desk_bus import desk_bus
 from unrip.frame.settings import Settings, outside_urls
 from unrip.local.paths import Home
 from unrip.local.ports import PortNeed, says_well
@@ -81,14 +82,14 @@ class LocalDesk:
         try:
             url_file = self.home.secrets / "postgres.url"
             write_secret(url_file, endpoints.postgres_url + "\n")
-            self._progress("database: applying migrations")
-            await prepare_database(endpoints.postgres_url)
-            self._progress("kafka: creating topics")
-            await prepare_topics(endpoints.kafka_bootstrap, self._given.kafka.replication_factor)
             if self.world is not None:
                 self.world.prepare(assets=self._inventory, overrides=self._world_overrides)
                 await self.stack.bring_up([self.world.program()])
             settings = self._write_settings(endpoints.kafka_bootstrap, url_file)
+            self._progress("database: applying migrations")
+            await prepare_database(endpoints.postgres_url)
+            self._progress("kafka: creating topics")
+            await prepare_topics(desk_bus(settings), settings.kafka.replication_factor)
             if self.world is not None and every_venue_is_loopback(settings):
                 await declare_first_account(endpoints.postgres_url, settings.near_intents.account)
             await self.stack.require_free(_port_needs(settings))

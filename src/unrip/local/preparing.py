@@ -1,6 +1,6 @@
 """Schema, first start and topics: what servers must hold before services start; each question is asked again."""
 
-from unrip.bus.kafka_admin import KafkaAdmin
+from unrip.bus.desk_bus import DeskBus
 from unrip.bus.ports import BusUnavailable, TopicReport
 from unrip.local.asking import START_WITHIN_S, ask_again
 from unrip.messages.topics import TOPICS
@@ -19,11 +19,10 @@ async def declare_first_account(url: str, account: str, *, within_s: float = STA
     return await ask_again(lambda: declare_first_start(url, account), away=StoreUnavailable, within_s=within_s)
 
 
-async def prepare_topics(bootstrap: str, replication_factor: int, *, within_s: float = START_WITHIN_S) -> TopicReport:
+async def prepare_topics(bus: DeskBus, replication_factor: int, *, within_s: float = START_WITHIN_S) -> TopicReport:
     """Create the topics that are missing; tells which, and which have other settings. Raises BusError."""
-    admin = KafkaAdmin(bootstrap)
     return await ask_again(
-        lambda: admin.ensure_topics(TOPICS.values(), replication_factor=replication_factor),
+        lambda: bus.ensure_topics(TOPICS.values(), replication_factor=replication_factor),
         away=BusUnavailable,
         within_s=within_s,
     )

@@ -146,6 +146,7 @@ TRADE_DECISION = Topic(
     payload=Decision,
     key=lambda p: p.pair,
     retention_ms=30 * DAY_MS,
+    schema_version=2,
     table="trade_decision",
     columns=columns(
         decision_id="text",

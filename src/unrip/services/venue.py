@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from unrip.frame.settings import SettingsError
@@ -71,8 +71,8 @@ def rpc_client_of(context: Context) -> HttpClient:
     return context.http("near_rpc", total_timeout_s=patience_s)
 
 
-def verifier_of(context: Context, http: HttpClient, *, public_key: str) -> Verifier:
-    """The verifier, asked about our account and both assets of the pair."""
+def verifier_of(context: Context, http: HttpClient, *, public_key: str, asset_ids: Iterable[str]) -> Verifier:
+    """The verifier, asked about our account and its balances of these tokens."""
     venue = context.settings.near_intents
     return Verifier(
         Endpoints(
@@ -83,7 +83,7 @@ def verifier_of(context: Context, http: HttpClient, *, public_key: str) -> Verif
         contract=venue.verifier_contract,
         account=account_of(context),
         public_key=public_key,
-        asset_ids=[asset.asset_id for asset in context.pair.assets()],
+        asset_ids=list(asset_ids),
         clock=context.clock,
         cross_check=venue.rpc_cross_check,
     )

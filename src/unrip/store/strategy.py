@@ -65,7 +65,7 @@ class PostgresStrategy:
     """The same in PostgreSQL. What is not possible yet is tried again."""
 
     def __init__(self, place: Database | str) -> None:
-        self._sessions = Sessions(place, application="desk", size=1)
+        self._sessions = Sessions(place, application="strategy", size=1)
         #: One at a time: who hears that a change is kept may rely on every earlier one.
         self._in_order = asyncio.Lock()
 

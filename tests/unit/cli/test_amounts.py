@@ -88,7 +88,7 @@ def test_a_demand_that_fixes_what_the_taker_gets_says_so() -> None:
 def test_the_numbers_of_a_guard_have_units_where_they_are_amounts() -> None:
     poor = decision("quote-1")
     guards = {guard.reason: guard.numbers for guard in poor.guards}
-    lines = printed(chain_of("quote-1", decision=event("decision.trade_decision", "d", poor, chain="q")), AMOUNTS)
+    lines = printed(chain_of("quote-1", decision=event("decision.trade_decision", "d", poor, chain="q")), PAIR)
     shown = {line.split()[1]: line for line in lines if line.strip().startswith("passed")}
     for reason, names in {
         Refusal.DEMAND_INVALID: {"amount_in": PAIR.base},

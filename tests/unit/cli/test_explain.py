@@ -7,7 +7,6 @@ import pytest
 
 from support.chains import PARTS, chain_of, chain_of_a_trade
 from support.samples import NOW, PAIR, PRICE, SETTLED, decision, demand, event, result
-from unrip.cli.amounts import Amounts
 from unrip.cli.explain import as_json, printed
 from unrip.domain.attempt import AttemptState
 from unrip.store.quote_history import QuoteHistory
@@ -16,7 +15,7 @@ WHOLE = chain_of_a_trade("quote-1")
 
 
 def text_of(chain: QuoteHistory) -> str:
-    return "\n".join(printed(chain, Amounts(PAIR)))
+    return "\n".join(printed(chain, PAIR))
 
 
 def line_of(chain: QuoteHistory, start: str) -> str:
@@ -58,6 +57,19 @@ def test_every_guard_is_shown_with_its_numbers_and_the_refusing_ones_first() -> 
     wanted += [["passed", guard.reason] for guard in refused.guards if guard.passed]
     assert shown == wanted
     assert "price_age_ms unknown, limit 10000" in line_of(chain, "REFUSED  price_stale")
+
+
+def test_amounts_are_those_of_the_pair_that_was_traded_then() -> None:
+    """The desk trades another contract with other decimals today."""
+    today = msgspec.structs.replace(PAIR, quote=msgspec.structs.replace(PAIR.quote, decimals=6))
+    assert printed(WHOLE, today) == printed(WHOLE, PAIR)
+
+
+def test_a_decision_of_the_first_schema_is_told_in_the_configured_pair() -> None:
+    assert WHOLE.decision is not None
+    old = msgspec.structs.replace(WHOLE.decision.payload, traded=None)
+    chain = msgspec.structs.replace(WHOLE, decision=msgspec.structs.replace(WHOLE.decision, payload=old))
+    assert printed(chain, PAIR) == printed(WHOLE, PAIR)
 
 
 def test_the_time_spent_in_each_stage_is_shown() -> None:

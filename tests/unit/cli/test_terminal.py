@@ -109,9 +109,9 @@ def test_a_whole_chain_with_hostile_texts_is_told_line_by_line(written: Callable
     hostile = msgspec.structs.replace(
         chain, quote_id=text, demand=msgspec.structs.replace(chain.demand, payload=payload)
     )
-    say(*printed(hostile, Amounts(PAIR)))
+    say(*printed(hostile, PAIR))
     lines = written()
-    assert len(lines) == len(printed(chain, Amounts(PAIR)))
+    assert len(lines) == len(printed(chain, PAIR))
     assert sum(plain(text) in line for line in lines) == 2
 
 

@@ -124,8 +124,8 @@ class Priced(Value):
 
 
 @pytest.mark.parametrize("price", ["NaN", "sNaN", "Infinity", "-Infinity", "1E+101", "1E-101", "1E+999999999"])
-def test_no_value_holds_a_number_that_nobody_can_reckon_with(price: str) -> None:
-    with pytest.raises(ValueError, match="price is no number to reckon with"):
+def test_no_value_holds_a_number_that_nobody_can_use(price: str) -> None:
+    with pytest.raises(ValueError, match="price is not a usable number"):
         Priced(price=Decimal(price), at=NOW)
 
 

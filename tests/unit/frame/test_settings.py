@@ -7,10 +7,22 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
+from pydantic import ValidationError
 
 from unrip.frame.adapters import RealAdapters
-from unrip.frame.settings import ControlSettings, LimitSettings, PostgresSettings, Settings, SettingsError
+from unrip.frame.settings import (
+    ControlSettings,
+    DeskSettings,
+    KafkaSettings,
+    LimitSettings,
+    PostgresSettings,
+    Settings,
+    SettingsError,
+)
+from unrip.messages.topics import TOPICS
 from unrip.net.secret_file import write_secret
 from unrip.services.settings import DESK_SETTINGS, load_settings
 from unrip.store.errors import StoreUnavailable
@@ -36,6 +48,11 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "an unknown key": ("[limits]\nnotional_cap = 1", "key limits.notional_cap .*is not a setting"),
     "an unknown key at the top": ("nonsense = 1", "key nonsense .*is not a setting"),
     "two unknown keys": ("[limits]\nx = 1\ny = 2", "and 1 more"),
+    "one asset twice": ('[pair.base]\nsymbol = "EURe"', "key pair .*name two assets"),
+    "an alias that is the asset": (
+        '[pair.base]\naliases = ["nep141:btc.omft.near"]',
+        "key pair .*btc.omft.near is named twice: an alias is a token of its own",
+    ),
     "a bare rate": ("[limits]\nedge_threshold = 2", "edge_threshold .*write '2 %' or '2 bps'"),
     "a bare fraction": ("[limits]\nedge_threshold = 0.02", "edge_threshold .*needs its unit"),
     "a bare rate in quotes": ('[limits]\nedge_threshold = "0.02"', "edge_threshold .*needs its unit"),
@@ -77,6 +94,20 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "a text for a number": ('[kafka]\nreplication_factor = "three"', "replication_factor .*integer"),
     "a port that does not exist": ("[ports]\nhistory_writer = 70000", "ports.history_writer .*65535"),
     "a value for a section": ("limits = 3", "key limits "),
+    "a desk without a name": ('[desk]\nname = ""', "desk.name .*no name of a desk"),
+    "a desk with a name that is no part of a topic or a schema": ('[desk]\nname = "my desk"', "desk.name .*'my desk'"),
+    "a desk with a name that PostgreSQL keeps": ('[desk]\nname = "pg"', "desk.name .*and not 'pg'"),
+    "a desk with a long name": (f'[desk]\nname = "{"a" * 17}"', "desk.name .*1 to 16"),
+    "a prefix that no topic can have": ('[kafka]\ntopic_prefix = "a b"', "kafka.topic_prefix .*pattern"),
+    "the main desk's topics for another one": (
+        '[desk]\nname = "second"\n[kafka]\ntopic_prefix = ""',
+        "configuration in .*kafka.topic_prefix and desk.name: .*another desk's.*end with 'second.'",
+    ),
+    "another desk's topics": ('[kafka]\ntopic_prefix = "second."', "topic_prefix .*'second.'.*end with 'main.'"),
+    "topics of a desk whose name ends so": (
+        '[desk]\nname = "ond"\n[kafka]\ntopic_prefix = "second."',
+        "topic_prefix .*another desk's.*end with 'ond.'",
+    ),
 }
 
 
@@ -163,6 +194,13 @@ def test_a_service_is_asked_where_the_pattern_says_and_without_one_on_this_machi
     assert DESK_SETTINGS(control=control).url_of("trade-executor") == url
 
 
+def test_the_other_tokens_of_a_coin_are_named(tmp_path: Path) -> None:
+    named = file_of(tmp_path, '[pair.base]\naliases = ["nep141:nbtc.bridge.near"]')
+    for path, aliases in ((None, ()), (named, ("nep141:nbtc.bridge.near",))):
+        pair = load_settings(path).pair.pair()
+        assert (pair.base.aliases, pair.quote.aliases) == (aliases, ())
+
+
 def test_every_limit_of_the_policy_is_a_setting() -> None:
     assert set(LimitSettings.model_fields) == set(LimitSettings().policy().__struct_fields__)
 
@@ -241,3 +279,37 @@ def test_a_variable_that_does_nothing_is_refused(name: str, monkeypatch: pytest.
     monkeypatch.setenv(name, "x")
     with pytest.raises(SettingsError, match=f"environment variable {name}: there is no setting"):
         load_settings(None)
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,15}", fullmatch=True).filter(lambda name: name != "pg")
+PREFIXES = st.one_of(st.none(), st.just(""), st.from_regex(r"([a-z0-9_-]{0,5}\.){0,3}", fullmatch=True), NAMES)
+
+
+def topics_of(name: str, prefix: str | None) -> set[str] | None:
+    """The names at the broker, None where the settings are refused."""
+    try:
+        settings = Settings(desk=DeskSettings(name=name), kafka=KafkaSettings(topic_prefix=prefix))
+    except ValidationError:
+        return None
+    return {settings.topic_prefix + topic for topic in TOPICS}
+
+
+@given(one=NAMES, other=NAMES, prefixes=st.tuples(PREFIXES, PREFIXES))
+def test_two_desks_never_have_a_topic_in_common(one: str, other: str, prefixes: tuple[str | None, str | None]) -> None:
+    ours, theirs = topics_of(one, prefixes[0]), topics_of(other, prefixes[1])
+    assert one == other or ours is None or theirs is None or not ours & theirs
+
+
+@pytest.mark.parametrize(
+    ("name", "given_prefix", "prefix"),
+    [
+        ("main", None, ""),
+        ("main", "", ""),
+        ("main", "team.main.", "team.main."),
+        ("second", None, "second."),
+        ("second", "second.", "second."),
+        ("second", "team-7.second.", "team-7.second."),
+    ],
+)
+def test_topics_carry_the_name_of_every_desk_but_the_main_one(name: str, given_prefix: str | None, prefix: str) -> None:
+    assert topics_of(name, given_prefix) == {prefix + topic for topic in TOPICS}

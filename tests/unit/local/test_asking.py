@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from unrip.bus.desk_bus import DeskBus
 from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.bus.ports import BusUnavailable
 from unrip.local import preparing
@@ -52,7 +53,7 @@ async def test_no_question_of_a_start_is_asked_only_once(monkeypatch: pytest.Mon
     monkeypatch.setattr(KafkaAdmin, "ensure_topics", topics)
     monkeypatch.setattr(preparing, "apply", migrations)
     monkeypatch.setattr(preparing, "declare_first_start", declared)
-    await preparing.prepare_topics("127.0.0.1:1", 1)
+    await preparing.prepare_topics(DeskBus("127.0.0.1:1"), 1)
     await preparing.prepare_database("postgresql://x")
     await preparing.declare_first_account("postgresql://x", "desk.near")
     assert (topics.asked, migrations.asked, declared.asked) == (2, 2, 2)

@@ -70,7 +70,7 @@ class HistoryWriter(Logic):
         self._counts = {"written": 0, "duplicates": 0, "conflicts": 0, "invalid": 0, "errors": 0}
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
-        """Take one event in; see `service/contract.py`."""
+        """Take one event in; see `frame/contract.py`."""
         match event:
             case BatchRead():
                 return self._on_read(event)

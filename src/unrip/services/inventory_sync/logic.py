@@ -111,7 +111,7 @@ class InventorySync(Logic):
     # --- events ----------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
-        """Take one event in; see `service/contract.py`."""
+        """Take one event in; see `frame/contract.py`."""
         match event:
             case VerifierRead() | VerifierUnread():
                 return self._on_verifier(event, now)
@@ -284,20 +284,20 @@ class InventorySync(Logic):
     def _tell_unexplained(self) -> list[Effect]:
         """Say once per asset that something is unexplained, and once that it no longer is."""
         effects: list[Effect] = []
-        for asset in self._pair.assets():
-            state = self._reconciler.states.get(asset.asset_id)
-            before = self._unexplained_said.get(asset.asset_id)
+        for name, asset_id in self._pair.balances().items():
+            state = self._reconciler.states.get(asset_id)
+            before = self._unexplained_said.get(asset_id)
             now_unexplained = state if state in UNEXPLAINED else None
             if state is None or now_unexplained == before:
                 continue
-            body = {"asset": asset.symbol, "unexplained": str(self._reconciler.unexplained(asset.asset_id))}
+            body = {"asset": name, "unexplained": str(self._reconciler.unexplained(asset_id))}
             if now_unexplained is None:
-                del self._unexplained_said[asset.asset_id]
+                del self._unexplained_said[asset_id]
                 effects.append(self._line("balance_explained", body))
             else:
-                self._unexplained_said[asset.asset_id] = now_unexplained
+                self._unexplained_said[asset_id] = now_unexplained
                 level = "error" if now_unexplained is Reconciliation.UNEXPLAINED_FALL else "warning"
-                effects.append(Count(name="balances_unexplained", labels={"asset": asset.symbol, "how": state}))
+                effects.append(Count(name="balances_unexplained", labels={"asset": name, "how": state}))
                 effects.append(self._line("balance_unexplained", {**body, "how": state}, level))
         return effects
 
@@ -307,7 +307,7 @@ class InventorySync(Logic):
     def _accept(self, control: Control, now: datetime) -> list[Effect]:
         """Only what the operator has seen: the amount is spelt out."""
         symbol, amount = control.arguments["asset"], control.arguments["unexplained"]
-        asset = next((asset.asset_id for asset in self._pair.assets() if asset.symbol == symbol), None)
+        asset = self._pair.balances().get(symbol)
         if asset is None:
             raise ControlRefused(f"{symbol} is no asset of {self._pair.name}")
         unexplained = self._reconciler.unexplained(asset)
@@ -453,8 +453,8 @@ class InventorySync(Logic):
         return {"paused": str(self._paused).lower(), **unexplained}
 
     def _unexplained(self) -> dict[str, str]:
-        amounts = {asset.symbol: self._books.unexplained(asset.asset_id) for asset in self._pair.assets()}
-        return {symbol: str(amount) for symbol, amount in amounts.items() if amount is not None}
+        amounts = {name: self._books.unexplained(asset_id) for name, asset_id in self._pair.balances().items()}
+        return {name: str(amount) for name, amount in amounts.items() if amount is not None}
 
     def idle(self) -> bool:
         """Every snapshot is acknowledged or given up."""

@@ -15,7 +15,7 @@ def wire(context: Context) -> Wiring:
     rpc_http = rpc_client_of(context)
     bridge_http = context.http("bridge")
     readings = Readings(
-        verifier_of(context, rpc_http, public_key=public_key_of(context)),
+        verifier_of(context, rpc_http, public_key=public_key_of(context), asset_ids=context.pair.balances().values()),
         bridge_of(context, bridge_http),
         chains=chains_of(context),
         emit=context.emit,

@@ -16,7 +16,6 @@ from unrip.domain.treasury import (
     AddressAccepted,
     AddressChanged,
     AddressIssued,
-    DepositAddress,
     LiquidityAction,
     Step,
     Treasury,
@@ -43,11 +42,11 @@ from unrip.frame.contract import (
     Vitals,
 )
 from unrip.messages.topics import LIQUIDITY_ACTION, TREASURY
-from unrip.services.liquidity_manager.addresses import Addresses
+from unrip.services.liquidity_manager.addresses import Addresses, ChainAddress
 from unrip.services.liquidity_manager.definition import STEPS_READ_BACK
 from unrip.services.liquidity_manager.effects import ChainRead, ChainUnread, ReadChain
 from unrip.services.liquidity_manager.steps import VENUE, Steps
-from unrip.services.liquidity_manager.treasury import treasury_of
+from unrip.services.liquidity_manager.treasury import assets_by_chain, treasury_of
 
 #: How long the first reading waits for what was told before; without Kafka it goes on without.
 READ_BACK_BOUND = timedelta(seconds=5)
@@ -62,10 +61,10 @@ class LiquidityManager(Logic):
 
     def __init__(self, *, pair: Pair, account: str, interval_s: int) -> None:
         self._account = account
-        self._asset_of = {asset.chain: asset.asset_id for asset in pair.assets()}
+        self._assets = assets_by_chain(pair)
         self._interval = timedelta(seconds=interval_s)
-        self._addresses = Addresses()
-        self._steps = Steps(account)
+        self._addresses = Addresses(self._assets)
+        self._steps = Steps(account, pair.other_tokens())
         self._outlet = Conflated()
         self._chains: dict[str, ChainRead] = {}
         self._failures: dict[str, str] = {}
@@ -84,7 +83,7 @@ class LiquidityManager(Logic):
     # --- events ----------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
-        """Take one event in; see `service/contract.py`."""
+        """Take one event in; see `frame/contract.py`."""
         match event:
             case ChainRead() | ChainUnread():
                 return self._on_chain(event, now)
@@ -118,7 +117,9 @@ class LiquidityManager(Logic):
         if isinstance(payload, Treasury):
             for address in payload.addresses:
                 if self._addresses.known(address.chain) is None:
-                    self._addresses.learn(address)
+                    self._addresses.learn(
+                        ChainAddress(chain=address.chain, address=address.address, observed_at=address.observed_at)
+                    )
         elif isinstance(payload, LiquidityAction):
             self._steps.learn(payload)
             self._learn_address(payload.step, observed_at)
@@ -126,7 +127,7 @@ class LiquidityManager(Logic):
     def _learn_address(self, step: Step, observed_at: datetime) -> None:
         if not isinstance(step, AddressIssued | AddressChanged | AddressAccepted):
             return
-        known = DepositAddress(chain=step.chain, asset_id=step.asset_id, address=step.address, observed_at=observed_at)
+        known = ChainAddress(chain=step.chain, address=step.address, observed_at=observed_at)
         other = msgspec.structs.replace(known, address=step.other) if isinstance(step, AddressChanged) else None
         self._addresses.learn(known, other)
 
@@ -161,7 +162,8 @@ class LiquidityManager(Logic):
         else:
             self._failures.pop(answer.chain, None)
             self._chains[answer.chain] = answer
-            self._addresses.told(self._address(answer))
+            named = ChainAddress(chain=answer.chain, address=answer.address, observed_at=answer.observed_at)
+            self._addresses.told(named)
             effects += [Count(name="bridge_reads", labels={"outcome": "read"}), *self._tell(answer)]
         return effects if self._asking else [*effects, *self._publish(now)]
 
@@ -196,8 +198,8 @@ class LiquidityManager(Logic):
         """Ask for the address of a chain; `accept` takes one of two that were named for it, spelt out."""
         self._refuse_while_paused()
         chain, accepted = control.arguments.get("chain"), control.arguments.get("accept")
-        if chain not in self._asset_of:
-            raise ControlRefused(f"chain must be one of: {', '.join(self._asset_of)}")
+        if chain not in self._assets:
+            raise ControlRefused(f"chain must be one of: {', '.join(self._assets)}")
         named = {address.address: address for address in self._addresses.named(chain)}
         if accepted is not None:
             if accepted not in named:
@@ -208,11 +210,15 @@ class LiquidityManager(Logic):
             raise ControlRefused(f"two addresses were named for {chain}: check them and accept {known} or {other}")
         return [*self._ask((chain,)), *self._publish(now)]
 
-    def _accept(self, address: DepositAddress, actor: str, now: datetime) -> list[Effect]:
-        """Take the operator's word; a life that ends before the record is acknowledged leaves the doubt, no use."""
+    def _accept(self, address: ChainAddress, actor: str, now: datetime) -> list[Effect]:
+        """Take the operator's word; a life that ends before a record is acknowledged leaves the doubt, no use."""
         self._addresses.accept(address)
-        self._sequence += 1
-        return self._follow(self._steps.accepted(f"{self._start_id}-accept-{self._sequence}", address, actor, now))
+        effects: list[Effect] = []
+        for asset_id in self._assets[address.chain]:
+            self._sequence += 1
+            event_id = f"{self._start_id}-accept-{self._sequence}"
+            effects += self._steps.accepted(event_id, address, asset_id, actor, now)
+        return self._follow(effects)
 
     def _refuse_while_paused(self) -> None:
         if self._paused or self._trackers_paused:
@@ -230,7 +236,7 @@ class LiquidityManager(Logic):
         """Ask about chains (all by default), never twice at once."""
         if self._paused or self._trackers_paused or self._draining:
             return []
-        wanted = [chain for chain in chains or self._asset_of if chain not in self._asking]
+        wanted = [chain for chain in chains or self._assets if chain not in self._asking]
         self._asking.update(wanted)
         return [ReadChain(chain=chain) for chain in wanted]
 
@@ -238,8 +244,11 @@ class LiquidityManager(Logic):
         """Every step that is new. While the broker is away nothing is told: the next reading tells it again."""
         if not self._bus_up:
             return []
-        known = self._addresses.known(chain.chain)
-        effects = self._steps.address(known, self._addresses.doubt(chain.chain)) if known else []
+        known, doubt = self._addresses.known(chain.chain), self._addresses.doubt(chain.chain)
+        effects: list[Effect] = []
+        if known is not None:
+            for asset_id in self._assets[chain.chain]:
+                effects += self._steps.address(known, doubt, asset_id)
         for deposit in chain.deposits:
             if len(self._unacknowledged) + len(effects) < UNACKNOWLEDGED_MAX:
                 effects += self._steps.deposit(deposit, chain.observed_at)
@@ -252,14 +261,6 @@ class LiquidityManager(Logic):
         """Keep an eye on the records among the effects."""
         self._unacknowledged.update(effect.token for effect in effects if isinstance(effect, Publish) and effect.token)
         return effects
-
-    def _address(self, chain: ChainRead) -> DepositAddress:
-        return DepositAddress(
-            chain=chain.chain,
-            asset_id=self._asset_of[chain.chain],
-            address=chain.address,
-            observed_at=chain.observed_at,
-        )
 
     def _publish(self, now: datetime) -> list[Effect]:
         if self._paused or not self._start_id:
@@ -280,7 +281,7 @@ class LiquidityManager(Logic):
     def _treasury(self) -> Treasury:
         return treasury_of(
             self._account,
-            self._asset_of,
+            self._assets,
             self._chains,
             self._addresses.usable(),
             withdrawals_enabled=self._enabled["withdrawals"],
@@ -306,10 +307,10 @@ class LiquidityManager(Logic):
     def not_ready(self, now: datetime) -> list[str]:
         """Why new funding operations cannot be followed; funded trading goes on without us (R60)."""
         reasons = []
-        oldest = min((self._read_at(chain) or now for chain in self._asset_of), default=now)
+        oldest = min((self._read_at(chain) or now for chain in self._assets), default=now)
         if now - oldest > self._interval * INTERVALS_UNREAD_MAX:
             reasons.append("bridge_stale")
-        if any(self._addresses.doubt(chain) for chain in self._asset_of):
+        if any(self._addresses.doubt(chain) for chain in self._assets):
             reasons.append("deposit_address_changed")
         if self._paused or self._trackers_paused:
             reasons.append("paused")
@@ -333,7 +334,7 @@ class LiquidityManager(Logic):
             "trackers_paused": str(self._trackers_paused).lower(),
             "withdrawals_enabled": str(self._enabled["withdrawals"]).lower(),
             "rebalances_enabled": str(self._enabled["rebalances"]).lower(),
-            **{f"deposit_address {chain}": usable.get(chain, "none") for chain in self._asset_of},
+            **{f"deposit_address {chain}": usable.get(chain, "none") for chain in self._assets},
         }
 
     def tightens(self, control: Control) -> bool:

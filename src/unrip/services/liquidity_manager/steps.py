@@ -6,18 +6,19 @@ The same step seen again, also after a restart, is the same record; anything new
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from unrip.domain.pairs import Asset
 from unrip.domain.treasury import (
     AddressAccepted,
     AddressChanged,
     AddressIssued,
     BridgeDeposit,
     BridgeWithdrawal,
-    DepositAddress,
     DepositState,
     DepositStep,
     LiquidityAction,
@@ -30,6 +31,7 @@ from unrip.domain.values import derived_id
 from unrip.frame.contract import Effect, Log, Publish
 from unrip.messages.envelope import encode
 from unrip.messages.topics import LIQUIDITY_ACTION
+from unrip.services.liquidity_manager.addresses import ChainAddress
 
 VENUE = "near_intents"
 #: Operations whose steps are remembered; the bridge lists fewer.
@@ -51,14 +53,16 @@ _WITHDRAWAL_FAILURES = frozenset({"FAILED", "REJECTED"})
 class Steps:
     """Remembers the last step of every operation and tells only what is new."""
 
-    def __init__(self, account: str) -> None:
+    def __init__(self, account: str, other_tokens: Mapping[str, Asset]) -> None:
         self._account = account
+        #: Tokens that a deposit may be credited as though the coin is that of an asset of ours.
+        self._other_tokens = other_tokens
         #: Operation to the id of its last record.
         self._last: OrderedDict[str, str] = OrderedDict()
         #: Deposits whose credit was told: `credited` and `completed` are one piece of news.
         self._credited: set[str] = set()
-        #: Chain to an operator's last word for an address of it: what is told after that is news, whatever it says.
-        self._accepted: dict[str, str] = {}
+        #: Chain and asset to an operator's last word for the address: what is told after it is news, whatever it says.
+        self._accepted: dict[tuple[str, str], str] = {}
         #: Records that the broker did not acknowledge; they are told again, but logged once.
         self._lost: set[str] = set()
 
@@ -72,7 +76,7 @@ class Steps:
         if _is_credit(action.step):
             self._credited.add(action.action_id)
         elif isinstance(action.step, AddressAccepted):
-            self._accepted[action.step.chain] = action.action_id
+            self._accepted[action.step.chain, action.step.asset_id] = action.action_id
         if len(self._last) > OPERATIONS_MAX:
             forgotten, _ = self._last.popitem(last=False)
             self._credited.discard(forgotten)
@@ -112,16 +116,16 @@ class Steps:
         )
         return self._tell_if_new(withdrawal.withdrawal_id, step, observed_at, occurred_at=withdrawal.created_at)
 
-    def address(self, known: DepositAddress, other: DepositAddress | None) -> list[Effect]:
-        """Record and line of a deposit address, or of another one named for the same chain, if that is new."""
-        action_id = derived_id("deposit_address", self._account, known.chain)
-        place = {"chain": known.chain, "asset_id": known.asset_id, "address": known.address}
+    def address(self, known: ChainAddress, other: ChainAddress | None, asset_id: str) -> list[Effect]:
+        """Record and line of an asset's deposit address, or of another one named for its chain, if that is new."""
+        action_id = derived_id("deposit_address", self._account, known.chain, asset_id)
+        place = {"chain": known.chain, "asset_id": asset_id, "address": known.address}
         step = AddressIssued(**place) if other is None else AddressChanged(**place, other=other.address)
         return self._tell_if_new(action_id, step, (other or known).observed_at)
 
-    def accepted(self, event_id: str, address: DepositAddress, actor: str, now: datetime) -> list[Effect]:
+    def accepted(self, event_id: str, address: ChainAddress, asset_id: str, actor: str, now: datetime) -> list[Effect]:
         """Record of an operator's word for an address: it is told at once, since no later reading knows of it."""
-        step = AddressAccepted(chain=address.chain, asset_id=address.asset_id, address=address.address, actor=actor)
+        step = AddressAccepted(chain=address.chain, asset_id=asset_id, address=address.address, actor=actor)
         return self._tell(self._action(event_id, step), event_id, now)
 
     def refresh(self, event_id: str, actor: str, now: datetime) -> list[Effect]:
@@ -133,9 +137,10 @@ class Steps:
 
     def _event_id(self, action: LiquidityAction) -> str:
         """Of its own for each form of the payload: two records of one id are the same to the last byte."""
-        step, since = action.step, []
-        if isinstance(step, AddressIssued | AddressChanged) and step.chain in self._accepted:
-            since = [self._accepted[step.chain]]
+        step, since = action.step, list[str]()
+        if isinstance(step, AddressIssued | AddressChanged):
+            word = self._accepted.get((step.chain, step.asset_id))
+            since = [] if word is None else [word]
         return derived_id("treasury_step", action.action_id, encode(step).decode(), *since)
 
     def _tell_if_new(
@@ -163,15 +168,18 @@ class Steps:
             venue=VENUE,
             token=event_id,
         )
-        return [record] if said or action.step.name not in _LINES else [record, _line(action)]
+        return [record] if said or action.step.name not in _LINES else [record, self._line(action)]
 
-
-def _line(action: LiquidityAction) -> Log:
-    event, level = _LINES[action.step.name]
-    said = msgspec.structs.asdict(action.step)
-    said.pop("state", None)  # it is in the step's name
-    body: dict[str, Any] = {"action_id": action.action_id, "step": action.step.name, **said}
-    return Log(event=event, level=level, component="bridge", venue=VENUE, body=body)
+    def _line(self, action: LiquidityAction) -> Log:
+        """The line of a step; that a deposit comes as another token than the one that is traded is told with it."""
+        event, level = _LINES[action.step.name]
+        said = msgspec.structs.asdict(action.step)
+        said.pop("state", None)  # it is in the step's name
+        body: dict[str, Any] = {"action_id": action.action_id, "step": action.step.name, **said}
+        if (asset := self._other_tokens.get(said["asset_id"])) is not None:
+            level = "error" if level == "error" else "warning"
+            body["other_token_of"] = f"{asset.symbol}, which is {asset.asset_id}"
+        return Log(event=event, level=level, component="bridge", venue=VENUE, body=body)
 
 
 def _is_credit(step: Step) -> bool:

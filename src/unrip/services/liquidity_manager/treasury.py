@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from unrip.domain.pairs import Pair
 from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal, DepositAddress, DepositState, Treasury
 from unrip.services.liquidity_manager.effects import ChainRead
 
@@ -14,9 +15,15 @@ MOVEMENTS_MAX = 200
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def assets_by_chain(pair: Pair) -> dict[str, tuple[str, ...]]:
+    """The ledger ids of our assets by the chain that they come from, which may be one chain for both."""
+    chains = dict.fromkeys(asset.chain for asset in pair.assets())
+    return {chain: tuple(asset.asset_id for asset in pair.assets() if asset.chain == chain) for chain in chains}
+
+
 def treasury_of(
     account: str,
-    asset_of: Mapping[str, str],
+    assets: Mapping[str, tuple[str, ...]],
     chains: Mapping[str, ChainRead],
     addresses: tuple[DepositAddress, ...],
     *,
@@ -25,9 +32,9 @@ def treasury_of(
     trackers_paused: bool,
 ) -> Treasury:
     """Put together what the bridge said last about each chain."""
-    read = [chains[chain] for chain in asset_of if chain in chains]
-    complete = len(read) == len(asset_of)
-    wanted = set(asset_of.values())
+    read = [chains[chain] for chain in assets if chain in chains]
+    complete = len(read) == len(assets)
+    wanted = {asset_id for ours in assets.values() for asset_id in ours}
     return Treasury(
         account=account,
         addresses=addresses,

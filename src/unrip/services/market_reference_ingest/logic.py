@@ -127,7 +127,7 @@ class MarketReferenceIngest(Logic):
     # --- events ----------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
-        """Take one event in; see `service/contract.py`."""
+        """Take one event in; see `frame/contract.py`."""
         match event:
             case FrameReceived():
                 return self._on_frame(event, now)

@@ -79,12 +79,12 @@ class NearIntentsIngest(Logic):
         self._unsaid_letters = 0
         self._letter_said_at: datetime | None = None
         kinds = ("router_legs", "repeated", "raw_outside_filter", "raw_studied", "raw_over_cap", "foreign_subscription")
-        self._kinds = dict.fromkeys(kinds, 0)
+        self._kinds = dict.fromkeys((*kinds, "other_token"), 0)
 
     # --- events ----------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
-        """Take one event in; see `service/contract.py`."""
+        """Take one event in; see `frame/contract.py`."""
         match event:
             case FrameReceived():
                 return self._on_frame(event, now)
@@ -142,6 +142,7 @@ class NearIntentsIngest(Logic):
         if self._paused or self._draining:
             return self._counted(FrameClass.FILTERED)
         if matched is None:
+            self._kinds["other_token"] += self._filter.in_other_tokens(quote.asset_in, quote.asset_out)
             return [*self._counted(FrameClass.FILTERED), *self._raw_outside(quote, frame, now)]
         if quote.quote_id in self._seen:
             self._kinds["repeated"] += 1

@@ -55,6 +55,15 @@ class PairFilter:
                 return pair, direction
         return None
 
+    def in_other_tokens(self, asset_in: str, asset_out: str) -> bool:
+        """Whether it would be a configured pair's quote, were another token of the same coin the one that is traded."""
+        for pair in self._configured.values():
+            tokens = pair.other_tokens()
+            meant = [tokens[each].asset_id if each in tokens else each for each in (asset_in, asset_out)]
+            if meant != [asset_in, asset_out] and pair.direction_of(*meant) is not None:
+                return True
+        return False
+
     def studied(self, asset_in: str, asset_out: str) -> str | None:
         """The pair of a quote that is recorded and goes no further."""
         return next((name for name, ids in self._studied.items() if {asset_in, asset_out} == set(ids)), None)

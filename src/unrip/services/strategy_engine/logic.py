@@ -126,7 +126,7 @@ class StrategyEngine(Logic):
     # --- events ----------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
-        """Take one event in; see `service/contract.py`."""
+        """Take one event in; see `frame/contract.py`."""
         match event:
             case RecordReceived():
                 return self._on_record(event, now)

@@ -128,7 +128,7 @@ class TradeExecutor(Logic):
     # --- events ----------------------------------------------------------------------------------------------------
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
-        """Take one event in; see `service/contract.py`. Every write names the newest commit that was heard of."""
+        """Take one event in; see `frame/contract.py`. Every write names the newest commit that was heard of."""
         effects, commands = self._on_event(event, now), self._commands
         self._book.complete = self._quarantine.knows_every_offer(
             handled=not commands.waiting and commands.current is None

@@ -41,7 +41,12 @@ def wire(context: Context) -> Wiring:
     arming = arming_of(context, SERVICE.name)
     http = rpc_client_of(context)
     http.on_date = ClockOffset(clock=clock, tell=emit).answered
-    verifier = verifier_of(context, http, public_key=signer.public_key)
+    verifier = verifier_of(
+        context,
+        http,
+        public_key=signer.public_key,
+        asset_ids=[asset.asset_id for asset in context.pair.assets()],
+    )
     store = context.adapters.ledger(writer=context.start_id)
     outbox = OutboxPublisher(store, context.produce, named="result_not_published", count=context.metrics.count)
     relay_http = context.http("relay_rpc", total_timeout_s=ATTEMPT_BOUND_S)
