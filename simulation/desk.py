@@ -364,7 +364,7 @@ class Desk:
     def _on_commit(self) -> None:
         self._judge(self.invariants.on_commit)
         if self.invariants.money_open:
-            self._mischief.money_is_open()
+            self._mischief.money_is_open(claimed=self.invariants.claimed)
 
     def _on_submission(self, submission: Any) -> None:
         self.say(f"sent: {submission.quote_id} {submission.quote_hash}")

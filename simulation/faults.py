@@ -60,7 +60,7 @@ class Fault:
     for_s: float = 0.0
     #: The service, topic or crash point that it is about.
     target: str = ""
-    #: Seconds of a stall, the number of effects before a crash, or the EUR that an operator caps a trade at.
+    #: Effects before a crash, EUR of a cap, seconds of a clock, units of a token; 1 for a stall right after a claim.
     amount: float = 0.0
     #: The body of a fault of the world, as in its scripts.
     world: Mapping[str, Any] = field(default_factory=dict)

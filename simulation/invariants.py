@@ -70,6 +70,8 @@ class Invariants:
         #: Command to the frame that carried its offer.
         self._frames: dict[str, str] = {}
         self._last: LedgerState | None = None
+        #: The last commit was that of a claim.
+        self.claimed = False
         #: The database was set back: results that it forgot may be told once more.
         self.told_again = False
         #: Live nonces that the ledger holds nothing for any more.
@@ -156,6 +158,8 @@ class Invariants:
     def on_commit(self) -> None:
         """The ledger may have changed."""
         before, state = self._last, self._state()
+        known = {offer.command_id for offer in before.open_offers} if before else set()
+        self.claimed = any(offer.command_id not in known for offer in state.open_offers)
         if before == state:
             return
         self._last = state

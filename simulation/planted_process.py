@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from simulation.planted import Patches, Planted, patched
+from simulation.planted_scenes import lost_role_is_kept
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import Drop, Offer
 from unrip.domain.decision import Decision
@@ -42,7 +43,8 @@ def _one_look_at_the_window() -> Patches:
 
         return send
 
-    return [patched(relay_traffic, "given_up", make), patched(RelayTraffic, "send", at_any_time)]
+    looks = [patched(relay_traffic, "given_up", make), patched(RelayTraffic, "send", at_any_time)]
+    return [*lost_role_is_kept(), *looks]
 
 
 def _windows_begin_when_read() -> Patches:
@@ -115,7 +117,7 @@ def _unknown_is_claimed() -> Patches:
 #: By a short name, in the order of docs/simulation.md.
 ON_THE_WAY = {
     "one-look": Planted(
-        mistake="nobody asks once more whether the window is open after the claim's commit",
+        mistake="after a commit nobody asks again for the window or the role, however long it took",
         patches=_one_look_at_the_window,
         under={"stall": 1},
         breaks=("late",),

@@ -21,7 +21,9 @@ from unrip.venues.near_intents import bridge
 from unrip.venues.near_intents.verifier import Verifier
 
 
-def _a_lost_role_is_kept() -> Patches:
+def lost_role_is_kept() -> Patches:
+    """Who has lost its role, or may have, hears nothing of it."""
+
     def make(original: Any) -> Any:
         def role_changed(self: Dependencies, active: bool, generation: int | None) -> None:  # noqa: FBT001 - as there
             if active:
@@ -98,7 +100,7 @@ def _the_only_offer_took_it() -> Patches:
 UNDER_SCENES = {
     "role": Planted(
         mistake="a process that has lost its role goes on",
-        patches=_a_lost_role_is_kept,
+        patches=lost_role_is_kept,
         under={"hand_over": 1},
         breaks=("once",),
     ),

@@ -63,8 +63,12 @@ def _of_the_world(at_s: float, **body: Any) -> Fault:
 
 
 def _stalls(chance: Random, at_s: float) -> list[Fault]:
-    target = chance.choice(("trade-executor", "trade-executor", "strategy-engine", "inventory-sync"))
-    return [_once("stall", at_s, target=target, for_s=round(chance.uniform(*chance.choice(_STALLS_S)), 3))]
+    """Half of the executor's stand between a claim and its answer."""
+    target, claim = chance.choice(
+        (("trade-executor", 1.0), ("trade-executor", 0.0), ("strategy-engine", 0.0), ("inventory-sync", 0.0))
+    )
+    for_s = round(chance.uniform(*chance.choice(_STALLS_S)), 3)
+    return [_once("stall", at_s, target=target, amount=claim, for_s=for_s)]
 
 
 def _hands_over(chance: Random, at_s: float) -> list[Fault]:
