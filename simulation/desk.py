@@ -291,11 +291,12 @@ class Desk:
             for service in ARMED:
                 process = self.processes[service]
                 vitals = process.host.logic.vitals(self.loop.now)
-                looks_halted[service] = looks_halted[service] + 1 if vitals.halted else 0
-                wants_nothing = vitals.armed and not vitals.paused and not vitals.halted
+                switches = vitals.details.switches
+                looks_halted[service] = looks_halted[service] + 1 if switches.halted else 0
+                wants_nothing = switches.armed and not vitals.paused and not switches.halted
                 if not process.alive or wants_nothing or process.host.not_ready():
                     continue
-                if not vitals.halted or looks_halted[service] > _LOOKS_HALTED:
+                if not switches.halted or looks_halted[service] > _LOOKS_HALTED:
                     await self.act(service, "resume" if vitals.paused else "arm")
             await self._accept_own_moves()
 

@@ -117,11 +117,12 @@ class Invariants:
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
-    def on_answer(self, command_id: str, switches: Vitals, now: datetime) -> None:
+    def on_answer(self, command_id: str, vitals: Vitals, now: datetime) -> None:
         """An answer is about to leave, by the clock of its process: no brake and no window stands against it."""
         if now >= self.commands[command_id].answer_by:
             raise Violation(f"late: command {command_id} is answered after its window has closed")
-        if switches.halted or switches.paused or self.commands[command_id].direction not in switches.armed:
+        switches = vitals.details.switches
+        if switches.halted or vitals.paused or self.commands[command_id].direction not in switches.armed:
             raise Violation(f"brake: command {command_id} is answered by an executor that must not")
 
     def on_withdrawal(self, token: str, amount: int) -> None:

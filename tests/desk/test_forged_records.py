@@ -81,8 +81,9 @@ def test_a_view_of_the_ledger_that_is_none_promises_nothing_and_is_forgotten() -
     with WholeDesk() as desk:
         told = {BTC: Amount(10**9), EURE: Amount(10**24)}
         beat = newest(desk, SERVICE_STATUS, service="trade-executor")
-        view = msgspec.structs.replace(beat.payload.ledger, commits=2**63 - 1, held={}, credited=told)
-        forge(desk, SERVICE_STATUS, beat, ledger=view)
+        details = beat.payload.details
+        view = msgspec.structs.replace(details.ledger, commits=2**63 - 1, held={}, credited=told)
+        forge(desk, SERVICE_STATUS, beat, details=msgspec.structs.replace(details, ledger=view))
         forge(desk, INTENT_INVENTORY, newest(desk, INTENT_INVENTORY), credited=told)
         for partner in ("one", "two", "three"):
             desk.demand(**{**LIVE, "amount_in": "30000"}, partner_id=partner)

@@ -214,6 +214,8 @@ def of_a_session(application: str, statement_timeout_ms: int) -> dict[str, str]:
         "tcp_keepalives_count": "3",
         # A claim that is acknowledged is on the disk before its offer is sent, whatever the server's default says.
         "synchronous_commit": "on",
+        # A server that ends idle sessions within a second would end each of ours between two questions.
+        "idle_session_timeout": "0",
     }
 
 
@@ -305,7 +307,7 @@ async def test_what_a_probe_and_a_migration_ask_of_postgres(monkeypatch: pytest.
     assert asked == [{"timeout": local_postgres._CONNECT_TIMEOUT_S}]
     assert (migrate._CONNECT_TIMEOUT_S, migrate._WAIT_FOR_OTHERS_S > 0) == (3, True)
     ours, own = (
-        parse_qs(urlsplit(migrate._driver_url(URL + options, host="h", port=1)).query)
+        parse_qs(urlsplit(migrate._driver_url(URL + options, {"host": "h", "port": 1})).query)
         for options in ("", "?application_name=x&connect_timeout=9")
     )
     assert (ours["connect_timeout"], own["connect_timeout"], own["application_name"]) == (["3"], ["9"], ["x"])
@@ -368,7 +370,7 @@ async def test_http_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpx, "Client", spied("operator"))
     ControlClient(Settings())
     monkeypatch.setattr(httpx, "get", spied("probe"))
-    assert ports.says_well("http://127.0.0.1:9/readyz")
+    assert ports.answers_yes("http://127.0.0.1:9/readyz")
     (_, service), (_, operator), (_, probe) = asked
     # No environment variable decides where a request or a token goes; redirects are off where nobody turns them on.
     assert service == {

@@ -242,6 +242,13 @@ def test_a_service_subscribes_and_publishes_nothing_that_it_does_not_name(desk: 
     assert written <= {topic.name for topic in service.all_writes}
 
 
+@every_service
+def test_a_service_beats_what_it_names_for_the_account_of_its_desk(desk: WholeDesk, service: Service) -> None:
+    beats = [each.payload for each in desk.records(SERVICE_STATUS) if each.payload.service == service.name]
+    assert {type(beat.details) for beat in beats} == {service.vitals or type(None)}
+    assert {beat.account for beat in beats} == {desk.account}
+
+
 def test_the_strategy_takes_in_the_beats_of_those_that_trade_ready_depends_on() -> None:
     heard = set()
     for name in SERVICES:

@@ -15,8 +15,9 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
 from unrip.domain.desk_state import LedgerView
 from unrip.domain.market import MarketPrice
+from unrip.domain.pairs import Direction
 from unrip.domain.policy import Policy
-from unrip.domain.status import ServiceStatus
+from unrip.domain.status import Details, ExecutorVitals, HistoryVitals, ServiceStatus, StrategyVitals, SwitchView
 from unrip.frame.contract import (
     CaughtUp,
     Control,
@@ -68,7 +69,26 @@ def a_record(topic: Topic, payload: Any, *, offset: int = 0, event_id: str = "ev
     )
 
 
+def details_of(
+    service: str,
+    *,
+    view: LedgerView | None = None,
+    halted: bool = False,
+    armed: tuple[Direction, ...] = BOTH,
+    recovering: bool = False,
+    lag: int | None = 0,
+) -> Details | None:
+    switches = SwitchView(halted=halted, armed=armed, arm_expires_at=None)
+    details: dict[str, Details] = {
+        "strategy-engine": StrategyVitals(switches=switches),
+        "trade-executor": ExecutorVitals(switches=switches, recovering=recovering, lag=lag or 0, ledger=view),
+        "history-writer": HistoryVitals(lag=lag),
+    }
+    return details.get(service)
+
+
 def a_beat(service: str, *, view: LedgerView | None = None, **changes: Any) -> ServiceStatus:
+    """What is none of its own fields is told of its details."""
     fields: dict[str, Any] = {
         "service": service,
         "instance": f"{service}-1",
@@ -77,17 +97,14 @@ def a_beat(service: str, *, view: LedgerView | None = None, **changes: Any) -> S
         "healthy": True,
         "ready": True,
         "not_ready": (),
+        "account": ACCOUNT,
         "paused": False,
-        "halted": False,
-        "armed": BOTH if service == "trade-executor" else (),
-        "arm_expires_at": None,
-        "recovering": False,
         "generation": 1,
         "database_up": True,
-        "lag": 0,
-        "ledger": view,
     }
-    return ServiceStatus(**(fields | changes))
+    own = {name: value for name, value in changes.items() if name in fields}
+    details = {name: value for name, value in changes.items() if name not in fields}
+    return ServiceStatus(**(fields | own), details=details_of(service, view=view, **details))
 
 
 def a_control(action: str, **arguments: Any) -> Control:

@@ -25,6 +25,7 @@ from unrip.domain.inventory import IntentInventory, Reconciliation
 from unrip.domain.pairs import Asset, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.spending import SpendingCaps
+from unrip.domain.status import HistoryVitals
 from unrip.domain.values import Amount, Delta, Value
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.frame.beat import Beat
@@ -53,6 +54,7 @@ from unrip.messages.topics import (
 )
 from unrip.net.events import FrameReceived, FrameSent, SendFrame, SocketOpened
 from unrip.services.near_intents_ingest.records import demand_record
+from unrip.services.registry import SERVICES
 from unrip.services.relay_link import RELAY
 from unrip.services.strategy_engine.effects import PolicyPersisted, RememberPolicy, Restore, Restored
 from unrip.services.strategy_engine.logic import StrategyEngine
@@ -63,6 +65,7 @@ from unrip.services.trade_executor.effects import (
     ClaimOffer,
     DropAttempt,
     FillsRead,
+    FillsUnread,
     FindFill,
     FindOffer,
     LedgerLoaded,
@@ -171,7 +174,13 @@ class PureDesk:
         for frame in self._ingest.opened():
             self.from_world(self.world.relay.on_frame(_INGESTS_SOCKET, frame, self.now_ns))
         for name in ("history-writer", *self._services):
-            self._beats[name] = Beat(service=name, start_id=f"{name}-1", started_at=self.now)
+            self._beats[name] = Beat(
+                service=name,
+                start_id=f"{name}-1",
+                started_at=self.now,
+                account=ACCOUNT,
+                details=SERVICES[name].vitals,
+            )
         for name in self._services:
             self.tell(name, Started(active=True, generation=1, start_id=f"{name}-1"))
         self.tell("trade-executor", SocketOpened(connection=RELAY))
@@ -271,7 +280,7 @@ class PureDesk:
         self._produce(INTENT_INVENTORY, f"inventory-{self.now_ns}", inventory)
         for name, beat in self._beats.items():
             service = self._services.get(name)
-            vitals = service.vitals(self.now) if service is not None else Vitals(lag=0)
+            vitals = service.vitals(self.now) if service is not None else Vitals(details=HistoryVitals(lag=0))
             reasons = service.not_ready(self.now) if service is not None else []
             record = beat.next(
                 self.now,
@@ -359,7 +368,7 @@ class PureDesk:
             ProveAuthority: lambda who, _effect: self.tell(who, AuthorityJudged(proven=True, reason="trusted here")),
             ReadVerifier: self._read_verifier,
             ReadFills: self._read_fills,
-            FindFill: lambda who, _effect: self.tell(who, FillsRead(tx_hash="", fills=())),
+            FindFill: lambda who, effect: self.tell(who, FillsRead(tx_hash="", fills=(), nonce=effect.nonce)),
             ReadPast: self._read_past,
             ReadUse: self._read_use,
             LoadLedger: self._load,
@@ -424,7 +433,7 @@ class PureDesk:
         try:
             transaction = self.world.near_rpc.call("tx", {"tx_hash": effect.tx_hash})
         except RpcError:  # a notice may name what is on no chain
-            self.tell(who, FillsRead(tx_hash=effect.tx_hash, fills=()))
+            self.tell(who, FillsUnread(tx_hash=effect.tx_hash, reason="unknown transaction"))
             return
         events = read_events(successful_logs(transaction, contract=CONTRACT), account=ACCOUNT)
         fills = tuple(

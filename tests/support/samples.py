@@ -30,7 +30,7 @@ from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.reference import Observed
 from unrip.domain.sharing import Sharing
-from unrip.domain.status import ControlRecord, ServiceStatus
+from unrip.domain.status import ControlRecord, ExecutorVitals, ServiceStatus, SwitchView
 from unrip.domain.treasury import (
     BridgeDeposit,
     BridgeToken,
@@ -387,15 +387,16 @@ def events_beside_the_trade() -> list[Envelope[Any]]:
         healthy=True,
         ready=True,
         not_ready=(),
+        account=ACCOUNT,
         paused=False,
-        halted=False,
-        armed=(Direction.BASE_IN,),
-        arm_expires_at=NOW + timedelta(hours=1),
-        recovering=False,
         generation=2,
         database_up=True,
-        lag=0,
-        ledger=LEDGER,
+        details=ExecutorVitals(
+            switches=SwitchView(halted=False, armed=(Direction.BASE_IN,), arm_expires_at=NOW + timedelta(hours=1)),
+            recovering=False,
+            lag=0,
+            ledger=LEDGER,
+        ),
     )
     letter = dead_letter(
         source="norm.swap_demand", data=b"{", reason="truncated", topic_id="demands-1", partition=0, offset=3

@@ -27,7 +27,7 @@ class WholeDesk(Desk):
         )
         self.run(_READY_WITHIN_S)
         for service in ARMED:
-            assert self.processes[service].host.logic.vitals(self.loop.now).armed, service
+            assert self.processes[service].host.logic.vitals(self.loop.now).details.switches.armed, service
 
     @property
     def topics(self) -> dict[str, list[Envelope[Any]]]:

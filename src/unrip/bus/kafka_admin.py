@@ -1,4 +1,4 @@
-"""Topics: create the missing ones, name the differing ones, tell their ids and ends."""
+"""Topics: create the missing ones, name the differing ones, read their ids and ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ V = TypeVar("V")
 
 
 def wanted_settings(topic: Topic, *, replication_factor: int) -> dict[str, str]:
-    """The settings of a topic in Kafka's own words."""
+    """The settings of a topic under Kafka's names."""
     return {
         "retention.ms": str(topic.retention_ms),
         # A compacted topic also forgets: beats of an instance that is long gone are no use.
@@ -135,12 +135,12 @@ class KafkaAdmin:
                     raise self._failed(error) from None
 
     async def _until_known(self, names: Iterable[str]) -> None:
-        """A broker says that it has created a topic a moment before it knows it when it is asked."""
+        """Wait until the broker knows a topic: it reports it as created a moment before it can answer about it."""
         missing = set(names)
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         while missing := missing - (await self.topic_ids(missing)).keys():
             if asyncio.get_running_loop().time() > deadline:
-                return  # whoever reads it says what is missing
+                return  # whoever reads the topic reports that it is missing
             await asyncio.sleep(_NO_LEADER_PAUSE_S)
 
     async def _settings(self, names: list[str]) -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""An admin client that does not stay with what it once believed."""
+"""An admin client that is replaced when it holds on to what it once believed."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from confluent_kafka.admin import AdminClient
 
 from unrip.bus.settings import CLIENT_ID, REQUEST_TIMEOUT_S, client_settings
 
-#: A client that has lived for so long has had its chance to reach a slow broker; what it was asked before has ended.
+#: How long a client has to reach a slow broker before it may be replaced; what it was asked before has ended by then.
 RENEW_AFTER_S = REQUEST_TIMEOUT_S
 
 
 class Asking:
-    """Gives the client to ask with; where a question of one that is not new fails, the next is another client's.
+    """Gives the client to ask with; after a question that failed, a client that is not new is replaced.
 
-    A broker that is stopping may say that there are no brokers. A client that has heard this waits for a controller
-    and asks nobody who it is, for as long as we have waited (librdkafka 2.16).
+    A broker that is stopping may answer that there are no brokers. A client that has received this waits for a
+    controller and asks nobody who it is, for as long as we have waited (librdkafka 2.16).
     """
 
     def __init__(self, bootstrap: str, *, client_id: str = CLIENT_ID) -> None:
         self._settings = client_settings(bootstrap, client_id=client_id)
         self._client: AdminClient | None = None
         self._made_at_s = 0.0
-        #: The one before: what it is still asked ends by its own timeout, not by its end.
+        #: The client before: its open questions end by their own timeout, not because it is closed.
         self._retired: AdminClient | None = None
 
     def client(self) -> AdminClient:
@@ -33,6 +33,6 @@ class Asking:
         return self._client
 
     def failed(self) -> None:
-        """Nobody answered, or not as they should."""
+        """Note that nobody answered, or not as they should."""
         if time.monotonic() - self._made_at_s >= RENEW_AFTER_S:
             self._retired, self._client = self._client or self._retired, None

@@ -34,9 +34,9 @@ from unrip.bus.ports import (
 from unrip.bus.settings import CLIENT_ID, consumer_settings
 from unrip.domain.values import LAST_INSTANT
 
-#: How long one poll waits for a first record; also how soon a new subscription or a stop is noticed.
+#: How long one poll waits for a first record; so soon a new subscription or a stop is noticed.
 _POLL_S = 0.05
-#: How long a new subscription may wait for the broker's word on who leads the topic.
+#: How long a new subscription may wait until the broker has named the topic's leader.
 _LEADER_TIMEOUT_S = 1.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = (LAST_INSTANT - _EPOCH) // timedelta(milliseconds=1)
@@ -114,7 +114,7 @@ class KafkaConsumer:
         return await self._admin.end_offsets(list(self._topics))
 
     def troubles(self) -> dict[str, str]:
-        """Subscribed topics that cannot be read now, and the broker's words."""
+        """Subscribed topics that cannot be read now, and the broker's error texts."""
         return dict(self._troubles)
 
     async def stop(self) -> None:
@@ -140,13 +140,13 @@ class KafkaConsumer:
                     self._hand_over(records)
         except ReadingFailed as why:
             self._fail(why)
-        except Exception as error:  # whatever it is, a service that hears nothing more must not look ready
+        except Exception as error:  # whatever it is, a service that reads nothing more must not look ready
             self._fail(ReadingFailed(f"reading raised {error!r}"))
         finally:
             self._client.close()
 
     def _fail(self, why: ReadingFailed) -> None:
-        """Tell everybody who waits for records, or to be told that they will come."""
+        """Inform everybody who waits for records, or for a subscription, that none will come."""
         self._failed = why
         for topic in list(self._topics):
             self._lose(topic, why)
@@ -171,12 +171,12 @@ class KafkaConsumer:
         self._topics[place.topic] = _Place(place.topic_id, place.offset)
 
     def _find_leaders(self, topics: Sequence[str]) -> None:
-        """Let the client know who leads these topics before it is to read them.
+        """Let the client learn who leads these topics before it reads them.
 
-        What it does not know then it asks for in its next turn of housekeeping, which comes once a second: a service
-        would be ready and deaf for that long (librdkafka, `rd_kafka_topic_scan_all`).
+        Otherwise it asks in its next turn of housekeeping, which comes once a second: a service would be ready and deaf
+        for that long (librdkafka, `rd_kafka_topic_scan_all`).
         """
-        with contextlib.suppress(KafkaException):  # the broker is away: then housekeeping it is
+        with contextlib.suppress(KafkaException):  # the broker is away: the housekeeping will ask
             for topic in topics:
                 self._client.list_topics(topic, timeout=_LEADER_TIMEOUT_S)
 
@@ -190,7 +190,7 @@ class KafkaConsumer:
                 self._lose(topic, TopicRecreated(_recreated(topic, place.topic_id, found)))
 
     def _note(self, topic: str, trouble: str) -> None:
-        """Remember why a topic cannot be read, or with no words that it can be."""
+        """Remember why a topic cannot be read, or with an empty text that it can be."""
         if topic not in self._topics or not trouble:
             self._troubles.pop(topic, None)
         else:
@@ -228,7 +228,7 @@ class KafkaConsumer:
         self._call(self._on_topic_lost, topic, why)
 
     def _renew(self) -> None:
-        """After a loss go on with a new client.
+        """Go on with a new client after a loss.
 
         The old one remembers the lost topic's leader epochs and would never read a topic of the same name again.
         """
@@ -258,7 +258,7 @@ class KafkaConsumer:
         taken.cancel()
 
     def _call(self, function: Any, *arguments: Any) -> None:
-        # A closed loop has nobody left who could want to know.
+        # The loop is closed: nobody is left to be informed.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
 

@@ -15,8 +15,8 @@ _UNAVAILABLE = {
     KafkaError._TRANSPORT,  # noqa: SLF001 - see above
     KafkaError._DESTROY,  # noqa: SLF001 - see above
 }
-#: A topic that was just created has no leader yet, broker and client do not know of the same one yet, or the broker
-#: that stops or starts tells the client of none ("No leaders found"): ask again.
+#: A topic that was just created has no leader yet, or broker and client do not know of the same one yet, or a broker
+#: that stops or starts names none ("No leaders found"): ask again.
 NO_LEADER_YET = {
     KafkaError._NOENT,  # noqa: SLF001 - see above
     KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -29,7 +29,7 @@ _MISSING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID}
 
 
 def bus_error(error: KafkaException) -> BusError:
-    """Our name for what Kafka said."""
+    """Our error for Kafka's."""
     cause: KafkaError = error.args[0]
     if cause.code() in _MISSING:
         return TopicMissing(f"{cause.str()}: create the topics first")

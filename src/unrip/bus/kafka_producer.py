@@ -29,7 +29,7 @@ class KafkaProducer:
         self._client = ConfluentProducer(self._settings, error_cb=self._client_failed)
         self._fatal = threading.Event()
         self._closing = threading.Event()
-        #: Deliveries that have not been reported; touched by the loop's thread only.
+        #: How many deliveries have not been reported; touched by the loop's thread only.
         self._outstanding = 0
         self._all_reported = asyncio.Event()
         self._all_reported.set()
@@ -41,7 +41,7 @@ class KafkaProducer:
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             offset, reason = (message.offset(), None) if error is None else (None, error.str())
-            # After the loop is closed nobody is left who could want to know.
+            # After the loop is closed nobody is left to be informed.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._report, on_delivery, offset, reason)
 
@@ -94,7 +94,7 @@ class KafkaProducer:
 
 
 def _give_up(client: ConfluentProducer) -> None:
-    """Fail everything that is queued or under way, and serve the callbacks that say so."""
+    """Fail everything that is queued or under way, and serve the callbacks that report it."""
     client.purge(in_queue=True, in_flight=True, blocking=True)
     while len(client) and client.poll(_POLL_S):
         pass

@@ -1,4 +1,4 @@
-"""What the broker says about the topics that are read: their ids, and whether they may be read at all."""
+"""What the broker reports about the topics that are read: their ids, and whether they may be read at all."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from unrip.bus.kafka_errors import bus_error
 from unrip.bus.ports import BusUnavailable
 from unrip.bus.settings import CLIENT_ID
 
-#: How often the topics are asked for their ids. A record of a recreated topic can be mistaken for one of the old topic
-#: only within this time, and only if the new topic already holds more records than were read of the old one.
+#: How often the topics are asked for their ids. Only within this time can a record of a recreated topic be mistaken for
+#: one of the old topic, and only if the new topic already holds more records than were read of the old one.
 CHECK_S = 1.0
 _MAY_NOT_READ = "the right to read it is missing"
 
 
 @dataclass
 class TopicsSeen:
-    """One answer: ids of the topics that are there, and what forbids to read those that cannot be read."""
+    """One answer: the ids of the topics that are there, and why others cannot be read."""
 
     ids: dict[str, str] = field(default_factory=dict)
-    #: Topic to the broker's words; empty for a topic that may be read, missing where the broker does not tell.
+    #: Topic to the broker's error text; empty for a topic that may be read, missing where the broker does not answer.
     troubles: dict[str, str] = field(default_factory=dict)
     #: Nobody answered for some topic.
     unanswered: bool = False
@@ -57,7 +57,7 @@ class TopicCheck:
         return seen
 
     def ask(self, topic: str) -> str | None:
-        """The id, waiting for at most about a second; None where nobody tells."""
+        """The id, after waiting for at most about a second; None where nobody answers."""
         seen = TopicsSeen()
         for name, future in self._describe([topic]).items():
             concurrent.futures.wait([future], timeout=2 * CHECK_S)
@@ -73,7 +73,7 @@ class TopicCheck:
 
 
 def _see(topic: str, future: concurrent.futures.Future[Any], seen: TopicsSeen) -> None:
-    """One answer; an unreachable broker says nothing about a topic."""
+    """One answer; an unreachable broker's is empty."""
     try:
         found = future.result(timeout=0)
     except TimeoutError:

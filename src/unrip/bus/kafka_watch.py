@@ -1,4 +1,4 @@
-"""Is the broker there? A cheap question twice a second, and the client's own word in between."""
+"""Whether the broker is there: a cheap question twice a second, and the client's own reports in between."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from unrip.bus.ports import OnState
 from unrip.bus.settings import CLIENT_ID, client_settings
 
 _INTERVAL_S = 0.5
-#: A broker that needs longer than this for "who is there" is of no use to a quote.
+#: How long a broker may take for "who is there"; a slower one is of no use to a quote.
 _PROBE_TIMEOUT_S = 1.0
-#: The client counts the time of each attempt; the reason is the same.
+#: The same bound for the client, which counts the time of each attempt.
 _HOW_LONG = re.compile(r" \(after \d+ms in state [^)]*\)")
 
 
 class BrokerWatch:
     """Calls `on_state(up, reason)` in the loop, once at the first answer and then at every change.
 
-    `on_answer` hears every answer: the reason for an outage changes while it lasts.
+    `on_answer` is called with every answer: the reason for an outage changes while it lasts.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class BrokerWatch:
         self._on_state = on_state
         self._on_answer = on_answer
         self._up: bool | None = None
-        #: Of the last attempt to reach a broker; that all of them are down says less.
-        self._last_words = ""
+        #: The reason of the last attempt to reach a broker; that all of them are down explains less.
+        self._last_error = ""
         #: What the client reports now is older than the answer that we have.
         self._overtaken = False
         self._settings = client_settings(bootstrap, client_id=client_id)
@@ -66,19 +66,19 @@ class BrokerWatch:
         try:
             brokers = self._client.list_topics(timeout=_PROBE_TIMEOUT_S).brokers
         except KafkaException as error:
-            self._report(up=False, reason=self._last_words or error.args[0].str())
+            self._report(up=False, reason=self._last_error or error.args[0].str())
         else:
             self._pass_over_what_is_older()
-            self._last_words = ""
+            self._last_error = ""
             self._report(up=bool(brokers), reason="the broker answers" if brokers else "no broker is left")
-            if not brokers:  # what a stopping broker says; the client would believe it and ask nobody any more
+            if not brokers:  # a stopping broker answers so; the client would believe it and ask nobody any more
                 self._client = self._new_client()
 
     def _new_client(self) -> AdminClient:
         return AdminClient(self._settings, error_cb=self._client_failed)
 
     def _pass_over_what_is_older(self) -> None:
-        """Failed attempts to connect, from before the answer, wait to be reported."""
+        """Skip reports of failed attempts to connect from before the answer, which still wait in the queue."""
         self._overtaken = True
         self._client.poll(0)
         self._overtaken = False
@@ -87,13 +87,13 @@ class BrokerWatch:
         if self._overtaken:
             return
         if error.code() == ALL_BROKERS_DOWN:
-            self._report(up=False, reason=self._last_words or error.str())
+            self._report(up=False, reason=self._last_error or error.str())
         else:
-            self._last_words = _HOW_LONG.sub("", error.str())
+            self._last_error = _HOW_LONG.sub("", error.str())
 
     def _report(self, *, up: bool, reason: str) -> None:
         changed, self._up = up != self._up, up
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left who could want to know
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be informed
             self._loop.call_soon_threadsafe(self._on_answer, up, reason)
             if changed:
                 self._loop.call_soon_threadsafe(self._on_state, up, reason)

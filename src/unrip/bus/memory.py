@@ -26,7 +26,7 @@ from unrip.messages.topics import Topic
 
 QUEUE_MAX = 20_000
 
-#: Told of every change: of the topic that has a new record, of None for the broker itself and its topics.
+#: Called at every change: with the topic that has a new record, or with None for the broker itself and its topics.
 Listener = Callable[[str | None], None]
 
 
@@ -40,7 +40,7 @@ class _Log:
 
 
 class MemoryBroker:
-    """What producers, consumers and admins of one test have in common."""
+    """What producers, consumers and admins of one test share."""
 
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -51,7 +51,7 @@ class MemoryBroker:
 
     @property
     def up(self) -> bool:
-        """It answers."""
+        """Whether it answers."""
         return self._up
 
     def go_down(self) -> None:

@@ -44,7 +44,7 @@ class OffsetOutOfRange(BusError):
 
 
 class ReadingFailed(BusError):
-    """The consumer has ended by a fault; nothing more is read, of any topic."""
+    """The consumer has ended with a fault; nothing more is read, of any topic."""
 
 
 class HandlerFailed(ReadingFailed):
@@ -87,26 +87,27 @@ class Start(Value):
 
 
 class Assignment(Value):
-    """Where reading really started, and what that means for the offset that was asked for."""
+    """Where reading really started, and how that compares with the offset that was asked for."""
 
     topic: str
     topic_id: str
     offset: int
     #: The offset that the next record will get, as of the subscription: from there on records are new.
     end: int
-    #: The topic has another id than the start named, so it is read from its beginning.
+    #: Whether the topic has another id than the start named, so that it is read from its beginning.
     other_topic: bool = False
-    #: Records between the offset that was asked for and the first one that is left; retention took them.
+    #: How many records retention deleted between the offset that was asked for and the first one that is left.
     lost: int = 0
 
 
-#: `(offset, None)` when the broker has acknowledged, `(None, why)` when it refused or did not say within the bound.
+#: Called with `(offset, None)` when the broker has acknowledged, `(None, why)` when it refused or did not answer in
+#: time.
 OnDelivery = Callable[[int | None, str | None], None]
 #: Takes one batch. Nothing more is read before it returns: this is the backpressure.
 OnRecords = Callable[[Sequence[Record]], Awaitable[None]]
-#: A topic can no longer be read, and why; the other topics go on.
+#: Called when a topic can no longer be read, with the reason; the other topics go on.
 OnTopicLost = Callable[[str, BusError], None]
-#: The broker answers, or no longer does, and why.
+#: Called when the broker begins or ceases to answer, with the reason.
 OnState = Callable[[bool, str], None]
 
 
@@ -139,7 +140,7 @@ class Watch(Protocol):
 
 
 class Consumer(Protocol):
-    """Reads topics from given places on, without a group."""
+    """Reads topics from given places on, without a consumer group."""
 
     async def start(self) -> None:
         """Begin; call once, in the loop that handles the records."""
@@ -167,7 +168,7 @@ class Consumer(Protocol):
         ...
 
     def troubles(self) -> dict[str, str]:
-        """Subscribed topics that cannot be read now, and the broker's words; what heals is no longer named."""
+        """Subscribed topics that cannot be read now, and the broker's error texts; what heals is no longer named."""
         ...
 
     async def stop(self) -> None:
@@ -176,7 +177,7 @@ class Consumer(Protocol):
 
 
 class SettingDifference(Value):
-    """A topic's setting that is not what the table of topics says."""
+    """A topic's setting that differs from the table of topics."""
 
     topic: str
     setting: str

@@ -1,4 +1,4 @@
-"""How librdkafka is set up: every option that matters is written here, because the defaults are somebody else's."""
+"""How librdkafka is set up: every option that matters is written here, because its defaults may change."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def client_settings(bootstrap: str, *, client_id: str = CLIENT_ID) -> dict[str, 
     return {
         "bootstrap.servers": bootstrap,
         "client.id": client_id,
-        # With one family alone librdkafka's resolver refuses even a numeric address where the machine has no address of
-        # that family but loopback: no network, no broker on 127.0.0.1.
+        # With one address family alone librdkafka's resolver refuses even a numeric address where the machine has no
+        # address of that family but loopback: without a network, no broker on 127.0.0.1.
         "broker.address.family": "any",
         "socket.nagle.disable": True,
         # A broker that holds the connection but answers nothing counts as gone after this.
@@ -22,10 +22,10 @@ def client_settings(bootstrap: str, *, client_id: str = CLIENT_ID) -> dict[str, 
         "socket.connection.setup.timeout.ms": 5_000,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 500,
-        # Where none of the brokers that it knows tells it anything, it goes back to the addresses above; by default
-        # after five minutes.
+        # Where none of the brokers that it knows answers, it goes back to the addresses above; by default after five
+        # minutes.
         "metadata.recovery.rebootstrap.trigger.ms": 2_000,
-        # Errors reach us through callbacks and the watch; the library's own lines on stderr are no structured log.
+        # Errors reach us through callbacks and the watch; the library's own lines on stderr are not structured logs.
         "log_level": 2,
     }
 
@@ -59,6 +59,6 @@ def consumer_settings(bootstrap: str, *, client_id: str = CLIENT_ID) -> dict[str
         "fetch.wait.max.ms": 100,
         "fetch.min.bytes": 1,
         "fetch.error.backoff.ms": 50,
-        # Bounds what lies read but unhandled in this process.
+        # Bounds what is read but unhandled in this process.
         "queued.max.messages.kbytes": 16_384,
     }

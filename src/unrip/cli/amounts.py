@@ -1,4 +1,4 @@
-"""Amounts as people say them: whole tokens with their symbol, exact to the smallest unit."""
+"""Amounts as people write them: whole tokens with their symbol, exact to the smallest unit."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import Amount
 
-#: An amount has 39 digits at most.
+#: How many digits an amount may have: the largest has 39.
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,39}")
-#: Numbers behind a guard or a rejection that count smallest units, by the side of the offer that they are about.
+#: Numbers behind a guard or a rejection that count smallest units, with the side of the offer that they are of.
 _RECEIVED = frozenset({"amount_in"})
 _SPENT = frozenset(
     {
@@ -29,7 +29,7 @@ _SPENT = frozenset(
 
 
 class Amounts:
-    """Writes amounts of one pair's assets; those of any other asset stay counts of smallest units, and say so."""
+    """Writes amounts of one pair's assets; an amount of any other asset stays a marked count of smallest units."""
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
@@ -52,7 +52,7 @@ class Amounts:
         return ", ".join(self.text(amount, asset_id) for asset_id, amount in amounts.items()) or "nothing"
 
     def symbol(self, asset_id: str) -> str:
-        """What people call an asset, its id where it is none of the pair's."""
+        """The asset's symbol; its id where it is not of the pair."""
         return self._assets[asset_id].symbol if asset_id in self._assets else asset_id
 
     def asked(self, demand: SwapDemand) -> str:
@@ -67,14 +67,14 @@ class Amounts:
         return f"receive {received}, spend {self.text(offer.amount_out, offer.asset_out)}"
 
     def spent(self, amount: int | None, *, pair: str, direction: Direction) -> str:
-        """An amount of what an offer in this direction spends."""
+        """An amount of the asset that an offer in this direction spends."""
         if amount is None:
             return "unknown"
         known = pair == self._pair.name
         return self.text(amount, self._pair.spent(direction).asset_id if known else f"what {pair} {direction} spends")
 
     def numbers(self, numbers: Mapping[str, str], *, pair: str, direction: Direction, limit: bool = False) -> str:
-        """The numbers behind a verdict; `limit` says that its limit counts smallest units of what is spent, too."""
+        """The numbers behind a verdict; `limit` says whether its limit counts smallest units of what is spent, too."""
         return ", ".join(
             f"{name} {self._number(name, value, pair=pair, direction=direction, limit=limit)}"
             for name, value in numbers.items()

@@ -1,4 +1,4 @@
-"""All commands on one screen. A command loads its own module only, so that a brake waits for no driver of others."""
+"""All commands on one screen. A command loads its own module only, so that a brake waits for no other's drivers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typer.main import get_group
 
 from unrip import __version__
 from unrip.cli.exits import one_line_errors
-from unrip.cli.terminal import say, take_any_encoding
+from unrip.cli.terminal import take_any_encoding, write
 
-#: In the order of the screen: a command or group of commands, and the module and name of it in this package.
+#: In the order of the screen: a command or group of commands, and its module and name in this package.
 COMMANDS = {
     "up": "up.up",
     "demo": "up.demo",
@@ -58,7 +58,7 @@ class Commands(UserDict[str, Any]):
 
 
 class Screen(TyperGroup):
-    """The group of all commands, which asks for the one that is called."""
+    """The group of all commands, which loads the one that is called."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -95,7 +95,7 @@ def _version(
     version: bool = typer.Option(False, "--version", help="Show the version."),  # noqa: FBT001, FBT003 - Typer's form
 ) -> None:
     if version:
-        say(__version__)
+        write(__version__)
         raise typer.Exit
 
 

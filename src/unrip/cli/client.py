@@ -14,12 +14,13 @@ from unrip.frame.settings import Settings, read_secret_file
 from unrip.services.registry import SERVICES
 from unrip.services.settings import load_settings
 
-#: An action may wait for its record as long as the producer tries (`[kafka] delivery_timeout_ms`).
+#: How long an action may take: it may wait for its record as long as the producer tries (`[kafka]
+#: delivery_timeout_ms`).
 _TIMEOUT = httpx.Timeout(20.0, connect=2.0)
 
 
 def settings_path(given: Path | None) -> Path | None:
-    """The file that was named, or `UNRIP_CONFIG`, or what `unrip up` wrote into `var/`; None for plain defaults."""
+    """The named file, or `UNRIP_CONFIG`, or what `unrip up` wrote into `var/`; None for plain defaults."""
     if given is not None:
         return given
     if "UNRIP_CONFIG" in os.environ:
@@ -39,7 +40,7 @@ def settings_of(given: Path | None) -> Settings:
 
 
 class ControlClient:
-    """Asks and tells services over their control ports; the CLI does nothing that this surface does not offer."""
+    """Calls services on their control ports; the CLI does nothing that this surface does not offer."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -51,20 +52,20 @@ class ControlClient:
         )
 
     def url_of(self, service: str) -> str:
-        """Where a service's control surface is."""
+        """The URL of a service's control surface."""
         if service not in SERVICES:
             raise CommandFailed(f"there is no service {service!r}; there are: {', '.join(SERVICES)}", code=Exit.USAGE)
         return self._settings.url_of(service)
 
     def is_ready(self, service: str) -> bool:
-        """Whether the service's own probe says ready; needs no token."""
+        """Whether the service's own probe answers that it is ready; needs no token."""
         try:
             return self._http.get(f"{self.url_of(service)}/readyz").status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
 
     def state(self, service: str) -> dict[str, Any]:
-        """What the service shows.
+        """The state that the service shows.
 
         Raises:
             CommandFailed: it does not answer, or refuses our token.
@@ -75,7 +76,7 @@ class ControlClient:
         return state
 
     def act(self, service: str, action: str, *, reason: str, **arguments: Any) -> dict[str, Any]:
-        """Tell a service to do something; the outcome says whether it was followed.
+        """Call an action of a service; the outcome shows whether it was followed.
 
         Raises:
             CommandFailed: it does not answer, or refuses our token or arguments.

@@ -1,4 +1,4 @@
-"""`unrip config`: what the services would be told."""
+"""`unrip config`: the settings that the services would get."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from unrip.cli.client import settings_of
 from unrip.cli.options import ConfigOption, JsonOption
-from unrip.cli.terminal import say, say_json
+from unrip.cli.terminal import write, write_json
 from unrip.frame.settings import Settings
 
 app = typer.Typer(help="The settings in force.", no_args_is_help=True)
@@ -20,9 +20,9 @@ def show(config: ConfigOption = None, json_output: JsonOption = False) -> None: 
     """Print the effective settings, secrets masked."""
     printable = masked(settings_of(config))
     if json_output:
-        say_json(printable)
+        write_json(printable)
     else:
-        say(*to_toml(printable).splitlines())
+        write(*to_toml(printable).splitlines())
 
 
 @app.command("check")
@@ -31,7 +31,7 @@ def check(config: ConfigOption = None) -> None:
     settings = settings_of(config)
     if settings.postgres.url is not None or settings.postgres.url_file is not None:
         settings.postgres_url()
-    say("the settings can be used")
+    write("the settings can be used")
 
 
 def masked(settings: Settings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import typer
 from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, ReasonOption
-from unrip.cli.terminal import say
+from unrip.cli.terminal import write
 from unrip.domain.arming import LEASE_MINUTES_MAX
 from unrip.domain.pairs import Direction
 from unrip.services.registry import ARMED, SERVICES
@@ -35,11 +35,11 @@ def arm(
     survive_restart: SurviveOption = False,  # noqa: FBT002 - Typer's form
     config: ConfigOption = None,
 ) -> None:
-    """Allow trades: executor, then strategy. Recorded before it takes effect."""
+    """Allow trades: executor, then strategy. It is recorded before it takes effect."""
     directions = [str(each) for each in direction or list(Direction)]
     client = ControlClient(settings_of(config))
     for service in ARMED:
-        line = tell(
+        line = act_on(
             client,
             service,
             "arm",
@@ -48,22 +48,22 @@ def arm(
             lease_minutes=lease_minutes,
             survive_restart=survive_restart,
         )
-        say(line)
+        write(line)
 
 
 def disarm(reason: ReasonOption, config: ConfigOption = None) -> None:
-    """Allow no new trade. Takes effect first, is recorded after."""
+    """Allow no new trade. It takes effect first and is recorded after."""
     brake(ControlClient(settings_of(config)), "disarm", reason=reason)
 
 
 def pause(service: ServiceArgument, reason: ReasonOption, config: ConfigOption = None) -> None:
     """Pause one service."""
-    say(tell(ControlClient(settings_of(config)), service, "pause", reason=reason))
+    write(act_on(ControlClient(settings_of(config)), service, "pause", reason=reason))
 
 
 def resume(service: ServiceArgument, reason: ReasonOption, config: ConfigOption = None) -> None:
     """Resume a paused service."""
-    say(tell(ControlClient(settings_of(config)), service, "resume", reason=reason))
+    write(act_on(ControlClient(settings_of(config)), service, "resume", reason=reason))
 
 
 def accept_balance(
@@ -72,10 +72,10 @@ def accept_balance(
     reason: ReasonOption,
     config: ConfigOption = None,
 ) -> None:
-    """Take an unexplained balance as explained: a gift becomes spendable, a fall blocks no more."""
+    """Accept an unexplained balance as explained: a gift becomes spendable, a fall blocks no more."""
     arguments = {"asset": asset, "unexplained": unexplained}
     client = ControlClient(settings_of(config))
-    say(tell(client, "inventory-sync", "accept-balance", reason=reason, **arguments))
+    write(act_on(client, "inventory-sync", "accept-balance", reason=reason, **arguments))
 
 
 def accept_disagreement(
@@ -84,10 +84,10 @@ def accept_disagreement(
     reason: ReasonOption,
     config: ConfigOption = None,
 ) -> None:
-    """Let CoinGecko contradict Kraken by so much for a while: you have looked, and Kraken is right."""
+    """Let CoinGecko contradict Kraken by this much for a while: you have looked, and Kraken is right."""
     client = ControlClient(settings_of(config))
     arguments = {"up_to": up_to, "minutes": minutes}
-    say(tell(client, "market-reference-ingest", "accept-disagreement", reason=reason, **arguments))
+    write(act_on(client, "market-reference-ingest", "accept-disagreement", reason=reason, **arguments))
 
 
 def threshold(
@@ -97,7 +97,7 @@ def threshold(
 ) -> None:
     """Set the gross edge below which nothing is offered."""
     client = ControlClient(settings_of(config))
-    say(tell(client, "strategy-engine", "threshold", reason=reason, edge_threshold=edge))
+    write(act_on(client, "strategy-engine", "threshold", reason=reason, edge_threshold=edge))
 
 
 def limits(
@@ -113,40 +113,42 @@ def limits(
     if not changes:
         state = client.state("strategy-engine")
         for name in LIMITS:
-            say(f"{name:24} {state[name]}")
+            write(f"{name:24} {state[name]}")
         return
     if not reason or not all("=" in change for change in changes):
         raise CommandFailed("write unrip limits NAME=VALUE -r REASON", code=Exit.USAGE)
     arguments = dict(change.split("=", 1) for change in changes)
-    say(tell(client, "strategy-engine", "limits", reason=reason, **arguments))
+    write(act_on(client, "strategy-engine", "limits", reason=reason, **arguments))
 
 
 def brake(client: ControlClient, action: str, *, reason: str, aside: bool = False, **arguments: Any) -> None:
-    """Brake whatever can be armed; say what was done and what failed, on stderr where `aside`.
+    """Brake whatever can be armed; print what was done and what failed, on stderr where `aside`.
 
     Raises:
         CommandFailed: one of them does not answer or refuses.
 
     """
-    if failures := tell_armed(client, action, reason=reason, aside=aside, **arguments):
+    if failures := act_on_armed(client, action, reason=reason, aside=aside, **arguments):
         raise CommandFailed("; ".join(failures.values()))
 
 
-def tell_armed(
+def act_on_armed(
     client: ControlClient, action: str, *, reason: str, aside: bool = False, **arguments: Any
 ) -> dict[str, str]:
-    """Tell all that can be armed at once, since none may wait for the other's record; gives what failed, by service.
+    """Act on all that can be armed at once, since none may wait for the other's record; return what failed, by service.
 
-    Each is told only those of the arguments that its action takes.
+    Each gets only those of the arguments that its action takes.
     """
     taken = {service: _taken(service, action, arguments) for service in reversed(ARMED)}
     with ThreadPoolExecutor() as threads:
-        told = [threads.submit(tell, client, service, action, reason=reason, **own) for service, own in taken.items()]
+        acted = [
+            threads.submit(act_on, client, service, action, reason=reason, **own) for service, own in taken.items()
+        ]
     failures = {}
-    for service, each in zip(taken, told, strict=True):
+    for service, each in zip(taken, acted, strict=True):
         error = each.exception()
         if error is None:
-            say(each.result(), err=aside)
+            write(each.result(), err=aside)
         elif isinstance(error, CommandFailed):
             failures[service] = str(error)
         else:
@@ -159,8 +161,8 @@ def _taken(service: str, action: str, arguments: dict[str, Any]) -> dict[str, An
     return {name: value for name, value in arguments.items() if name in body.model_fields}
 
 
-def tell(client: ControlClient, service: str, action: str, *, reason: str, **arguments: Any) -> str:
-    """Have a service act; gives the line that says so.
+def act_on(client: ControlClient, service: str, action: str, *, reason: str, **arguments: Any) -> str:
+    """Have a service act; return the line that reports it.
 
     Raises:
         CommandFailed: it does not answer or refuses.

@@ -12,7 +12,8 @@ import typer
 from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption
-from unrip.cli.terminal import say
+from unrip.cli.terminal import write
+from unrip.frame.desk_database import desk_database
 from unrip.frame.settings import Settings
 from unrip.store.queries import Queries
 
@@ -29,12 +30,12 @@ def evidence(
     """Write prices, states, the joined rows of trades, commands with their edge, request and response, a refusal."""
     settings = settings_of(config)
     for file in asyncio.run(_collect(settings, out, quote_id or [])):
-        say(str(file))
+        write(str(file))
 
 
 async def _collect(settings: Settings, out: Path, quote_ids: list[str]) -> list[Path]:
     if not quote_ids:
-        async with Queries.connect(settings.postgres_url()) as queries:
+        async with Queries.connect(desk_database(settings)) as queries:
             quote_ids = list(await queries.newest_settled())
     if not quote_ids:
         raise CommandFailed("no trade has settled yet: name the quotes to collect evidence about", code=Exit.NO)
@@ -49,7 +50,7 @@ async def collect(settings: Settings, folder: Path, quote_ids: list[str]) -> lis
         StoreError: PostgreSQL cannot be used.
 
     """
-    async with Queries.connect(settings.postgres_url()) as queries:
+    async with Queries.connect(desk_database(settings)) as queries:
         rows = await queries.trade_rows(quote_ids)
         refusal = await queries.newest_refusal()
         prices = await queries.newest_prices(settings.pair.pair().name, _PRICES)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from unrip.bus.ports import BusError, BusUnavailable
-from unrip.cli.terminal import say
+from unrip.cli.terminal import write
 from unrip.frame.settings import SettingsError
 from unrip.local.errors import LocalError
 from unrip.net.secret_file import SecretFileError
@@ -55,6 +55,6 @@ def one_line_errors() -> Iterator[None]:
 
 
 def fail(message: str, code: Exit) -> None:
-    """Say it on one line and leave."""
-    say(f"unrip: {message}", err=True)
+    """Print it on one line and leave."""
+    write(f"unrip: {message}", err=True)
     raise SystemExit(code)

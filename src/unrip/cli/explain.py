@@ -15,7 +15,7 @@ from unrip.cli.amounts import Amounts
 from unrip.cli.client import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
-from unrip.cli.terminal import columns, say, say_json
+from unrip.cli.terminal import columns, write, write_json
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision, Refusal
@@ -24,8 +24,10 @@ from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.pairs import Pair
 from unrip.domain.values import MONEY, format_rate
+from unrip.frame.desk_database import desk_database
 from unrip.frame.jsonable import jsonable
 from unrip.messages.envelope import Envelope
+from unrip.store.connection import Database
 from unrip.store.queries import Queries
 from unrip.store.quote_history import QuoteHistory
 
@@ -41,23 +43,23 @@ def explain(
 ) -> None:
     """Why a quote did or did not become a trade. Exit 0 when its record is complete, 1 when not, or when unknown."""
     settings = settings_of(config)
-    chain = asyncio.run(find_chain(settings.postgres_url(), quote_id))
+    history = asyncio.run(find_quote_history(desk_database(settings), quote_id))
     if json_output:
-        say_json(as_json(chain))
+        write_json(as_json(history))
     else:
-        say(*printed(chain, settings.pair.pair()))
-    raise typer.Exit(Exit.NO if chain.missing else Exit.OK)
+        write(*printed(history, settings.pair.pair()))
+    raise typer.Exit(Exit.NO if history.missing else Exit.OK)
 
 
-async def find_chain(url: str, prefix: str) -> QuoteHistory:
-    """The chain of the one quote whose id begins so.
+async def find_quote_history(database: Database, prefix: str) -> QuoteHistory:
+    """The history of the one quote whose id begins with the prefix.
 
     Raises:
         CommandFailed: there is none, or more than one.
         StoreError: PostgreSQL cannot be used.
 
     """
-    async with Queries.connect(url) as queries:
+    async with Queries.connect(database) as queries:
         found = await queries.find(prefix)
         quote_id = prefix if prefix in found or len(found) != 1 else found[0]
         if len(found) > 1 and quote_id not in found:
@@ -65,48 +67,53 @@ async def find_chain(url: str, prefix: str) -> QuoteHistory:
                 f"several quotes begin with {prefix!r}, such as {', '.join(found[:_HINTS])}: give more of the id",
                 code=Exit.USAGE,
             )
-        chain = await queries.chain(quote_id)
-        if chain is None:
+        history = await queries.of_quote(quote_id)
+        if history is None:
             latest = ", ".join(line.quote_id for line in await queries.latest_quotes(_HINTS)) or "none"
             raise CommandFailed(
                 f"PostgreSQL knows no quote that begins with {prefix!r}; the latest decided are: {latest}", code=Exit.NO
             )
-        return chain
+        return history
 
 
-def as_json(chain: QuoteHistory) -> dict[str, Any]:
-    """The whole chain with what follows from it."""
-    told: dict[str, Any] = jsonable(chain)
-    return {**told, "outcome": chain.outcome, "missing": list(chain.missing), "stages": jsonable(chain.stages)}
+def as_json(history: QuoteHistory) -> dict[str, Any]:
+    """The whole history of a quote with what follows from it."""
+    document: dict[str, Any] = jsonable(history)
+    return {
+        **document,
+        "outcome": history.outcome,
+        "missing": list(history.missing),
+        "stages": jsonable(history.stages),
+    }
 
 
-def printed(chain: QuoteHistory, configured: Pair) -> list[str]:
-    """The chain as people read it, line by line.
+def printed(history: QuoteHistory, configured: Pair) -> list[str]:
+    """The history of a quote as people read it, line by line.
 
-    Amounts are those of the pair as its decision knew it, whatever the desk trades today.
+    Amounts are those of the pair as its decision had it, whatever the desk trades today.
     """
-    traded = None if chain.decision is None else chain.decision.payload.traded
+    traded = None if history.decision is None else history.decision.payload.traded
     amounts = Amounts(traded or configured)
-    lines = [f"quote {chain.quote_id}: {chain.outcome}", *columns(_facts(chain, amounts), indent="  ")]
-    if chain.decision is not None:
-        lines += ["  guards", *_guards(chain.decision.payload, amounts)]
-    if chain.stages:
-        lines += ["  time", *_times(chain)]
-    return [*lines, f"  missing  {', '.join(chain.missing) or 'nothing'}"]
+    lines = [f"quote {history.quote_id}: {history.outcome}", *columns(_facts(history, amounts), indent="  ")]
+    if history.decision is not None:
+        lines += ["  guards", *_guards(history.decision.payload, amounts)]
+    if history.stages:
+        lines += ["  time", *_times(history)]
+    return [*lines, f"  missing  {', '.join(history.missing) or 'nothing'}"]
 
 
-def _facts(chain: QuoteHistory, amounts: Amounts) -> Iterator[tuple[str, str]]:
-    if chain.demand is not None:
-        yield "asked", _asked(chain.demand.payload, amounts)
-    if chain.price is not None:
-        yield "price", _price(chain.price)
-    if chain.inventory is not None:
-        yield "inventory", _inventory(chain.inventory, amounts)
-    if chain.decision is not None:
-        yield "decided", _decided(chain.decision.payload, amounts)
-    if chain.command is not None:
-        yield "command", _commanded(chain.command.payload, amounts)
-    for result in chain.results:
+def _facts(history: QuoteHistory, amounts: Amounts) -> Iterator[tuple[str, str]]:
+    if history.demand is not None:
+        yield "asked", _asked(history.demand.payload, amounts)
+    if history.price is not None:
+        yield "price", _price(history.price)
+    if history.inventory is not None:
+        yield "inventory", _inventory(history.inventory, amounts)
+    if history.decision is not None:
+        yield "decided", _decided(history.decision.payload, amounts)
+    if history.command is not None:
+        yield "command", _commanded(history.command.payload, amounts)
+    for result in history.results:
         yield str(result.payload.state), _result(result, amounts)
 
 
@@ -119,7 +126,7 @@ def _or_unknown(value: object) -> str:
 
 
 def _number(number: Decimal | None) -> str:
-    """Exact, without the zeros that a fixed number of places leaves at its end."""
+    """The exact number, without the zeros that a fixed number of places leaves at its end."""
     return "unknown" if number is None else f"{number.normalize(MONEY):f}"
 
 
@@ -214,6 +221,6 @@ def _guards(decision: Decision, amounts: Amounts) -> list[str]:
     return columns(rows, indent="    ")
 
 
-def _times(chain: QuoteHistory) -> list[str]:
+def _times(history: QuoteHistory) -> list[str]:
     """When each stage was reached, and the time since the one before."""
-    return columns(((_clock(stage.at), f"+{stage.ms:.1f} ms", stage.stage) for stage in chain.stages), indent="    ")
+    return columns(((_clock(stage.at), f"+{stage.ms:.1f} ms", stage.stage) for stage in history.stages), indent="    ")

@@ -1,4 +1,4 @@
-"""The kill switch: stop new offers at once, take the live ones back, and say which were taken first."""
+"""The kill switch: stop new offers at once, take the live ones back, and show which were taken first."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from unrip.cli.client import ControlClient, settings_of
-from unrip.cli.controls import brake, tell_armed
+from unrip.cli.controls import act_on_armed, brake
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption, ReasonOption
-from unrip.cli.terminal import columns, say, say_json
+from unrip.cli.terminal import columns, write, write_json
 
 _EXECUTOR = "trade-executor"
 _LOOK_AGAIN_S = 0.25
@@ -31,7 +31,7 @@ def halt(
     """Stop all new offers at once; only an explicit arm ends it. Works without Kafka and PostgreSQL.
 
     With --revoke, exit 0 when the end of every live offer is known, 1 when some are not known yet, 3 when a service did
-    not answer; what the executor took back is told all the same.
+    not answer; what the executor took back is printed all the same.
     """
     client = ControlClient(settings_of(config))
     # With `--json` only the document goes to stdout.
@@ -40,7 +40,7 @@ def halt(
         return
     report, failures = _taken_back(client, reason=reason, wait_s=wait_s, aside=json_output)
     if report is not None:
-        _tell(report, json_output=json_output)
+        _write(report, json_output=json_output)
     if failures:
         raise CommandFailed("; ".join(failures))
     raise typer.Exit(Exit.OK if report is not None and not _is_open(report) else Exit.NO)
@@ -49,8 +49,8 @@ def halt(
 def _taken_back(
     client: ControlClient, *, reason: str, wait_s: int, aside: bool
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """What became of the offers, where the executor was told and says so, and what failed."""
-    failures = tell_armed(client, "halt", reason=reason, aside=aside, revoke=True)
+    """What became of the offers, where the executor acted and reports it, and what failed."""
+    failures = act_on_armed(client, "halt", reason=reason, aside=aside, revoke=True)
     failed = list(failures.values())
     if _EXECUTOR in failures:
         return None, failed
@@ -75,12 +75,12 @@ def _report(client: ControlClient, wait_s: int) -> dict[str, Any]:
         time.sleep(_LOOK_AGAIN_S)
 
 
-def _tell(report: dict[str, Any], *, json_output: bool) -> None:
+def _write(report: dict[str, Any], *, json_output: bool) -> None:
     if json_output:
-        say_json(report)
+        write_json(report)
     else:
         _print(report)
-    say(*_left_to_do(report), err=json_output)
+    write(*_left_to_do(report), err=json_output)
 
 
 def _is_open(report: dict[str, Any]) -> bool:
@@ -94,21 +94,21 @@ def _print(report: dict[str, Any]) -> None:
             offer["direction"],
             offer["offer_deadline"],
             f"{offer['publication']} {offer['reason']}".strip(),
-            _WORDS.get(offer["outcome"], offer["outcome"]),
+            _OUTCOMES.get(offer["outcome"], offer["outcome"]),
             "yes" if offer["recorded"] else "no",
             _evidence(offer["evidence"]),
         )
         for offer in report["offers"]
     ]
     if rows:
-        say(*columns([("quote", "direction", "offer ends", "relay", "outcome", "recorded", "evidence"), *rows]))
-    counts = Counter(_WORDS.get(offer["outcome"], offer["outcome"]) for offer in report["offers"])
+        write(*columns([("quote", "direction", "offer ends", "relay", "outcome", "recorded", "evidence"), *rows]))
+    counts = Counter(_OUTCOMES.get(offer["outcome"], offer["outcome"]) for offer in report["offers"])
     summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    say(f"{len(report['offers'])} live offers: {summary or 'none to revoke'}")
+    write(f"{len(report['offers'])} live offers: {summary or 'none to revoke'}")
 
 
-#: The words for what the chain says; other states speak for themselves.
-_WORDS = {"settled": "taken first", "lapsed": "lapsed (never taken)", "dropped": "dropped (never sent)"}
+#: How the ends that the chain shows are printed; other states are printed as they are.
+_OUTCOMES = {"settled": "taken first", "lapsed": "lapsed (never taken)", "dropped": "dropped (never sent)"}
 
 
 def _evidence(evidence: dict[str, Any] | None) -> str:

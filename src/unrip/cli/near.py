@@ -1,4 +1,4 @@
-"""`unrip near`: the venue's signed objects, nonces and withdrawals by hand, through the functions of the product."""
+"""`unrip near`: the venue's signed objects, nonces and withdrawals by hand, with the functions of the product."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typer
 from unrip.cli import withdrawal
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import JsonOption
-from unrip.cli.terminal import say, say_json
+from unrip.cli.terminal import write, write_json
 from unrip.domain.values import epoch_ms, from_epoch_ms
 from unrip.net.exact import NotExact, decode, instant, mapping
 from unrip.net.secret_file import SecretFileError
@@ -32,7 +32,7 @@ nonce_app = typer.Typer(help="Versioned nonces.", no_args_is_help=True)
 app.add_typer(nonce_app, name="nonce")
 app.add_typer(withdrawal.app, name="withdrawal")
 
-#: No message of the venue comes near it.
+#: The longest text that is read: no message of the venue comes near it.
 _INPUT_BYTES_MAX = 1024 * 1024
 _MILLISECONDS_DIGITS_MAX = 20
 
@@ -73,10 +73,10 @@ def sign(
         message = _message(given, signer_id=signer_id, deadline=deadline, own_account=signer.implicit_account_id)
         signed = signer.sign_message(message, nonce=nonce, callback_url=callback_url)
     if json_output:
-        say_json({"intent_hash": signed.intent_hash, "signed": signed.signed_data}, indent=None)
+        write_json({"intent_hash": signed.intent_hash, "signed": signed.signed_data}, indent=None)
     else:
-        say(f"intent hash: {signed.intent_hash}")
-        say_json(signed.signed_data)
+        write(f"intent hash: {signed.intent_hash}")
+        write_json(signed.signed_data)
 
 
 @nonce_app.command("encode")
@@ -87,21 +87,21 @@ def encode(salt: _Salt, deadline: _NonceDeadline, free: _Free = None, json_outpu
         text = encode_nonce(salt, _milliseconds(deadline), free_bytes)
         decoded = decode_nonce(text)
     if json_output:
-        say_json(_parts(text, decoded), indent=None)
+        write_json(_parts(text, decoded), indent=None)
     else:
-        say(text)
+        write(text)
 
 
 @nonce_app.command("decode")
 def decode_(nonce: str, json_output: JsonOption = False) -> None:  # noqa: FBT002 - Typer's form
-    """Say what a versioned nonce carries; 2 for a legacy one, which carries nothing."""
+    """Show what a versioned nonce carries; exit 2 for a legacy one, which carries nothing."""
     with _usage_errors():
         parts = _parts(nonce, decode_nonce(nonce))
     if json_output:
-        say_json(parts, indent=None)
+        write_json(parts, indent=None)
     else:
         for name, value in parts.items():
-            say(f"{name}: {value}")
+            write(f"{name}: {value}")
 
 
 def _read(source: str) -> str:
@@ -181,7 +181,7 @@ def _milliseconds(text: str) -> int:
 
 
 def _parts(text: str, nonce: VersionedNonce) -> dict[str, Any]:
-    """What a nonce carries; nanoseconds as text, since they are beyond what JSON readers keep exact."""
+    """What a nonce carries; nanoseconds as text, since JSON readers do not keep such large numbers exact."""
     return {
         "nonce": text,
         "version": nonce.version,
@@ -193,7 +193,7 @@ def _parts(text: str, nonce: VersionedNonce) -> dict[str, Any]:
 
 @contextmanager
 def _usage_errors() -> Iterator[None]:
-    """Everything that can be wrong here is wrong in what was given."""
+    """Turn every error into one of usage: everything that can be wrong here is wrong in what was given."""
     try:
         yield
     except (NotExact, ValueError, SecretFileError) as error:

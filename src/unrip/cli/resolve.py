@@ -1,4 +1,4 @@
-"""An operator's word about an offer that no block can judge."""
+"""An operator decides how an offer ended that no block can judge."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, ReasonOption
-from unrip.cli.terminal import say
+from unrip.cli.terminal import write
 
 
 class Outcome(StrEnum):
@@ -26,13 +26,13 @@ def resolve(
     reason: ReasonOption,
     config: ConfigOption = None,
 ) -> None:
-    """End an offer that no block can judge any more, and release its hold. Recorded before it takes effect.
+    """End an offer that no block can judge any more, and release its hold. It is recorded before it takes effect.
 
-    Refused while the chain may still tell. Look for the offer's hash in an explorer first: a wrong word here makes the
-    ledger wrong.
+    It is refused while the chain may still show the end. Look for the offer's hash in an explorer first: a wrong
+    outcome here makes the ledger wrong.
     """
     client = ControlClient(settings_of(config))
-    told = client.act("trade-executor", "resolve", reason=reason, command_id=command_id, outcome=outcome.value)
-    if not told["applied"]:
-        raise CommandFailed(f"trade-executor refused resolve: {told['refusal']}", code=Exit.NO)
-    say(f"{command_id} ends as {outcome} by your word")
+    answer = client.act("trade-executor", "resolve", reason=reason, command_id=command_id, outcome=outcome.value)
+    if not answer["applied"]:
+        raise CommandFailed(f"trade-executor refused resolve: {answer['refusal']}", code=Exit.NO)
+    write(f"{command_id} ends as {outcome} as you decided")

@@ -1,4 +1,4 @@
-"""`unrip status`: trade-ready on one line, every service, and where every frame went."""
+"""`unrip status`: trade-ready on one line, every service, and the class of every frame."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from unrip.bus.ports import BusError
 from unrip.cli.client import ControlClient, settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
-from unrip.cli.terminal import columns, say, say_json
+from unrip.cli.terminal import columns, write, write_json
 from unrip.frame.desk_bus import desk_bus
 from unrip.messages.topics import DAY_MS, FOREVER, TOPICS
 from unrip.services.registry import SERVICES
 from unrip.store.locks import STANDBY
 
-#: Every frame that came in is in exactly one of these.
+#: The classes of frames: every frame that came in is in exactly one of these.
 FRAME_CLASSES = (
     "quotes_published",
     "quotes_filtered",
@@ -35,7 +35,7 @@ def status(config: ConfigOption = None, json_output: JsonOption = False) -> None
     summary = _summary(_states(ControlClient(settings)))
     summary["retention_ms"] = asyncio.run(_retention_ms(desk_bus(settings)))
     if json_output:
-        say_json(summary)
+        write_json(summary)
     else:
         _print(summary)
     if "trade_ready" not in summary:
@@ -54,7 +54,7 @@ def _states(client: ControlClient) -> dict[str, dict[str, Any]]:
 
 
 async def _retention_ms(bus: DeskBus) -> dict[str, int] | None:
-    """As the broker has it; None while it does not answer."""
+    """How long the broker keeps each topic; None while it does not answer."""
     try:
         return await bus.retention_ms(TOPICS)
     except BusError:
@@ -103,13 +103,13 @@ def _most(answer: dict[str, Any]) -> str:
 
 
 def _reasons(service: dict[str, Any]) -> list[str]:
-    """Why it is not ready; with the words of whoever refused, where there are some."""
+    """Why it is not ready; with the error text of whoever refused, where there is one."""
     why = service["why"]
     return [f"{reason} ({why[reason]})" if reason in why else reason for reason in service["not_ready"]]
 
 
 def _print(summary: dict[str, Any]) -> None:
-    say(trade_ready_line(summary.get("trade_ready")))
+    write(trade_ready_line(summary.get("trade_ready")))
     rows = [("service", "state", "armed", "why not ready")]
     for name, service in summary["services"].items():
         if not service["reachable"]:
@@ -117,14 +117,14 @@ def _print(summary: dict[str, Any]) -> None:
             continue
         word = "ready" if service["ready"] else "standby" if STANDBY in service["not_ready"] else "not ready"
         rows.append((name, word, str(service["armed"] or ""), ", ".join(_reasons(service))))
-    say(*columns(rows))
+    write(*columns(rows))
     if (frames := summary.get("frames")) is not None:
         counted = " + ".join(f"{name} {frames[name]}" for name in FRAME_CLASSES)
         sign = "=" if frames["sum"] == frames["received"] else "≠"
-        say(f"frames received {frames['received']} {sign} {counted}")
+        write(f"frames received {frames['received']} {sign} {counted}")
     if (retention := summary["retention_ms"]) is None:
-        say("retention: unknown, Kafka does not answer")
+        write("retention: unknown, Kafka does not answer")
     for kept_ms in sorted(set((retention or {}).values())):
         span = "for ever" if kept_ms == FOREVER else f"{kept_ms / DAY_MS:g} days"
         names = ", ".join(sorted(name for name, kept in (retention or {}).items() if kept == kept_ms))
-        say(f"kept {span}: {names}")
+        write(f"kept {span}: {names}")

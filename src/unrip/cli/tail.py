@@ -15,7 +15,7 @@ from unrip.cli.amounts import Amounts
 from unrip.cli.client import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
-from unrip.cli.terminal import say, say_json_text
+from unrip.cli.terminal import write, write_json_text
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
@@ -29,7 +29,7 @@ from unrip.messages.codec import decode_event
 from unrip.messages.envelope import Envelope, InvalidMessage
 from unrip.messages.topics import SERVICE_STATUS, TOPICS
 
-#: Lines that wait to be printed; a terminal that is slower than this loses none, it only slows the reading.
+#: How many lines may wait to be printed; a terminal that is slower loses none, it only slows the reading.
 _WAITING_MAX = 1_000
 #: Records of one batch.
 _BATCH_MAX = 500
@@ -52,9 +52,9 @@ def tail(
     async def show() -> None:
         async for record in follow(bus, topics, where):
             if json_output:
-                say_json_text(record.value.decode(errors="replace"))
+                write_json_text(record.value.decode(errors="replace"))
             else:
-                say(line_of(record, amounts))
+                write(line_of(record, amounts))
 
     try:
         asyncio.run(show())

@@ -23,7 +23,7 @@ _JSON_SPACE = re.compile(r"[\r\n\t]")
 
 
 def take_any_encoding() -> None:
-    """Let stdout and stderr write what their encoding lacks as escapes: a terminal that is not UTF-8 breaks nothing."""
+    """Let stdout and stderr escape what their encoding lacks: a terminal that is not UTF-8 breaks nothing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -36,7 +36,7 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
-def say(*lines: str, err: bool = False) -> None:
+def write(*lines: str, err: bool = False) -> None:
     """Write lines."""
     stream = sys.stderr if err else sys.stdout
     for line in lines:
@@ -44,14 +44,14 @@ def say(*lines: str, err: bool = False) -> None:
     stream.flush()
 
 
-def say_json(document: Any, *, indent: int | None = 2) -> None:
+def write_json(document: Any, *, indent: int | None = 2) -> None:
     """Write a document for programs: exact in any encoding, since JSON has escapes of its own."""
     # No string in it holds a line break of its own, so that every line of it is JSON without one.
     for line in json.dumps(document, indent=indent, ensure_ascii=False).split("\n"):
-        say_json_text(line)
+        write_json_text(line)
 
 
-def say_json_text(text: str) -> None:
+def write_json_text(text: str) -> None:
     """Write JSON that somebody else wrote, on one line: what does not print becomes JSON's own escape."""
     all_of_unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     written = (
@@ -63,7 +63,7 @@ def say_json_text(text: str) -> None:
 
 
 def columns(rows: Iterable[Sequence[str]], *, indent: str = "") -> list[str]:
-    """Rows as lines with aligned columns; the last one of a row is as long as it is."""
+    """Rows as lines with aligned columns; the last column keeps its own length."""
     shown = [[plain(cell) for cell in row] for row in rows]
     widths = [max(cell_len(cell) for cell in column) for column in zip_longest(*shown, fillvalue="")]
     return [

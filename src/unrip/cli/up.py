@@ -22,10 +22,11 @@ from unrip.cli.explain import printed
 from unrip.cli.options import HomeOption
 from unrip.cli.status import trade_ready_line
 from unrip.cli.tail import follow, line_of
-from unrip.cli.terminal import say
+from unrip.cli.terminal import write
 from unrip.domain.attempt import AttemptState, TradeResult
 from unrip.domain.pairs import Direction
 from unrip.frame.desk_bus import desk_bus
+from unrip.frame.desk_database import desk_database
 from unrip.frame.settings import Settings
 from unrip.local.asking import ask_again
 from unrip.local.desk import LocalDesk, every_venue_is_loopback
@@ -41,18 +42,18 @@ from unrip.messages.topics import CONTROL_ACTION, EXECUTE_TRADE, SWAP_DEMAND, TR
 from unrip.services.registry import ARMED, SERVICES
 from unrip.store.queries import Queries
 
-#: Shown live; prices and beats would only flood the screen.
+#: The topics that are shown live; prices and beats would only flood the screen.
 _LIVE_TOPICS = tuple(topic.name for topic in (SWAP_DEMAND, TRADE_DECISION, EXECUTE_TRADE, TRADE_RESULT, CONTROL_ACTION))
 #: How long a demo may take from readiness to the second settlement.
 DEMO_BOUND_S = 180.0
-#: How long the history writer may lag behind a settlement before its chain counts as incomplete.
-_CHAIN_BOUND_S = 15.0
+#: How long the history writer may lag behind a settlement before its record counts as incomplete.
+_RECORD_BOUND_S = 15.0
 #: How long a service may refuse to be armed after its start: a quarantine lasts the longest life of an offer.
 _ARMED_WITHIN_S = 120.0
 #: How long the ports of a desk that was killed may still be busy, and how long a desk may take to stop.
 _PORTS_WITHIN_S = 25.0
 _STOP_WITHIN_S = 90.0
-#: After a broker that went away, or a topic that was made anew, events are shown again.
+#: How long after a broker went away, or a topic was made anew, events are shown again.
 _LOOK_AGAIN_S = 1.0
 _REASON = "unrip up: the venue is the simulated world on this machine"
 
@@ -88,14 +89,14 @@ def demo(
 
 
 def down(home: HomeOption = Path("var")) -> None:
-    """Stop the desk of a home, also what a killed `unrip up` has left running."""
+    """Stop the desk of a home, including what a killed `unrip up` has left running."""
     of = _home(home)
     stopped = stop_holder(of, within_s=_STOP_WITHIN_S)
     supervisor = Supervisor(of)
     if supervisor.running():
         supervisor.shutdown()
         stopped = True
-    say("stopped" if stopped else "nothing runs in this home")
+    write("stopped" if stopped else "nothing runs in this home")
 
 
 def _session(home: Path, config: Path | None, postgres_port: int, kafka_port: int) -> _Session:
@@ -116,7 +117,7 @@ class _Session:
             home=home,
             user_data=user_data_folder(os.environ),
             base=base,
-            progress=lambda line: say(f"· {line}"),
+            progress=lambda line: write(f"· {line}"),
             ports=ports,
             ports_within_s=_PORTS_WITHIN_S,
         )
@@ -124,11 +125,11 @@ class _Session:
         self._settled: dict[Direction, str] = {}
 
     async def up(self) -> None:
-        """Stay until Ctrl-C."""
+        """Bring the desk up and stay until Ctrl-C."""
         await self._until_interrupted(self._run_up)
 
     async def demo(self) -> int:
-        """Stop by itself; return the exit code."""
+        """Bring the desk up, show both trades and stop; return the exit code."""
         return await self._until_interrupted(self._run_demo)
 
     async def _until_interrupted(self, work: Callable[[Settings], Awaitable[int]]) -> int:
@@ -164,7 +165,7 @@ class _Session:
     async def _end_what_a_killed_one_left(self) -> None:
         left = Supervisor(self._home)
         if await asyncio.to_thread(left.running):
-            say("· stopping what a killed `unrip up` left running")
+            write("· stopping what a killed `unrip up` left running")
             await asyncio.to_thread(left.shutdown)
 
     async def _run_up(self, settings: Settings) -> int:
@@ -189,20 +190,20 @@ class _Session:
                 await self._show_until_both_settled(settings)
         except TimeoutError:
             missing = ", ".join(sorted(set(Direction) - self._settled.keys()))
-            say(f"no settlement within {DEMO_BOUND_S:.0f} s in: {missing}; see {self._home.log}")
+            write(f"no settlement within {DEMO_BOUND_S:.0f} s in: {missing}; see {self._home.log}")
             return Exit.NO
         whole = await self._explain(settings)
         files = await collect(settings, self._home.evidence, list(self._settled.values()))
-        say(f"evidence: {', '.join(sorted(file.name for file in files))} in {self._home.evidence}")
+        write(f"evidence: {', '.join(sorted(file.name for file in files))} in {self._home.evidence}")
         return Exit.OK if whole else Exit.NO
 
     async def _show_a_refusal(self, settings: Settings) -> None:
-        """Every start is disarmed, and still decides and records: show one such decision before arming."""
+        """Show one decision before arming: every start is disarmed, and still decides and records."""
         if self._desk.world is None:
             return
         control = self._desk.world.urls()["control"]
         if faults := await ask_again(partial(asyncio.to_thread, faults_in_force, control), away=LocalError):
-            say(
+            write(
                 f"· the world goes on with its faults: {', '.join(faults)}; `curl -X DELETE {control}/faults` ends them"
             )
         async for record in _shown(settings):
@@ -210,18 +211,18 @@ class _Session:
                 return
 
     async def _arm(self, settings: Settings) -> None:
-        """By the operator's own path, and only because no venue URL leaves this machine."""
+        """Arm by the operator's own path, and only because no venue URL leaves this machine."""
         client = ControlClient(settings)
         if not every_venue_is_loopback(settings):
-            say("not armed: a venue URL leaves this machine; use `unrip arm` when you mean it")
+            write("not armed: a venue URL leaves this machine; use `unrip arm` when you mean it")
             return
         for service in ARMED:
             try:
                 await _arm_one(client, service)
             except CommandFailed as refusal:
-                say(f"· not armed yet, asking again: {refusal}")
+                write(f"· not armed yet, asking again: {refusal}")
                 await ask_again(partial(_arm_one, client, service), away=CommandFailed, within_s=_ARMED_WITHIN_S)
-        say("armed by the control surfaces of trade-executor and strategy-engine")
+        write("armed by the control surfaces of trade-executor and strategy-engine")
 
     async def _show_until_both_settled(self, settings: Settings) -> None:
         async for record in _shown(settings):
@@ -234,27 +235,27 @@ class _Session:
                 return
 
     async def _explain(self, settings: Settings) -> bool:
-        """Print both trades from PostgreSQL; say whether both chains are complete there."""
+        """Print both trades from PostgreSQL; return whether both histories are complete there."""
         whole = True
-        async with Queries.connect(settings.postgres_url()) as queries:
+        async with Queries.connect(desk_database(settings)) as queries:
             for direction, quote_id in sorted(self._settled.items()):
-                chain = await queries.until_complete(quote_id, bound_s=_CHAIN_BOUND_S)
-                say(f"--- {direction}: quote {quote_id}")
-                say(*printed(chain, settings.pair.pair()))
-                whole = whole and not chain.missing
+                history = await queries.until_complete(quote_id, bound_s=_RECORD_BOUND_S)
+                write(f"--- {direction}: quote {quote_id}")
+                write(*printed(history, settings.pair.pair()))
+                whole = whole and not history.missing
         return whole
 
     async def _show_surfaces(self, settings: Settings) -> None:
         client = ControlClient(settings)
-        say("--- control surfaces")
+        write("--- control surfaces")
         for service in SERVICES:
-            say(f"{service:24} {client.url_of(service)}")
+            write(f"{service:24} {client.url_of(service)}")
         if self._desk.world is not None:
-            say(f"{'simulated world':24} {self._desk.world.urls()['control']}")
-        say(f"tokens: {settings.control.read_token_file} and {settings.control.operator_token_file}")
+            write(f"{'simulated world':24} {self._desk.world.urls()['control']}")
+        write(f"tokens: {settings.control.read_token_file} and {settings.control.operator_token_file}")
         state = await ask_again(partial(asyncio.to_thread, client.state, "strategy-engine"), away=CommandFailed)
-        say(trade_ready_line(state["trade_ready"]))
-        say("try `unrip status`, `unrip explain QUOTE_ID`, `unrip halt -r why`; Ctrl-C drains everything")
+        write(trade_ready_line(state["trade_ready"]))
+        write("try `unrip status`, `unrip explain QUOTE_ID`, `unrip halt -r why`; Ctrl-C drains everything")
 
 
 async def _arm_one(client: ControlClient, service: str) -> None:
@@ -266,7 +267,7 @@ async def _arm_one(client: ControlClient, service: str) -> None:
 
 
 async def _shown(settings: Settings) -> AsyncIterator[Record]:
-    """What happens from now on, each once it is printed, for as long as somebody looks.
+    """Yield what happens from now on, each once it is printed, for as long as somebody looks.
 
     A broker that goes away ends no desk.
     """
@@ -274,8 +275,8 @@ async def _shown(settings: Settings) -> AsyncIterator[Record]:
     while True:
         try:
             async for record in follow(desk_bus(settings), _LIVE_TOPICS, Where.END):
-                say(line_of(record, amounts))
+                write(line_of(record, amounts))
                 yield record
         except BusError as error:
-            say(f"events are not shown: {error}")
+            write(f"events are not shown: {error}")
         await asyncio.sleep(_LOOK_AGAIN_S)

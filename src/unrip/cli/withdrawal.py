@@ -11,7 +11,7 @@ import typer
 from unrip.cli.client import settings_of
 from unrip.cli.exits import CommandFailed, Exit
 from unrip.cli.options import ConfigOption, JsonOption
-from unrip.cli.terminal import say, say_json
+from unrip.cli.terminal import write, write_json
 from unrip.domain.pairs import Asset
 from unrip.domain.treasury import BridgeWithdrawal
 from unrip.domain.values import Amount, shown
@@ -48,13 +48,13 @@ def build(
     order = _order(_asset(settings, symbol), to=to, receive=receive, fee_max=fee_max)
     intent = _asked(settings, lambda bridge: _intent(bridge, order))
     if json_output:
-        say_json([intent], indent=None)
+        write_json([intent], indent=None)
         return
     asset, burned = order.asset, Amount.parse(intent["amount"])
-    say(f"receives: {asset.whole_text(order.receive)} {asset.symbol} on {asset.chain}, at {order.destination}")
-    say(f"bridge's fee now: {asset.whole_text(Amount(burned - order.receive))} {asset.symbol}")
-    say(f"leaves the ledger: {asset.whole_text(burned)} {asset.symbol}")
-    say_json([intent])
+    write(f"receives: {asset.whole_text(order.receive)} {asset.symbol} on {asset.chain}, at {order.destination}")
+    write(f"bridge's fee now: {asset.whole_text(Amount(burned - order.receive))} {asset.symbol}")
+    write(f"leaves the ledger: {asset.whole_text(burned)} {asset.symbol}")
+    write_json([intent])
 
 
 @app.command("status")
@@ -64,14 +64,14 @@ def status(
     config: ConfigOption = None,
     json_output: JsonOption = False,  # noqa: FBT002 - Typer's form
 ) -> None:
-    """Exit 0 when the bridge has paid the withdrawal that a transaction burned, 1 with its word when not (yet)."""
+    """Exit 0 when the bridge has paid the withdrawal that a transaction burned, 1 with its status when not (yet)."""
     settings = settings_of(config)
     asset = _asset(settings, symbol)
     found = _asked(settings, lambda bridge: bridge.withdrawal_status(burn, asset_id=asset.asset_id))
     if json_output:
-        say_json(jsonable(found), indent=None)
+        write_json(jsonable(found), indent=None)
     else:
-        say(_line(asset, found))
+        write(_line(asset, found))
     if found is None or found.status_text.upper() != _COMPLETED:
         raise typer.Exit(Exit.NO)
 
@@ -84,7 +84,7 @@ def _asset(settings: Settings, symbol: str) -> Asset:
 
 
 def _order(asset: Asset, *, to: str, receive: str, fee_max: str) -> WithdrawalOrder:
-    """What was asked for; the address is judged before the bridge hears of it."""
+    """What was asked for; the address is judged before the bridge is asked about it."""
     try:
         return WithdrawalOrder(
             asset=asset, destination=to, receive=asset.parse_whole(receive), fee_max=asset.parse_whole(fee_max)

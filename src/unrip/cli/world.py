@@ -1,4 +1,4 @@
-"""`unrip world`: the simulated venue, a program of its own that only shares the name."""
+"""`unrip world`: the simulated venue, a separate program that only shares the name."""
 
 from __future__ import annotations
 

@@ -32,6 +32,17 @@ class Trace(StrEnum):
     """It was not executed."""
 
 
+class Search(StrEnum):
+    """How far the search has come for the transaction that used a nonce: unread is not none."""
+
+    PENDING = "pending"
+    """It has not been read yet what the transactions say that may have used it."""
+    UNREAD = "unread"
+    """They were asked for again and again, and no node has them."""
+    NONE = "none"
+    """They were read, and none names an intent; or no node keeps the blocks that would lead to them."""
+
+
 class Promise(Value):
     """What is known of one nonce beside the newest block."""
 
@@ -39,6 +50,8 @@ class Promise(Value):
     offers: tuple[Offer, ...]
     #: The hash of the intent that used the nonce in a final transaction, where one was read.
     executed: str | None = None
+    #: Where none was.
+    search: Search = Search.PENDING
     trace: Trace = Trace.NONE
     #: A block before the first claim, where nothing else of ours may have moved a balance since; else None.
     before: VerifierReading | None = None
@@ -259,17 +272,20 @@ def _judge_use(promise: Promise, block: VerifierReading, evidence: ChainEvidence
     compared = _compared(promise, *blocks)
     others = promise.others if promise.use is not None else ()
     takers = possible_takers(promise.offers, *blocks, others=others, withdrawals=promise.withdrawals)
-    if takers == [None]:
+    pending = promise.search is Search.PENDING
+    # Something moved that no offer explains: before that is nobody's, the transaction of the use is asked.
+    if takers == [None] and not (pending and shows_movement(compared)):
         return Wait() if wait else Voided(evidence=compared)
     one_of_them = bool(takers) and None not in takers and shows_movement(compared)
     if one_of_them and len(takers) == 1 and takers[0] is not None:
         return Settled(taker=takers[0], evidence=compared)
-    late = newest > promise.last_deadline + TAKER_ALLOWANCE
-    if promise.use is None and not (late and one_of_them and _alike(promise.offers)):
+    if promise.use is None and pending:
         return LookFurther(used_at=block.height)
-    if not late:
+    if pending or newest <= promise.last_deadline + TAKER_ALLOWANCE:
         return Wait()
-    return Spent(evidence=compared) if one_of_them else Unproven(reason=_USE_NOT_UNIQUE)
+    # Several explanations say who it was only where the transactions have no better word.
+    said = one_of_them and promise.search is Search.NONE
+    return Spent(evidence=compared) if said else Unproven(reason=_USE_NOT_UNIQUE)
 
 
 def _compared(promise: Promise, before: VerifierReading, after: VerifierReading) -> ChainEvidence:
@@ -282,8 +298,3 @@ def _compared(promise: Promise, before: VerifierReading, after: VerifierReading)
         compared_with=before.height,
         moved=moved_between(before, after),
     )
-
-
-def _alike(offers: Sequence[Offer]) -> bool:
-    """Whether they would move the same, so that no balance ever tells them apart."""
-    return len({(offer.amount_in, offer.amount_out) for offer in offers}) == 1

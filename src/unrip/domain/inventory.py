@@ -48,6 +48,7 @@ class EvidenceKey(Value):
     kind: ChangeKind
     asset_id: str
     evidence: str
+    part: str = ""
 
 
 class BalanceChange(Value):
@@ -62,12 +63,14 @@ class BalanceChange(Value):
     seen_by: datetime
     #: When it began outside, where the outside reports it.
     began_at: datetime | None = None
+    #: Which of the movements that this evidence may be of: a deposit's id, since one transaction can mint several.
+    part: str = ""
 
     @property
     def key(self) -> EvidenceKey:
         """What makes it this evidence and no other, in however many records and steps it comes."""
         own = f"{self.evidence} {self.seen_by.isoformat()}" if self.kind is ChangeKind.ACCEPTED else self.evidence
-        return EvidenceKey(kind=self.kind, asset_id=self.asset_id, evidence=own)
+        return EvidenceKey(kind=self.kind, asset_id=self.asset_id, evidence=own, part=self.part)
 
 
 class Judged(Value):

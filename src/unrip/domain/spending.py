@@ -44,12 +44,16 @@ class Spending:
         self._claimed: dict[tuple[str, str], Claimed] = {}
 
     def claimed(self, offer: Claimed) -> None:
-        """Count an offer that was signed and claimed; the same offer counts once."""
+        """Count an offer that was signed and claimed; the same offer counts once.
+
+        Only here is forgotten what lies more than a minute before: nothing is claimed while a clock is set wrong.
+        """
         before = self._claimed.get((offer.asset_out, offer.nonce))
         if before is not None:
             largest = max(before.amount_out, offer.amount_out)
             at = max(before.claimed_at, offer.claimed_at)
             offer = Claimed(nonce=offer.nonce, asset_out=offer.asset_out, amount_out=largest, claimed_at=at)
+        self._claimed = {key: each for key, each in self._claimed.items() if offer.claimed_at - each.claimed_at < _SPAN}
         self._claimed[offer.asset_out, offer.nonce] = offer
 
     def fault(
@@ -60,11 +64,11 @@ class Spending:
         A claim that seems to lie ahead, since a clock was set back, counts as well.
         """
         caps = self._caps.get(asset)
-        self._claimed = {key: each for key, each in self._claimed.items() if now - each.claimed_at < _SPAN}
+        lately = {key: each for key, each in self._claimed.items() if now - each.claimed_at < _SPAN}
         if caps is None or held is None:
             return {"fault": "nothing says how much of this asset may be spent", "asset": asset}
-        others = sum(each.amount_out for (of, by), each in self._claimed.items() if of == asset and by != nonce)
-        before = self._claimed.get((asset, nonce))
+        others = sum(each.amount_out for (of, by), each in lately.items() if of == asset and by != nonce)
+        before = lately.get((asset, nonce))
         totals = {
             "in one command": (amount, caps.per_command),
             "within 60 s": (others + max(amount, before.amount_out if before else 0), caps.per_minute),

@@ -9,11 +9,59 @@ from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
 
 
+class SwitchView(Value):
+    """The switches of a service that can be armed."""
+
+    halted: bool
+    armed: tuple[Direction, ...]
+    arm_expires_at: datetime | None
+
+
+class StrategyVitals(Value, tag="strategy", tag_field="kind"):
+    """What only strategy-engine says."""
+
+    switches: SwitchView
+
+
+class ExecutorVitals(Value, tag="executor", tag_field="kind"):
+    """What only trade-executor says."""
+
+    switches: SwitchView
+    #: Open attempts of an earlier life have not all been asked about yet.
+    recovering: bool
+    #: Commands that are read and not yet handled.
+    lag: int
+    #: Its ledger, from one transaction; None until it was read.
+    ledger: LedgerView | None
+
+
+class HistoryVitals(Value, tag="history", tag_field="kind"):
+    """What only history-writer says."""
+
+    #: Records behind the end of its topics; None where it did not say: unknown, which is not zero.
+    lag: int | None
+
+
+class OtherVitals(Value, tag="other", tag_field="kind"):
+    """What a service says that this build does not know."""
+
+    #: Its kind as the service wrote it.
+    name: str
+    #: All of it, as JSON.
+    text: str
+
+
+#: What a beat says beyond what every service says; None where there is nothing.
+Details = StrategyVitals | ExecutorVitals | HistoryVitals | OtherVitals
+
+
 class ServiceStatus(Value):
     """One beat of one instance."""
 
     service: str
     instance: str
+    #: Whose desk it belongs to; None where none is configured, or where the record is older than this field.
+    account: str | None
     #: False for a standby: another instance holds the lock.
     active: bool
     started_at: datetime
@@ -22,18 +70,11 @@ class ServiceStatus(Value):
     #: Why it is not ready; empty when it is.
     not_ready: tuple[str, ...]
     paused: bool
-    halted: bool
-    armed: tuple[Direction, ...]
-    arm_expires_at: datetime | None
-    recovering: bool
     #: The take-over number of an active instance that needs one.
     generation: int | None
     #: Its PostgreSQL accepts statements; None where it uses none.
     database_up: bool | None
-    #: Records behind the end of its topics; None where it consumes none.
-    lag: int | None
-    #: The executor's ledger, from one transaction; None elsewhere.
-    ledger: LedgerView | None
+    details: Details | None
 
 
 class ControlRecord(Value):

@@ -17,19 +17,19 @@ from unrip.net.secret_file import SecretFileError, read_secret
 _PAID_HOST = "pro-api."
 _DEMO_HEADER = "x-cg-demo-api-key"
 _PAID_HEADER = "x-cg-pro-api-key"
-#: How long to wait after a rate limit that names no time.
+#: How long to wait after a rate limit that gives no time.
 RATE_LIMIT_PAUSE_S = 60
 _RATE_LIMITED = 429
-#: Clocks may differ by seconds; a time further ahead of ours is no time of a price (section 6).
+#: How far ahead of ours a price's time may be: clocks differ by seconds; beyond it is no time of a price (section 6).
 _AHEAD_MAX = timedelta(seconds=60)
 
 
 class CoinGeckoUnavailable(Exception):  # noqa: N818 - an outcome: there is no reading
-    """There is no reading; the message says why, without the key."""
+    """There is no reading; the message gives the reason, without the key."""
 
     def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)
-        #: Earlier questions are pointless.
+        #: How long asking again is pointless.
         self.retry_after_s = retry_after_s
 
 
@@ -76,7 +76,7 @@ class CoinGecko:
         return parse_simple_price(document, base_id=self._base_id, quote_id=self._quote_id, observed_at=observed_at)
 
     def _headers(self) -> dict[str, str]:
-        """The key goes into a header: a query string ends up in access logs and exception texts (section 4)."""
+        """The key in a header: a query string ends up in access logs and exception texts (section 4)."""
         if self._key_file is None:
             return {}
         header = _PAID_HEADER if _PAID_HOST in self._api_url else _DEMO_HEADER

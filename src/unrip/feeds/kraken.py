@@ -18,12 +18,12 @@ from unrip.domain.values import Value
 from unrip.net.exact import NotExact, decode, instant, mapping, positive, text
 from unrip.net.http import HttpClient, HttpError, HttpUnavailable
 
-#: How long to wait after the first refusal for asking too much that names no time (section 9).
+#: How long to wait after the first refusal for asking too much that gives no time (section 9).
 REST_PAUSE_S = 10
-#: Words of Kraken's own errors, and the number on the page of the gateway before it, for having asked too much.
+#: Kraken's own error texts for having asked too much, and the error number on the page of the gateway before it.
 _TOO_MUCH = ("rate limit", "too many requests", "temporary lockout")
 _GATEWAYS_LIMIT = re.compile(rb"\b1015\b")
-#: Statuses by which a gateway says so, or shuts us out for it.
+#: Statuses with which a gateway reports it, or shuts us out for it.
 _TOO_MUCH_STATUSES = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.FORBIDDEN})
 
 #: Ticker frames stay below 1 KiB; a much larger one is refused before it is parsed.
@@ -43,7 +43,7 @@ class KrakenStatus(Value):
 
 
 class Heartbeat(Value):
-    """The connection is fed, which says nothing about the price."""
+    """The connection is alive, which shows nothing about the price."""
 
 
 class KrakenSubscribed(Value):
@@ -95,7 +95,7 @@ class KrakenSession:
         return [json.dumps(frame, separators=(",", ":"))]
 
     def receive(self, frame: str, received_at: datetime) -> KrakenEvent:
-        """What a frame says; never an exception."""
+        """Read a frame; never raises."""
         if len(frame) > FRAME_CHARACTERS_MAX:
             return Malformed(reason=f"{len(frame)} characters are more than the {FRAME_CHARACTERS_MAX} of any frame")
         try:
@@ -171,7 +171,7 @@ def refusal_of(bid: object, ask: object) -> str | None:
 
 
 class KrakenRest:
-    """The fallback: no time stamp in the answer, so its age counts from when it was asked."""
+    """The fallback: its answers have no time stamp, so their age counts from when they were asked for."""
 
     def __init__(self, client: HttpClient, base_url: str, *, pair: str, clock: Callable[[], datetime]) -> None:
         self._client = client
@@ -191,7 +191,7 @@ class KrakenRest:
         return parse_rest_ticker(document, asked_at)
 
     async def system(self) -> str:
-        """The state of the matching engine, which a ticker does not tell.
+        """The state of the matching engine, which a ticker does not contain.
 
         Raises:
             KrakenUnavailable: see `ticker`.
@@ -214,12 +214,12 @@ class KrakenUnavailable(Exception):  # noqa: N818 - an outcome: there is no read
 
     def __init__(self, message: str, *, pause_s: int | None = None) -> None:
         super().__init__(message)
-        #: We asked too much: earlier questions make it worse.
+        #: How long not to ask again: we asked too much, and earlier questions make it worse.
         self.pause_s = pause_s
 
 
 def _pause_of_gateway(error: HttpError) -> int | None:
-    """How long to keep away by what came instead of an answer; None where it says nothing about our asking."""
+    """How long to keep away, by what came instead of an answer; None where it was not for asking too much."""
     if error.status not in _TOO_MUCH_STATUSES and not _GATEWAYS_LIMIT.search(error.page):
         return None
     named = error.retry_after_s if isinstance(error, HttpUnavailable) else None
@@ -244,12 +244,12 @@ def parse_rest_ticker(document: object, observed_at: datetime) -> KrakenReading:
 
 
 def _pause_of_words(said: str) -> int | None:
-    """The same by Kraken's own words, which come with HTTP 200."""
+    """The same by Kraken's own error texts, which come with HTTP 200."""
     return REST_PAUSE_S if any(words in said.lower() for words in _TOO_MUCH) else None
 
 
 def _result(document: object) -> dict[str, Any]:
-    """Errors come with HTTP 200 and a non-empty list (section 9)."""
+    """The result of an answer; errors come with HTTP 200 and a non-empty list (section 9)."""
     answer = mapping(document, "the answer")
     errors = answer.get("error")
     if errors:

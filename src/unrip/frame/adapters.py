@@ -136,7 +136,9 @@ class RealAdapters:
             self._settings.postgres_url()  # at the start what cannot be read is told at once
             given = self._settings.postgres.url
             judge = Whereabouts(self._on_other_database).judge
-            self._database = Database(given if given is not None else self._address_now, judge=judge)
+            self._database = Database(
+                given if given is not None else self._address_now, judge=judge, desk=self._settings.desk.name
+            )
         return self._database
 
     def _address_now(self) -> str:

@@ -30,7 +30,7 @@ def arming_of(context: Context, service: str) -> Arming:
     leases, tasks = context.adapters.leases(), Tasks()
     keeper = LeaseKeeper(
         leases,
-        settings.control.spool_dir / f"{service}.lease",
+        settings.kept_file(service, "lease"),
         service=service,
         emit=context.emit,
         clock=context.clock,

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from unrip.domain.desk_state import LedgerView
-from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import Topic
@@ -27,14 +25,8 @@ class Vitals(Value):
     """What a service's beat says beyond what the frame knows by itself."""
 
     paused: bool = False
-    halted: bool = False
-    armed: tuple[Direction, ...] = ()
-    arm_expires_at: datetime | None = None
-    recovering: bool = False
-    #: Records behind the end of its topics; None where it consumes none.
-    lag: int | None = None
-    #: The executor's ledger; None elsewhere.
-    ledger: LedgerView | None = None
+    #: What only this service says, of the type that its definition names as `vitals`.
+    details: Any = None
 
 
 class Logic(Protocol):

@@ -108,7 +108,13 @@ class Host:
             perform=self._perform,
         )
         self._controls = self._control_desk()
-        self._beat = Beat(service=service.name, start_id=start_id, started_at=self._started_at)
+        self._beat = Beat(
+            service=service.name,
+            start_id=start_id,
+            started_at=self._started_at,
+            account=settings.account,
+            details=service.vitals,
+        )
         self._runner.handle(self._handlers())
         self._watch: Watch | None = None
         self._role: Role | None = None
@@ -145,7 +151,7 @@ class Host:
         return Controls(
             self._runner,
             self._publisher,
-            Spool(self._settings.control.spool_dir / f"{self._service.name}.jsonl"),
+            Spool(self._settings.kept_file(self._service.name, "jsonl")),
             service=self._service.name,
             actions=self._service.all_actions,
             start_id=self._start_id,

@@ -187,7 +187,8 @@ class NearIntentsSettings(Section):
     #: The executor's socket subscribes quotes too, for a relay that takes answers only from a subscribing socket.
     executor_subscribes_quotes: bool = True
     #: The name of the executor's queue of guaranteed settlement notices; keep it for ever, a new name is a new, empty
-    #: queue. Unset: the plain stream, whose notices are lost while disconnected.
+    #: queue. The name of every desk but `main` is put before it. Unset: the plain stream, whose notices are lost while
+    #: disconnected.
     instance_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
     #: NEAR JSON-RPC nodes in the order of preference: one that gives no usable answer, or whose final block lags, is
     #: passed over for a minute. They must track all shards for a fill's transaction to be read. The default ones are
@@ -265,7 +266,8 @@ class ControlSettings(Section):
     read_token_file: Path = Path("var/secrets/read.token")
     #: Allows to look and to act. Made at first start, mode 0600.
     operator_token_file: Path = Path("var/secrets/operator.token")
-    #: Brakes that could not be recorded while Kafka was away wait here.
+    #: Brakes that could not be recorded while Kafka was away wait here, beside the tokens of leases that survive a
+    #: restart.
     spool_dir: Path = Path("var/run/spool")
     #: A lease that survives restarts arms again after the service was ready to trade for this long without a break.
     rearm_after_s: int = Field(default=30, ge=1)
@@ -350,11 +352,26 @@ class Settings(BaseSettings):
         given = self.kafka.topic_prefix
         return prefix_of(self.desk.name, ".") if given is None else given
 
+    def kept_file(self, service: str, kind: str) -> Path:
+        """A file of this kind that a service of this desk keeps beside it."""
+        return self.control.spool_dir / f"{prefix_of(self.desk.name, '.')}{service}.{kind}"
+
+    @property
+    def relay_queue(self) -> str | None:
+        """The name of the executor's queue at the relay: who names the same one takes notices away from us."""
+        given = self.near_intents.instance_id
+        return None if given is None else prefix_of(self.desk.name, "-") + given
+
     @property
     def configuration_hash(self) -> str:
         """Names this configuration in an arm lease; secrets are not in it, only the places they are read from."""
         printable = self.model_dump_json(exclude={"postgres": {"url"}})
         return hashlib.sha256(printable.encode()).hexdigest()
+
+    @property
+    def account(self) -> str | None:
+        """Whose desk it is: the account in the verifier's ledger."""
+        return self.near_intents.account or None
 
     def section(self, kind: type[OneSection]) -> OneSection:
         """The section of a service's own."""

@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 
 from unrip import __version__
 from unrip.domain.arming import ArmLease, Switches
-from unrip.domain.desk_state import LedgerView
 from unrip.domain.pairs import Direction
-from unrip.domain.status import ControlRecord
+from unrip.domain.status import ControlRecord, SwitchView
 from unrip.frame.contract import (
     Control,
     Effect,
@@ -24,7 +23,6 @@ from unrip.frame.contract import (
     PublishFailed,
     SetTimer,
     TimerFired,
-    Vitals,
 )
 from unrip.frame.leases import FindLease, ForgetLease, LeaseFound, LeaseUsed, LeaseUsedUp, PersistLease, UseLease
 from unrip.frame.switching import LEASE_TIMER, end_of_lease, lease_timer, switch, switch_state
@@ -115,23 +113,12 @@ class Switchboard:
         """The switches as a control record shows them."""
         return switch_state(self.switches, now)
 
-    def vitals(
-        self,
-        now: datetime,
-        *,
-        recovering: bool = False,
-        lag: int | None = None,
-        ledger: LedgerView | None = None,
-    ) -> Vitals:
-        """The switches as the next beat tells them, beside what else the service has to say."""
-        return Vitals(
-            paused=self.switches.paused,
+    def view(self, now: datetime) -> SwitchView:
+        """The switches as the next beat tells them."""
+        return SwitchView(
             halted=self.switches.halted,
             armed=self.switches.armed_directions(now),
             arm_expires_at=self.switches.lease.expires_at if self.switches.lease else None,
-            recovering=recovering,
-            lag=lag,
-            ledger=ledger,
         )
 
     # --- arming again ----------------------------------------------------------------------------------------------

@@ -15,11 +15,11 @@ class Account:
 
     uid: int
     gid: int
-    #: Where we are root of a user namespace that knows nobody else (`unshare -r`), this user is a name of ourselves.
+    #: The user that we are where we are root of a user namespace that knows nobody else (`unshare -r`).
     ourselves: bool = False
 
     def become(self, *, stop_signal: str | None = None) -> list[str]:
-        """Return the words before a command that run it as this account, with no group but its own.
+        """The words before a command that run it as this account, with no group but its own.
 
         With a stop signal the kernel sends it to the command when its parent dies; it must be asked for in the same
         step that changes the account, which clears it (prctl(2)).
@@ -32,12 +32,12 @@ class Account:
         return [*name, "setpriv", *dying, "--"] if dying else name
 
     def can_enter(self, path: Path) -> bool:
-        """Say whether the account may read and traverse a file or folder, all folders above it included."""
-        # Tried for real: mode bits alone say nothing about access lists, idmapped mounts or a container's limits.
+        """Whether the account may read and traverse a file or folder, with all folders above it."""
+        # It is tried: mode bits alone do not show access lists, idmapped mounts or a container's limits.
         return self._succeeds("test", "-r", str(path), "-a", "-x", str(path))
 
     def can_run(self) -> bool:
-        """Say whether a command can run as this account at all."""
+        """Whether a command can run as this account at all."""
         return self._succeeds("true")
 
     def _succeeds(self, *argv: str) -> bool:
@@ -53,7 +53,7 @@ class Account:
 
 
 def unprivileged_account() -> Account | None:
-    """Return the account to step down to, or None where we are not root and stay who we are."""
+    """The account to step down to; None where we are not root and stay who we are."""
     if os.geteuid() != 0:
         return None
     # `nobody` is on every system; PostgreSQL needs a user with an entry in the user database.

@@ -1,4 +1,4 @@
-"""Asking again: at a start everything is new and busy, so no question of one is asked only once."""
+"""Questions that are asked again: at a start everything is new and busy, so nothing is asked only once."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: How long a start stays patient with a server that says it is there and then does not answer.
+#: How long a start waits for a server that reports to be there and then does not answer.
 START_WITHIN_S = 30.0
 _PAUSE_S = 0.25
 

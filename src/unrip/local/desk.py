@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import tomli_w
 
 from unrip.frame.desk_bus import desk_bus
+from unrip.frame.desk_database import desk_database
 from unrip.frame.settings import Settings, outside_urls
 from unrip.local.paths import Home
-from unrip.local.ports import PortNeed, says_well
+from unrip.local.ports import PortNeed, answers_yes
 from unrip.local.preparing import declare_first_account, prepare_database, prepare_topics
 from unrip.local.program import Program
 from unrip.local.simulated import SimulatedWorld, default_inventory
@@ -68,7 +69,7 @@ class LocalDesk:
 
     @property
     def settings_file(self) -> Path:
-        """What the services, and every later command in this folder, are told."""
+        """The settings file of the services, and of every later command in this folder."""
         return self.home.root / "unrip.toml"
 
     async def start(self) -> Settings:
@@ -87,11 +88,11 @@ class LocalDesk:
                 await self.stack.bring_up([self.world.program()])
             settings = self._write_settings(endpoints.kafka_bootstrap, url_file)
             self._progress("database: applying migrations")
-            await prepare_database(endpoints.postgres_url)
+            await prepare_database(endpoints.postgres_url, settings.desk.name)
             self._progress("kafka: creating topics")
             await prepare_topics(desk_bus(settings), settings.kafka.replication_factor)
             if self.world is not None and every_venue_is_loopback(settings):
-                await declare_first_account(endpoints.postgres_url, settings.near_intents.account)
+                await declare_first_account(desk_database(settings), settings.near_intents.account)
             await self.stack.require_free(_port_needs(settings))
             await self.stack.bring_up([self.service_program(name, settings) for name in SERVICES])
         except BaseException:
@@ -109,7 +110,7 @@ class LocalDesk:
         return Program(
             name=name,
             argv=[sys.executable, "-m", "unrip", "run", name, "--config", str(self.settings_file)],
-            ready=lambda: says_well(probe),
+            ready=lambda: answers_yes(probe),
             priority=_SERVICE_PRIORITY,
             directory=self.home.root,
             stop_wait_s=settings.control.drain_bound_s + 3,
@@ -117,7 +118,7 @@ class LocalDesk:
         )
 
     def _write_settings(self, bootstrap: str, url_file: Path) -> Settings:
-        """Ours below, the operator's above; the result is a file of its own."""
+        """Write our settings with the operator's on top of them into a file of its own."""
         ours: dict[str, Any] = {
             "kafka": {"bootstrap": bootstrap},
             "postgres": {"url_file": str(url_file)},

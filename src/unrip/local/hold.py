@@ -16,14 +16,14 @@ _STOPPING = "stopping"
 
 
 class Hold:
-    """The file that says who has a home, while its process lives."""
+    """The file that names who has a home, while its process lives."""
 
     def __init__(self, file: int) -> None:
         self._file = file
         self._write(str(os.getpid()))
 
     def stopping(self) -> None:
-        """Say that it will be free soon, so that the next one waits instead of being refused."""
+        """Announce that it will be free soon, so that the next one waits instead of being refused."""
         self._write(f"{os.getpid()} {_STOPPING}")
 
     def _write(self, text: str) -> None:
@@ -72,20 +72,20 @@ def _locked(file: int) -> bool:
 
 
 def holder(home: Home) -> int | None:
-    """The process that holds a home, None where nobody does."""
+    """The process that holds a home; None where nobody does."""
     try:
         file = os.open(_file(home), os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
-        told = [] if _locked(file) else os.pread(file, 60, 0).split()
-        return int(told[0]) if told and told[0].isdigit() else None
+        holder_id = [] if _locked(file) else os.pread(file, 60, 0).split()
+        return int(holder_id[0]) if holder_id and holder_id[0].isdigit() else None
     finally:
         os.close(file)
 
 
 def stop_holder(home: Home, *, within_s: float) -> bool:
-    """Tell the process that holds a home to stop, and wait; False where nobody holds it.
+    """Have the process that holds a home stop, and wait; False where nobody holds it.
 
     Raises:
         LocalError: it does not end in time.

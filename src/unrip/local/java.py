@@ -31,7 +31,7 @@ def find_java() -> str:
 
 
 def java_version(java: str) -> int | None:
-    """Return the feature version of a `java`, or None if it does not say."""
+    """The feature version of a `java`; None if it does not report one."""
     try:
         answer = subprocess.run(  # noqa: S603 -- the machine's own java
             [java, "-version"], capture_output=True, text=True, check=False, timeout=30

@@ -1,7 +1,7 @@
 """The embedded broker: Apache Kafka's own jars, one KRaft node on loopback.
 
-The jars are fetched once per user with Maven; the data lies in the home. What each setting is for stands in
-`templates/server.properties`.
+The jars are fetched once per user with Maven; the data lies in the home. `templates/server.properties` explains each
+setting.
 """
 
 import base64
@@ -96,7 +96,7 @@ class KafkaServer:
         )
 
     def is_ready(self) -> bool:
-        """Say whether the broker answers a metadata request; takes at most about two seconds."""
+        """Whether the broker answers a metadata request; takes at most about two seconds."""
         return answers(self.port) and serves_metadata(self.bootstrap)
 
     @property
@@ -146,7 +146,7 @@ def fetch_jars(target: Path) -> None:
         pom.write_text(render("pom.xml", kafka_version=KAFKA_VERSION), encoding="utf-8")
         copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
         _fetch_with_retry(["mvn", "-q", "-B", "--strict-checksums", "-f", str(pom), *copy])
-        # The other one was faster: its folder is as good as ours.
+        # The other process was faster: its folder is as good as ours.
         with contextlib.suppress(OSError):
             jars.rename(target)
     if not target.is_dir():
@@ -167,8 +167,8 @@ def _fetch_with_retry(argv: list[str]) -> None:
 
 
 def serves_metadata(bootstrap: str) -> bool:
-    """Say whether a broker answers for a bootstrap address; takes at most about two seconds."""
-    # As every client of ours asks: a gate with settings of its own says yes where they find nobody.
+    """Whether a broker answers for a bootstrap address; takes at most about two seconds."""
+    # It asks as every client of ours does: with settings of its own it could succeed where they find nobody.
     client = AdminClient(client_settings(bootstrap))
     try:
         return bool(client.list_topics(timeout=_METADATA_TIMEOUT_S).brokers)

@@ -1,4 +1,4 @@
-"""Where things lie: the home of one desk, and the folder of this user that all desks share."""
+"""Where files lie: the home of one desk, and the folder of this user that all desks share."""
 
 import os
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class Home:
 
     @property
     def evidence(self) -> Path:
-        """What a demo or an operator asked to be written down for others to read."""
+        """What a demo or an operator wrote down for others to read."""
         return self.root / "evidence"
 
     def create(self) -> None:
@@ -66,7 +66,7 @@ class Home:
             for folder in (self.run, self.secrets):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 folder.chmod(0o700)
-            # Folders that are there already say nothing about a file system that is full or read-only.
+            # Existing folders do not show that a file system is full or read-only.
             write_secret(self.run / "writable", "yes\n")
         except OSError as error:
             raise self.unusable(error) from None

@@ -1,4 +1,4 @@
-"""Loopback ports, and a clear word when one that we need is taken."""
+"""Loopback ports, and a clear error when one that we need is taken."""
 
 import errno
 import socket
@@ -15,7 +15,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, kw_only=True)
 class PortNeed:
-    """A port, who listens there, and the setting that moves it."""
+    """A port, who listens there, and the setting that changes it."""
 
     port: int
     program: str
@@ -38,7 +38,7 @@ def require_free(needs: Iterable[PortNeed]) -> None:
 
 
 def answers(port: int, *, timeout_s: float = 0.5) -> bool:
-    """Say whether something accepts connections on a loopback port."""
+    """Whether something accepts connections on a loopback port."""
     try:
         socket.create_connection((LOOPBACK, port), timeout=timeout_s).close()
     except OSError:
@@ -46,14 +46,14 @@ def answers(port: int, *, timeout_s: float = 0.5) -> bool:
     return True
 
 
-def says_well(url: str) -> bool:
-    """Say whether a server on this machine answers this question about its health or readiness with yes."""
-    told = asked(url)
-    return told is not None and told.is_success
+def answers_yes(url: str) -> bool:
+    """Whether a server on this machine answers a question about its health or readiness with yes."""
+    answer = asked(url)
+    return answer is not None and answer.is_success
 
 
 def asked(url: str) -> httpx.Response | None:
-    """What a server on this machine answers, None where it does not."""
+    """The answer of a server on this machine; None where it does not answer."""
     try:
         # No environment variable sends what stays on this machine to a proxy.
         return httpx.get(url, timeout=1.0, trust_env=False)
@@ -66,5 +66,5 @@ def _is_free(host: str, port: int) -> bool:
     try:
         listen(host, port).close()
     except OSError as error:
-        return error.errno != errno.EADDRINUSE  # an address that is not there is told by who wants to listen on it
+        return error.errno != errno.EADDRINUSE  # whoever wants to listen reports an address that does not exist
     return True

@@ -48,7 +48,7 @@ class PostgresServer:
 
     @property
     def url_file(self) -> Path:
-        """The file, readable by its owner only, that holds `url()`: what services are pointed at."""
+        """The file with `url()` for the services, readable by its owner only."""
         return self.home.secrets / "postgres-url"
 
     def url(self) -> str:
@@ -98,7 +98,7 @@ class PostgresServer:
         )
 
     async def is_ready(self) -> bool:
-        """Say whether the database accepts our password and answers; takes at most about two seconds."""
+        """Whether the database accepts our password and answers; takes at most about two seconds."""
         return await answers_query(self.url())
 
     @property
@@ -185,7 +185,7 @@ class PostgresServer:
 
 
 async def answers_query(url: str) -> bool:
-    """Say whether a database answers a query; takes at most about two seconds."""
+    """Whether a database answers a query; takes at most about two seconds."""
     try:
         with named_errors("probing"):
             connection = await open_connection(url, timeout=_CONNECT_TIMEOUT_S)

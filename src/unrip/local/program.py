@@ -28,7 +28,7 @@ class Program:
     name: str
     #: The command line. Everybody on the machine can read it: secrets go into files that `env` names.
     argv: Sequence[str]
-    #: Asked again and again until it says yes; a synchronous one runs in a thread and must bound its own waiting.
+    #: Asked again and again until it is true; a synchronous one runs in a thread and must bound its own waiting.
     ready: Ready
     priority: int = 100
     #: Added to the environment of whoever starts the supervisor; written to a 0700 script only.
@@ -39,7 +39,7 @@ class Program:
     stop_signal: str = "TERM"
     #: Seconds between the stop signal and SIGKILL.
     stop_wait_s: int = 10
-    #: Seconds the readiness gate stays patient.
+    #: How many seconds the program has to become ready.
     ready_within_s: float = 30
 
     def __post_init__(self) -> None:

@@ -11,11 +11,11 @@ import tomli_w
 from unrip.local.errors import LocalError
 from unrip.local.keys import ensure_signing_key, ensure_token
 from unrip.local.paths import Home
-from unrip.local.ports import asked, says_well
+from unrip.local.ports import answers_yes, asked
 from unrip.local.program import Program
 from unrip.net.secret_file import write_secret
 
-#: Enough for a day of trades below the default cap, in whole tokens.
+#: What our account begins with: enough for a day of trades below the default cap, in whole tokens.
 _BTC_SATOSHI = "2000000"
 _EURE_WEI = "1500" + "0" * 18
 #: Both takers ask every few seconds, stay below the default cap of 25 EUR and accept 3.5 % worse than fair, which is
@@ -91,7 +91,7 @@ class SimulatedWorld:
         }
 
     def urls(self) -> dict[str, str]:
-        """Where the running world listens."""
+        """The URLs of the running world."""
         urls: dict[str, str] = json.loads(self._ready_file.read_text())
         return urls
 
@@ -100,18 +100,18 @@ class SimulatedWorld:
             urls = self.urls()
         except (OSError, ValueError):
             return False
-        return says_well(f"{urls['control']}/health")
+        return answers_yes(f"{urls['control']}/health")
 
 
 def faults_in_force(control_url: str) -> list[str]:
-    """What somebody has broken in a world, which goes on with it: a desk that does not trade may only obey.
+    """The faults in force in a running world: a desk that does not trade may only obey one.
 
     Raises LocalError while it does not answer.
     """
-    told = asked(f"{control_url}/faults")
-    if told is None or not told.is_success:
+    answer = asked(f"{control_url}/faults")
+    if answer is None or not answer.is_success:
         raise LocalError(f"the simulated world does not answer at {control_url}: see its log")
-    return sorted(f"{fault['service']}/{fault['kind']}" for fault in told.json()["faults"])
+    return sorted(f"{fault['service']}/{fault['kind']}" for fault in answer.json()["faults"])
 
 
 def default_inventory(base: str, quote: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""Bringing a desk up on one machine and down again: servers first, then whatever programs the caller adds.
+"""Bring a desk up on one machine and down again: servers first, then whatever programs the caller adds.
 
-Order comes from the programs' priorities. Each level starts together and must be ready before the next one starts.
+The order comes from the programs' priorities. The programs of a level start together and must be ready before the next
+level starts.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ _OUTSIDE_WITHIN_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class ServerPorts:
-    """Where the embedded servers listen: below the range that the kernel gives to outgoing connections."""
+    """The ports of the embedded servers: below the range that the kernel gives to outgoing connections."""
 
     postgres: int = 15432
     kafka: int = 19092
@@ -38,7 +39,7 @@ class ServerPorts:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoints:
-    """What services are pointed at."""
+    """The addresses that services get."""
 
     kafka_bootstrap: str
     #: Holds a password: for files and connections only.
@@ -65,7 +66,7 @@ class ServerStack:
         ports_within_s: float = 0,
     ) -> None:
         ports = ports or ServerPorts()
-        #: How long a port that is busy may stay so: the servers of a desk that was killed need a while to end.
+        #: How long to wait for a busy port: the servers of a desk that was killed need a while to end.
         self._ports_within_s = ports_within_s
         self.home = home
         self.supervisor = Supervisor(home)
@@ -127,7 +128,7 @@ class ServerStack:
         await asyncio.to_thread(self.supervisor.shutdown)
 
     async def require_free(self, needs: Sequence[PortNeed]) -> None:
-        """Refuse to start over somebody else's ports, after the patience we have with them; raises PortBusy."""
+        """Refuse to start over somebody else's ports, after waiting for a while; raises PortBusy."""
         try:
             require_free(needs)
         except PortBusy as busy:
@@ -180,7 +181,7 @@ class ServerStack:
 
 
 async def _within(limit_s: float, ready: Ready) -> bool:
-    """Ask until the answer is yes or the time is over."""
+    """Ask until it is true or the time is over."""
     deadline = time.monotonic() + limit_s
     while not await _ask(ready):
         if time.monotonic() > deadline:

@@ -28,7 +28,7 @@ _POLL_S = 0.05
 _KILL_MARGIN_S = 5.0
 #: supervisor.xmlrpc.Faults, whose numbers are its public contract.
 _FAULT_SHUTDOWN_STATE, _FAULT_BAD_NAME, _FAULT_ALREADY_STARTED, _FAULT_NOT_RUNNING = 6, 10, 60, 70
-#: The `wait` argument of startProcess and stopProcess: we look for ourselves, at many programs at once.
+#: The `wait` argument of startProcess and stopProcess: we wait ourselves, for many programs at once.
 _NO_WAIT = False
 _ENDED = {"STOPPED", "EXITED", "FATAL"}
 
@@ -55,11 +55,11 @@ class ProcessStatus:
     """What the supervisor knows about one program."""
 
     name: str
-    #: supervisord's word: STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL or UNKNOWN.
+    #: supervisord's state: STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL or UNKNOWN.
     state: str
     #: None while it does not run.
     pid: int | None
-    #: How often supervisord failed to keep it up, in its own words; empty if all is well.
+    #: How often supervisord failed to keep it up, in its own text; empty if all is well.
     complaint: str
 
 
@@ -91,8 +91,8 @@ class Supervisor:
             command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
         log = self._home.log_of("supervisord")
         with log.open("ab") as output:
-            # The configuration names all places from the run folder: the address of a unix socket has 107 bytes and
-            # supervisord's format its own ideas about some characters, and a home may be deeper and called anything.
+            # The configuration names all places from the run folder: the address of a unix socket has at most 107
+            # bytes, supervisord's format treats some characters specially, and a home may be deeper and have any name.
             self._process = subprocess.Popen(  # noqa: S603 -- argv is ours
                 command,
                 cwd=self._home.run,
@@ -110,7 +110,7 @@ class Supervisor:
             time.sleep(_POLL_S)
 
     def running(self) -> bool:
-        """Say whether a supervisord answers for this home."""
+        """Whether a supervisord answers for this home."""
         try:
             self._call("getPID")
         except SupervisorUnreachable:
@@ -165,7 +165,7 @@ class Supervisor:
             self._stop_levels()
             self._call("shutdown")
         except xmlrpc.client.Fault as refusal:
-            if refusal.faultCode != _FAULT_SHUTDOWN_STATE:  # somebody else told it to stop
+            if refusal.faultCode != _FAULT_SHUTDOWN_STATE:  # somebody else is stopping it
                 raise
         self._await_end(pid)
 
@@ -198,7 +198,7 @@ class Supervisor:
         self._reap()
 
     def _reap(self) -> None:
-        """Take note of the end of a supervisord that was our child."""
+        """Note the end of a supervisord that was our child."""
         if self._process is not None:
             self._process.poll()
 
@@ -207,7 +207,7 @@ class Supervisor:
         write_secret(self._home.run / "supervisord.conf", "\n".join([_BASE_CONF, *sections]))
 
     def _call_unless(self, fault: int, method: str, *arguments: object) -> None:
-        """Call, and take one kind of refusal for a yes: what was asked for is the case already."""
+        """Call, and count one kind of refusal as success: what was asked for is already so."""
         try:
             self._call(method, *arguments)
         except xmlrpc.client.Fault as refusal:
@@ -226,7 +226,7 @@ class Supervisor:
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a log that says something, for an error of one line."""
+    """The last line of a log that has text, for an error of one line."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 8192))
@@ -248,7 +248,7 @@ def _status(entry: dict[str, Any]) -> ProcessStatus:
 
 
 def _is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that only waits to be reaped by its parent does not."""
+    """Whether a process runs; one that only waits to be reaped by its parent does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Tools of the machine: whether they are there, and running one to its end with its failure told in one line."""
+"""Tools of the machine: whether they are there, and running one to its end with its failure on one line."""
 
 import re
 import shutil
@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 
 from unrip.local.errors import PreparationFailed, ToolMissing
 
-#: As in `scripts/system-packages`, which names all packages at once.
+#: The command that installs packages, as in `scripts/system-packages`, which names all packages at once.
 INSTALL_COMMAND = "apt-get install -y --no-install-recommends"
 
-#: Where tools say what went wrong; what they print after it is advice, a usage text or a stack trace.
+#: How tools begin the line with what went wrong; what they print after it is advice, a usage text or a stack trace.
 _COMPLAINT = re.compile(r"error|exception|fatal", re.IGNORECASE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def require_tools(packages: Mapping[str, str], *, purpose: str) -> None:
-    """Refuse to go on without commands of the machine; `packages` says which Debian package brings each.
+    """Refuse to go on without commands of the machine; `packages` has the Debian package of each.
 
     Raises:
         ToolMissing: names them and the command that installs them.

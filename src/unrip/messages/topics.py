@@ -14,6 +14,7 @@ from unrip.domain.market import MarketPrice
 from unrip.domain.status import ControlRecord, ServiceStatus
 from unrip.domain.treasury import LiquidityAction, Treasury
 from unrip.domain.values import Value
+from unrip.messages.beats import translated_beat
 from unrip.messages.columns import Column, columns
 from unrip.messages.payloads import DeadLetter, RawQuote, RawQuoteStatus
 from unrip.messages.steps import translated
@@ -235,6 +236,8 @@ SERVICE_STATUS = Topic(
     key=lambda p: f"{p.service}/{p.instance}",
     retention_ms=7 * DAY_MS,
     compacted=True,
+    schema_version=2,
+    translate=translated_beat,
     table="service_status",
     columns=columns(
         service="text",
@@ -243,7 +246,8 @@ SERVICE_STATUS = Topic(
         healthy="boolean",
         ready="boolean",
         generation="numeric",
-        lag="numeric",
+        lag="numeric details.lag",
+        account="text",
     ),
 )
 DEAD_LETTER = Topic(

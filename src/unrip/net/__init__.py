@@ -1,1 +1,1 @@
-"""Sockets and HTTP calls with timeouts, bounded retries and counted outcomes. Knows no venue."""
+"""Sockets and HTTP calls with timeouts, bounded retries and counted outcomes. Nothing here knows a venue."""

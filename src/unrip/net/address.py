@@ -1,4 +1,4 @@
-"""Hosts and ports as they stand in URLs and as sockets want them, of either family."""
+"""Hosts and ports, as URLs write them and as sockets take them, of either address family."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-#: A server that listens everywhere is asked on loopback.
+#: The addresses at which a server listens everywhere; it is asked on loopback.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -17,7 +17,7 @@ def authority(host: str, port: int) -> str:
 
 
 def authority_of_listener(host: str, port: int) -> str:
-    """Where somebody on this machine reaches a server that listens at an address."""
+    """The address at which others on this machine reach a server that listens at this one."""
     return authority(_EVERYWHERE.get(host, host), port)
 
 
@@ -37,7 +37,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
-    """Why a URL cannot be asked, None where nothing can be told to be wrong."""
+    """Why a URL cannot be asked; None where nothing is known to be wrong."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -53,7 +53,7 @@ def url_fault(url: str, schemes: tuple[str, ...]) -> str | None:
 
 
 def checked_url(*schemes: str) -> Callable[[str], str]:
-    """A check for settings: gives the URL as it is, or raises ValueError with what is wrong."""
+    """Check a setting: return the URL as it is, or raise ValueError with what is wrong."""
 
     def check(url: str) -> str:
         if (fault := url_fault(url, schemes)) is not None:
@@ -69,7 +69,7 @@ def filled(pattern: str, service: str, port: int) -> str:
 
 
 def checked_pattern(pattern: str) -> str:
-    """The pattern as it is; raises ValueError unless it gives each service a URL that can be asked."""
+    """Return the pattern as it is; raise ValueError unless it gives each service a URL that can be asked."""
     if (fault := _pattern_fault(pattern)) is not None:
         raise ValueError(f"no pattern of URLs such as http://{{service}}:{{port}}, {fault}")
     return pattern
@@ -87,7 +87,7 @@ def _pattern_fault(pattern: str) -> str | None:
 
 
 def checked_bootstrap(text: str) -> str:
-    """Kafka's addresses as they are; raises ValueError unless it is HOST:PORT, or several separated by commas."""
+    """Return Kafka's addresses as they are; raise ValueError unless they are HOST:PORT, several separated by commas."""
     for part in text.split(","):
         fault = url_fault(f"kafka://{part.strip()}", ("kafka",))
         if fault is not None or urlsplit(f"kafka://{part.strip()}").port is None:

@@ -15,22 +15,22 @@ from typing import NamedTuple
 
 from unrip.domain.values import Value, utc
 
-#: Between two seconds that a server writes, and as long again for one that writes them late.
+#: How long one second of a `Date` lasts, and as long again for servers that write it late.
 _COARSE = timedelta(seconds=2)
-#: For so long an answer says something about our clock; it may drift by no more than a few milliseconds meanwhile.
+#: For how long an answer shows something about our clock, which drifts by no more than a few milliseconds meanwhile.
 _SPAN = timedelta(seconds=60)
 _ANSWERS_MAX = 200
 _DATE_CHARACTERS_MAX = 40
 
 
 class ClockCompared(Value):
-    """Our clock is ahead of the servers' by at least and at most so much; negative where it is behind."""
+    """Our clock is ahead of the servers' by at least and at most this much; negative where it is behind."""
 
     least_ms: int
     most_ms: int
 
     def beyond(self, limit_ms: int) -> int | None:
-        """How far ahead our clock is for sure, None where it may be within the limit."""
+        """How far ahead our clock is for sure; None where it may be within the limit."""
         if self.least_ms > limit_ms:
             return self.least_ms
         return self.most_ms if self.most_ms < -limit_ms else None
@@ -43,15 +43,15 @@ class _Bounds(NamedTuple):
 
 
 class ClockOffset:
-    """Compares each dated answer with our clock and tells what all of them together leave possible."""
+    """Compares each dated answer with our clock and reports what all of them together leave possible."""
 
     def __init__(self, *, clock: Callable[[], datetime], tell: Callable[[ClockCompared], None]) -> None:
         self._clock = clock
-        self._tell = tell
+        self._report = tell
         self._answers: deque[_Bounds] = deque(maxlen=_ANSWERS_MAX)
 
     def answered(self, date: str, took_s: float) -> None:
-        """An answer with this `Date` has just come in, so long after it was asked for."""
+        """Count an answer with this `Date` that has just come in, this long after it was asked for."""
         if (theirs := _instant(date)) is None:
             return
         now = self._clock()
@@ -60,10 +60,10 @@ class ClockOffset:
         while self._answers[0].at < now - _SPAN:
             self._answers.popleft()
         least, most = max(each.least for each in self._answers), min(each.most for each in self._answers)
-        if least > most:  # our clock was set, or two servers contradict each other: the last word counts
+        if least > most:  # our clock was set, or two servers contradict each other: the newest answer counts
             self._answers = deque([new], maxlen=_ANSWERS_MAX)
             least, most = new.least, new.most
-        self._tell(ClockCompared(least_ms=_ms(least), most_ms=_ms(most)))
+        self._report(ClockCompared(least_ms=_ms(least), most_ms=_ms(most)))
 
 
 def _instant(date: str) -> datetime | None:

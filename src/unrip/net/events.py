@@ -1,4 +1,4 @@
-"""What a socket tells a service's logic, and what the logic asks of it."""
+"""The events of a socket for a service's logic, and the effects with which the logic uses it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SocketClosed(Value):
     connection: str
     cause: Cause
     reason: str
-    #: The HTTP status of a refused handshake, None otherwise.
+    #: The HTTP status of a refused handshake; None otherwise.
     http_status: int | None = None
 
 
@@ -40,7 +40,7 @@ class SendFrame(Value):
     text: str
     #: Names the frame in the event that follows; None for frames whose fate is not awaited.
     token: str | None = None
-    #: Judged again just before the bytes are written: a later frame is not sent.
+    #: The instant after which the frame is not sent; it is checked again just before the bytes are written.
     not_after: datetime | None = None
 
 

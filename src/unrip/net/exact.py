@@ -1,4 +1,4 @@
-"""Read foreign JSON without losing a digit: no float, no surprise, one kind of error."""
+"""Foreign JSON is read without losing a digit: no float, no surprise, one kind of error."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import msgspec
 
 from unrip.domain.values import shown, utc
 
-#: No amount, price or count of this trade has a power of ten beyond this; larger exponents are attacks on memory.
+#: The largest power of ten that is read: no amount, price or count of this trade has a larger one; it would only be an
+#: attack on memory.
 EXPONENT_MAX = 60
-#: With nanoseconds and an offset an instant has 35.
+#: The longest text of an instant: with nanoseconds and an offset it has 35.
 INSTANT_CHARACTERS_MAX = 40
 #: A ticker has ten.
 DECIMALS_MAX = 1_000
-#: Room for `EXPONENT_MAX` digits on both sides of the point.
+#: The longest number: room for `EXPONENT_MAX` digits on both sides of the point.
 DECIMAL_CHARACTERS_MAX = 200
-#: Below this size a text may be as dense as it likes: all its values fit into a megabyte.
+#: Up to this size a text may be as dense as it likes: all its values fit into a megabyte.
 DENSE_BYTES_MAX = 32 * 1024
-#: Up to this size marks inside of texts are told from those that make values.
+#: Up to this size marks inside of texts are told apart from those that make values.
 EXACT_BYTES_MAX = 1024 * 1024
-#: What each mark can add to the memory on CPython: a list, an object, an element, a key that occurs once.
+#: The most that each mark can add to the memory on CPython: a list, an object, an element, a key that occurs once.
 _COSTS_BYTES = ((b"[", 100), (b"{", 80), (b",", 73), (b'":', 100))
 
 _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -99,7 +100,7 @@ def _cost_bytes(encoded: bytes) -> int:
 
 
 def _cost_outside_texts_bytes(encoded: bytes) -> int:
-    """The same without what texts hold; in blocks, since the pieces take memory too."""
+    """The same without what texts hold; it works in blocks, since the pieces take memory too."""
     cost, start = 0, 0
     while block := _TEXTS.match(encoded, start):
         cost += _cost_bytes(_TEXT.sub(b'""', block[0]))
@@ -122,7 +123,7 @@ def integer(value: object) -> int:
 
 
 def whole(value: object) -> int:
-    """An exact integer that is no amount: a number, a code, a count. It fits into 64 bits, as those that are kept must.
+    """An exact integer that is no amount: a number, a code, a count. It must fit into 64 bits to be kept.
 
     Raises:
         NotExact: see `integer`, or it does not fit.

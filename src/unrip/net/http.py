@@ -21,14 +21,15 @@ from unrip.net.exact import NotExact, decode
 CONNECT_TIMEOUT_S = 3.0
 TOTAL_TIMEOUT_S = 8.0
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
-#: Enough of a gateway's page to find its error number in.
+#: How much of a gateway's page is kept: enough to find its error number in.
 PAGE_BYTES_MAX = 64 * 1024
-#: Every call of this client may be made twice, so one repeat is harmless; more would outlive the answer's use.
+#: How often a call is tried. Every call may be made twice, so one repeat is harmless; more would outlive the answer's
+#: use.
 ATTEMPTS_MAX = 2
 RETRY_PAUSE_S = 0.2
 
 _TRANSIENT = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
-#: Client errors that say "later" rather than "no".
+#: Client errors that mean "later" rather than "no".
 _LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -38,9 +39,9 @@ class HttpError(Exception):
     def __init__(self, message: str, *, status: int | None = None, body: Any = None, page: bytes = b"") -> None:
         super().__init__(message)
         self.status = status
-        #: The decoded JSON of the answer, where there was some.
+        #: The decoded JSON of the answer, if there was any.
         self.body = body
-        #: What a gateway said in its stead; foreign, and only to be searched for what is known.
+        #: What a gateway sent instead of an answer; it is foreign, and only searched for what is known.
         self.page = page
 
 
@@ -77,7 +78,7 @@ class HttpClient:
         total_timeout_s: float = TOTAL_TIMEOUT_S,
     ) -> None:
         self.name = name
-        #: Hears of each answer that has a `Date`: its text, and how many seconds it took.
+        #: Called for each answer that has a `Date`: its text, and how many seconds it took.
         self.on_date: Callable[[str, float], None] | None = None
         self._count = count
         self._total_timeout_s = total_timeout_s
@@ -100,7 +101,7 @@ class HttpClient:
         return await self._ask(lambda: self._client.build_request("GET", url, params=params, headers=headers))
 
     async def post(self, url: str, body: Any, *, headers: Mapping[str, str] | None = None) -> Any:
-        """The decoded JSON of a POST that may be sent twice: it only asks, or says the same thing again.
+        """The decoded JSON of a POST that may be sent twice: it only asks, or it repeats the same thing.
 
         Raises:
             HttpUnavailable, HttpRefused: see the module.
@@ -113,7 +114,7 @@ class HttpClient:
         await self._client.aclose()
 
     async def _ask(self, build: Callable[[], httpx.Request]) -> Any:
-        """All attempts together stay within the total time-out."""
+        """Ask, with all attempts together within the total time-out."""
         try:
             async with asyncio.timeout(self._total_timeout_s):
                 for _ in range(ATTEMPTS_MAX - 1):
@@ -157,7 +158,7 @@ class HttpClient:
         return bytes(body)
 
     def _judge(self, response: httpx.Response, body: bytes) -> Any:
-        """Turn an answer into its JSON or into the error that it is."""
+        """The JSON of an answer, or the error that it means."""
         status = response.status_code
         document, complaint = _decode(response, body)
         page = b"" if complaint is None else body[:PAGE_BYTES_MAX]
@@ -180,7 +181,7 @@ class HttpClient:
 
 
 def _decode(response: httpx.Response, body: bytes) -> tuple[Any, str | None]:
-    """The answer's JSON, or what it is instead: gateways answer with HTML pages, also with status 200."""
+    """The answer's JSON, or the error where it is none: gateways answer with HTML pages, also with status 200."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not kind.endswith("json"):
         return None, f"the answer is {kind[:40] or 'of no type'}, not JSON"
@@ -191,6 +192,6 @@ def _decode(response: httpx.Response, body: bytes) -> tuple[Any, str | None]:
 
 
 def _retry_after_s(response: httpx.Response) -> int | None:
-    """The header's seconds; its other form, a date, is not in use by anyone we ask."""
+    """The header's seconds; nobody whom we ask uses its other form, a date."""
     text = response.headers.get("retry-after", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else None

@@ -15,17 +15,17 @@ class Cause(StrEnum):
     CLOSED = "closed"
     """It was open and ended."""
     HALF_OPEN = "half_open"
-    """It was open and our own pings stayed unanswered: the other side is gone and nothing said so."""
+    """It was open and our own pings stayed unanswered: the other side went away without closing it."""
     MUTE = "mute"
     """It was open, answered pings and carried nothing; we gave it up."""
     UNREACHABLE = "unreachable"
     """Network, name, TLS or time-out: nobody answered the handshake properly."""
     UNAUTHORIZED = "unauthorized"
-    """HTTP 401 or 403, or a close code that says so: the token is missing, unknown or expired. A person must act."""
+    """HTTP 401 or 403, or a close code for it: the token is missing, unknown or expired. A person must act."""
     CREDENTIALS = "credentials"
     """Our own token file cannot be read. Nothing was sent."""
     RATE_LIMITED = "rate_limited"
-    """HTTP 429, or a close code that says so."""
+    """HTTP 429, or a close code for it."""
     SERVER_ERROR = "server_error"
     """HTTP 5xx."""
     REFUSED = "refused"
@@ -36,12 +36,12 @@ class Cause(StrEnum):
 class Backoff:
     """One cause's waiting times, in seconds."""
 
-    #: Before the first retry.
+    #: How long to wait before the first retry.
     first_s: float
-    #: Doubled with each further retry, up to the cap.
+    #: The wait doubles with each further retry, up to the cap.
     base_s: float
     cap_s: float
-    #: Waiting does not help: only a person can, and is told so (`connection_unauthorized`).
+    #: Whether waiting does not help: only a person can act, and is called by a log line (`connection_unauthorized`).
     needs_a_person: bool = False
 
 
@@ -68,14 +68,14 @@ class ReconnectPolicy:
     """How long to wait before the next attempt."""
 
     rows: Mapping[Cause, Backoff] = field(default_factory=lambda: BACKOFFS)
-    #: A connection that lived shorter than this counts as a failed attempt, so that a peer who opens and closes at
-    #: once is not stormed.
+    #: How long a connection must have lived to count: a shorter one is a failed attempt, so that a peer that opens and
+    #: closes at once is not stormed.
     stable_after_s: float
 
     def delay(self, cause: Cause, attempt: int, source: random.Random) -> float:
         """Seconds until the next attempt; `attempt` counts the retries since the last stable connection, from 0.
 
-        Waits are lengthened by up to a half, never shortened: a row's numbers are promises to the other side.
+        Waits are lengthened by up to a half, never shortened: the numbers of the table are promises to the other side.
         """
         row = self.rows[cause]
         wait_s = row.first_s if attempt == 0 else min(row.cap_s, row.base_s * 2.0 ** min(attempt - 1, 30))
@@ -93,8 +93,8 @@ def cause_of_status(status: int) -> Cause:
     return Cause.REFUSED
 
 
-#: What an open connection is closed with where the token is refused: by the standard (1008, policy violation), by its
-#: registry (3000 unauthorized, 3003 forbidden), and HTTP's own numbers as applications write them.
+#: The codes with which an open connection is closed where the token is refused: by the standard (1008, policy
+#: violation), by its registry (3000 unauthorized, 3003 forbidden), and HTTP's own numbers as applications write them.
 _REFUSED_TOKEN = frozenset({1008, 3000, 3003, 4001, 4003, 4401, 4403})
 #: "Try again later", and HTTP 429.
 _TOO_MUCH = frozenset({1013, 4029, 4429})
@@ -103,7 +103,7 @@ _APPLICATIONS_OWN = range(4000, 5000)
 
 
 def cause_of_close(code: int | None, reason: str) -> Cause:
-    """The cause that the other side names where it closes an open connection."""
+    """The cause that the other side gives where it closes an open connection."""
     says_so = code in _APPLICATIONS_OWN and any(word in reason.lower() for word in _AUTHORISATION_WORDS)
     if code in _REFUSED_TOKEN or says_so:
         return Cause.UNAUTHORIZED

@@ -1,7 +1,7 @@
 """Secrets live in files that only their owner can read (R16); nothing here ever repeats what a file holds.
 
 A secret that is mounted read-only may be root's instead and readable by our group: nobody but root can change it, and
-whom root puts into our group is root's to say.
+root decides who is in our group.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import os
 import stat
 from pathlib import Path
 
-#: Keys and tokens are short; a longer file is not what it was taken for.
+#: The size of a secret file: keys and tokens are short, and a longer file is not one.
 SECRET_BYTES_MAX = 16_384
 
-#: Of a mounted secret: its owner and its group may read it, and nobody may write it.
+#: The permissions of a mounted secret: its owner and its group may read it, and nobody may write it.
 MOUNTED_MODE = 0o440
 
 

@@ -1,4 +1,4 @@
-"""Work that is done while a switch is on."""
+"""Work that is done only while a switch is on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 
 class Switch:
-    """Off at first."""
+    """A switch for work; it is off at first."""
 
     def __init__(self) -> None:
         self._on = asyncio.Event()
@@ -15,13 +15,13 @@ class Switch:
         self._off.set()
 
     def turn(self, *, on: bool) -> None:
-        """Start the work, or end it by cancelling it; nothing happens where that is so already."""
+        """Start the work, or end it by cancelling it; nothing happens where that is already so."""
         wanted, other = (self._on, self._off) if on else (self._off, self._on)
         other.clear()
         wanted.set()
 
     def while_on(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        """A source for the frame: it does the work whenever the switch is on, anew each time, until it is cancelled."""
+        """Do the work whenever the switch is on, anew each time, until cancelled: a source for the frame."""
 
         async def run() -> None:
             while True:
@@ -40,7 +40,7 @@ class Switch:
 
 
 async def _end(working: asyncio.Future[None]) -> BaseException | None:
-    """Cancel what still works; give the fault of what ended by itself."""
+    """Cancel the work that still runs; return the fault of work that ended by itself."""
     working.cancel()
     await asyncio.wait({working})
     return None if working.cancelled() else working.exception()

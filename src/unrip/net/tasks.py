@@ -1,4 +1,4 @@
-"""Work that was started and is not awaited: kept alive until it is done, ended at the stop."""
+"""Work that was started and is not awaited: it is kept alive until it is done, and ended at the stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Tasks:
         self._faults: asyncio.Queue[BaseException] = asyncio.Queue()
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run it beside everything else; the event loop alone would not keep it alive."""
+        """Start a task and keep a reference to it; the event loop alone would not keep it alive."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)

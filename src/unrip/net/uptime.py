@@ -1,4 +1,4 @@
-"""The clock that is never set, for adapters to measure waiting with; it goes on while the machine sleeps."""
+"""A clock that is never set, with which adapters measure waiting; it goes on while the machine sleeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A text socket that reconnects by itself and tells everything it does as events."""
+"""A text socket that reconnects by itself and reports everything it does as events."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ from unrip.net.reconnect import ENDS, Cause, ReconnectPolicy, cause_of_close, ca
 from unrip.net.secret_file import SecretFileError
 
 OPEN_TIMEOUT_S = 10.0
-#: Own pings find a half-open connection within ten seconds: the sum of both (blueprint, section 11).
+#: How often we ping and how long we wait for the answer: both together find a dead connection within ten seconds
+#: (blueprint, section 11).
 PING_INTERVAL_S = 5.0
 PING_TIMEOUT_S = 5.0
 #: A peer that does not answer the closing handshake is left after this.
 CLOSE_TIMEOUT_S = 1.0
 FRAME_BYTES_MAX = 4 * 1024 * 1024
-#: Frames read ahead of the logic; a slow logic shows as TCP back-pressure, not as memory.
+#: How many frames are read ahead of the logic; a slow logic shows as TCP back-pressure, not as memory.
 FRAMES_QUEUED_MAX = 1_024
-#: Frames that wait for the writer; beyond it a frame is refused, since its fate would be decided too late.
+#: How many frames may wait for the writer; beyond it a frame is refused, since its fate would be decided too late.
 WRITES_QUEUED_MAX = 1_024
 
-#: The library's words for pings that stayed unanswered.
+#: The library's text for pings that stayed unanswered.
 _PINGS_UNANSWERED = "keepalive ping timeout"
 
 #: The library writes the handshake's headers, token included, at DEBUG.
@@ -73,7 +74,7 @@ class Connection(Protocol):
         ...
 
 
-#: Opens one connection to a URL with these headers; raises what a handshake can end in.
+#: Opens one connection to a URL with these headers; raises whatever ended the handshake.
 Connect = Callable[[str, dict[str, str]], Awaitable[Connection]]
 
 
@@ -81,12 +82,12 @@ class _Direct(connect):
     """Follows no redirect: what we sign goes to the address that the operator named, and the answer is a refusal."""
 
     def process_redirect(self, exc: Exception) -> Exception:
-        """Whatever it was, that is what the handshake ended in."""
+        """Return the error as it is: no redirect is followed."""
         return exc
 
 
 async def open_websocket(url: str, headers: dict[str, str]) -> Connection:
-    """A real connection: every option that matters is written here."""
+    """Open a real connection: every option that matters is written here."""
     opened = await _Direct(
         url,
         additional_headers=headers,
@@ -136,7 +137,7 @@ class Socket:
         self._count = count
         self._connect = connect
         self._connection: Connection | None = None
-        #: Each frame with the last instant of the loop's own clock at which it may leave, None where it always may.
+        #: Each frame with the last instant of the loop's own clock at which it may leave; None where it always may.
         self._outbox: asyncio.Queue[tuple[SendFrame, float | None]] = asyncio.Queue(WRITES_QUEUED_MAX)
         self._close_reason: str | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -169,7 +170,7 @@ class Socket:
             self._closing = asyncio.create_task(self._connection.close())
 
     async def _connect_once(self) -> Cause:
-        """Open one connection and live through it; say why it is no more."""
+        """Open one connection and live through it; return why it ended."""
         try:
             connection = await self._connect(self._url, self._headers())
         except (WebSocketException, SecretFileError, OSError, EOFError) as error:
@@ -202,7 +203,7 @@ class Socket:
         return cause
 
     def _end(self, closed: ConnectionClosed) -> tuple[Cause, str]:
-        """Why an open connection is no more: given up by us, found dead by our pings, or ended by the other side."""
+        """Why an open connection ended: given up by us, found dead by our pings, or ended by the other side."""
         if self._close_reason is not None:
             return Cause.MUTE, self._close_reason
         if closed.sent is not None and closed.sent.reason == _PINGS_UNANSWERED:
@@ -211,7 +212,7 @@ class Socket:
         return cause_of_close(said.code if said else None, said.reason if said else ""), str(closed)
 
     def _received(self, data: bytes, waited: timedelta) -> None:
-        """Stamp a frame with the earliest instant at which it can have arrived."""
+        """The event of a frame, with the earliest instant at which it can have arrived."""
         if waited:
             self._count("frames_waited", {"connection": self.name})
         received_at = self._clock() - waited
@@ -224,7 +225,7 @@ class Socket:
     async def _write(self, connection: Connection) -> None:
         """Write frames one after the other; each is judged right before its first byte, by both clocks.
 
-        A machine that slept shows by the wall clock, and a wall clock that was set back by the other.
+        The wall clock shows that a machine slept, and the other clock that the wall clock was set back.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -262,7 +263,7 @@ class Socket:
 
 
 def _explain(error: Exception) -> tuple[Cause, int | None, str]:
-    """Cause, HTTP status and a text without secrets for an attempt that did not open."""
+    """Cause, HTTP status and a text without secrets, for an attempt that did not open."""
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         return cause_of_status(status), status, f"the handshake was answered with HTTP {status}"

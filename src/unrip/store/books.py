@@ -13,25 +13,24 @@ from unrip.domain.values import Value
 from unrip.messages.envelope import decode, encode
 from unrip.store.connection import Database, Sessions
 from unrip.store.nul import json_without_nul
-from unrip.store.sql import statements
 
 
 class FoundBooks(Value):
-    """What is there of an account."""
+    """What the database has of an account."""
 
-    #: Counts the commits; 0 before the first.
+    #: The number of commits; 0 before the first.
     revision: int
-    #: An operator declared the first start, or books are kept.
+    #: Whether an operator declared the first start, or books are kept.
     declared: bool
     kept: KeptBooks | None
 
 
 class KeepOutcome(Value):
-    """What became of a commit."""
+    """The outcome of a commit."""
 
-    #: The one that was made, None where nothing was changed.
+    #: The revision that was made; None where nothing was changed.
     revision: int | None = None
-    #: Evidence that was judged before. Where this is empty, too, somebody else has kept a later revision.
+    #: Evidence that was judged before. If it is empty and nothing was changed, somebody else has kept a later revision.
     known: tuple[EvidenceKey, ...] = ()
 
 
@@ -73,6 +72,7 @@ class PostgresBooks:
                 "kind": each.change.key.kind.value,
                 "asset_id": each.change.key.asset_id,
                 "evidence": each.change.key.evidence,
+                "part": each.change.key.part,
                 "change": str(int(each.change.change)),
                 "counted": each.counted,
             }
@@ -83,7 +83,7 @@ class PostgresBooks:
         return decode(found[0]["outcome"], KeepOutcome)
 
     async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
-        return await self._sessions.fetch_in_the_end(what, statements("books")[statement], *arguments)
+        return await self._sessions.fetch_in_the_end(what, self._sessions.statements("books")[statement], *arguments)
 
     async def close(self) -> None:
         """Give the connection back."""

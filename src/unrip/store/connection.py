@@ -10,11 +10,13 @@ from typing import Any
 
 import asyncpg
 
+from unrip.domain.desk_name import MAIN_DESK
 from unrip.store.driver_errors import named_errors
 from unrip.store.errors import Away, StoreRefused, StoreUnavailable
+from unrip.store.sql import of_desk, statements
 
 CONNECT_TIMEOUT_S = 3.0
-#: Between two attempts of who asks until it is answered.
+#: How long to wait between two attempts of a call that is repeated until it is answered.
 _AGAIN_S = 1.0
 
 #: Judges a new session before anything of ours uses it; whatever it raises, the session is closed.
@@ -29,9 +31,15 @@ class Database:
     raises where this is not the database that it was.
     """
 
-    def __init__(self, address: str | Callable[[], str], *, judge: Judge | None = None) -> None:
+    def __init__(self, address: str | Callable[[], str], *, judge: Judge | None = None, desk: str = MAIN_DESK) -> None:
         self._address = address
         self._judge = judge
+        #: Whose schemas are meant, of all the desks that share the database.
+        self.desk = desk
+
+    def statements(self, file: str) -> dict[str, str]:
+        """All statements of `sql/FILE.sql` by name, as the desk asks them."""
+        return statements(file, self.desk)
 
     async def open(self, **options: Any) -> asyncpg.Connection:
         """One session; the driver's errors, and those of the judge, pass through.
@@ -61,12 +69,12 @@ class Database:
 
 
 def database_of(place: Database | str) -> Database:
-    """A database as it is, or the one behind a URL that never changes."""
+    """A database as it is, or the main desk's behind a URL that never changes."""
     return Database(place) if isinstance(place, str) else place
 
 
 async def open_connection(url: str, **options: Any) -> asyncpg.Connection:
-    """The driver's own way to connect, without its words about a URL that it cannot read: they may hold a password.
+    """Connect by the driver, without its text about a URL that it cannot read: it may hold a password.
 
     Raises:
         StoreRefused: the URL, or an option in it, cannot be used.
@@ -74,7 +82,7 @@ async def open_connection(url: str, **options: Any) -> asyncpg.Connection:
     """
     try:
         return await asyncpg.connect(url, **options)
-    except ValueError:  # no answer of a server is one
+    except ValueError:  # no error in a server's answer is a ValueError
         raise StoreRefused("the database URL cannot be used") from None
 
 
@@ -98,8 +106,8 @@ class Sessions:
     """A pool that connects when first used, so that a database that is away delays no start.
 
     The client gives up a little after the server must have cancelled a statement: then the connection is gone. Where
-    PostgreSQL could not do what it is there for, the sessions are made anew: after a fail-over they lead to a server
-    that only reads, and a new one leads to the one that writes.
+    PostgreSQL cannot do its work, the sessions are made anew: after a fail-over they lead to a server that only reads,
+    and a new one leads to the one that writes.
     """
 
     def __init__(
@@ -111,7 +119,7 @@ class Sessions:
         statement_timeout_ms: int = 5_000,
         instance: str = "",
     ) -> None:
-        """`instance` says to the schema whose sessions they are: it may refuse those of who has lost a role."""
+        """`instance` names to the schema whose sessions these are: it may refuse those of one that has lost a role."""
         self._database = database_of(place)
         self._pool = asyncpg.create_pool(
             min_size=0,
@@ -124,6 +132,14 @@ class Sessions:
             reset=_keep,
             server_settings={**_settings(application, statement_timeout_ms), "unrip.instance": instance},
         )
+
+    def statements(self, file: str) -> dict[str, str]:
+        """All statements of `sql/FILE.sql` by name, as the desk of the database asks them."""
+        return self._database.statements(file)
+
+    def of_desk(self, sql: str) -> str:
+        """SQL of the main desk as that of the desk of the database."""
+        return of_desk(sql, self._database.desk)
 
     async def fetch(self, what: str, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """The rows of one statement; `what` names it in an error.
@@ -168,7 +184,7 @@ class Sessions:
                 await self._pool  # the first time; later it is ready at once
                 yield
         except StoreUnavailable as error:
-            if error.away is not Away.LOCKS:  # who waited too long for a lock has a good session
+            if error.away is not Away.LOCKS:  # a session that waited too long for a lock is good
                 await self._pool.expire_connections()
             raise
 
@@ -186,10 +202,12 @@ def _settings(application: str, statement_timeout_ms: int) -> dict[str, str]:
         "application_name": f"unrip {application}",
         "statement_timeout": str(statement_timeout_ms),
         "timezone": "UTC",
-        # A client that is gone without a word is noticed within seconds, and with it goes what its session holds.
+        # A client that vanished is noticed within seconds, and what its session holds is released.
         "tcp_keepalives_idle": "3",
         "tcp_keepalives_interval": "1",
         "tcp_keepalives_count": "3",
-        # A commit that is acknowledged is on the disk, whatever the server's own default says.
+        # An acknowledged commit is on the disk, whatever the server's own default is.
         "synchronous_commit": "on",
+        # Ours are asked again and again, and a lock's is kept open on purpose: none is idle in the server's sense.
+        "idle_session_timeout": "0",
     }

@@ -1,4 +1,4 @@
-"""The errors of PostgreSQL's drivers, told as ours (`errors.py`, which loads no driver)."""
+"""The errors of PostgreSQL's drivers, turned into ours (`errors.py`, which loads no driver)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import asyncpg
 
 from unrip.store.errors import Away, StoreRefused, StoreUnavailable
 
-#: The first characters of a SQLSTATE and what they say; the longest that fits counts. Every other state is a refusal.
-#: (PostgreSQL, appendix A.) A session that a pooler exchanged under us knows our prepared statements no longer: 26.
+#: The first characters of a SQLSTATE and what they mean; the longest that fits counts. Every other state is a refusal.
+#: (PostgreSQL, appendix A.) A session that a pooler exchanged under us no longer knows our prepared statements: 26.
 _AWAY_BY_STATE = {
     "08": Away.CONNECTION,
     "25P03": Away.CONNECTION,
@@ -38,7 +38,7 @@ _AWAY_BY_STATE = {
     "UN003": Away.ROLE,  # our own, `migrations/0028.role-fence.sql`
 }
 
-#: The client's own words for a connection that is none; "another operation is in progress" is a session whose end it
+#: The client's own texts for a connection that is none; "another operation is in progress" is a session whose end it
 #: has read but not yet seen closed.
 _NO_CONNECTION = (
     asyncpg.InterfaceError,
@@ -50,7 +50,7 @@ _NO_CONNECTION = (
 
 
 def away_by(sqlstate: str | None) -> Away | None:
-    """What a SQLSTATE says about the server, None where it says something about what was asked."""
+    """What a SQLSTATE shows about the server; None where it is about what was asked."""
     state = sqlstate or ""
     return next((_AWAY_BY_STATE[state[:n]] for n in range(len(state), 1, -1) if state[:n] in _AWAY_BY_STATE), None)
 

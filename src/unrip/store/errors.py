@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class Away(StrEnum):
-    """What keeps PostgreSQL from doing what it is there for; all of it comes from outside and passes."""
+    """What keeps PostgreSQL from doing its work; all of it comes from outside and passes."""
 
     CONNECTION = "does not answer"
     AUTHORISATION = "does not let us in"
@@ -39,4 +39,4 @@ class StoreUnavailable(StoreError):
 
 
 class StoreRefused(StoreError):
-    """PostgreSQL said no; making the same again would not help."""
+    """PostgreSQL refused; making the same again would not help."""

@@ -1,12 +1,13 @@
-"""An operator's word that an empty ledger, and books that were never begun, are new and not lost."""
+"""An operator declares that an empty ledger, and books that were never begun, are new and not lost."""
 
 from __future__ import annotations
 
-from unrip.store.connection import connect
+from unrip.store.connection import Database, connect
 from unrip.store.driver_errors import named_errors
+from unrip.store.sql import of_desk
 
 
-async def declare_first_start(url: str, account: str) -> bool:
+async def declare_first_start(database: Database, account: str) -> bool:
     """Record this database as the one that holds the account's ledger; False when it has one already.
 
     Raises:
@@ -14,13 +15,15 @@ async def declare_first_start(url: str, account: str) -> bool:
         StoreRefused: the schema is missing or of another version.
 
     """
-    connection = await connect(url, application="first start")
+    connection = await connect(database, application="first start")
     with named_errors("declaring the first start"):
         try:
             async with connection.transaction():
-                declared: bool = await connection.fetchval("SELECT ledger.declare_first_start($1)", account)
+                declared: bool = await connection.fetchval(
+                    of_desk("SELECT ledger.declare_first_start($1)", database.desk), account
+                )
                 if declared:
-                    await connection.execute("SELECT books.declare_first_start($1)", account)
+                    await connection.execute(of_desk("SELECT books.declare_first_start($1)", database.desk), account)
         finally:
             await connection.close()
         return declared

@@ -19,10 +19,9 @@ from unrip.store.connection import Database, Sessions
 from unrip.store.errors import StoreError, StoreRefused
 from unrip.store.history_tables import INSERTS, TABLES, HistoryRow, insert_arguments
 from unrip.store.nul import without_nul
-from unrip.store.sql import statements
 
-#: PostgreSQL cannot hold what a row says: a number, text or index entry beyond its limits. The driver says so by a
-#: `ValueError` where it notices first.
+#: What PostgreSQL raises when it cannot hold a row: a number, text or index entry beyond its limits. The driver raises
+#: a `ValueError` where it notices first.
 _UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError)
 
 
@@ -54,7 +53,7 @@ class TopicBatch(Value):
 
     topic: str
     topic_id: str
-    #: Where this writer left the topic, None when it never stood in the history.
+    #: Where this writer left the topic; None when the topic never stood in the history.
     expected_offset: int | None
     next_offset: int
     rows: tuple[HistoryRow, ...]
@@ -62,18 +61,18 @@ class TopicBatch(Value):
 
 
 class WriteReport(Value):
-    """What a batch became."""
+    """The outcome of writing a batch."""
 
     written: int = 0
     #: Ids that had their row already, conflicts among them.
     duplicates: int = 0
     #: Ids that came again with another payload; kept aside.
     conflicts: tuple[str, ...] = ()
-    #: Why PostgreSQL could not hold a row, by its id; kept aside byte for byte.
+    #: Why PostgreSQL could not hold a row, by its id; the row is kept aside byte for byte.
     unstorable: dict[str, str] = {}
 
     def plus(self, other: WriteReport) -> WriteReport:
-        """Both together."""
+        """The sum of both."""
         return WriteReport(
             written=self.written + other.written,
             duplicates=self.duplicates + other.duplicates,
@@ -83,7 +82,7 @@ class WriteReport(Value):
 
 
 class HistorySink(Protocol):
-    """What the history writer asks of the store. Every call may be made again after an unknown outcome."""
+    """What the history writer uses of the store. Every call may be made again after an unknown outcome."""
 
     async def offsets(self) -> dict[str, Position]:
         """Where each topic was left; topics that were never read are missing.
@@ -95,7 +94,7 @@ class HistorySink(Protocol):
         ...
 
     async def last_write_at(self) -> datetime | None:
-        """When an offset was moved last, by whichever writer; None where that is on no record. Raises as `offsets`."""
+        """When any writer last moved an offset; None where that is not recorded. Raises as `offsets`."""
         ...
 
     async def write(self, batches: Sequence[TopicBatch]) -> WriteReport:
@@ -125,12 +124,13 @@ class PostgresHistory:
 
     async def offsets(self) -> dict[str, Position]:
         """Where each topic was left."""
-        rows = await self._sessions.fetch("loading offsets", statements("history")["offsets"])
+        rows = await self._sessions.fetch("loading offsets", self._sessions.statements("history")["offsets"])
         return {row["topic"]: Position(topic_id=row["topic_id"], next_offset=row["next_offset"]) for row in rows}
 
     async def last_write_at(self) -> datetime | None:
         """When an offset was moved last."""
-        (row,) = await self._sessions.fetch("loading the last write", statements("history")["last_write_at"])
+        statement = self._sessions.statements("history")["last_write_at"]
+        (row,) = await self._sessions.fetch("loading the last write", statement)
         moved_at: datetime | None = row["moved_at"]
         return moved_at
 
@@ -156,20 +156,71 @@ class PostgresHistory:
         async with self._sessions.transaction("writing history") as connection:
             for batch in batches:
                 await self._advance(connection, batch)
-                await _set_aside(connection, batch, batch.invalid)
-                insert = _insert_one_by_one if one_by_one else _insert
+                await self._set_aside(connection, batch, batch.invalid)
+                insert = self._insert_one_by_one if one_by_one else self._insert
                 report = report.plus(await insert(connection, batch, batch.rows))
         return report
 
     async def _advance(self, connection: asyncpg.Connection, batch: TopicBatch) -> None:
-        """Compare and set. Ours already, exactly as asked: the same write was committed without our hearing of it."""
+        """Move the offset if it is where we left it, or already where we want it: then the same write was committed."""
         arguments = (batch.topic, batch.topic_id, batch.expected_offset, batch.next_offset, self._writer)
-        if await connection.fetchval(statements("history")["advance"], *arguments):
+        if await connection.fetchval(self._sessions.statements("history")["advance"], *arguments):
             return
-        stored = await connection.fetchrow(statements("history")["offset_of"], batch.topic)
+        stored = await connection.fetchrow(self._sessions.statements("history")["offset_of"], batch.topic)
         found = (stored["topic_id"], stored["next_offset"], stored["writer"]) if stored else None
         if found != (batch.topic_id, batch.next_offset, self._writer):
             raise not_as_left(batch, found)
+
+    async def _insert(
+        self, connection: asyncpg.Connection, batch: TopicBatch, rows: tuple[HistoryRow, ...]
+    ) -> WriteReport:
+        if not rows:
+            return WriteReport()
+        done: str = await connection.execute(
+            self._sessions.of_desk(INSERTS[batch.topic]), *insert_arguments(batch.topic_id, rows)
+        )
+        written = int(done.rpartition(" ")[2])
+        conflicts: tuple[str, ...] = ()
+        if written < len(rows):
+            found = await connection.fetch(
+                self._sessions.statements("history")["keep_conflicts"].format(table=TABLES[batch.topic].name),
+                batch.topic,
+                batch.topic_id,
+                [row.event_id for row in rows],
+                [row.offset for row in rows],
+                [row.payload_digest for row in rows],
+                [row.event for row in rows],
+            )
+            conflicts = tuple(row["event_id"] for row in found)
+        return WriteReport(written=written, duplicates=len(rows) - written, conflicts=conflicts)
+
+    async def _insert_one_by_one(
+        self, connection: asyncpg.Connection, batch: TopicBatch, rows: tuple[HistoryRow, ...]
+    ) -> WriteReport:
+        report = WriteReport()
+        for row in rows:
+            try:
+                async with connection.transaction():
+                    report = report.plus(await self._insert(connection, batch, (row,)))
+            except _UNSTORABLE as error:
+                reason = f"PostgreSQL cannot hold it: {error}"
+                record = InvalidRecord(offset=row.offset, reason=reason, data=row.event.encode())
+                await self._set_aside(connection, batch, (record,))
+                report = report.plus(WriteReport(unstorable={row.event_id: reason}))
+        return report
+
+    async def _set_aside(
+        self, connection: asyncpg.Connection, batch: TopicBatch, records: tuple[InvalidRecord, ...]
+    ) -> None:
+        if records:
+            await connection.execute(
+                self._sessions.statements("history")["set_aside"],
+                batch.topic,
+                batch.topic_id,
+                [record.offset for record in records],
+                [without_nul(record.reason) for record in records],
+                [record.data for record in records],
+            )
 
 
 def not_as_left(batch: TopicBatch, found: tuple[str, int, str] | None) -> StoreError:
@@ -178,51 +229,3 @@ def not_as_left(batch: TopicBatch, found: tuple[str, int, str] | None) -> StoreE
         return TopicReplaced(f"{batch.topic} has the id {batch.topic_id}, the history was written from {found[0]}")
     where = "nowhere" if found is None else f"at offset {found[1]}, moved by {found[2]}"
     return AnotherWriter(f"{batch.topic} was left at offset {batch.expected_offset}, it stands {where}")
-
-
-async def _insert(connection: asyncpg.Connection, batch: TopicBatch, rows: tuple[HistoryRow, ...]) -> WriteReport:
-    if not rows:
-        return WriteReport()
-    done: str = await connection.execute(INSERTS[batch.topic], *insert_arguments(batch.topic_id, rows))
-    written = int(done.rpartition(" ")[2])
-    conflicts: tuple[str, ...] = ()
-    if written < len(rows):
-        found = await connection.fetch(
-            statements("history")["keep_conflicts"].format(table=TABLES[batch.topic].name),
-            batch.topic,
-            batch.topic_id,
-            [row.event_id for row in rows],
-            [row.offset for row in rows],
-            [row.payload_digest for row in rows],
-            [row.event for row in rows],
-        )
-        conflicts = tuple(row["event_id"] for row in found)
-    return WriteReport(written=written, duplicates=len(rows) - written, conflicts=conflicts)
-
-
-async def _insert_one_by_one(
-    connection: asyncpg.Connection, batch: TopicBatch, rows: tuple[HistoryRow, ...]
-) -> WriteReport:
-    report = WriteReport()
-    for row in rows:
-        try:
-            async with connection.transaction():
-                report = report.plus(await _insert(connection, batch, (row,)))
-        except _UNSTORABLE as error:
-            reason = f"PostgreSQL cannot hold it: {error}"
-            record = InvalidRecord(offset=row.offset, reason=reason, data=row.event.encode())
-            await _set_aside(connection, batch, (record,))
-            report = report.plus(WriteReport(unstorable={row.event_id: reason}))
-    return report
-
-
-async def _set_aside(connection: asyncpg.Connection, batch: TopicBatch, records: tuple[InvalidRecord, ...]) -> None:
-    if records:
-        await connection.execute(
-            statements("history")["set_aside"],
-            batch.topic,
-            batch.topic_id,
-            [record.offset for record in records],
-            [without_nul(record.reason) for record in records],
-            [record.data for record in records],
-        )

@@ -1,6 +1,6 @@
 """What the history keeps of each topic: a row per event, in the table and with the columns that the topic names.
 
-The topics and `migrations/*.history.sql` say the same; a test compares them.
+The topics and `migrations/*.history.sql` must agree; a test compares them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TABLES: dict[str, HistoryTable] = {
     topic.name: HistoryTable(name=topic.table, columns=topic.columns) for topic in TOPICS.values()
 }
 
-#: What every table has, in the order of `HistoryRow`'s fields, before the columns of its own.
+#: The columns that every table has, in the order of `HistoryRow`'s fields; its own columns follow.
 ENVELOPE = columns(
     event_id="text",
     offset="bigint",
@@ -68,7 +68,7 @@ def _value_of(column: Column, payload: Any) -> Any:
 
 
 def _cast_of(column: Column) -> str:
-    """From the parameter's type to an array of the column's.
+    """The cast from the parameter's type to an array of the column's.
 
     A number travels as text and is read by PostgreSQL, which refuses what it cannot hold: the driver's own encoding
     would make another number of it.

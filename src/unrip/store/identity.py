@@ -1,4 +1,4 @@
-"""Which database the sessions of a process lead to: asked at each new one, whoever makes it."""
+"""Which database the sessions of a process lead to: checked at each new session, whoever makes it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from unrip.store.sql import statements
 
 
 class Whereabouts:
-    """The judge of every new session of a process (`connection.Database`).
+    """Judges every new session of a process (`connection.Database`).
 
-    Another cluster has another identifier; one that was promoted or recovered to a point in time another timeline. It
-    keeps nobody out: who has written to the one before finds out what this one lacks (`ledger.LedgerWentBack`).
+    Another cluster has another identifier; one that was promoted or recovered to a point in time has another timeline.
+    The judge keeps nobody out: whoever wrote to the database before finds out what this one lacks
+    (`ledger.LedgerWentBack`).
     """
 
     def __init__(self, on_other: Callable[[str], None]) -> None:
@@ -21,7 +22,7 @@ class Whereabouts:
         self._known: tuple[str, int] | None = None
 
     async def judge(self, connection: asyncpg.Connection) -> None:
-        """Tell where the session leads, if that is elsewhere than the one before it."""
+        """Report where the session leads, if that is elsewhere than the one before it."""
         row = await connection.fetchrow(statements("identity")["whereabouts"])
         found = (str(row["system_identifier"]), int(row["timeline"]))
         before, self._known = self._known, found

@@ -10,15 +10,15 @@ import asyncpg
 from unrip.domain.arming import ArmLease
 from unrip.messages.envelope import decode, encode
 from unrip.store.connection import Database, Sessions
-from unrip.store.sql import statements
 
-#: A service that needs arming more often than this does not run well enough to be armed by itself.
+#: How often a lease may be used within an hour: a service that needs it more often does not run well enough to arm
+#: itself.
 USES_PER_HOUR = 3
 _HOUR = timedelta(hours=1)
 
 
 class LeaseStore(Protocol):
-    """Leases and their uses, append-only. Each call raises `StoreRefused` when the database says no."""
+    """Leases and their uses, append-only. Each call raises `StoreRefused` when the database refuses."""
 
     async def keep(self, service: str, token_hash: str, lease: ArmLease) -> None:
         """Keep a lease under the hash of its token."""
@@ -29,7 +29,7 @@ class LeaseStore(Protocol):
         ...
 
     async def use(self, service: str, token_hash: str, now: datetime) -> bool:
-        """Count one use, False when the last hour already has as many as allowed."""
+        """Count one use; False when the last hour already has as many as allowed."""
         ...
 
     async def close(self) -> None:
@@ -54,7 +54,7 @@ class PostgresLeases:
         return decode(rows[0]["body"], ArmLease) if rows else None
 
     async def use(self, service: str, token_hash: str, now: datetime) -> bool:
-        """Count one use, False when the last hour has `USES_PER_HOUR` already. Named by its instant: once only."""
+        """Count one use; False when the last hour has `USES_PER_HOUR` already. Its instant names it: it counts once."""
         arguments = (token_hash, service, now, now - _HOUR, USES_PER_HOUR)
         return bool((await self._fetch("use_lease", "using a lease", *arguments))[0][0])
 
@@ -63,7 +63,7 @@ class PostgresLeases:
         self._sessions.give_back()
 
     async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
-        return await self._sessions.fetch_in_the_end(what, statements("desk")[statement], *arguments)
+        return await self._sessions.fetch_in_the_end(what, self._sessions.statements("desk")[statement], *arguments)
 
 
 class MemoryLeases:
@@ -82,7 +82,7 @@ class MemoryLeases:
         return self._leases.get((service, token_hash))
 
     async def use(self, service: str, token_hash: str, now: datetime) -> bool:
-        """Count one use, False when the last hour has `USES_PER_HOUR` already."""
+        """Count one use; False when the last hour has `USES_PER_HOUR` already."""
         if (service, token_hash, now) in self._uses:
             return True
         if sum(who == service and at > now - _HOUR for who, _, at in self._uses) >= USES_PER_HOUR:

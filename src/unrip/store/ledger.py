@@ -25,15 +25,15 @@ from unrip.store.outbox import Outbox, OutboxRecord
 
 
 class LedgerWentBack(StoreRefused):
-    """It has made fewer commits than the caller has heard of: nothing has changed, load it again."""
+    """It has made fewer commits than the caller knows of: nothing has changed, load it again."""
 
 
 class NotInLedger(StoreRefused):
-    """It does not know what the caller remembers of it: nothing has changed, load it again."""
+    """It lacks what the caller remembers of it: nothing has changed, load it again."""
 
 
 class OutboxEvent(Value):
-    """A result on its way to Kafka. Its `ledger` is filled in by the ledger, as of the same transaction."""
+    """A result on its way to Kafka. The ledger fills in its `ledger` field, as of the same transaction."""
 
     event_id: str
     correlation_id: str
@@ -44,7 +44,7 @@ class OutboxEvent(Value):
 
 
 def record_of(event: OutboxEvent) -> OutboxRecord:
-    """The result as the outbox has it."""
+    """The result as a record of the outbox."""
     return OutboxRecord(
         topic=TRADE_RESULT.name,
         event_id=event.event_id,
@@ -60,18 +60,18 @@ def record_of(event: OutboxEvent) -> OutboxRecord:
 
 
 class HoldKind(StrEnum):
-    """What a hold is for. Both count against what is credited; only offers share one."""
+    """What a hold is for: both kinds count against what is credited; only offers share one."""
 
     OFFER = "offer"
     WITHDRAWAL = "withdrawal"
 
 
 class ClaimKind(StrEnum):
-    """What the ledger made of a command."""
+    """What the ledger did with a command."""
 
     CLAIMED = "claimed"
     DUPLICATE = "duplicate"
-    """It was handled before, perhaps by a call whose outcome was not heard of. Nothing has changed."""
+    """It was handled before, perhaps by a call whose outcome did not arrive. Nothing has changed."""
     REJECTED = "rejected"
     """It was recorded as rejected, as the caller asked."""
     INSUFFICIENT_INVENTORY = "insufficient_inventory"
@@ -83,11 +83,11 @@ class ClaimKind(StrEnum):
     SAME_OFFER = "same_offer"
     """Its signed offer is another command's already: recorded as rejected instead."""
     COMMAND_INVALID = "command_invalid"
-    """Of a strategy that never took over by PostgreSQL's own count: recorded as rejected instead."""
+    """The commanding strategy never took over by PostgreSQL's own count: recorded as rejected instead."""
 
 
 class ClaimOutcome(Value):
-    """What became of a command, and the ledger as of that commit."""
+    """What the ledger did with a command, and the ledger as of that commit."""
 
     kind: ClaimKind
     view: LedgerView
@@ -96,9 +96,9 @@ class ClaimOutcome(Value):
 class NonceEnding(Value):
     """A nonce that a final block has ended, with one result for each of its open offers.
 
-    Each result carries the evidence. `settled`: one of its offers took it, and the others end as `lapsed`. `spent`: one
-    of them took it, nobody knows which. `voided`: none of them did, though it is used. `revoked`: our own revocation
-    did, as the contract's logs show. `lapsed`: provably dead.
+    Each result carries the evidence. `settled`: one of its offers was executed, and the others end as `lapsed`.
+    `spent`: one of them was executed, nobody knows which. `voided`: none of them was, though the nonce is used.
+    `revoked`: our own revocation used it, as the contract's logs show. `lapsed`: provably dead.
     """
 
     nonce: str
@@ -107,14 +107,14 @@ class NonceEnding(Value):
 
 
 class DatabaseIdentity(Value):
-    """Which database this is: another cluster has another identifier, one that was recovered another timeline."""
+    """Which database this is: another cluster has another identifier, a recovered one another timeline."""
 
     system_identifier: str
     timeline: int
 
 
 class Surroundings(Value):
-    """What the ledger recorded about where it lives."""
+    """What the ledger recorded about the database it is in."""
 
     #: None while a quarantine has not ended and none was recorded before.
     database: DatabaseIdentity | None
@@ -126,18 +126,18 @@ class LedgerState(Value):
     """The ledger as a start finds it."""
 
     view: LedgerView
-    #: Of the commands ever claimed; 0 without one.
+    #: The newest strategy of all commands ever claimed; 0 without one.
     newest_generation: int
-    #: In the order of their claims, each with the state it has come to.
+    #: In the order of their claims, each in its newest state.
     open_offers: tuple[Offer, ...]
-    #: By nonce, for those with open offers: the signed intent that was published to spend it.
+    #: For each nonce with open offers: the signed intent that was published to spend it.
     revocations: dict[str, str]
-    #: Where it is now, and where it was when it was last known to be the newest; None if that was never said.
+    #: Where it is now, and where it was when it was last known to be the newest; None if that was never recorded.
     database: DatabaseIdentity
     surroundings: Surroundings | None
     #: PostgreSQL's time of the newest attempt: a ledger older than Kafka's last command is a restored one.
     last_claimed_at: datetime | None
-    #: The block of the last reading that was taken over; None where none was since this is kept.
+    #: The block of the last reading that was taken over; None where there was none since this is kept.
     believed: Seen | None = None
 
     @property
@@ -147,7 +147,7 @@ class LedgerState(Value):
 
     @property
     def doubt(self) -> str:
-        """Why this may not be the newest ledger of its account, empty without a doubt."""
+        """Why this may not be the newest ledger of its account; empty without a doubt."""
         if self.surroundings is None:
             return "first_start_not_declared" if self.position is None else "database_is_another"
         if self.surroundings.quarantined_until is not None:
@@ -165,11 +165,11 @@ class HeldDifference(Value):
 
 
 class Ledger(Outbox, Protocol):
-    """What the executor asks of its ledger, whose results wait in an outbox of its own.
+    """What the executor uses of its ledger, whose results wait in an outbox of its own.
 
     Every method raises `StoreUnavailable` when the outcome is unknown (call again with the same arguments, before
-    anything later) and `StoreRefused` when a promise of the caller is broken (nothing has changed). `after` is the
-    newest commit that the caller has heard of: an older ledger raises `LedgerWentBack`.
+    anything later) and `StoreRefused` when the caller broke a promise (nothing has changed). `after` is the newest
+    commit that the caller knows of: an older ledger raises `LedgerWentBack`.
     """
 
     async def load(self, account: str) -> LedgerState:
@@ -188,7 +188,7 @@ class Ledger(Outbox, Protocol):
     ) -> ClaimOutcome:
         """Claim, hold, signed payload, result row and position in one commit; or a rejection in their place.
 
-        One that was perhaps sent is held even where it is not covered or an older strategy commanded it, and on a
+        An offer that was perhaps sent is held even where it is not covered or an older strategy commanded it, and on a
         nonce that has ended unused, whose hold is taken again.
         """
         ...
@@ -233,7 +233,7 @@ class Ledger(Outbox, Protocol):
     ) -> LedgerView:
         """Record a quarantine; or, without an end, that this database has the newest ledger of the account.
 
-        `commits` is the highest number that anybody has heard of. A quarantine goes on counting from above it.
+        `commits` is the highest number that anybody knows of. A quarantine goes on counting from above it.
         """
         ...
 
@@ -262,11 +262,11 @@ class Ledger(Outbox, Protocol):
         ...
 
     async def claimed_lately(self, account: str) -> list[Claimed]:
-        """What was claimed within the last minute, whatever has become of it."""
+        """What was claimed within the last minute, whatever its state is now."""
         ...
 
     async def find(self, account: str, quote_hash: str) -> Offer | None:
-        """The account's offer with this hash in the state it has come to, also after its end."""
+        """The account's offer with this hash in its newest state, also after its end."""
         ...
 
     async def check_held(self) -> list[HeldDifference]:
@@ -279,7 +279,7 @@ class Ledger(Outbox, Protocol):
 
 
 def rejection_of(claimed: OutboxEvent) -> OutboxEvent:
-    """The result of a claim that the ledger refuses; reason and numbers are the ledger's to fill in."""
+    """The result of a claim that the ledger refuses; the ledger fills in reason and numbers."""
     result = claimed.result
     return msgspec.structs.replace(
         claimed,

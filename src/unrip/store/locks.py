@@ -1,4 +1,4 @@
-"""The lock of a role: one PostgreSQL session holds it, whoever else wants it is standby."""
+"""The lock of a role: one PostgreSQL session holds it, every other instance that wants it is standby."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import asyncpg
 
-from unrip.store.connection import Database, connect
+from unrip.domain.desk_name import prefix_of
+from unrip.store.connection import Database, connect, database_of
 from unrip.store.driver_errors import named_errors
 from unrip.store.errors import StoreError, StoreUnavailable
-from unrip.store.sql import statements
 
 OnRole = Callable[[bool, int | None], None]
-#: Why the role is not ours; `STANDBY` where another instance has it.
+#: Called with the reason why the role is not ours; `STANDBY` where another instance has it.
 OnWhyNot = Callable[[str], None]
 
 STANDBY = "standby"
@@ -30,9 +30,9 @@ class SingleActiveLock:
     """Hold the role's advisory lock on a session of its own; needs a direct connection, no transaction pooler.
 
     `on_change(active, generation)` is called in the loop: with the first answer, at every change, and each time that
-    the lock proves to be still ours. A take-over raises the role's generation; who gets the lock back and finds the
-    generation as it left it keeps its number, since nobody else was active in between (blueprint, section 3).
-    `on_why_not` hears after each attempt without the lock what stood in its way.
+    the lock proves to be still ours. A take-over raises the role's generation; an instance that gets the lock back and
+    finds the generation as it left it keeps its number, since nobody else was active in between (blueprint, section 3).
+    `on_why_not` is called after each attempt without the lock, with what stood in its way.
     """
 
     def __init__(
@@ -44,12 +44,13 @@ class SingleActiveLock:
         on_change: OnRole,
         on_why_not: OnWhyNot = lambda _why: None,
     ) -> None:
-        self._place = place
+        self._place = database_of(place)
+        self._statements = self._place.statements("desk")
         self._role = role
         self._instance = instance
         self._on_change = on_change
         self._on_why_not = on_why_not
-        self._key = int.from_bytes(hashlib.sha256(f"unrip role {role}".encode()).digest()[:8], "big", signed=True)
+        self._key = _key_of(role, self._place.desk)
         self._active: bool | None = None
         self._generation: int | None = None
         self._left = asyncio.Event()
@@ -101,12 +102,12 @@ class SingleActiveLock:
         self._report(active=True)
 
     async def _whose(self, connection: asyncpg.Connection) -> str:
-        """Who stands in the way: a server that lost us without a word keeps our own session for some seconds."""
+        """Who stands in the way: a server that lost our connection unnoticed keeps our own session for some seconds."""
         unsigned = self._key % 2**64
-        held = await self._ask(connection, statements("desk")["lock_is_held"], unsigned >> 32, unsigned % 2**32)
+        held = await self._ask(connection, self._statements["lock_is_held"], unsigned >> 32, unsigned % 2**32)
         if not held:
             return _LET_GO
-        last = await self._ask(connection, statements("desk")["taken_by"], self._role)
+        last = await self._ask(connection, self._statements["taken_by"], self._role)
         return _OWN_SESSION if last == self._instance else STANDBY
 
     async def _take_over(self, connection: asyncpg.Connection) -> int:
@@ -115,16 +116,14 @@ class SingleActiveLock:
         It is raised above ours also in a database that was set back.
         """
         with named_errors(f"taking over {self._role}"):
-            row = await connection.fetchrow(
-                statements("desk")["generation_of"], self._role, timeout=_QUESTION_TIMEOUT_S
-            )
+            row = await connection.fetchrow(self._statements["generation_of"], self._role, timeout=_QUESTION_TIMEOUT_S)
         if row is not None and row["generation"] == self._generation and row["taken_by"] == self._instance:
             await self._hold(connection)
             return int(row["generation"])
         with named_errors(f"taking over {self._role}"):
             return int(
                 await connection.fetchval(
-                    statements("desk")["take_over"],
+                    self._statements["take_over"],
                     self._role,
                     self._instance,
                     self._generation or 0,
@@ -133,13 +132,13 @@ class SingleActiveLock:
             )
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
-        """Ask whether the role is still ours by writing so: where that is refused, the primary is another server now.
+        """Check that the role is still ours by writing so: if that is refused, the primary is another server now.
 
         Raises:
             StoreUnavailable: it is not, or PostgreSQL takes no writes on this session.
 
         """
-        if not await self._ask(connection, statements("desk")["hold"], self._role, self._instance, self._generation):
+        if not await self._ask(connection, self._statements["hold"], self._role, self._instance, self._generation):
             raise StoreUnavailable(f"holding the lock of {self._role}: the last to take it over is another one")
         self._report(active=True)
 
@@ -155,3 +154,9 @@ class SingleActiveLock:
         if active or self._active is not False:
             self._active = active
             self._on_change(active, self._generation if active else None)
+
+
+def _key_of(role: str, desk: str) -> int:
+    """The key of the lock, by which desks that share a database do not keep each other out."""
+    whole = f"unrip role {prefix_of(desk, ' ')}{role}"
+    return int.from_bytes(hashlib.sha256(whole.encode()).digest()[:8], "big", signed=True)

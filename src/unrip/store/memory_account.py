@@ -1,4 +1,4 @@
-"""What the twin of the executor's ledger keeps for each account, in dicts; `memory_ledger.py` is its promises."""
+"""What the twin of the executor's ledger keeps for each account, in dicts; `memory_ledger.py` has its behaviour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from unrip.domain.values import Amount
 from unrip.store.errors import StoreRefused
 from unrip.store.ledger import HoldKind, LedgerWentBack, NotInLedger, Surroundings
 
-#: The relay has neither accepted nor refused, or no block says how it ended: whether the offer counts is unknown.
+#: The states in which it is unknown whether the offer counts: the relay has neither accepted nor refused it, or no
+#: block shows how it ended.
 _WITHOUT_ANSWER = frozenset({AttemptState.CLAIMED, AttemptState.SENT, AttemptState.UNANSWERED, AttemptState.UNPROVEN})
 
 
@@ -39,9 +40,9 @@ class Hold:
     nonce_deadline: datetime
     #: None while it is open.
     ended_as: AttemptState | None = None
-    #: It ended by a use that a final block showed: nobody's bytes can use it any more.
+    #: Whether a final block showed that its nonce was used: nobody's bytes can use it any more.
     used: bool = False
-    #: What was published to spend the nonce.
+    #: The signed intent that was published to spend the nonce.
     revocation: str | None = None
 
 
@@ -57,13 +58,13 @@ class Attempt:
 
     @property
     def open(self) -> bool:
-        """It has not ended."""
+        """Whether it has not ended."""
         return not self.state.terminal
 
 
 @dataclass
 class Account:
-    """The books of one account."""
+    """What the ledger keeps for one account."""
 
     assets: dict[str, Asset] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
@@ -75,7 +76,7 @@ class Account:
 
     @contextmanager
     def commit(self, after: int) -> Iterator[None]:
-        """One more commit, unless the writer has heard of more than there were, or is refused."""
+        """Count one more commit, unless the writer knows of more than there were, or is refused."""
         if self.commits < after:
             raise LedgerWentBack(f"the ledger has made {self.commits} commits, and answered with {after} before")
         self.commits += 1
@@ -114,7 +115,7 @@ class Account:
         return {a.offer.quote_hash for a in self.attempts.values() if a.offer is not None and a.offer.nonce == nonce}
 
     def newest_generation(self, given: int | None) -> int:
-        """Of the claims, without numbers that no take-over has given."""
+        """The newest generation of the claims, without numbers that no take-over has given."""
         claimed = (a.generation for a in self.attempts.values() if a.offer is not None)
         return max((number for number in claimed if given is None or number <= given), default=0)
 
@@ -135,7 +136,7 @@ class Account:
         )
 
     def advance(self, to: CommandPosition) -> None:
-        """Every command before this is handled."""
+        """Note that every command before this position is handled."""
         here = self.position
         if here is None or here.topic_id != to.topic_id or here.next_offset < to.next_offset:
             self.position = to
@@ -147,7 +148,7 @@ class Account:
         hold.amount, hold.last_deadline = largest, max(offer.offer_deadline for offer in rest)
 
     def release(self, nonce: str, ended_as: AttemptState, *, used: bool) -> None:
-        """The hold of a nonce ends."""
+        """End the hold of a nonce."""
         hold = self.holds[nonce]
         hold.ended_as, hold.used = ended_as, used
         self.assets[hold.asset].held -= hold.amount

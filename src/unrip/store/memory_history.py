@@ -12,7 +12,7 @@ from unrip.store.history_tables import HistoryRow
 
 @dataclass
 class MemoryRecord:
-    """What several writers of one test have in common."""
+    """What several writers of one test share."""
 
     #: Topic to id to row.
     rows: dict[str, dict[str, HistoryRow]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class MemoryHistory:
         }
 
     async def last_write_at(self) -> datetime | None:
-        """It keeps no instants."""
+        """None: it keeps no instants."""
         return None
 
     async def write(self, batches: Sequence[TopicBatch]) -> WriteReport:

@@ -32,7 +32,7 @@ from unrip.store.ledger import (
 from unrip.store.memory_account import Account, Asset, Attempt, Hold
 from unrip.store.memory_outbox import MemoryOutbox
 
-#: How far an open attempt has come; a late reply still counts, a contradictory one does not move the state.
+#: The rank of each open state; a late reply still counts, a contradictory one does not move the state.
 _PROGRESS = {
     AttemptState.CLAIMED: 0,
     AttemptState.SENT: 1,
@@ -41,7 +41,7 @@ _PROGRESS = {
     AttemptState.REFUSED: 3,
     AttemptState.UNPROVEN: 4,
 }
-#: Each quarantine begins a new one of these, so that no number of a branch that was lost comes again.
+#: How many numbers each quarantine skips, so that no number of a branch that was lost comes again.
 _BRANCH = 1_000_000_000_000
 
 
@@ -51,12 +51,12 @@ class MemoryLedger(MemoryOutbox):
     def __init__(self, *, clock: Callable[[], datetime]) -> None:
         super().__init__()
         self._clock = clock
-        #: Of the process: a test may move the ledger elsewhere.
+        #: The database that the process finds; a test may move the ledger elsewhere.
         self.database = DatabaseIdentity(system_identifier="memory", timeline=1)
         #: The newest strategy's number by the count of take-overs; None before the first one.
         self.given_generation: int | None = None
         self._accounts: dict[str, Account] = {}
-        #: Hashes of all offers ever claimed.
+        #: The hashes of all offers ever claimed.
         self._signed: set[str] = set()
 
     async def load(self, account: str) -> LedgerState:
@@ -113,7 +113,7 @@ class MemoryLedger(MemoryOutbox):
             self._signed.add(offer.quote_hash)
             book.attempts[offer.command_id] = Attempt(
                 state=AttemptState.CLAIMED,
-                generation=0 if perhaps_sent else generation,  # what was adopted does not say who commands now
+                generation=0 if perhaps_sent else generation,  # an adopted offer does not show who commands now
                 claimed_at=self._clock(),
                 offer=offer,
             )
@@ -324,7 +324,7 @@ def _refusal(
 
 
 def _may_carry(hold: Hold, offer: Offer, *, perhaps_sent: bool) -> bool:
-    """Whether this may join: nothing does after the end, but for bytes outside which can still use the nonce."""
+    """Whether the offer may join: nothing does after the end, except bytes outside that can still use the nonce."""
     if hold.kind is not HoldKind.OFFER:
         return False
     if perhaps_sent:

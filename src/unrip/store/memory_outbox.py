@@ -7,7 +7,7 @@ from itertools import islice
 
 from unrip.store.outbox import OutboxRecord, OutboxRow
 
-#: A lost branch's numbers do not come again: whoever begins another one goes on so much further.
+#: How many numbers a new branch skips, so that a lost branch's numbers do not come again.
 _NUMBERS = 1_000_000
 
 
@@ -17,7 +17,7 @@ class MemoryOutbox:
     def __init__(self) -> None:
         #: Events that wait to be published, by their number.
         self._outbox: dict[int, OutboxRow] = {}
-        #: Ids of all events ever written.
+        #: The ids of all events ever written.
         self._written: set[str] = set()
         self._numbers_from = 0
 
@@ -26,16 +26,16 @@ class MemoryOutbox:
         return list(islice((row for seq, row in self._outbox.items() if seq > after), limit))
 
     async def unreadable(self) -> dict[int, str]:
-        """Rows in memory can be read."""
+        """Nothing: rows in memory can always be read."""
         return {}
 
     async def mark_published(self, seqs: Sequence[int]) -> None:
-        """These have reached Kafka."""
+        """Note that these have reached Kafka."""
         for seq in seqs:
             self._outbox.pop(seq, None)
 
     def write(self, event: OutboxRecord) -> None:
-        """A part of the owner's commit. An event that was written before is the same row."""
+        """Write as a part of the owner's commit. An event that was written before is the same row."""
         if event.event_id in self._written:
             return
         self._written.add(event.event_id)

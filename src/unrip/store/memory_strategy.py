@@ -1,4 +1,4 @@
-"""The strategy's store in memory; `tests/contract/store/test_strategy_store.py` holds both to the same."""
+"""The strategy's store in memory; `tests/contract/store/test_strategy_store.py` holds both to the same promises."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class MemoryStrategy:
     async def fills(
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
-        """Taken offers told since an instant, each with the first settled price at or after its markout, if any."""
+        """Executed offers since an instant, each with the first settled price at or after its markout, if any."""
         events = self._events(MARKET_PRICE)
         prices = [each for each in events if each.payload.fair_rate is not None and not each.payload.has_jumped]
         prices.sort(key=lambda price: price.observed_at)
@@ -58,13 +58,13 @@ class MemoryStrategy:
     async def keep_highest_equity(
         self, account: str, pair: str, highest: HighestEquity, *, generation: int, change: int
     ) -> None:
-        """Keep it in the place of the one before."""
+        """Keep it in place of the one before."""
         kept = self._highest.get((account, pair))
         if kept is None or kept[0] < (generation, change):
             self._highest[account, pair] = (generation, change), highest
 
     async def highest_equity(self, account: str, pair: str) -> HighestEquity | None:
-        """What was kept last, None while nothing was."""
+        """What was kept last; None while nothing was."""
         kept = self._highest.get((account, pair))
         return None if kept is None else kept[1]
 

@@ -1,4 +1,4 @@
-"""The outbox: events of any topic that were committed with what they tell of, on their way to Kafka.
+"""The outbox: events of any topic on their way to Kafka, committed together with what they report.
 
 Each owner has a table of its own for it, beside what it commits in the same transaction; all of them have one form.
 """
@@ -19,7 +19,7 @@ from unrip.store.sql import statements
 
 
 class OutboxRecord(Value):
-    """An event as its owner has committed it; producer and time of publishing are the publisher's to fill in."""
+    """An event as its owner has committed it; the publisher fills in producer and time of publishing."""
 
     topic: str
     event_id: str
@@ -41,18 +41,18 @@ class OutboxRow(Value):
 
 
 class Outbox(Protocol):
-    """What the publisher asks of whoever commits events."""
+    """What the publisher uses of whoever commits events."""
 
     async def unpublished(self, limit: int, *, after: int = 0) -> list[OutboxRow]:
         """Events that wait to be published, oldest first, from after a sequence number on."""
         ...
 
     async def unreadable(self) -> dict[int, str]:
-        """Those among what waits that this version cannot read, by their sequence number, and why."""
+        """The waiting rows that this version cannot read, by their sequence number, with the reason."""
         ...
 
     async def mark_published(self, seqs: Sequence[int]) -> None:
-        """These have reached Kafka."""
+        """Note that these have reached Kafka."""
         ...
 
 
@@ -65,7 +65,7 @@ class PostgresOutbox:
         self._unreadable: dict[int, str] = {}
 
     async def unpublished(self, limit: int, *, after: int = 0) -> list[OutboxRow]:
-        """Events that wait to be published, oldest first; a row that cannot be read is passed over."""
+        """Events that wait to be published, oldest first; a row that cannot be read is skipped."""
         if after == 0:
             self._unreadable = {}
         while found := await self._ask("unpublished", limit, after):
@@ -75,11 +75,11 @@ class PostgresOutbox:
         return []
 
     async def unreadable(self) -> dict[int, str]:
-        """What was passed over since the outbox was last read from its beginning."""
+        """What was skipped since the outbox was last read from its beginning."""
         return dict(self._unreadable)
 
     async def mark_published(self, seqs: Sequence[int]) -> None:
-        """These have reached Kafka."""
+        """Note that these have reached Kafka."""
         await self._ask("mark_published", list(seqs))
 
     def _readable(self, row: asyncpg.Record) -> OutboxRow | None:
@@ -90,7 +90,7 @@ class PostgresOutbox:
             return None
 
     async def _ask(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        sql = statements("outbox")[statement].format(table=self._table)
+        sql = self._sessions.of_desk(statements("outbox")[statement].format(table=self._table))
         return await self._sessions.fetch(f"{self._table} {statement}", sql, *arguments)
 
 

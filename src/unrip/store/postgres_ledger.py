@@ -29,11 +29,10 @@ from unrip.store.ledger import (
 )
 from unrip.store.nul import json_without_nul, without_nul
 from unrip.store.outbox import PostgresOutbox
-from unrip.store.sql import statements
 
-#: A claim, a note and the outbox may be under way at a time; one more for the check.
+#: How many connections: a claim, a note and the outbox may be under way at a time; one more for the check.
 _CONNECTIONS = 4
-#: What our functions raise by these codes (`migrations/0022.ledger-commits.sql`).
+#: The codes that our functions raise, and the errors they mean (`migrations/0022.ledger-commits.sql`).
 _OWN_ERRORS: dict[str | None, type[StoreRefused]] = {"UN001": LedgerWentBack, "UN002": NotInLedger}
 
 
@@ -172,7 +171,7 @@ class PostgresLedger(PostgresOutbox):
         return row
 
     async def _rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        sql = statements("ledger")[statement]
+        sql = self._sessions.statements("ledger")[statement]
         try:
             return await self._sessions.fetch(f"ledger {statement}", sql, *map(_storable, arguments))
         except StoreRefused as refused:
@@ -183,7 +182,7 @@ class PostgresLedger(PostgresOutbox):
 
 
 def _storable(argument: Any) -> Any:
-    """What comes from Kafka may hold what PostgreSQL refuses; such a command would end the executor at every start."""
+    """Refuse what PostgreSQL cannot hold: such a command from Kafka would end the executor at every start."""
     return without_nul(argument) if isinstance(argument, str) else argument
 
 

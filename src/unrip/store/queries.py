@@ -1,4 +1,4 @@
-"""Questions that operators ask of the record. Nothing here can write."""
+"""Questions that operators ask the history. Nothing here can write."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ from unrip.messages.topics import (
     TRADE_RESULT,
     Topic,
 )
-from unrip.store.connection import connect
+from unrip.store.connection import Database, connect, database_of
 from unrip.store.driver_errors import named_errors
 from unrip.store.errors import StoreRefused
 from unrip.store.quote_history import QuoteHistory
-from unrip.store.sql import statements
 
 _PARTS: dict[str, Topic] = {
     "quote": RAW_QUOTE,
@@ -41,14 +40,14 @@ _PARTS: dict[str, Topic] = {
     "command": EXECUTE_TRADE,
     "result": TRADE_RESULT,
 }
-#: `find` tells no more of them: a prefix that fits more is of no use.
+#: How many ids `find` returns: a prefix that fits more is of no use.
 FOUND_MAX = 10
 _STATEMENT_TIMEOUT_MS = 30_000
 _POLL_S = 0.2
 
 
 class QuoteLine(Value):
-    """One decided quote and what became of it; see the view `history.loss_ledger`."""
+    """One decided quote and its outcome; see the view `history.loss_ledger`."""
 
     quote_id: str
     direction: str
@@ -61,12 +60,13 @@ class QuoteLine(Value):
 class Queries:
     """One read-only connection; `async with Queries.connect(url) as queries`."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, statements: dict[str, str]) -> None:
         self._connection = connection
+        self._statements = statements
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str) -> AsyncIterator[Queries]:
+    async def connect(cls, place: Database | str) -> AsyncIterator[Queries]:
         """Open a connection for as long as the context lasts.
 
         Raises:
@@ -74,11 +74,11 @@ class Queries:
             StoreRefused: the URL cannot be used.
 
         """
-        connection = await connect(url, application="queries", statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
+        connection = await connect(place, application="queries", statement_timeout_ms=_STATEMENT_TIMEOUT_MS)
         try:
             with named_errors("connecting"):
                 await connection.execute("SET default_transaction_read_only = on")
-            yield cls(connection)
+            yield cls(connection, database_of(place).statements("queries"))
         finally:
             connection.terminate()
 
@@ -87,7 +87,7 @@ class Queries:
         escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return tuple(row["quote_id"] for row in await self._fetch("find_quotes", escaped, FOUND_MAX))
 
-    async def chain(self, quote_id: str) -> QuoteHistory | None:
+    async def of_quote(self, quote_id: str) -> QuoteHistory | None:
         """Everything of one quote as of one instant, None when there is nothing.
 
         Raises:
@@ -103,12 +103,12 @@ class Queries:
         return QuoteHistory(quote_id=quote_id, results=results, **single) if rows else None
 
     async def until_complete(self, quote_id: str, *, bound_s: float) -> QuoteHistory:
-        """The chain once it has ended and lacks nothing, or as it is when the bound is over."""
+        """The history of a quote once it has ended and lacks nothing, or as it is when the bound is over."""
         deadline = time.monotonic() + bound_s
         while True:
-            chain = await self.chain(quote_id) or QuoteHistory(quote_id=quote_id)
-            if (chain.ended and not chain.missing) or time.monotonic() >= deadline:
-                return chain
+            history = await self.of_quote(quote_id) or QuoteHistory(quote_id=quote_id)
+            if (history.ended and not history.missing) or time.monotonic() >= deadline:
+                return history
             await asyncio.sleep(_POLL_S)
 
     async def latest_quotes(self, limit: int) -> tuple[QuoteLine, ...]:
@@ -135,7 +135,7 @@ class Queries:
 
     async def _fetch(self, name: str, *arguments: object) -> list[Any]:
         with named_errors(name.replace("_", " ")):
-            return list(await self._connection.fetch(statements("queries")[name], *arguments))
+            return list(await self._connection.fetch(self._statements[name], *arguments))
 
 
 def _event(topic: Topic, event: str) -> Envelope[Any]:

@@ -1,4 +1,4 @@
-"""Everything the history has of one quote, and what follows from it. Pure."""
+"""Everything the history has of one quote, and what follows from it. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPEN = "open"
 
 
 class StageTime(Value):
-    """A stage of the chain, and the time since the one before it."""
+    """A stage of the quote, and the time since the stage before."""
 
     stage: str
     at: datetime
@@ -29,7 +29,7 @@ class StageTime(Value):
 
 
 class QuoteHistory(Value):
-    """The records of one quote, each a whole event; those that are not there are None."""
+    """The records of one quote, each a whole event; missing ones are None."""
 
     quote_id: str
     quote: Envelope[RawQuote] | None = None
@@ -43,7 +43,7 @@ class QuoteHistory(Value):
 
     @property
     def last(self) -> TradeResult | None:
-        """The state the attempt has come to; a terminal one whatever else was published after it."""
+        """The newest state of the attempt; a terminal one whatever else was published after it."""
         states = [result.payload for result in self.results]
         return next((state for state in states if state.state.terminal), states[-1] if states else None)
 
@@ -60,12 +60,12 @@ class QuoteHistory(Value):
 
     @property
     def ended(self) -> bool:
-        """Nothing more will come."""
+        """Whether nothing more will come."""
         return self.outcome not in {OPEN, NOT_DECIDED}
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Records that must exist, given those that do. An attempt that is open lacks nothing by that."""
+        """Records that must exist, given those that do. An open attempt lacks nothing for being open."""
         decision = self.decision.payload if self.decision is not None else None
         has_command = self.command is not None or bool(self.results)
         expected = {
@@ -103,7 +103,7 @@ class QuoteHistory(Value):
         )
 
     def _events(self) -> Iterable[tuple[str, Envelope[Any]]]:
-        """The events of the quote's own chain; price and inventory are older and belong to many."""
+        """The events of the quote itself; price and inventory are older and belong to many quotes."""
         single = {"quote": self.quote, "demand": self.demand, "decision": self.decision, "command": self.command}
         yield from ((name, event) for name, event in single.items() if event is not None)
         yield from ((f"result {event.payload.state}", event) for event in self.results)

@@ -1,4 +1,4 @@
-"""What the strategy keeps in PostgreSQL, and reads from it once at start."""
+"""What the strategy keeps in PostgreSQL, and reads from it once at its start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from unrip.messages.codec import decode_event
 from unrip.messages.envelope import decode, encode
 from unrip.messages.topics import MARKET_PRICE, TRADE_RESULT
 from unrip.store.connection import Database, Sessions
-from unrip.store.sql import statements
 
 
 class StrategyStore(Protocol):
@@ -40,7 +39,7 @@ class StrategyStore(Protocol):
     async def fills(
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
-        """Taken offers told since an instant, each with the first settled price at or after its markout, if any."""
+        """Executed offers since an instant, each with the first settled price at or after its markout, if any."""
         ...
 
     async def keep_highest_equity(
@@ -66,7 +65,7 @@ class PostgresStrategy:
 
     def __init__(self, place: Database | str) -> None:
         self._sessions = Sessions(place, application="strategy", size=1)
-        #: One at a time: who hears that a change is kept may rely on every earlier one.
+        #: One call at a time: when a change is reported as kept, every earlier one is kept too.
         self._in_order = asyncio.Lock()
 
     async def remember(
@@ -88,7 +87,7 @@ class PostgresStrategy:
     async def fills(
         self, account: str, pair: str, *, since: datetime, markout: timedelta
     ) -> list[tuple[TradeResult, MarketPrice | None]]:
-        """Taken offers told since an instant, each with the first settled price at or after its markout, if any."""
+        """Executed offers since an instant, each with the first settled price at or after its markout, if any."""
         rows = await self._fetch("fills", "reading fills", account, pair, since, markout)
         return [
             (
@@ -119,7 +118,7 @@ class PostgresStrategy:
         return HighestEquity(eur=Fraction(rows[0]["eur"]), transferred=transferred, begun_at=begun_at)
 
     async def _fetch(self, statement: str, what: str, *arguments: Any) -> list[asyncpg.Record]:
-        return await self._sessions.fetch_in_the_end(what, statements("desk")[statement], *arguments)
+        return await self._sessions.fetch_in_the_end(what, self._sessions.statements("desk")[statement], *arguments)
 
     async def close(self) -> None:
         """Give the connection back."""

@@ -1,4 +1,4 @@
-"""What is wrong with a database URL, in words that repeat nothing of it: any part of it may be a password.
+"""What is wrong with a database URL, without repeating any part of it: any part may be a password.
 
 The drivers read a malformed URL each in its own way, and quote in their errors what they took for port, host or option.
 """
@@ -21,7 +21,7 @@ _ESCAPE = re.compile(r"%(?!(?!00)[0-9A-Fa-f]{2})")
 #: A name, an IPv4 address, a percent-encoded socket folder or an IPv6 address in brackets; and a port.
 _HOST = re.compile(r"(?:[^\[\]:]*|\[[^\[\]]+\])(?::(?P<port>\d{0,5}))?", re.ASCII)
 _PORT_MAX = 65_535
-#: Options that are words, refused by the drivers only when they connect.
+#: Options that take one of a few values, which the drivers refuse only when they connect.
 _WORDS = {
     "sslmode": ("prefer", "disable", "allow", "require", "verify-ca", "verify-full"),
     "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
@@ -29,7 +29,7 @@ _WORDS = {
 
 
 def fault_of(url: str) -> str | None:
-    """What is wrong with it, None where nothing can be told to be."""
+    """What is wrong with it; None where nothing is known to be."""
     scheme = _SCHEME.match(url)
     if scheme is None:
         return "it does not begin with postgresql://"
@@ -56,7 +56,7 @@ def place_of(url: str) -> str:
 
 
 def _can_be_asked(url: str) -> bool:
-    """Whether libpq knows every option, and each of the words below is one of its own."""
+    """Whether libpq knows every option, and each value of the options above is one of its own."""
     try:
         told = conninfo_to_dict(url)
     except (psycopg.Error, UnicodeError):

@@ -1,7 +1,7 @@
-"""Does PostgreSQL do what it is there for? A cheap write twice a second on a connection of its own.
+"""Whether PostgreSQL does its work: a cheap write twice a second on a connection of its own.
 
-One that only answers is of no use to who must record before he acts: after a fail-over it may refuse every write. So
-the question is a commit in the schema that the service writes to.
+A server that only answers is of no use to a service that must record before it acts: after a fail-over it may refuse
+every write. So the question is a commit in the schema that the service writes to.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Callable
 
 import asyncpg
 
-from unrip.store.connection import Database, connect
+from unrip.store.connection import Database, connect, database_of
 from unrip.store.driver_errors import named_errors
 from unrip.store.errors import StoreError
-from unrip.store.sql import statements
 
 _INTERVAL_S = 0.5
 _QUESTION_TIMEOUT_S = 1.0
 
-#: Whether it does, and what it said.
+#: Called with whether it does, and the reason.
 OnAnswer = Callable[[bool, str], None]
 
 
 class DatabaseWatch:
     """Calls `on_change(up, reason)` in the loop, once at the first answer and then at every change.
 
-    `on_answer` hears every answer: the reason for an outage changes while it lasts. `schema` is where `service` writes.
+    `on_answer` is called with every answer: the reason for an outage changes while it lasts. `schema` is where
+    `service` writes.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class DatabaseWatch:
         schema: str = "desk",
         service: str = "watch",
     ) -> None:
-        self._place = place
+        self._place = database_of(place)
         self._on_change = on_change
         self._on_answer = on_answer
-        self._pulse = statements("pulse")[schema]
+        self._pulse = self._place.statements("pulse")[schema]
         self._service = service
         self._up: bool | None = None
 

@@ -1,1 +1,1 @@
-"""Venues the desk trades on."""
+"""The venues that the desk trades on."""

@@ -18,7 +18,7 @@ from unrip.cli.client import ControlClient
 from unrip.frame.settings import ControlSettings
 from unrip.local.desk import LocalDesk
 from unrip.local.paths import Home
-from unrip.local.ports import says_well
+from unrip.local.ports import answers_yes
 from unrip.net.secret_file import write_secret
 from unrip.services.settings import DESK_SETTINGS
 
@@ -69,7 +69,7 @@ def test_no_proxy_of_the_environment_hears_a_token(tmp_path: Path, monkeypatch: 
         assert client.is_ready(SERVICE)
         assert client.state(SERVICE) == {}
         assert client.act(SERVICE, "disarm", reason="lunch") == {}
-        assert says_well(f"http://127.0.0.1:{port}/readyz")
+        assert answers_yes(f"http://127.0.0.1:{port}/readyz")
     assert asked == [
         ("/readyz", None),
         ("/state", "Bearer reads"),

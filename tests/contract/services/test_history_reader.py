@@ -1,6 +1,7 @@
 """The history writer from topic to table: its logic and handlers on the in-memory bus, and once on the real servers."""
 
 import asyncio
+import copy
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -27,11 +28,11 @@ from unrip.messages.envelope import Envelope
 from unrip.messages.payloads import RawQuote
 from unrip.messages.topics import DEAD_LETTER, TOPICS
 from unrip.services.history_writer.effects import BatchRead, LoadOffsets, ReadOn, StartReading, WriteBatch
-from unrip.services.history_writer.handlers import Archivist, TopicReader
+from unrip.services.history_writer.handlers import HistoryHandlers, TopicReader
 from unrip.services.history_writer.logic import HistoryWriter
 from unrip.services.history_writer.wiring import wire
 from unrip.store.errors import StoreUnavailable
-from unrip.store.history import AnotherWriter, HistorySink, Position, TopicBatch, WriteReport
+from unrip.store.history import HistorySink, Position, TopicBatch, WriteReport
 from unrip.store.migrate import apply
 
 QUOTE = "raw.near_intents.quote"
@@ -90,7 +91,8 @@ class Life:
 
     @property
     def lag(self) -> int | None:
-        return self.runner.logic.vitals(datetime.now(UTC)).lag
+        lag: int | None = self.runner.logic.vitals(datetime.now(UTC)).details.lag
+        return lag
 
 
 @asynccontextmanager
@@ -140,16 +142,16 @@ def a_life(sink: HistorySink, make_consumer: MakeConsumer) -> AbstractAsyncConte
     """On the sink and consumer of a test."""
 
     def make_wiring(emit: Emit) -> Wiring:
-        archivist, reader = Archivist(sink, emit=emit), TopicReader(make_consumer, emit=emit, look_s=LOOK_S)
+        writes, reader = HistoryHandlers(sink, emit=emit), TopicReader(make_consumer, emit=emit, look_s=LOOK_S)
         return Wiring(
             logic=HistoryWriter(lag_max=5_000),
             handlers={
-                LoadOffsets: archivist.call,
-                WriteBatch: archivist.call,
+                LoadOffsets: writes.call,
+                WriteBatch: writes.call,
                 StartReading: reader.start_reading,
                 ReadOn: reader.read_on,
             },
-            sources=(archivist.run, reader.run),
+            sources=(writes.run, reader.run),
         )
 
     return running(make_wiring)
@@ -254,16 +256,35 @@ async def test_what_is_no_event_gets_a_letter_and_stops_nothing(broker: MemoryBr
     assert await ids(store) == ["event-0"]
 
 
-async def test_another_writer_stops_this_one(broker: MemoryBroker) -> None:
+async def test_a_writer_whose_offsets_were_moved_reads_on_from_where_they_are(broker: MemoryBroker) -> None:
+    """Neither another writer nor a database of earlier ends the service: nothing is lost, and nothing stands twice."""
     store = MemoryStore()
     async with a_life(store.sink("writer-1"), on(broker)) as life:
         await eventually(lambda: life.lag == 0)
         async with a_life(store.sink("writer-2"), on(broker)) as other:
             put(broker, *quotes(0))
-            await eventually(lambda: bool(life.faults or other.faults))
-            (fault,) = life.faults + other.faults
-            assert isinstance(fault, AnotherWriter)
-    assert await ids(store) == ["event-0"]
+            await eventually(lambda: life.lag == other.lag == 0 and "write_failed" in life.lines + other.lines)
+            put(broker, *quotes(1))
+            await eventually(lambda: life.lag == other.lag == 0)
+            assert life.faults + other.faults == []
+            await eventually(lambda: life.reasons() == other.reasons() == [])
+    assert await ids(store) == ["event-0", "event-1"]
+
+
+@pytest.mark.parametrize("copied", [0, 1, 2], ids=["empty", "of the first record", "of now"])
+async def test_a_history_that_goes_back_under_a_writer_is_written_once_more(broker: MemoryBroker, copied: int) -> None:
+    store = MemoryStore()
+    async with a_life(store.sink(), on(broker)) as life:
+        copies = [copy.deepcopy(vars(store.record))]
+        for number in range(2):
+            put(broker, *quotes(number))
+            await eventually(lambda: life.lag == 0 and life.state()["written"] > number)  # noqa: B023 - used at once
+            copies.append(copy.deepcopy(vars(store.record)))
+        vars(store.record).update(copies[copied])
+        put(broker, *quotes(2))
+        await eventually(lambda: life.lag == 0 and life.reasons() == [] and life.state()["written"] >= 3)
+        assert life.faults == []
+    assert await ids(store) == ["event-0", "event-1", "event-2"]
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["while it is read", "between two lives"])

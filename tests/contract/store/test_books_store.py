@@ -19,6 +19,7 @@ from unrip.domain.desk_state import CommandPosition
 from unrip.domain.inventory import BalanceChange, Books, ChangeKind, Judged, KeptBooks
 from unrip.domain.values import Amount, Delta
 from unrip.store.books import BooksStore, FoundBooks, KeepOutcome, PostgresBooks
+from unrip.store.connection import Database
 from unrip.store.first_start import declare_first_start
 from unrip.store.memory_books import MemoryBooks
 from unrip.store.migrate import apply
@@ -66,6 +67,17 @@ async def run(url: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def test_evidence_of_several_movements_is_known_by_each_and_as_one_from_an_earlier_version(
+    store: BooksStore,
+) -> None:
+    first, second = (replace(CREDIT, part=part, change=Delta(n)) for part, n in (("d1", 5), ("d2", 7)))
+    assert await store.keep(ACCOUNT, KEPT, judged(CREDIT), revision=0) == KeepOutcome(revision=1)
+    same = replace(CREDIT, part="d0")
+    assert await store.keep(ACCOUNT, KEPT, judged(same, first), revision=1) == KeepOutcome(known=(same.key,))
+    assert await store.keep(ACCOUNT, KEPT, judged(first, second), revision=1) == KeepOutcome(revision=2)
+    assert await store.keep(ACCOUNT, KEPT, judged(second), revision=2) == KeepOutcome(known=(second.key,))
 
 
 async def test_what_is_kept_is_recalled_whole(store: BooksStore) -> None:
@@ -139,10 +151,10 @@ async def test_a_first_start_is_declared_for_ledger_and_books_at_once(servers: S
     url = await asyncio.to_thread(servers.create_database, "books_first_start")
     await apply(url)
     store = PostgresBooks(url)
-    assert await declare_first_start(url, ACCOUNT)
+    assert await declare_first_start(Database(url), ACCOUNT)
     assert await store.recall(ACCOUNT) == FoundBooks(revision=0, declared=True, kept=None)
     await store.keep(ACCOUNT, KEPT, (), revision=0)
-    assert not await declare_first_start(url, ACCOUNT)
+    assert not await declare_first_start(Database(url), ACCOUNT)
     assert await store.recall(ACCOUNT) == FoundBooks(revision=1, declared=True, kept=KEPT)
     await store.close()
 

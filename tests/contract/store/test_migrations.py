@@ -2,26 +2,33 @@
 
 import asyncio
 import json
+from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import msgspec
 import pytest
 
+from support.histories import a_batch
 from support.ledgers import ACCOUNT, EURE, an_event, an_offer, claim
 from support.ports import free_ports
+from support.samples import one_of_each_topic
 from support.servers import Servers
 from unrip.domain.attempt import AttemptState
 from unrip.domain.desk_state import LedgerView
 from unrip.messages.envelope import decode, encode
+from unrip.messages.topics import SERVICE_STATUS
 from unrip.store.connection import connect
 from unrip.store.errors import StoreRefused, StoreUnavailable
+from unrip.store.history import PostgresHistory
 from unrip.store.ledger import record_of
 from unrip.store.migrate import _migrations, apply, pending
 from unrip.store.outbox import OutboxRow
 from unrip.store.postgres_ledger import PostgresLedger
 
 pytestmark = pytest.mark.servers
+BEAT_OF_VERSION_1 = Path(__file__).parents[2] / "fixtures" / "messages" / "v1" / "ops.service_status.json"
 
 
 @pytest.fixture
@@ -115,6 +122,33 @@ async def test_results_that_wait_in_a_first_release_are_published_as_what_they_a
     held = await connection.fetchval("SELECT payload #>> '{ledger,held}' FROM ledger.outbox WHERE seq = $1", numbers[0])
     assert json.loads(held) == {EURE: "30"}
     await ledger.close()
+    await connection.close()
+
+
+async def test_beats_of_a_first_release_are_current_until_a_newer_one_is(url: str) -> None:
+    """They named no account, and all that the executor said stood beside what everybody said."""
+    with _migrations("migrating", url) as (backend, missing):
+        backend.apply_migrations(missing.__class__([each for each in missing if each.id < "0020"]))
+    connection = await asyncpg.connect(url, timeout=5)
+    await connection.execute(
+        """INSERT INTO history.service_status (topic_id, "offset", event_id, correlation_id, observed_at, published_at,
+               payload_digest, event, service, instance, active, healthy, ready, generation, lag)
+           SELECT 'topic-0', 0, event->>'event_id', 'c', (event->>'observed_at')::timestamptz, now(), '', event,
+               payload->>'service', payload->>'instance', true, true, true, 2, (payload->>'lag')::numeric
+             FROM (SELECT $1::jsonb AS event, $1::jsonb->'payload' AS payload) AS beat""",
+        BEAT_OF_VERSION_1.read_text(),
+    )
+    await apply(url)
+    (row,) = await connection.fetch("SELECT * FROM history.current_status")
+    assert (row["service"], row["account"], row["lag"]) == ("trade-executor", None, 0)
+    newer = one_of_each_topic()[SERVICE_STATUS.name]
+    newer = msgspec.structs.replace(newer, event_id="newer", observed_at=newer.observed_at + timedelta(seconds=1))
+    history = PostgresHistory(url, writer="writer-1")
+    report = await history.write([a_batch(newer, at=0, after=None)])
+    await history.close()
+    assert report.written == 1
+    (row,) = await connection.fetch("SELECT * FROM history.current_status")
+    assert (row["event_id"], row["account"], row["lag"], row["generation"]) == ("newer", "desk.near", 0, 2)
     await connection.close()
 
 

@@ -17,10 +17,11 @@ from support.servers import Servers
 from unrip.cli import evidence as evidence_command
 from unrip.cli.evidence import collect
 from unrip.cli.exits import CommandFailed, Exit
-from unrip.cli.explain import find_chain
+from unrip.cli.explain import find_quote_history
 from unrip.frame.settings import PostgresSettings, Settings
 from unrip.messages.envelope import Envelope
 from unrip.services.settings import DESK_SETTINGS
+from unrip.store.connection import Database
 from unrip.store.errors import StoreRefused
 from unrip.store.migrate import apply
 from unrip.store.queries import FOUND_MAX, Queries
@@ -61,16 +62,16 @@ async def test_nothing_can_be_written(queries: Queries) -> None:
 
 async def test_the_chain_is_what_was_published(store: PostgresStore, queries: Queries) -> None:
     await store.sink().write(batches_of(events_of_a_trade("quote-1")))
-    assert await queries.chain("quote-1") == chain_of_a_trade("quote-1")
+    assert await queries.of_quote("quote-1") == chain_of_a_trade("quote-1")
 
 
 async def test_a_quote_that_is_not_there_has_no_chain(queries: Queries) -> None:
-    assert await queries.chain("quote-1") is None
+    assert await queries.of_quote("quote-1") is None
 
 
 async def test_a_chain_without_a_record_says_so(store: PostgresStore, queries: Queries) -> None:
     await store.sink().write(batches_of(events_of_a_trade("quote-1")[1:5]))
-    chain = await queries.chain("quote-1")
+    chain = await queries.of_quote("quote-1")
     assert chain is not None
     assert chain.missing == ("price", "command")
 
@@ -82,7 +83,7 @@ async def test_an_event_of_a_shape_that_is_not_known_is_an_error_with_a_name(
     other = msgspec.structs.replace(batch.rows[0], event='{"schema": "of another time"}')
     await store.sink().write([msgspec.structs.replace(batch, rows=(other,))])
     with pytest.raises(StoreRefused, match=r"an event of norm\.swap_demand .* cannot be read by this version"):
-        await queries.chain("quote-1")
+        await queries.of_quote("quote-1")
 
 
 async def test_it_waits_until_the_chain_is_complete(store: PostgresStore, queries: Queries) -> None:
@@ -139,13 +140,15 @@ async def test_the_latest_quotes_with_what_became_of_them(store: PostgresStore, 
 
 async def test_explain_takes_the_beginning_of_an_id(store: PostgresStore) -> None:
     await store.sink().write(batches_of([*events_of_a_trade("quote-1"), refused("quote-12", 1)]))
-    assert (await find_chain(store.url, "quote-12")).quote_id == "quote-12"
-    assert (await find_chain(store.url, "quote-1")).quote_id == "quote-1", "a whole id is never ambiguous"
+    assert (await find_quote_history(Database(store.url), "quote-12")).quote_id == "quote-12"
+    assert (await find_quote_history(Database(store.url), "quote-1")).quote_id == "quote-1", (
+        "a whole id is never ambiguous"
+    )
     with pytest.raises(CommandFailed, match="several quotes begin with 'quo', such as quote-1, quote-12") as many:
-        await find_chain(store.url, "quo")
+        await find_quote_history(Database(store.url), "quo")
     assert many.value.code is Exit.USAGE
     with pytest.raises(CommandFailed, match="no quote that begins with 'x'; the latest decided are: quote-1") as none:
-        await find_chain(store.url, "x")
+        await find_quote_history(Database(store.url), "x")
     assert none.value.code is Exit.NO
 
 

@@ -12,6 +12,7 @@ _ASKED = "SELECT name, setting FROM pg_settings WHERE name = ANY($1)"
 _WANTED = {
     "synchronous_commit": "on",
     "statement_timeout": "700",
+    "idle_session_timeout": "0",
     "TimeZone": "UTC",
     "tcp_keepalives_idle": "3",
     "tcp_keepalives_interval": "1",
@@ -26,7 +27,13 @@ def url(servers: Servers) -> str:
 
 async def test_a_session_is_as_durable_and_as_patient_as_we_say(url: str) -> None:
     operator = await asyncpg.connect(url, timeout=5)
-    for setting in ("synchronous_commit = off", "statement_timeout = 0", "timezone = 'Asia/Tokyo'"):
+    others = (
+        "synchronous_commit = off",
+        "statement_timeout = 0",
+        "timezone = 'Asia/Tokyo'",
+        "idle_session_timeout = 100",
+    )
+    for setting in others:
         await operator.execute(f"ALTER DATABASE session_settings SET {setting}")
     await operator.close()
     sessions = Sessions(url, application="a", size=1, statement_timeout_ms=700)

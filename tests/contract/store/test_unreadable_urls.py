@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from unrip.store.connection import Sessions, connect
+from unrip.store.connection import Database, Sessions, connect
 from unrip.store.errors import StoreError
 from unrip.store.first_start import declare_first_start
 from unrip.store.leases import PostgresLeases
@@ -45,7 +45,7 @@ async def a_connection(url: str) -> None:
 
 
 async def a_first_start(url: str) -> None:
-    await declare_first_start(url, "desk.near")
+    await declare_first_start(Database(url), "desk.near")
 
 
 @pytest.mark.parametrize("url", URLS)

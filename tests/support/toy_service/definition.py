@@ -13,6 +13,10 @@ class PriceCount(Value):
     prices: int
 
 
+class ToyVitals(Value, tag="price_counter", tag_field="kind"):
+    hushed: bool
+
+
 class ToySettings(Section):
     """When the counter speaks."""
 
@@ -41,5 +45,6 @@ SERVICE = Service(
         Action(name="hush", summary="Say nothing any more.", brake=True, log_event="hushed"),
         Action(name="speak", summary="Say it again."),
     ),
+    vitals=ToyVitals,
     logs={"hushed": "an operator wants to hear no more counts"},
 )

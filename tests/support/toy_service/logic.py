@@ -2,8 +2,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from support.toy_service.definition import PRICE_COUNT, SERVICE, PriceCount
-from unrip.frame.contract import Control, Effect, Event, Logic, Publish, RecordReceived, Started, Subscribe
+from support.toy_service.definition import PRICE_COUNT, SERVICE, PriceCount, ToyVitals
+from unrip.frame.contract import Control, Effect, Event, Logic, Publish, RecordReceived, Started, Subscribe, Vitals
 from unrip.messages.topics import MARKET_PRICE
 
 
@@ -37,6 +37,9 @@ class PriceCounter(Logic):
 
     def not_ready(self, now: datetime) -> list[str]:
         return ["hushed"] if self._hushed else []
+
+    def vitals(self, now: datetime) -> Vitals:
+        return Vitals(details=ToyVitals(hushed=self._hushed))
 
     def control_state(self, now: datetime) -> dict[str, str]:
         return {"hushed": str(self._hushed).lower()}

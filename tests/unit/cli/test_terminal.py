@@ -21,7 +21,7 @@ from unrip.cli.amounts import Amounts
 from unrip.cli.exits import Exit, fail
 from unrip.cli.explain import printed
 from unrip.cli.tail import line_of
-from unrip.cli.terminal import columns, plain, say, say_json, say_json_text
+from unrip.cli.terminal import columns, plain, write, write_json, write_json_text
 from unrip.messages.codec import encode_event
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
@@ -60,7 +60,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_line_is_one_line_and_an_error_too(text: str, written: Callable[[], list[str]]) -> None:
-    say(f"before {text} after")
+    write(f"before {text} after")
     assert written() == [f"before {plain(text)} after"]
     with pytest.raises(SystemExit):
         fail(text, code=Exit.NO)
@@ -83,8 +83,8 @@ def test_no_event_writes_more_than_its_line(written: Callable[[], list[str]]) ->
             record = _record(
                 envelope.event_type, json.dumps({**whole, "payload": _with(whole["payload"], place, text)})
             )
-            say(line_of(record, Amounts(PAIR)))
-            say_json_text(record.value.decode())
+            write(line_of(record, Amounts(PAIR)))
+            write_json_text(record.value.decode())
             line, document = written()
             assert json.loads(document) == json.loads(record.value)
             told += plain(text) in line
@@ -93,10 +93,10 @@ def test_no_event_writes_more_than_its_line(written: Callable[[], list[str]]) ->
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_json_of_somebody_else_stays_json_without_its_control(text: str, written: Callable[[], list[str]]) -> None:
-    say_json_text(json.dumps({"a": [text, 1.50]}, ensure_ascii=False, indent=1))
+    write_json_text(json.dumps({"a": [text, 1.50]}, ensure_ascii=False, indent=1))
     (line,) = written()
     assert json.loads(line) == {"a": [text, 1.50]}
-    say_json({"b": text}, indent=None)
+    write_json({"b": text}, indent=None)
     (line,) = written()
     assert json.loads(line) == {"b": text}
 
@@ -109,7 +109,7 @@ def test_a_whole_chain_with_hostile_texts_is_told_line_by_line(written: Callable
     hostile = msgspec.structs.replace(
         chain, quote_id=text, demand=msgspec.structs.replace(chain.demand, payload=payload)
     )
-    say(*printed(hostile, PAIR))
+    write(*printed(hostile, PAIR))
     lines = written()
     assert len(lines) == len(printed(chain, PAIR))
     assert sum(plain(text) in line for line in lines) == 2

@@ -23,7 +23,7 @@ WRONG = {
     "other digits": ([*BUILD, "--receive", "٣"], "not a plain amount of BTC"),
     "a sign": ([*BUILD, "--fee-max", "-1"], "not a plain amount of BTC"),
     "no money of this world": ([*BUILD, "--receive", "9" * 40], "absurdly large"),
-    "more than the ledger": ([*BUILD, "--receive", "9" * 39], "not an integer that the ledger counts"),
+    "more than the ledger": ([*BUILD, "--receive", "9" * 39], "not an integer that the verifier counts"),
     "an unknown asset": (["status", "USDC", "burn"], "there are: BTC, EURe"),
 }
 

@@ -22,6 +22,7 @@ from unrip.domain.evidence import (
     LookFurther,
     Promise,
     Revoked,
+    Search,
     Settled,
     Spent,
     Trace,
@@ -97,6 +98,7 @@ def uses(draw: st.DrawFn) -> tuple[Promise, Offer | str, dict[str, int], bool]:
     after = block(11, moved, {"nonce": True})
     promise = Promise(
         offers=tuple(offers),
+        search=Search.NONE,
         trace=trace,
         use=(before, after),
         others=tuple((other,) for other in others),
@@ -207,10 +209,42 @@ def test_a_used_nonce_alone_is_no_fill() -> None:
 def test_offers_that_no_balance_tells_apart_are_spent_in_the_end() -> None:
     one, two = (giving(EURE, name, 3, 5, "nonce") for name in ("one", "two"))
     use = block(10, {}, {"nonce": False}), block(11, effect(one), {"nonce": True})
-    promise = Promise(offers=(one, two), use=use)
+    promise = Promise(offers=(one, two), use=use, search=Search.NONE)
     newest = block(20, effect(one), {"nonce": True}, at=LATE)
     assert judge(promise, newest, newest=EARLY) == Wait()
     assert isinstance(judge(promise, newest, newest=LATE), Spent)
+
+
+@pytest.mark.parametrize("known", ["the balances at the claim", "the block of the use"])
+@pytest.mark.parametrize("search", [*Search])
+def test_who_took_equal_offers_is_not_given_up_before_the_transactions_were_read(known: str, search: Search) -> None:
+    """However late the use is first seen: what could not be read says nothing, least of all "none"."""
+    one, two = (giving(EURE, name, 3, 5, "nonce") for name in ("one", "two"))
+    before, after = block(10, {}, {"nonce": False}), block(11, effect(one), {"nonce": True})
+    used = {"use": (before, after)} if known == "the block of the use" else {"before": before}
+    promise = Promise(offers=(one, two), search=search, **used)
+    newest = block(20, effect(one), {"nonce": True}, at=LATE + timedelta(hours=1))
+    verdict = judge(promise, newest, newest=newest.block_time)
+    if search is Search.PENDING:
+        assert verdict == (Wait() if "use" in used else LookFurther(used_at=20))
+    else:
+        assert isinstance(verdict, Spent if search is Search.NONE else Unproven), "an operator may say it by then"
+    named = msgspec.structs.replace(promise, executed=two.quote_hash)
+    assert judge(named, newest, newest=newest.block_time).taker == two  # type: ignore[union-attr]
+
+
+def test_a_movement_that_no_offer_explains_does_not_void_before_the_transactions_were_read() -> None:
+    """The offer was taken, and what it brought was taken out at once, which the bridge has not told yet."""
+    offer = giving(EURE, "one", 3, 5, "nonce")
+    moved = {EURE: 10 - 5, BTC: 3 - 2}
+    before = block(10, {}, {"nonce": False})
+    newest = block(20, moved, {"nonce": True}, at=LATE)
+    promise = Promise(offers=(offer,), before=before)
+    assert judge(promise, newest, newest=LATE) == LookFurther(used_at=20)
+    known = msgspec.structs.replace(promise, executed=offer.quote_hash)
+    assert isinstance(judge(known, newest, newest=LATE), Settled)
+    for search in (Search.UNREAD, Search.NONE):
+        assert isinstance(judge(msgspec.structs.replace(promise, search=search), newest, newest=LATE), Voided)
 
 
 def test_unused_after_the_nonces_own_deadline_proves_nothing() -> None:

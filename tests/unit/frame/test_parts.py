@@ -14,6 +14,7 @@ import pytest
 
 from support.cases import NOW, a_decision, a_demand
 from unrip.domain.pairs import Direction
+from unrip.domain.status import HistoryVitals, StrategyVitals, SwitchView
 from unrip.frame.beat import Beat
 from unrip.frame.contract import (
     ROLE_UNCONFIRMED,
@@ -86,17 +87,36 @@ def test_two_processes_worth_of_metrics_do_not_meet() -> None:
 
 
 def test_a_beat_says_what_frame_and_logic_know() -> None:
-    beat = Beat(service="trade-executor", start_id="trade-executor-1", started_at=NOW)
-    vitals = Vitals(paused=True, armed=(Direction.BASE_IN,), recovering=True, lag=2)
+    beat = Beat(
+        service="trade-executor",
+        start_id="trade-executor-1",
+        started_at=NOW,
+        account="desk.near",
+        details=StrategyVitals,
+    )
+    details = StrategyVitals(switches=SwitchView(halted=False, armed=(Direction.BASE_IN,), arm_expires_at=None))
+    vitals = Vitals(paused=True, details=details)
     state: dict[str, Any] = {"active": True, "generation": 3, "database_up": False}
     first = beat.next(NOW, vitals, health_failures=["postgres_unreachable"], not_ready=["recovering"], **state)
     second = beat.next(NOW + timedelta(seconds=1), vitals, health_failures=[], not_ready=[], **state)
     assert (first.event_id, second.event_id) == ("trade-executor-1-beat-1", "trade-executor-1-beat-2")
     told = first.payload
     assert (told.healthy, told.ready, told.not_ready) == (False, False, ("recovering",))
-    assert (told.paused, told.armed, told.recovering, told.lag) == (True, (Direction.BASE_IN,), True, 2)
+    assert (told.account, told.paused, told.details) == ("desk.near", True, details)
     assert (second.payload.healthy, second.payload.ready) == (True, True)
     assert second.observed_at == NOW + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("named", "given"),
+    [(None, HistoryVitals(lag=0)), (StrategyVitals, HistoryVitals(lag=0))],
+    ids=["unexpected", "another"],
+)
+def test_a_beat_says_of_the_service_what_its_definition_names(named: Any, given: Any) -> None:
+    beat = Beat(service="a", start_id="a-1", started_at=NOW, account=None, details=named)
+    state: dict[str, Any] = {"active": True, "generation": None, "database_up": None}
+    with pytest.raises(AssertionError, match="HistoryVitals"):
+        beat.next(NOW, Vitals(details=given), health_failures=[], not_ready=[], **state)
 
 
 class Watched:

@@ -20,6 +20,7 @@ from support.buses import eventually
 from support.samples import one_of_each_topic
 from support.surroundings import Surroundings
 from support.toy_service.definition import PRICE_COUNT, SERVICE, ToySettings
+from unrip.domain.status import OtherVitals
 from unrip.frame.adapters import Adapters
 from unrip.frame.definition import Service, events_of, settings_for
 from unrip.frame.host import Host
@@ -38,7 +39,10 @@ REFERENCE = Path(__file__).parents[3] / "scripts" / "reference"
 
 def settings_of(tmp_path: Path) -> Settings:
     file = tmp_path / "unrip.toml"
-    file.write_text(f'[toy]\nevery = 3\n[control]\nspool_dir = "{tmp_path}"\n[ports]\nprice_counter = 9001\n')
+    account = '[near_intents]\naccount = "toy.near"'
+    file.write_text(
+        f'[toy]\nevery = 3\n{account}\n[control]\nspool_dir = "{tmp_path}"\n[ports]\nprice_counter = 9001\n'
+    )
     with pytest.raises(SettingsError, match=r"ports.price_counter|toy"):
         load_settings(file)  # the shipped desk knows nothing of it
     return read_settings(file, settings_for(DESK.values()))
@@ -111,6 +115,9 @@ async def test_it_reads_writes_and_beats_under_its_own_name(tmp_path: Path) -> N
         ]
         beats = [decode_event(SERVICE_STATUS.name, value) for value in life.records(SERVICE_STATUS.name)]
         assert {beat.payload.service for beat in beats} == {"price-counter"}
+        assert {beat.payload.account for beat in beats} == {"toy.near"}
+        own = OtherVitals(name="price_counter", text='{"kind":"price_counter","hushed":false}')
+        assert {beat.payload.details for beat in beats} == {own}, "kept by who does not know it"
         assert life.ends == []
 
 

@@ -9,6 +9,7 @@ from unrip.bus.kafka_admin import KafkaAdmin
 from unrip.bus.ports import BusUnavailable
 from unrip.local import preparing
 from unrip.local.asking import ask_again
+from unrip.store.connection import Database
 from unrip.store.errors import StoreRefused, StoreUnavailable
 
 
@@ -54,6 +55,6 @@ async def test_no_question_of_a_start_is_asked_only_once(monkeypatch: pytest.Mon
     monkeypatch.setattr(preparing, "apply", migrations)
     monkeypatch.setattr(preparing, "declare_first_start", declared)
     await preparing.prepare_topics(DeskBus("127.0.0.1:1"), 1)
-    await preparing.prepare_database("postgresql://x")
-    await preparing.declare_first_account("postgresql://x", "desk.near")
+    await preparing.prepare_database("postgresql://x", "main")
+    await preparing.declare_first_account(Database("postgresql://x"), "desk.near")
     assert (topics.asked, migrations.asked, declared.asked) == (2, 2, 2)

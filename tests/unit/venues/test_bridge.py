@@ -133,6 +133,7 @@ async def test_a_list_that_changes_while_it_is_read_is_unknown() -> None:
         {"amount": "150000"},
         {"amount": 1.5},
         {"amount": -1},
+        {"amount": 2**127},
         {"amount": None},
         {"status": None},
         {"address": 7},

@@ -19,7 +19,7 @@ from unrip.venues.near_intents.rpc import (
     RpcRefused,
     RpcUnavailable,
 )
-from unrip.venues.near_intents.verifier import Verifier
+from unrip.venues.near_intents.verifier import TRANSACTIONS_MAX, Verifier
 
 BTC, EURE = "nep141:btc.omft.near", "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -323,6 +323,67 @@ async def test_a_transaction_that_cannot_be_read_is_unknown(node: Node, verifier
     node.views["tx"] = {"final_execution_status": "FINAL", "receipts_outcome": None}
     with pytest.raises(RpcUnavailable):
         await verifier.transaction_fills("tx", "desk.example.near")
+
+
+class BlocksOfTransactions(Node):
+    """A node that keeps blocks with transactions to the contract, some of which used a nonce of ours."""
+
+    def __init__(self, transactions: dict[int, list[str]], *, used_by: str = "") -> None:
+        super().__init__()
+        self._transactions, self._used_by = transactions, used_by
+
+    def __call__(self, request: Any) -> Any:
+        method, params = request["method"], request["params"]
+        if method == "block" and "block_id" in params:
+            if params["block_id"] not in self._transactions:
+                return {"error": {"name": "HANDLER_ERROR", "cause": {"name": "UNKNOWN_BLOCK", "info": {}}}}
+            return {"result": {"chunks": [{"chunk_hash": f"chunk of {params['block_id']}"}]}}
+        if method == "chunk":
+            height = int(params["chunk_id"].removeprefix("chunk of "))
+            held = [
+                {"hash": each, "signer_id": "s", "receiver_id": "intents.near"} for each in self._transactions[height]
+            ]
+            return {"result": {"transactions": held}}
+        intent = {"intent_hash": "who", "account_id": "desk.example.near", "nonce": NONCE}
+        log = "EVENT_JSON:" + json.dumps({"standard": "dip4", "event": "intents_executed", "data": [intent]})
+        logs = [log] if params["tx_hash"] == self._used_by else []
+        outcome = {"executor_id": "intents.near", "status": {"SuccessValue": ""}, "logs": logs}
+        return {"result": {"final_execution_status": "FINAL", "receipts_outcome": [{"outcome": outcome}]}}
+
+
+@pytest.mark.parametrize(
+    ("transactions", "used_by", "found"),
+    [
+        ({8: [], 9: ["a", "b"], 10: []}, "b", True),
+        ({8: ["c"], 9: ["a"], 10: []}, "c", True),
+        ({8: ["a"], 10: ["b"]}, "b", True),
+        ({8: ["a"], 9: ["b"], 10: ["c"]}, "", False),
+        ({8: ["a"], 10: []}, "", False),
+        ({8: [], 9: []}, "", None),
+        ({10: []}, "", None),
+        ({}, "", None),
+        ({8: [], 9: [f"tx {n}" for n in range(TRANSACTIONS_MAX + 1)], 10: []}, f"tx {TRANSACTIONS_MAX}", None),
+    ],
+)
+async def test_none_used_a_nonce_only_where_every_transaction_was_looked_into(
+    transactions: dict[int, list[str]], used_by: str, found: bool | None
+) -> None:
+    """True: found, False: none did, None: not all could be read, which is unknown."""
+    verifier = verifier_at(endpoints_of(BlocksOfTransactions(transactions, used_by=used_by)))
+    if found is None:
+        with pytest.raises(RpcUnavailable):
+            await verifier.fills_of_use(NONCE, 10)
+        return
+    fills = await verifier.fills_of_use(NONCE, 10)
+    assert [(fill.nonce, fill.tx_hash) for fill in fills] == ([(NONCE, used_by)] if found else [])
+
+
+@pytest.mark.parametrize("knows", [0, 1])
+async def test_with_a_cross_check_no_node_alone_says_that_none_used_a_nonce(knows: int) -> None:
+    kept = {8: [], 9: ["a"], 10: []}
+    nodes = [BlocksOfTransactions(kept if n == knows else {8: [], 9: [], 10: []}, used_by="a") for n in range(2)]
+    (fill,) = await verifier_at(endpoints_of(*nodes), cross_check=True).fills_of_use(NONCE, 10)
+    assert fill.nonce == NONCE
 
 
 # --- several nodes ---------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def test_other_units_than_the_bridges() -> None:
 
 
 def test_more_than_the_ledger_counts() -> None:
-    assert "more than the ledger" in refusal(order_of(receive=Amount(AMOUNT_MAX)))
+    assert "more than the verifier" in refusal(order_of(receive=Amount(AMOUNT_MAX)))
 
 
 def test_no_order_has_a_destination_of_another_chain() -> None:

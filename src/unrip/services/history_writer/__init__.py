@@ -1,1 +1,1 @@
-"""history-writer: every topic into append-only PostgreSQL. It is no message bus and decides nothing."""
+"""history-writer: every topic into append-only PostgreSQL. It distributes nothing and decides nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unrip.domain.status import HistoryVitals
 from unrip.frame.definition import HISTORY, Reads, Service
 from unrip.messages.topics import TOPICS
 
@@ -18,5 +19,6 @@ SERVICE = Service(
     },
     stores=(HISTORY,),
     single_active=True,
+    vitals=HistoryVitals,
     trade_ready_depends=True,
 )

@@ -16,7 +16,10 @@ class LoadOffsets(Value):
 
 
 class StartReading(Value):
-    """Effect: read every topic from its offset on. `BatchRead` follows again and again, one at a time."""
+    """Effect: read every topic from its offset on, and no longer from where it was read until now.
+
+    `BatchRead` follows again and again, one at a time.
+    """
 
     offsets: dict[str, Position]
 
@@ -28,7 +31,7 @@ class WriteBatch(Value):
 
 
 class ReadOn(Value):
-    """Effect: the last batch is done with; the next one may come."""
+    """Effect: the last batch is finished; the next one may come."""
 
 
 # --- events -------------------------------------------------------------------------------------------------------
@@ -42,7 +45,7 @@ class OffsetsLoaded(Value):
 
 
 class OffsetsNotLoaded(Value):
-    """PostgreSQL did not say where the topics were left."""
+    """PostgreSQL did not answer where the topics were left."""
 
     reason: str
 
@@ -62,15 +65,17 @@ class BatchWritten(Value):
 class BatchNotWritten(Value):
     """The batch in flight is not known to be committed.
 
-    `unknown`: nobody answered, so it may be. Otherwise PostgreSQL refused it as a whole.
+    `unknown`: nobody answered, so it may be. Otherwise PostgreSQL refused it as a whole. `moved`: a topic is not where
+    this life has left it there, so what was read is of no use.
     """
 
     reason: str
-    unknown: bool
+    unknown: bool = False
+    moved: bool = False
 
 
 class ReadingFrom(Value):
-    """A topic is being read from this offset on; `lost` records before it were deleted unread, by retention."""
+    """A topic is read from this offset on; retention deleted `lost` records before it unread."""
 
     topic: str
     topic_id: str
@@ -79,7 +84,7 @@ class ReadingFrom(Value):
 
 
 class TopicStopped(Value):
-    """A topic is not what it was and is read no further; the others go on."""
+    """A topic is not the one that was read, and is read no further; the others go on."""
 
     topic: str
     reason: str

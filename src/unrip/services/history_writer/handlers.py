@@ -41,12 +41,8 @@ MakeConsumer = Callable[[OnRecords, OnTopicLost], Consumer]
 LOOK_S = 1.0
 
 
-class Archivist:
-    """Makes the calls to PostgreSQL, one after the other; `run` is a source for the frame.
-
-    What another writer or another topic's offsets have done cannot be undone by trying again: `run` raises, the service
-    stops, and its next life begins with the offsets as they are.
-    """
+class HistoryHandlers:
+    """Makes the calls to PostgreSQL, one after the other; `run` is a source for the frame."""
 
     def __init__(self, sink: HistorySink, *, emit: Emit) -> None:
         self._sink = sink
@@ -58,13 +54,7 @@ class Archivist:
         self._calls.put_nowait(effect)
 
     async def run(self) -> None:
-        """Make the calls until cancelled.
-
-        Raises:
-            AnotherWriter: an offset was moved by somebody else.
-            TopicReplaced: a topic's id is not the one that was loaded.
-
-        """
+        """Make the calls until cancelled."""
         while True:
             call = await self._calls.get()
             self._emit(await (self._load() if isinstance(call, LoadOffsets) else self._write(call)))
@@ -78,8 +68,8 @@ class Archivist:
     async def _write(self, call: WriteBatch) -> BatchWritten | BatchNotWritten:
         try:
             return BatchWritten(report=await self._sink.write(call.batches))
-        except (AnotherWriter, TopicReplaced):
-            raise
+        except (AnotherWriter, TopicReplaced) as error:
+            return BatchNotWritten(reason=str(error), moved=True)
         except StoreError as error:
             return BatchNotWritten(reason=str(error), unknown=isinstance(error, StoreUnavailable))
 
@@ -96,21 +86,23 @@ class TopicReader:
         self._emit = emit
         self._started = asyncio.Event()
         self._taken = asyncio.Event()
-        #: Topic to where reading it goes on, should it have to be subscribed again.
+        #: Where the reading that was asked for last begins.
+        self._begin: dict[str, Position] = {}
+        #: Topic to the offset at which reading goes on, should it have to be subscribed again.
         self._next: dict[str, Position] = {}
-        self._to_subscribe = list(TABLES)
-        #: Those that could not be subscribed yet, and why.
+        self._to_subscribe: list[str] = []
+        #: Topics that could not be subscribed yet, and why.
         self._waiting: dict[str, str] = {}
         self._consumer: Consumer | None = None
         self._fault: BusError | None = None
 
     def start_reading(self, effect: StartReading) -> None:
-        """Begin."""
-        self._next = dict(effect.offsets)
+        """Begin, or begin anew with another consumer: what the one until now still gives is dropped with it."""
+        self._begin = dict(effect.offsets)
         self._started.set()
 
     def troubles(self) -> dict[str, str]:
-        """Topics that cannot be read now, and the broker's words."""
+        """Topics that cannot be read now, and the broker's error texts."""
         read = {} if self._consumer is None else self._consumer.troubles()
         return {f"topic_unreadable: {topic}": why for topic, why in {**read, **self._waiting}.items()}
 
@@ -120,20 +112,27 @@ class TopicReader:
 
     async def run(self) -> None:
         """Wait for the start, then read until cancelled; an instance that is standby has no consumer at all."""
-        await self._started.wait()
+        while self._fault is None:
+            await self._started.wait()
+            self._started.clear()
+            self._next, self._to_subscribe, self._waiting = self._begin, list(TABLES), {}
+            await self._read()
+        raise self._fault
+
+    async def _read(self) -> None:
+        """Read until that fails for good, or is to begin anew."""
         consumer = self._consumer = self._make_consumer(self._on_records, self._on_topic_lost)
         await consumer.start()
         try:
-            while self._fault is None:
+            while self._fault is None and not self._started.is_set():
                 await self._subscribe(consumer)
                 await self._look_at_ends(consumer)
                 await asyncio.sleep(self._look_s)
         finally:
             await consumer.stop()
-        raise self._fault
 
     async def _subscribe(self, consumer: Consumer) -> None:
-        """Subscribe what is not; what cannot be yet is tried again at the next look."""
+        """Subscribe the topics that are not; one that cannot be yet is tried again at the next look."""
         waiting, self._to_subscribe = self._to_subscribe, []
         for topic in waiting:
             left = self._next.get(topic)
@@ -155,7 +154,7 @@ class TopicReader:
         try:
             ends = await consumer.end_offsets()
         except BusError:
-            return  # it is told by the broker's watch, or of the topic; the ends stay as last seen
+            return  # the broker's watch reports it, or the topic's trouble does; the ends stay as last seen
         self._emit(EndOffsets(ends=ends))
 
     async def _on_records(self, records: Sequence[Record]) -> None:
@@ -169,7 +168,7 @@ class TopicReader:
         match why:
             case ReadingFailed():
                 self._fault = why
-            case OffsetOutOfRange():  # retention was faster: go on with the oldest there is, which tells what is lost
+            case OffsetOutOfRange():  # retention was faster: go on with the oldest record, which shows what is lost
                 self._to_subscribe.append(topic)
             case _:
                 self._emit(TopicStopped(topic=topic, reason=str(why)))

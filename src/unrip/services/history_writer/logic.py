@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from unrip.domain.status import HistoryVitals
 from unrip.frame.contract import (
     Control,
     Count,
@@ -43,7 +44,7 @@ from unrip.services.history_writer.positions import Positions
 from unrip.services.history_writer.rows import Beats, batch_of
 from unrip.store.history import TopicBatch, WriteReport
 
-#: After a call that failed, the next one; sooner when the database comes back.
+#: How long after a failed call the next one is made; sooner when the database comes back.
 RETRY = timedelta(milliseconds=500)
 
 
@@ -60,13 +61,13 @@ class HistoryWriter(Logic):
         self._database_up = False
         #: What was read and is not committed yet.
         self._batch: WriteBatch | None = None
-        #: A call to the database is under way; there is never a second one.
+        #: Whether a call to the database is under way; there is never a second one.
         self._calling = False
         self._failing = False
         self._last_error: str | None = None
         self._last_error_at: datetime | None = None
         self._last_write_at: datetime | None = None
-        #: Records since the start, by what became of them; and calls to PostgreSQL that failed.
+        #: How many records since the start had each outcome, and how many calls to PostgreSQL failed.
         self._counts = {"written": 0, "duplicates": 0, "conflicts": 0, "invalid": 0, "errors": 0}
 
     def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
@@ -91,7 +92,7 @@ class HistoryWriter(Logic):
         return []
 
     def _on_surroundings(self, event: Event, now: datetime) -> list[Effect]:
-        """Whatever holds the writing up or lets it go on."""
+        """Follow whatever stops the writing or lets it go on."""
         match event:
             case Started() | RoleChanged():
                 self._active = event.active
@@ -161,8 +162,14 @@ class HistoryWriter(Logic):
         return [Count(name="history_batches", labels={"outcome": "written"}), *_told_about(report), ReadOn()]
 
     def _on_failure(self, event: BatchNotWritten | OffsetsNotLoaded, now: datetime) -> list[Effect]:
-        """The same call again, later: it is idempotent, and even a refusal ends when its cause does."""
+        """Make the same call again later: it is idempotent, and even a refusal ends when its cause does.
+
+        Where a topic is not where this life has left it, all are read anew from where they are: the database may be
+        an earlier one, and whoever else wrote has written the same records.
+        """
         outcome = "refused" if isinstance(event, BatchNotWritten) and not event.unknown else "unknown"
+        if isinstance(event, BatchNotWritten) and event.moved:
+            outcome, self._batch, self._places = "moved", None, Positions()
         calls = "history_batches" if isinstance(event, BatchNotWritten) else "history_loads"
         first, self._failing, self._calling = not self._failing, True, False
         self._last_error, self._last_error_at = event.reason, now
@@ -196,7 +203,7 @@ class HistoryWriter(Logic):
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
     def not_ready(self, now: datetime) -> list[str]:
-        """Why what happens now would not be in the record soon."""
+        """Why the present would not be in the record soon."""
         del now
         lag = self._places.total_lag()
         reasons = {
@@ -210,7 +217,7 @@ class HistoryWriter(Logic):
         return [*(reason for reason, holds in reasons.items() if holds), *stopped]
 
     def vitals(self, now: datetime) -> Vitals:
-        """Paused, and how far behind.
+        """Whether it is paused, and how far behind it is.
 
         A lag that is not known, a topic that is not recorded any more and writes that fail count as too far behind: the
         strategy refuses by this number, and unknown is not no.
@@ -219,15 +226,15 @@ class HistoryWriter(Logic):
         lag = self._places.total_lag()
         if lag is None or self._places.stopped or self._failing:
             lag = max(lag or 0, self._lag_max + 1)
-        return Vitals(paused=self._paused, lag=lag)
+        return Vitals(paused=self._paused, details=HistoryVitals(lag=lag))
 
     def control_state(self, now: datetime) -> dict[str, str]:
-        """Pause."""
+        """Whether it is paused."""
         del now
         return {"paused": str(self._paused).lower()}
 
     def idle(self) -> bool:
-        """No write is under way. What was read and not written is read again at the next start."""
+        """Whether no write is under way. What was read and not written is read again at the next start."""
         return not self._calling
 
     def state(self, now: datetime) -> dict[str, Any]:

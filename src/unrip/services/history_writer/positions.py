@@ -1,4 +1,4 @@
-"""Where the writer stands in each topic."""
+"""How far the writer is in each topic."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ class Positions:
     loaded: bool = False
     #: Topic to where it was left in PostgreSQL.
     offsets: dict[str, Position] = field(default_factory=dict)
-    #: Topic to where reading began in this life: what lies before that is not there any more.
+    #: Topic to where reading began in this life: what was before is deleted.
     reading_from: dict[str, int] = field(default_factory=dict)
     #: Topic to the offset that its next record will get.
     ends: Mapping[str, int] = field(default_factory=dict)
-    #: Topic to why.
+    #: Topic to the reason why it was stopped.
     stopped: dict[str, str] = field(default_factory=dict)
 
     def load(self, offsets: Mapping[str, Position]) -> None:
-        """Take over what PostgreSQL says."""
+        """Take over the offsets that PostgreSQL has."""
         self.loaded, self.offsets = True, dict(offsets)
 
     def wrote(self, batch: TopicBatch) -> None:
-        """A batch is committed."""
+        """Note that a batch is committed."""
         self.offsets[batch.topic] = Position(topic_id=batch.topic_id, next_offset=batch.next_offset)
 
     def stop(self, topic: str, reason: str) -> bool:
-        """Read a topic no further; False when that is nothing new."""
+        """Read a topic no further; False when it was stopped before."""
         new = topic not in self.stopped
         self.stopped.setdefault(topic, reason)
         return new
 
     def why_not(self, topic: str, topic_id: str) -> str | None:
-        """Why records of a topic with this id are not for the history, None when they are."""
+        """Why records of a topic with this id are not for the history; None when they are."""
         if topic in self.stopped:
             return self.stopped[topic]
         left = self.offsets.get(topic)
@@ -56,7 +56,7 @@ class Positions:
         return {topic: max(0, end - self._reached(topic)) for topic, end in self.ends.items()}
 
     def total_lag(self) -> int | None:
-        """The sum of the lags, None while the end of a topic that is still read is not known."""
+        """The sum of the lags; None while the end of a topic that is still read is not known."""
         if not self.loaded or TABLES.keys() - self.ends.keys() - self.stopped.keys():
             return None
         return sum(self.lags().values())

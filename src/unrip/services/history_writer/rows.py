@@ -1,4 +1,4 @@
-"""Records to rows. What is no event is set aside with a dead letter, and beats are thinned out."""
+"""Records become rows. What is no event is set aside with a dead letter, and beats are thinned out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from unrip.bus.ports import Record
-from unrip.domain.status import ServiceStatus
+from unrip.domain.status import ExecutorVitals, HistoryVitals, ServiceStatus
 from unrip.frame.contract import Count, Effect, Log
 from unrip.frame.dead_letters import dead_letter_of_record
 from unrip.messages.codec import decode_event
@@ -17,19 +17,19 @@ from unrip.messages.topics import DEAD_LETTER
 from unrip.store.history import InvalidRecord, Position, TopicBatch
 from unrip.store.history_tables import HistoryRow, row_of
 
-#: An unchanged beat of an instance is stored this often (blueprint, section 10).
+#: How often an unchanged beat of an instance is stored (blueprint, section 10).
 BEAT_EVERY = timedelta(minutes=1)
 
 
 class Beats:
-    """Which beats say something new."""
+    """Which beats show something new."""
 
     def __init__(self) -> None:
         #: Instance to its last stored beat and when that was.
         self._stored: dict[str, tuple[ServiceStatus, datetime]] = {}
 
     def worth_storing(self, beat: ServiceStatus, at: datetime) -> bool:
-        """Anything but lag and the height of the ledger's block has changed, or a minute has passed."""
+        """Whether anything but lag and the height of the ledger's block has changed, or a minute has passed."""
         told = _without_clockwork(beat)
         last = self._stored.get(beat.instance)
         if last is not None and last[0] == told and at - last[1] < BEAT_EVERY:
@@ -41,13 +41,18 @@ class Beats:
 
 
 def _without_clockwork(beat: ServiceStatus) -> ServiceStatus:
-    """The beat without what moves by itself, as stamps do."""
-    ledger = None if beat.ledger is None else msgspec.structs.replace(beat.ledger, height=0)
-    return msgspec.structs.replace(beat, lag=None, ledger=ledger)
+    """The beat without what changes by itself, as time stamps do."""
+    match beat.details:
+        case ExecutorVitals(ledger=ledger) as details:
+            still = None if ledger is None else msgspec.structs.replace(ledger, height=0)
+            return msgspec.structs.replace(beat, details=msgspec.structs.replace(details, lag=0, ledger=still))
+        case HistoryVitals() as details:
+            return msgspec.structs.replace(beat, details=msgspec.structs.replace(details, lag=None))
+    return beat
 
 
 def batch_of(records: Iterable[Record], position: Position | None, beats: Beats) -> tuple[TopicBatch, list[Effect]]:
-    """One topic's records, at least one, as a batch to write, and what is to be told about those that are no events."""
+    """One topic's records, at least one, as a batch to write, and the effects that report those that are no events."""
     rows: list[HistoryRow] = []
     invalid: list[InvalidRecord] = []
     effects: list[Effect] = []
@@ -77,7 +82,7 @@ def _worth_storing(message: Envelope[object], beats: Beats) -> bool:
 
 
 def _told_about(record: Record, reason: str) -> list[Effect]:
-    """A dead letter that is itself no event gets none: a letter about it could be the next such one, for ever."""
+    """Report a record that is no event. A dead letter that is itself no event gets none: the next could be one, too."""
     log = Log(
         event="invalid_message",
         level="warning",

@@ -14,7 +14,7 @@ from unrip.domain.command import Exchange
 from unrip.domain.desk_state import VIEW_KNOWN_AFTER, CommandPosition, LedgerView
 from unrip.domain.inventory import BalanceChange, Books, ChangeKind, EvidenceKey, Judged, KeptBooks, Reconciliation
 from unrip.domain.treasury import DepositStep, LiquidityAction, WithdrawalStep
-from unrip.domain.values import Amount, Delta
+from unrip.domain.values import AMOUNT_MAX, Amount, Delta
 from unrip.domain.verifier import VerifierReading
 from unrip.frame.contract import RecordReceived
 from unrip.messages.topics import LIQUIDITY_ACTION, TRADE_RESULT
@@ -24,6 +24,7 @@ REMEMBERED_MAX = 10_000
 UNEXPLAINED = frozenset({Reconciliation.UNEXPLAINED_RISE, Reconciliation.UNEXPLAINED_FALL})
 #: What an index of PostgreSQL holds, with room; a longer name, or one with a NUL, is known by its hash.
 KEY_CHARACTERS_MAX = 256
+_PART_CHARACTERS_MAX = 64
 #: The bridge's word for what it gave back, and how soon after that word the ledger shows it, if it does at all.
 _RETURNED = "RETURNED"
 RETURNS_WITHIN = timedelta(minutes=1)
@@ -179,7 +180,8 @@ class Reconciler:
         self._actions_read = _after(record)
         match action.step:
             case DepositStep(mint_tx_hash=str(mint)) as step if mint:
-                self._await(_told(record, step.asset_id, ChangeKind.CREDIT, Delta(step.amount), mint))
+                credit = _told(record, step.asset_id, ChangeKind.CREDIT, Delta(step.amount), mint)
+                self._await(msgspec.structs.replace(credit, part=action.action_id))
             case WithdrawalStep() as step:
                 taken = _told(record, step.asset_id, ChangeKind.WITHDRAWAL, Delta(-step.amount), action.action_id)
                 self._await(taken)
@@ -187,12 +189,27 @@ class Reconciler:
                     self._await(_return_of(taken))
 
     def _await(self, change: BalanceChange) -> None:
-        """Evidence waits for a block, unless it was told before. Its names are foreign text, and PostgreSQL's keys."""
-        if not (_is_a_key(change.evidence) and _is_a_key(change.asset_id)):
-            names = {"evidence": _as_a_key(change.evidence), "asset_id": _as_a_key(change.asset_id)}
-            change = msgspec.structs.replace(change, **names)
-        if change.key not in self._judged and all(each.key != change.key for each in self._waiting):
+        """Evidence waits for a block, unless it was told before. Its names are foreign text, and PostgreSQL's keys.
+
+        What the verifier cannot count has not moved there; added up, it would make books that nobody can read.
+        """
+        if abs(change.change) > AMOUNT_MAX:
+            return
+        names = {
+            "evidence": _as_a_key(change.evidence),
+            "asset_id": _as_a_key(change.asset_id),
+            "part": _as_a_key(change.part, _PART_CHARACTERS_MAX),
+        }
+        change = msgspec.structs.replace(change, **names)
+        if not self._was_told(change):
             self._waiting.append(change)
+
+    def _was_told(self, change: BalanceChange) -> bool:
+        """Whether it is known, perhaps from a version that knew a mint by itself, without its deposits."""
+        whole = msgspec.structs.replace(change.key, part="")
+        told = [*self._waiting, *filter(None, [self._judged.get(whole)])]
+        as_one = any(each.key == whole and each.change == change.change for each in told)
+        return as_one or change.key in self._judged or any(each.key == change.key for each in self._waiting)
 
     # --- a reading -------------------------------------------------------------------------------------------------
 
@@ -337,12 +354,9 @@ def _return_of(taken: BalanceChange) -> BalanceChange:
     )
 
 
-def _is_a_key(text: str) -> bool:
-    return len(text) <= KEY_CHARACTERS_MAX and "\0" not in text
-
-
-def _as_a_key(text: str) -> str:
-    return text if _is_a_key(text) else f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"
+def _as_a_key(text: str, most: int = KEY_CHARACTERS_MAX) -> str:
+    is_one = len(text) <= most and "\0" not in text
+    return text if is_one else f"sha256 {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _after(record: RecordReceived) -> CommandPosition:

@@ -21,7 +21,7 @@ class DepositAddressBody(ReasonBody):
 
 SERVICE = Service(
     name="liquidity-manager",
-    does="deposit addresses, deposits and withdrawals as the bridge tells them",
+    does="deposit addresses, deposits and withdrawals as the bridge reports them",
     port=8104,
     wiring="unrip.services.liquidity_manager.wiring",
     uses=("near_intents", "intervals"),

@@ -11,7 +11,7 @@ from unrip.services.relay_link import RELAY_LOGS
 
 
 class PairFilterBody(ReasonBody):
-    """Which pairs are let through."""
+    """The body of `pair-filter`: which pairs are let through."""
 
     mode: str = Field(description="`set` (with `pairs`), `disable` (see all, decide none of the others) or `reset`.")
     pairs: list[str] | None = Field(

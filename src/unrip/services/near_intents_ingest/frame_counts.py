@@ -1,4 +1,4 @@
-"""The count of frames: each stands in exactly one class, whatever becomes of its records later."""
+"""The count of frames: every frame is counted in exactly one class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class FrameClass(StrEnum):
-    """What became of a frame."""
+    """The outcome of a frame."""
 
     PUBLISHED = "quotes_published"
     FILTERED = "quotes_filtered"
@@ -30,16 +30,16 @@ class FrameCounts:
 
     @property
     def full(self) -> bool:
-        """So many records wait for the broker that it counts as away."""
+        """Whether so many records wait for the broker that it counts as away."""
         return len(self._unacknowledged) >= self._unacknowledged_max
 
     @property
     def idle(self) -> bool:
-        """Every record is acknowledged or given up."""
+        """Whether every record is acknowledged or given up."""
         return not self._unacknowledged
 
     def receive(self) -> None:
-        """A frame came in; counted apart from its class, so that the sum of the classes can be checked against it."""
+        """Count a frame that came, apart from its class, so that the sum of the classes can be checked against it."""
         self._received += 1
 
     def count(self, kind: FrameClass) -> None:
@@ -52,11 +52,11 @@ class FrameCounts:
         return token
 
     def acknowledged(self, token: str) -> None:
-        """The broker has it."""
+        """Note that the broker has it."""
         self._unacknowledged.pop(token, None)
 
     def failed(self, token: str) -> bool:
-        """The broker does not acknowledge it; True when its frame counts as dropped for that."""
+        """Note that the broker does not acknowledge it; True when its frame counts as dropped for that."""
         decides = self._unacknowledged.pop(token, None)
         if decides is None:
             return False

@@ -43,9 +43,9 @@ from unrip.venues.near_intents.relay import (
     Unknown,
 )
 
-#: Quotes that are remembered, so that a repeated frame makes no second record.
+#: How many quotes are remembered, so that a repeated frame makes no second record.
 SEEN_MAX = 10_000
-#: Records without an acknowledgement; beyond it the broker counts as away.
+#: How many records may lack an acknowledgement; beyond it the broker counts as away.
 UNACKNOWLEDGED_MAX = 2_000
 _LINES_APART = timedelta(seconds=1)
 
@@ -68,7 +68,7 @@ class NearIntentsIngest(Logic):
         self._link = RelayLink(
             self._session, venue=VENUE, mute_after_ms=mute_after_ms, subscribe_again_ms=subscribe_again_ms
         )
-        self._ledger = FrameCounts(unacknowledged_max=UNACKNOWLEDGED_MAX)
+        self._counts = FrameCounts(unacknowledged_max=UNACKNOWLEDGED_MAX)
         self._raw_cap_per_s = raw_cap_per_s
         self._raw_second: datetime | None = None
         self._raw_in_second = 0
@@ -89,7 +89,7 @@ class NearIntentsIngest(Logic):
             case FrameReceived():
                 return self._on_frame(event, now)
             case Published():
-                self._ledger.acknowledged(event.token)
+                self._counts.acknowledged(event.token)
             case PublishFailed():
                 return self._on_publish_failed(event)
             case SocketOpened():
@@ -112,27 +112,27 @@ class NearIntentsIngest(Logic):
                 self._draining = True
 
     def _on_frame(self, frame: FrameReceived, now: datetime) -> list[Effect]:
-        self._ledger.receive()
+        self._counts.receive()
         if frame.text is None:
             return self._dead_letter(frame, "a binary frame that is not UTF-8 text", now)
-        said = self._session.receive(frame.text)
-        match said:
+        event = self._session.receive(frame.text)
+        match event:
             case QuoteRequested():
                 self._link.sign(now)
-                return self._on_quote(said, frame, now)
+                return self._on_quote(event, frame, now)
             case StatusNotice():
                 self._link.sign(now)
                 return self._counted(FrameClass.STATUS)
             case Subscribed():
-                # Asked anew, it confirms: nobody may have wanted our assets, and silence is no fault.
+                # A new subscription is confirmed: silence is no fault, since perhaps nobody wanted our assets.
                 self._link.sign(now)
                 return self._counted(FrameClass.REPLY)
             case Reply():
                 return self._counted(FrameClass.REPLY)
             case SubscriptionRefused():
-                return [*self._counted(FrameClass.REPLY), self._refused_line(said)]
+                return [*self._counted(FrameClass.REPLY), self._refused_line(event)]
             case Unknown() | Malformed():
-                return self._dead_letter(frame, said.reason, now)
+                return self._dead_letter(frame, event.reason, now)
 
     def _on_quote(self, quote: QuoteRequested, frame: FrameReceived, now: datetime) -> list[Effect]:
         matched = self._filter.match(quote.asset_in, quote.asset_out)
@@ -152,8 +152,8 @@ class NearIntentsIngest(Logic):
         self._remember(quote.quote_id)
         self._kinds["router_legs"] += quote.router_leg
         pair, direction = matched
-        decides = self._ledger.await_record(f"demand/{quote.quote_id}", FrameClass.PUBLISHED)
-        beside = self._ledger.await_record(f"raw/{quote.quote_id}")
+        decides = self._counts.await_record(f"demand/{quote.quote_id}", FrameClass.PUBLISHED)
+        beside = self._counts.await_record(f"raw/{quote.quote_id}")
         return [
             # First: the strategy waits for it.
             demand_record(quote, pair, direction, frame, decides, self._clock_tolerance),
@@ -162,7 +162,7 @@ class NearIntentsIngest(Logic):
         ]
 
     def _raw_outside(self, quote: QuoteRequested, frame: FrameReceived, now: datetime) -> list[Effect]:
-        """Quotes of other pairs, studied or not, are kept as they came, up to a visible number per second."""
+        """Record quotes of other pairs, studied or not, as they came, up to a visible number per second."""
         if self._broker_away:
             return []
         if self._raw_second is None or now - self._raw_second >= timedelta(seconds=1):
@@ -173,13 +173,13 @@ class NearIntentsIngest(Logic):
         self._raw_in_second += 1
         studied = self._filter.studied(quote.asset_in, quote.asset_out)
         self._kinds["raw_studied" if studied else "raw_outside_filter"] += 1
-        return [raw_record(quote, studied, frame, self._ledger.await_record(f"raw/{quote.quote_id}"))]
+        return [raw_record(quote, studied, frame, self._counts.await_record(f"raw/{quote.quote_id}"))]
 
     def _dead_letter(self, frame: FrameReceived, reason: str, now: datetime) -> list[Effect]:
         if self._broker_away:
             return [*self._counted(FrameClass.DROPPED), *self._invalid_line(reason, now)]
         letter = dead_letter_of_frame(frame, reason, tracked=True)
-        self._ledger.await_record(letter.event_id, FrameClass.DEAD_LETTER)
+        self._counts.await_record(letter.event_id, FrameClass.DEAD_LETTER)
         return [
             letter,
             *self._counted(FrameClass.DEAD_LETTER),
@@ -187,7 +187,7 @@ class NearIntentsIngest(Logic):
         ]
 
     def _invalid_line(self, reason: str, now: datetime) -> list[Effect]:
-        """At most one line per second; the next one says how many got none."""
+        """Log at most one line per second; the next one has the number of those that got none."""
         if self._letter_said_at is not None and now - self._letter_said_at < _LINES_APART:
             self._unsaid_letters += 1
             return []
@@ -196,15 +196,15 @@ class NearIntentsIngest(Logic):
         return [Log(event="invalid_message", level="warning", component=RELAY, venue=VENUE, body=body)]
 
     def _on_publish_failed(self, event: PublishFailed) -> list[Effect]:
-        """Whether the broker has the record is unknown; the quote may come again and is then published again."""
-        if not self._ledger.failed(event.token):
+        """Give the record up: it is unknown whether the broker has it, and the quote may be published again."""
+        if not self._counts.failed(event.token):
             return []
         self._seen.pop(event.token.removeprefix("demand/"), None)
         return [Count(name="relay_frames_unacknowledged")]
 
     @staticmethod
-    def _refused_line(said: SubscriptionRefused) -> Log:
-        body = {"stream": said.stream, "code": said.code, "text": said.text}
+    def _refused_line(event: SubscriptionRefused) -> Log:
+        body = {"stream": event.stream, "code": event.code, "text": event.text}
         return Log(event="subscription_refused", level="error", component=RELAY, venue=VENUE, body=body)
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
@@ -226,7 +226,7 @@ class NearIntentsIngest(Logic):
 
     @property
     def _broker_away(self) -> bool:
-        return not self._bus_up or self._ledger.full
+        return not self._bus_up or self._counts.full
 
     def _remember(self, quote_id: str) -> None:
         self._seen[quote_id] = None
@@ -234,7 +234,7 @@ class NearIntentsIngest(Logic):
             self._seen.popitem(last=False)
 
     def _counted(self, kind: FrameClass) -> list[Effect]:
-        self._ledger.count(kind)
+        self._counts.count(kind)
         return [Count(name="relay_frames", labels={"class": kind.value})]
 
     # --- answers ---------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ class NearIntentsIngest(Logic):
             "connection": self._link.state(),
             "subscriptions": dict(self._session.subscriptions),
             "pair_filter": self._filter.state(),
-            "frames": self._ledger.state(),
+            "frames": self._counts.state(),
             "quotes": {**self._kinds, "raw_cap_per_s": self._raw_cap_per_s},
         }
 
@@ -272,5 +272,5 @@ class NearIntentsIngest(Logic):
         return {"paused": str(self._paused).lower(), "pair_filter": self._filter.control_state()}
 
     def idle(self) -> bool:
-        """Every record is acknowledged or given up."""
-        return self._ledger.idle
+        """Whether every record is acknowledged or given up."""
+        return self._counts.idle

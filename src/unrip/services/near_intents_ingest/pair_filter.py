@@ -10,7 +10,7 @@ from unrip.domain.values import shown
 from unrip.frame.contract import ControlRefused
 from unrip.venues.near_intents.relay import QUOTE, Stream
 
-#: What one subscription asks for stays readable.
+#: How many pairs one subscription may have, so that it stays readable.
 PAIRS_MAX = 20
 _ID = r"nep(?:141|171|245):[\x21-\x2e\x30-\x7e]{1,200}"
 _TWO_IDS = re.compile(f"({_ID})/({_ID})")
@@ -25,7 +25,7 @@ class PairFilter:
     def __init__(self, pairs: tuple[Pair, ...]) -> None:
         self._configured = {pair.name: pair for pair in pairs}
         self._active = tuple(self._configured)
-        #: By name, as an operator wrote it.
+        #: The pairs by name, as an operator wrote them.
         self._studied: dict[str, tuple[str, str]] = {}
         self._enabled = True
 
@@ -75,7 +75,7 @@ class PairFilter:
         return Stream(name=QUOTE, tokens=tuple(dict.fromkeys(assets)) if self._enabled else ())
 
     def control_state(self) -> str:
-        """The filter in one word, as a control record shows it."""
+        """The filter as one text, for a control record."""
         return ",".join((*self._active, *self._studied)) if self._enabled else "disabled"
 
     def state(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class PairFilter:
         return tuple(active), studied
 
     def _ids(self, name: object) -> tuple[str, str] | None:
-        """The two asset ids that a text holds, None where it names a configured pair."""
+        """The two asset ids in a text; None where it names a configured pair."""
         if isinstance(name, str) and name in self._configured:
             return None
         found = _TWO_IDS.fullmatch(name) if isinstance(name, str) else None

@@ -1,4 +1,4 @@
-"""The records that a frame becomes. Ids are derived, so that a repeat names the same thing again."""
+"""The records that a frame becomes. Their ids are derived, so that a repeat has the same ones."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def demand_record(
     token: str,
     clock_tolerance: timedelta = timedelta(0),
 ) -> Publish:
-    """The normalized demand. Amounts are passed on as given: that both or none are there is for the decision to say.
+    """The normalized demand.
 
-    Its window begins when its frame came in, or earlier where the venue says so by more than two clocks may differ.
+    Amounts are passed on as given: the decision refuses both or none. The window begins when the frame came in, or
+    earlier where the venue's time is earlier by more than two clocks may differ.
     """
     opened_at = frame.received_at
     if quote.asked_at is not None and quote.asked_at < opened_at - clock_tolerance:

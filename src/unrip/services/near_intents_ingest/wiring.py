@@ -1,4 +1,4 @@
-"""near-intents-ingest, wired."""
+"""The wiring of near-intents-ingest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unrip.services.venue import relay_headers_of
 
 
 def wire(context: Context) -> Wiring:
-    """Frames of the relay in, raw quotes and demands out."""
+    """Wire it: frames of the relay in, raw quotes and demands out."""
     settings = context.settings
     socket = context.socket(
         name=RELAY,

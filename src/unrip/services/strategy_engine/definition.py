@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unrip.domain.status import StrategyVitals
 from unrip.frame.definition import LEASES, STRATEGY, Reads, Service
 from unrip.frame.switching import ARMING_ACTIONS
 from unrip.messages.topics import (
@@ -54,4 +55,5 @@ SERVICE = Service(
     },
     stores=(STRATEGY, LEASES),
     single_active=True,
+    vitals=StrategyVitals,
 )

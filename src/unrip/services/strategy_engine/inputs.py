@@ -14,7 +14,7 @@ from unrip.domain.inventory import IntentInventory
 from unrip.domain.market import MarketPrice
 from unrip.domain.reference import Observed
 from unrip.domain.sharing import Sharing
-from unrip.domain.status import ServiceStatus
+from unrip.domain.status import ExecutorVitals, HistoryVitals, ServiceStatus
 from unrip.frame.contract import RecordReceived
 from unrip.services.strategy_engine.daily_pnl import DailyPnl
 from unrip.services.strategy_engine.offer_rate import OfferRate
@@ -52,26 +52,25 @@ class Inputs:
             self.nonces.ended(payload)
             if payload.pair == self.day.pair.name:
                 self.day.filled(payload)
-        elif isinstance(payload, ServiceStatus) and payload.active:
+        elif isinstance(payload, ServiceStatus) and payload.account == self.account and payload.active:
             self._take_beat(payload, message.observed_at, now)
 
     def _take_beat(self, beat: ServiceStatus, observed_at: datetime, now: datetime) -> None:
-        if beat.service == "trade-executor":
-            self.executor = ExecutorView(
-                observed_at=observed_at,
-                ready=beat.ready,
-                recovering=beat.recovering,
-                paused=beat.paused,
-                halted=beat.halted,
-                armed=beat.armed,
-            )
-            self._take_ledger(beat.ledger, observed_at, now)
-        elif beat.service == "history-writer":
-            self.history = HistoryView(
-                observed_at=observed_at,
-                database_up=beat.database_up is True,
-                lag=beat.lag,
-            )
+        match beat.details:
+            case ExecutorVitals() as details:
+                self.executor = ExecutorView(
+                    observed_at=observed_at,
+                    ready=beat.ready,
+                    recovering=details.recovering,
+                    paused=beat.paused,
+                    halted=details.switches.halted,
+                    armed=details.switches.armed,
+                )
+                self._take_ledger(details.ledger, observed_at, now)
+            case HistoryVitals() as details:
+                self.history = HistoryView(
+                    observed_at=observed_at, database_up=beat.database_up is True, lag=details.lag
+                )
 
     def _take_ledger(self, ledger: LedgerView | None, told_at: datetime, now: datetime) -> None:
         """Views come over two topics: one that was overtaken tells nothing. A ledger set back counts from above.

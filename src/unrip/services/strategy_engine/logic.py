@@ -19,7 +19,7 @@ from unrip.domain.demand import SwapDemand
 from unrip.domain.desk_state import DeskState
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.policy import Policy
-from unrip.domain.status import ControlRecord
+from unrip.domain.status import ControlRecord, StrategyVitals
 from unrip.frame.contract import (
     ROLE_LEFT,
     ROLE_UNCONFIRMED,
@@ -433,7 +433,8 @@ class StrategyEngine(Logic):
 
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted."""
-        return self._switchboard.vitals(now)
+        details = StrategyVitals(switches=self._switchboard.view(now))
+        return Vitals(paused=self._switchboard.switches.paused, details=details)
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """Switches, and the limits as they were asked for last; `state` tells those in force."""

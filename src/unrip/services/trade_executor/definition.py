@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from unrip.domain.status import ExecutorVitals
 from unrip.frame.action import Action, ReasonBody
 from unrip.frame.definition import LEASES, LEDGER, Reads, Service
 from unrip.frame.switching import ARM, DISARM, HALT_AND_REVOKE
@@ -71,5 +72,6 @@ SERVICE = Service(
     },
     stores=(LEDGER, LEASES),
     single_active=True,
+    vitals=ExecutorVitals,
     trade_ready_depends=True,
 )

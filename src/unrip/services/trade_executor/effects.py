@@ -202,13 +202,13 @@ class ReadUse(Value):
 
 
 class ReadFills(Value):
-    """Effect: read what a transaction moved for us; `FillsRead` follows, empty where it could not be read."""
+    """Effect: read what a transaction moved for us; `FillsRead` or `FillsUnread` follows."""
 
     tx_hash: str
 
 
 class FindFill(Value):
-    """Effect: look for the transaction that used a nonce in a block; `FillsRead` follows, empty where none is found."""
+    """Effect: look for the transaction that used a nonce in a block; `FillsRead` or `FillsUnread` follows."""
 
     nonce: str
     height: int
@@ -383,10 +383,21 @@ class PastUnread(Value):
 
 
 class FillsRead(Value):
-    """The fills of a transaction that concern our account."""
+    """The fills of a transaction that concern our account: none of them, where it has none."""
 
+    #: Of the one that was named; "" where the transaction of a use was looked for.
     tx_hash: str
     fills: tuple[VerifierFill, ...]
+    #: Whose use was looked for; "" for a transaction that was named.
+    nonce: str = ""
+
+
+class FillsUnread(Value):
+    """The transaction could not be read, or is not final: unknown, which is not none."""
+
+    reason: str
+    tx_hash: str = ""
+    nonce: str = ""
 
 
 class AuthorityJudged(Value):

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from unrip.domain.doubt import Belief, Believed
+from unrip.domain.status import ExecutorVitals
 from unrip.frame.contract import (
     CaughtUp,
     Control,
@@ -42,6 +43,7 @@ from unrip.services.trade_executor.effects import (
     CheckHeld,
     ClaimDecided,
     FillsRead,
+    FillsUnread,
     HeldChecked,
     LedgerLoaded,
     LedgerNoted,
@@ -157,7 +159,7 @@ class TradeExecutor(Logic):
                 return self._on_read(event, now)
             case VerifierUnread():
                 return [*self._chain.on_unread(event, now), *self._commands.next(now)]
-            case FillsRead():
+            case FillsRead() | FillsUnread():
                 return self._chain.on_fills(event)
             case PastRead() | PastUnread() | UseRead():
                 return self._chain.older_blocks.on_past(event, now)
@@ -324,9 +326,13 @@ class TradeExecutor(Logic):
 
     def vitals(self, now: datetime) -> Vitals:
         """Armed, paused, halted, recovering, and the ledger."""
-        return self._switchboard.vitals(
-            now, recovering=self._chain.recovering, lag=len(self._commands.waiting), ledger=self._renewal.view
+        details = ExecutorVitals(
+            switches=self._switchboard.view(now),
+            recovering=self._chain.recovering,
+            lag=len(self._commands.waiting),
+            ledger=self._renewal.view,
         )
+        return Vitals(paused=self._switchboard.switches.paused, details=details)
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """The switches, and how many offers are being revoked."""

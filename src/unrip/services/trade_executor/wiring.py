@@ -65,7 +65,7 @@ def wire(context: Context) -> Wiring:
         VerifierHandlers(verifier, account=account, emit=emit),
         RevocationHandlers(signer, relay, verifier, account=account, emit=emit),
     )
-    url = relay_url(venue.relay_ws_url, instance_id=venue.instance_id)
+    url = relay_url(venue.relay_ws_url, instance_id=context.settings.relay_queue)
     socket = context.socket(name=RELAY, url=url, headers=relay_headers_of(context, venue.executor_token_file))
     relay_wanted = Switch()
     return Wiring(
@@ -141,7 +141,7 @@ def caps_of(spending: SpendingSettings, pair: Pair) -> dict[str, SpendingCaps]:
 
 def _streams(context: Context) -> tuple[Stream, ...]:
     """Whether only a subscribing socket may answer is unknown (blueprint, section 3), so ours can be one."""
-    status = Stream(name=QUOTE_STATUS, guaranteed=context.settings.near_intents.instance_id is not None)
+    status = Stream(name=QUOTE_STATUS, guaranteed=context.settings.relay_queue is not None)
     if not context.settings.near_intents.executor_subscribes_quotes:
         return (status,)
     return (status, Stream(name=QUOTE, tokens=tuple(asset.asset_id for asset in context.pair.assets())))

@@ -19,7 +19,7 @@ def bearer_headers(token_file: Path | None) -> Callable[[], dict[str, str]]:
 
 
 def hold_one_token(*token_files: Path | None) -> bool:
-    """Whether all these files hold the same token. One that cannot be read here is the other service's own matter."""
+    """Whether all these files hold the same token; one that cannot be read here is the other service's own matter."""
     try:
         return len({read_secret(file) for file in token_files if file is not None}) == 1
     except SecretFileError:

@@ -4,7 +4,7 @@ Errors of this client:
 
 * BridgeError
   x BridgeUnavailable   no usable answer: what the bridge holds is unknown
-  x BridgeRefused       the bridge itself said no, in its own words
+  x BridgeRefused       the bridge itself refused; the message is its own
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from typing import Any, TypeVar
 import msgspec
 
 from unrip.domain.treasury import BridgeDeposit, BridgeToken, BridgeWithdrawal, DepositState, WithdrawalEstimate
-from unrip.domain.values import Amount, derived_id
+from unrip.domain.values import AMOUNT_MAX, Amount, derived_id
 from unrip.net.exact import NotExact, instant, integer, mapping, text, whole
 from unrip.net.http import HttpClient, HttpError
 
 T = TypeVar("T")
 
 PAGE_SIZE = 100
-#: Deposits beyond this many pages are older than anybody waits for.
+#: How many pages of deposits are read: what is on later ones is older than anybody waits for.
 PAGES_MAX = 10
 _DEPOSIT_STATES = frozenset(DepositState) - {DepositState.UNKNOWN}
-#: A withdrawal in any other state is still on its way, or waits for a person: its amount is in no balance.
+#: The states of a finished withdrawal. In any other it is on its way, or waits for a person: its amount is in no
+#: balance.
 _FINISHED = frozenset({"COMPLETED", "RETURNED"})
-#: The bridge has not seen the burn: it says so for a while after every one, as an error or as a status (section 3.6).
+#: The bridge has not seen the burn; for a while after every burn it answers this, as an error or a status (section
+#: 3.6).
 _NOT_YET_ERROR = "withdrawals not found"
 _NOT_YET_STATUS = "NOT_FOUND"
 
@@ -43,7 +45,7 @@ class BridgeUnavailable(BridgeError):  # noqa: N818 - an outcome; the base class
 
 
 class BridgeRefused(BridgeError):  # noqa: N818 - an outcome; the base class says that it is an error
-    """The bridge said no; the message holds its words."""
+    """The bridge refused; the message holds its own text."""
 
 
 class Bridge:
@@ -60,7 +62,7 @@ class Bridge:
         return _each(result, "tokens", lambda entry: _token(entry, chain))
 
     async def deposit_address(self, chain: str) -> str:
-        """Where deposits from a chain must go. That it never changes is not promised: compare before each use."""
+        """Where deposits from a chain must go. The bridge does not promise that it stays: compare before use."""
         result = await self._call("deposit_address", {"account_id": self.account, "chain": chain})
         try:
             return text(mapping(result, "the result").get("address"), "address")
@@ -105,7 +107,7 @@ class Bridge:
     async def withdrawal_status(self, burn_tx_hash: str, *, asset_id: str) -> BridgeWithdrawal | None:
         """The withdrawal of an asset that a NEAR transaction burned; None while the bridge has not seen it.
 
-        None is no failure, however long it lasts: the burn is on chain, and only the bridge's own word ends it.
+        None is no failure, however long it lasts: the burn is on chain, and only the bridge can report its end.
         """
         try:
             result = await self._call("withdrawal_status", {"withdrawal_hash": burn_tx_hash})
@@ -227,8 +229,8 @@ def _ledger_id(entry: dict[str, Any]) -> str:
 def _amount(entry: dict[str, Any]) -> Amount:
     """Amounts arrive as JSON numbers, beyond 2^53 for 18 decimals (section 3.3)."""
     amount = integer(entry.get("amount"))
-    if amount < 0:
-        raise NotExact("amount is negative")
+    if not 0 <= amount <= AMOUNT_MAX:
+        raise NotExact("amount is negative, or more than the ledger counts")
     return Amount(amount)
 
 

@@ -9,7 +9,7 @@ from unrip.domain.values import Amount, Delta, Value
 from unrip.net.exact import NotExact, decode, mapping, text, whole
 
 _PREFIX = "EVENT_JSON:"
-#: Where an entry of an event's list says whose it is.
+#: The field of an entry of an event's list that names its account.
 _OWNER_FIELDS = ("account_id", "owner_id", "old_owner_id", "new_owner_id")
 
 
@@ -24,7 +24,7 @@ class IntentFill(Value):
 
 
 class LedgerMove(Value):
-    """Tokens that came or went outside a trade."""
+    """Tokens that came or went outside of a trade."""
 
     #: `mint` (deposit or returned withdrawal), `burn` (withdrawal) or `transfer`.
     kind: str
@@ -34,7 +34,7 @@ class LedgerMove(Value):
 
 
 class AccountEvents(Value):
-    """One reading of logs."""
+    """What one reading of logs shows of the account."""
 
     #: Nonce to the intent of the account that used it.
     executed: dict[str, str] = {}
@@ -100,7 +100,7 @@ def _events(logs: Iterable[str], account: str) -> Iterator[_Event]:
         try:
             document = mapping(decode(line.removeprefix(_PREFIX)), "the event")
             data = document.get("data")
-            # Of a list only the account's own entries are kept: a batch can hold thousands of other people's.
+            # Only the account's own entries of a list are kept: a batch can hold thousands of other people's.
             entries = [entry for entry in data if _names(entry, account)] if isinstance(data, list) else [data]
             yield _Event(
                 standard=text(document.get("standard"), "standard"),
@@ -124,7 +124,7 @@ def _entries(
 
 
 def _executed(events: Iterable[_Event], account: str) -> dict[str, str]:
-    """Intent hash to nonce, of the entries that name both."""
+    """Intent hash to nonce, for the entries that name both."""
     entries = _entries(events, "dip4", "intents_executed", account)
     named = ((entry.get("intent_hash"), entry.get("nonce")) for entry in entries)
     return {intent: nonce for intent, nonce in named if isinstance(intent, str) and isinstance(nonce, str)}
@@ -155,7 +155,7 @@ def _fills(events: Iterable[_Event], account: str, nonces: dict[str, str]) -> It
 def _moves(events: Iterable[_Event], account: str, *, traded: bool) -> Iterator[tuple[bool, LedgerMove]]:
     """Whether the account gained, and the move.
 
-    Beside a fill, `mt_transfer` is the net of the batch and says nothing new (section 6.2).
+    Beside a fill, `mt_transfer` is the net of the batch and adds nothing (section 6.2).
     """
     for entry in _entries(events, "nep245", "mt_mint"):
         if entry.get("owner_id") == account:

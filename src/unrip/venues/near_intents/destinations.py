@@ -1,7 +1,7 @@
 """Where a withdrawal may go on the other chain: only what its own checksum confirms, on the right network.
 
-A wrong address is not recoverable (protocol/bridge section 5). No error repeats the address, or says how it would be
-right: whoever mistyped one must look it up again, not copy it from here.
+A wrong address is not recoverable (protocol/bridge section 5). No error repeats the address or a corrected one: whoever
+mistyped one must look it up again, not copy it from here.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _check_base58(address: str) -> None:
         payload = base58.b58decode_check(address)
     except ValueError:
         raise DestinationError("not a Bitcoin address: its checksum is wrong") from None
-    if base58.b58encode_check(payload).decode() != address:  # the library reads over blanks at the end
+    if base58.b58encode_check(payload).decode() != address:  # the library ignores blanks at the end
         raise DestinationError("not a Bitcoin address: something is written after it")
     if len(payload) != _BASE58_BYTES:
         raise DestinationError("not a Bitcoin address: it holds another number of bytes")
@@ -91,7 +91,7 @@ def _check_base58(address: str) -> None:
 
 
 def _check_gnosis(address: str) -> None:
-    """Capitals as EIP-55 sets them; without them an address has no checksum, and a wrong digit would go unseen.
+    """Check capitals as EIP-55 sets them; without any an address has no checksum, and a wrong digit would go unseen.
 
     Each letter is one bit of checksum: of a thousand mistyped addresses EIP-55 lets a fraction of one pass.
     """
@@ -107,7 +107,7 @@ def _check_gnosis(address: str) -> None:
 
 
 def _with_capitals(digits: str) -> str:
-    """A letter is a capital where the digit of the hash at its place is 8 or more (EIP-55)."""
+    """The address in which a letter is a capital where the hash's digit at its place is 8 or more (EIP-55)."""
     digest = keccak.new(data=digits.encode(), digest_bits=256).hexdigest()
     pairs = zip(digits, digest, strict=False)
     return "".join(digit.upper() if int(place, 16) >= _CAPITAL_FROM else digit for digit, place in pairs)

@@ -1,7 +1,7 @@
-"""Several NEAR nodes as one: asked in their order, the next one where one gives no usable answer.
+"""Several NEAR nodes used as one: asked in their order, the next one where one gives no usable answer.
 
-A whole question goes to one node, never its parts to several: nodes are not equally far along the chain. One that lags
-behind the others, or behind our clock, is passed over while another is further.
+A whole question goes to one node, never its parts to several: nodes are not equally far along the chain. A node that
+lags behind the others, or behind our clock, is passed over while another is further.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import TypeVar
 
 from unrip.venues.near_intents.rpc import NearRpc, RpcContradicted, RpcError, RpcUnavailable
 
-#: So long after another node has stood in, the first one is asked again.
+#: How long after another node has stood in the first one is asked again.
 BACK_TO_FIRST_AFTER = timedelta(seconds=60)
-#: A final block is two to four seconds old; one that is older than this, or so much older than the newest that any node
-#: has given, comes from a node that lags. It is half the age at which an inventory is stale by default.
+#: How old a final block may be: usually it is two to four seconds old. One that is older than this, or so much older
+#: than the newest that any node has given, comes from a node that lags. It is half the age at which an inventory is
+#: stale by default.
 LAG_MAX = timedelta(seconds=5)
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ AsOf = Callable[[T], datetime]
 
 
 class Endpoints:
-    """The nodes in the order of preference. `count` receives what became of every question, by the node's place."""
+    """The nodes in the order of preference; `count` receives the outcome of every question, by the node's place."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Endpoints:
         )
 
     def turn_away(self) -> None:
-        """The last answer is not believed: begin with the next node, as if it stood in, and forget whose time led."""
+        """Do not believe the last answer: begin with the next node, as if it stood in, and forget whose time led."""
         self._current = (self._current + 1) % len(self._nodes)
         self._since = None if self._current == 0 else self._clock()
         self._newest = None
@@ -93,7 +94,7 @@ class Endpoints:
                     continue
                 self._answered(place)
                 return answer
-        if lagging:  # nobody is further: what is known of the past is still more than nothing
+        if lagging:  # no node is further: an old answer is still more than none
             return max(lagging, key=lambda each: each[0])[1]
         try:
             raise reason or RpcUnavailable("no endpoint is named")
@@ -105,7 +106,7 @@ class Endpoints:
         return max(self._newest, self._clock()) - block_time > LAG_MAX
 
     def _order(self) -> list[int]:
-        """The places from the preferred one on, each once."""
+        """All places, each once, beginning with the preferred one."""
         if self._since is not None and self._clock() - self._since >= BACK_TO_FIRST_AFTER:
             self._current, self._since = 0, None
         places = range(len(self._nodes))

@@ -9,7 +9,7 @@ import base58
 _PREFIX = "ed25519:"
 _ACCOUNT = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 _ACCOUNT_CHARACTERS = range(2, 65)
-#: The longest text of ours, a private key, has 88 base58 digits.
+#: The length of our longest text: a private key has 88 base58 digits.
 _BASE58_CHARACTERS_MAX = 128
 
 

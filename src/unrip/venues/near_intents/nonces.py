@@ -22,9 +22,9 @@ _NANOSECONDS_PER_MS = 1_000_000
 
 
 class VersionedNonce(Value):
-    """What a nonce says about itself."""
+    """What is written in a nonce."""
 
-    #: The contract knows version 0 only and takes another one for a legacy nonce, without salt and deadline.
+    #: The contract knows version 0 only; it treats any other as a legacy nonce, without salt and deadline.
     version: int
     #: 8 hex digits.
     salt: str

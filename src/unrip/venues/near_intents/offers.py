@@ -1,4 +1,4 @@
-"""From a command to an offer: amounts, diff, message and answer come from the same integers, here and only here."""
+"""From a command to an offer: amounts, diff, message and answer are made from the same integers, and only here."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class DraftOffer(Value):
     """An offer complete but for its signature."""
 
     quote_id: str
-    #: Ledger id to signed amount: positive is what we receive, negative what we give.
+    #: Asset id to signed amount: positive is what we receive, negative what we give.
     diff: dict[str, str]
-    #: The side we propose.
+    #: The amount that we propose.
     quote_output: dict[str, str]
     message: str
     nonce: str
@@ -41,7 +41,7 @@ class DraftOffer(Value):
 
     @property
     def quote_hash(self) -> str:
-        """The offer's name at the venue, known before sending."""
+        """The hash that names the offer at the venue; it is known before sending."""
         return intent_hash(self.digest)
 
 
@@ -55,7 +55,7 @@ class SignedOffer(Value):
 
 
 def draft_offer(command: TradeCommand, *, verifying_contract: str) -> DraftOffer:
-    """Work the offer of a command out. Whoever judges the command judges this text: read back, it says the same.
+    """Make the offer of a command, unsigned. Its text is read back, so whoever judges the command judges the text.
 
     Raises:
         OfferError: its amounts, deadlines, nonce or account would make it invalid on chain, or the text that would be
@@ -85,7 +85,7 @@ def draft_offer(command: TradeCommand, *, verifying_contract: str) -> DraftOffer
 
 
 def read_back(draft: DraftOffer, command: TradeCommand) -> TradeCommand:
-    """The command as the finished text of its offer says it: account, assets, amounts, deadlines and salt.
+    """Read a command's content back from the finished text of its offer: account, assets, amounts, deadlines and salt.
 
     Raises:
         OfferError: the text is not one that we write.
@@ -116,7 +116,7 @@ def read_back(draft: DraftOffer, command: TradeCommand) -> TradeCommand:
 
 
 def complete_offer(draft: DraftOffer, *, public_key: str, signature: str) -> SignedOffer:
-    """Put the signature in; the result is the whole answer to the quote request."""
+    """Add the signature; the result is the whole answer to the quote request."""
     signed_data = signed_object(
         draft.message,
         nonce=draft.nonce,
@@ -143,7 +143,7 @@ def deadline_text(at: datetime) -> str:
 
 
 def _check_command(command: TradeCommand) -> None:
-    """Refuse what the contract would refuse, and what would leave our books and the chain with different words.
+    """Refuse what the contract would refuse, and what would make our books differ from the chain.
 
     Raises:
         OfferError: amounts, deadlines, nonce or account would make its offer invalid.

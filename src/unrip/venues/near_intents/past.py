@@ -1,4 +1,4 @@
-"""The older blocks of one node, searched for those that tell how a nonce ended.
+"""The older blocks of one node, searched for those that show how a nonce ended.
 
 Heights are bisected; one without a block is skipped upwards, as the chain does. The number of questions is bounded.
 """
@@ -10,15 +10,15 @@ from collections.abc import Awaitable, Callable
 from unrip.domain.verifier import PastSpan
 from unrip.venues.near_intents.rpc import Block, BlockUnknown, RpcUnavailable
 
-#: Heights in a row that the chain may have skipped; where more are missing, the node no longer keeps the blocks.
+#: How many heights in a row the chain may have skipped; where more are missing, the node no longer keeps the blocks.
 SKIPPED_MAX = 8
-#: Blocks and salts asked about in one search. Two bisections of a month of blocks, of which a node keeps the last
-#: days, take about 140.
+#: How many blocks and salts are asked about in one search. Two bisections of a month of blocks, of which a node keeps
+#: the last days, take about 140.
 QUESTIONS_MAX = 256
 
 
 class BlocksNotKept(RpcUnavailable):
-    """The node no longer has the blocks that would tell."""
+    """The node no longer has the blocks that would show it."""
 
 
 class Search:
@@ -32,6 +32,9 @@ class Search:
         self, low: int, end: Block, holds: Callable[[int], Awaitable[bool]], *, ended: str
     ) -> tuple[Block, Block]:
         """The last block at which something holds, and its successor, where it has `ended`.
+
+        It holds at `low`, and never again once it has ended. The successor's own header names the block before it, so
+        nothing lies unread between them.
 
         It holds at `low`, and never again once it has ended.
 
@@ -50,7 +53,7 @@ class Search:
             if block is None:
                 low, high = _without(middle, low, high)
                 continue
-            match await self._said(block, holds):
+            match await self._held_at(block, holds):
                 case None:
                     low = block.height
                 case True:
@@ -62,7 +65,7 @@ class Search:
         return held, first
 
     async def _first(self, height: int, below: int) -> Block | None:
-        """The first block from a height on, None where the next ones are missing."""
+        """The first block from a height on; None where the next ones are missing."""
         for each in range(height, min(height + SKIPPED_MAX, below)):
             self._count()
             try:
@@ -71,8 +74,8 @@ class Search:
                 continue
         return None
 
-    async def _said(self, block: Block, holds: Callable[[int], Awaitable[bool]]) -> bool | None:
-        """Whether it held at a block; None where the node has the state of the block no more."""
+    async def _held_at(self, block: Block, holds: Callable[[int], Awaitable[bool]]) -> bool | None:
+        """Whether it held at a block; None where the node no longer has the state of the block."""
         self._count()
         try:
             return await holds(block.height)
@@ -95,7 +98,7 @@ class Past(Search):
         self._salt_valid = salt_valid
 
     async def deciding(self, span: PastSpan) -> tuple[Block, ...]:
-        """The blocks that tell: one in the span with the salt valid; or the last with it, and the next one.
+        """The blocks that show it: one in the span with the salt valid; or the last with it, and the next one.
 
         Raises:
             BlocksNotKept: they cannot be read, or the search took too many questions.
@@ -103,7 +106,7 @@ class Past(Search):
 
         """
         end = await self._end(span)
-        match await self._said(end, self._salt_valid):
+        match await self._held_at(end, self._salt_valid):
             case None:
                 raise BlocksNotKept(f"the node no longer has the state of block {end.height}")
             case True:
@@ -111,7 +114,7 @@ class Past(Search):
         return await self.turn(span.valid_at, end, self._salt_valid, ended="the salt is not valid")
 
     async def _end(self, span: PastSpan) -> Block:
-        """The newest block; if the nonce may be forgotten there, the last at which it was not."""
+        """The newest block; where the nonce may be forgotten there, the last at which it was not."""
         in_time = span.block_time <= span.nonce_deadline
         low, high = (span.height if in_time else span.valid_at) - 1, span.height + 1
         found: Block | None = None

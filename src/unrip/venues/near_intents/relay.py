@@ -15,14 +15,14 @@ from unrip.net.exact import NotExact, decode, instant, integer, mapping, text, w
 
 #: The relay's frames stay below 4 KiB; a much larger one is refused before it is parsed.
 FRAME_CHARACTERS_MAX = 256 * 1024
-#: Requests whose reply is awaited; the oldest are forgotten first.
+#: How many requests may wait for their reply; beyond it the oldest are forgotten.
 AWAITED_MAX = 4_096
-#: The requester's default (section 5).
+#: How long an offer must live where the request does not say: the requester's default (section 5).
 MIN_DEADLINE_DEFAULT_MS = 60_000
-#: No duration of an auction is longer than a day; a longer one is not a duration.
+#: No auction lasts longer than a day; a longer duration is not believed.
 DURATION_MS_MAX = 86_400_000
 
-#: A count since 1970 that is no larger is one of seconds, or of nothing.
+#: The largest count that is not read as milliseconds since 1970: up to it, it counts seconds, or nothing.
 _SECONDS_BELOW = 10**11
 _ID_CHARACTERS_MAX = 256
 _TEXT_SHOWN_MAX = 500
@@ -37,12 +37,13 @@ class Stream(Value):
 
     name: str
     tokens: tuple[str, ...] = ()
-    #: Told again until acknowledged (section 8.1); needs an instance id in the URL, and takes no tokens.
+    #: Whether notices are repeated until acknowledged (section 8.1); needs an instance id in the URL, and takes no
+    #: tokens.
     guaranteed: bool = False
 
 
 class QuoteRequested(Value):
-    """A taker asks for offers. Amounts are as given: both or none are for the decision to refuse."""
+    """A taker asks for offers. Amounts are as given: the decision refuses a request with both or with none."""
 
     quote_id: str
     #: What the taker gives and we would receive.
@@ -54,10 +55,10 @@ class QuoteRequested(Value):
     min_wait_ms: int | None
     max_wait_ms: int | None
     router_leg: bool
-    #: Only the price is asked for, says the relay.
+    #: Whether the relay marks the request as one for the price only.
     dry: bool
     partner_id: str | None
-    #: Whose it is, by the relay's number; None where the event does not say.
+    #: The subscription that it came for, by the relay's number; None where the event does not name it.
     subscription: str | None = None
     #: The venue's own time of the request, where it gave a readable one.
     asked_at: datetime | None = None
@@ -69,9 +70,9 @@ class StatusNotice(Value):
     quote_hash: str
     intent_hash: str | None
     tx_hash: str | None
-    #: Only on the extended stream.
+    #: Present only on the extended stream.
     event_type: str | None
-    #: Only with guaranteed delivery, to be named in the acknowledgement.
+    #: The id that the acknowledgement must name; present only with guaranteed delivery.
     seq: int | None
     #: The subscription that delivered it, where the relay names it.
     subscription: str | None = None
@@ -94,10 +95,10 @@ class SubscriptionRefused(Value):
 
 
 class Reply(Value):
-    """The relay's word on a request of ours."""
+    """The relay's reply to a request of ours."""
 
     id: int | None
-    #: The name we gave the request, None when nothing was asked under this id (or long ago).
+    #: The name that we gave the request; None when nothing was asked under this id, or long ago.
     request: str | None
     ok: bool
     code: int | None
@@ -105,7 +106,7 @@ class Reply(Value):
 
 
 class Unknown(Value):
-    """A well-formed frame that says nothing we know."""
+    """A well-formed frame of no kind that we know."""
 
     reason: str
 
@@ -126,7 +127,7 @@ class RelaySession:
         self.streams = streams
         #: Stream name to subscription id, for the streams that were confirmed on this connection.
         self.subscriptions: dict[str, str] = {}
-        #: Those that were given up on this connection: what still comes for them is not ours.
+        #: Subscriptions that we gave up on this connection: what still comes for them is not ours.
         self._given_up: set[str] = set()
         self._next_id = 1
         self._awaited: dict[int, str] = {}
@@ -150,12 +151,12 @@ class RelaySession:
         return frames + [self._subscribe(stream) for stream in streams]
 
     def is_foreign(self, quote: QuoteRequested) -> bool:
-        """It came for a subscription that is not ours on this connection, or is not any more."""
+        """Whether it came for a subscription that is not ours on this connection, or is no longer ours."""
         ours = self.subscriptions.get(QUOTE, quote.subscription)
         return quote.subscription is not None and (quote.subscription != ours or quote.subscription in self._given_up)
 
     def without_guarantee(self, name: str) -> list[str]:
-        """Subscribe to a stream plainly for the life of this connection, after its guaranteed form was refused."""
+        """Subscribe to a stream with no guarantee on this connection, after the guaranteed form was refused."""
         return [self._subscribe(Stream(name=name))]
 
     def acknowledge(self, notice: StatusNotice) -> str | None:
@@ -197,7 +198,7 @@ class RelaySession:
         return self.request("quote_response", params, name=name)
 
     def receive(self, frame: str) -> RelayEvent:
-        """What a frame says; never an exception."""
+        """Read a frame; never raises."""
         if len(frame) > FRAME_CHARACTERS_MAX:
             return Malformed(reason=f"{len(frame)} characters are more than the {FRAME_CHARACTERS_MAX} of any frame")
         try:
@@ -240,7 +241,7 @@ class RelaySession:
 
 
 def _outcome(document: dict[str, Any]) -> tuple[bool, int | None, str]:
-    """Whether it went well, the error's code, and the text. An error stands above a result beside it."""
+    """Whether it went well, the error's code, and the text. An error beside a result wins."""
     error = document.get("error")
     if error is None:
         result = document.get("result")
@@ -304,7 +305,7 @@ def _id(data: dict[str, Any], field: str) -> str:
     value = text(data.get(field), field)
     if len(value) > _ID_CHARACTERS_MAX:
         raise NotExact(f"{field} has {len(value)} characters")
-    if "\0" in value:  # no database of texts can keep it as it is, and two ids would become one
+    if "\0" in value:  # no database can keep such a text as it is, and two ids would become one
         raise NotExact(f"{field} holds a NUL")
     return value
 
@@ -343,11 +344,11 @@ def _partner(metadata: object) -> str | None:
 
 def _asked_at(metadata: object) -> datetime | None:
     """The time of the request, in milliseconds since 1970 or as a text; a hint that is left out where it is neither."""
-    told = metadata.get("quote_timestamp") if isinstance(metadata, dict) else None
+    given = metadata.get("quote_timestamp") if isinstance(metadata, dict) else None
     try:
-        if isinstance(told, str):
-            return instant(told)
-        milliseconds = 0 if told is None else integer(told)
+        if isinstance(given, str):
+            return instant(given)
+        milliseconds = 0 if given is None else integer(given)
         return from_epoch_ms(milliseconds) if milliseconds > _SECONDS_BELOW else None
     except (ValueError, OverflowError):
         return None
@@ -360,5 +361,5 @@ def _dry(metadata: object) -> bool:
 
 
 def _hint(value: object) -> str | None:
-    """What is taken where it is a text, and is never a reason to refuse a frame."""
+    """The value where it is a text; no hint is ever a reason to refuse a frame."""
     return value[:_ID_CHARACTERS_MAX] if isinstance(value, str) else None

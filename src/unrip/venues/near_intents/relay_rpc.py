@@ -20,7 +20,7 @@ from unrip.net.http import HttpClient, HttpError, HttpRefused
 from unrip.net.secret_file import SecretFileError, read_secret
 
 _TEXT_SHOWN_MAX = 200
-#: The relay has this very intent already (section 12.2: counts as success).
+#: The relay already has this very intent (section 12.2: it counts as success).
 _KNOWN = "already processed"
 
 
@@ -37,7 +37,7 @@ class RelayRpcRefused(RelayRpcError):  # noqa: N818 - an outcome; the base class
 
 
 class Publication(Value):
-    """What the relay said to an intent: taken, or refused for a reason. Neither proves anything about the chain."""
+    """How the relay replied to an intent: taken, or refused for a reason. Neither proves anything about the chain."""
 
     taken: bool
     reason: str
@@ -56,7 +56,7 @@ class IntentFate(StrEnum):
 
 
 class IntentStatus(Value):
-    """The relay's word about an intent, and the transaction it names for it."""
+    """What the relay reports about an intent, and the transaction that it names for it."""
 
     fate: IntentFate
     tx_hash: str | None

@@ -6,7 +6,7 @@ Errors of this client:
   x RpcUnavailable   no usable answer; the same question may be asked again
     + BlockUnknown   the node has no block there: it keeps none, the height was skipped, or the block is too new
   x RpcRefused       the node understood and says that the question is wrong: ours to fix
-  x RpcContradicted  two nodes say different things about one block; neither is believed
+  x RpcContradicted  two nodes give different answers about one block; neither is believed
   x ContractPanic    the contract itself said no, at the block that was asked about
 """
 
@@ -23,12 +23,12 @@ from unrip.net.http import HttpClient, HttpError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT_SHOWN_MAX = 500
-#: Causes that asking again does not change (verifier-contract section 2); every other one may pass.
+#: Causes that asking again does not change (verifier-contract section 2); every other cause may pass.
 _WRONG_QUESTIONS = frozenset(
     {"UNKNOWN_ACCOUNT", "INVALID_ACCOUNT", "NO_CONTRACT_CODE", "PARSE_ERROR", "METHOD_NOT_FOUND"}
 )
 
-#: How nodes say that they have no block: never had, not yet, no longer.
+#: The names under which nodes report that they have no block: never had, not yet, no longer.
 _NO_BLOCK = frozenset({"UNKNOWN_BLOCK", "GARBAGE_COLLECTED_BLOCK"})
 
 
@@ -37,7 +37,7 @@ class RpcError(Exception):
 
 
 class RpcUnavailable(RpcError):  # noqa: N818 - an outcome; the base class says that it is an error
-    """The node could not be asked, or could not say; the chain's state is unknown."""
+    """The node could not be asked, or could not answer; the chain's state is unknown."""
 
 
 class BlockUnknown(RpcUnavailable):
@@ -45,11 +45,11 @@ class BlockUnknown(RpcUnavailable):
 
 
 class RpcRefused(RpcError):  # noqa: N818 - an outcome; the base class says that it is an error
-    """The node says that the question is wrong: account, contract or parameters."""
+    """The node reports that the question is wrong: account, contract or parameters."""
 
 
 class RpcContradicted(RpcError):  # noqa: N818 - an outcome; the base class says that it is an error
-    """Two nodes say different things about the same final block; the chain's state is unknown."""
+    """Two nodes give different answers about the same final block; the chain's state is unknown."""
 
 
 class ContractPanic(RpcError):  # noqa: N818 - the contract's own word for it
@@ -66,7 +66,7 @@ class Block(Value):
     height: int
     time: datetime
     hash: str
-    #: Of the block before, whose height may be lower by more than one.
+    #: The hash of the block before, whose height may be lower by more than one.
     previous_hash: str
 
 
@@ -199,7 +199,7 @@ class NearRpc:
 
 
 def _height(value: object) -> int:
-    """A block's height; one beyond the ledger's column could be published but never be recorded."""
+    """A block's height; one that does not fit the ledger's column could be published but never be recorded."""
     height = integer(value)
     if 0 <= height < 2**63:
         return height
@@ -224,7 +224,7 @@ def _bytes(value: object) -> bytes:
 
 
 def _error_of(error: object) -> RpcError:
-    """The exception that a top-level error means; its `code` and `message` count as legacy."""
+    """The exception for a top-level error; its `code` and `message` are the legacy form."""
     if not isinstance(error, dict):
         return RpcUnavailable("the node reports an error without a name")
     cause = _object(error, "cause")
@@ -245,6 +245,6 @@ def _object(document: dict[str, Any], field: str) -> dict[str, Any]:
 
 
 def _text(document: dict[str, Any], field: str) -> str:
-    """A text of an error, cut; what is no text says nothing."""
+    """A text of an error, cut; anything but a text gives an empty one."""
     value = document.get(field)
     return value[:_TEXT_SHOWN_MAX] if isinstance(value, str) else ""

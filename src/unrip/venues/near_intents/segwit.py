@@ -10,7 +10,7 @@ _DIGITS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CHARACTERS_MAX = 90
 _CHECKSUM_DIGITS = 6
-#: What the checksum of a good address comes to: version 0 is Bech32, every later one Bech32m (BIP 350).
+#: The checksum's remainder for a good address: version 0 is Bech32, every later one Bech32m (BIP 350).
 _BECH32 = 1
 _BECH32M = 0x2BC830A3
 _VERSION_MAX = 16
@@ -19,7 +19,7 @@ _PROGRAM_BYTES_V0 = (20, 32)
 
 
 class WitnessProgram(Value):
-    """What a segwit address says."""
+    """What a segwit address contains."""
 
     #: The human-readable part: `bc` is Bitcoin's main network.
     network: str

@@ -26,20 +26,23 @@ from unrip.venues.near_intents.rpc import (
     RpcUnavailable,
 )
 
-#: Views of one reading that may be under way together: the request rate at a node is bounded by this.
+#: How many views of one reading may be under way together: it bounds the request rate at a node.
 VIEWS_AT_ONCE = 8
-#: Transactions that are looked into for the one that used a nonce; a block holds few to the contract.
+#: How many transactions are searched for the one that used a nonce; a block holds few to the contract.
 TRANSACTIONS_MAX = 32
 
+#: The contract counts what somebody has in 128 bits: more is no answer of its.
+_BALANCE_MAX = 2**128 - 1
 _SALT = re.compile(r"[0-9a-f]{8}")
 
 
 class Simulation(Value):
-    """What the contract says to signed intents without executing them. A pass is no permission (section 11)."""
+    """How the contract judges signed intents without executing them. A pass is no permission (section 11)."""
 
     #: The contract's refusal, None when every check passed.
     refusal: str | None
-    #: Per token: positive when more is received than given. A lone offer always leaves its own two amounts.
+    #: Positive amounts of a token mean that more is received than given. A lone offer always leaves its own two
+    #: amounts.
     unmatched: dict[str, Delta]
     current_salt: str | None
     fee_pips: int | None
@@ -74,7 +77,7 @@ class Verifier:
     async def read(
         self, *, nonces: Collection[str] = (), salts: Collection[str] = (), elsewhere: bool = False
     ) -> VerifierReading:
-        """Everything a desk must know, all of one final block, with the state of the given nonces and salts.
+        """Read what a desk must know, all of it at one final block, with the state of the given nonces and salts.
 
         `elsewhere`: the last answer was not believed, so another node is asked first.
 
@@ -113,7 +116,7 @@ class Verifier:
     async def read_past(
         self, span: PastSpan, *, nonces: Collection[str], beside: Collection[str]
     ) -> tuple[VerifierReading, ...]:
-        """What the older blocks say that can tell how nonces ended: see `past`.
+        """Read the older blocks that can show how nonces ended: see `past`.
 
         One reading where the salt is valid; or two, of the last block where it was and of the next one, then also with
         the nonces of other offers that may have been executed there (`beside`).
@@ -239,7 +242,7 @@ class Verifier:
         )
 
     async def simulate(self, signed: Sequence[dict[str, Any]]) -> Simulation:
-        """What the contract would say now; its refusal is an outcome, not an error."""
+        """How the contract would judge these intents now; its refusal is an outcome, not an error."""
         return await self._endpoints.ask(lambda rpc: self._simulate(rpc, signed))
 
     async def _simulate(self, rpc: NearRpc, signed: Sequence[dict[str, Any]]) -> Simulation:
@@ -278,25 +281,37 @@ class Verifier:
         return [*moved, *others]
 
     async def fills_of_use(self, nonce: str, height: int) -> list[VerifierFill]:
-        """What the transaction says that used a nonce in a block, found among those of the blocks just before.
+        """What the transaction shows that used a nonce in a block; it is searched in the blocks just before.
 
         Empty where none of them did: the contract can be called in other ways.
+
+        Raises:
+            RpcUnavailable: not all of them could be looked into.
+
         """
 
         async def find(rpc: NearRpc) -> str | None:
-            left = TRANSACTIONS_MAX
+            left, skipped = TRANSACTIONS_MAX, 0
             for each in (height - 1, height - 2, height):
                 try:
                     transactions = await rpc.transactions_in(each, receiver=self._contract)
-                except BlockUnknown:  # skipped, or not kept
+                except BlockUnknown:
+                    skipped += 1
+                    if each == height or skipped > 1:
+                        raise RpcUnavailable(f"the node does not keep the blocks before {height}") from None
                     continue
-                for tx_hash, signer in transactions[:left]:
+                for tx_hash, signer in transactions:
+                    if not left:
+                        raise RpcUnavailable(f"more than {TRANSACTIONS_MAX} transactions before block {height}")
                     left -= 1
                     if nonce in (await self._read_events(rpc, tx_hash, sender=signer)).executed:
                         return tx_hash
             return None
 
-        tx_hash = await self._endpoints.ask(find)
+        async def find_two(rpc: NearRpc, witness: NearRpc) -> str | None:
+            return await find(rpc) or await find(witness)
+
+        tx_hash = await (self._endpoints.ask_two(find_two) if self._cross_check else self._endpoints.ask(find))
         return [] if tx_hash is None else await self.transaction_fills(tx_hash, self.account)
 
     async def executed_intents(self, tx_hash: str, account: str) -> dict[str, str]:
@@ -304,7 +319,7 @@ class Verifier:
         return (await self._events_of(tx_hash, account)).executed
 
     async def _events_of(self, tx_hash: str, account: str) -> AccountEvents:
-        """What a final transaction says about an account, from the contract's own successful receipts only.
+        """What a final transaction shows of an account, from the contract's own successful receipts only.
 
         With `cross_check` a second endpoint must say the same.
         """
@@ -334,10 +349,10 @@ class Verifier:
             return await rpc.view(self._contract, method, arguments, height=height)
 
     async def _paused(self, rpc: NearRpc, *, height: int) -> bool:
-        """Whether execution is paused, which no view says.
+        """Whether execution is paused, which no view shows.
 
         The same switch stops `simulate_intents` (verifier-contract section 1): asked to simulate nothing, it can only
-        refuse for that, and its panic names the pause.
+        refuse for that reason, and its panic names the pause.
         """
         try:
             await self._view(rpc, "simulate_intents", {"signed": []}, height=height)
@@ -360,8 +375,9 @@ class Verifier:
     def _credited(self, balances: object) -> dict[str, Amount]:
         try:
             if isinstance(balances, list):
-                amounts = (Amount.parse(balance) for balance in balances)
-                return dict(zip(self._asset_ids, amounts, strict=True))
+                amounts = [Amount.parse(balance) for balance in balances]
+                if max(amounts, default=0) <= _BALANCE_MAX:
+                    return dict(zip(self._asset_ids, amounts, strict=True))
         except ValueError:
             pass
         raise RpcUnavailable("mt_batch_balance_of: not one amount per token")

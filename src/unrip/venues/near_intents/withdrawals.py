@@ -1,4 +1,4 @@
-"""From what the owner wants to the exact intent that burns it for the bridge, here and only here.
+"""From what the owner wants to the exact intent that burns it for the bridge, made only here.
 
 Errors of building a withdrawal:
 
@@ -28,7 +28,7 @@ class WithdrawalRefused(ValueError):  # noqa: N818 - an outcome; the base class 
 
 
 class WithdrawalOrder(Value):
-    """What the owner wants; one that exists has a destination whose checksum was right.
+    """What the owner wants. An order that exists has a destination whose checksum was right.
 
     Raises:
         DestinationError: nothing may be sent there.
@@ -40,7 +40,7 @@ class WithdrawalOrder(Value):
     destination: str
     #: What arrives on the other chain.
     receive: Amount
-    #: The owner's own limit of the bridge's fee.
+    #: The largest fee that the owner accepts.
     fee_max: Amount
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ def withdrawal_intent(
 
     Raises:
         WithdrawalRefused: the bridge does not list the token or counts it in other units, a number of its terms is not
-            an integer, the fee is above the order's limit, or the amount below the minimum or beyond the ledger.
+            an integer, the fee is above the order's limit, or the amount below the minimum or beyond the verifier.
 
     """
     minimum = _terms_of(order.asset, tokens).min_withdrawal
@@ -84,7 +84,7 @@ def withdrawal_intent(
         raise WithdrawalRefused(f"{order.receive} units are below the bridge's minimum of {minimum}")
     amount = order.receive + estimate.fee
     if amount > AMOUNT_MAX:
-        raise WithdrawalRefused("amount and fee together are more than the ledger counts")
+        raise WithdrawalRefused("amount and fee together are more than the verifier counts")
     return {
         "intent": "ft_withdraw",
         "token": order.token,
@@ -103,6 +103,6 @@ def _terms_of(asset: Asset, tokens: Sequence[BridgeToken]) -> BridgeToken:
 
 
 def _check_units(what: str, amount: object) -> None:
-    """Types promise an integer, but this number moves money: look again."""
+    """Check at run time that the bridge's number is an integer: types promise it, but this number moves money."""
     if isinstance(amount, bool) or not isinstance(amount, int) or not 0 <= amount <= AMOUNT_MAX:
-        raise WithdrawalRefused(f"{what} is not an integer that the ledger counts: {shown(amount)}")
+        raise WithdrawalRefused(f"{what} is not an integer that the verifier counts: {shown(amount)}")

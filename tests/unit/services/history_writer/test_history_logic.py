@@ -67,7 +67,8 @@ class Desk:
         return self.writer.not_ready(self.now)
 
     def lag(self) -> int | None:
-        return self.writer.vitals(self.now).lag
+        lag: int | None = self.writer.vitals(self.now).details.lag
+        return lag
 
     def state(self) -> dict[str, Any]:
         return self.writer.state(self.now)

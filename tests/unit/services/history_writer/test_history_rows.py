@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.histories import a_record
 from support.samples import BTC, LEDGER, NOW, event, events_beside_the_trade, one_of_each_topic
 from unrip.bus.ports import Record
-from unrip.domain.status import ServiceStatus
+from unrip.domain.status import ExecutorVitals, HistoryVitals, ServiceStatus
 from unrip.domain.values import Amount
 from unrip.frame.contract import Log, Publish
 from unrip.messages.dead_letters import dead_letter_id
@@ -89,13 +89,27 @@ def seconds(number: float) -> datetime:
 
 
 def moved(**changes: Any) -> ServiceStatus:
-    return msgspec.structs.replace(BEAT, **changes)
+    """What is none of its own fields changes its details, or the switches in them."""
+    details, ours = BEAT.details, {name: changes[name] for name in changes if name in BEAT.__struct_fields__}
+    assert isinstance(details, ExecutorVitals)
+    more = {name: changes[name] for name in changes if name in details.__struct_fields__}
+    switches = {name: changes[name] for name in changes if name in details.switches.__struct_fields__}
+    assert len(ours) + len(more) + len(switches) == len(changes)
+    more["switches"] = msgspec.structs.replace(details.switches, **switches)
+    return msgspec.structs.replace(BEAT, **{"details": msgspec.structs.replace(details, **more), **ours})
 
 
 def test_a_beat_that_says_nothing_new_is_stored_once_a_minute() -> None:
     beats = Beats()
     stored = [n for n in range(181) if beats.worth_storing(moved(lag=n), seconds(n))]
     assert stored == [0, 60, 120, 180]
+
+
+@pytest.mark.parametrize("details", [HistoryVitals(lag=3), HistoryVitals(lag=None)])
+def test_a_moved_lag_of_the_history_alone_is_nothing_new(details: HistoryVitals) -> None:
+    beats = Beats()
+    assert beats.worth_storing(moved(details=HistoryVitals(lag=0)), seconds(0))
+    assert not beats.worth_storing(moved(details=details), seconds(1))
 
 
 def test_a_new_block_alone_is_nothing_new_but_a_moved_balance_is() -> None:
@@ -118,6 +132,9 @@ def test_a_new_block_alone_is_nothing_new_but_a_moved_balance_is() -> None:
         {"generation": 3},
         {"database_up": False},
         {"ledger": None},
+        {"recovering": True},
+        {"account": None},
+        {"details": None},
     ],
     ids=str,
 )

@@ -17,8 +17,9 @@ from unrip.domain.attempt import AttemptState
 from unrip.domain.desk_state import CommandPosition
 from unrip.domain.inventory import ChangeKind, IntentInventory, Reconciliation
 from unrip.domain.pairs import Direction
-from unrip.domain.values import Amount
+from unrip.domain.values import AMOUNT_MAX, Amount
 from unrip.frame.contract import BusChanged, CaughtUp, ControlRefused, Count, DatabaseChanged, Started, Subscribe
+from unrip.messages.envelope import decode, encode
 from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
 from unrip.services.inventory_sync.effects import RestoreBooks, VerifierRead
 from unrip.services.inventory_sync.logic import InventorySync
@@ -243,6 +244,57 @@ def test_a_withdrawal_that_the_bridge_gives_back_is_a_credit_where_the_balance_s
     assert sync.read(60 + back).books == replace(
         last.books, actions_read=CommandPosition(topic_id=f"{LIQUIDITY_ACTION.name}-1", next_offset=3)
     )
+
+
+@pytest.mark.parametrize("amounts", [(5, 7), (5, 5)])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_two_deposits_of_one_mint_count_each_with_its_own_amount_and_each_once(
+    amounts: tuple[int, int], restarted: bool
+) -> None:
+    """The bridge may collect several and mint them by one transaction."""
+    sync = begun()
+    for step in ("credited", "completed", "completed"):
+        for number, amount in enumerate(amounts):
+            sync.action(f"deposit_{step}", amount, mint="mint-1", name=f"d{number}", began_s=11)
+        sync = sync.restart() if restarted else sync
+        last = sync.read(100 + sum(amounts))
+        assert (last.unexplained(BTC), states(last)[0] in {CHANGED, UNCHANGED}) == (0, True)
+        assert last.books is not None
+        assert last.books.transferred == {BTC: sum(amounts)}
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_mint_that_an_earlier_version_knew_without_its_deposit_counts_no_second_time(waits: bool) -> None:
+    sync = begun()
+    sync.action("deposit_credited", 5, mint="mint-1", began_s=11)
+    if waits:
+        (change,) = sync.logic._reconciler._waiting
+        sync.logic._reconciler._waiting = [replace(change, part="")]
+    last = sync.read(105)
+    if not waits:
+        (key,) = sync.books.evidence[ACCOUNT]
+        old = sync.books.evidence[ACCOUNT].pop(key)
+        sync.books.evidence[ACCOUNT][replace(key, part="")] = old
+        sync = sync.restart()
+    sync.action("deposit_completed", 5, mint="mint-1", began_s=11)
+    sync.action("deposit_completed", 7, mint="mint-1", name="d2", began_s=11)
+    last = sync.read(112)
+    assert last.books is not None
+    assert (last.unexplained(BTC), last.books.transferred) == (0, {BTC: 12})
+
+
+@pytest.mark.parametrize("amount", [AMOUNT_MAX + 1, 10**78 - 1])
+def test_amounts_that_nothing_can_count_explain_nothing_however_many_are_told(amount: int) -> None:
+    """Who can write the topics must not make books that the next life cannot read."""
+    sync = begun()
+    for number in range(25):
+        sync.action("deposit_completed", amount, mint=f"mint {number}", name=f"d{number}", began_s=11)
+        sync.action("withdrawal_finished", amount, name=f"w{number}", began_s=11, status="RETURNED")
+        sync.result(AttemptState.SETTLED, f"offer {number}", brings=amount, takes=amount)
+    last = sync.read()
+    assert states(last) == (UNCHANGED, UNCHANGED)
+    assert decode(encode(last), IntentInventory) == last
+    assert states(sync.restart().read()) == (UNCHANGED, UNCHANGED)
 
 
 @pytest.mark.parametrize("mint", ["m" * 257, "m\0", "\0" * 1_000, "é" * 100_000])

@@ -59,7 +59,7 @@ def test_only_the_last_of_several_tighter_limits_makes_all_of_them_kept() -> Non
 def test_no_lease_survives_a_tighter_limit_which_a_crash_might_forget() -> None:
     desk = Engine().ready()
     assert len(only(ForgetLease, desk.feed(a_cap(5)))) == 1
-    assert desk.logic.vitals(NOW).armed, "this process goes on, by the tighter limit"
+    assert desk.logic.vitals(NOW).details.switches.armed, "this process goes on, by the tighter limit"
 
 
 def test_a_looser_limit_acts_only_once_it_is_kept() -> None:

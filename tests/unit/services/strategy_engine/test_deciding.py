@@ -383,7 +383,7 @@ def test_a_standby_reads_nothing_and_cannot_be_armed() -> None:
         desk.feed(ARM)
     desk.feed(RoleChanged(active=True, generation=3))
     assert only(Subscribe, desk.effects)
-    assert desk.logic.vitals(NOW).armed == ()
+    assert desk.logic.vitals(NOW).details.switches.armed == ()
 
 
 def test_a_draining_engine_takes_nothing_new_and_finishes_what_is_in_flight() -> None:
@@ -403,6 +403,21 @@ def test_beats_of_a_standby_and_records_of_others_change_nothing() -> None:
     desk = engine()
     desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", active=False, ready=False)))
     desk.feed(a_record(SERVICE_STATUS, a_beat("liquidity-manager", ready=False)))
+    desk.demand()
+    assert desk.decisions[0].payload.accepted
+
+
+@pytest.mark.parametrize("account", ["other.near", None])
+def test_the_beat_of_another_desk_is_not_believed(account: str | None) -> None:
+    """Of two desks on one broker each would trade by the other's ledger, switches and history."""
+    desk = engine()
+    known = desk.logic._inputs.executor, desk.logic._inputs.history, desk.logic._inputs.ledger
+    theirs = a_view(credited={EURE.asset_id: Amount(999 * 10**18)}, commits=10**6)
+    executor = a_beat("trade-executor", account=account, view=theirs, halted=True, armed=(), recovering=True)
+    desk.feed(a_record(SERVICE_STATUS, executor))
+    history = a_beat("history-writer", account=account, lag=10**6, database_up=False)
+    desk.feed(a_record(SERVICE_STATUS, history))
+    assert known == (desk.logic._inputs.executor, desk.logic._inputs.history, desk.logic._inputs.ledger)
     desk.demand()
     assert desk.decisions[0].payload.accepted
 

@@ -283,8 +283,8 @@ def test_every_start_is_disarmed_reads_on_after_its_position_and_proves_itself()
     assert (results.topic, results.until_end) == (TRADE_RESULT, True)
     assert (subscribe.topic, subscribe.topic_id, subscribe.offset) == (EXECUTE_TRADE, "commands-1", 42)
     assert ProveAuthority() in effects
-    assert desk.logic.vitals(NOW).armed == ()
-    assert desk.logic.vitals(NOW).recovering
+    assert desk.logic.vitals(NOW).details.switches.armed == ()
+    assert desk.logic.vitals(NOW).details.recovering
 
 
 def test_a_standby_does_nothing_and_takes_no_connection_from_the_instance_that_works() -> None:
@@ -430,8 +430,8 @@ def test_it_is_armed_per_direction() -> None:
     desk.feed(a_control("arm", directions=["base_out"], lease_minutes=5))
     assert desk.command(a_command("sell", Direction.BASE_OUT)) != []
     assert len(desk.of(SignOffer)) == 1
-    assert desk.logic.vitals(NOW).armed == (Direction.BASE_OUT,)
-    assert desk.logic.vitals(NOW).armed != BOTH
+    assert desk.logic.vitals(NOW).details.switches.armed == (Direction.BASE_OUT,)
+    assert desk.logic.vitals(NOW).details.switches.armed != BOTH
 
 
 def test_a_draining_executor_takes_no_command_and_finishes_the_one_in_flight() -> None:

@@ -49,7 +49,7 @@ def test_a_command_that_is_refused_is_set_aside_and_the_next_one_waits_for_the_r
     desk.command(a_command("quote-3"))
     assert desk.of(SignOffer) == desk.of(ClaimOffer) == desk.of(RejectCommand) == []
     desk.feed(a_control("halt"))
-    assert desk.logic.vitals(desk.now).halted
+    assert desk.logic.vitals(desk.now).details.switches.halted
 
 
 def test_back_in_the_role_it_is_judged_anew_and_its_letter_is_written_once() -> None:

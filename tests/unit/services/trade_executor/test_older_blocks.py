@@ -17,10 +17,13 @@ from unrip.domain.desk_state import CommandPosition
 from unrip.domain.evidence import TAKER_ALLOWANCE
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
-from unrip.domain.verifier import VerifierReading
+from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.frame.contract import ControlRefused, Count, Event, TimerFired
 from unrip.services.trade_executor.effects import (
     ApplyReading,
+    FillsRead,
+    FillsUnread,
+    FindFill,
     Finding,
     LedgerLoaded,
     LedgerOlder,
@@ -176,8 +179,75 @@ def test_nobody_looks_for_the_taker_of_a_shared_nonce_longer_than_at_the_newest_
     assert desk.states == ["claimed", "sent"] * 2
     desk.now += RETRY_FIRST
     look(desk, first, second)
+    assert desk.states == ["claimed", "sent"] * 2, "the transaction of its use is still looked for"
+    assert desk.last(FindFill) == FindFill(nonce=first.nonce, height=989)
+    desk.feed(FillsRead(tx_hash="", fills=(), nonce=first.nonce))
+    look(desk, first, second)
     assert desk.states[-2:] == ["spent", "spent"]
     assert len(desk.of(ReadUse)) == 1, "what was found is kept"
+
+
+def two_late() -> tuple[Executor, Offer, Offer]:
+    """Two equal offers on one nonce, whose use is first read long after their deadline."""
+    desk = executor()
+    first = desk.send().offer
+    second = desk.send(a_command("second", nonce=first.nonce, nonce_opener=first.command_id)).offer
+    desk.now = first.offer_deadline + timedelta(minutes=10)
+    late_use(desk, first)
+    return desk, first, second
+
+
+def late_use(desk: Executor, taken: Offer) -> None:
+    desk.read(used=[taken.nonce], block_time=desk.now, credited=credited_after(taken))
+    while not desk.logic._book.writes.empty():
+        desk.noted()
+
+
+def credited_after(offer: Offer) -> dict[str, Amount]:
+    before = a_reading().credited
+    changed = {offer.asset_in: int(offer.amount_in), offer.asset_out: -int(offer.amount_out)}
+    return {asset: Amount(amount + changed.get(asset, 0)) for asset, amount in before.items()}
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_the_taker_of_equal_offers_is_named_by_its_transaction_however_late_they_are_read(taken: int) -> None:
+    desk, *offers = two_late()
+    took = offers[taken]
+    assert desk.last(ReadUse).span.nonce == took.nonce
+    assert desk.states == ["claimed", "sent"] * 2, "nobody has looked for the transaction yet"
+    desk.feed(use(*offers, taken=took))
+    fill = VerifierFill(quote_hash=took.quote_hash, tx_hash="tx-1", diff=None, nonce=took.nonce)
+    desk.feed(FillsRead(tx_hash="", fills=(fill,), nonce=took.nonce))
+    late_use(desk, took)
+    states = {result.command_id: result.state for result, _chain in desk.last(ApplyReading).endings[0].results}
+    assert states == {each.command_id: "settled" if each is took else "lapsed" for each in offers}
+
+
+def test_a_transaction_that_no_node_tells_is_asked_for_again_and_ends_nothing_by_that() -> None:
+    desk, first, second = two_late()
+    desk.feed(use(first, second, taken=first))
+    for asked in range(1, 10):
+        assert len(desk.of(FindFill)) == asked
+        desk.feed(FillsUnread(reason="away", nonce=first.nonce))
+        desk.now += RETRY_FIRST
+        late_use(desk, first)
+    ended = [state for state in desk.states if state not in {"claimed", "sent"}]
+    assert ended == ["unproven", "unproven"], "an operator may say it, and a node still can"
+    desk.feed(FillsRead(tx_hash="", fills=(), nonce=first.nonce))
+    late_use(desk, first)
+    assert desk.states[-2:] == ["spent", "spent"]
+
+
+def test_where_no_node_keeps_the_block_of_the_use_the_balances_have_the_last_word() -> None:
+    desk, first, _second = two_late()
+    desk.feed(PastUnread(kept=True, reason="away"))
+    late_use(desk, first)
+    assert not {"spent", "unproven"} & {*desk.states}
+    desk.now += timedelta(minutes=1)
+    late_use(desk, first)
+    desk.feed(PastUnread(kept=False, reason="gone"))
+    late_use(desk, first)
+    assert desk.states[-2:] == ["spent", "spent"]
 
 
 def test_unused_with_balances_that_did_not_move_is_lapsed_with_that_evidence() -> None:

@@ -12,10 +12,11 @@ import pytest
 from support.bookkept import Bookkept, a_ledger, joining, opening, published
 from support.cases import ACCOUNT, BTC, EURE, NOW
 from support.engine import ARM, a_control, a_record
-from support.executor import a_command
+from support.executor import a_command, the_caps
 from unrip.domain.attempt import AttemptState, ChainEvidence
 from unrip.domain.command import TradeCommand
 from unrip.domain.pairs import Direction
+from unrip.domain.spending import SpendingCaps
 from unrip.domain.values import Amount
 from unrip.frame.contract import CaughtUp, ControlRefused, DatabaseChanged, Started, TimerFired, Unsubscribe
 from unrip.frame.leases import ForgetLease
@@ -157,6 +158,29 @@ def test_while_nothing_can_be_adopted_the_quarantine_goes_on(in_the_way: str) ->
     new.block(after=LONG)
     assert [state for state, _ in new.told(command.quote_id)][-1] == "lapsed"
     assert new.quarantine is None
+
+
+def test_what_was_adopted_counts_against_the_caps_of_the_executor() -> None:
+    """Nothing more is sent of it, so no cap refuses it; but what is open and what was signed lately counts it."""
+    desk = a_desk()
+    before = copy.deepcopy(desk.ledger)
+    command = a_command()
+    desk.put(command, 0)
+    new = restarted(before, desk, later=timedelta(seconds=5))
+    new.block()
+    new.commands_read((0, command))
+    own, asset = new.logic._own, command.asset_out
+    limit = the_caps()[asset].open
+    one_more = Amount(limit - command.amount_out + 1)
+    for narrow, what in (("open", "with all open offers"), ("per_minute", "within 60 s")):
+        wide = dict.fromkeys(("per_command", "per_minute", "open"), Amount(10 * limit))
+        own._spending._caps = {asset: SpendingCaps(**(wide | {narrow: limit}))}
+        asked = msgspec.structs.replace(a_command("next"), amount_out=one_more)
+        fault = own.overspent(asked, new.logic._renewal.view, new.logic._book, new.now)
+        assert fault is not None
+        assert fault["fault"] == f"spends too much {what}"
+        less = msgspec.structs.replace(asked, amount_out=Amount(one_more - 1))
+        assert own.overspent(less, new.logic._renewal.view, new.logic._book, new.now) is None
 
 
 def test_two_commands_on_one_nonce_with_two_assets_do_not_end_the_executor() -> None:

@@ -277,6 +277,24 @@ def test_where_nothing_says_how_much_may_be_spent_nothing_is(asset: str, held: i
     assert fault == {"fault": "nothing says how much of this asset may be spent", "asset": asset}
 
 
+@pytest.mark.parametrize("step", [timedelta(minutes=-10), timedelta(minutes=10), timedelta(days=400)])
+def test_a_clock_that_is_set_and_set_back_forgets_nothing_of_the_last_minute(step: timedelta) -> None:
+    """Commands are judged, and rejected, also while the clock is wrong; that must not open the cap of the minute."""
+    caps = the_caps()[EURE.asset_id]
+    spending = Spending({EURE.asset_id: caps})
+    asset, most = EURE.asset_id, caps.per_minute
+    spending.claimed(Claimed(nonce="first", asset_out=asset, amount_out=most, claimed_at=NOW))
+
+    def fault(after: timedelta) -> dict[str, str] | None:
+        return spending.fault(asset, "next", 1, held=0, held_by_nonce=0, now=NOW + after)
+
+    fault(step)
+    told = fault(timedelta(seconds=1))
+    assert told is not None
+    assert told["fault"] == "spends too much within 60 s"
+    assert fault(timedelta(seconds=60)) is None
+
+
 def test_a_command_before_the_first_price_is_rejected() -> None:
     desk = Executor()
     desk.start()

@@ -50,11 +50,11 @@ def test_after_a_reconnect_nothing_is_sent_until_every_open_offer_was_asked_abou
     opened = desk.connect()
     assert [effect.nonces for effect in opened if isinstance(effect, ReadVerifier)] == [(nonce,)], "asked at once"
     assert desk.logic.not_ready(NOW) == ["recovering"]
-    assert desk.logic.vitals(NOW).recovering
+    assert desk.logic.vitals(NOW).details.recovering
     assert rejected_now(desk, "not asked about yet")
     desk.read(asked=[nonce])
     assert desk.logic.not_ready(NOW) == []
-    assert not desk.logic.vitals(NOW).recovering
+    assert not desk.logic.vitals(NOW).details.recovering
     assert not rejected_now(desk, "asked about")
     assert len(desk.open_offers) == 1, "it need not have ended"
     of_the_connection = [event for event in events_of(desk) if event.endswith(("lost", "recovered"))]

@@ -259,8 +259,16 @@ def test_a_late_word_still_names_the_taker() -> None:
     assert ends(desk) == {"first": "settled", "second": "lapsed"}
 
 
+def looked_for(desk: Executor, nonce: str, **at_use: Any) -> None:
+    """The block of its use was found, and no transaction that used it."""
+    desk.feed(UseRead(before=a_reading(1_000, asked=[nonce]), after=a_reading(1_001, used=[nonce], **at_use)))
+    desk.feed(FillsRead(tx_hash="", fills=(), nonce=nonce))
+
+
 def test_after_the_last_deadline_the_taker_of_a_used_nonce_stays_unknown() -> None:
     desk, claim = two_of_a_kind()
+    desk.read(used=[claim.offer.nonce], credited=moved(claim))
+    looked_for(desk, claim.offer.nonce, credited=moved(claim))
     for seconds, over in ((5, False), (6, True)):
         at = claim.offer.offer_deadline + timedelta(seconds=seconds)
         desk.now = at
@@ -282,7 +290,8 @@ def test_of_offers_that_differ_the_first_says_what_may_have_moved() -> None:
     question, nonce = desk.last(ReadUse), small.offer.nonce
     assert (question.span.nonce, question.span.unused_at) == (nonce, small.offer.inventory_height)
     at_use: dict[str, Any] = {"block_time": small.offer.answer_by, "credited": {**moved(small), **gift}}
-    desk.feed(UseRead(before=a_reading(1_000, asked=[nonce]), after=a_reading(1_001, used=[nonce], **at_use)))
+    looked_for(desk, nonce, **at_use)
+    desk.read(used=[nonce], block_time=desk.now, credited={**moved(small), **gift})
     assert ends(desk) == {"first": "spent", "second": "spent"}
     first, second = (result for result, _chain in desk.last(ApplyReading).endings[0].results)
     assert (first.exchange, first.told_by) == (None, None)

@@ -11,6 +11,7 @@ from unrip.frame.runner import Handler
 from unrip.net.tasks import Tasks
 from unrip.services.trade_executor.effects import (
     FillsRead,
+    FillsUnread,
     FindFill,
     PastRead,
     PastUnread,
@@ -62,11 +63,12 @@ class VerifierHandlers:
     def read_fills(self, effect: ReadFills) -> None:
         """Read what a transaction moved for us."""
         question = self._verifier.transaction_fills(effect.tx_hash, self._account)
-        self._tasks.start(self._read_fills(effect.tx_hash, question))
+        self._tasks.start(self._read_fills(question, tx_hash=effect.tx_hash))
 
     def find_fill(self, effect: FindFill) -> None:
         """Look for the transaction that used a nonce."""
-        self._tasks.start(self._read_fills("", self._verifier.fills_of_use(effect.nonce, effect.height)))
+        question = self._verifier.fills_of_use(effect.nonce, effect.height)
+        self._tasks.start(self._read_fills(question, nonce=effect.nonce))
 
     async def watch(self) -> None:
         """A source for the frame: raises the fault of a question that ended otherwise than it should."""
@@ -98,9 +100,12 @@ class VerifierHandlers:
         else:
             self._emit(UseRead(before=before, after=after))
 
-    async def _read_fills(self, tx_hash: str, question: Coroutine[Any, Any, list[VerifierFill]]) -> None:
+    async def _read_fills(
+        self, question: Coroutine[Any, Any, list[VerifierFill]], *, tx_hash: str = "", nonce: str = ""
+    ) -> None:
         try:
             fills = await question
-        except RpcError:
-            fills = []
-        self._emit(FillsRead(tx_hash=tx_hash, fills=tuple(fills)))
+        except RpcError as error:
+            self._emit(FillsUnread(reason=str(error), tx_hash=tx_hash, nonce=nonce))
+        else:
+            self._emit(FillsRead(tx_hash=tx_hash, fills=tuple(fills), nonce=nonce))

@@ -206,6 +206,7 @@ class Book:
         return Promise(
             offers=tuple(each.offer for each in offers),
             executed=None if live.fill is None else live.fill.quote_hash,
+            search=live.search,
             trace=trace,
             before=before if comparable else None,
             use=live.use,

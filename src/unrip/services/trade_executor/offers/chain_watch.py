@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from unrip.domain.doubt import Belief, Believed, Older, Refused
-from unrip.domain.evidence import Ended
+from unrip.domain.evidence import Ended, Search
 from unrip.domain.verifier import VerifierReading
 from unrip.frame.contract import Count, Effect
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     FillsRead,
+    FillsUnread,
     ReadFills,
     ReadVerifier,
     VerifierUnread,
@@ -113,11 +114,16 @@ class ChainWatch:
             *self._answered(now),
         ]
 
-    def on_fills(self, event: FillsRead) -> list[Effect]:
-        """What a transaction moved; nothing, where it could not be read or is not final."""
+    def on_fills(self, event: FillsRead | FillsUnread) -> list[Effect]:
+        """What a transaction moved, or that it could not be read or is not final."""
         self._fills_asked.discard(event.tx_hash)
-        for fill in event.fills:
+        for fill in event.fills if isinstance(event, FillsRead) else ():
             self._book.take_fill(fill)
+        sought = self._book.nonces.get(event.nonce)
+        if sought is not None and isinstance(event, FillsUnread):
+            sought.not_found_now()
+        elif sought is not None:
+            sought.search = Search.NONE
         return []
 
     def _answered(self, now: datetime) -> list[Effect]:

@@ -9,7 +9,7 @@ from enum import IntEnum
 import msgspec
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, TradeResult
-from unrip.domain.evidence import Ended, Lapsed, Revoked, Settled, Spent, Trace, Voided
+from unrip.domain.evidence import Ended, Lapsed, Revoked, Search, Settled, Spent, Trace, Voided
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.frame.contract import Effect
 from unrip.services.trade_executor.effects import Ending, Lineage, TraceRevocation
@@ -24,6 +24,8 @@ RETRY_FIRST = timedelta(seconds=10)
 RETRY_MAX = timedelta(minutes=10)
 #: Transactions that notices may name for one offer; a true one is among the first.
 _NAMED_MAX = 4
+#: So often the transaction of a use is asked for in vain before it is told that no node has it.
+_SEARCHES_MAX = 6
 _END_OF: dict[type[Ended], AttemptState] = {
     Settled: AttemptState.SETTLED,
     Spent: AttemptState.SPENT,
@@ -102,6 +104,9 @@ class LiveNonce:
     unasked: bool = False
     #: What a final transaction says about its use.
     fill: VerifierFill | None = None
+    #: How far the search for that transaction has come, and how often it was in vain.
+    search: Search = Search.PENDING
+    searches: int = 0
     #: The last block with it unused, and the next one, where it is used.
     use: tuple[VerifierReading, VerifierReading] | None = None
     revocation: Revocation | None = None
@@ -137,6 +142,12 @@ class LiveNonce:
     def due(self, now: datetime) -> bool:
         """Whether to ask at the next read: there is a reason, or a deadline has passed by the finality allowance."""
         return any(self.interest or now >= each.offer.offer_deadline + FINALITY_ALLOWANCE for each in self.open)
+
+    def not_found_now(self) -> None:
+        """The transaction of its use could not be read; it is asked for again."""
+        self.searches += 1
+        if self.search is Search.PENDING and self.searches >= _SEARCHES_MAX:
+            self.search = Search.UNREAD
 
     def trace_revocation(self) -> list[Effect]:
         """It is used: ask once at a time whether our revocation did it."""
