@@ -154,7 +154,10 @@ def _goes_back(chance: Random, at_s: float) -> list[Fault]:
 _TWO_NODES = (("rpc_cross_check", True),)
 
 SCENES: dict[str, Scene] = {
-    "stall": Scene(says="a process stands still between two steps, and goes on as if nothing were", make=_stalls),
+    "stall": Scene(
+        says="a process stands still between two steps, or a claim and its answer, and goes on as if nothing were",
+        make=_stalls,
+    ),
     "hand_over": Scene(
         says="the lock's session breaks while its holder stands still: a standby takes over, the old one wakes later",
         make=_hands_over,
