@@ -153,7 +153,6 @@ def at_the_end(desk: Desk) -> None:
         if not process.alive or process.host.not_ready():
             raise Violation(f"recovery: {service} has not recovered: {process.host.not_ready()}")
     _everybody_listens(desk)
-    _nothing_is_missing(desk)
     undecided = {event.payload.quote_id for event in desk.records(SWAP_DEMAND)} - judged.decisions.keys()
     undecided -= judged.lost_subjects
     if undecided:
@@ -170,6 +169,7 @@ def at_the_end(desk: Desk) -> None:
         if not _may_stay_open(desk, offer):
             raise Violation(f"class: command {offer.command_id} is still open: nothing stands against its end")
     _everything_is_in_the_history(desk)
+    _nothing_is_missing(desk)
 
 
 def _may_stay_open(desk: Desk, offer: Offer) -> bool:
