@@ -9,8 +9,9 @@ from unittest.mock import patch
 
 import msgspec
 
-from simulation.planted import Patches, Planted, Trusting, patched
+from simulation.planted import Patches, Planted, Trusting, passes, patched
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop
+from unrip.domain.decision import Refusal
 from unrip.domain.evidence import Lapsed, Promise
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.frame.contract import Effect, SetTimer
@@ -176,17 +177,6 @@ def _published_is_revoked() -> Patches:
     return [patched(Revocations, "on_event", make)]
 
 
-def _locked_is_open() -> Patches:
-    def make(original: Any) -> Any:
-        async def read_at(self: Verifier, *arguments: Any, **named: Any) -> VerifierReading:
-            reading: VerifierReading = await original(self, *arguments, **named)
-            return msgspec.structs.replace(reading, contract_paused=False, account_locked=False)
-
-        return read_at
-
-    return [patched(Verifier, "_read_at", make)]
-
-
 def _seen_is_finished() -> Patches:
     def make(original: Any) -> Any:
         def read(entry: dict[str, Any]) -> Any:
@@ -287,7 +277,7 @@ UNDER_PLANS = {
     ),
     "closed": Planted(
         mistake="nobody asks whether the contract is paused or the account locked",
-        patches=_locked_is_open,
+        patches=lambda: [passes(Refusal.KEY_NOT_REGISTERED, Refusal.VENUE_PAUSED)],
         under={"verifier/lock": 1, "verifier/pause": 5},
         breaks=("closed",),
     ),
