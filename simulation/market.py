@@ -54,17 +54,17 @@ class Market:
     def objection(self, decision: Decision, policy: Policy) -> str | None:
         """What speaks against the price of an accepted decision, by the market and by the price's own record."""
         price = self.prices.get(decision.price_id or "")
-        if price is None or price.kraken is None:
+        if price is None or price.primary is None:
             return "there is no such price"
         mids = {mid for _until_ns, mid in self._told}
         if self._last is not None and self._last[1]:
             mids.add(self._last[0].mid)
-        if price.kraken.mid not in mids:
-            return f"Kraken did not tell {price.kraken.mid} within the last {_USED_WITHIN_S} s"
-        dated = price.kraken.source_time
+        if price.primary.mid not in mids:
+            return f"Kraken did not tell {price.primary.mid} within the last {_USED_WITHIN_S} s"
+        dated = price.primary.source_time
         if dated is not None and dated - decision.decided_at > _CLOCKS_APART:
             return f"Kraken dates it {dated - decision.decided_at} ahead of the world's clock"
-        if any(abs(price.kraken.mid - new) < abs(price.kraken.mid - old) for _at_ns, old, new in self._jumps):
+        if any(abs(price.primary.mid - new) < abs(price.primary.mid - old) for _at_ns, old, new in self._jumps):
             return f"Kraken's price has jumped within the last {_UNCONFIRMED_S} s"
         if price.apart is not None and price.apart > policy.disagreement_max:
             return f"CoinGecko's last word is {price.apart:.3f} from it"

@@ -9,8 +9,8 @@ import msgspec
 
 from simulation.planted import Patches, Planted, passes, patched
 from unrip.domain.decision import Refusal
-from unrip.domain.market import CoinGeckoReading
-from unrip.feeds.kraken import Heartbeat, KrakenTick
+from unrip.domain.market import SecondReading
+from unrip.feeds.kraken import Heartbeat
 from unrip.frame.contract import Effect
 from unrip.net.events import FrameReceived
 from unrip.services.market_reference_ingest.logic import MarketReferenceIngest
@@ -28,7 +28,7 @@ def _heartbeats_are_ticks() -> Patches:
             if not isinstance(said, Heartbeat) or last is None:
                 return effects
             again = msgspec.structs.replace(last, observed_at=frame.received_at, source_time=frame.received_at)
-            return [*effects, *self._on_tick(KrakenTick(reading=again).reading, now)]
+            return [*effects, *self._on_tick(again, now)]
 
         return on_frame
 
@@ -37,8 +37,8 @@ def _heartbeats_are_ticks() -> Patches:
 
 def _old_news_ends_asking() -> Patches:
     def read(original: Any) -> Any:
-        def read_coingecko(self: MarketReferenceIngest, reading: CoinGeckoReading, now: datetime) -> list[Effect]:
-            if reading.observed_at - reading.btc_updated_at > _OLD:
+        def read_coingecko(self: MarketReferenceIngest, reading: SecondReading, now: datetime) -> list[Effect]:
+            if reading.observed_at - reading.base_updated_at > _OLD:
                 self.__dict__["given_up"] = True
             effects: list[Effect] = original(self, reading, now)
             return effects

@@ -186,7 +186,7 @@ def _everybody_listens(desk: Desk) -> None:
         if not any(line.service == source for line in lines):
             raise Violation(f"recovery: {service} does not listen to {source}")
     price: MarketPrice = desk.records(MARKET_PRICE)[-1].payload
-    for source, reading in (("Kraken", price.kraken), ("CoinGecko", price.coingecko)):
+    for source, reading in (("Kraken", price.primary), ("CoinGecko", price.second_opinion)):
         if reading is None or desk.loop.now - reading.observed_at > _READ_WITHIN:
             raise Violation(f"recovery: {source} has not been read lately")
 

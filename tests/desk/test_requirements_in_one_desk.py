@@ -162,7 +162,7 @@ def test_every_decision_names_the_assumed_euro_and_all_that_was_asked(story: Sto
     assert (which == "settled") == decision.accepted
     numbers = {**asked[Refusal.PEG_BROKEN].numbers, **asked[Refusal.PRICE_SOURCES_DISAGREE].numbers}
     assert Decimal(numbers["assumed"]) == 1
-    assert Decimal(numbers["eure_eur"]) > 0
+    assert Decimal(numbers["quote_asset_eur"]) > 0
     assert Decimal(numbers["disagreement"]) >= 0
 
 
@@ -192,10 +192,10 @@ def test_near_intents_ingest_shows_filter_connection_frames_and_counts(story: St
 def test_market_reference_ingest_shows_sources_fair_price_age_and_health(story: Story) -> None:
     shown = story.states["traded"]["market-reference-ingest"]
     price = shown["price"]
-    assert Decimal(price["fair_rate"]) == (Decimal(price["kraken"]["bid"]) + Decimal(price["kraken"]["ask"])) / 2
-    assert Decimal(price["coingecko"]["btc_eur"]) > 0
-    assert (price["kraken_health"], price["coingecko_health"]) == ("fresh", "fresh")
-    assert Decimal(price["eure_eur_assumption"]) == 1
+    assert Decimal(price["fair_rate"]) == (Decimal(price["primary"]["bid"]) + Decimal(price["primary"]["ask"])) / 2
+    assert Decimal(price["second_opinion"]["base_asset_eur"]) > 0
+    assert (price["primary_health"], price["second_opinion_health"]) == ("fresh", "fresh")
+    assert Decimal(price["quote_asset_eur"]) == 1
     assert 0 <= shown["kraken_age_ms"] < 2_000
     assert 0 <= shown["coingecko_age_ms"] <= 60_000
     assert "refresh" in actions_of(story, "market-reference-ingest")

@@ -74,7 +74,7 @@ def test_what_was_recorded_is_what_was_sent(desk: WholeDesk) -> None:
 def test_strategy_and_executor_measure_an_offer_by_the_same_assumed_euro() -> None:
     """104 EURe are 98.80 EUR where one is assumed to be worth 0.95."""
     settings = {
-        "pair": {"eure_eur_assumption": "0.95"},
+        "pair": {"quote_asset_eur": "0.95"},
         "price": {"peg_breaks_beyond": "10 %", "peg_heals_within": "10 %"},
         "limits": {"notional_cap_eur": "100", "notional_ceiling_eur": "100", "held_share": "100 %"},
         "spending": {"base_per_command": "0.002"},

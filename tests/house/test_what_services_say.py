@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import copy
 import random
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +19,10 @@ import pytest
 from support.cases import ACCOUNT, NOW, PAIR
 from support.engine import a_beat, a_record
 from support.whole_desk import WholeDesk
+from unrip.domain.values import Value
+from unrip.frame.action import Action
 from unrip.frame.adapters import Adapters
-from unrip.frame.contract import Control, ControlRefused, Publish, Subscribe
+from unrip.frame.contract import Control, ControlRefused, Logic, Publish, Subscribe
 from unrip.frame.definition import READ_BY_ALL, STORES, Service, events_of
 from unrip.frame.log_events import EVENTS
 from unrip.frame.metrics import Metrics
@@ -59,24 +63,75 @@ def desk() -> Iterator[WholeDesk]:
         yield desk
 
 
-def answer(desk: WholeDesk, service: Service, action: str) -> object:
-    """What the logic makes of an action, tried on a copy as the host tries it."""
-    control = Control(action=action, arguments=ARGUMENTS.get(action, {}), actor="operator", reason="a test")
-    logic, now = copy.deepcopy(desk.processes[service.name].host.logic), desk.loop.now
+def an_action(name: str) -> Control:
+    return Control(action=name, arguments=ARGUMENTS.get(name, {}), actor="operator", reason="a test")
+
+
+def followed(logic: Logic, control: Control, now: datetime) -> dict[str, str] | str:
+    """What an action would change, or why it is refused."""
     try:
-        effects = logic.on_event(control, now)
+        return logic.follow(control, now)
     except ControlRefused as refusal:
-        return str(refusal).replace(action, "?")
-    return effects, logic.control_state(now), logic.state(now)
+        return str(refusal).replace(control.action, "?")
 
 
 @every_service
 def test_every_action_is_followed_by_its_logic_and_no_other_is(desk: WholeDesk, service: Service) -> None:
-    """What it does not know it refuses, or nothing changes."""
-    unknown = answer(desk, service, "teleport")
-    others = {action.name for other in SERVICES.values() for action in other.actions}
-    known = {name for name in others if answer(desk, service, name) != unknown}
-    assert known == {action.name for action in service.actions}
+    logic, now = desk.processes[service.name].host.logic, desk.loop.now
+    unknown = followed(logic, an_action("teleport"), now)
+    every = {action.name for other in SERVICES.values() for action in other.all_actions}
+    known = {name for name in every if followed(logic, an_action(name), now) != unknown}
+    assert known == {action.name for action in service.all_actions}
+
+
+def everything_in(value: object, seen: set[int]) -> object:
+    """All that an object holds, as one text: what differs in any part is another text."""
+    if isinstance(value, Value | str | int | float | bytes | datetime | Decimal | timedelta | None):
+        return repr(value)
+    if id(value) in seen:
+        return type(value).__name__
+    seen.add(id(value))
+    if isinstance(value, Mapping):
+        return [(repr(key), everything_in(part, seen)) for key, part in value.items()]
+    if isinstance(value, Iterable) and isinstance(value, Sized):
+        return [everything_in(part, seen) for part in value]
+    return [type(value).__name__, *(everything_in(part, seen) for part in getattr(value, "__dict__", {}).items())]
+
+
+ACTIONS = [(service, action) for service in SERVICES.values() for action in service.all_actions]
+every_action = pytest.mark.parametrize(
+    ("service", "action"), ACTIONS, ids=[f"{service.name}-{action.name}" for service, action in ACTIONS]
+)
+
+
+@every_action
+def test_to_say_what_an_action_would_change_changes_nothing(desk: WholeDesk, service: Service, action: Action) -> None:
+    logic, now = desk.processes[service.name].host.logic, desk.loop.now
+    before = everything_in(logic, set())
+    followed(logic, an_action(action.name), now)
+    changed = everything_in(logic, set()) != before  # they are long: a failure need not show them
+    assert not changed
+
+
+@every_action
+def test_an_action_changes_what_it_was_said_to_change(desk: WholeDesk, service: Service, action: Action) -> None:
+    """On a copy, for the desk goes on: what was said and recorded before is what is so after."""
+    logic, now = copy.deepcopy(desk.processes[service.name].host.logic), desk.loop.now
+    control, before = an_action(action.name), logic.control_state(now)
+    said = followed(logic, control, now)
+    if isinstance(said, str):
+        with pytest.raises(ControlRefused) as refused:
+            logic.on_event(control, now)
+        assert str(refused.value).replace(control.action, "?") == said
+        said = {}
+    else:
+        logic.on_event(control, now)
+    assert logic.control_state(now) == {**before, **said}
+
+
+def test_no_logic_is_ever_copied() -> None:
+    sources = PACKAGES.parent.rglob("*.py")
+    assert [file for file in sources if re.search(r"\bimport copy\b|\bfrom copy\b|deepcopy\(", file.read_text())] == []
 
 
 # --- settings ------------------------------------------------------------------------------------------------------
@@ -136,7 +191,7 @@ def test_a_wiring_reads_the_sections_secrets_and_stores_that_are_named_and_no_ot
         *service.settings,
         *service.uses,
     }
-    files = {key for key in keys if key.endswith("_file")}
+    files = {key for key in keys if "." in key and key.endswith("_file")}
     assert set(service.secrets) <= files
     assert files - set(service.secrets) <= COMPARED
     assert stores == {store.name for store in service.stores}

@@ -123,7 +123,7 @@ def test_one_source_stale_goes_on_degraded_until_the_peg_is_unknown(armed: Desk)
     with armed.fault("coingecko", "down"):
         armed.kill("market-reference-ingest")
         armed.until(lambda: armed.client.is_ready("market-reference-ingest"), what="back again")
-        armed.until(lambda: price(armed)["coingecko_health"] == "stale", what="stale")
+        armed.until(lambda: price(armed)["second_opinion_health"] == "stale", what="stale")
         armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="its price arrived")
         quote_id = armed.world.demand(**BTC_IN)
         armed.result(quote_id, "settled")
@@ -139,7 +139,7 @@ def test_peg_broken_until_it_is_within_the_inner_bound(armed: Desk) -> None:
         armed.until(lambda: "peg_broken" in armed.trade_ready()["base_in"]["reasons"], what="broken peg")
         assert Decimal(refused(armed, Refusal.PEG_BROKEN)["deviation"]) == Decimal("0.03")
         armed.world.fault("coingecko", "eure_price", price="0.985")
-        armed.until(lambda: Decimal(price(armed)["peg"]["eure_eur"]) == Decimal("0.985"), what="half-way back")
+        armed.until(lambda: Decimal(price(armed)["peg"]["quote_asset_eur"]) == Decimal("0.985"), what="half-way back")
         assert price(armed)["peg"]["broken"] is True
     armed.until(lambda: armed.trade_ready()["base_in"]["ready"], what="recovery without a hand")
 
@@ -159,7 +159,7 @@ def test_coingecko_stands_in_for_kraken_where_the_policy_says_so(desk: Desk) -> 
     try:
         desk.arm()
         with desk.fault("kraken", "down"):
-            desk.until(lambda: price(desk)["kraken_health"] == "stale", what="stale")
+            desk.until(lambda: price(desk)["primary_health"] == "stale", what="stale")
             quote_id = desk.world.demand(**BTC_IN)
             desk.result(quote_id, "settled")
         decision = desk.decision(quote_id)
@@ -181,7 +181,7 @@ def test_both_sources_stale(armed: Desk) -> None:
 def test_price_missing_while_the_exchange_does_not_match(armed: Desk) -> None:
     with armed.fault("kraken", "system_status", status="maintenance"):
         armed.until(lambda: "price_missing" in armed.trade_ready()["base_in"]["reasons"], what="no price")
-        assert refused(armed, Refusal.PRICE_MISSING)["kraken_system"] == "maintenance"
+        assert refused(armed, Refusal.PRICE_MISSING)["primary_system"] == "maintenance"
 
 
 def test_sources_disagree_until_an_operator_accepts_it_or_they_agree(armed: Desk) -> None:
@@ -189,7 +189,7 @@ def test_sources_disagree_until_an_operator_accepts_it_or_they_agree(armed: Desk
     with armed.fault("coingecko", "price_factor", factor="1.1"):
         armed.until(lambda: "price_sources_disagree" in armed.trade_ready()["base_in"]["reasons"], what="disagreement")
         with armed.fault("coingecko", "down"):
-            armed.until(lambda: price(armed)["coingecko_health"] == "stale", what="a contradiction that grows old")
+            armed.until(lambda: price(armed)["second_opinion_health"] == "stale", what="a contradiction that grows old")
             assert Decimal(refused(armed, Refusal.PRICE_SOURCES_DISAGREE)["disagreement"]) > Decimal("0.03")
             (why,) = armed.state(reference)["not_ready"]
             assert why.startswith("sources_disagree: coingecko is ")

@@ -13,7 +13,7 @@ from unrip.domain.decision import Decision, Refusal
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk_state import CommandPosition, DeskState, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import Books, IntentInventory, Reconciliation
-from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
+from unrip.domain.market import Jump, MarketPrice, Peg, PrimaryReading, SecondReading, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.reference import Observed
@@ -61,7 +61,7 @@ def a_demand(direction: Direction = Direction.BASE_IN, *, quote_id: str = "quote
     return SwapDemand(**(fields | changes))
 
 
-def a_kraken(**changes: Any) -> KrakenReading:
+def a_kraken(**changes: Any) -> PrimaryReading:
     fields: dict[str, Any] = {
         "bid": FAIR - 5,
         "ask": FAIR + 5,
@@ -69,24 +69,24 @@ def a_kraken(**changes: Any) -> KrakenReading:
         "source_time": ago(450),
         "transport": "websocket",
     }
-    return KrakenReading(**(fields | changes))
+    return PrimaryReading(**(fields | changes))
 
 
-def a_coingecko(**changes: Any) -> CoinGeckoReading:
+def a_coingecko(**changes: Any) -> SecondReading:
     fields: dict[str, Any] = {
-        "btc_eur": FAIR + 60,
-        "btc_updated_at": ago(60_000),
-        "eure_eur": Decimal("0.999"),
-        "eure_updated_at": ago(60_000),
+        "base_asset_eur": FAIR + 60,
+        "base_updated_at": ago(60_000),
+        "quote_asset_eur": Decimal("0.999"),
+        "quote_updated_at": ago(60_000),
         "observed_at": ago(2_000),
     }
-    return CoinGeckoReading(**(fields | changes))
+    return SecondReading(**(fields | changes))
 
 
 def a_peg(**changes: Any) -> Peg:
     fields: dict[str, Any] = {
         "broken": False,
-        "eure_eur": Decimal("0.999"),
+        "quote_asset_eur": Decimal("0.999"),
         "updated_at": ago(60_000),
         "observed_at": ago(2_000),
         "deviation": Decimal("0.001"),
@@ -117,15 +117,17 @@ def a_jump(**changes: Any) -> Jump:
 def a_price(**changes: Any) -> MarketPrice:
     fields: dict[str, Any] = {
         "pair": PAIR.name,
-        "kraken": a_kraken(),
-        "kraken_health": SourceHealth.FRESH,
-        "kraken_system": "online",
-        "coingecko": a_coingecko(),
-        "coingecko_health": SourceHealth.FRESH,
+        "primary_source": "kraken",
+        "primary": a_kraken(),
+        "primary_health": SourceHealth.FRESH,
+        "primary_system": "online",
+        "second_opinion_source": "coingecko",
+        "second_opinion": a_coingecko(),
+        "second_opinion_health": SourceHealth.FRESH,
         "fair_rate": FAIR,
-        "coingecko_rate": FAIR + 60,
-        "eure_eur_assumption": Decimal(1),
-        "eure_eur_observed": Decimal("0.999"),
+        "second_opinion_rate": FAIR + 60,
+        "quote_asset_eur": Decimal(1),
+        "quote_asset_eur_observed": Decimal("0.999"),
         "peg": a_peg(),
         "jump": a_jump(),
         "disagreement": Decimal("0.001"),

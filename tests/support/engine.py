@@ -158,9 +158,9 @@ class Engine:
         """The newest of everything, as of now."""
         age = self.now - NOW
         price = a_price()
-        kraken = price.kraken
+        kraken = price.primary
         assert kraken is not None
-        price = a_price(kraken=_later(kraken, age, "observed_at", "source_time"))
+        price = a_price(primary=_later(kraken, age, "observed_at", "source_time"))
         self.feed(a_record(MARKET_PRICE, price, event_id="price-1"))
         inventory = _later(an_inventory(), age, "block_time")
         self.feed(a_record(INTENT_INVENTORY, inventory, event_id="inventory-1", observed_at=self.now))

@@ -165,7 +165,7 @@ class Executor:
         """A price that the executor reads by itself, as of now."""
         late = self.now - NOW
         kraken = msgspec.structs.replace(a_kraken(), observed_at=ago(400) + late, source_time=ago(450) + late)
-        price = a_price(**({"kraken": kraken} | changes))
+        price = a_price(**({"primary": kraken} | changes))
         record = a_record(MARKET_PRICE, price, observed_at=self.now - timedelta(milliseconds=400))
         self.feed(record)
 

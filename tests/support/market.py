@@ -14,7 +14,7 @@ from support.refusals import ABOUT_PRICE
 from unrip.domain.case import Case
 from unrip.domain.decision import Refusal
 from unrip.domain.guards import GUARDS
-from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice
+from unrip.domain.market import MarketPrice, PrimaryReading, SecondReading
 from unrip.domain.policy import Policy
 from unrip.domain.reference import Observed
 from unrip.frame.contract import (
@@ -59,7 +59,7 @@ class Market:
         self.logic = MarketReferenceIngest(
             pair=PAIR,
             symbol="BTC/EUR",
-            eure_eur_assumption=Decimal(assumption),
+            quote_asset_eur=Decimal(assumption),
             kraken_age_max_ms=10_000,
             coingecko_age_max_ms=600_000,
             coingecko_interval_s=coingecko_interval_s,
@@ -124,23 +124,23 @@ class Market:
         then = self.now - timedelta(seconds=age_s)
         return self.emit(
             CoinGeckoRead(
-                reading=CoinGeckoReading(
-                    btc_eur=Decimal(btc),
-                    btc_updated_at=then,
-                    eure_eur=None if eure is None else Decimal(eure),
-                    eure_updated_at=None if eure is None else then,
+                reading=SecondReading(
+                    base_asset_eur=Decimal(btc),
+                    base_updated_at=then,
+                    quote_asset_eur=None if eure is None else Decimal(eure),
+                    quote_updated_at=None if eure is None else then,
                     observed_at=self.now,
                 )
             )
         )
 
     def rest(self, bid: str = "69000", system: str | None = "online") -> list[Effect]:
-        reading = KrakenReading(
+        reading = PrimaryReading(
             bid=Decimal(bid), ask=Decimal(bid) + 1, observed_at=self.now, source_time=None, transport="rest"
         )
         return self.read_rest(reading, system)
 
-    def read_rest(self, reading: KrakenReading, system: str | None = "online") -> list[Effect]:
+    def read_rest(self, reading: PrimaryReading, system: str | None = "online") -> list[Effect]:
         """Kraken answered by REST."""
         return self.emit(KrakenRestRead(reading=reading, system=system))
 

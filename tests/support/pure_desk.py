@@ -258,9 +258,9 @@ class PureDesk:
         """What market-reference-ingest, inventory-sync and the beats say once a second."""
         tick = self.world.walk.tick
         kraken = a_kraken(bid=tick.bid, ask=tick.ask, observed_at=self.now, source_time=self.now)
-        coingecko = a_coingecko(btc_eur=tick.mid, btc_updated_at=self.now, eure_updated_at=self.now)
+        coingecko = a_coingecko(base_asset_eur=tick.mid, base_updated_at=self.now, quote_updated_at=self.now)
         stamps = {"updated_at": self.now, "observed_at": self.now}
-        price = a_price(kraken=kraken, coingecko=coingecko, fair_rate=kraken.mid, peg=a_peg(**stamps))
+        price = a_price(primary=kraken, second_opinion=coingecko, fair_rate=kraken.mid, peg=a_peg(**stamps))
         self._produce(MARKET_PRICE, f"price-{self.now_ns}", price)
         reading = self._read((), ())
         inventory = IntentInventory(

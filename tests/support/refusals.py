@@ -77,7 +77,7 @@ JUMP_FINE = {
     "contradicted": "false",
 }
 PEG_FINE = {
-    "eure_eur": "0.999",
+    "quote_asset_eur": "0.999",
     "assumed": "1",
     "deviation": "0.001",
     "breaks_beyond": "0.02",

@@ -139,7 +139,7 @@ UP_TO_PRICE = [
     ),
     Refused(
         Refusal.CLOCK_SKEWED,
-        price(kraken=a_kraken(source_time=ago(-3_000))),
+        price(primary=a_kraken(source_time=ago(-3_000))),
         {"ahead_ms": "3000", "of": "price", "limit": "250"},
         name="a price of the future",
     ),
@@ -158,11 +158,11 @@ UP_TO_PRICE = [
     Refused(
         Refusal.CLOCK_SKEWED,
         price(
-            kraken=a_kraken(source_time=ago(10_001)),
-            coingecko=a_coingecko(btc_updated_at=ago(-3_600_000), observed_at=ago(-3_600_000)),
+            primary=a_kraken(source_time=ago(10_001)),
+            second_opinion=a_coingecko(base_updated_at=ago(-3_600_000), observed_at=ago(-3_600_000)),
         )
         | {"policy": Policy(coingecko_fallback=True)},
-        {"ahead_ms": "3600000", "of": "coingecko", "limit": "250"},
+        {"ahead_ms": "3600000", "of": "second_opinion", "limit": "250"},
         name="a fallback of the future",
     ),
     Refused(
@@ -174,51 +174,51 @@ UP_TO_PRICE = [
     Refused(
         Refusal.PRICE_MISSING,
         {"price": None},
-        {"fair_rate": "unknown", "kraken_system": "unknown"},
+        {"fair_rate": "unknown", "primary_system": "unknown"},
         WITHOUT_PRICE,
         name="no price record at all",
     ),
     Refused(
         Refusal.PRICE_MISSING,
-        price(fair_rate=None, kraken_system="maintenance"),
-        {"fair_rate": "unknown", "kraken_system": "maintenance"},
+        price(fair_rate=None, primary_system="maintenance"),
+        {"fair_rate": "unknown", "primary_system": "maintenance"},
         WITHOUT_PROPOSAL - {Refusal.BELOW_MINIMUM},
     ),
     Refused(
         Refusal.PRICE_STALE,
-        price(kraken=a_kraken(source_time=ago(10_001))),
+        price(primary=a_kraken(source_time=ago(10_001))),
         {"price_age_ms": "10001", "limit": "10000"},
         name="old by the source's own time",
     ),
     Refused(
         Refusal.PRICE_STALE,
-        price(kraken=a_kraken(observed_at=ago(10_001), source_time=None)),
+        price(primary=a_kraken(observed_at=ago(10_001), source_time=None)),
         {"price_age_ms": "10001", "limit": "10000"},
         name="old by our time",
     ),
     Refused(
         Refusal.PRICE_STALE,
-        price(kraken=a_kraken(source_time=ago(10_001)))
+        price(primary=a_kraken(source_time=ago(10_001)))
         | {"policy": Policy(coingecko_fallback=True, fallback_age_max_ms=59_999)},
         {"price_age_ms": "10001", "limit": "10000"},
         name="CoinGecko too old to stand in",
     ),
     Refused(
         Refusal.PRICE_SOURCES_DISAGREE,
-        price(kraken=a_kraken(source_time=ago(10_001)), disagreement=Decimal("0.031"))
+        price(primary=a_kraken(source_time=ago(10_001)), disagreement=Decimal("0.031"))
         | {"policy": Policy(coingecko_fallback=True)},
         {"disagreement": "0.031", "limit": "0.03"},
         name="a fallback far from Kraken's last word",
     ),
     Refused(
         Refusal.PRICE_SOURCES_DISAGREE,
-        price(kraken=None, fair_rate=None, disagreement=None) | {"policy": Policy(coingecko_fallback=True)},
+        price(primary=None, fair_rate=None, disagreement=None) | {"policy": Policy(coingecko_fallback=True)},
         {"disagreement": "unknown", "limit": "0.03"},
         name="a fallback without any word of Kraken",
     ),
     Refused(
         Refusal.EDGE_BELOW_THRESHOLD,
-        price(kraken=a_kraken(source_time=ago(10_001)))
+        price(primary=a_kraken(source_time=ago(10_001)))
         | {"policy": Policy(coingecko_fallback=True, edge_threshold=Decimal("0.025"))},
         {"gross_edge": "0.032160246899469286", "limit": "0.035"},
         name="a fallback at the edge that was enough for Kraken",
@@ -236,19 +236,24 @@ UP_TO_PRICE = [
     ),
     Refused(
         Refusal.PRICE_SOURCES_DISAGREE,
-        price(coingecko=a_coingecko(btc_eur=FAIR * 2, btc_updated_at=ago(7_000_000)), disagreement=Decimal(1)),
+        price(
+            second_opinion=a_coingecko(base_asset_eur=FAIR * 2, base_updated_at=ago(7_000_000)), disagreement=Decimal(1)
+        ),
         {"disagreement": "1", "limit": "0.03"},
         name="a contradiction that has grown old",
     ),
     Refused(
         Refusal.PRICE_SOURCES_DISAGREE,
-        price(coingecko=a_coingecko(btc_eur=FAIR * Decimal("1.04"))),
+        price(second_opinion=a_coingecko(base_asset_eur=FAIR * Decimal("1.04"))),
         {"disagreement": "0.04", "limit": "0.03"},
         name="readings that say otherwise than they are told to",
     ),
     Refused(
         Refusal.PRICE_SOURCES_DISAGREE,
-        price(coingecko=a_coingecko(btc_eur=FAIR * Decimal("1.04"), btc_updated_at=ago(-40_000)), disagreement=None),
+        price(
+            second_opinion=a_coingecko(base_asset_eur=FAIR * Decimal("1.04"), base_updated_at=ago(-40_000)),
+            disagreement=None,
+        ),
         {"disagreement": "unknown", "limit": "0.03"},
         name="a contradiction of the future that was not compared",
     ),
@@ -260,13 +265,13 @@ UP_TO_PRICE = [
     ),
     Refused(
         Refusal.PRICE_SOURCES_DISAGREE,
-        price(kraken=a_kraken(bid=Decimal(0), ask=Decimal(0))),
+        price(primary=a_kraken(bid=Decimal(0), ask=Decimal(0))),
         {"rate_off": "unknown", "limit": "0.02"},
         name="a rate from no price",
     ),
     Refused(
         Refusal.PRICE_SOURCES_DISAGREE,
-        price(kraken=a_kraken(source_time=ago(10_001)), coingecko_rate=Decimal(57_000))
+        price(primary=a_kraken(source_time=ago(10_001)), second_opinion_rate=Decimal(57_000))
         | {"policy": Policy(coingecko_fallback=True)},
         {"rate_off": "0.050949050949050949", "limit": "0.02"},
         name="a fallback far from what it is from",
@@ -285,7 +290,7 @@ UP_TO_PRICE = [
     ),
     Refused(
         Refusal.PRICE_JUMP,
-        price(kraken=a_kraken(source_time=ago(10_001)), jump=a_jump(jumped=True, since=ago(99_000), readings=0))
+        price(primary=a_kraken(source_time=ago(10_001)), jump=a_jump(jumped=True, since=ago(99_000), readings=0))
         | {"policy": Policy(coingecko_fallback=True)},
         JUMP_FINE | {"readings": "0"},
         name="a jump that nobody confirmed before Kraken fell silent",
@@ -304,20 +309,20 @@ UP_TO_PRICE = [
     Refused(Refusal.PRICE_JUMP, price(jump=None), {"move": "unknown"}, name="a price that nobody judged"),
     Refused(
         Refusal.PEG_BROKEN,
-        price(peg=a_peg(broken=True, eure_eur=Decimal("0.97"), deviation=Decimal("0.03"))),
-        PEG_FINE | {"eure_eur": "0.97", "deviation": "0.03"},
+        price(peg=a_peg(broken=True, quote_asset_eur=Decimal("0.97"), deviation=Decimal("0.03"))),
+        PEG_FINE | {"quote_asset_eur": "0.97", "deviation": "0.03"},
     ),
     Refused(
         Refusal.PEG_BROKEN,
         price(peg=None),
-        {"eure_eur": "unknown"},
+        {"quote_asset_eur": "unknown"},
         {Refusal.PEG_UNKNOWN},
         name="a peg that nobody judged",
     ),
     Refused(
         Refusal.PEG_BROKEN,
-        price(peg=a_peg(eure_eur=Decimal("0.95"))),
-        PEG_FINE | {"eure_eur": "0.95", "deviation": "0.05"},
+        price(peg=a_peg(quote_asset_eur=Decimal("0.95"))),
+        PEG_FINE | {"quote_asset_eur": "0.95", "deviation": "0.05"},
         name="a broken peg that is told as whole",
     ),
     Refused(
@@ -340,7 +345,7 @@ UP_TO_PRICE = [
     ),
     Refused(
         Refusal.PEG_UNKNOWN,
-        price(peg=a_peg(broken=None, eure_eur=None, updated_at=None, observed_at=None, deviation=None)),
+        price(peg=a_peg(broken=None, quote_asset_eur=None, updated_at=None, observed_at=None, deviation=None)),
         {"peg_age_ms": "unknown", "limit": "21600000"},
         name="no reading ever",
     ),

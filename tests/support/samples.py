@@ -25,7 +25,7 @@ from unrip.domain.inventory import (
     PendingMovements,
     Reconciliation,
 )
-from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth
+from unrip.domain.market import Jump, MarketPrice, Peg, PrimaryReading, SecondReading, SourceHealth
 from unrip.domain.pairs import Asset, Direction, Pair
 from unrip.domain.policy import Policy
 from unrip.domain.reference import Observed
@@ -97,30 +97,32 @@ def demand(quote_id: str) -> SwapDemand:
 
 PRICE = MarketPrice(
     pair=PAIR.name,
-    kraken=KrakenReading(
+    primary_source="kraken",
+    primary=PrimaryReading(
         bid=Decimal("80000.1"),
         ask=Decimal("80001.9"),
         observed_at=ago(120),
         source_time=ago(150),
         transport="websocket",
     ),
-    kraken_health=SourceHealth.FRESH,
-    kraken_system="online",
-    coingecko=CoinGeckoReading(
-        btc_eur=Decimal(80100),
-        btc_updated_at=ago(30_000),
-        eure_eur=Decimal("0.9998"),
-        eure_updated_at=ago(45_000),
+    primary_health=SourceHealth.FRESH,
+    primary_system="online",
+    second_opinion_source="coingecko",
+    second_opinion=SecondReading(
+        base_asset_eur=Decimal(80100),
+        base_updated_at=ago(30_000),
+        quote_asset_eur=Decimal("0.9998"),
+        quote_updated_at=ago(45_000),
         observed_at=ago(2_000),
     ),
-    coingecko_health=SourceHealth.FRESH,
+    second_opinion_health=SourceHealth.FRESH,
     fair_rate=Decimal(80_001),
-    coingecko_rate=Decimal(80_100),
-    eure_eur_assumption=Decimal(1),
-    eure_eur_observed=Decimal("0.9998"),
+    second_opinion_rate=Decimal(80_100),
+    quote_asset_eur=Decimal(1),
+    quote_asset_eur_observed=Decimal("0.9998"),
     peg=Peg(
         broken=False,
-        eure_eur=Decimal("0.9998"),
+        quote_asset_eur=Decimal("0.9998"),
         updated_at=ago(45_000),
         observed_at=ago(2_000),
         deviation=Decimal("0.0002"),

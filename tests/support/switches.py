@@ -81,7 +81,7 @@ class Station:
 
     def control(self, action: str, **arguments: Any) -> None:
         control = Control(action=action, arguments=arguments, actor="operator", reason="a test")
-        effects = self.board.follow(control, self.now)
+        effects = self.board.act(control, self.now)
         assert effects is not None
         self._perform(effects)
 

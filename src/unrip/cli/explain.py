@@ -140,18 +140,19 @@ def _asked(demand: SwapDemand, amounts: Amounts) -> str:
 
 def _price(event: Envelope[MarketPrice]) -> str:
     price = event.payload
-    kraken, second = price.kraken, price.coingecko
+    first, second = price.primary, price.second_opinion
     sources = [
-        f"kraken bid {kraken.bid} ask {kraken.ask} ({kraken.transport}, {price.kraken_health})"
-        if kraken is not None
-        else f"kraken {price.kraken_health}",
-        f"coingecko {second.btc_eur} ({price.coingecko_health})"
+        f"{price.primary_source} bid {first.bid} ask {first.ask} ({first.transport}, {price.primary_health})"
+        if first is not None
+        else f"{price.primary_source} {price.primary_health}",
+        f"{price.second_opinion_source} {second.base_asset_eur} ({price.second_opinion_health})"
         if second is not None
-        else f"coingecko {price.coingecko_health}",
+        else f"{price.second_opinion_source} {price.second_opinion_health}",
     ]
+    quote = price.pair.partition("/")[2]
     return (
         f"fair {_or_unknown(price.fair_rate)} {price.pair} at {_clock(event.observed_at)}; {'; '.join(sources)}; "
-        f"EUR per EURe assumed {price.eure_eur_assumption}, observed {_or_unknown(price.eure_eur_observed)}"
+        f"EUR per {quote} assumed {price.quote_asset_eur}, observed {_or_unknown(price.quote_asset_eur_observed)}"
         f"{', broken' if price.peg and price.peg.broken else ''}"
         f"{'; jumped' if price.has_jumped else ''}"
     )
@@ -182,7 +183,7 @@ def _decided(decision: Decision, amounts: Amounts) -> str:
 
 def _price_flaw(decision: Decision) -> str:
     if decision.price_fallback:
-        return ", by CoinGecko alone"
+        return f", by {decision.price_source} alone"
     return ", without a second opinion" if decision.price_degraded else ""
 
 

@@ -119,7 +119,7 @@ def _gist(message: Envelope[Any], amounts: Amounts) -> str:
         case TradeResult():
             return f"{payload.quote_id[:8]} {payload.state}{f' ({payload.reason})' if payload.reason else ''}"
         case MarketPrice():
-            return f"{payload.pair} {_short(payload.fair_rate)} (kraken {payload.kraken_health})"
+            return f"{payload.pair} {_short(payload.fair_rate)} ({payload.primary_source} {payload.primary_health})"
         case IntentInventory():
             return f"height {payload.height} credited {amounts.texts(payload.credited)}"
         case ControlRecord():

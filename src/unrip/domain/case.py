@@ -105,7 +105,7 @@ class Case(Reference):
             self.pair,
             self.demand.direction,
             fair_rate=self.fair_rate,
-            eur_per_quote=self.price.value.eure_eur_assumption,
+            eur_per_quote=self.price.value.quote_asset_eur,
             proposal=self.proposal,
         )
 
@@ -124,7 +124,7 @@ class Case(Reference):
             self.pair.spent(self.demand.direction),
             promised + self.proposal.amount_out,
             fair_rate=self.fair_rate,
-            eur_per_quote=self.price.value.eure_eur_assumption,
+            eur_per_quote=self.price.value.quote_asset_eur,
         )
 
     @cached_property
@@ -199,7 +199,7 @@ class Case(Reference):
             self.pair,
             self.demand.direction,
             eur=self.policy.notional_cap_eur,
-            eur_per_quote=self.price.value.eure_eur_assumption,
+            eur_per_quote=self.price.value.quote_asset_eur,
             fair_rate=self.fair_rate,
         )
         return math.floor(self.share_left - POOLS_MAX * largest)

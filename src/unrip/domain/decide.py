@@ -71,7 +71,7 @@ def decide(case: Case, place: DemandPlace, *, account: str, encode_nonce: NonceE
         price_age_ms=case.price_age_ms,
         price_degraded=case.price_degraded,
         inventory_age_ms=case.inventory_age_ms,
-        eure_eur_assumption=price.eure_eur_assumption if price else None,
+        quote_asset_eur=price.quote_asset_eur if price else None,
         fair_rate=case.fair_rate,
         implied_rate=_rate(case),
         gross_edge=None if case.gross_edge is None else decimal_of(case.gross_edge),

@@ -94,13 +94,14 @@ class Decision(Value):
     inventory_id: str | None
     policy_hash: str
     desk: DeskState
-    #: `kraken.websocket`, `kraken.rest`, or `coingecko` where the policy lets it stand in for Kraken.
+    #: `kraken.websocket`, `kraken.rest`, or `coingecko` where the policy lets it stand in.
     price_source: str | None
     price_age_ms: int | None
     #: The price rests on one source: there is no second opinion, or CoinGecko stands in for Kraken.
     price_degraded: bool
     inventory_age_ms: int | None
-    eure_eur_assumption: Decimal | None
+    #: R5: what EUR per whole of the quote asset is assumed to be.
+    quote_asset_eur: Decimal | None
     fair_rate: Decimal | None
     implied_rate: Decimal | None
     gross_edge: Decimal | None

@@ -106,8 +106,8 @@ def clocks_agree(case: Case) -> Verdict:
     A beat counts, too: one from the future would still look fresh long after its sender is gone. So do the peg, and
     CoinGecko's price where it stands in for Kraken's.
     """
-    kraken = case.price.value.kraken if case.price else None
-    coingecko = case.price.value.coingecko if case.price and case.price_fallback else None
+    kraken = case.price.value.primary if case.price else None
+    coingecko = case.price.value.second_opinion if case.price and case.price_fallback else None
     peg = case.price.value.peg if case.price else None
     instants = {"demand": case.demand.received_at}
     if kraken is not None:
@@ -117,7 +117,7 @@ def clocks_agree(case: Case) -> Verdict:
     beats = {"executor": case.desk.executor, "history": case.desk.history}
     instants |= {name: beat.observed_at for name, beat in beats.items() if beat is not None}
     if coingecko is not None:
-        instants["coingecko"] = coingecko.btc_updated_at
+        instants["second_opinion"] = coingecko.base_updated_at
     if peg is not None and peg.updated_at is not None:
         instants["peg"] = peg.updated_at
     ahead = {name: (instant - case.now) // timedelta(milliseconds=1) for name, instant in instants.items()}
@@ -127,9 +127,9 @@ def clocks_agree(case: Case) -> Verdict:
 
 
 def price_known(case: Reference) -> Verdict:
-    system = case.price.value.kraken_system if case.price else None
+    system = case.price.value.primary_system if case.price else None
     known = case.fair_rate is not None and case.fair_rate > 0
-    numbers = {"fair_rate": _text(case.fair_rate), "kraken_system": system or "unknown"}
+    numbers = {"fair_rate": _text(case.fair_rate), "primary_system": system or "unknown"}
     return known, numbers | ({"reference": "paused"} if case.price and case.price.value.paused else {})
 
 
@@ -151,7 +151,7 @@ def price_sources_agree(case: Reference) -> Verdict:
     compared = case.price is not None and case.price.value.disagreement is not None
     agreed = case.disagreement is None or case.disagreement <= case.policy.disagreement_max
     if case.fair_rate is not None and case.price_degraded and agreed and not case.price_fallback:
-        return True, {"disagreement": "no second opinion", "coingecko_age_ms": _text(case.coingecko_age_ms)}
+        return True, {"disagreement": "no second opinion", "second_opinion_age_ms": _text(case.coingecko_age_ms)}
     return _at_most("disagreement", case.disagreement if compared else None, case.disagreement_max)
 
 
@@ -179,11 +179,11 @@ def peg_holds(case: Reference) -> Verdict:
     """EURe is worth what we assume, by the numbers in the price event. Without any reading `peg_unknown` refuses."""
     peg = case.price.value.peg if case.price else None
     if peg is None:
-        return False, {"eure_eur": "unknown"}
+        return False, {"quote_asset_eur": "unknown"}
     within = case.peg_deviation is None or case.peg_deviation <= peg.breaks_beyond
     return peg.broken is not True and within, {
-        "eure_eur": _text(peg.eure_eur),
-        "assumed": _text(case.price.value.eure_eur_assumption if case.price else None),
+        "quote_asset_eur": _text(peg.quote_asset_eur),
+        "assumed": _text(case.price.value.quote_asset_eur if case.price else None),
         "deviation": _text(case.peg_deviation),
         "breaks_beyond": _text(peg.breaks_beyond),
         "heals_within": _text(peg.heals_within),

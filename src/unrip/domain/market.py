@@ -19,14 +19,14 @@ class SourceHealth(StrEnum):
     UNKNOWN = "unknown"
 
 
-class KrakenReading(Value):
-    """The best bid and ask of BTC/EUR, in EUR per BTC."""
+class PrimaryReading(Value):
+    """The best bid and ask of the primary source, in EUR per whole of the base."""
 
     bid: Decimal
     ask: Decimal
     #: When we read it.
     observed_at: datetime
-    #: Kraken's own time of the reading; REST answers and old builds carry none (sources/kraken section 4.3 and 9).
+    #: The source's own time of it; Kraken's REST answers and old builds carry none (sources/kraken section 4.3 and 9).
     source_time: datetime | None
     #: `websocket` or `rest`.
     transport: str
@@ -37,19 +37,19 @@ class KrakenReading(Value):
         return MONEY.divide(MONEY.add(self.bid, self.ask), Decimal(2))
 
 
-class CoinGeckoReading(Value):
-    """CoinGecko's averages, in EUR."""
+class SecondReading(Value):
+    """The averages of the second opinion, in EUR per whole of each asset."""
 
-    btc_eur: Decimal
-    btc_updated_at: datetime
-    #: The wrapper's own price; missing when CoinGecko left it out.
-    eure_eur: Decimal | None
-    eure_updated_at: datetime | None
+    base_asset_eur: Decimal
+    base_updated_at: datetime
+    #: The wrapper's own price; missing when the source left it out.
+    quote_asset_eur: Decimal | None
+    quote_updated_at: datetime | None
     observed_at: datetime
 
 
 class Peg(Value):
-    """Whether EUR per EURe is still what we assume, by CoinGecko's last good reading, with the numbers that say so.
+    """Whether the quote asset is worth what we assume, by the last good reading of it, with the numbers that say so.
 
     It breaks beyond the outer bound and heals only within the inner one, so that a reading between them changes
     nothing. Whether the reading is too old to count is for the decision to judge.
@@ -57,9 +57,9 @@ class Peg(Value):
 
     #: None while no good reading was ever seen.
     broken: bool | None
-    #: EUR per EURe.
-    eure_eur: Decimal | None
-    #: CoinGecko's own time of the reading, and when we read it.
+    #: EUR per whole of the quote asset.
+    quote_asset_eur: Decimal | None
+    #: The source's own time of the reading, and when we read it.
     updated_at: datetime | None
     observed_at: datetime | None
     #: |reading / assumption - 1|.
@@ -69,12 +69,12 @@ class Peg(Value):
 
 
 class Jump(Value):
-    """Whether Kraken's mid has moved too far too fast, with the numbers that show it.
+    """Whether the primary source's mid has moved too far too fast, with the numbers that show it.
 
     It jumps when the mids of the window lie further apart than the limit. The new level is confirmed once those of a
-    whole window lie within it, enough seconds of the window have a reading, and CoinGecko, where it was updated after
-    the jump, is no further away than the limit either. Without enough seconds with a reading it is also unknown whether
-    nothing moved.
+    whole window lie within it, enough seconds of the window have a reading, and the second opinion, where it was
+    updated after the jump, is no further away than the limit either. Without enough seconds with a reading it is also
+    unknown whether nothing moved.
     """
 
     #: It moved and the new level is not confirmed; or the window has too few readings to know.
@@ -90,10 +90,10 @@ class Jump(Value):
     move: Decimal | None
     limit: Decimal
     window_s: int
-    #: Seconds of the window in which Kraken was read, and how many of them confirm a level.
+    #: Seconds of the window in which the source was read, and how many of them confirm a level.
     readings: int
     readings_min: int
-    #: Whether CoinGecko was updated after the jump and contradicts it.
+    #: Whether the second opinion was updated after the jump and contradicts it.
     contradicted: bool
 
     @property
@@ -112,9 +112,9 @@ ACCEPTED_AT_MOST = timedelta(hours=1)
 
 
 class AcceptedDisagreement(Value):
-    """An operator's acceptance that CoinGecko may be this far from Kraken for a while."""
+    """An operator's acceptance that the second opinion may be this far from the primary for a while."""
 
-    #: As a fraction of Kraken's mid.
+    #: As a fraction of the primary source's mid.
     up_to: Decimal
     until: datetime
     actor: str
@@ -128,22 +128,26 @@ class MarketPrice(Value):
     """Everything known about the price of the pair at one moment. A missing reading is None, never zero."""
 
     pair: str
-    kraken: KrakenReading | None
-    kraken_health: SourceHealth
-    #: Kraken's matching engine state (`online` is the only one in which prices are discovered), None when unknown.
-    kraken_system: str | None
-    coingecko: CoinGeckoReading | None
-    coingecko_health: SourceHealth
-    #: Fair value in quote per base (EURe per BTC) from Kraken's mid, None without a usable reading.
+    #: The name of the source whose prices are traded by, such as `kraken`, and what it said last.
+    primary_source: str
+    primary: PrimaryReading | None
+    primary_health: SourceHealth
+    #: The state of its matching engine (`online` is the only one in which prices are discovered), None when unknown.
+    primary_system: str | None
+    #: The name of the source that has to agree, such as `coingecko`, and what it said last.
+    second_opinion_source: str
+    second_opinion: SecondReading | None
+    second_opinion_health: SourceHealth
+    #: Fair value in quote per base (EURe per BTC) from the primary source's mid, None without a usable reading.
     fair_rate: Decimal | None
-    #: The explicit assumption of R5: EUR per EURe. It is recorded in every decision.
-    eure_eur_assumption: Decimal
-    #: CoinGecko's reading of the same thing, None when unknown or too old to mean anything.
-    eure_eur_observed: Decimal | None
-    #: |CoinGecko / Kraken - 1| by the last reading of either, None unless both were ever read.
+    #: The explicit assumption of R5: EUR per whole of the quote asset. It is recorded in every decision.
+    quote_asset_eur: Decimal
+    #: What the second opinion says of the same thing, None when unknown or too old to mean anything.
+    quote_asset_eur_observed: Decimal | None
+    #: |second opinion / primary - 1| by the last reading of either, None unless both were ever read.
     disagreement: Decimal | None
-    #: `fair_rate` by CoinGecko's average; a decision uses it only where Kraken fails and its policy allows it.
-    coingecko_rate: Decimal | None = None
+    #: `fair_rate` by the second opinion; a decision uses it only where the primary source fails and its policy allows.
+    second_opinion_rate: Decimal | None = None
     #: Whether the assumption holds, and whether the mid is steady. Records of the first schema have neither.
     peg: Peg | None = None
     jump: Jump | None = None
@@ -155,14 +159,14 @@ class MarketPrice(Value):
     @property
     def reckonable(self) -> bool:
         """Whether value can be computed with it; anybody may have written anything on the topic."""
-        return is_rate(self.eure_eur_assumption) and (self.fair_rate is None or is_rate(self.fair_rate))
+        return is_rate(self.quote_asset_eur) and (self.fair_rate is None or is_rate(self.fair_rate))
 
     @property
     def apart(self) -> Decimal | None:
         """How far the newest readings of the sources are apart, None where one is missing or absurd."""
-        if self.kraken is None or self.coingecko is None or self.kraken.bid <= 0 or self.kraken.ask <= 0:
+        if self.primary is None or self.second_opinion is None or self.primary.bid <= 0 or self.primary.ask <= 0:
             return None
-        return disagreement_of(self.kraken.mid, self.coingecko.btc_eur)
+        return disagreement_of(self.primary.mid, self.second_opinion.base_asset_eur)
 
     @property
     def has_jumped(self) -> bool:
@@ -175,6 +179,6 @@ def is_rate(number: Decimal) -> bool:
     return number > 0 and abs(number.adjusted()) <= _RATE_EXPONENT_MAX
 
 
-def disagreement_of(kraken_mid: Decimal, coingecko: Decimal) -> Decimal:
+def disagreement_of(primary_mid: Decimal, second_opinion: Decimal) -> Decimal:
     """How far the second opinion is from the first, as a fraction of the first."""
-    return MONEY.abs(MONEY.subtract(MONEY.divide(coingecko, kraken_mid), Decimal(1)))
+    return MONEY.abs(MONEY.subtract(MONEY.divide(second_opinion, primary_mid), Decimal(1)))

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from unrip.domain.market import KrakenReading, MarketPrice, disagreement_of, is_rate
+from unrip.domain.market import MarketPrice, PrimaryReading, disagreement_of, is_rate
 from unrip.domain.policy import Policy
 from unrip.domain.values import Value, age_ms
 
@@ -37,7 +37,7 @@ class Reference:
         """Quote per base; None also where it is no usable rate."""
         if self.price is None or not self.price.value.reckonable:
             return None
-        rate = self.price.value.coingecko_rate if self.price_fallback else self.price.value.fair_rate
+        rate = self.price.value.second_opinion_rate if self.price_fallback else self.price.value.fair_rate
         return rate if rate is not None and is_rate(rate) else None
 
     @cached_property
@@ -63,10 +63,12 @@ class Reference:
     @cached_property
     def price_source(self) -> str | None:
         """Which reading the fair rate is from."""
+        if self.price is None:
+            return None
+        price = self.price.value
         if self.price_fallback:
-            return "coingecko"
-        kraken = self.price.value.kraken if self.price else None
-        return f"kraken.{kraken.transport}" if kraken else None
+            return price.second_opinion_source
+        return f"{price.primary_source}.{price.primary.transport}" if price.primary else None
 
     @cached_property
     def price_age_ms(self) -> int | None:
@@ -81,24 +83,24 @@ class Reference:
     @cached_property
     def kraken_age_ms(self) -> int | None:
         """Age of Kraken's reading by its own time or ours, whichever is older."""
-        if self.price is None or self.price.value.kraken is None:
+        if self.price is None or self.price.value.primary is None:
             return None
-        reading = self.price.value.kraken
+        reading = self.price.value.primary
         return age_ms(self.now, reading.observed_at, reading.source_time)
 
     @cached_property
     def coingecko_age_ms(self) -> int | None:
         """Age of CoinGecko's reading by its own time or ours, whichever is older."""
-        if self.price is None or self.price.value.coingecko is None:
+        if self.price is None or self.price.value.second_opinion is None:
             return None
-        reading = self.price.value.coingecko
-        return age_ms(self.now, reading.observed_at, reading.btc_updated_at)
+        reading = self.price.value.second_opinion
+        return age_ms(self.now, reading.observed_at, reading.base_updated_at)
 
     @cached_property
     def peg_age_ms(self) -> int | None:
         """Age of the last good reading of EURe's price, by its own time or ours, whichever is older."""
         peg = self.price.value.peg if self.price else None
-        if peg is None or peg.broken is None or peg.eure_eur is None or peg.updated_at is None:
+        if peg is None or peg.broken is None or peg.quote_asset_eur is None or peg.updated_at is None:
             return None
         return age_ms(self.now, peg.observed_at, peg.updated_at)
 
@@ -106,9 +108,9 @@ class Reference:
     def peg_deviation(self) -> Decimal | None:
         """How far that reading is from what is assumed: as recorded, or by the numbers themselves if that is more."""
         price = self.price.value if self.price else None
-        if price is None or price.peg is None or price.peg.eure_eur is None or price.eure_eur_assumption <= 0:
+        if price is None or price.peg is None or price.peg.quote_asset_eur is None or price.quote_asset_eur <= 0:
             return None
-        seen = disagreement_of(price.eure_eur_assumption, price.peg.eure_eur)
+        seen = disagreement_of(price.quote_asset_eur, price.peg.quote_asset_eur)
         return seen if price.peg.deviation is None else max(seen, price.peg.deviation)
 
     @cached_property
@@ -130,9 +132,9 @@ class Reference:
     @cached_property
     def second_opinion(self) -> bool:
         """Whether CoinGecko's newest reading is recent, and ahead neither of our clock nor of Kraken's reading."""
-        if self.price is None or self.price.value.coingecko is None or self.coingecko_age_ms is None:
+        if self.price is None or self.price.value.second_opinion is None or self.coingecko_age_ms is None:
             return False
-        kraken, dated = self.price.value.kraken, self.price.value.coingecko.btc_updated_at
+        kraken, dated = self.price.value.primary, self.price.value.second_opinion.base_updated_at
         first = self.now if kraken is None else min(self.now, kraken.source_time or kraken.observed_at)
         ahead_ms = (dated - first) // timedelta(milliseconds=1)
         return ahead_ms <= self.policy.clock_ahead_max_ms and self.coingecko_age_ms <= self.policy.coingecko_age_max_ms
@@ -149,12 +151,14 @@ class Reference:
         price = self.price.value if self.price else None
         if price is None or self.fair_rate is None:
             return None
-        source = price.coingecko if self.price_fallback else price.kraken
+        source = price.second_opinion if self.price_fallback else price.primary
         if source is None:
             return None
-        sides = (source.bid, source.ask) if isinstance(source, KrakenReading) else (source.btc_eur, source.btc_eur)
-        low, high = Fraction(sides[0]), Fraction(sides[1])
+        if isinstance(source, PrimaryReading):
+            low, high = Fraction(source.bid), Fraction(source.ask)
+        else:
+            low = high = Fraction(source.base_asset_eur)
         if not 0 < low <= high:
             return None
-        rate = Fraction(self.fair_rate) * Fraction(price.eure_eur_assumption)
+        rate = Fraction(self.fair_rate) * Fraction(price.quote_asset_eur)
         return max(low - rate, rate - high, Fraction(0)) / low

@@ -61,7 +61,7 @@ class Value(msgspec.Struct, metaclass=_FrozenByDefault, frozen=True, kw_only=Tru
                 msgspec.structs.force_setattr(self, name, kept)
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
-        """Return itself: nobody edits it, so a copy of a whole logic (`frame/control.py`) may have the same one."""
+        """Return itself: nobody edits it, so a copy of what holds it may have the same one."""
         return self
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from unrip.domain.market import CoinGeckoReading
+from unrip.domain.market import SecondReading
 from unrip.net.exact import NotExact, epoch_seconds, mapping, positive
 from unrip.net.http import HttpClient, HttpError, HttpUnavailable
 from unrip.net.secret_file import SecretFileError, read_secret
@@ -53,7 +53,7 @@ class CoinGecko:
         self._quote_id = quote_id
         self._clock = clock
 
-    async def read(self) -> CoinGeckoReading:
+    async def read(self) -> SecondReading:
         """The present averages.
 
         Raises:
@@ -83,7 +83,7 @@ class CoinGecko:
         return {header: read_secret(self._key_file)}
 
 
-def parse_simple_price(document: object, *, base_id: str, quote_id: str, observed_at: datetime) -> CoinGeckoReading:
+def parse_simple_price(document: object, *, base_id: str, quote_id: str, observed_at: datetime) -> SecondReading:
     """The reading in an answer. The wrapper may be missing: an unknown id is left out, not reported (section 2).
 
     Raises:
@@ -100,11 +100,11 @@ def parse_simple_price(document: object, *, base_id: str, quote_id: str, observe
         raise CoinGeckoUnavailable(f"coingecko: {error}") from None
     if base is None:
         raise CoinGeckoUnavailable(f"coingecko: no price of {base_id}")
-    return CoinGeckoReading(
-        btc_eur=base[0],
-        btc_updated_at=base[1],
-        eure_eur=quote[0] if quote else None,
-        eure_updated_at=quote[1] if quote else None,
+    return SecondReading(
+        base_asset_eur=base[0],
+        base_updated_at=base[1],
+        quote_asset_eur=quote[0] if quote else None,
+        quote_updated_at=quote[1] if quote else None,
         observed_at=observed_at,
     )
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
-from unrip.domain.market import KrakenReading
+from unrip.domain.market import PrimaryReading
 from unrip.domain.values import Value
 from unrip.net.exact import NotExact, decode, instant, mapping, positive, text
 from unrip.net.http import HttpClient, HttpError, HttpUnavailable
@@ -33,7 +33,7 @@ FRAME_CHARACTERS_MAX = 256 * 1024
 class KrakenTick(Value):
     """The symbol's own ticker: the only frame that makes the price fresh (section 5)."""
 
-    reading: KrakenReading
+    reading: PrimaryReading
 
 
 class KrakenStatus(Value):
@@ -131,7 +131,7 @@ class KrakenSession:
             return TickRefused(name=refused)
         stamp = tick.get("timestamp")
         return KrakenTick(
-            reading=KrakenReading(
+            reading=PrimaryReading(
                 bid=positive(tick["bid"]),
                 ask=positive(tick["ask"]),
                 observed_at=received_at,
@@ -179,7 +179,7 @@ class KrakenRest:
         self._pair = pair
         self._clock = clock
 
-    async def ticker(self) -> KrakenReading:
+    async def ticker(self) -> PrimaryReading:
         """The best bid and ask.
 
         Raises:
@@ -226,7 +226,7 @@ def _pause_of_gateway(error: HttpError) -> int | None:
     return max(REST_PAUSE_S, named or 0)
 
 
-def parse_rest_ticker(document: object, observed_at: datetime) -> KrakenReading:
+def parse_rest_ticker(document: object, observed_at: datetime) -> PrimaryReading:
     """The reading in a REST answer.
 
     Raises:
@@ -240,7 +240,7 @@ def parse_rest_ticker(document: object, observed_at: datetime) -> KrakenReading:
         raise KrakenUnavailable(f"kraken rest: {error}", pause_s=_pause_of_words(str(error))) from None
     if bid > ask:
         raise KrakenUnavailable("kraken rest: crossed")
-    return KrakenReading(bid=bid, ask=ask, observed_at=observed_at, source_time=None, transport="rest")
+    return PrimaryReading(bid=bid, ask=ask, observed_at=observed_at, source_time=None, transport="rest")
 
 
 def _pause_of_words(said: str) -> int | None:

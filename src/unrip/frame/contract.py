@@ -63,6 +63,23 @@ class Logic(Protocol):
         del now
         return {}
 
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        """What an action would change of `control_state`, empty where nothing of that; following it changes nothing.
+
+        `on_event` takes the action in later, by the same pure steps. A brake is taken in without being asked about.
+
+        Raises:
+            ControlRefused: it cannot be followed now.
+
+        """
+        del now
+        match control.action:
+            case "pause" | "resume":
+                return {"paused": str(control.action == "pause").lower()}
+            case "drain":  # the frame drains
+                return {}
+        raise unknown_action(control)
+
     def tightens(self, control: Control) -> bool:
         """Whether this change only makes the desk do less; it is then a brake and acts before it is recorded."""
         del control
@@ -83,6 +100,11 @@ class Logic(Protocol):
 
 class ControlRefused(Exception):  # noqa: N818 - a refusal is an outcome, not a fault
     """An operator's action that cannot be followed now; the message says why and what to do."""
+
+
+def unknown_action(control: Control) -> ControlRefused:
+    """The refusal of an action that the service does not have."""
+    return ControlRefused(f"this service has no action {control.action!r}")
 
 
 # --- events of the frame ------------------------------------------------------------------------------------------

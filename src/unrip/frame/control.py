@@ -2,13 +2,12 @@
 
 The brake acts first and is recorded after; everything else is recorded first and acts after (blueprint, section 11).
 So it is with what a restart must find again, too: a brake acts before it is kept, anything else after.
-What an action would change is found by trying it on a copy of the pure logic.
+The logic says what an action would change before it is recorded; of a brake, what it has changed is looked at after.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
@@ -79,20 +78,36 @@ class Controls:
 
     async def act(self, control: Control) -> ControlOutcome:
         """Follow one action; a refusal is an outcome, too, and is recorded like one."""
-        now = self._clock()
-        before = self._runner.logic.control_state(now)
+        brakes = self._actions[control.action].brake or self._runner.logic.tightens(control)
+        return await (self._brake(control) if brakes else self._record_then_act(control))
+
+    async def _brake(self, control: Control) -> ControlOutcome:
+        """Act before anything else is found out; nothing that cannot be read or recorded keeps a brake from acting."""
+        before = self._seen()
+        self._brakes_pulled += 1
+        overtakes = self._end_wait(
+            "a brake was pulled while this was being kept, so it was not followed; look again first"
+        )
+        refusal = self._runner.act(control)
+        if overtakes:
+            self._runner.emit(ChangeCancelled())
+        if refusal is not None:
+            return await self._refuse(control, before, refusal)
+        after = self._seen()
+        self._say_followed(control)
+        record = self._record(control, before, after, refusal=None)
+        recorded, kept = await asyncio.gather(self._record_after(record), self._kept_in_time(control))
+        return ControlOutcome(applied=True, before=before, after=after, recorded=recorded, kept=kept, refusal=None)
+
+    async def _record_then_act(self, control: Control) -> ControlOutcome:
+        """Whatever is no brake acts once the broker has its record, if nothing stands in its way by then."""
+        logic, now = self._runner.logic, self._clock()
+        before = logic.control_state(now)
         try:
-            after = self._preview(control, now)
+            changes = logic.follow(control, now)
         except ControlRefused as refusal:
             return await self._refuse(control, before, str(refusal))
-        record = self._record(control, before, after, refusal=None)
-        if self._actions[control.action].brake or self._runner.logic.tightens(control):
-            self._brakes_pulled += 1
-            self._withdraw("a brake was pulled while this was being kept, so it was not followed; look again first")
-            self._runner.emit(control)
-            self._say_followed(control)
-            recorded, kept = await asyncio.gather(self._record_after(record), self._kept_in_time(control))
-            return ControlOutcome(applied=True, before=before, after=after, recorded=recorded, kept=kept, refusal=None)
+        record = self._record(control, before, {**before, **changes}, refusal=None)
         brakes_before = self._brakes_pulled
         if not await self._published(record):
             refusal_text = "it cannot be recorded while Kafka does not acknowledge, so it was not followed; try again"
@@ -100,15 +115,13 @@ class Controls:
         if self._brakes_pulled != brakes_before:
             refusal_text = "a brake was pulled while this was being recorded, so it was not followed; look again first"
             return await self._refuse(control, before, refusal_text)
-        try:
-            after = self._preview(control, self._clock())
-        except ControlRefused as refusal:  # true when it was asked for, no longer when it was recorded
-            return await self._refuse(control, before, str(refusal))
-        self._runner.emit(control)
+        if (why_not := self._runner.act(control)) is not None:  # it could be followed when it was asked for
+            return await self._refuse(control, before, why_not)
+        after = logic.control_state(self._clock())
         if (why_not := await self._kept_or_withdrawn(control)) is not None:
             return await self._refuse(control, before, why_not)
         self._say_followed(control)
-        kept = self._runner.logic.kept(control)
+        kept = logic.kept(control)
         return ControlOutcome(applied=True, before=before, after=after, recorded="published", kept=kept, refusal=None)
 
     async def _kept_in_time(self, control: Control) -> bool | None:
@@ -135,15 +148,22 @@ class Controls:
             self._keeping = None
 
     def _withdraw(self, why: str) -> None:
-        if self._keeping is not None and not self._keeping.done():
-            self._keeping.set_result(why)
+        if self._end_wait(why):
             self._runner.emit(ChangeCancelled())
 
-    def _preview(self, control: Control, now: datetime) -> dict[str, str]:
-        """The state after the action, from a copy: pure logic can be tried without consequences."""
-        trial = copy.deepcopy(self._runner.logic)
-        trial.on_event(control, now)
-        return trial.control_state(now)
+    def _end_wait(self, why: str) -> bool:
+        """End the wait of what acts only once it is kept, if anything waits."""
+        if self._keeping is None or self._keeping.done():
+            return False
+        self._keeping.set_result(why)
+        return True
+
+    def _seen(self) -> dict[str, str]:
+        """What controls can change, before and after a brake; a state that cannot be read is told as unknown."""
+        try:
+            return self._runner.logic.control_state(self._clock())
+        except Exception as fault:  # whatever it is, the brake comes first
+            return {"unknown": f"the state cannot be read: {type(fault).__name__}"}
 
     def _say_followed(self, control: Control) -> None:
         self._log(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from unrip.frame.contract import ControlRefused, Effect, Event, Logic, SetTimer, TimerFired
+from unrip.frame.contract import Control, ControlRefused, Effect, Event, Logic, SetTimer, TimerFired
 
 Handler = Callable[[Any], None]
 
@@ -36,6 +36,8 @@ class Runner:
         self._handlers: dict[type[Effect], Handler] = {SetTimer: self._set_timer}
         self._events: deque[Event] = deque()
         self._busy = False
+        #: Why the logic refused the action that it was given last.
+        self._refusal: str | None = None
         self.faulted = False
         self._closed = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -69,11 +71,18 @@ class Runner:
         finally:
             self._busy = False
 
+    def act(self, control: Control) -> str | None:
+        """Take an operator's action in at once; why the logic refused it, None where it was followed."""
+        self._refusal = None
+        self.emit(control)
+        return "the service broke and ends: look at its log" if self.faulted else self._refusal
+
     def _step(self, event: Event) -> None:
         try:
             effects = self.logic.on_event(event, self._clock())
-        except ControlRefused:
-            return  # it changed nothing, and the control desk saw the same refusal on its copy
+        except ControlRefused as refusal:  # it changed nothing
+            self._refusal = str(refusal)
+            return
         for effect in effects:
             self.perform(effect)
 

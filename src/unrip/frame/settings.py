@@ -125,7 +125,7 @@ class PairSettings(Section):
         chain="eth:100",
     )
     #: R5: the explicit assumption that one EURe is worth this many EUR; every decision records it.
-    eure_eur_assumption: Decimal = Field(default=Decimal(1), gt=0)
+    quote_asset_eur: Decimal = Field(default=Decimal(1), gt=0)
 
     @model_validator(mode="after")
     def _two_assets(self) -> Self:
@@ -470,14 +470,17 @@ def _refuse_unknown_variables(kind: type[Settings]) -> None:
             raise SettingsError(f"environment variable {name}: there is no setting {section!r}; there are: {known}")
 
 
+#: Settings that have another name now.
+_RENAMED = {"pair.eure_eur_assumption": "pair.quote_asset_eur"}
+
+
 def _one_line(error: ValidationError, path: Path | None) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    what = (
-        "is not a setting; remove it or correct its name"
-        if first["type"] == "extra_forbidden"
-        else first["msg"].removeprefix("Value error, ")
-    )
+    what = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        name = _RENAMED.get(key)
+        what = "is not a setting; remove it or correct its name" if name is None else f"is called {name} now: rename it"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     source = f"{path} or the environment" if path else "the environment"
     return f"configuration {f'key {key} ' if key else ''}in {source}: {what}{more}"

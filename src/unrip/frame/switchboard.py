@@ -55,12 +55,17 @@ class Switchboard:
         """The service begins to work: an earlier life may have left a lease."""
         return [FindLease()]
 
-    def follow(self, control: Control, now: datetime) -> list[Effect] | None:
-        """Follow a control, None when it is not about the switches.
+    def follow(self, control: Control, now: datetime) -> dict[str, str] | None:
+        """What a control would make of the switches, None when it is not about them."""
+        switches = self._after(control, now)
+        return None if switches is None else switch_state(switches, now)
+
+    def act(self, control: Control, now: datetime) -> list[Effect] | None:
+        """Take a control in, None when it is not about the switches.
 
         Only `resume` leaves a surviving lease alone. Even a pause forgets it: a crash must not undo a pause.
         """
-        switches = switch(self.switches, control, now, configuration_hash=self._configuration_hash)
+        switches = self._after(control, now)
         if switches is None:
             return None
         self.switches = switches
@@ -72,6 +77,9 @@ class Switchboard:
             if switches.lease.survives_restart:
                 effects.append(PersistLease(lease=switches.lease))
         return effects
+
+    def _after(self, control: Control, now: datetime) -> Switches | None:
+        return switch(self.switches, control, now, configuration_hash=self._configuration_hash)
 
     def brake(self) -> list[Effect]:
         """A brake is pulled, perhaps one that is no switch: no lease arms again after a restart."""
@@ -108,6 +116,10 @@ class Switchboard:
             case Published(token=token) if token == REARM and self._record is not None:
                 return self._arm_again(now)
         return []
+
+    def disarmed(self, now: datetime) -> dict[str, str]:
+        """The switches as they are after `end`."""
+        return switch_state(self.switches.disarmed(), now)
 
     def state(self, now: datetime) -> dict[str, str]:
         """The switches as a control record shows them."""

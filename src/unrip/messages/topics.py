@@ -14,13 +14,14 @@ from unrip.domain.market import MarketPrice
 from unrip.domain.status import ControlRecord, ServiceStatus
 from unrip.domain.treasury import LiquidityAction, Treasury
 from unrip.domain.values import Value
+from unrip.messages import earlier
 from unrip.messages.beats import translated_beat
 from unrip.messages.columns import Column, columns
 from unrip.messages.payloads import DeadLetter, RawQuote, RawQuoteStatus
 from unrip.messages.steps import translated
 
 DAY_MS = 86_400_000
-#: Kafka's word for "never delete".
+#: Kafka's value for "never delete".
 FOREVER = -1
 
 
@@ -87,16 +88,18 @@ MARKET_PRICE = Topic(
     payload=MarketPrice,
     key=lambda p: p.pair,
     retention_ms=7 * DAY_MS,
+    schema_version=2,
+    translate=earlier.price,
     table="market_price",
     columns=columns(
         pair="text",
         fair_rate="numeric",
-        kraken_bid="numeric kraken.bid",
-        kraken_ask="numeric kraken.ask",
-        kraken_health="text",
-        coingecko_btc_eur="numeric coingecko.btc_eur",
-        coingecko_health="text",
-        eure_eur_observed="numeric",
+        primary_bid="numeric primary.bid",
+        primary_ask="numeric primary.ask",
+        primary_health="text",
+        second_opinion_eur="numeric second_opinion.base_asset_eur",
+        second_opinion_health="text",
+        quote_asset_eur_observed="numeric",
         disagreement="numeric",
         peg_broken="boolean peg.broken",
         price_jumped="boolean jump.jumped",
@@ -148,6 +151,7 @@ TRADE_DECISION = Topic(
     key=lambda p: p.pair,
     retention_ms=30 * DAY_MS,
     schema_version=2,
+    translate=earlier.decision,
     table="trade_decision",
     columns=columns(
         decision_id="text",

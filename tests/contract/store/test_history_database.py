@@ -110,7 +110,7 @@ async def test_columns_say_what_the_event_says(store: PostgresStore) -> None:
     assert (decided["quote_id"], decided["accepted"], decided["reason"]) == ("quote-1", True, None)
     assert (decided["gross_edge"], decided["required"], decided["decided_at"]) == (of.gross_edge, of.required, NOW)
     (price,) = await store.rows("SELECT * FROM history.market_price")
-    assert (price["kraken_bid"], price["coingecko_btc_eur"]) == (Decimal("80000.1"), Decimal(80100))
+    assert (price["primary_bid"], price["second_opinion_eur"]) == (Decimal("80000.1"), Decimal(80100))
     settled = await store.rows("SELECT * FROM history.trade_result WHERE state = 'settled'")
     assert [(row["tx_hash"], row["evidence_height"]) for row in settled] == [(SETTLED.tx_hash, SETTLED.height)]
     (unknown,) = await store.rows("SELECT count(*) AS n FROM history.trade_result WHERE evidence_height IS NULL")

@@ -38,6 +38,11 @@ class PriceCounter(Logic):
     def not_ready(self, now: datetime) -> list[str]:
         return ["hushed"] if self._hushed else []
 
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        if control.action in {"hush", "speak"}:
+            return {"hushed": str(control.action == "hush").lower()}
+        return super().follow(control, now)
+
     def vitals(self, now: datetime) -> Vitals:
         return Vitals(details=ToyVitals(hushed=self._hushed))
 

@@ -98,7 +98,9 @@ def test_a_rejection_is_told_with_its_numbers() -> None:
 
 
 def test_unknown_inputs_are_told_as_unknown() -> None:
-    blind = msgspec.structs.replace(PRICE, kraken=None, coingecko=None, fair_rate=None, eure_eur_observed=None)
+    blind = msgspec.structs.replace(
+        PRICE, primary=None, second_opinion=None, fair_rate=None, quote_asset_eur_observed=None
+    )
     chain = chain_of("quote-1", price=event("ref.market_price", "price-1", blind, chain="price-1"))
     assert "fair unknown" in line_of(chain, "price")
     assert "observed unknown" in line_of(chain, "price")
@@ -116,7 +118,7 @@ def test_a_flaw_of_the_price_is_told() -> None:
     assert "observed 0.9998, broken; jumped" in line_of(chain, "price")
     for changes, said in (
         ({"price_degraded": True}, "without a second opinion"),
-        ({"price_degraded": True, "price_fallback": True}, "by CoinGecko alone"),
+        ({"price_degraded": True, "price_fallback": True, "price_source": "coingecko"}, "by coingecko alone"),
     ):
         told = msgspec.structs.replace(decision("quote-1"), **changes)
         chain = chain_of("quote-1", decision=event("decision.trade_decision", "d", told, chain="quote-1"))

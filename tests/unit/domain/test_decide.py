@@ -84,9 +84,9 @@ def cases(draw: st.DrawFn) -> Case:
     rate = draw(st.decimals(min_value=Decimal(20_000), max_value=Decimal(200_000), places=1))
     price = a_price(
         fair_rate=draw(st.sampled_from([rate, None])),
-        coingecko_rate=rate + 7,
-        kraken=a_kraken(bid=rate - 1, ask=rate + 1, observed_at=ago(draw(st.sampled_from([400, 90_000])))),
-        coingecko=draw(st.sampled_from([None, a_coingecko(btc_eur=rate + 7)])),
+        second_opinion_rate=rate + 7,
+        primary=a_kraken(bid=rate - 1, ask=rate + 1, observed_at=ago(draw(st.sampled_from([400, 90_000])))),
+        second_opinion=draw(st.sampled_from([None, a_coingecko(base_asset_eur=rate + 7)])),
         disagreement=draw(st.sampled_from([Decimal("0.001"), Decimal("0.04")])),
         peg=draw(st.sampled_from([a_peg(), a_peg(broken=True), a_peg(updated_at=ago(10**8)), None])),
         jump=draw(st.sampled_from([a_jump(), a_jump(jumped=True, since=ago(5_000)), None])),
@@ -225,20 +225,20 @@ def test_the_record_names_where_the_demand_stands_and_what_it_was_decided_on() -
     )
     assert (decision.price_age_ms, decision.inventory_age_ms) == (450, 1_500)
     assert decision.decided_at == NOW
-    assert decision.eure_eur_assumption == 1
-    rest = a_decision(a_case(price=seen("p", a_price(kraken=a_kraken(transport="rest", source_time=None)))))
+    assert decision.quote_asset_eur == 1
+    rest = a_decision(a_case(price=seen("p", a_price(primary=a_kraken(transport="rest", source_time=None)))))
     assert (rest.price_source, rest.price_age_ms) == ("kraken.rest", 400)
 
 
-KRAKEN_OLD = {"kraken": a_kraken(observed_at=ago(60_000), source_time=None)}
-KRAKEN_SILENT = {"fair_rate": None, "kraken_system": "maintenance"}
+KRAKEN_OLD = {"primary": a_kraken(observed_at=ago(60_000), source_time=None)}
+KRAKEN_SILENT = {"fair_rate": None, "primary_system": "maintenance"}
 
 
 @pytest.mark.parametrize("flaw", [KRAKEN_OLD, KRAKEN_SILENT], ids=["too old", "not matching"])
 @pytest.mark.parametrize("direction", BOTH)
 def test_coingecko_stands_in_for_kraken_at_a_wider_edge_and_says_so(flaw: dict[str, Any], direction: Direction) -> None:
     policy = Policy(coingecko_fallback=True)
-    price = seen("price-1", a_price(**flaw, coingecko_rate=Decimal(60_100)))
+    price = seen("price-1", a_price(**flaw, second_opinion_rate=Decimal(60_100)))
     decision = a_decision(a_case(demand=a_demand(direction), price=price, policy=policy))
     assert decision.accepted
     assert (decision.price_source, decision.price_fallback, decision.price_degraded) == ("coingecko", True, True)
@@ -266,7 +266,7 @@ def test_what_was_held_of_peg_and_mids_stands_in_the_record_of_an_accepted_decis
     assert decision.accepted
     numbers = numbers_by_reason(decision)
     assert numbers[Refusal.PEG_BROKEN] == {
-        "eure_eur": "0.999",
+        "quote_asset_eur": "0.999",
         "assumed": "1",
         "deviation": "0.001",
         "breaks_beyond": "0.02",
@@ -274,7 +274,7 @@ def test_what_was_held_of_peg_and_mids_stands_in_the_record_of_an_accepted_decis
     }
     assert numbers[Refusal.PEG_UNKNOWN] == {"peg_age_ms": "60000", "limit": "21600000"}
     assert numbers[Refusal.PRICE_JUMP]["move"] == "0.0005"
-    assert decision.eure_eur_assumption == 1
+    assert decision.quote_asset_eur == 1
 
 
 @given(st.text(min_size=1))
@@ -332,5 +332,5 @@ def test_a_policy_is_named_by_everything_in_it() -> None:
     ("told", "deviation"), [(None, "0.001"), ("0.0005", "0.001"), ("0.03", "0.03")], ids=["none", "less", "more"]
 )
 def test_the_peg_is_as_far_off_as_told_or_by_its_numbers_whichever_is_more(told: str | None, deviation: str) -> None:
-    peg = a_peg(eure_eur=Decimal("0.999"), deviation=None if told is None else Decimal(told))
+    peg = a_peg(quote_asset_eur=Decimal("0.999"), deviation=None if told is None else Decimal(told))
     assert a_case(price=seen("price", a_price(peg=peg))).peg_deviation == Decimal(deviation)

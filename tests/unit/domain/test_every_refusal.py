@@ -108,9 +108,9 @@ def test_a_guard_that_cannot_be_evaluated_refuses_and_says_unknown(missing: str)
 
 
 def test_a_missing_second_opinion_is_degraded_not_refused() -> None:
-    old = (a_coingecko(btc_updated_at=ago(600_001)), a_coingecko(observed_at=ago(600_001)))
+    old = (a_coingecko(base_updated_at=ago(600_001)), a_coingecko(observed_at=ago(600_001)))
     for coingecko in (None, *old):
-        decision = a_decision(a_case(**price(coingecko=coingecko, disagreement=None)))
+        decision = a_decision(a_case(**price(second_opinion=coingecko, disagreement=None)))
         assert decision.accepted
         assert decision.price_degraded
     assert not a_decision().price_degraded

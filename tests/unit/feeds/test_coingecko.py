@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unrip.domain.market import CoinGeckoReading
+from unrip.domain.market import SecondReading
 from unrip.feeds.coingecko import CoinGecko, CoinGeckoUnavailable, parse_simple_price
 from unrip.net.exact import decode
 from unrip.net.http import HttpClient
@@ -24,24 +24,24 @@ ANSWER = (
 KEY = "CG-throw-away-key"
 
 
-def parse(document: object) -> CoinGeckoReading:
+def parse(document: object) -> SecondReading:
     return parse_simple_price(document, base_id="bitcoin", quote_id=EURE, observed_at=NOW)
 
 
 def test_both_coins_with_their_own_times() -> None:
     reading = parse(decode(ANSWER))
-    assert str(reading.btc_eur) == "71188.40273000001"
-    assert reading.btc_updated_at == datetime.fromtimestamp(1_795_342_498, UTC)
-    assert reading.eure_eur == Decimal("0.998714")
-    assert reading.eure_updated_at == datetime.fromtimestamp(1_795_342_377, UTC)
+    assert str(reading.base_asset_eur) == "71188.40273000001"
+    assert reading.base_updated_at == datetime.fromtimestamp(1_795_342_498, UTC)
+    assert reading.quote_asset_eur == Decimal("0.998714")
+    assert reading.quote_updated_at == datetime.fromtimestamp(1_795_342_377, UTC)
     assert reading.observed_at == NOW
 
 
 @pytest.mark.parametrize("eure", ["{}", '{"eur":0.99}', '{"eur":null,"last_updated_at":1795342377}'])
 def test_the_wrapper_may_be_missing(eure: str) -> None:
     reading = parse(decode('{"bitcoin":{"eur":7,"last_updated_at":1795342498},"monerium-eur-money-2":' + eure + "}"))
-    assert (reading.eure_eur, reading.eure_updated_at) == (None, None)
-    assert reading.btc_eur == 7
+    assert (reading.quote_asset_eur, reading.quote_updated_at) == (None, None)
+    assert reading.base_asset_eur == 7
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_without_a_price_and_its_time_there_is_no_reading(document: str) -> None
 def test_a_time_that_is_yet_to_come_is_none_but_for_a_difference_of_clocks(coin: str) -> None:
     ahead = int(NOW.timestamp()) + 60
     prices = {"bitcoin": {"eur": 7, "last_updated_at": 1}, EURE: {"eur": 1, "last_updated_at": 1}}
-    assert parse(prices | {coin: {"eur": 7, "last_updated_at": ahead}}).btc_eur == 7
+    assert parse(prices | {coin: {"eur": 7, "last_updated_at": ahead}}).base_asset_eur == 7
     with pytest.raises(CoinGeckoUnavailable, match=f"{coin} was updated at .* yet to come"):
         parse(prices | {coin: {"eur": 7, "last_updated_at": ahead + 1}})
 
@@ -172,4 +172,4 @@ def test_any_document_is_a_reading_or_the_one_error(document: Any) -> None:
         reading = parse(document)
     except CoinGeckoUnavailable:
         return
-    assert reading.btc_eur > 0
+    assert reading.base_asset_eur > 0

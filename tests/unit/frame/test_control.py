@@ -59,12 +59,22 @@ class Armable(Logic):
         if isinstance(event, ChangeCancelled):
             return self._ask(self.limit)
         assert isinstance(event, Control)
-        if event.action == "arm" and not self.ready:
-            raise ControlRefused("not ready: recovering")
+        self._refuse_too_early(event)
         if event.action == "limits":
             return self._ask(event.arguments["limit"])
         self.switches = switch(self.switches, event, now, configuration_hash="c") or self.switches
         return []
+
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        self._refuse_too_early(control)
+        if control.action == "limits":
+            return {"limit": str(control.arguments["limit"])}
+        switches = switch(self.switches, control, now, configuration_hash="c")
+        return super().follow(control, now) if switches is None else switch_state(switches, now)
+
+    def _refuse_too_early(self, control: Control) -> None:
+        if control.action == "arm" and not self.ready:
+            raise ControlRefused("not ready: recovering")
 
     def _ask(self, limit: int) -> list[Effect]:
         self.asked, self.limit, self.all_kept = limit, min(self.limit, limit), False
@@ -213,6 +223,79 @@ async def test_a_brake_acts_before_anything_is_recorded(tmp_path: Path, action: 
     assert not acting.done()
     bench.broker.acknowledge()
     assert (await acting).recorded == "published"
+
+
+BRAKES = [control("pause"), control("drain"), control("disarm"), control("halt"), control("limits", limit=50)]
+
+
+@pytest.mark.parametrize("brake", BRAKES, ids=lambda brake: brake.action)
+async def test_nothing_that_can_fail_keeps_a_brake_from_acting(
+    tmp_path: Path, brake: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what it would change nor how things stand need be known."""
+    bench = Bench(tmp_path)
+    await bench.desk.act(ARM)
+    acted: list[Event] = []
+
+    def act(event: Event, now: datetime) -> Sequence[Effect]:
+        acted.append(event)
+        return Armable.on_event(bench.logic, event, now)
+
+    def fail(*_: object) -> dict[str, str]:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(bench.logic, "on_event", act)
+    monkeypatch.setattr(bench.logic, "follow", fail)
+    monkeypatch.setattr(bench.logic, "control_state", fail)
+    outcome = await bench.desk.act(brake)
+    assert brake in acted
+    assert (outcome.applied, outcome.recorded, outcome.before) == (True, "published", outcome.after)
+    assert outcome.after == {"unknown": "the state cannot be read: AssertionError"}
+
+
+@pytest.mark.parametrize("brake", BRAKES, ids=lambda brake: brake.action)
+async def test_a_brake_is_the_first_thing_that_the_logic_is_asked_beside_how_it_stands(
+    tmp_path: Path, brake: Control
+) -> None:
+    bench = Bench(tmp_path)
+    asked: list[str] = []
+
+    class Watched(Armable):
+        def __getattribute__(self, name: str) -> Any:
+            if name in {"on_event", "follow", "control_state", "state", "not_ready", "kept", "__deepcopy__"}:
+                asked.append(name)
+            return super().__getattribute__(name)
+
+    bench.runner.logic = Watched()
+    assert (await bench.desk.act(brake)).applied
+    assert asked[:2] == ["control_state", "on_event"]
+    assert not {"follow", "__deepcopy__"} & set(asked)
+
+
+async def test_a_brake_that_the_logic_refuses_is_no_brake_that_was_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+
+    def refuse(_event: Event, _now: datetime) -> Sequence[Effect]:
+        raise ControlRefused("not read yet")
+
+    monkeypatch.setattr(bench.logic, "on_event", refuse)
+    outcome = await bench.desk.act(control("limits", limit=50))
+    assert (outcome.applied, outcome.refusal, outcome.after) == (False, "not read yet", outcome.before)
+    assert [(record.applied, record.reason_refused) for record in bench.broker.records] == [(False, "not read yet")]
+
+
+async def test_a_brake_that_breaks_the_service_is_not_said_to_have_been_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, faults = Bench(tmp_path), list[BaseException]()
+    monkeypatch.setattr(bench.runner, "_on_fault", faults.append)
+    monkeypatch.setattr(bench.logic, "on_event", lambda _event, _now: 1 / 0)
+    outcome = await bench.desk.act(control("halt"))
+    assert isinstance(faults[0], ZeroDivisionError)
+    assert (outcome.applied, outcome.recorded) == (False, "published")
+    assert "broke" in str(outcome.refusal)
 
 
 async def test_a_brake_holds_and_is_kept_in_the_spool_while_the_broker_is_away(tmp_path: Path) -> None:

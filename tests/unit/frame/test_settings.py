@@ -48,6 +48,10 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "an unknown key": ("[limits]\nnotional_cap = 1", "key limits.notional_cap .*is not a setting"),
     "an unknown key at the top": ("nonsense = 1", "key nonsense .*is not a setting"),
     "two unknown keys": ("[limits]\nx = 1\ny = 2", "and 1 more"),
+    "a key that has another name now": (
+        "[pair]\neure_eur_assumption = 1",
+        r"key pair\.eure_eur_assumption in .*is called pair\.quote_asset_eur now: rename it",
+    ),
     "one asset twice": ('[pair.base]\nsymbol = "EURe"', "key pair .*name two assets"),
     "an alias that is the asset": (
         '[pair.base]\naliases = ["nep141:btc.omft.near"]',
@@ -90,7 +94,7 @@ WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
         "key price .*peg_heals_within is above peg_breaks_beyond",
     ),
     "a jump that never ends": ("[price]\njump_window_s = 19", "key price .*jump_readings_min 10 .*jump_window_s 19"),
-    "an assumption of nothing": ("[pair]\neure_eur_assumption = 0", "eure_eur_assumption .*greater than 0"),
+    "an assumption of nothing": ("[pair]\nquote_asset_eur = 0", "quote_asset_eur .*greater than 0"),
     "a text for a number": ('[kafka]\nreplication_factor = "three"', "replication_factor .*integer"),
     "a port that does not exist": ("[ports]\nhistory_writer = 70000", "ports.history_writer .*65535"),
     "a value for a section": ("limits = 3", "key limits "),

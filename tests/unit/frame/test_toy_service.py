@@ -97,8 +97,10 @@ async def a_life(tmp_path: Path, service: Service = SERVICE) -> AsyncIterator[Li
         transport=httpx.ASGITransport(app=app), base_url="http://toy", headers=headers
     ) as operator:
         await host.start()
-        yield Life(host, outside, operator, ends)
-        await host.stop()
+        try:
+            yield Life(host, outside, operator, ends)
+        finally:
+            await host.stop()
 
 
 async def test_it_reads_writes_and_beats_under_its_own_name(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ async def test_coingecko_is_read() -> None:
     handler.poll_coingecko(PollCoinGecko())
     event = await outcomes.next()
     assert isinstance(event, CoinGeckoRead)
-    assert event.reading.btc_eur == 7
+    assert event.reading.base_asset_eur == 7
     await handler.aclose()
 
 

@@ -41,6 +41,7 @@ from unrip.frame.contract import (
     TimerFired,
     TopicTruncated,
     Vitals,
+    unknown_action,
 )
 from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT, Topic
 from unrip.services.inventory_sync.bookkeeping import Bookkeeper
@@ -216,16 +217,19 @@ class InventorySync(Logic):
                 self._paused = False
                 return [*self._ask(self._question(), now), *self._ask(ReadBridge(), now)]
             case "sync":
-                if self._paused:
-                    raise ControlRefused("paused: resume first")
+                self._refuse_while_paused()
                 return [*self._ask(self._question(), now), *self._ask(ReadBridge(), now)]
             case "accept-balance":
-                return self._accept(control, now)
+                return self._books.accept(self._acceptable(control, now))
             case "drain":  # the frame drains
                 pass
             case _:
-                raise ControlRefused(f"inventory-sync has no action {control.action!r}")
+                raise unknown_action(control)
         return []
+
+    def _refuse_while_paused(self) -> None:
+        if self._paused:
+            raise ControlRefused("paused: resume first")
 
     # --- evidence --------------------------------------------------------------------------------------------------
 
@@ -304,8 +308,8 @@ class InventorySync(Logic):
     def _line(self, event: str, body: dict[str, Any], level: str = "info") -> Log:
         return Log(event=event, level=level, component="books", venue=VENUE, pair=self._pair.name, body=body)
 
-    def _accept(self, control: Control, now: datetime) -> list[Effect]:
-        """Only what the operator has seen: the amount is spelt out."""
+    def _acceptable(self, control: Control, now: datetime) -> BalanceChange:
+        """What an operator takes as explained: only what they have seen, so the amount is spelt out."""
         symbol, amount = control.arguments["asset"], control.arguments["unexplained"]
         asset = self._pair.balances().get(symbol)
         if asset is None:
@@ -319,14 +323,13 @@ class InventorySync(Logic):
             raise ControlRefused(f"evidence about {symbol} waits for the next final block: look again in a moment")
         if amount != str(unexplained):
             raise ControlRefused(f"{unexplained} of {symbol} is unexplained by now, not {amount}: look again first")
-        accepted = BalanceChange(
+        return BalanceChange(
             kind=ChangeKind.ACCEPTED,
             asset_id=asset,
             change=Delta(unexplained or 0),
             evidence=control.actor,
             seen_by=now,
         )
-        return self._books.accept(accepted)
 
     # --- asking and publishing -------------------------------------------------------------------------------------
 
@@ -451,6 +454,17 @@ class InventorySync(Logic):
         del now
         unexplained = {f"unexplained {symbol}": amount for symbol, amount in self._unexplained().items()}
         return {"paused": str(self._paused).lower(), **unexplained}
+
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        """What an action would change."""
+        match control.action:
+            case "sync":
+                self._refuse_while_paused()
+                return {}
+            case "accept-balance":
+                self._acceptable(control, now)
+                return {f"unexplained {control.arguments['asset']}": "0"}
+        return super().follow(control, now)
 
     def _unexplained(self) -> dict[str, str]:
         amounts = {name: self._books.unexplained(asset_id) for name, asset_id in self._pair.balances().items()}

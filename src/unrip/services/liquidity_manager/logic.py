@@ -40,6 +40,7 @@ from unrip.frame.contract import (
     Subscribe,
     TimerFired,
     Vitals,
+    unknown_action,
 )
 from unrip.messages.topics import LIQUIDITY_ACTION, TREASURY
 from unrip.services.liquidity_manager.addresses import Addresses, ChainAddress
@@ -183,7 +184,7 @@ class LiquidityManager(Logic):
             case ("drain", ""):  # the frame drains
                 return []
             case _:
-                raise ControlRefused(f"liquidity-manager has no action {control.action!r}")
+                raise unknown_action(control)
         return [*self._ask(), *self._publish(now)]
 
     # --- controls --------------------------------------------------------------------------------------------------
@@ -196,19 +197,25 @@ class LiquidityManager(Logic):
 
     def _request_address(self, control: Control, now: datetime) -> list[Effect]:
         """Ask for the address of a chain; `accept` takes one of two that were named for it, spelt out."""
+        chain, address = self._requested(control)
+        accepted = [] if address is None else self._accept(address, control.actor, now)
+        return [*accepted, *self._ask((chain,)), *self._publish(now)]
+
+    def _requested(self, control: Control) -> tuple[str, ChainAddress | None]:
+        """The chain, and the address that is accepted for it."""
         self._refuse_while_paused()
         chain, accepted = control.arguments.get("chain"), control.arguments.get("accept")
         if chain not in self._assets:
             raise ControlRefused(f"chain must be one of: {', '.join(self._assets)}")
         named = {address.address: address for address in self._addresses.named(chain)}
-        if accepted is not None:
-            if accepted not in named:
-                raise ControlRefused(f"{accepted!r} is not one of two addresses that were named for {chain}")
-            return [*self._accept(named[accepted], control.actor, now), *self._ask((chain,)), *self._publish(now)]
-        if named:
+        if accepted is None and named:
             known, other = map(repr, named)
             raise ControlRefused(f"two addresses were named for {chain}: check them and accept {known} or {other}")
-        return [*self._ask((chain,)), *self._publish(now)]
+        if accepted is None:
+            return chain, None
+        if accepted not in named:
+            raise ControlRefused(f"{accepted!r} is not one of two addresses that were named for {chain}")
+        return chain, named[accepted]
 
     def _accept(self, address: ChainAddress, actor: str, now: datetime) -> list[Effect]:
         """Take the operator's word; a life that ends before a record is acknowledged leaves the doubt, no use."""
@@ -336,6 +343,22 @@ class LiquidityManager(Logic):
             "rebalances_enabled": str(self._enabled["rebalances"]).lower(),
             **{f"deposit_address {chain}": usable.get(chain, "none") for chain in self._assets},
         }
+
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        """What an action would change."""
+        subject, _, verb = control.action.partition("/")
+        match (subject, verb):
+            case ("trackers", "pause" | "resume"):
+                return {"trackers_paused": str(verb == "pause").lower()}
+            case ("withdrawals" | "rebalances", "enable" | "disable"):
+                return {f"{subject}_enabled": str(verb == "enable").lower()}
+            case ("refresh", ""):
+                self._refuse_while_paused()
+                return {}
+            case ("deposit-addresses", ""):
+                chain, address = self._requested(control)
+                return {} if address is None else {f"deposit_address {chain}": address.address}
+        return super().follow(control, now)
 
     def tightens(self, control: Control) -> bool:
         """Switching something off is a brake."""

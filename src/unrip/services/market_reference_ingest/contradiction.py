@@ -28,22 +28,21 @@ class Contradiction:
         if self.accepted is not None and (agree or not self.accepted.in_force(now)):
             self.accepted = None
 
-    def accept(self, control: Control, apart: Decimal | None, now: datetime) -> None:
-        """Follow an operator's word.
+    def after(self, control: Control, apart: Decimal | None, now: datetime) -> AcceptedDisagreement | None:
+        """What is accepted after an operator's word; taking it back is never refused.
 
         Raises:
             ControlRefused: nothing is to be accepted, or less was said than the sources are apart by now.
 
         """
+        if takes_back(control):
+            return None
         wanted = _wanted(control, now)
-        if not wanted.in_force(now):
-            self.accepted = None
-            return
         if apart is None or apart <= self._limit:
             raise ControlRefused("the sources do not contradict each other")
         if wanted.up_to < apart:
             raise ControlRefused(f"they are {format_rate(apart)} apart by now, which is more: look again")
-        self.accepted = wanted
+        return wanted
 
     def not_ready(self, apart: Decimal | None, age_ms: int | None, now: datetime) -> list[str]:
         """The source, how far it is away and how old it is."""
@@ -54,11 +53,12 @@ class Contradiction:
         minutes = age_ms // 60_000
         return [f"sources_disagree: coingecko is {apart:.1%} away from kraken and {minutes} min old"]
 
-    def control_state(self, now: datetime) -> str:
-        """What is accepted, as a control record shows it."""
-        if self.accepted is None or not self.accepted.in_force(now):
-            return "none"
-        return f"{format_rate(self.accepted.up_to)} until {self.accepted.until.isoformat()}"
+
+def shown(accepted: AcceptedDisagreement | None, now: datetime) -> str:
+    """What is accepted, as a control record shows it."""
+    if accepted is None or not accepted.in_force(now):
+        return "none"
+    return f"{format_rate(accepted.up_to)} until {accepted.until.isoformat()}"
 
 
 def takes_back(control: Control) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unrip.domain.market import CoinGeckoReading, KrakenReading
+from unrip.domain.market import PrimaryReading, SecondReading
 from unrip.domain.values import Value
 
 
@@ -17,7 +17,7 @@ class PollCoinGecko(Value):
 class KrakenRestRead(Value):
     """Kraken answered by REST."""
 
-    reading: KrakenReading
+    reading: PrimaryReading
     #: The state of its matching engine, None where that could not be read.
     system: str | None
     #: We asked too much meanwhile: keep away for so long.
@@ -34,7 +34,7 @@ class KrakenRestUnread(Value):
 class CoinGeckoRead(Value):
     """CoinGecko answered."""
 
-    reading: CoinGeckoReading
+    reading: SecondReading
 
 
 class CoinGeckoUnread(Value):

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 import msgspec
 
-from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, disagreement_of, is_rate
+from unrip.domain.market import Jump, PrimaryReading, SecondReading, disagreement_of, is_rate
 from unrip.domain.values import Value
 from unrip.frame.contract import Log
 from unrip.frame.edge_log import EdgeLog
@@ -41,7 +41,7 @@ class JumpGuard:
         self._contradicted = False
         self._edge_log = EdgeLog(begun="price_jumped", ended="price_settled")
 
-    def take(self, reading: KrakenReading, coingecko: CoinGeckoReading | None) -> None:
+    def take(self, reading: PrimaryReading, coingecko: SecondReading | None) -> None:
         """Judge a reading that is no older than the one before, beside what CoinGecko last said."""
         self._enter(_at_once(reading.mid, reading.observed_at))
         self._seconds = self._within(reading.observed_at)
@@ -51,13 +51,13 @@ class JumpGuard:
         elif self._since is not None:
             self._contradicted = (
                 coingecko is not None
-                and coingecko.btc_updated_at > self._since
-                and disagreement_of(reading.mid, coingecko.btc_eur) > self._limit
+                and coingecko.base_updated_at > self._since
+                and disagreement_of(reading.mid, coingecko.base_asset_eur) > self._limit
             )
             if not self._contradicted and len(self._seconds) >= self._readings_min:
                 self._since = None
 
-    def restore(self, told: Jump, kraken: KrakenReading | None) -> None:
+    def restore(self, told: Jump, kraken: PrimaryReading | None) -> None:
         """Go on from what an earlier start last said: its extremes and its last reading, as old as they are.
 
         The topic may say anything: what is no rate is left out.

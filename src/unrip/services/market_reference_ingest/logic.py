@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from unrip.domain.market import CoinGeckoReading, KrakenReading, MarketPrice, SourceHealth, disagreement_of
+from unrip.domain.market import MarketPrice, PrimaryReading, SecondReading, SourceHealth, disagreement_of
 from unrip.domain.pairs import Pair
 from unrip.domain.policy import Policy
 from unrip.domain.values import MONEY, age_ms
@@ -42,11 +42,12 @@ from unrip.frame.contract import (
     Subscribe,
     TimerFired,
     Vitals,
+    unknown_action,
 )
 from unrip.frame.link import Link
 from unrip.messages.topics import MARKET_PRICE
 from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
-from unrip.services.market_reference_ingest.contradiction import Contradiction, takes_back
+from unrip.services.market_reference_ingest.contradiction import Contradiction, shown, takes_back
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoRead,
     CoinGeckoUnread,
@@ -83,7 +84,7 @@ class MarketReferenceIngest(Logic):
         *,
         pair: Pair,
         symbol: str,
-        eure_eur_assumption: Decimal,
+        quote_asset_eur: Decimal,
         kraken_age_max_ms: int,
         coingecko_age_max_ms: int,
         coingecko_interval_s: int,
@@ -92,7 +93,7 @@ class MarketReferenceIngest(Logic):
         policy: Policy | None = None,
     ) -> None:
         self._pair = pair
-        self._eure_eur = eure_eur_assumption
+        self._quote_asset_eur = quote_asset_eur
         self._session = KrakenSession(symbol)
         self._link = Link(
             KRAKEN, venue=KRAKEN, mute_after_ms=kraken_age_max_ms, resubscribe=lambda _now: self._subscribe_kraken()
@@ -115,7 +116,7 @@ class MarketReferenceIngest(Logic):
         self._start_id = ""
         self._sequence = 0
         self._last_tick_at: datetime | None = None
-        self._last_tick: KrakenReading | None = None
+        self._last_tick: PrimaryReading | None = None
         self._last_frame_at: datetime | None = None
         self._rest = Asking()
         self._published_at: datetime | None = None
@@ -183,16 +184,16 @@ class MarketReferenceIngest(Logic):
         if not isinstance(told, MarketPrice) or told.pair != self._pair.name or event.message.published_at > now:
             return
         kraken, coingecko = self._kraken.reading, self._coingecko.reading
-        if kraken is None and told.kraken is not None:
-            self._kraken.read(told.kraken)
-        if told.coingecko is not None and not self._is_ahead(told.coingecko):
-            self._coingecko.read(told.coingecko)
+        if kraken is None and told.primary is not None:
+            self._kraken.read(told.primary)
+        if told.second_opinion is not None and not self._is_ahead(told.second_opinion):
+            self._coingecko.read(told.second_opinion)
         if told.peg is not None:
             self._peg.restore(told.peg)
         if coingecko is not None:
             self._peg.take(coingecko)
         if told.jump is not None:
-            self._jump.restore(told.jump, told.kraken)
+            self._jump.restore(told.jump, told.primary)
         if kraken is not None:
             self._jump.take(kraken, self._coingecko.reading)
 
@@ -242,27 +243,27 @@ class MarketReferenceIngest(Logic):
                 return self._coingecko_unread(answer.reason, now)
         return []
 
-    def _confirm_quiet(self, reading: KrakenReading, now: datetime) -> None:
+    def _confirm_quiet(self, reading: PrimaryReading, now: datetime) -> None:
         """Where REST says what the socket said last, and the socket lives, the pair is quiet and nothing is mute."""
         last, fed_at = self._last_tick, self._last_frame_at
         same = last is not None and (last.bid, last.ask) == (reading.bid, reading.ask)
         if same and fed_at is not None and fed_at > reading.observed_at - FED_WITHIN:
             self._link.sign(now)
 
-    def _read_coingecko(self, reading: CoinGeckoReading, now: datetime) -> list[Effect]:
+    def _read_coingecko(self, reading: SecondReading, now: datetime) -> list[Effect]:
         """Take a reading; a price that is dated ahead of our clock is none, and leaves the last one standing."""
         if self._is_ahead(reading):
             return self._coingecko_unread("its price is dated ahead of our clock", now)
-        if reading.eure_updated_at is not None and reading.eure_updated_at - reading.observed_at > self._ahead_max:
-            reading = msgspec.structs.replace(reading, eure_eur=None, eure_updated_at=None)
+        if reading.quote_updated_at is not None and reading.quote_updated_at - reading.observed_at > self._ahead_max:
+            reading = msgspec.structs.replace(reading, quote_asset_eur=None, quote_updated_at=None)
         self._coingecko_answered = True
         self._coingecko.read(reading)
         self._peg.take(reading)
         self._contradiction.compared(self._apart(), now)
         return self._on_change(now)
 
-    def _is_ahead(self, reading: CoinGeckoReading) -> bool:
-        return reading.btc_updated_at - reading.observed_at > self._ahead_max
+    def _is_ahead(self, reading: SecondReading) -> bool:
+        return reading.base_updated_at - reading.observed_at > self._ahead_max
 
     def _coingecko_unread(self, reason: str, now: datetime) -> list[Effect]:
         """Ask again soon, until it has answered once."""
@@ -275,9 +276,9 @@ class MarketReferenceIngest(Logic):
     def _apart(self) -> Decimal | None:
         """How far the last words of both sources are apart."""
         kraken, coingecko = self._kraken.reading, self._coingecko.reading
-        return None if kraken is None or coingecko is None else disagreement_of(kraken.mid, coingecko.btc_eur)
+        return None if kraken is None or coingecko is None else disagreement_of(kraken.mid, coingecko.base_asset_eur)
 
-    def _on_tick(self, reading: KrakenReading, now: datetime) -> list[Effect]:
+    def _on_tick(self, reading: PrimaryReading, now: datetime) -> list[Effect]:
         """Take a tick; one that comes late is no sign of life, so that REST is asked beside a socket that lags."""
         before = self._kraken.reading
         if not self._read_kraken(reading):
@@ -292,7 +293,7 @@ class MarketReferenceIngest(Logic):
     def _refuse_tick(self, name: str) -> None:
         self._refused_ticks[name] = self._refused_ticks.get(name, 0) + 1
 
-    def _read_kraken(self, reading: KrakenReading) -> bool:
+    def _read_kraken(self, reading: PrimaryReading) -> bool:
         """Take a reading; False when it is older than the one we have."""
         taken = self._kraken.read(reading)
         if taken:
@@ -330,17 +331,20 @@ class MarketReferenceIngest(Logic):
                 self._paused = False
                 return [*self._poll_kraken(now), *self._poll_coingecko(now), *self._publish(now)]
             case "refresh":
-                if self._paused:
-                    raise ControlRefused("paused: resume first")
+                self._refuse_while_paused()
                 return [*self._poll_kraken(now), *self._poll_coingecko(now)]
             case "accept-disagreement":
-                self._contradiction.accept(control, self._apart(), now)
+                self._contradiction.accepted = self._contradiction.after(control, self._apart(), now)
                 return self._publish(now)
             case "drain":  # the frame drains
                 pass
             case _:
-                raise ControlRefused(f"market-reference-ingest has no action {control.action!r}")
+                raise unknown_action(control)
         return []
+
+    def _refuse_while_paused(self) -> None:
+        if self._paused:
+            raise ControlRefused("paused: resume first")
 
     # --- asking and publishing -------------------------------------------------------------------------------------
 
@@ -384,14 +388,14 @@ class MarketReferenceIngest(Logic):
         self._contradiction.compared(self._apart(), now)
         self._latest = price = self._price(now)
         self._sequence += 1
-        readings = [reading for reading in (price.kraken, price.coingecko) if reading is not None]
+        readings = [reading for reading in (price.primary, price.second_opinion) if reading is not None]
         event_id = f"{self._start_id}-price-{self._sequence}"
         record = Publish(
             topic=MARKET_PRICE,
             event_id=event_id,
             payload=price,
             observed_at=readings[0].observed_at if readings else now,
-            occurred_at=price.kraken.source_time if price.kraken else None,
+            occurred_at=price.primary.source_time if price.primary else None,
             correlation_id=event_id,
             pair=self._pair.name,
         )
@@ -402,15 +406,17 @@ class MarketReferenceIngest(Logic):
         mid, kraken, coingecko = self._kraken.mid(now), self._kraken.reading, self._coingecko.reading
         return MarketPrice(
             pair=self._pair.name,
-            kraken=kraken,
-            kraken_health=self._kraken.health.of(self._kraken.age_ms(now)),
-            kraken_system=self._kraken.system(now),
-            coingecko=coingecko,
-            coingecko_health=self._coingecko.health.of(self._coingecko.age_ms(now)),
+            primary_source=self._kraken.health.name,
+            primary=kraken,
+            primary_health=self._kraken.health.of(self._kraken.age_ms(now)),
+            primary_system=self._kraken.system(now),
+            second_opinion_source=self._coingecko.health.name,
+            second_opinion=coingecko,
+            second_opinion_health=self._coingecko.health.of(self._coingecko.age_ms(now)),
             fair_rate=self._rate(mid),
-            coingecko_rate=self._rate(coingecko.btc_eur if coingecko else None),
-            eure_eur_assumption=self._eure_eur,
-            eure_eur_observed=self._coingecko.eure_eur(now),
+            second_opinion_rate=self._rate(coingecko.base_asset_eur if coingecko else None),
+            quote_asset_eur=self._quote_asset_eur,
+            quote_asset_eur_observed=self._coingecko.quote_asset_eur(now),
             disagreement=self._apart(),
             peg=self._peg.state,
             jump=self._jump.state(now),
@@ -420,7 +426,7 @@ class MarketReferenceIngest(Logic):
 
     def _rate(self, eur: Decimal | None) -> Decimal | None:
         """EUR per BTC over EUR per EURe is EURe per BTC (R5: the assumption is explicit); there is none in a pause."""
-        return None if eur is None or self._paused else MONEY.divide(eur, self._eure_eur)
+        return None if eur is None or self._paused else MONEY.divide(eur, self._quote_asset_eur)
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
@@ -464,8 +470,17 @@ class MarketReferenceIngest(Logic):
 
     def control_state(self, now: datetime) -> dict[str, str]:
         """Pause, and what is accepted of a disagreement."""
-        accepted = self._contradiction.control_state(now)
-        return {"paused": str(self._paused).lower(), "accepted_disagreement": accepted}
+        return {"paused": str(self._paused).lower(), "accepted_disagreement": shown(self._contradiction.accepted, now)}
+
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        """What an action would change."""
+        match control.action:
+            case "refresh":
+                self._refuse_while_paused()
+                return {}
+            case "accept-disagreement":
+                return {"accepted_disagreement": shown(self._contradiction.after(control, self._apart(), now), now)}
+        return super().follow(control, now)
 
     def tightens(self, control: Control) -> bool:
         """Taking back what was accepted is a brake."""

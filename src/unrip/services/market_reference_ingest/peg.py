@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from unrip.domain.market import CoinGeckoReading, Peg, disagreement_of
+from unrip.domain.market import Peg, SecondReading, disagreement_of
 from unrip.domain.values import age_ms
 from unrip.frame.contract import Log
 from unrip.frame.edge_log import EdgeLog
@@ -26,7 +26,7 @@ class PegGuard:
         self._assumed = assumed
         self.state = Peg(
             broken=None,
-            eure_eur=None,
+            quote_asset_eur=None,
             updated_at=None,
             observed_at=None,
             deviation=None,
@@ -35,9 +35,9 @@ class PegGuard:
         )
         self._edge_log = EdgeLog(begun="peg_broken", ended="peg_healed")
 
-    def take(self, reading: CoinGeckoReading) -> None:
+    def take(self, reading: SecondReading) -> None:
         """Judge a reading, unless it is too old to be good, or older than the last good one by its own time."""
-        price, updated_at = reading.eure_eur, reading.eure_updated_at
+        price, updated_at = reading.quote_asset_eur, reading.quote_updated_at
         if price is None or updated_at is None or age_ms(reading.observed_at, updated_at) > GOOD_AGE_MAX_MS:
             return
         if self.state.updated_at is not None and updated_at < self.state.updated_at:
@@ -48,7 +48,7 @@ class PegGuard:
         self.state = msgspec.structs.replace(
             self.state,
             broken=deviation > bound,
-            eure_eur=price,
+            quote_asset_eur=price,
             updated_at=updated_at,
             observed_at=reading.observed_at,
             deviation=deviation,
@@ -59,7 +59,7 @@ class PegGuard:
 
         They may break a peg that was whole by the earlier ones; only a new reading heals one.
         """
-        deviation = None if told.eure_eur is None else disagreement_of(self._assumed, told.eure_eur)
+        deviation = None if told.quote_asset_eur is None else disagreement_of(self._assumed, told.quote_asset_eur)
         breaks = deviation is not None and deviation > self.state.breaks_beyond
         self.state = msgspec.structs.replace(
             told,
@@ -71,5 +71,5 @@ class PegGuard:
 
     def changes(self) -> list[Log]:
         """The line for a change."""
-        numbers = {"eure_eur": self.state.eure_eur, "deviation": self.state.deviation}
+        numbers = {"quote_asset_eur": self.state.quote_asset_eur, "deviation": self.state.deviation}
         return self._edge_log.changes(holds=self.state.broken is True, venue="coingecko", body=numbers)

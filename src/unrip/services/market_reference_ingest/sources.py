@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from unrip.domain.market import CoinGeckoReading, KrakenReading, SourceHealth
+from unrip.domain.market import PrimaryReading, SecondReading, SourceHealth
 from unrip.domain.values import age_ms
 from unrip.frame.contract import Log
 from unrip.frame.edge_log import EdgeLog
@@ -54,19 +54,22 @@ class Kraken:
 
     def __init__(self, *, age_max_ms: int) -> None:
         self.health = Health("kraken", age_max_ms=age_max_ms)
-        self.reading: KrakenReading | None = None
+        self.reading: PrimaryReading | None = None
         self.failure: str | None = None
         self._age_max = timedelta(milliseconds=age_max_ms)
         #: The newest reading that carries Kraken's own time: one of REST, which has none, may have come since.
-        self._stamped: KrakenReading | None = None
+        self._stamped: PrimaryReading | None = None
         self._system: str | None = None
         #: None while the socket is up: it pushes every change of the state, so the last one holds.
         self._system_seen_at: datetime | None = None
         self._system_pushed_at: datetime | None = None
         #: The trouble that REST last told of and when, until REST takes it back or the socket tells the state.
         self._trouble_asked: tuple[str, datetime] | None = None
+        #: Trouble was told of, and when it was over: what was read until then is no price, however young it is.
+        self._in_trouble = False
+        self._online_since: datetime | None = None
 
-    def read(self, reading: KrakenReading) -> bool:
+    def read(self, reading: PrimaryReading) -> bool:
         """Take a reading; False when it is older than the one we have, by our time or by Kraken's own."""
         if self.reading is not None and reading.observed_at < self.reading.observed_at:
             return False
@@ -77,7 +80,7 @@ class Kraken:
             self._stamped = reading
         return True
 
-    def _is_late(self, reading: KrakenReading) -> bool:
+    def _is_late(self, reading: PrimaryReading) -> bool:
         """Kraken told of a later time before, unless that is too long ago: it may have put its clock back."""
         last = self._stamped
         if last is None or last.source_time is None or reading.source_time is None:
@@ -102,6 +105,7 @@ class Kraken:
         """The socket told the state; it tells every change."""
         self._system, self._system_seen_at, self._system_pushed_at = system, None, now
         self._trouble_asked = None
+        self._heard(system, now)
 
     def system_asked(self, system: str, now: datetime) -> None:
         """REST told the state, as of now.
@@ -112,6 +116,13 @@ class Kraken:
         self._trouble_asked = None if system == ONLINE else (system, now)
         if not self._push_holds(now):
             self._system, self._system_seen_at = system, now
+        self._heard(system, now)
+
+    def _heard(self, system: str, now: datetime) -> None:
+        if system != ONLINE:
+            self._in_trouble = True
+        elif self._in_trouble and self.system(now) == ONLINE:
+            self._in_trouble, self._online_since = False, now
 
     def socket_closed(self, now: datetime) -> None:
         """From now on the state is only as good as its age."""
@@ -144,7 +155,11 @@ class Kraken:
         if self.reading is None:
             return None
         stale = self.health.of(self.age_ms(now)) is SourceHealth.STALE
-        return self.reading.mid if stale or self.system(now) == ONLINE else None
+        return self.reading.mid if stale or self._discovered(self.reading, now) else None
+
+    def _discovered(self, reading: PrimaryReading, now: datetime) -> bool:
+        since = self._online_since
+        return self.system(now) == ONLINE and (since is None or reading.observed_at >= since)
 
 
 class Asking:
@@ -173,23 +188,27 @@ class CoinGecko:
 
     def __init__(self, *, age_max_ms: int) -> None:
         self.health = Health("coingecko", age_max_ms=age_max_ms)
-        self.reading: CoinGeckoReading | None = None
+        self.reading: SecondReading | None = None
         self.failure: str | None = None
 
-    def read(self, reading: CoinGeckoReading) -> None:
+    def read(self, reading: SecondReading) -> None:
         """Take a reading, unless a cache answered with one that is older than the one we have."""
-        if self.reading is None or reading.btc_updated_at >= self.reading.btc_updated_at:
+        if self.reading is None or reading.base_updated_at >= self.reading.base_updated_at:
             self.reading = reading
 
-    def eure_eur(self, now: datetime) -> Decimal | None:
+    def quote_asset_eur(self, now: datetime) -> Decimal | None:
         """EUR per EURe, None when unknown or too old to mean anything."""
         reading = self.reading
-        if reading is None or reading.eure_updated_at is None or age_ms(now, reading.eure_updated_at) > GOOD_AGE_MAX_MS:
+        if (
+            reading is None
+            or reading.quote_updated_at is None
+            or age_ms(now, reading.quote_updated_at) > GOOD_AGE_MAX_MS
+        ):
             return None
-        return reading.eure_eur
+        return reading.quote_asset_eur
 
     def age_ms(self, now: datetime) -> int | None:
         """The age by CoinGecko's own time or ours, whichever is older."""
         if self.reading is None:
             return None
-        return age_ms(now, self.reading.observed_at, self.reading.btc_updated_at)
+        return age_ms(now, self.reading.observed_at, self.reading.base_updated_at)

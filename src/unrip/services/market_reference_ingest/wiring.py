@@ -42,12 +42,12 @@ def wire(context: Context) -> Wiring:
         logic=MarketReferenceIngest(
             pair=context.pair,
             symbol=kraken.ws_symbol,
-            eure_eur_assumption=settings.pair.eure_eur_assumption,
+            quote_asset_eur=settings.pair.quote_asset_eur,
             kraken_age_max_ms=settings.limits.policy().kraken_age_max_ms,
             coingecko_age_max_ms=settings.limits.policy().coingecko_age_max_ms,
             coingecko_interval_s=coingecko.poll_interval_s,
             peg=PegGuard(
-                assumed=settings.pair.eure_eur_assumption,
+                assumed=settings.pair.quote_asset_eur,
                 breaks_beyond=price.peg_breaks_beyond,
                 heals_within=price.peg_heals_within,
             ),

@@ -11,7 +11,6 @@ from unrip.domain.pairs import Pair
 from unrip.frame.contract import (
     BusChanged,
     Control,
-    ControlRefused,
     Count,
     Draining,
     Effect,
@@ -22,6 +21,7 @@ from unrip.frame.contract import (
     PublishFailed,
     TimerFired,
     Vitals,
+    unknown_action,
 )
 from unrip.frame.dead_letters import dead_letter_of_frame
 from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
@@ -63,7 +63,7 @@ class NearIntentsIngest(Logic):
         clock_ahead_max_ms: int = 250,
     ) -> None:
         self._clock_tolerance = timedelta(milliseconds=clock_ahead_max_ms)
-        self._filter = PairFilter(pairs)
+        self._filter = PairFilter.of(pairs)
         self._session = RelaySession((self._filter.stream(), Stream(name=QUOTE_STATUS)))
         self._link = RelayLink(
             self._session, venue=VENUE, mute_after_ms=mute_after_ms, subscribe_again_ms=subscribe_again_ms
@@ -171,7 +171,7 @@ class NearIntentsIngest(Logic):
             self._kinds["raw_over_cap"] += 1
             return []
         self._raw_in_second += 1
-        studied = self._filter.studied(quote.asset_in, quote.asset_out)
+        studied = self._filter.studied_pair(quote.asset_in, quote.asset_out)
         self._kinds["raw_studied" if studied else "raw_outside_filter"] += 1
         return [raw_record(quote, studied, frame, self._counts.await_record(f"raw/{quote.quote_id}"))]
 
@@ -214,12 +214,12 @@ class NearIntentsIngest(Logic):
             case "resume":
                 self._paused = False
             case "pair-filter":
-                self._filter.change(control.arguments)
+                self._filter = self._filter.changed(control.arguments)
                 return self._link.subscribe((self._filter.stream(),), now)
             case "drain":  # the frame drains
                 pass
             case _:
-                raise ControlRefused(f"near-intents-ingest has no action {control.action!r}")
+                raise unknown_action(control)
         return []
 
     # --- helpers ---------------------------------------------------------------------------------------------------
@@ -270,6 +270,12 @@ class NearIntentsIngest(Logic):
         """Pause and filter."""
         del now
         return {"paused": str(self._paused).lower(), "pair_filter": self._filter.control_state()}
+
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        """What an action would change."""
+        if control.action == "pair-filter":
+            return {"pair_filter": self._filter.changed(control.arguments).control_state()}
+        return super().follow(control, now)
 
     def idle(self) -> bool:
         """Whether every record is acknowledged or given up."""

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from unrip.domain.pairs import Direction, Pair
-from unrip.domain.values import shown
+from unrip.domain.values import Value, shown
 from unrip.frame.contract import ControlRefused
 from unrip.venues.near_intents.relay import QUOTE, Stream
 
@@ -16,21 +16,26 @@ _ID = r"nep(?:141|171|245):[\x21-\x2e\x30-\x7e]{1,200}"
 _TWO_IDS = re.compile(f"({_ID})/({_ID})")
 
 
-class PairFilter:
+class PairFilter(Value):
     """The active pairs: configured ones, which become demands, and any two asset ids, which are recorded for study.
 
     `disable` asks the relay for everything: quotes outside the pairs are then seen and counted, still never decided.
     """
 
-    def __init__(self, pairs: tuple[Pair, ...]) -> None:
-        self._configured = {pair.name: pair for pair in pairs}
-        self._active = tuple(self._configured)
-        #: The pairs by name, as an operator wrote them.
-        self._studied: dict[str, tuple[str, str]] = {}
-        self._enabled = True
+    configured: dict[str, Pair]
+    active: tuple[str, ...]
+    #: The pairs by name, as an operator wrote them.
+    studied: dict[str, tuple[str, str]] = {}
+    enabled: bool = True
 
-    def change(self, arguments: dict[str, Any]) -> None:
-        """Follow a `pair-filter` control: `mode` is `set` (with `pairs`), `disable` or `reset`.
+    @classmethod
+    def of(cls, pairs: tuple[Pair, ...]) -> PairFilter:
+        """The filter of the configuration."""
+        configured = {pair.name: pair for pair in pairs}
+        return cls(configured=configured, active=tuple(configured))
+
+    def changed(self, arguments: dict[str, Any]) -> PairFilter:
+        """The filter after a `pair-filter` control: `mode` is `set` (with `pairs`), `disable` or `reset`.
 
         Raises:
             ControlRefused: another mode, or what is neither a configured pair nor two asset ids.
@@ -38,18 +43,16 @@ class PairFilter:
         """
         match arguments.get("mode"):
             case "set":
-                self._active, self._studied = self._read(arguments.get("pairs"))
-                self._enabled = True
+                active, studied = self._read(arguments.get("pairs"))
+                return PairFilter(configured=self.configured, active=active, studied=studied)
             case "disable" | "reset" as mode:
-                self._active, self._studied = tuple(self._configured), {}
-                self._enabled = mode == "reset"
-            case _:
-                raise ControlRefused("mode must be 'set', 'disable' or 'reset'")
+                return PairFilter(configured=self.configured, active=tuple(self.configured), enabled=mode == "reset")
+        raise ControlRefused("mode must be 'set', 'disable' or 'reset'")
 
     def match(self, asset_in: str, asset_out: str) -> tuple[Pair, Direction] | None:
         """The active pair of a quote and its direction."""
-        for name in self._active:
-            pair = self._configured[name]
+        for name in self.active:
+            pair = self.configured[name]
             direction = pair.direction_of(asset_in, asset_out)
             if direction is not None:
                 return pair, direction
@@ -57,34 +60,34 @@ class PairFilter:
 
     def in_other_tokens(self, asset_in: str, asset_out: str) -> bool:
         """Whether it would be a configured pair's quote, were another token of the same coin the one that is traded."""
-        for pair in self._configured.values():
+        for pair in self.configured.values():
             tokens = pair.other_tokens()
             meant = [tokens[each].asset_id if each in tokens else each for each in (asset_in, asset_out)]
             if meant != [asset_in, asset_out] and pair.direction_of(*meant) is not None:
                 return True
         return False
 
-    def studied(self, asset_in: str, asset_out: str) -> str | None:
+    def studied_pair(self, asset_in: str, asset_out: str) -> str | None:
         """The pair of a quote that is recorded and goes no further."""
-        return next((name for name, ids in self._studied.items() if {asset_in, asset_out} == set(ids)), None)
+        return next((name for name, ids in self.studied.items() if {asset_in, asset_out} == set(ids)), None)
 
     def stream(self) -> Stream:
         """The quote subscription that asks for no more than the filter lets through."""
-        assets = [asset.asset_id for name in self._active for asset in self._configured[name].assets()]
-        assets += [asset_id for ids in self._studied.values() for asset_id in ids]
-        return Stream(name=QUOTE, tokens=tuple(dict.fromkeys(assets)) if self._enabled else ())
+        assets = [asset.asset_id for name in self.active for asset in self.configured[name].assets()]
+        assets += [asset_id for ids in self.studied.values() for asset_id in ids]
+        return Stream(name=QUOTE, tokens=tuple(dict.fromkeys(assets)) if self.enabled else ())
 
     def control_state(self) -> str:
         """The filter as one text, for a control record."""
-        return ",".join((*self._active, *self._studied)) if self._enabled else "disabled"
+        return ",".join((*self.active, *self.studied)) if self.enabled else "disabled"
 
     def state(self) -> dict[str, Any]:
         """For `GET /state`."""
         return {
-            "mode": "enabled" if self._enabled else "disabled",
-            "pairs": list(self._active),
-            "studied_pairs": list(self._studied),
-            "configured_pairs": list(self._configured),
+            "mode": "enabled" if self.enabled else "disabled",
+            "pairs": list(self.active),
+            "studied_pairs": list(self.studied),
+            "configured_pairs": list(self.configured),
             "tokens": list(self.stream().tokens),
         }
 
@@ -97,7 +100,7 @@ class PairFilter:
         studied: dict[str, tuple[str, str]] = {}
         for name in wanted:
             ids = self._ids(name)
-            ours = [pair.name for pair in self._configured.values() if ids and pair.direction_of(*ids) is not None]
+            ours = [pair.name for pair in self.configured.values() if ids and pair.direction_of(*ids) is not None]
             if ids is None or ours:
                 active[ours[0] if ours else name] = None
             else:
@@ -106,12 +109,12 @@ class PairFilter:
 
     def _ids(self, name: object) -> tuple[str, str] | None:
         """The two asset ids in a text; None where it names a configured pair."""
-        if isinstance(name, str) and name in self._configured:
+        if isinstance(name, str) and name in self.configured:
             return None
         found = _TWO_IDS.fullmatch(name) if isinstance(name, str) else None
         if found is None or found[1] == found[2]:
             raise ControlRefused(
                 f"{shown(name)} is neither two asset ids, as nep141:a.near/nep141:b.near, "
-                f"nor one of: {', '.join(self._configured)}"
+                f"nor one of: {', '.join(self.configured)}"
             )
         return found[1], found[2]

@@ -69,20 +69,28 @@ class ActivePolicy:
         """A new session with PostgreSQL: what it has already, stays."""
         return list(self._remembered)
 
-    def change(self, control: Control, *, database_up: bool) -> RememberPolicy:
-        """Follow a `threshold` or `limits` control.
+    def after(self, control: Control, *, database_up: bool) -> Policy:
+        """The policy that a `threshold` or `limits` control asks for.
 
         Raises:
             ControlRefused: see `changed_policy`; or it loosens something, and that cannot be kept now.
 
         """
         changed = changed_policy(self.now, control)
+        if not tightens(self.now, control):
+            if not database_up:
+                raise ControlRefused(
+                    "PostgreSQL is away, and what loosens a limit acts only once it is kept: try again"
+                )
+            if not self.kept:
+                raise ControlRefused("an earlier change of the limits is not kept yet: try again")
+        return changed
+
+    def change(self, control: Control, *, database_up: bool) -> RememberPolicy:
+        """Follow such a control; see `after`."""
+        changed = self.after(control, database_up=database_up)
         if tightens(self.now, control):
             self.now, self._looser = changed, None
-        elif not database_up:
-            raise ControlRefused("PostgreSQL is away, and what loosens a limit acts only once it is kept: try again")
-        elif not self.kept:
-            raise ControlRefused("an earlier change of the limits is not kept yet: try again")
         else:
             self._looser = changed
         return self._remember(changed, actor=control.actor, reason=control.reason)

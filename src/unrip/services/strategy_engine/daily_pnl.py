@@ -78,7 +78,7 @@ class DailyPnl:
                 asset,
                 1,
                 fair_rate=price.fair_rate or Decimal(0),
-                eur_per_quote=price.eure_eur_assumption,
+                eur_per_quote=price.quote_asset_eur,
             )
             for asset in self.pair.assets()
         }

@@ -119,7 +119,7 @@ class Equity:
                     asset,
                     amounts.get(asset.asset_id, 0),
                     fair_rate=price.fair_rate or Decimal(0),
-                    eur_per_quote=price.eure_eur_assumption,
+                    eur_per_quote=price.quote_asset_eur,
                 )
                 for asset in self.pair.assets()
             ),

@@ -401,17 +401,28 @@ class StrategyEngine(Logic):
     # --- controls --------------------------------------------------------------------------------------------------
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
-        """A standby cannot be armed: whoever takes over begins disarmed (blueprint, section 3)."""
-        if control.action == "arm" and (reasons := self.not_ready(now)):
-            raise ControlRefused(f"not ready: {', '.join(reasons)}")
+        self._refuse_too_early(control, now)
         if control.action in _CHANGES_LIMITS:
-            if _RECALLED not in self._read_back:
-                raise ControlRefused("the limits in force are not read yet, and nothing is decided before: try again")
             brakes = self.tightens(control)
             change = self._policy.change(control, database_up=self._database_up)
             # Until PostgreSQL has it a new life would trade by the looser limit.
             return [*(self._switchboard.brake() if brakes else []), change]
-        return self._switchboard.follow(control, now) or []
+        return self._switchboard.act(control, now) or []
+
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        """What an action would change: a switch, or the limits."""
+        self._refuse_too_early(control, now)
+        if control.action in _CHANGES_LIMITS:
+            return policy_state(self._policy.after(control, database_up=self._database_up))
+        switches = self._switchboard.follow(control, now)
+        return super().follow(control, now) if switches is None else switches
+
+    def _refuse_too_early(self, control: Control, now: datetime) -> None:
+        """A standby cannot be armed: whoever takes over begins disarmed (blueprint, section 3)."""
+        if control.action == "arm" and (reasons := self.not_ready(now)):
+            raise ControlRefused(f"not ready: {', '.join(reasons)}")
+        if control.action in _CHANGES_LIMITS and _RECALLED not in self._read_back:
+            raise ControlRefused("the limits in force are not read yet, and nothing is decided before: try again")
 
     def _green(self, directions: tuple[Direction, ...], now: datetime) -> bool:
         """Nothing but arming stands in the way of a trade in these directions."""

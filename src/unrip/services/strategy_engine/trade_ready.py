@@ -108,7 +108,7 @@ def _largest_quotable(case: Case, pair: Pair, direction: Direction) -> str | Non
     def worth(eur: Decimal) -> Fraction:
         return spent_units(pair, direction, eur=eur, eur_per_quote=eur_per_quote, fair_rate=fair_rate)
 
-    eur_per_quote, fair_rate = case.price.value.eure_eur_assumption, case.fair_rate
+    eur_per_quote, fair_rate = case.price.value.quote_asset_eur, case.fair_rate
     kept = Fraction(case.lower_bound or 0) * 10**spent.decimals
     joined = case.nonce.joined if case.nonce else None
     within_share = Fraction(max(0, case.share_left or 0) + (joined.amount if joined else 0))

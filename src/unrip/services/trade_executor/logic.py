@@ -281,22 +281,36 @@ class TradeExecutor(Logic):
         return self._switchboard.on_event(timer, now, lambda _: not self.not_ready(now))
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
-        if control.action == "arm" and (reasons := self.not_ready(now)):
-            raise ControlRefused(f"not ready: {', '.join(reasons)}")
+        self._refuse_too_early(control, now)
         if control.action == RESOLVE.name:
-            if not self._book.complete:
-                raise ControlRefused("the ledger may lack offers of that nonce until every command is read: wait")
             return self._chain.older_blocks.resolve(control, now)
         if control.action == UNDO_READING.name:
             quarantined = self._quarantine.begin("reading_undone", now)
             return [*quarantined, *self._chain.undo(f"{control.actor}: {control.reason}", now)]
         if control.action == "halt" and not self._switchboard.switches.halted:
             self._book.revoked.begin()
-        effects = self._switchboard.follow(control, now)
+        effects = self._switchboard.act(control, now)
         if effects is None:
             return []
         revocations = self._revocations.revoke(now) if control.arguments.get("revoke") else []
         return [*effects, *revocations, *self._commands.next(now)]
+
+    def follow(self, control: Control, now: datetime) -> dict[str, str]:
+        """What an action would change; how many offers a halt would revoke is known once it has acted."""
+        self._refuse_too_early(control, now)
+        if control.action == RESOLVE.name:
+            live, _end = self._chain.older_blocks.end_by(control)
+            return {"revoking": str(self._book.revoked.unknown_but(each.offer.command_id for each in live.open))}
+        if control.action == UNDO_READING.name:
+            return {} if self._quarantine.state is not None else self._switchboard.disarmed(now)
+        switches = self._switchboard.follow(control, now)
+        return super().follow(control, now) if switches is None else switches
+
+    def _refuse_too_early(self, control: Control, now: datetime) -> None:
+        if control.action == "arm" and (reasons := self.not_ready(now)):
+            raise ControlRefused(f"not ready: {', '.join(reasons)}")
+        if control.action == RESOLVE.name and not self._book.complete:
+            raise ControlRefused("the ledger may lack offers of that nonce until every command is read: wait")
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ def _logic(context: Context, switchboard: Switchboard, *, account: str, verifyin
             pair=context.pair,
             account=account,
             policy=settings.limits.policy(),
-            eur_per_quote=settings.pair.eure_eur_assumption,
+            eur_per_quote=settings.pair.quote_asset_eur,
             encode_nonce=encode_nonce,
             caps=caps_of(settings.section(SpendingSettings), context.pair),
             verifying_contract=verifying_contract,

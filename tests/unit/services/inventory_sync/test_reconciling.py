@@ -337,6 +337,9 @@ def test_an_operator_accepts_exactly_what_is_unexplained() -> None:
         with pytest.raises(ControlRefused, match=complaint):
             act(sync.logic, "accept-balance", sync.now, **wrong)
     assert sync.logic.control_state(sync.now)["unexplained EURe"] == "-50"
+    accepting = a_control("accept-balance", asset="EURe", unexplained="-50")
+    assert sync.logic.follow(accepting, sync.now) == {"unexplained EURe": "0"}
+    assert sync.logic.control_state(sync.now)["unexplained EURe"] == "-50"
     before = len(sync.effects)
     sync.operator("accept-balance", asset="EURe", unexplained="-50")
     assert lines(sync.effects[before:]) == ["balance_explained"]

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from support.engine import a_control
 from support.logic import BTC, EURE, PAIR, T0, act, after, lines, of, published
 from unrip.domain.treasury import (
     AddressAccepted,
@@ -388,6 +389,9 @@ def test_only_the_operators_own_word_ends_the_doubt() -> None:
     for name, accept in ((BITCOIN, None), (BITCOIN, "bc1qwrong"), (GNOSIS, "x")):
         with pytest.raises(ControlRefused):
             act(logic, "deposit-addresses", chain=name, accept=accept)
+    accepting = a_control("deposit-addresses", chain=BITCOIN, accept="bc1qnew")
+    assert logic.follow(accepting, T0) == {f"deposit_address {BITCOIN}": "bc1qnew"}
+    assert logic.control_state(T0)[f"deposit_address {BITCOIN}"] == "none"
     asked = act(logic, "deposit-addresses", chain=BITCOIN, accept="bc1qnew")
     assert of(ReadChain, asked) == [ReadChain(chain=BITCOIN)]
     assert steps(told(logic, chain(BITCOIN, address="bc1qnew"))) == ["address_issued"]

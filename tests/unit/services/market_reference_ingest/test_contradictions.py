@@ -79,7 +79,9 @@ def test_a_restart_does_not_forget_it() -> None:
     sooner = Market(at=after(seconds=40), caught_up=False)
     sooner.coingecko("70000", age_s=45)
     sooner.emit(a_record(MARKET_PRICE, before.prices()[-1], published_at=after(seconds=30)))
-    assert sooner.logic.state(sooner.now)["price"].coingecko.btc_eur == 73_500, "the last word by its own time"
+    assert sooner.logic.state(sooner.now)["price"].second_opinion.base_asset_eur == 73_500, (
+        "the last word by its own time"
+    )
 
 
 def test_readiness_names_source_difference_and_age() -> None:
@@ -96,7 +98,10 @@ def test_an_operator_accepts_it_for_a_while() -> None:
     market = contradicted()
     market.run(seconds=700)
     assert not market.logic.tightens(accepting()), "it is recorded first"
+    said = market.logic.follow(accepting(), market.now)
+    assert market.logic.control_state(market.now)["accepted_disagreement"] == "none"
     market.emit(accepting())
+    assert said.items() <= market.logic.control_state(market.now).items()
     market.ticks("70000", seconds=12)
     case = case_of(market)
     assert (refused(case), case.price_degraded, case.disagreement_max) == (None, True, Decimal("0.06"))
@@ -150,7 +155,7 @@ def test_it_is_taken_back_at_once_and_a_restart_takes_it_back() -> None:
 
 # --- what the strategy is handed ------------------------------------------------------------------------------------
 
-OLD = a_coingecko(btc_eur=Decimal(63_000), btc_updated_at=ago(601_000))
+OLD = a_coingecko(base_asset_eur=Decimal(63_000), base_updated_at=ago(601_000))
 
 
 def a_word(until: datetime) -> AcceptedDisagreement:
@@ -163,7 +168,7 @@ def a_word(until: datetime) -> AcceptedDisagreement:
 def test_the_strategy_believes_no_word_that_has_ended_or_claims_more_than_an_hour(
     until: datetime, *, accepted: bool
 ) -> None:
-    price = a_price(coingecko=OLD, disagreement=Decimal("0.05"), accepted=a_word(until))
+    price = a_price(second_opinion=OLD, disagreement=Decimal("0.05"), accepted=a_word(until))
     decision = a_decision(a_case(price=seen("p", price)))
     assert decision.accepted is accepted
     assert decision.price_degraded
@@ -177,6 +182,6 @@ def degraded(**changes: Any) -> bool:
 
 
 def test_a_second_opinion_dated_ahead_of_our_clock_or_of_the_first_is_none() -> None:
-    assert not degraded(coingecko=a_coingecko(btc_updated_at=ago(200)))
-    assert degraded(coingecko=a_coingecko(btc_updated_at=ago(-40_000)))
-    assert degraded(kraken=a_kraken(source_time=ago(9_000)), coingecko=a_coingecko(btc_updated_at=ago(5_000)))
+    assert not degraded(second_opinion=a_coingecko(base_updated_at=ago(200)))
+    assert degraded(second_opinion=a_coingecko(base_updated_at=ago(-40_000)))
+    assert degraded(primary=a_kraken(source_time=ago(9_000)), second_opinion=a_coingecko(base_updated_at=ago(5_000)))

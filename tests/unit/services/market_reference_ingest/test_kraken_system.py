@@ -21,9 +21,10 @@ def test_without_discovery_there_is_no_fair_rate(system: str) -> None:
     assert market.prices()[-1].fair_rate is not None
     market.run(milliseconds=1_500)
     price = market.prices(market.told(system))[-1]
-    assert (price.fair_rate, price.kraken_system) == (None, system)
+    assert (price.fair_rate, price.primary_system) == (None, system)
     assert market.logic.not_ready(market.now) == ["kraken_not_online"]
     market.hear(ONLINE)
+    market.tick()
     market.run(milliseconds=1_500)
     assert market.prices()[-1].fair_rate is not None
 
@@ -56,11 +57,11 @@ def test_trouble_that_the_socket_told_is_not_ended_early_by_rest() -> None:
     market.told("maintenance")
     market.rest(system="online")
     market.run(milliseconds=1_500)
-    assert market.prices()[-1].kraken_system == "maintenance"
+    assert market.prices()[-1].primary_system == "maintenance"
     market.rest(system="maintenance")
     market.rest(system="online")
     market.run(milliseconds=1_500)
-    assert market.prices()[-1].kraken_system == "maintenance", "nor by an end of what REST itself told"
+    assert market.prices()[-1].primary_system == "maintenance", "nor by an end of what REST itself told"
 
 
 def refusals(market: Market, *, seconds: int, rest: str | None, tick_every_s: int | None = None) -> set[str | None]:
@@ -86,7 +87,7 @@ def test_trouble_that_only_rest_tells_counts_although_the_socket_said_online(tic
     market.ticks("70000", seconds=20)
     refusals(market, seconds=7, rest="maintenance", tick_every_s=tick_every_s)
     assert refusals(market, seconds=18, rest="maintenance", tick_every_s=tick_every_s) == {Refusal.PRICE_MISSING}
-    assert market.prices()[-1].kraken_system == "maintenance"
+    assert market.prices()[-1].primary_system == "maintenance"
 
 
 def in_trouble_by_rest() -> Market:
@@ -129,7 +130,7 @@ def test_what_the_socket_tells_after_rest_told_of_trouble_stands() -> None:
 def test_trouble_that_rest_told_and_can_no_longer_confirm_is_unknown_and_not_over() -> None:
     market = in_trouble_by_rest()
     assert refusals(market, seconds=60, rest=None, tick_every_s=1) == {Refusal.PRICE_MISSING}
-    assert market.prices()[-1].kraken_system is None
+    assert market.prices()[-1].primary_system is None
     assert refusals(market, seconds=5, rest="online", tick_every_s=1) >= {None}
     assert market.logic.not_ready(market.now) == []
 
@@ -158,4 +159,20 @@ def test_the_end_of_trouble_that_the_socket_did_not_tell_is_told_by_rest() -> No
         if of(PollKrakenRest, market.run(seconds=1)):
             market.rest(system="online")
     assert market.logic.not_ready(market.now) == []
-    assert market.prices()[-1].kraken_system == "online"
+    assert market.prices()[-1].primary_system == "online"
+
+
+def test_what_was_told_in_trouble_is_no_price_once_trouble_is_over() -> None:
+    """It is young enough, and nobody could trade at it."""
+    market = Market()
+    market.ticks("70000", seconds=20)
+    market.told("maintenance")
+    market.tick(bid="60000", ask="60000")
+    market.run(seconds=1)
+    market.told("online")
+    market.run(milliseconds=1_500)
+    assert market.prices()[-1].primary_system == "online"
+    assert market.prices()[-1].fair_rate is None
+    market.rest("70000")
+    market.run(milliseconds=1_500)
+    assert market.prices()[-1].fair_rate is not None

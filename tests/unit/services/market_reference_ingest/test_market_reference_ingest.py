@@ -12,7 +12,7 @@ from support.logic import T0, act, after, lines, of, published
 from support.market import Market, case_of, refused
 from unrip.domain.decision import Refusal
 from unrip.domain.guards import price_known
-from unrip.domain.market import KrakenReading, MarketPrice, SourceHealth
+from unrip.domain.market import MarketPrice, PrimaryReading, SourceHealth
 from unrip.domain.policy import Policy
 from unrip.frame.contract import BusChanged, ControlRefused, Effect, Log, Published
 from unrip.net.events import CloseSocket, SendFrame, SocketClosed
@@ -35,9 +35,9 @@ def test_a_tick_becomes_a_price_with_its_own_times() -> None:
     assert (record.observed_at, record.occurred_at) == (after(milliseconds=1_500), after(milliseconds=500))
     assert record.event_id.startswith("market-1-price-")
     assert price.fair_rate == Decimal("70000.1")
-    assert price.kraken is not None
-    assert (price.kraken.transport, price.kraken_health, price.kraken_system) == ("websocket", "fresh", "online")
-    assert (price.coingecko, price.coingecko_health, price.disagreement) == (None, SourceHealth.UNKNOWN, None)
+    assert price.primary is not None
+    assert (price.primary.transport, price.primary_health, price.primary_system) == ("websocket", "fresh", "online")
+    assert (price.second_opinion, price.second_opinion_health, price.disagreement) == (None, SourceHealth.UNKNOWN, None)
 
 
 def test_the_assumption_is_explicit_and_applied() -> None:
@@ -45,7 +45,7 @@ def test_the_assumption_is_explicit_and_applied() -> None:
     market.run(milliseconds=1_500)
     price = market.prices(market.tick())[-1]
     assert price.fair_rate == Decimal("140000.2")
-    assert price.eure_eur_assumption == Decimal("0.5")
+    assert price.quote_asset_eur == Decimal("0.5")
 
 
 def test_every_record_has_its_own_id() -> None:
@@ -65,8 +65,8 @@ def test_changes_go_out_at_a_bounded_rate_and_the_last_one_always() -> None:
     market.run(milliseconds=100)
     made = market.prices()[before:]
     assert 9 <= len(made) <= 12
-    assert made[-1].kraken is not None
-    assert made[-1].kraken.bid == 69_901
+    assert made[-1].primary is not None
+    assert made[-1].primary.bid == 69_901
 
 
 def test_without_a_change_there_is_a_record_a_second_and_its_age_grows() -> None:
@@ -116,13 +116,13 @@ def test_a_rest_price_carries_on_without_the_socket() -> None:
     market.emit(SocketClosed(connection=KRAKEN, cause=Cause.CLOSED, reason="gone"))
     market.run(seconds=6)
     price = market.prices(market.rest("69000"))[-1]
-    assert price.kraken is not None
-    assert (price.kraken.transport, price.fair_rate) == ("rest", Decimal("69000.5"))
+    assert price.primary is not None
+    assert (price.primary.transport, price.fair_rate) == ("rest", Decimal("69000.5"))
 
 
 def test_an_older_rest_answer_does_not_replace_a_newer_tick() -> None:
     market = Market()
-    late = KrakenReading(bid=Decimal(1), ask=Decimal(2), observed_at=T0, source_time=None, transport="rest")
+    late = PrimaryReading(bid=Decimal(1), ask=Decimal(2), observed_at=T0, source_time=None, transport="rest")
     market.run(milliseconds=1_500)
     market.tick()
     market.emit(KrakenRestRead(reading=late, system="online"))
@@ -188,7 +188,7 @@ def test_both_sources_gone_makes_the_price_old_not_absent() -> None:
     market.run(seconds=9)
     assert market.prices()[-1].fair_rate is not None
     market.run(seconds=5)
-    assert market.prices()[-1].kraken_health is SourceHealth.STALE
+    assert market.prices()[-1].primary_health is SourceHealth.STALE
     assert market.logic.not_ready(market.now) == ["kraken_stale"]
 
 
@@ -203,7 +203,7 @@ def test_the_second_opinion_is_compared_and_the_peg_read() -> None:
     market.run(milliseconds=200)
     price = market.prices()[-1]
     assert price.disagreement == Decimal("0.01")
-    assert (price.eure_eur_observed, price.coingecko_health) == (Decimal("0.999"), SourceHealth.FRESH)
+    assert (price.quote_asset_eur_observed, price.second_opinion_health) == (Decimal("0.999"), SourceHealth.FRESH)
 
 
 def test_an_old_peg_is_unknown() -> None:
@@ -211,8 +211,8 @@ def test_an_old_peg_is_unknown() -> None:
     market.coingecko(age_s=1_801)
     market.run(milliseconds=1_500)
     price = market.prices()[-1]
-    assert price.eure_eur_observed is None
-    assert price.coingecko_health is SourceHealth.STALE
+    assert price.quote_asset_eur_observed is None
+    assert price.second_opinion_health is SourceHealth.STALE
 
 
 def test_coingecko_is_asked_at_its_interval() -> None:
@@ -273,7 +273,7 @@ def test_a_price_with_an_old_time_of_its_own_is_old() -> None:
     market.run(seconds=30)
     market.tick(timestamp="2026-11-22T10:00:15Z")
     market.run(milliseconds=1_500)
-    assert market.prices()[-1].kraken_health is SourceHealth.STALE
+    assert market.prices()[-1].primary_health is SourceHealth.STALE
 
 
 def test_a_socket_without_a_tick_is_subscribed_again_and_then_given_up() -> None:
@@ -308,7 +308,7 @@ def test_while_the_broker_is_away_polling_goes_on_and_only_the_newest_goes_out_a
     market.tick(bid="65000", ask="65001")
     market.run(milliseconds=1_500)
     (record,) = published(market.emit(BusChanged(up=True, reason="")), "ref.market_price")
-    assert record.payload.kraken.bid == 65_000
+    assert record.payload.primary.bid == 65_000
 
 
 def test_a_broker_that_acknowledges_nothing_gets_no_queue() -> None:
@@ -345,7 +345,7 @@ def test_a_pause_is_shown_by_a_last_price_without_a_rate_and_by_everything_that_
     assert refused(case_of(market)) is None
     paused = market.emit(a_control("pause"))
     (last,) = market.prices(paused)
-    assert (last.paused, last.fair_rate, last.coingecko_rate) == (True, None, None)
+    assert (last.paused, last.fair_rate, last.second_opinion_rate) == (True, None, None)
     case = case_of(market, Policy(coingecko_fallback=True))
     assert refused(case) is Refusal.PRICE_MISSING
     assert price_known(case)[1]["reference"] == "paused"
@@ -389,7 +389,7 @@ def test_a_wait_that_a_gateway_names_is_kept_however_long() -> None:
 def test_a_price_whose_state_was_refused_keeps_away_too() -> None:
     market = Market(connected=False)
     market.run(seconds=3)
-    reading = KrakenReading(bid=Decimal(1), ask=Decimal(2), observed_at=market.now, source_time=None, transport="rest")
+    reading = PrimaryReading(bid=Decimal(1), ask=Decimal(2), observed_at=market.now, source_time=None, transport="rest")
     market.emit(KrakenRestRead(reading=reading, system=None, pause_s=10))
     assert not of(PollKrakenRest, market.run(seconds=9))
 

@@ -15,7 +15,7 @@ from support.engine import a_record
 from support.logic import T0, after, lines, of, published
 from support.market import Market, case_of, refused
 from unrip.domain.decision import Refusal
-from unrip.domain.market import CoinGeckoReading, Jump, KrakenReading, MarketPrice, Peg, SourceHealth, disagreement_of
+from unrip.domain.market import Jump, MarketPrice, Peg, PrimaryReading, SecondReading, SourceHealth, disagreement_of
 from unrip.frame.contract import CaughtUp, Subscribe
 from unrip.messages.topics import MARKET_PRICE
 from unrip.services.market_reference_ingest.jump import JumpGuard
@@ -68,7 +68,7 @@ def test_the_peg_breaks_beyond_the_outer_bound_and_heals_within_the_inner(readin
         market.coingecko(eure=reading)
     peg = peg_of(market)
     assert peg.broken is broken
-    assert peg.eure_eur == Decimal(readings[-1])
+    assert peg.quote_asset_eur == Decimal(readings[-1])
     assert peg.deviation == abs(Decimal(readings[-1]) - 1)
     assert (peg.breaks_beyond, peg.heals_within) == (Decimal("0.02"), Decimal("0.01"))
 
@@ -79,15 +79,15 @@ def test_a_reading_between_the_bounds_changes_nothing(readings: list[Decimal]) -
     expected = True
     for number, reading in enumerate(readings):
         at = after(seconds=number)
-        guard.take(_coingecko(at, eure_eur=reading, eure_updated_at=at))
+        guard.take(_coingecko(at, quote_asset_eur=reading, quote_updated_at=at))
         deviation = abs(reading - 1)
         expected = deviation > Decimal("0.02") or (expected and deviation > Decimal("0.01"))
         assert guard.state.broken is expected
 
 
-def _coingecko(at: datetime, **changes: object) -> CoinGeckoReading:
-    reading = CoinGeckoReading(
-        btc_eur=Decimal(70_000), btc_updated_at=at, eure_eur=None, eure_updated_at=None, observed_at=at
+def _coingecko(at: datetime, **changes: object) -> SecondReading:
+    reading = SecondReading(
+        base_asset_eur=Decimal(70_000), base_updated_at=at, quote_asset_eur=None, quote_updated_at=None, observed_at=at
     )
     return msgspec.structs.replace(reading, **changes)
 
@@ -119,8 +119,8 @@ def test_an_answer_of_a_cache_that_went_back_in_time_is_not_believed() -> None:
     price = price_of(market)
     assert price.peg is not None
     assert price.peg.broken
-    assert price.coingecko is not None
-    assert price.coingecko.btc_eur == 70_000
+    assert price.second_opinion is not None
+    assert price.second_opinion.base_asset_eur == 70_000
 
 
 def test_the_peg_is_told_once_per_change() -> None:
@@ -248,8 +248,8 @@ def test_the_rule_by_brute_force(steps: list[tuple[int, int]]) -> None:
         assert guard.state(at).jumped is jumped
 
 
-def _kraken(at: datetime, mid: int) -> KrakenReading:
-    return KrakenReading(bid=Decimal(mid), ask=Decimal(mid), observed_at=at, source_time=None, transport="websocket")
+def _kraken(at: datetime, mid: int) -> PrimaryReading:
+    return PrimaryReading(bid=Decimal(mid), ask=Decimal(mid), observed_at=at, source_time=None, transport="websocket")
 
 
 # --- what a restart remembers ------------------------------------------------------------------------------------
@@ -320,9 +320,13 @@ def test_what_came_before_the_memory_is_judged_once_more() -> None:
     again = Market(at=after(seconds=10))
     again.ticks("72000", seconds=1)
     again.coingecko(eure="0.985")
-    assert (jump_of(again).since, peg_of(again).eure_eur) == (None, Decimal("0.985"))
+    assert (jump_of(again).since, peg_of(again).quote_asset_eur) == (None, Decimal("0.985"))
     again.emit(a_record(MARKET_PRICE, last_words(before), published_at=after(seconds=6)))
-    assert (jump_of(again).jumped, peg_of(again).broken, peg_of(again).eure_eur) == (True, True, Decimal("0.985"))
+    assert (jump_of(again).jumped, peg_of(again).broken, peg_of(again).quote_asset_eur) == (
+        True,
+        True,
+        Decimal("0.985"),
+    )
     again.now = after(seconds=10, milliseconds=900)
     again.tick(bid="72000", ask="72000")
     assert jump_of(again).readings == 3, "an extreme of 70 000, the last word, and the second of the two ticks"
@@ -360,9 +364,9 @@ def test_readings_of_before_are_as_old_as_they_are() -> None:
     again = Market(at=after(hours=1), remembers=last_words(before), connected=False)
     again.run(seconds=2)
     price = again.prices()[-1]
-    assert (price.kraken_health, price.coingecko_health) == (SourceHealth.STALE, SourceHealth.STALE)
-    assert price.kraken is not None
-    assert price.kraken.observed_at == T0
+    assert (price.primary_health, price.second_opinion_health) == (SourceHealth.STALE, SourceHealth.STALE)
+    assert price.primary is not None
+    assert price.primary.observed_at == T0
     case = case_of(again)
     assert (case.price_age_ms, case.peg_age_ms) == (3_602_000, 3_662_000)
     assert refused(case) is Refusal.PRICE_STALE
@@ -375,7 +379,7 @@ def test_a_record_of_another_pair_or_of_the_future_is_not_remembered() -> None:
     other = Market(remembers=msgspec.structs.replace(price, pair="X/Y"))
     ahead = Market(remembers=price, published_at=after(milliseconds=1))
     for market in (other, ahead):
-        assert (peg_of(market).broken, price_of(market).coingecko) == (None, None)
+        assert (peg_of(market).broken, price_of(market).second_opinion) == (None, None)
 
 
 def test_nothing_is_published_before_the_memory_is_read() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from support.market import Market, case_of, refused
 from unrip.domain.decision import Refusal
-from unrip.domain.market import KrakenReading
+from unrip.domain.market import PrimaryReading
 from unrip.domain.policy import Policy
 from unrip.net.events import SocketClosed
 from unrip.net.reconnect import Cause
@@ -94,7 +94,7 @@ def late_rest_answer(market: Market) -> None:
     in_order(market)
     asked_at = market.now
     market.ticks("70001", seconds=5)
-    late = KrakenReading(
+    late = PrimaryReading(
         bid=Decimal(1), ask=Decimal(2), observed_at=asked_at - timedelta(seconds=5), source_time=None, transport="rest"
     )
     market.read_rest(late)

@@ -264,7 +264,7 @@ def test_a_price_of_our_own_may_lie_ahead_as_far_as_clocks_differ(ahead_ms: int,
     desk = executor()
     at = desk.now + timedelta(milliseconds=ahead_ms)
     kraken = msgspec.structs.replace(a_kraken(), observed_at=at, source_time=at)
-    desk.feed(a_record(MARKET_PRICE, a_price(kraken=kraken), observed_at=at))
+    desk.feed(a_record(MARKET_PRICE, a_price(primary=kraken), observed_at=at))
     desk.command()
     assert len(desk.of(SignOffer)) == signed
     if not signed:

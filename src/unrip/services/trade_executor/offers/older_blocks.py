@@ -111,7 +111,12 @@ class OlderBlocks:
                 doubt.next_check_at = now
 
     def resolve(self, control: Control, now: datetime) -> list[Effect]:
-        """End an offer by an operator's word.
+        """End an offer by an operator's word; see `end_by`."""
+        live, end = self.end_by(control)
+        return self._close({live.nonce: end}, end.evidence.height, now, reason=control.reason)
+
+    def end_by(self, control: Control) -> tuple[LiveNonce, Settled | Lapsed]:
+        """How a nonce ends by an operator's word about one of its offers.
 
         Raises:
             ControlRefused: it is not open, or blocks may still tell.
@@ -137,8 +142,7 @@ class OlderBlocks:
                 "only `unrip halt --revoke` ends it before that"
             )
         settled = outcome == AttemptState.SETTLED
-        end = Settled(taker=found.offer, evidence=evidence) if settled else Lapsed(evidence=evidence)
-        return self._close({live.nonce: end}, newest.height, now, reason=control.reason)
+        return live, Settled(taker=found.offer, evidence=evidence) if settled else Lapsed(evidence=evidence)
 
     def state(self) -> list[dict[str, Any]]:
         """For `GET /state`: every nonce in doubt, with its open offers."""

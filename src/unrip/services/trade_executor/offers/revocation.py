@@ -106,7 +106,12 @@ class RevocationReport:
     @property
     def unknown(self) -> int:
         """Offers whose end is not known."""
-        return sum(each.outcome == UNKNOWN for each in self._offers.values())
+        return self.unknown_but(())
+
+    def unknown_but(self, ended: Iterable[str]) -> int:
+        """The same, once the ends of these commands' offers are known."""
+        known = frozenset(ended)
+        return sum(each.outcome == UNKNOWN and each.command_id not in known for each in self._offers.values())
 
     def state(self) -> dict[str, Any] | None:
         """For `GET /state`; None before the first request."""
