@@ -41,8 +41,8 @@ class Logic(Protocol):
         """
         ...
 
-    def state(self, now: datetime) -> dict[str, Any]:
-        """What `GET /state` shows, as JSON-ready values; no secrets."""
+    def state(self, now: datetime) -> Value:
+        """What `GET /state` shows beside what the host does, of the type that the definition names; no secrets."""
         ...
 
     def not_ready(self, now: datetime) -> list[str]:

@@ -93,6 +93,8 @@ class Service(Value):
     stores: tuple[Store, ...] = ()
     #: Only one instance may work at a time.
     single_active: bool = False
+    #: What `GET /state` shows of it beside what the host does.
+    state: type[Value] = Value
     #: What its beat says beyond what every beat says; None where there is nothing.
     vitals: type[Value] | None = None
     #: The desk is ready to trade only while it hears this service's beat.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from unrip.domain.values import Value
 from unrip.frame.contract import (
     ROLE_LEFT,
     ROLE_NOT_HELD,
@@ -25,6 +26,16 @@ from unrip.frame.contract import (
 #: ledger refuses: it knows the newest generation of either role.
 CONFIRMED_WITHIN_S = 2.0
 _NOT_ASKED = "it was not asked yet"
+
+
+class DependencyState(Value):
+    """How a broker or a database is, for `GET /state`."""
+
+    up: bool | None
+    reason: str
+    last_success_at: datetime | None
+    last_failure_at: datetime | None
+    last_failure: str | None
 
 
 @dataclass
@@ -54,9 +65,9 @@ class Standing:
         self.said = reason
         return not first_and_good
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> DependencyState:
         """For `GET /state`."""
-        return {name: value for name, value in vars(self).items() if name != "said"}
+        return DependencyState(**{name: value for name, value in vars(self).items() if name != "said"})
 
 
 class Dependencies:
@@ -194,7 +205,7 @@ class Dependencies:
         }
         return {reason: words[reason] for reason in self.not_ready()}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, DependencyState]:
         """How each of them is, for `GET /state`."""
         postgres = {"postgres": self._database.state()} if self._uses_database else {}
         return {"kafka": self._bus.state(), **postgres}

@@ -45,6 +45,7 @@ from unrip.frame.refusals import Refusals
 from unrip.frame.runner import Handler, Runner
 from unrip.frame.settings import Settings
 from unrip.frame.spool import Spool
+from unrip.frame.state import HostState
 from unrip.frame.wiring import Context, Wire
 from unrip.messages.envelope import Producer as Identity
 from unrip.store.errors import StoreRefused
@@ -336,23 +337,23 @@ class Host:
         """Everything an operator may see; the logic hears first of what the host would tell beside it."""
         self._hindrances.look()
         now = self._clock()
-        frame = {
-            "service": self._service.name,
-            "instance": self._start_id,
-            "version": __version__,
-            "started_at": self._started_at,
-            "now": now,
-            "active": self._dependencies.active,
-            "health_failures": self.health_failures(),
-            "not_ready": self.not_ready(),
-            "kafka_up": self._dependencies.bus_up,
-            "postgres_up": self._dependencies.database_up,
-            "why": self._hindrances.why(),
-            "dependencies": self._dependencies.state(),
-            "configuration_hash": self._settings.configuration_hash,
-        }
-        state: dict[str, Any] = jsonable({**frame, **self.logic.state(now)})
-        return state
+        host = HostState(
+            service=self._service.name,
+            instance=self._start_id,
+            version=__version__,
+            account=self._settings.account,
+            started_at=self._started_at,
+            now=now,
+            active=self._dependencies.active,
+            health_failures=tuple(self.health_failures()),
+            not_ready=tuple(self.not_ready()),
+            kafka_up=self._dependencies.bus_up,
+            postgres_up=self._dependencies.database_up,
+            why=self._hindrances.why(),
+            dependencies=self._dependencies.state(),
+            configuration_hash=self._settings.configuration_hash,
+        )
+        return {**jsonable(host), **jsonable(self.logic.state(now))}
 
     def metrics(self) -> bytes:
         """The Prometheus exposition."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from unrip.domain.values import Value
 from unrip.frame.contract import Count, Effect, Log, SetTimer
 from unrip.net.events import CloseSocket, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import BACKOFFS, Cause
@@ -18,6 +19,19 @@ LINK_LOGS = {
     "connection_unauthorized": "a connection is refused for its token, or the token cannot be read: a person must act",
     "connection_recovered": "a connection is open again",
 }
+
+
+class LinkState(Value):
+    """A connection, for `GET /state`."""
+
+    up: bool
+    #: When it was opened, or found lost.
+    changed_at: datetime | None
+    connections: int
+    last_sign_at: datetime | None
+    last_close_reason: str | None
+    #: Why the last connection ended or the last attempt failed; null while it is up.
+    cause: Cause | None
 
 
 class Link:
@@ -108,16 +122,16 @@ class Link:
             SetTimer(name=self.timer, at=self._last_sign_at + self._mute_after * 2),
         ]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> LinkState:
         """For `GET /state`."""
-        return {
-            "up": self.up,
-            "changed_at": self._changed_at,
-            "connections": self._connections,
-            "last_sign_at": self._last_sign_at,
-            "last_close_reason": self._last_reason,
-            "cause": self.cause,
-        }
+        return LinkState(
+            up=self.up,
+            changed_at=self._changed_at,
+            connections=self._connections,
+            last_sign_at=self._last_sign_at,
+            last_close_reason=self._last_reason,
+            cause=self.cause,
+        )
 
     def _line(self, event: str, level: str, body: dict[str, Any]) -> Log:
         return Log(event=event, level=level, component=self.name, venue=self._venue, body=body)

@@ -83,7 +83,12 @@ class Process:
 
     def _server(self) -> uvicorn.Server:
         app = build_app(
-            self._service.name, self._host, self._tokens, self._service.all_actions, on_refused=self._host.refused
+            self._service.name,
+            self._host,
+            self._tokens,
+            self._service.all_actions,
+            state=self._service.state,
+            on_refused=self._host.refused,
         )
         return _Server(
             uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2)

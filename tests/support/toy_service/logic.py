@@ -1,8 +1,7 @@
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from support.toy_service.definition import PRICE_COUNT, SERVICE, PriceCount, ToyVitals
+from support.toy_service.definition import PRICE_COUNT, SERVICE, PriceCount, ToyState, ToyVitals
 from unrip.frame.contract import Control, Effect, Event, Logic, Publish, RecordReceived, Started, Subscribe, Vitals
 from unrip.messages.topics import MARKET_PRICE
 
@@ -32,8 +31,8 @@ class PriceCounter(Logic):
             correlation_id=price.message.correlation_id,
         )
 
-    def state(self, now: datetime) -> dict[str, Any]:
-        return {"prices": self._prices}
+    def state(self, now: datetime) -> ToyState:
+        return ToyState(prices=self._prices)
 
     def not_ready(self, now: datetime) -> list[str]:
         return ["hushed"] if self._hushed else []

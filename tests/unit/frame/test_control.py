@@ -89,8 +89,8 @@ class Armable(Logic):
     def control_state(self, now: datetime) -> dict[str, str]:
         return {**switch_state(self.switches, now), "limit": str(self.asked)}
 
-    def state(self, now: datetime) -> dict[str, Any]:
-        return {}
+    def state(self, now: datetime) -> Value:
+        return Value()
 
     def not_ready(self, now: datetime) -> list[str]:
         return []

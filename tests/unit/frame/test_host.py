@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from support.buses import eventually
 from support.surroundings import Surroundings
+from unrip.domain.values import Value
 from unrip.frame.adapters import Adapters
 from unrip.frame.contract import Effect, Event, Hindered, Logic, RoleChanged, Started, Subscribe
 from unrip.frame.host import Host
@@ -36,9 +37,9 @@ class Hearing(Logic):
         self.events.append(event)
         return [Subscribe(topic=EXECUTE_TRADE)] if isinstance(event, Started) else []
 
-    def state(self, now: datetime) -> dict[str, Any]:
+    def state(self, now: datetime) -> Value:
         del now
-        return {}
+        return Value()
 
     def not_ready(self, now: datetime) -> list[str]:
         del now

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -44,8 +43,8 @@ class Script(Logic):
             raise ControlRefused("not now")
         return self.answers.get(word, ())
 
-    def state(self, now: datetime) -> dict[str, Any]:
-        return {}
+    def state(self, now: datetime) -> Value:
+        return Value()
 
     def not_ready(self, now: datetime) -> list[str]:
         return []

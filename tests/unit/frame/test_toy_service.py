@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from support.buses import eventually
+from support.documents import require_described, state_schema
 from support.samples import one_of_each_topic
 from support.surroundings import Surroundings
 from support.toy_service.definition import PRICE_COUNT, SERVICE, ToySettings
@@ -91,7 +92,7 @@ async def a_life(tmp_path: Path, service: Service = SERVICE) -> AsyncIterator[Li
         new_token=lambda: "",
         on_end=ends.append,
     )
-    app = build_app(service.name, host, Tokens(read=READ, operator=OPERATOR), service.all_actions)
+    app = build_app(service.name, host, Tokens(read=READ, operator=OPERATOR), service.all_actions, state=service.state)
     headers = {"Authorization": f"Bearer {OPERATOR}"}
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://toy", headers=headers
@@ -121,6 +122,16 @@ async def test_it_reads_writes_and_beats_under_its_own_name(tmp_path: Path) -> N
         own = OtherVitals(name="price_counter", text='{"kind":"price_counter","hushed":false}')
         assert {beat.payload.details for beat in beats} == {own}, "kept by who does not know it"
         assert life.ends == []
+
+
+async def test_what_it_shows_is_what_it_says_of_it(tmp_path: Path) -> None:
+    async with a_life(tmp_path) as life:
+        document, shown = [(await life.operator.get(path)).json() for path in ("/openapi.json", "/state")]
+        require_described(document, shown)
+        assert (shown["account"], shown["prices"]) == ("toy.near", 0)
+        assert state_schema(document)["properties"]["prices"] == {"type": "integer"}
+        with pytest.raises(AssertionError, match="prices"):
+            require_described(document, {**shown, "prices": "0"})
 
 
 async def test_its_brake_acts_without_a_broker_and_its_other_action_does_not(tmp_path: Path) -> None:

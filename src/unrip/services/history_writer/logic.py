@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from unrip.domain.status import HistoryVitals
 from unrip.frame.contract import (
@@ -42,6 +41,7 @@ from unrip.services.history_writer.effects import (
 )
 from unrip.services.history_writer.positions import Positions
 from unrip.services.history_writer.rows import Beats, batch_of
+from unrip.services.history_writer.state import HistoryState, TopicPosition
 from unrip.store.history import TopicBatch, WriteReport
 
 #: How long after a failed call the next one is made; sooner when the database comes back.
@@ -237,21 +237,24 @@ class HistoryWriter(Logic):
         """Whether no write is under way. What was read and not written is read again at the next start."""
         return not self._calling
 
-    def state(self, now: datetime) -> dict[str, Any]:
+    def state(self, now: datetime) -> HistoryState:
         """Last persisted offset and lag by topic, last write, errors, counts since the start, connectivity."""
         del now
-        return {
-            "paused": self._paused,
-            "offsets": self._places.offsets,
-            "lag": self._places.lags(),
-            "lag_total": self._places.total_lag(),
-            "topics_stopped": self._places.stopped,
-            "last_write_at": self._last_write_at,
-            "last_error": self._last_error,
-            "last_error_at": self._last_error_at,
-            "database_up": self._database_up,
+        return HistoryState(
+            paused=self._paused,
+            offsets={
+                topic: TopicPosition(topic_id=position.topic_id, next_offset=position.next_offset)
+                for topic, position in self._places.offsets.items()
+            },
+            lag=self._places.lags(),
+            lag_total=self._places.total_lag(),
+            topics_stopped=self._places.stopped,
+            last_write_at=self._last_write_at,
+            last_error=self._last_error,
+            last_error_at=self._last_error_at,
+            database_up=self._database_up,
             **self._counts,
-        }
+        )
 
 
 def _told_about(report: WriteReport) -> list[Effect]:

@@ -57,6 +57,8 @@ from unrip.services.inventory_sync.effects import (
     VerifierUnread,
 )
 from unrip.services.inventory_sync.reconciling import UNEXPLAINED
+from unrip.services.inventory_sync.state import InventoryState
+from unrip.services.inventory_sync.transfers import Transfers
 
 VENUE = "near_intents"
 #: The bridge has seen these but not credited them. A status we do not know may mean the same; it is never spendable.
@@ -95,6 +97,7 @@ class InventorySync(Logic):
         self._reading: VerifierReading | None = None
         self._books = Bookkeeper()
         self._reconciler = self._books.reconciler
+        self._transfers = Transfers(self._books, pair=pair.name)
         self._last: IntentInventory | None = None
         #: The books, and topics that were read up to what was there at the start; until then nothing can be reconciled.
         self._read_back: set[str] = set()
@@ -117,7 +120,7 @@ class InventorySync(Logic):
             case VerifierRead() | VerifierUnread():
                 return self._on_verifier(event, now)
             case BridgeRead() | BridgeUnread():
-                self._on_bridge(event)
+                return self._on_bridge(event)
             case TimerFired():
                 return self._on_timer(event, now)
             case BusChanged() | Published() | PublishFailed():
@@ -132,12 +135,14 @@ class InventorySync(Logic):
             case Control():
                 return self._on_control(event, now)
             case RecordReceived():
-                self._on_record(event, now)
+                return self._on_record(event, now)
             case CaughtUp():
                 return self._on_caught_up(event, now)
             case TopicTruncated():
                 place = CommandPosition(topic_id=event.topic_id, next_offset=event.offset)
                 self._reconciler.read_from(event.topic, place)
+                if event.topic == LIQUIDITY_ACTION.name:
+                    self._transfers.cut(place)
             case Started():
                 self._start_id, self._started_at = event.start_id, now
                 return [
@@ -197,17 +202,18 @@ class InventorySync(Logic):
         self._failures["verifier"] = reason
         return [Count(name="verifier_reads", labels={"outcome": "unread"}), *self._tell_age(now)]
 
-    def _on_bridge(self, answer: BridgeRead | BridgeUnread) -> None:
+    def _on_bridge(self, answer: BridgeRead | BridgeUnread) -> list[Effect]:
         self._asking.discard(ReadBridge)
         if isinstance(answer, BridgeUnread):
             self._failures["bridge"] = answer.reason
-            return
+            return []
         self._failures.pop("bridge", None)
         self._pending = PendingMovements(
             deposits=_sums(deposit for deposit in answer.deposits if deposit.state in _ON_THEIR_WAY),
             withdrawals=_sums(withdrawal for withdrawal in answer.withdrawals if not withdrawal.finished),
             observed_at=answer.observed_at,
         )
+        return self._transfers.read(answer)
 
     def _on_control(self, control: Control, now: datetime) -> list[Effect]:
         match control.action:
@@ -233,16 +239,18 @@ class InventorySync(Logic):
 
     # --- evidence --------------------------------------------------------------------------------------------------
 
-    def _on_record(self, record: RecordReceived, now: datetime) -> None:
+    def _on_record(self, record: RecordReceived, now: datetime) -> list[Effect]:
         payload = record.message.payload
         if payload.account != self._account:
-            return
+            return []
         if isinstance(payload, IntentInventory):
             self._last = payload
         elif record.topic == TRADE_RESULT.name:
             self._reconciler.take_result(record, now)
         else:
-            self._reconciler.take_action(record)
+            told = self._transfers.tell(record)
+            return [*told, *(self._ask(ReadBridge(), now) if self._transfers.waiting else [])]
+        return []
 
     def _on_caught_up(self, event: CaughtUp, now: datetime) -> list[Effect]:
         first = event.topic not in self._read_back
@@ -404,30 +412,29 @@ class InventorySync(Logic):
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
-    def state(self, now: datetime) -> dict[str, Any]:
+    def state(self, now: datetime) -> InventoryState:
         """Credited and pending by asset, the last attempts, and what cannot be read."""
         reading = self._reading
-        return {
-            "paused": self._paused,
-            "account": self._account,
-            "credited": reading.credited if reading else None,
-            "pending": self._pending,
-            "pending_age_ms": age_ms(now, self._pending.observed_at) if self._pending else None,
-            "inventory_age_ms": self._age_ms(now),
-            "height": reading.height if reading else None,
-            "block_time": reading.block_time if reading else None,
-            "last_attempted_at": self._attempted_at,
-            "last_successful_at": reading.observed_at if reading else None,
-            "reconciliation": self._reconciler.states,
-            "unexplained": self._unexplained(),
-            "salt": reading.salt if reading else None,
-            "fee_pips": reading.fee_pips if reading else None,
-            "key_registered": reading.key_registered if reading else None,
-            "account_locked": reading.account_locked if reading else None,
-            "contract_paused": reading.contract_paused if reading else None,
-            "failures": dict(self._failures),
-            "last_acknowledged": self._outlet.last_acknowledged_id,
-        }
+        return InventoryState(
+            paused=self._paused,
+            credited=reading.credited if reading else None,
+            pending=self._pending,
+            pending_age_ms=age_ms(now, self._pending.observed_at) if self._pending else None,
+            inventory_age_ms=self._age_ms(now),
+            height=reading.height if reading else None,
+            block_time=reading.block_time if reading else None,
+            last_attempted_at=self._attempted_at,
+            last_successful_at=reading.observed_at if reading else None,
+            reconciliation=self._reconciler.states,
+            unexplained=self._unexplained(),
+            salt=reading.salt if reading else None,
+            fee_pips=reading.fee_pips if reading else None,
+            key_registered=reading.key_registered if reading else None,
+            account_locked=reading.account_locked if reading else None,
+            contract_paused=reading.contract_paused if reading else None,
+            failures=dict(self._failures),
+            last_acknowledged=self._outlet.last_acknowledged_id,
+        )
 
     def not_ready(self, now: datetime) -> list[str]:
         """Why no decision could be made on our inventory."""

@@ -177,8 +177,7 @@ class Reconciler:
     def take_action(self, record: RecordReceived) -> None:
         """Take a step of the treasury: a mint, or a withdrawal's beginning, happened before the bridge reported it."""
         action: LiquidityAction = record.message.payload
-        self.records_read += 1
-        self._actions_read = _after(record)
+        self.pass_over(record)
         match action.step:
             case DepositStep(mint_tx_hash=str(mint)) as step if mint:
                 credit = _change_of(record, step.asset_id, ChangeKind.CREDIT, Delta(step.amount), mint)
@@ -188,6 +187,11 @@ class Reconciler:
                 self._await(taken)
                 if step.status.upper() == _RETURNED:
                     self._await(_return_of(taken))
+
+    def pass_over(self, record: RecordReceived) -> None:
+        """An action was read, whatever it explains."""
+        self.records_read += 1
+        self._actions_read = _after(record)
 
     def _await(self, change: BalanceChange) -> None:
         """Let evidence wait for a block, unless it came before. Its names are foreign text, and PostgreSQL's keys.

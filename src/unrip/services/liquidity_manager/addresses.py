@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from unrip.domain.treasury import DepositAddress
 from unrip.domain.values import Value
+from unrip.services.liquidity_manager.state import AddressState
 
 
 class ChainAddress(Value):
@@ -74,15 +74,15 @@ class Addresses:
             for asset_id in self._assets.get(chain, ())
         )
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, AddressState]:
         """For `GET /state`."""
         return {
-            chain: {
-                "address": known.address,
-                "asset_ids": self._assets.get(chain, ()),
-                "observed_at": known.observed_at,
-                "usable": chain not in self._doubts,
-                "also_named": self._doubts[chain].address if chain in self._doubts else None,
-            }
+            chain: AddressState(
+                address=known.address,
+                asset_ids=self._assets.get(chain, ()),
+                observed_at=known.observed_at,
+                usable=chain not in self._doubts,
+                also_named=self._doubts[chain].address if chain in self._doubts else None,
+            )
             for chain, known in self._known.items()
         }

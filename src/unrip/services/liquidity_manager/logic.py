@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -46,6 +45,7 @@ from unrip.messages.topics import LIQUIDITY_ACTION, TREASURY
 from unrip.services.liquidity_manager.addresses import Addresses, ChainAddress
 from unrip.services.liquidity_manager.definition import STEPS_READ_BACK
 from unrip.services.liquidity_manager.effects import ChainRead, ChainUnread, ReadChain
+from unrip.services.liquidity_manager.state import LiquidityState
 from unrip.services.liquidity_manager.steps import VENUE, Steps
 from unrip.services.liquidity_manager.treasury import assets_by_chain, treasury_of
 
@@ -298,18 +298,17 @@ class LiquidityManager(Logic):
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
-    def state(self, now: datetime) -> dict[str, Any]:
+    def state(self, now: datetime) -> LiquidityState:
         """Addresses, deposits, withdrawals and the switches."""
         del now
-        return {
-            "paused": self._paused,
-            "account": self._account,
-            "deposit_addresses": self._addresses.state(),
-            "treasury": self._treasury(),
-            "chains_read_at": {chain: read.observed_at for chain, read in self._chains.items()},
-            "failures": dict(self._failures),
-            "last_acknowledged": self._outlet.last_acknowledged_id,
-        }
+        return LiquidityState(
+            paused=self._paused,
+            deposit_addresses=self._addresses.state(),
+            treasury=self._treasury(),
+            chains_read_at={chain: read.observed_at for chain, read in self._chains.items()},
+            failures=dict(self._failures),
+            last_acknowledged=self._outlet.last_acknowledged_id,
+        )
 
     def not_ready(self, now: datetime) -> list[str]:
         """Why new funding operations cannot be followed; funded trading goes on without us (R60)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
@@ -59,6 +58,7 @@ from unrip.services.market_reference_ingest.effects import (
 from unrip.services.market_reference_ingest.jump import JumpGuard
 from unrip.services.market_reference_ingest.peg import PegGuard
 from unrip.services.market_reference_ingest.sources import Asking, CoinGecko, Kraken
+from unrip.services.market_reference_ingest.state import ReferenceState
 
 #: The name of the connection to Kraken.
 KRAKEN = "kraken"
@@ -430,25 +430,25 @@ class MarketReferenceIngest(Logic):
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
-    def state(self, now: datetime) -> dict[str, Any]:
+    def state(self, now: datetime) -> ReferenceState:
         """Both sources with their ages and health, the fair price, the connection."""
         price = self._price(now)
-        return {
-            "paused": self._paused,
-            "connection": self._link.state(),
-            "price": price,
-            "kraken_age_ms": self._kraken.age_ms(now),
-            "kraken_last_failure": self._kraken.failure,
-            "kraken_rest_not_before": self._rest.not_before,
-            "kraken_ticks_refused": dict(self._refused_ticks),
-            "coingecko_age_ms": self._coingecko.age_ms(now),
-            "coingecko_last_failure": self._coingecko.failure,
-            "coingecko_not_before": self._coingecko_not_before,
-            "coingecko_attribution": "Data provided by CoinGecko",
-            "last_published_at": self._published_at,
-            "prices_made": self._sequence,
-            "last_acknowledged": self._outlet.last_acknowledged_id,
-        }
+        return ReferenceState(
+            paused=self._paused,
+            connection=self._link.state(),
+            price=price,
+            kraken_age_ms=self._kraken.age_ms(now),
+            kraken_last_failure=self._kraken.failure,
+            kraken_rest_not_before=self._rest.not_before,
+            kraken_ticks_refused=dict(self._refused_ticks),
+            coingecko_age_ms=self._coingecko.age_ms(now),
+            coingecko_last_failure=self._coingecko.failure,
+            coingecko_not_before=self._coingecko_not_before,
+            coingecko_attribution="Data provided by CoinGecko",
+            last_published_at=self._published_at,
+            prices_made=self._sequence,
+            last_acknowledged=self._outlet.last_acknowledged_id,
+        )
 
     def not_ready(self, now: datetime) -> list[str]:
         """Why no decision could be made on our price."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from unrip.domain.pairs import Pair
 from unrip.frame.contract import (
@@ -28,6 +27,7 @@ from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
 from unrip.services.near_intents_ingest.frame_counts import FrameClass, FrameCounts
 from unrip.services.near_intents_ingest.pair_filter import PairFilter
 from unrip.services.near_intents_ingest.records import VENUE, demand_record, raw_record
+from unrip.services.near_intents_ingest.state import IngestState
 from unrip.services.relay_link import RELAY, RelayLink
 from unrip.venues.near_intents.relay import (
     QUOTE,
@@ -239,17 +239,17 @@ class NearIntentsIngest(Logic):
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
-    def state(self, now: datetime) -> dict[str, Any]:
+    def state(self, now: datetime) -> IngestState:
         """Pair filter, connection, frames by class and their sum."""
         del now
-        return {
-            "paused": self._paused,
-            "connection": self._link.state(),
-            "subscriptions": dict(self._session.subscriptions),
-            "pair_filter": self._filter.state(),
-            "frames": self._counts.state(),
-            "quotes": {**self._kinds, "raw_cap_per_s": self._raw_cap_per_s},
-        }
+        return IngestState(
+            paused=self._paused,
+            connection=self._link.state(),
+            subscriptions=dict(self._session.subscriptions),
+            pair_filter=self._filter.state(),
+            frames=self._counts.state(),
+            quotes={**self._kinds, "raw_cap_per_s": self._raw_cap_per_s},
+        )
 
     def not_ready(self, now: datetime) -> list[str]:
         """Why no demand can come through."""

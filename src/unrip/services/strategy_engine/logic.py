@@ -70,6 +70,7 @@ from unrip.services.strategy_engine.equity import Equity
 from unrip.services.strategy_engine.inputs import Inputs
 from unrip.services.strategy_engine.limits import BASE, LIMIT_ACTIONS, policy_state, tightens
 from unrip.services.strategy_engine.report import DecisionReport
+from unrip.services.strategy_engine.state import EngineState, StrategyState
 from unrip.services.strategy_engine.trade_ready import hindered, trade_ready
 
 _RETRY = timedelta(milliseconds=500)
@@ -427,7 +428,7 @@ class StrategyEngine(Logic):
     def _green(self, directions: tuple[Direction, ...], now: datetime) -> bool:
         """Nothing but arming stands in the way of a trade in these directions."""
         ready = trade_ready(lambda demand: self._case(demand, now), self._pair, now)
-        reasons = {Refusal(reason) for direction in directions for reason in ready[direction]["reasons"]}
+        reasons = {Refusal(reason) for direction in directions for reason in ready[direction].reasons}
         return not self.not_ready(now) and reasons <= {Refusal.DISARMED, Refusal.DIRECTION_DISARMED}
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
@@ -463,23 +464,26 @@ class StrategyEngine(Logic):
         """Every decision, command and change of the limits is acknowledged, or not ours to send."""
         return (self._in_flight is None or self._withheld) and self._policy.kept
 
-    def state(self, now: datetime) -> dict[str, Any]:
+    def state(self, now: datetime) -> EngineState:
         """Arm state, limits, what is in use, latest decisions, counts by reason, and the one answer to trade-ready."""
-        return {
+        parts: dict[str, Any] = {
             **self._switchboard.state(now),
             **policy_state(self._policy.now),
-            "limits_kept": self._policy.kept,
-            "trade_ready": hindered(
-                trade_ready(lambda demand: self._case(demand, now), self._pair, now),
-                by=(*self.not_ready(now), *self._hindered),
-            ),
-            "generation": self._generation,
-            "price": self._inputs.price,
-            "inventory": self._inputs.inventory,
-            "desk": self._desk(now),
-            "commands_uncounted": len(self._inputs.book),
-            "demands_waiting": len(self._demands),
             **self._inputs.day.state(),
             **self._equity.state(),
             **self._report.state(),
         }
+        return StrategyState(
+            **parts,
+            limits_kept=self._policy.kept,
+            trade_ready=hindered(
+                trade_ready(lambda demand: self._case(demand, now), self._pair, now),
+                by=(*self.not_ready(now), *self._hindered),
+            ),
+            generation=self._generation,
+            price=self._inputs.price,
+            inventory=self._inputs.inventory,
+            desk=self._desk(now),
+            commands_uncounted=len(self._inputs.book),
+            demands_waiting=len(self._demands),
+        )

@@ -8,6 +8,7 @@ from typing import Any
 
 from unrip.domain.decision import Decision, Refusal
 from unrip.frame.contract import Count, Effect, Log, SetTimer
+from unrip.services.strategy_engine.state import Decided
 
 #: Above this many refusals in a second their lines are added up into one (blueprint, section 11).
 REFUSAL_LINES_PER_S = 5
@@ -65,18 +66,18 @@ class DecisionReport:
         return {
             "decisions_accepted": self._accepted,
             "decisions_refused": {str(reason): count for reason, count in self._by_reason.items()},
-            "latest_decisions": [
-                {
-                    "quote_id": decision.quote_id,
-                    "direction": decision.direction,
-                    "accepted": decision.accepted,
-                    "reason": decision.reason,
-                    "gross_edge": decision.gross_edge,
-                    "notional_eur": decision.notional_eur,
-                    "decided_at": decision.decided_at,
-                }
+            "latest_decisions": tuple(
+                Decided(
+                    quote_id=decision.quote_id,
+                    direction=decision.direction,
+                    accepted=decision.accepted,
+                    reason=decision.reason,
+                    gross_edge=decision.gross_edge,
+                    notional_eur=decision.notional_eur,
+                    decided_at=decision.decided_at,
+                )
                 for decision in reversed(self._latest)
-            ],
+            ),
         }
 
 

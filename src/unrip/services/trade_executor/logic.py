@@ -76,6 +76,7 @@ from unrip.services.trade_executor.offers.relay_traffic import RelayTraffic
 from unrip.services.trade_executor.offers.revocations import Revocations
 from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.report import ExecutionReport
+from unrip.services.trade_executor.state import AuthorityState, ExecutorState
 
 _PROVE_AGAIN = timedelta(seconds=5)
 
@@ -356,23 +357,24 @@ class TradeExecutor(Logic):
         """No command is before its claim, no sent answer without its reply or its end, and every note is committed."""
         return self._commands.current is None and self._traffic.idle()
 
-    def state(self, now: datetime) -> dict[str, Any]:
+    def state(self, now: datetime) -> ExecutorState:
         """Arm state, ledger, last command, response and error, attempts and open offers."""
         reading = self._chain.reading
-        return {
-            **self.control_state(now),
-            "connected": self._relay.up,
-            "connection": self._relay.state(),
-            "recovering": self._chain.recovering,
-            "quarantine": self._quarantine.state,
-            "authority": self._commands.proof,
-            "clock_ahead": self._own.clock,
-            "ledger": self._renewal.view,
-            "own_read": None if reading is None else msgspec.structs.replace(reading, nonces={}, salts={}),
-            "in_flight": int(self._commands.current is not None),
-            "commands_waiting": len(self._commands.waiting),
-            "open_offers": [live.offer for live in self._book.everything()],
-            "revocation": self._book.revoked.state(),
-            "in_doubt": self._chain.older_blocks.state(),
+        switches: dict[str, Any] = self.control_state(now)
+        return ExecutorState(
+            **switches,
+            connected=self._relay.up,
+            connection=self._relay.state(),
+            recovering=self._chain.recovering,
+            quarantine=self._quarantine.state,
+            authority=AuthorityState(proven=self._commands.proof.proven, reason=self._commands.proof.reason),
+            clock_ahead=self._own.clock,
+            ledger=self._renewal.view,
+            own_read=None if reading is None else msgspec.structs.replace(reading, nonces={}, salts={}),
+            in_flight=int(self._commands.current is not None),
+            commands_waiting=len(self._commands.waiting),
+            open_offers=tuple(live.offer for live in self._book.everything()),
+            revocation=self._book.revoked.state(),
+            in_doubt=self._chain.older_blocks.state(),
             **self._report.state(),
-        }
+        )

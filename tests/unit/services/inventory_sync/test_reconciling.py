@@ -359,9 +359,9 @@ def test_what_is_accepted_is_shown_as_explained_before_it_is_kept() -> None:
     sync.read(103, 150)
     sync.database_up = False
     sync.operator("accept-balance", asset="EURe", unexplained="-50")
-    assert sync.logic.state(sync.now)["unexplained"] == {"BTC": "3", "EURe": "0"}
+    assert sync.logic.state(sync.now).unexplained == {"BTC": "3", "EURe": "0"}
     sync.restored()
-    assert sync.logic.state(sync.now)["unexplained"] == {"BTC": "3", "EURe": "0"}
+    assert sync.logic.state(sync.now).unexplained == {"BTC": "3", "EURe": "0"}
 
 
 def test_an_operators_word_holds_once_also_where_as_much_is_missing_again() -> None:
@@ -370,9 +370,9 @@ def test_an_operators_word_holds_once_also_where_as_much_is_missing_again() -> N
     sync.database_up = False
     sync.operator("accept-balance", asset="EURe", unexplained="-50")
     sync.silent_read(100, 100)
-    assert sync.logic.state(sync.now)["unexplained"]["EURe"] == "-50"
+    assert sync.logic.state(sync.now).unexplained["EURe"] == "-50"
     sync.restored()
-    assert sync.logic.state(sync.now)["unexplained"]["EURe"] == "-50"
+    assert sync.logic.state(sync.now).unexplained["EURe"] == "-50"
     assert states(sync.read(100, 100)) == (UNCHANGED, FALL)
 
 
@@ -497,7 +497,7 @@ def test_books_of_a_version_that_kept_them_in_its_topic_are_taken_over() -> None
     before = begun()
     last = before.read(93)
     again = Sync(a_record(INTENT_INVENTORY, last), books=MemoryBooks(), second=9)
-    assert (states(again.read(93)), again.logic.state(again.now)["unexplained"]["BTC"]) == ((FALL, UNCHANGED), "-7")
+    assert (states(again.read(93)), again.logic.state(again.now).unexplained["BTC"]) == ((FALL, UNCHANGED), "-7")
     assert again.restart().read(93).unexplained(BTC) == -7
 
 

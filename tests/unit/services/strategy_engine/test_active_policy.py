@@ -33,14 +33,14 @@ def a_cap(euros: int) -> Control:
 
 
 def cap_in_force(desk: Engine) -> str:
-    return str(desk.logic.state(NOW)["notional_cap_eur"])
+    return str(desk.state(NOW).notional_cap_eur)
 
 
 def test_a_tighter_limit_acts_at_once_and_is_kept_when_postgresql_says_so() -> None:
     desk = Engine().ready()
     (remembered,) = only(RememberPolicy, desk.feed(a_cap(5)))
     assert (cap_in_force(desk), desk.logic.kept(a_cap(5)), desk.logic.idle()) == ("5", False, False)
-    assert desk.logic.state(NOW)["limits_kept"] is False
+    assert desk.state(NOW).limits_kept is False
     desk.feed(PolicyPersisted(change=remembered.change))
     assert (cap_in_force(desk), desk.logic.kept(a_cap(5)), desk.logic.idle()) == ("5", True, True)
 

@@ -123,7 +123,7 @@ def test_the_question_bisects_from_the_snapshot_of_the_offer_to_the_newest_block
     question = desk.last(ReadPast)
     assert (question.nonces, question.offers) == ((offer.nonce,), (offer,))
     assert (question.span.salt, question.span.valid_at) == (SALT, offer.inventory_height)
-    assert question.span.height == desk.logic.state(desk.now)["own_read"].height
+    assert question.span.height == desk.state().own_read.height
     assert desk.states == ["claimed", "sent"], "and nothing is guessed meanwhile"
 
 
@@ -276,10 +276,8 @@ def test_more_than_one_explanation_stays_unproven_and_is_told_once(moved: int) -
     look(desk, offer)
     answer(desk, *pair(offer, moved=moved))
     assert desk.states == ["claimed", "sent", "unproven"]
-    (doubt,) = desk.logic.state(desk.now)["in_doubt"]
-    assert (doubt["looks"], doubt["next_check_at"]) == (2, desk.now + 2 * RETRY_FIRST), (
-        "it is asked less and less often"
-    )
+    (doubt,) = desk.state().in_doubt
+    assert (doubt.looks, doubt.next_check_at) == (2, desk.now + 2 * RETRY_FIRST), "it is asked less and less often"
     assert [each.command_id for each in desk.open_offers] == [offer.command_id]
 
 
@@ -369,7 +367,7 @@ def revoked_and_in_doubt(*, before: bool, after: bool) -> tuple[Executor, Offer]
 
 def told(desk: Executor) -> tuple[str, bool]:
     """What the operator is told about the one offer, and whether the ledger has it."""
-    (offer,) = desk.logic.state(desk.now)["revocation"]["offers"]
+    (offer,) = desk.state().revocation.offers
     return offer.outcome, offer.recorded
 
 
@@ -474,8 +472,8 @@ def test_unreadable_blocks_keep_the_offer_and_are_asked_for_at_a_bounded_rate(ke
     assert gaps[-1] == RETRY_MAX
     assert desk.states == ["claimed", "sent", *([] if kept else ["unproven"])]
     assert [each.command_id for each in desk.open_offers] == [offer.command_id]
-    (shown,) = desk.logic.state(desk.now)["in_doubt"]
-    assert (shown["command_ids"], shown["reason"], shown["unproven"]) == ([offer.command_id], "why", not kept)
+    (shown,) = desk.state().in_doubt
+    assert (shown.command_ids, shown.reason, shown.unproven) == ((offer.command_id,), "why", not kept)
 
 
 def test_one_look_at_a_time_and_all_of_a_salt_together() -> None:
@@ -486,7 +484,7 @@ def test_one_look_at_a_time_and_all_of_a_salt_together() -> None:
     assert len(desk.of(ReadPast)) == 1
     answer(desk, *pair(*offers))
     assert [ending.state for ending in desk.last(ApplyReading).endings] == ["lapsed"] * 3
-    assert desk.logic.state(desk.now)["in_doubt"] == []
+    assert desk.state().in_doubt == ()
 
 
 def test_an_offer_that_ends_meanwhile_is_not_ended_again() -> None:

@@ -15,7 +15,6 @@ import msgspec
 from unrip.domain.attempt import AttemptState, TradeResult
 from unrip.domain.desk_state import COMMITS_MAX, CommandPosition
 from unrip.domain.policy import Policy
-from unrip.domain.values import Value
 from unrip.domain.verifier import VerifierReading
 from unrip.frame.contract import Effect, Log, Subscribe
 from unrip.messages.topics import EXECUTE_TRADE, TRADE_RESULT
@@ -23,14 +22,7 @@ from unrip.services.trade_executor.definition import RESULTS_READ_BACK
 from unrip.services.trade_executor.effects import LedgerLoaded, NoteSurroundings
 from unrip.services.trade_executor.offers.ledger_writes import LedgerWrites
 from unrip.services.trade_executor.offers.nonce import FINALITY_ALLOWANCE
-
-
-class QuarantineState(Value):
-    """What `GET /state` shows."""
-
-    reason: str
-    #: A final block later than this ends it, once every command is read. Before the first block in it, by our clock.
-    until: datetime
+from unrip.services.trade_executor.state import QuarantineState
 
 
 class Quarantine:

@@ -118,8 +118,10 @@ class Book:
             self.follow(offer, Lineage(correlation_id=offer.correlation_id, causation_id=offer.command_id, stages={}))
             live = self.nonces[offer.nonce]
             if new:
-                # What an earlier life revoked is asked about until a block shows it, and no new offer shares its nonce.
-                live.ask(Interest.UNTIL_ENDED if offer.nonce in event.revocations else Interest.ONCE)
+                # What an earlier life revoked, or may have before it could record that, is asked about until a block
+                # shows it, and no new offer shares its nonce.
+                perhaps_revoked = earlier or offer.nonce in event.revocations
+                live.ask(Interest.UNTIL_ENDED if perhaps_revoked else Interest.ONCE)
                 live.unasked = live.unasked or earlier
             if earlier or offer.nonce in event.revocations:
                 live.revocation = live.revocation or Revocation(payload=event.revocations.get(offer.nonce))
@@ -150,7 +152,7 @@ class Book:
         known = live.offers.setdefault(offer.command_id, known)
         if told is not None and told.evidence is not None and told.evidence.tx_hash is not None:
             known.name(told.evidence.tx_hash)
-        live.ask(Interest.ONCE)
+        live.ask(Interest.UNTIL_ENDED)
         live.revocation = live.revocation or Revocation(payload=None)
 
     def forget_what_it_lacks(self) -> None:

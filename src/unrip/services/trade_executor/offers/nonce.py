@@ -42,7 +42,7 @@ class Interest(IntEnum):
     ONCE = 1
     """Ask at the next read: after a start or a reconnect, or since its salt may have ended."""
     UNTIL_ENDED = 2
-    """Ask at every read: a notice says that it settled, a block that it is used, or we revoke it."""
+    """Ask at every read: a notice says that it settled, a block that it is used, or we revoke it, or may have."""
 
 
 @dataclass

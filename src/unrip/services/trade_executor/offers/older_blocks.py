@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.balances import shows_no_fill
@@ -42,6 +41,7 @@ from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.nonce import RETRY_FIRST, Doubt, Interest, LiveNonce, LiveOffer
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer, stamped
+from unrip.services.trade_executor.state import NonceInDoubt
 
 #: The block of a use is looked for so long after a notice has named a transaction: that says more, and mostly at once.
 _AFTER_NOTICE = timedelta(seconds=2)
@@ -144,20 +144,20 @@ class OlderBlocks:
         settled = outcome == AttemptState.SETTLED
         return live, Settled(taker=found.offer, evidence=evidence) if settled else Lapsed(evidence=evidence)
 
-    def state(self) -> list[dict[str, Any]]:
+    def state(self) -> tuple[NonceInDoubt, ...]:
         """For `GET /state`: every nonce in doubt, with its open offers."""
-        return [
-            {
-                "nonce": live.nonce,
-                "command_ids": [each.offer.command_id for each in live.open],
-                "unproven": live.doubt.unproven,
-                "reason": live.doubt.reason,
-                "looks": live.doubt.looks,
-                "next_check_at": live.doubt.next_check_at,
-            }
+        return tuple(
+            NonceInDoubt(
+                nonce=live.nonce,
+                command_ids=tuple(each.offer.command_id for each in live.open),
+                unproven=live.doubt.unproven,
+                reason=live.doubt.reason,
+                looks=live.doubt.looks,
+                next_check_at=live.doubt.next_check_at,
+            )
             for live in self._book.nonces.values()
             if live.doubt is not None and live.open
-        ]
+        )
 
     # --- judging ---------------------------------------------------------------------------------------------------
 

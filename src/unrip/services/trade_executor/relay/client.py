@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from unrip.domain.attempt import Offer
 from unrip.domain.values import derived_id
 from unrip.frame.contract import Count, Effect, Log, Publish, Published, PublishFailed
@@ -13,6 +15,7 @@ from unrip.messages.payloads import RawQuoteStatus
 from unrip.messages.topics import RAW_QUOTE_STATUS
 from unrip.net.events import FrameReceived, SendFrame, SocketClosed, SocketOpened
 from unrip.services.relay_link import RELAY, RelayLink
+from unrip.services.trade_executor.state import RelayState
 from unrip.venues.near_intents.relay import (
     ACKNOWLEDGE,
     Malformed,
@@ -49,9 +52,10 @@ class RelayClient:
         """Why no answer may go out: no connection, or a stream that is not confirmed on it."""
         return self._link.not_ready() or (["relay_not_subscribed"] if self._link.unconfirmed else [])
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> RelayState:
         """For `GET /state`."""
-        return {**self._link.state(), "subscriptions": dict(self._session.subscriptions)}
+        link = msgspec.structs.asdict(self._link.state())
+        return RelayState(**link, subscriptions=dict(self._session.subscriptions))
 
     def opened(self, event: SocketOpened, now: datetime) -> list[Effect]:
         """A new connection: subscribe again. Numbers of the earlier one's subscriptions are void."""
