@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from unrip.frame.contract import Emit
-from unrip.net.tasks import Tasks
+from unrip.frame.contract import Emit, Start
 from unrip.services.inventory_sync.effects import (
     BooksPersisted,
     BooksRestored,
@@ -29,30 +28,29 @@ class Readings:
     """Read the verifier, and the bridge's movements on all chains."""
 
     def __init__(
-        self, verifier: Verifier, bridge: Bridge, *, chains: Sequence[str], emit: Emit, clock: Callable[[], datetime]
+        self,
+        verifier: Verifier,
+        bridge: Bridge,
+        *,
+        chains: Sequence[str],
+        start: Start,
+        emit: Emit,
+        clock: Callable[[], datetime],
     ) -> None:
         self._verifier = verifier
         self._bridge = bridge
         self._chains = tuple(chains)
         self._emit = emit
         self._clock = clock
-        self._tasks = Tasks()
+        self._start = start
 
     def read_verifier(self, effect: ReadVerifier) -> None:
         """Start reading the verifier."""
-        self._tasks.start(self._read_verifier(effect))
+        self._start(self._read_verifier(effect))
 
     def read_bridge(self, _effect: ReadBridge) -> None:
         """Start reading the bridge."""
-        self._tasks.start(self._read_bridge())
-
-    async def watch(self) -> None:
-        """Raise the fault of a call that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
-
-    async def aclose(self) -> None:
-        """Give up what is under way."""
-        await self._tasks.aclose()
+        self._start(self._read_bridge())
 
     async def _read_verifier(self, effect: ReadVerifier) -> None:
         try:
@@ -77,28 +75,19 @@ class Readings:
 class BooksHandlers:
     """Restores and persists the books of one account."""
 
-    def __init__(self, store: BooksStore, *, account: str, emit: Emit) -> None:
+    def __init__(self, store: BooksStore, *, account: str, start: Start, emit: Emit) -> None:
         self._store = store
         self._account = account
         self._emit = emit
-        self._tasks = Tasks()
+        self._start = start
 
     def recall(self, _effect: RestoreBooks) -> None:
         """Start restoring."""
-        self._tasks.start(self._recall())
+        self._start(self._recall())
 
     def keep(self, effect: PersistBooks) -> None:
         """Start persisting."""
-        self._tasks.start(self._keep(effect))
-
-    async def watch(self) -> None:
-        """Raise the fault of a call that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
-
-    async def aclose(self) -> None:
-        """Give up what is under way."""
-        await self._tasks.aclose()
-        await self._store.close()
+        self._start(self._keep(effect))
 
     async def _recall(self) -> None:
         self._emit(BooksRestored(found=await self._store.recall(self._account)))

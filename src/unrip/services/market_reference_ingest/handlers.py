@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from unrip.feeds.coingecko import CoinGecko, CoinGeckoUnavailable
 from unrip.feeds.kraken import KrakenRest, KrakenUnavailable
-from unrip.frame.contract import Emit
-from unrip.net.tasks import Tasks
+from unrip.frame.contract import Emit, Start
 from unrip.services.market_reference_ingest.effects import (
     CoinGeckoRead,
     CoinGeckoUnread,
@@ -19,27 +18,19 @@ from unrip.services.market_reference_ingest.effects import (
 class Polls:
     """Ask Kraken's REST service and CoinGecko."""
 
-    def __init__(self, kraken: KrakenRest, coingecko: CoinGecko, *, emit: Emit) -> None:
+    def __init__(self, kraken: KrakenRest, coingecko: CoinGecko, *, start: Start, emit: Emit) -> None:
         self._kraken = kraken
         self._coingecko = coingecko
         self._emit = emit
-        self._tasks = Tasks()
+        self._start = start
 
     def poll_kraken(self, _effect: PollKrakenRest) -> None:
         """Start asking Kraken."""
-        self._tasks.start(self._poll_kraken())
+        self._start(self._poll_kraken())
 
     def poll_coingecko(self, _effect: PollCoinGecko) -> None:
         """Start asking CoinGecko."""
-        self._tasks.start(self._poll_coingecko())
-
-    async def watch(self) -> None:
-        """Raise the fault of a call that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
-
-    async def aclose(self) -> None:
-        """Give up what is under way."""
-        await self._tasks.aclose()
+        self._start(self._poll_coingecko())
 
     async def _poll_kraken(self) -> None:
         try:

@@ -31,6 +31,7 @@ def wire(context: Context) -> Wiring:
             quote_id=coingecko.quote_id,
             clock=context.clock,
         ),
+        start=context.start,
         emit=context.emit,
     )
     socket = context.socket(
@@ -64,6 +65,5 @@ def wire(context: Context) -> Wiring:
             PollKrakenRest: polls.poll_kraken,
             PollCoinGecko: polls.poll_coingecko,
         },
-        sources=(socket.run, polls.watch),
-        closers=(polls.aclose, kraken_http.aclose, coingecko_http.aclose),
+        sources=(socket.run,),
     )

@@ -42,7 +42,15 @@ class Chain(Verifier):
 async def proof(chain: Chain) -> AuthorityJudged:
     told: asyncio.Queue[Any] = asyncio.Queue()
     signer = Signer(bytes(range(32)), verifying_contract="intents.near")
-    desk = SignerHandlers(signer, chain, pair=PAIR, account=ACCOUNT, emit=told.put_nowait, clock=lambda: NOW)
+    desk = SignerHandlers(
+        signer,
+        chain,
+        pair=PAIR,
+        account=ACCOUNT,
+        start=asyncio.ensure_future,
+        emit=told.put_nowait,
+        clock=lambda: NOW,
+    )
     desk.prove(ProveAuthority())
     judged: AuthorityJudged = await asyncio.wait_for(told.get(), 5)
     return judged

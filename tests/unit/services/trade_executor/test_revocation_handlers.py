@@ -66,6 +66,7 @@ async def outcome(effect: Value, relay: Relay, executed: dict[str, dict[str, str
         RelayRpc(client_of(relay), "http://127.0.0.1:9/rpc", headers=dict),
         Chain(executed or {}),
         account=ACCOUNT,
+        start=asyncio.ensure_future,
         emit=events.put_nowait,
         pause_s=0,
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
-from unrip.frame.contract import Effect, Emit
+from unrip.frame.contract import Effect, Emit, Start
 from unrip.frame.runner import Handler
-from unrip.net.tasks import Tasks
 from unrip.services.trade_executor.effects import (
     Finding,
     Publication,
@@ -44,6 +43,7 @@ class RevocationHandlers:
         verifier: Verifier,
         *,
         account: str,
+        start: Start,
         emit: Emit,
         pause_s: float = PAUSE_S,
     ) -> None:
@@ -53,7 +53,7 @@ class RevocationHandlers:
         self._account = account
         self._emit = emit
         self._pause_s = pause_s
-        self._tasks = Tasks()
+        self._start = start
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
@@ -71,15 +71,11 @@ class RevocationHandlers:
 
     def publish(self, effect: PublishRevocation) -> None:
         """Publish it, a few times where the relay does not answer."""
-        self._tasks.start(self._publish(effect))
+        self._start(self._publish(effect))
 
     def trace(self, effect: TraceRevocation) -> None:
         """Ask the relay for the transaction and the chain for what it did."""
-        self._tasks.start(self._trace(effect))
-
-    async def watch(self) -> None:
-        """Raise the fault of work that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
+        self._start(self._trace(effect))
 
     async def _publish(self, effect: PublishRevocation) -> None:
         publication, reason = Publication.UNREACHABLE, ""

@@ -10,9 +10,8 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.decide import command_id_of, nonce_free_bytes
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import Amount, epoch_ms, from_epoch_ms
-from unrip.frame.contract import Effect, Emit
+from unrip.frame.contract import Effect, Emit, Start
 from unrip.frame.runner import Handler
-from unrip.net.tasks import Tasks
 from unrip.services.trade_executor.effects import AuthorityJudged, OfferSigned, ProveAuthority, SignOffer
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.rpc import RpcError
@@ -27,7 +26,15 @@ class SignerHandlers:
     """Signs offers, and has the contract simulate one that nobody would want, to prove that it would accept ours."""
 
     def __init__(
-        self, signer: Signer, verifier: Verifier, *, pair: Pair, account: str, emit: Emit, clock: Callable[[], datetime]
+        self,
+        signer: Signer,
+        verifier: Verifier,
+        *,
+        pair: Pair,
+        account: str,
+        start: Start,
+        emit: Emit,
+        clock: Callable[[], datetime],
     ) -> None:
         self._signer = signer
         self._verifier = verifier
@@ -35,7 +42,7 @@ class SignerHandlers:
         self._account = account
         self._emit = emit
         self._clock = clock
-        self._tasks = Tasks()
+        self._start = start
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
@@ -56,11 +63,7 @@ class SignerHandlers:
 
     def prove(self, _effect: ProveAuthority) -> None:
         """Simulate an absurd offer: one unit of what we have against a fortune, for ten seconds."""
-        self._tasks.start(self._prove())
-
-    async def watch(self) -> None:
-        """Raise the fault of a proof that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
+        self._start(self._prove())
 
     async def _prove(self) -> None:
         try:

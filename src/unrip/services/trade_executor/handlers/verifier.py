@@ -6,9 +6,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from unrip.domain.verifier import VerifierFill
-from unrip.frame.contract import Effect, Emit
+from unrip.frame.contract import Effect, Emit, Start
 from unrip.frame.runner import Handler
-from unrip.net.tasks import Tasks
 from unrip.services.trade_executor.effects import (
     FillsRead,
     FillsUnread,
@@ -31,11 +30,11 @@ from unrip.venues.near_intents.verifier import Verifier
 class VerifierHandlers:
     """Turns the executor's questions into calls and their outcomes into events."""
 
-    def __init__(self, verifier: Verifier, *, account: str, emit: Emit) -> None:
+    def __init__(self, verifier: Verifier, *, account: str, start: Start, emit: Emit) -> None:
         self._verifier = verifier
         self._account = account
         self._emit = emit
-        self._tasks = Tasks()
+        self._start = start
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
@@ -50,29 +49,25 @@ class VerifierHandlers:
 
     def read(self, effect: ReadVerifier) -> None:
         """Read one final block."""
-        self._tasks.start(self._read(effect))
+        self._start(self._read(effect))
 
     def read_past(self, effect: ReadPast) -> None:
         """Read older blocks."""
-        self._tasks.start(self._read_past(effect))
+        self._start(self._read_past(effect))
 
     def read_use(self, effect: ReadUse) -> None:
         """Read the block that used a nonce."""
-        self._tasks.start(self._read_use(effect))
+        self._start(self._read_use(effect))
 
     def read_fills(self, effect: ReadFills) -> None:
         """Read what a transaction moved for us."""
         question = self._verifier.transaction_fills(effect.tx_hash, self._account)
-        self._tasks.start(self._read_fills(question, tx_hash=effect.tx_hash))
+        self._start(self._read_fills(question, tx_hash=effect.tx_hash))
 
     def find_fill(self, effect: FindFill) -> None:
         """Look for the transaction that used a nonce."""
         question = self._verifier.fills_of_use(effect.nonce, effect.height)
-        self._tasks.start(self._read_fills(question, nonce=effect.nonce))
-
-    async def watch(self) -> None:
-        """Raise the fault of a question that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
+        self._start(self._read_fills(question, nonce=effect.nonce))
 
     async def _read(self, effect: ReadVerifier) -> None:
         try:
