@@ -164,6 +164,7 @@ class Host:
             # Beyond the producer's own bound: a refused action must not arrive on the topic as applied after all.
             record_bound_s=self._settings.kafka.delivery_timeout_ms / 1_000 + 2,
             kept_bound_s=KEPT_BOUND_S,
+            account=self._settings.account,
         )
 
     def _handlers(self) -> dict[type[Effect], Handler]:
@@ -226,7 +227,7 @@ class Host:
             await leave()
 
     async def _leave(self, step: Callable[[], Awaitable[None]], *, within_s: float) -> None:
-        """One step of a stop: what fails is told, and the next step is done all the same."""
+        """Take one step of a stop: a failure is logged, and the next step is done all the same."""
         try:
             async with asyncio.timeout(within_s):
                 await step()
@@ -318,13 +319,13 @@ class Host:
         self._spawn(self._controls.publish_spooled)
 
     def _leave_role(self, why: str) -> None:
-        """The database refused what we asked: another instance may try, and this one stays for its brakes."""
+        """Leave the role: the database refused what we asked. Another instance may try; this one keeps its brakes."""
         self._dependencies.role_left(why)
         if self._role is not None:
             self._role.leave(for_s=LEFT_S)
 
     def _then_look(self, hear: Callable[[bool, Any], None]) -> Callable[[bool, Any], None]:
-        """What a watch tells, and what that means for readiness, at once."""
+        """Take a watch's report, and update readiness at once."""
 
         def told(up: bool, what: Any) -> None:  # noqa: FBT001 - the signature of the watches
             hear(up, what)

@@ -163,6 +163,7 @@ async def test_its_brake_acts_without_a_broker_and_its_other_action_does_not(tmp
         assert (await life.operator.post("/shout", json={"reason": "a test"})).status_code == httpx.codes.NOT_FOUND
         told = [decode_event(CONTROL_ACTION.name, value).payload for value in life.records(CONTROL_ACTION.name)]
         assert {(each.service, each.action) for each in told} == {("price-counter", "hush"), ("price-counter", "speak")}
+        assert {each.account for each in told} == {"toy.near"}
 
 
 async def test_it_is_paused_resumed_and_drained_although_it_says_nothing_of_that(tmp_path: Path) -> None:

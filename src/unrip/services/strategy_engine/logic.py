@@ -192,6 +192,8 @@ class StrategyEngine(Logic):
         if isinstance(payload, SwapDemand):
             self._demands.append(record)
             return self._decide_next(now)
+        if isinstance(payload, Decision | TradeCommand) and self._inputs.is_of_another_desk(payload):
+            return []
         if isinstance(payload, Decision):
             self._remember(payload.quote_id)
             self._last_decision, self._last_decision_record = payload, record
@@ -209,8 +211,12 @@ class StrategyEngine(Logic):
         return []
 
     def _on_told(self, record: ControlRecord) -> list[Effect]:
-        """The limits after an operator's action in an earlier life; until all are read, only the last one counts."""
-        if record.service != SERVICE.name or record.instance == self.life.start_id:
+        """The limits after an operator's action in an earlier life; until all are read, only the last one counts.
+
+        A record that is older than the account in it is believed: what it tells only ever tightens.
+        """
+        ours = record.service == SERVICE.name and record.account in {self._account, None}
+        if not ours or record.instance == self.life.start_id:
             return []
         self._told = record.after
         return self._take_told() if CONTROL_ACTION.name in self._caught_up else []
