@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from unrip.domain.pairs import Pair
 from unrip.frame.adapters import Adapters
+from unrip.frame.asking import Ask
 from unrip.frame.contract import Effect, Emit, Publish, Start
 from unrip.frame.logic import Logic
 from unrip.frame.metrics import Metrics
@@ -70,6 +71,11 @@ class Context:
             count=self.metrics.count,
             connect=self.adapters.connect,
         )
+
+    @property
+    def ask(self) -> Ask:
+        """For questions to the outside."""
+        return Ask(start=self.start, emit=self.emit)
 
     def opened(self, store: S) -> S:
         """Take a store on, to be closed at the end."""

@@ -13,6 +13,7 @@ from support.logic import EURE, T0
 from unrip.domain.values import Value
 from unrip.feeds.coingecko import CoinGecko
 from unrip.feeds.kraken import KrakenRest
+from unrip.frame.asking import Ask
 from unrip.services.inventory_sync.effects import (
     BridgeRead,
     BridgeUnread,
@@ -46,6 +47,7 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Value] = asyncio.Queue()
+        self.ask = Ask(start=asyncio.ensure_future, emit=self.emit)
 
     def emit(self, event: Value) -> None:
         self._queue.put_nowait(event)
@@ -61,9 +63,7 @@ def clock() -> Any:
 def polls(answer: Callable[[Any], Any], outcomes: Outcomes, status: int = 200) -> Polls:
     client = client_of(answer, status=status)
     coingecko = CoinGecko(client, URL, key_file=None, base_id="bitcoin", quote_id="eure", clock=clock)
-    return Polls(
-        KrakenRest(client, URL, pair="XBTEUR", clock=clock), coingecko, start=asyncio.ensure_future, emit=outcomes.emit
-    )
+    return Polls(KrakenRest(client, URL, pair="XBTEUR", clock=clock), coingecko, ask=outcomes.ask)
 
 
 TICKER = {"error": [], "result": {"XXBTZEUR": {"a": ["2", "1", "1"], "b": ["1", "1", "1"]}}}
@@ -136,8 +136,7 @@ def readings(outcomes: Outcomes, *, rpc: Callable[[Any], Any] = node, bridge: An
         verifier,
         Bridge(client_of(lambda _: bridge or {"result": EMPTY}), URL, account="desk.near"),
         chains=["btc:mainnet", "eth:100"],
-        start=asyncio.ensure_future,
-        emit=outcomes.emit,
+        ask=outcomes.ask,
         clock=clock,
     )
 
@@ -169,8 +168,7 @@ async def test_a_chain_is_read_whole_or_not_at_all() -> None:
     for answer in ({"result": EMPTY}, {"error": {"code": -1, "message": "down"}}):
         handler = ChainReader(
             Bridge(client_of(lambda _, said=answer: said), URL, account="desk.near"),  # type: ignore[misc]
-            start=asyncio.ensure_future,
-            emit=outcomes.emit,
+            ask=outcomes.ask,
             clock=clock,
         )
         handler.read(ReadChain(chain="eth:100"))

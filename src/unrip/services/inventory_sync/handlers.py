@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
+from unrip.frame.asking import Ask
 from unrip.frame.contract import Emit, Start
 from unrip.services.inventory_sync.effects import (
     BooksPersisted,
@@ -33,43 +35,32 @@ class Readings:
         bridge: Bridge,
         *,
         chains: Sequence[str],
-        start: Start,
-        emit: Emit,
+        ask: Ask,
         clock: Callable[[], datetime],
     ) -> None:
         self._verifier = verifier
         self._bridge = bridge
         self._chains = tuple(chains)
-        self._emit = emit
+        self._ask = ask
         self._clock = clock
-        self._start = start
 
     def read_verifier(self, effect: ReadVerifier) -> None:
         """Start reading the verifier."""
-        self._start(self._read_verifier(effect))
+        self._ask(partial(self._read_verifier, effect), on=RpcError, unread=lambda e: VerifierUnread(reason=str(e)))
 
     def read_bridge(self, _effect: ReadBridge) -> None:
         """Start reading the bridge."""
-        self._start(self._read_bridge())
+        self._ask(self._read_bridge, on=BridgeError, unread=lambda e: BridgeUnread(reason=str(e)))
 
-    async def _read_verifier(self, effect: ReadVerifier) -> None:
-        try:
-            reading = await self._verifier.read(elsewhere=effect.elsewhere)
-        except RpcError as error:
-            self._emit(VerifierUnread(reason=str(error)))
-        else:
-            self._emit(VerifierRead(reading=reading))
+    async def _read_verifier(self, effect: ReadVerifier) -> VerifierRead:
+        return VerifierRead(reading=await self._verifier.read(elsewhere=effect.elsewhere))
 
-    async def _read_bridge(self) -> None:
+    async def _read_bridge(self) -> BridgeRead:
         """Read all chains or nothing: a sum without one of them would be wrong."""
         observed_at = self._clock()
-        try:
-            deposits = [found for chain in self._chains for found in await self._bridge.recent_deposits(chain)]
-            withdrawals = [found for chain in self._chains for found in await self._bridge.recent_withdrawals(chain)]
-        except BridgeError as error:
-            self._emit(BridgeUnread(reason=str(error)))
-        else:
-            self._emit(BridgeRead(deposits=tuple(deposits), withdrawals=tuple(withdrawals), observed_at=observed_at))
+        deposits = [found for chain in self._chains for found in await self._bridge.recent_deposits(chain)]
+        withdrawals = [found for chain in self._chains for found in await self._bridge.recent_withdrawals(chain)]
+        return BridgeRead(deposits=tuple(deposits), withdrawals=tuple(withdrawals), observed_at=observed_at)
 
 
 class BooksHandlers:

@@ -18,8 +18,7 @@ def wire(context: Context) -> Wiring:
         verifier_of(context, rpc_http, public_key=public_key_of(context), asset_ids=context.pair.balances().values()),
         bridge_of(context, bridge_http),
         chains=chains_of(context),
-        start=context.start,
-        emit=context.emit,
+        ask=context.ask,
         clock=context.clock,
     )
     books = BooksHandlers(

@@ -31,8 +31,7 @@ def wire(context: Context) -> Wiring:
             quote_id=coingecko.quote_id,
             clock=context.clock,
         ),
-        start=context.start,
-        emit=context.emit,
+        ask=context.ask,
     )
     socket = context.socket(
         name=KRAKEN,

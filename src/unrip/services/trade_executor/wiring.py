@@ -37,7 +37,7 @@ from unrip.venues.near_intents.signer import Signer
 def wire(context: Context) -> Wiring:
     """Commands in, offers out over our own relay connection, results through the ledger's outbox."""
     venue, account, signer = context.settings.near_intents, account_of(context), _signer(context)
-    start, emit, clock = context.start, context.emit, context.clock
+    emit, clock = context.emit, context.clock
     arming = arming_of(context, SERVICE.name)
     http = rpc_client_of(context)
     http.on_date = ClockOffset(clock=clock, tell=emit).answered
@@ -55,16 +55,16 @@ def wire(context: Context) -> Wiring:
         LedgerHandlers(
             store,
             account=account,
-            start=start,
+            start=context.start,
             emit=emit,
             clock=clock,
             uptime_s=context.adapters.uptime_s,
             on_outbox=outbox.wake,
             leave_role=context.leave_role,
         ),
-        SignerHandlers(signer, verifier, pair=context.pair, account=account, start=start, emit=emit, clock=clock),
-        VerifierHandlers(verifier, account=account, start=start, emit=emit),
-        RevocationHandlers(signer, relay, verifier, account=account, start=start, emit=emit),
+        SignerHandlers(signer, verifier, pair=context.pair, account=account, ask=context.ask, clock=clock),
+        VerifierHandlers(verifier, account=account, ask=context.ask),
+        RevocationHandlers(signer, relay, verifier, account=account, ask=context.ask),
     )
     url = relay_url(venue.relay_ws_url, instance_id=context.settings.relay_queue)
     socket = context.socket(name=RELAY, url=url, headers=relay_headers_of(context, venue.executor_token_file))

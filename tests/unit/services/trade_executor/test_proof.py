@@ -12,6 +12,7 @@ from support.cases import ACCOUNT, BTC, EURE, NOW, PAIR
 from support.executor import a_reading
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
+from unrip.frame.asking import Ask
 from unrip.services.trade_executor.effects import AuthorityJudged, ProveAuthority
 from unrip.services.trade_executor.handlers.signer import SignerHandlers
 from unrip.venues.near_intents.rpc import RpcUnavailable
@@ -47,8 +48,7 @@ async def proof(chain: Chain) -> AuthorityJudged:
         chain,
         pair=PAIR,
         account=ACCOUNT,
-        start=asyncio.ensure_future,
-        emit=told.put_nowait,
+        ask=Ask(start=asyncio.ensure_future, emit=told.put_nowait),
         clock=lambda: NOW,
     )
     desk.prove(ProveAuthority())
