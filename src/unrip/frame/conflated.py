@@ -1,4 +1,4 @@
-"""Publishing state of which only the newest record matters.
+"""State of which only the newest record matters is published without a queue.
 
 While the broker is away nothing queues up: each new record takes the place of the one that waits, and the last of them
 goes out when the broker is back (blueprint, section 5; R58).
@@ -11,12 +11,12 @@ import msgspec
 from unrip.frame.contract import BusChanged, Published, PublishFailed
 from unrip.frame.contract import Publish as Record
 
-#: Records without an acknowledgement; beyond it the broker counts as away.
+#: How many records may lack an acknowledgement; beyond it the broker counts as away.
 UNACKNOWLEDGED_MAX = 20
 
 
 class Conflated:
-    """The outlet of one kind of state."""
+    """Publishes one kind of state."""
 
     def __init__(self) -> None:
         self._bus_up = False
@@ -30,7 +30,7 @@ class Conflated:
         return self._release()
 
     def on_event(self, event: BusChanged | Published | PublishFailed) -> list[Record]:
-        """Take notice of the broker; a record that was waiting may go out."""
+        """Follow the broker; a record that was waiting may go out."""
         match event:
             case BusChanged():
                 self._bus_up = event.up
@@ -44,7 +44,7 @@ class Conflated:
 
     @property
     def idle(self) -> bool:
-        """Every record is acknowledged or given up."""
+        """Whether every record is acknowledged or given up."""
         return not self._unacknowledged
 
     def _release(self) -> list[Record]:

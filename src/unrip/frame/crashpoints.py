@@ -24,7 +24,7 @@ CRASH_POINTS = frozenset(
 
 
 def crash_point(name: str) -> None:
-    """Die or stand still here if this run was told to."""
+    """Die or stand still here if this run's environment names the point."""
     if name not in CRASH_POINTS:
         raise AssertionError(f"crash point {name!r} is not registered")
     if os.environ.get("UNRIP_TEST_CRASH_AT") == name:

@@ -1,4 +1,4 @@
-"""What could not be decoded, as an effect: a dead letter on `dlq.invalid_message`."""
+"""What could not be decoded becomes an effect: a dead letter on `dlq.invalid_message`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unrip.net.events import FrameReceived
 
 
 def dead_letter_of_record(record: Record, reason: str) -> Publish:
-    """A record of one of our topics; whichever consumer meets it writes the same letter."""
+    """The letter for a record of one of our topics; whichever consumer meets it writes the same letter."""
     event_id = dead_letter_id(record.topic, topic_id=record.topic_id, offset=record.offset)
     letter = dead_letter(
         source=record.topic,
@@ -32,7 +32,7 @@ def dead_letter_of_record(record: Record, reason: str) -> Publish:
 
 
 def dead_letter_of_event(event: RecordReceived, reason: str) -> Publish:
-    """A record that was decoded, and that could not be handled all the same."""
+    """The letter for a record that was decoded and still could not be handled."""
     record = Record(
         topic=event.topic,
         topic_id=event.topic_id,
@@ -46,7 +46,7 @@ def dead_letter_of_event(event: RecordReceived, reason: str) -> Publish:
 
 
 def dead_letter_of_frame(frame: FrameReceived, reason: str, *, tracked: bool = False) -> Publish:
-    """A frame of a connection, named by it, its text and the instant of its receipt; `tracked` gives it a token."""
+    """The letter for a frame, identified by connection, text and time of receipt; `tracked` gives it a token."""
     event_id = derived_id("dead_letter", frame.connection, frame.received_at.isoformat(), frame.text or "")
     return Publish(
         topic=DEAD_LETTER,

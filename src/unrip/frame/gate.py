@@ -12,19 +12,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unrip.frame.tokens import Access, Tokens
 
-#: Every service answers these to everybody.
+#: The paths that every service answers to everybody.
 PROBES = frozenset({"/livez", "/healthz", "/readyz"})
-#: The largest action is below one KiB.
+#: The largest body that is read; the largest action is below one KiB.
 BODY_BYTES_MAX = 64 * 1024
-#: An action that the service does not follow now is no refusal of the request: it is recorded as an action.
+#: The status of an action that the service does not follow now: it is recorded as an action, not counted as a refusal.
 _FIRST_REFUSAL, _NOT_FOLLOWED = HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT
 
-#: Told of each request that was refused: the status and the path, which is the client's text.
+#: Called for each request that was refused: the status, and the path, which is the client's text.
 OnRefused = Callable[[int, str], None]
 
 
 class Gate:
-    """An ASGI middleware: leaves what the token allows in the request's state as `access`, and refuses the rest.
+    """An ASGI middleware: it puts what the token allows into the request's state as `access`, and refuses the rest.
 
     Probes need no token. To look at anything else any token will do; whatever is not a GET needs the operator's.
     """
@@ -54,7 +54,7 @@ class Gate:
             why = f"the body has more than {BODY_BYTES_MAX} bytes"
             await _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, why)(scope, receive, send)
         else:
-            await self._app(scope, _told_once(body, receive), send)
+            await self._app(scope, _first_then(body, receive), send)
 
     def _watched(self, path: str, send: Send) -> Send:
         async def watched(message: Message) -> None:
@@ -75,7 +75,7 @@ def _refuse(status: HTTPStatus, why: str) -> JSONResponse:
 
 
 async def _read(receive: Receive) -> Message | None:
-    """The whole body as one message, None as soon as it is too long; its length is only what the client says it is."""
+    """The whole body as one message, None as soon as it is too long; the client's own length is not trusted."""
     body = bytearray()
     while True:
         message = await receive()
@@ -88,7 +88,7 @@ async def _read(receive: Receive) -> Message | None:
             return {"type": "http.request", "body": bytes(body), "more_body": False}
 
 
-def _told_once(first: Message, receive: Receive) -> Receive:
+def _first_then(first: Message, receive: Receive) -> Receive:
     waiting = [first]
 
     async def next_message() -> Message:

@@ -1,4 +1,4 @@
-"""What stands in the way of a service from outside: named for readiness, told to its logic, said once in the log."""
+"""What outside keeps a service from working: named for readiness, reported to its logic, logged once."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ class Hindrances:
         self._clock = clock
         self._emit = emit
         self._perform = perform
-        #: What log and logic know of.
-        self._said: dict[str, str] = {}
-        self._told: tuple[str, ...] = ()
+        #: What was logged, and what the logic was last given.
+        self._logged: dict[str, str] = {}
+        self._reported: tuple[str, ...] = ()
 
     def why(self) -> dict[str, str]:
-        """Everything by its name, in the words of who refused."""
+        """Every hindrance by its name, with the error text of whoever refused."""
         return {**self._dependencies.why(), **self._troubles()}
 
     def look(self) -> None:
-        """Say what is new, and tell the logic."""
+        """Log what is new, and report it to the logic."""
         troubles = self._troubles()
-        for name in self._said.keys() - troubles.keys():
+        for name in self._logged.keys() - troubles.keys():
             self._perform(Log(event="trouble_over", component="frame", body={"trouble": name}))
         for name, why in troubles.items():
-            if self._said.get(name) != why:
+            if self._logged.get(name) != why:
                 body = {"trouble": name, "reason": why}
                 self._perform(Log(event="trouble", level="error", component="frame", body=body))
-        self._said = troubles
+        self._logged = troubles
         reasons = (*self._dependencies.not_ready(), *troubles)
-        if reasons != self._told:
-            self._told = reasons
+        if reasons != self._reported:
+            self._reported = reasons
             self._emit(Hindered(reasons=reasons))
 
     def _troubles(self) -> dict[str, str]:
-        """What lasts while the broker answers; its outage explains all of it."""
+        """The troubles that last while the broker answers; while it does not, its outage explains all of them."""
         if not self._dependencies.bus_up:
             return {}
         found = {f"topic_unreadable: {topic}": why for topic, why in self._reader.troubles().items()}

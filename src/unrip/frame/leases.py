@@ -1,6 +1,6 @@
 """The lease that survives a restart: a row in PostgreSQL and a token file beside the process, good only together.
 
-A brake deletes the file first, so that one which could be recorded nowhere still holds (blueprint, section 11).
+A brake deletes the file first, so that it still holds when it could be recorded nowhere (blueprint, section 11).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class PersistLease(Value):
 
 
 class ForgetLease(Value):
-    """Effect: nothing survives a restart any more. Done at once, before anything else."""
+    """Effect: let nothing survive a restart any more. It is done at once, before anything else."""
 
 
 class FindLease(Value):
@@ -75,11 +75,11 @@ class LeaseKeeper:
         self._new_token = new_token
         self._start = start
         self._log = log
-        #: Raised by every later word about leases, so that a slow `keep` cannot undo a brake.
+        #: Incremented by every later lease operation, so that a slow `keep` cannot undo a brake.
         self._word = 0
 
     def handlers(self) -> dict[type[Value], Handler]:
-        """What performs what."""
+        """The method that performs each effect."""
         return {
             PersistLease: lambda effect: self._start(self._keep(effect.lease, self._next_word())),
             ForgetLease: lambda _: self._forget(),
@@ -99,7 +99,7 @@ class LeaseKeeper:
             self._say("lease_not_forgotten", f"{self._path}: {error.strerror}; delete it by hand", level="error")
 
     async def _keep(self, lease: ArmLease, word: int) -> None:
-        """The row first: a file without its row is worth nothing."""
+        """Write the row first: a file without its row is worth nothing."""
         token = self._new_token()
         try:
             await self._store.keep(self._service, _hash(token), lease)
@@ -127,7 +127,7 @@ class LeaseKeeper:
             self._emit(LeaseFound(lease=lease))
 
     async def _use(self, word: int) -> None:
-        """The file is read once more: who deleted it by hand meant it."""
+        """Read the file once more before its use: whoever deleted it by hand meant it."""
         token = self._token()
         if token is None or word != self._word:
             return

@@ -1,4 +1,4 @@
-"""What the frame logs, as plain data: to know the events, nobody loads what writes them (`logs.py`)."""
+"""The events that the frame logs, as plain data: to know them, nobody loads what writes them (`logs.py`)."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def configure_logs(*, service: str, namespace: str, events: Iterable[str] = (), 
 
 
 class _Lines(io.TextIOBase):
-    """Where lines go. One that finds no room, or no reader any more, is lost: no service ends for its log."""
+    """Where lines go. A line that finds no room, or no reader any more, is lost: no service ends for its log."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

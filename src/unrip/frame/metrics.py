@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-#: From the latency budget: the venue's windows are 51, 300, 600 and 3000 ms.
+#: The buckets follow the latency budget: the venue's windows are 51, 300, 600 and 3000 ms.
 LATENCY_BUCKETS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 300, 600, 1000, 3000)
 
 
@@ -18,7 +18,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
-        #: What `labels` found, by name and labels: to find it is most of the work, and there are few.
+        #: What `labels` found, by name and labels: finding it is most of the work, and there are few.
         self._counted: dict[Hashable, Counter] = {}
         self._observed: dict[Hashable, Histogram] = {}
 

@@ -17,15 +17,15 @@ from unrip.messages.topics import TOPICS
 from unrip.store.errors import StoreUnavailable
 from unrip.store.outbox import Outbox, OutboxRow
 
-#: Rows published together before they are marked.
+#: How many rows are published together before they are marked.
 BATCH_MAX = 100
-#: Without a wake-up the outbox is looked at this often: what an earlier life left, and what failed, goes out.
+#: How often the outbox is looked at without a wake-up: what an earlier life left, and what failed, goes out.
 _LOOK_S = 1.0
 _ACK_BOUND_S = 15.0
-#: Rows that are named one by one; a readiness with thousands of reasons names none.
+#: How many rows are named one by one; a readiness with thousands of reasons names none.
 _NAMED_MAX = 3
 
-#: What waits in one line: the rows of a topic that have one key.
+#: What waits in one queue: the rows of a topic that have one key.
 Line = tuple[str, str]
 
 
@@ -40,21 +40,21 @@ class OutboxPublisher:
         named: str,
         count: Callable[[str, dict[str, str]], None] = lambda _name, _labels: None,
     ) -> None:
-        """`named` is what the owner calls a row that does not go out, before its key."""
+        """`named` is the owner's name for a row that does not go out, put before its key."""
         self._outbox = outbox
         self._produce = produce
         self._named = named
         self._count = count
         self._wake = asyncio.Event()
-        #: What the last look found: topic and key, or row that cannot be read, to why it stays.
+        #: What the last look found: topic and key, or a row that cannot be read, with the reason why it stays.
         self._stuck: dict[Line, str] = {}
 
     def wake(self) -> None:
-        """Something was committed."""
+        """Look at the outbox: something was committed."""
         self._wake.set()
 
     def troubles(self) -> dict[str, str]:
-        """Events that the broker does not take, by their key, and its words."""
+        """Events that the broker does not take, by their key, with its error text."""
         named = {f"{self._named}: {which}": why for (_, which), why in list(self._stuck.items())[:_NAMED_MAX]}
         if (more := len(self._stuck) - len(named)) > 0:
             named[f"{self._named}: {more} more"] = "see the first ones"
@@ -72,7 +72,7 @@ class OutboxPublisher:
             await self.publish_all()
 
     async def publish_all(self) -> None:
-        """Publish everything that waits; stop where the broker says nothing, since it takes no other row either."""
+        """Publish everything that waits; stop where the broker does not answer, since it takes no other row either."""
         stuck: dict[Line, str] = {}
         after = 0
         try:
@@ -106,18 +106,18 @@ class OutboxPublisher:
         return published
 
     async def _send(self, row: OutboxRow) -> str | None:
-        """None when the broker has acknowledged the row, else why not."""
+        """Send a row: None when the broker has acknowledged it, else why not."""
         try:
             return await asyncio.wait_for(self._start(row), _ACK_BOUND_S)
         except TimeoutError:
             return "it was not acknowledged in time"
 
     def _start(self, row: OutboxRow) -> asyncio.Future[str | None]:
-        told: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        acknowledged: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
         def delivered(offset: int | None, error: str | None) -> None:
-            if not told.done():
-                told.set_result(None if offset is not None else error or "it was not acknowledged")
+            if not acknowledged.done():
+                acknowledged.set_result(None if offset is not None else error or "it was not acknowledged")
 
         event = row.event
         self._produce(
@@ -135,7 +135,7 @@ class OutboxPublisher:
             ),
             delivered,
         )
-        return told
+        return acknowledged
 
 
 def _line_of(row: OutboxRow) -> Line:

@@ -1,4 +1,4 @@
-"""The `Publish` effect: envelope, encoding, the producer, and what came of it."""
+"""The `Publish` effect: envelope, encoding, the producer, and the outcome."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from unrip.messages.topics import Topic
 
 Delivery = Callable[[int | None, str | None], None]
 
-#: Whoever publishes again after a failure fails again within the producer's own bound; a failure that nobody repeats
-#: says nothing about now.
+#: How long a failure counts. Whoever publishes again after one fails again within the producer's own bound; a failure
+#: that nobody repeats shows nothing about now.
 _LASTS = timedelta(seconds=15)
 
 
@@ -39,23 +39,23 @@ class Publisher:
         count: Callable[[str, dict[str, str]], None],
         writes: Iterable[Topic],
     ) -> None:
-        """`writes` is what the service says that it writes; a record of another topic is a programming error."""
+        """`writes` is what the service declares to write; a record of another topic is a programming error."""
         self._writes = {topic.name for topic in writes}
         self._producer = producer
         self._identity = identity
         self._clock = clock
         self._emit = emit
         self._count = count
-        #: Topic to when a record of it was last refused or not acknowledged, and why; none after one that was.
+        #: When a record of each topic was last refused or not acknowledged, and why; none after one that was.
         self._failed: dict[str, tuple[datetime, str]] = {}
 
     def troubles(self, now: datetime) -> dict[str, str]:
-        """Topics whose records do not reach the broker now, and its words."""
+        """Topics whose records do not reach the broker now, with its error text."""
         self._failed = {topic: (at, why) for topic, (at, why) in self._failed.items() if now - at < _LASTS}
         return {topic: why for topic, (_, why) in self._failed.items()}
 
     def bus_back(self) -> None:
-        """What failed while the broker was away says nothing any more."""
+        """Forget the failures from while the broker was away."""
         self._failed.clear()
 
     def publish(self, effect: Publish) -> None:
@@ -63,7 +63,7 @@ class Publisher:
         self.produce(effect, lambda offset, error: self._delivered(effect, offset, error))
 
     def produce(self, effect: Publish, on_delivery: Delivery) -> None:
-        """Produce one event and tell the caller itself what came of it."""
+        """Produce one event and report the outcome to the caller itself."""
         if effect.topic.name not in self._writes:
             raise AssertionError(f"the definition of this service does not say that it writes {effect.topic.name}")
         envelope = Envelope(
@@ -84,12 +84,12 @@ class Publisher:
         key = record_key(effect.topic, effect.payload)
 
         def delivered(offset: int | None, error: str | None) -> None:
-            self._told(effect.topic.name, offset, error)
+            self._count_outcome(effect.topic.name, offset, error)
             on_delivery(offset, error)
 
         self._producer.produce(effect.topic.name, key, encode_event(envelope), delivered)
 
-    def _told(self, topic: str, offset: int | None, error: str | None) -> None:
+    def _count_outcome(self, topic: str, offset: int | None, error: str | None) -> None:
         outcome = "failed" if offset is None else "acknowledged"
         self._count("records_published", {"topic": topic, "outcome": outcome})
         if offset is None:

@@ -35,7 +35,7 @@ from unrip.frame.definition import Reads
 from unrip.messages.codec import decode_event
 from unrip.messages.envelope import InvalidMessage
 
-#: Between two attempts to subscribe while the broker is away.
+#: How long to wait between two attempts to subscribe while the broker is away.
 _AGAIN_S = 0.5
 
 
@@ -51,25 +51,25 @@ class Reader:
         on_fault: Callable[[BaseException], None],
         reads: Sequence[Reads],
     ) -> None:
-        """`reads` is what the service says that it reads; any other subscription is a programming error."""
+        """`reads` is what the service declares to read; any other subscription is a programming error."""
         self._reads = reads
         self._emit = emit
         self._perform = perform
         self._on_fault = on_fault
         self._consumer = make_consumer(self._on_records, self._on_topic_lost)
         self._subscribed: dict[str, Subscribe] = {}
-        #: Topic to the end at its subscription, while that end is not reached.
+        #: The end of each topic at its subscription, while that end is not reached.
         self._ends: dict[str, int] = {}
-        #: Topic to its id and the offset that is read next.
+        #: The id of each topic and the offset that is read next.
         self._places: dict[str, tuple[str, int]] = {}
         #: Topics that are read back and no longer followed.
         self._finished: set[str] = set()
         #: Topics that are read from another place than before, and that place once it is assigned: what comes before
-        #: its record is still of the reading before.
+        #: its record still belongs to the reading before.
         self._moving: dict[str, int | None] = {}
         #: Topics that could not be subscribed yet, and why.
         self._waiting: dict[str, str] = {}
-        #: By topic, where it is being subscribed.
+        #: Where each topic is being subscribed.
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
@@ -85,7 +85,7 @@ class Reader:
         await self._consumer.stop()
 
     def troubles(self) -> dict[str, str]:
-        """Topics that are to be read and cannot be now, and the broker's words."""
+        """Topics that are to be read and cannot be now, with the broker's error text."""
         return {**self._consumer.troubles(), **self._waiting}
 
     def subscribe(self, effect: Subscribe) -> None:
@@ -101,7 +101,7 @@ class Reader:
         self._begin(topic, Start(topic_id=effect.topic_id, offset=effect.offset, tail=effect.tail))
 
     def unsubscribe(self, effect: Unsubscribe) -> None:
-        """Tell nothing more of a topic; the consumer may go on reading it until it is subscribed again."""
+        """Pass on nothing more of a topic; the consumer may go on reading it until it is subscribed again."""
         topic = effect.topic.name
         if self._subscribed.pop(topic, None) is not None:
             if (task := self._tasks.pop(topic, None)) is not None:
@@ -190,12 +190,12 @@ class Reader:
         self._perform(dead_letter_of_record(record, reason))
 
     def _on_topic_lost(self, topic: str, why: BusError) -> None:
-        """A topic that was made anew is read from its beginning: a lost broker starts empty (blueprint, section 4)."""
+        """Read a recreated topic from its beginning: a lost broker starts empty (blueprint, section 4)."""
         if isinstance(why, ReadingFailed):
             self._on_fault(why)
         elif topic not in self._subscribed:
             return  # whoever subscribes it again names the place
-        elif isinstance(why, OffsetOutOfRange):  # subscribing again tells at which of its ends the topic was cut
+        elif isinstance(why, OffsetOutOfRange):  # subscribing again shows at which of its ends the topic was cut
             topic_id, offset = self._places[topic]
             self._begin(topic, Start(topic_id=topic_id, offset=offset))
         else:

@@ -1,4 +1,4 @@
-"""Requests on the control port that are refused: all of them counted, and said without a flood."""
+"""Requests on the control port that are refused: all of them are counted, and logged without a flood."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 
 from unrip.frame.contract import Log
 
-#: At most one line per status in this time; the next one says how many there were.
-_SAID_EVERY = timedelta(seconds=10)
+#: How often a status is logged at most; the next line has the number of those in between.
+_LOGGED_EVERY = timedelta(seconds=10)
 _PATH_CHARACTERS_MAX = 100
 
 
 class Refusals:
-    """Counts by status, and when each was said last."""
+    """Counts refusals by status, and remembers when each status was logged last."""
 
     def __init__(
         self,
@@ -25,17 +25,17 @@ class Refusals:
         self._clock = clock
         self._count = count
         self._log = log
-        #: Status to when it was said, and how many came since.
-        self._said: dict[int, tuple[datetime, int]] = {}
+        #: When each status was logged, and how many came since.
+        self._logged: dict[int, tuple[datetime, int]] = {}
 
     def refused(self, status: int, path: str) -> None:
-        """One more. The path is whatever the client wrote."""
+        """Count one refusal, and log it if it is time. The path is whatever the client wrote."""
         self._count("control_refused", {"status": str(status)})
         now = self._clock()
-        at, unsaid = self._said.get(status, (None, 0))
-        if at is not None and now - at < _SAID_EVERY:
-            self._said[status] = (at, unsaid + 1)
+        at, unlogged = self._logged.get(status, (None, 0))
+        if at is not None and now - at < _LOGGED_EVERY:
+            self._logged[status] = (at, unlogged + 1)
             return
-        self._said[status] = (now, 0)
-        body = {"status": status, "path": path[:_PATH_CHARACTERS_MAX], "times": unsaid + 1}
+        self._logged[status] = (now, 0)
+        body = {"status": status, "path": path[:_PATH_CHARACTERS_MAX], "times": unlogged + 1}
         self._log(Log(event="control_refused", level="warning", component="control", body=body))

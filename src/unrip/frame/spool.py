@@ -12,7 +12,8 @@ from unrip.frame.contract import Publish
 from unrip.messages.envelope import InvalidMessage, decode, encode
 from unrip.messages.topics import CONTROL_ACTION
 
-#: A brake is pulled a few times, not thousands of times; beyond this the oldest records stay and new ones are refused.
+#: How many records it keeps: a brake is pulled a few times, not thousands of times; the oldest stay and new ones are
+#: refused.
 SPOOL_MAX = 1_000
 
 
@@ -68,7 +69,7 @@ class Spool:
         draft.replace(self._path)
 
     def _lines(self) -> list[bytes]:
-        """Whole lines only: a crash may have cut the last one off, and then it was never promised to be kept."""
+        """The whole lines: a crash may have cut the last one off, and then it was never promised to be kept."""
         try:
             lines = self._path.read_bytes().splitlines()
         except FileNotFoundError:

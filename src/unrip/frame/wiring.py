@@ -21,7 +21,7 @@ from unrip.net.websocket import Socket
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """The frame's side of the wiring: the only way in for time, ids and randomness, and the only way out."""
+    """The frame's side of the wiring: the only source of time, ids and randomness, and the only way out."""
 
     settings: Settings
     pair: Pair
@@ -33,10 +33,10 @@ class Context:
     new_token: Callable[[], str]
     emit: Emit
     metrics: Metrics
-    #: For an outbox: produce one event and learn what came of it.
+    #: Produces one event for an outbox and reports the outcome.
     produce: Callable[[Publish, Delivery], None]
     adapters: Adapters
-    #: The database refused what we asked, for a reason that lies with us: let another instance try, and be named.
+    #: Called when the database refused what we asked, for a reason that lies with us: another instance may try.
     leave_role: Callable[[str], None]
 
     def socket(self, *, name: str, url: str, headers: Callable[[], dict[str, str]]) -> Socket:
@@ -60,7 +60,7 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """A service's side: its logic, who performs its effects, and what runs beside it."""
+    """The service's side: its logic, the handlers of its effects, and what runs beside it."""
 
     logic: Logic
     #: The service's own effects; the frame performs those of `frame/contract.py`.
@@ -71,7 +71,7 @@ class Wiring:
     before_leaving: Sequence[Callable[[], Awaitable[None]]] = ()
     #: Run once at the end of a graceful stop: clients to close.
     closers: Sequence[Callable[[], Awaitable[None]]] = ()
-    #: What lasts and stands in the way of the service's own reading or publishing, by its name, in foreign words.
+    #: What lasts and keeps the service's own reading or publishing from working, by its name, with foreign error texts.
     troubles: Sequence[Callable[[], dict[str, str]]] = ()
 
 

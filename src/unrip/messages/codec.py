@@ -11,7 +11,7 @@ import msgspec
 from unrip.messages.envelope import Envelope, InvalidMessage, decode_hook, encode
 from unrip.messages.topics import TOPICS, Topic
 
-#: A larger record is refused before it is parsed; the largest of ours is below 64 KiB.
+#: The largest record that is parsed; the largest of ours is below 64 KiB.
 MESSAGE_BYTES_MAX = 900_000
 
 

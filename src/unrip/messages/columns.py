@@ -11,12 +11,12 @@ class Column(Value):
     name: str
     #: PostgreSQL's name of its type.
     type: str
-    #: The way to it from the payload on, with dots; None anywhere on the way is NULL.
+    #: The path to it from the payload on, with dots; where anything on it is None, the column is NULL.
     path: str
 
 
 def columns(**described: str) -> tuple[Column, ...]:
-    """A column is `name="type"`, or `name="type path.to.it"` where the field is called otherwise or lies deeper."""
+    """Columns written as `name="type"`, or `name="type path.to.it"` where the field has another name or lies deeper."""
     made = []
     for name, description in described.items():
         kind, _, path = description.partition(" ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unrip.domain.values import derived_id
 from unrip.messages.payloads import DeadLetter
 
-#: The excerpt is for a person's first look; the record itself stays on its topic.
+#: How much of it the excerpt has: it is for a person's first look; the record itself stays on its topic.
 EXCERPT_CHARACTERS_MAX = 1_000
 REASON_CHARACTERS_MAX = 300
 
@@ -19,7 +19,7 @@ def dead_letter(
     partition: int | None = None,
     offset: int | None = None,
 ) -> DeadLetter:
-    """What stands on `dlq.invalid_message` for these bytes. Pure, so that every consumer writes the same letter."""
+    """The payload on `dlq.invalid_message` for these bytes. Every consumer writes the same letter."""
     # A NUL is valid in JSON but PostgreSQL's text cannot hold it.
     excerpt = data[: 4 * EXCERPT_CHARACTERS_MAX].decode(errors="replace").replace("\0", "\ufffd")
     return DeadLetter(

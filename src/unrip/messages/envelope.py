@@ -34,7 +34,7 @@ class Envelope(Value, Generic[P]):
     published_at: datetime
     venue: str | None
     pair: str | None
-    #: The chain, opened by the quote.
+    #: The id of the chain of records that the quote opened.
     correlation_id: str
     #: The parent event.
     causation_id: str | None

@@ -21,7 +21,7 @@ from unrip.messages.payloads import DeadLetter, RawQuote, RawQuoteStatus
 from unrip.messages.steps import translated
 
 DAY_MS = 86_400_000
-#: Kafka's word for "never delete".
+#: Kafka's value for "never delete".
 FOREVER = -1
 
 

@@ -18,7 +18,7 @@ from unrip.services.trade_executor.definition import SERVICE as TRADE_EXECUTOR
 if TYPE_CHECKING:  # a command that only needs the descriptions, such as the brake, loads no wiring
     from unrip.frame.wiring import Wire
 
-#: In the order in which a reader meets them on the way of a quote.
+#: The services in the order in which a quote meets them.
 SERVICES: dict[str, Service] = {
     service.name: service
     for service in (
@@ -31,8 +31,8 @@ SERVICES: dict[str, Service] = {
         TRADE_EXECUTOR,
     )
 }
-#: The services that hold switches, in the order in which they are armed: who commands comes last, since what is armed
-#: before does nothing until then.
+#: The services that hold switches, in the order in which they are armed: the one that commands comes last, since what
+#: is armed before does nothing until then.
 ARMED = tuple(name for name, service in reversed(SERVICES.items()) if service.armed)
 
 

@@ -20,7 +20,7 @@ _IMPLICIT = re.compile(r"[0-9a-f]{64}")
 
 
 def account_of(context: Context) -> str:
-    """Our account in the verifier's ledger.
+    """Our account in the verifier.
 
     Raises:
         SettingsError: none is named.

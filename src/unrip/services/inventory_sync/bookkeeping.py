@@ -1,7 +1,7 @@
 """The books between a reading and PostgreSQL: nothing is counted before it is kept, and nothing is counted twice.
 
-PostgreSQL decides what was counted before, since no memory of ours goes back for ever: results and steps may be told
-again at any time. What it has not kept yet is unknown, for the assets that are concerned.
+PostgreSQL decides what was counted before, since no memory of ours goes back for ever: results and steps may be
+published again at any time. What it has not kept yet is unknown, for the assets that are concerned.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from unrip.frame.contract import Effect
 from unrip.services.inventory_sync.effects import BooksPersisted, BooksRestored, PersistBooks, RestoreBooks
 from unrip.services.inventory_sync.reconciling import Reconciler
 
-#: After so many records the place that was read is kept also where nothing was judged, so that a start reads few again.
+#: After how many records the position is kept even where nothing was judged, so that a start reads few records again.
 RECORDS_UNKEPT_MAX = 500
 
 
@@ -21,10 +21,10 @@ class Bookkeeper:
 
     def __init__(self) -> None:
         self.reconciler = Reconciler()
-        #: The last commit; None until the books are recalled.
+        #: The last commit; None until the books are restored.
         self._revision: int | None = None
         self._declared = False
-        #: PostgreSQL has the books that ours follow.
+        #: Whether PostgreSQL has the books that ours follow.
         self.kept = False
         self._records_kept = 0
         #: What the commit that is under way would count; None without one.
@@ -35,7 +35,7 @@ class Bookkeeper:
 
     @property
     def settled(self) -> bool:
-        """The books are PostgreSQL's, and no commit is under way."""
+        """Whether the books are PostgreSQL's, and no commit is under way."""
         return self.kept and self._keeping is None
 
     def unexplained(self, asset: str) -> int | None:
@@ -46,7 +46,7 @@ class Bookkeeper:
     def on_recalled(self, event: BooksRestored) -> None:
         """Take over what PostgreSQL has, at the start and wherever it is not what we kept last.
 
-        Somebody else may have kept more; or it is an older copy, and what it lacks is counted again.
+        Another instance may have kept more; or it is an older copy, and what it lacks is counted again.
         """
         self._revision, self._declared = event.found.revision, event.found.declared
         self.reconciler.recount()
@@ -55,7 +55,7 @@ class Bookkeeper:
             self.kept = True
 
     def import_from(self, last: IntentInventory | None) -> None:
-        """Books of a version that kept them in its topic only are taken over; where there are none, none are begun."""
+        """Take over the books of a version that kept them in its topic only; where there are none, begin none."""
         if self.reconciler.begun or last is None or last.books is None:
             return
         kept = KeptBooks(books=last.books, credited=last.credited, open={}, held={}, untold=())
@@ -91,7 +91,7 @@ class Bookkeeper:
         return [] if self._reading is None else self.take(self._reading)
 
     def unkept(self) -> set[str]:
-        """Assets whose evidence PostgreSQL has not kept yet: what it explains is not known."""
+        """Assets whose evidence PostgreSQL has not kept yet: it is unknown what that evidence explains."""
         return {each.change.asset_id for each in self._keeping or ()}
 
     def _keep(self, reading: VerifierReading) -> list[Effect]:
@@ -108,7 +108,7 @@ class Bookkeeper:
         return [PersistBooks(kept=self.reconciler.kept(judged), judged=self._keeping, revision=self._revision)]
 
     def _accepted(self) -> list[Judged]:
-        """An operator's word holds for exactly what was unexplained; where that has moved, it is void."""
+        """Accept exactly what was unexplained when the operator decided; where that has moved, accept nothing."""
         change = self.accepting
         if change is None:
             return []

@@ -10,7 +10,7 @@ from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESU
 
 
 class AcceptBalanceBody(ReasonBody):
-    """What an operator accepts, spelt out as it was seen."""
+    """What an operator accepts, written out as it was seen."""
 
     asset: str = Field(description="Its symbol, such as BTC; or the id of another token of its coin.")
     unexplained: str = Field(description="The unexplained change in smallest units, such as -100, as /state shows it.")

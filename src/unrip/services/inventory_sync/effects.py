@@ -14,7 +14,7 @@ from unrip.store.books import FoundBooks, KeepOutcome
 class ReadVerifier(Value):
     """Effect: read the verifier at one final block; `VerifierRead` or `VerifierUnread` follows."""
 
-    #: What the last node said was not believed: another one is asked first.
+    #: Whether the last node's answer was not believed: another one is asked first.
     elsewhere: bool = False
 
 
@@ -70,6 +70,6 @@ class PersistBooks(Value):
 
 
 class BooksPersisted(Value):
-    """What became of it."""
+    """The outcome of that commit."""
 
     outcome: KeepOutcome

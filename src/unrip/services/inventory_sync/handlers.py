@@ -1,4 +1,4 @@
-"""The readings: calls to verifier and bridge; the books in PostgreSQL; and their outcomes as events."""
+"""Reading verifier and bridge, and the books in PostgreSQL: calls whose outcomes return as events."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Readings:
         self._tasks.start(self._read_bridge())
 
     async def watch(self) -> None:
-        """A source for the frame: raises the fault of a call that ended otherwise than it should."""
+        """Raise the fault of a call that ended otherwise than it should: a source for the frame."""
         await self._tasks.watch()
 
     async def aclose(self) -> None:
@@ -63,7 +63,7 @@ class Readings:
             self._emit(VerifierRead(reading=reading))
 
     async def _read_bridge(self) -> None:
-        """All chains or nothing: a sum without one of them would be wrong."""
+        """Read all chains or nothing: a sum without one of them would be wrong."""
         observed_at = self._clock()
         try:
             deposits = [found for chain in self._chains for found in await self._bridge.recent_deposits(chain)]
@@ -74,8 +74,8 @@ class Readings:
             self._emit(BridgeRead(deposits=tuple(deposits), withdrawals=tuple(withdrawals), observed_at=observed_at))
 
 
-class Books:
-    """Recall and keep the books of one account."""
+class BooksHandlers:
+    """Restores and persists the books of one account."""
 
     def __init__(self, store: BooksStore, *, account: str, emit: Emit) -> None:
         self._store = store
@@ -84,15 +84,15 @@ class Books:
         self._tasks = Tasks()
 
     def recall(self, _effect: RestoreBooks) -> None:
-        """Start recalling."""
+        """Start restoring."""
         self._tasks.start(self._recall())
 
     def keep(self, effect: PersistBooks) -> None:
-        """Start keeping."""
+        """Start persisting."""
         self._tasks.start(self._keep(effect))
 
     async def watch(self) -> None:
-        """A source for the frame: raises the fault of a call that ended otherwise than it should."""
+        """Raise the fault of a call that ended otherwise than it should: a source for the frame."""
         await self._tasks.watch()
 
     async def aclose(self) -> None:

@@ -19,23 +19,24 @@ from unrip.domain.verifier import VerifierReading
 from unrip.frame.contract import RecordReceived
 from unrip.messages.topics import LIQUIDITY_ACTION, TRADE_RESULT
 
-#: Evidence that is remembered here, to know it when it is told again; PostgreSQL remembers all of it.
+#: How much evidence is remembered here, to recognise a repeat; PostgreSQL remembers all of it.
 REMEMBERED_MAX = 10_000
 UNEXPLAINED = frozenset({Reconciliation.UNEXPLAINED_RISE, Reconciliation.UNEXPLAINED_FALL})
-#: What an index of PostgreSQL holds, with room; a longer name, or one with a NUL, is known by its hash.
+#: How long a name may be that an index of PostgreSQL holds, with room; a longer one, or one with a NUL, is known by its
+#: hash.
 KEY_CHARACTERS_MAX = 256
 _PART_CHARACTERS_MAX = 64
-#: The bridge's word for what it gave back, and how soon after that word the ledger shows it, if it does at all.
+#: The bridge's status for what it gave back, and how soon after it the verifier shows that, if it does at all.
 _RETURNED = "RETURNED"
 RETURNS_WITHIN = timedelta(minutes=1)
 _TRANSFERS = frozenset({ChangeKind.CREDIT, ChangeKind.WITHDRAWAL})
 
 
 class Reconciler:
-    """Keeps what all evidence adds up to, per asset.
+    """Keeps the sum of all evidence, per asset.
 
     Evidence is counted once, by its kind and id, and not before a final block is new enough to contain it, whichever
-    was heard of first. Until then, and while offers are open, a difference that they can explain is awaited.
+    arrived first. Until then, and while offers are open, a difference that they can explain is awaited.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class Reconciler:
         self._explained: dict[str, int] | None = None
         self._transferred: dict[str, int] = {}
         self._begun_at: datetime | None = None
-        #: The height that this life has begun the books at.
+        #: The height at which this life began the books.
         self._first_height: int | None = None
         self._waiting: list[BalanceChange] = []
         #: What was judged, with its evidence where this life has judged it.
@@ -53,23 +54,23 @@ class Reconciler:
         self._open: dict[str, Exchange] = {}
         self._held: dict[str, Amount] = {}
         self._held_height = 0
-        self._held_heard_at: datetime | None = None
+        self._held_received_at: datetime | None = None
         self._credited: dict[str, Amount] = {}
-        #: Evidence that was counted and may stand in no record yet.
+        #: Evidence that was counted and perhaps stands in no record yet.
         self.counted: list[BalanceChange] = []
         self.states: dict[str, Reconciliation] = {}
-        #: Records that were taken in, ever.
+        #: How many records were taken in, ever.
         self.records_read = 0
 
     @property
     def begun(self) -> bool:
-        """There are books."""
+        """Whether there are books."""
         return self._explained is not None
 
     # --- what an earlier life knew ---------------------------------------------------------------------------------
 
     def resume(self, kept: KeptBooks) -> None:
-        """Go on from what is kept, with what was read beyond it; what is known of it already says who keeps it."""
+        """Go on from what is kept, with what was read beyond it; what is known of that already shows who keeps it."""
         books, before = kept.books, self._waiting
         self._credited = self._credited or kept.credited
         self._explained = {asset: int(amount) for asset, amount in books.explained.items()}
@@ -78,15 +79,15 @@ class Reconciler:
         self._waiting = []
         for change in (*books.waiting, *before):
             self._await(change)
-        told = {change.key for change in self.counted}
-        self.counted += [change for change in kept.untold if change.key not in told]
+        known = {change.key for change in self.counted}
+        self.counted += [change for change in kept.untold if change.key not in known]
         if self._results_read is None:
             self._open, self._held = dict(kept.open), kept.held
         self._results_read = _further(self._results_read, books.results_read)
         self._actions_read = _further(self._actions_read, books.actions_read)
 
     def books(self) -> Books | None:
-        """What the next life needs, None before the first reading."""
+        """What the next life needs; None before the first reading."""
         return None if self._explained is None else self._books_after(())
 
     def kept(self, judged: Sequence[Judged] = ()) -> KeptBooks:
@@ -113,7 +114,7 @@ class Reconciler:
         )
 
     def _sums(self, judged: Iterable[Judged]) -> tuple[dict[str, int], dict[str, int]]:
-        """What all evidence adds up to with this, and what transfers do."""
+        """The sums of all evidence, and of transfers, with this evidence."""
         explained, transferred = Counter(self._explained), Counter(self._transferred)
         for each in judged:
             if each.counted:
@@ -132,14 +133,14 @@ class Reconciler:
     # --- evidence --------------------------------------------------------------------------------------------------
 
     def read_from(self, topic: str, place: CommandPosition) -> None:
-        """A topic was cut before what was read of it: what comes at those offsets now is new."""
+        """Note that a topic was cut before what was read of it: what comes at those offsets now is new."""
         if topic == TRADE_RESULT.name:
             self._results_read = place
         elif topic == LIQUIDITY_ACTION.name:
             self._actions_read = place
 
     def take_result(self, record: RecordReceived, now: datetime) -> None:
-        """A result opens or closes an offer, tells what is held, and may be the evidence of a fill."""
+        """Take a result: it opens or closes an offer, has what is held, and may be the evidence of a fill."""
         result: TradeResult = record.message.payload
         self.records_read += 1
         self._results_read = _after(record)
@@ -166,30 +167,30 @@ class Reconciler:
                     )
                 )
 
-    def _take_held(self, ledger: LedgerView, told_at: datetime, now: datetime) -> None:
-        """A view that is told again is older than the newest; one that is contradicted long after was none."""
-        heard_at = self._held_heard_at
-        if ledger.height < self._held_height and heard_at is not None and told_at <= heard_at + VIEW_KNOWN_AFTER:
+    def _take_held(self, ledger: LedgerView, published_at: datetime, now: datetime) -> None:
+        """Take what is held from a ledger view; a repeat is older than the newest, a contradicted one is dropped."""
+        newest_at = self._held_received_at
+        if ledger.height < self._held_height and newest_at and published_at <= newest_at + VIEW_KNOWN_AFTER:
             return
-        self._held, self._held_height, self._held_heard_at = ledger.held, ledger.height, now
+        self._held, self._held_height, self._held_received_at = ledger.held, ledger.height, now
 
     def take_action(self, record: RecordReceived) -> None:
-        """The mint of a deposit and the beginning of a withdrawal happened before the bridge told of them."""
+        """Take a step of the treasury: a mint, or a withdrawal's beginning, happened before the bridge reported it."""
         action: LiquidityAction = record.message.payload
         self.records_read += 1
         self._actions_read = _after(record)
         match action.step:
             case DepositStep(mint_tx_hash=str(mint)) as step if mint:
-                credit = _told(record, step.asset_id, ChangeKind.CREDIT, Delta(step.amount), mint)
+                credit = _change_of(record, step.asset_id, ChangeKind.CREDIT, Delta(step.amount), mint)
                 self._await(msgspec.structs.replace(credit, part=action.action_id))
             case WithdrawalStep() as step:
-                taken = _told(record, step.asset_id, ChangeKind.WITHDRAWAL, Delta(-step.amount), action.action_id)
+                taken = _change_of(record, step.asset_id, ChangeKind.WITHDRAWAL, Delta(-step.amount), action.action_id)
                 self._await(taken)
                 if step.status.upper() == _RETURNED:
                     self._await(_return_of(taken))
 
     def _await(self, change: BalanceChange) -> None:
-        """Evidence waits for a block, unless it was told before. Its names are foreign text, and PostgreSQL's keys.
+        """Let evidence wait for a block, unless it came before. Its names are foreign text, and PostgreSQL's keys.
 
         What the verifier cannot count has not moved there; added up, it would make books that nobody can read.
         """
@@ -201,14 +202,14 @@ class Reconciler:
             "part": _as_a_key(change.part, _PART_CHARACTERS_MAX),
         }
         change = msgspec.structs.replace(change, **names)
-        if not self._was_told(change):
+        if not self._is_known(change):
             self._waiting.append(change)
 
-    def _was_told(self, change: BalanceChange) -> bool:
+    def _is_known(self, change: BalanceChange) -> bool:
         """Whether it is known, perhaps from a version that knew a mint by itself, without its deposits."""
         whole = msgspec.structs.replace(change.key, part="")
-        told = [*self._waiting, *filter(None, [self._judged.get(whole)])]
-        as_one = any(each.key == whole and each.change == change.change for each in told)
+        known = [*self._waiting, *filter(None, [self._judged.get(whole)])]
+        as_one = any(each.key == whole and each.change == change.change for each in known)
         return as_one or change.key in self._judged or any(each.key == change.key for each in self._waiting)
 
     # --- a reading -------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ class Reconciler:
         return [Judged(change=change, counted=False) for change in self._due(reading)]
 
     def judge(self, reading: VerifierReading) -> list[Judged]:
-        """What this block says of the evidence that waits; nothing has changed yet."""
+        """Judge the evidence that waits by this block; nothing has changed yet."""
         due = self._due(reading)
         explained = dict(self._explained or {})
         judged = []
@@ -245,7 +246,7 @@ class Reconciler:
         self._judged |= {each.change.key: each.change for each in judged}
 
     def know(self, keys: Sequence[EvidenceKey]) -> None:
-        """Evidence of these keys was judged, now or in an earlier life."""
+        """Note that evidence of these keys was judged, now or in an earlier life."""
         for key in keys:
             self._judged.setdefault(key, None)
             if len(self._judged) > REMEMBERED_MAX:
@@ -253,7 +254,7 @@ class Reconciler:
         self._waiting = [change for change in self._waiting if change.key not in keys]
 
     def look(self, reading: VerifierReading) -> None:
-        """Judge what is left unexplained at this block. Of an asset that is new in the books nothing is explained."""
+        """Judge what is left unexplained at this block. For an asset that is new in the books nothing is explained."""
         before, self._credited = self._credited, reading.credited
         first = self._first_height == reading.height and not self.counted
         self.states = {
@@ -262,18 +263,18 @@ class Reconciler:
         }
 
     def _due(self, reading: VerifierReading) -> list[BalanceChange]:
-        """The evidence that this block contains, if any does."""
+        """The evidence that this block contains."""
         return [change for change in self._waiting if change.seen_by <= reading.block_time]
 
     def _is_older(self, change: BalanceChange) -> bool:
-        """A withdrawal that the bridge had taken over before the books were begun: the burn came before that."""
+        """Whether the bridge had taken a withdrawal over before the books were begun: the burn came before that."""
         began, begun = change.began_at, self._begun_at
         return change.kind is ChangeKind.WITHDRAWAL and began is not None and begun is not None and began < begun
 
     def _may_be_older(self, change: BalanceChange) -> bool:
         """Whether it may be from before the books: the bridge also lists what it did before our first reading.
 
-        What is dated ahead of the moment at which it was heard of has no date.
+        A date that lies after the moment of its arrival does not count as a date.
         """
         if change.kind not in _TRANSFERS:
             return False
@@ -281,7 +282,7 @@ class Reconciler:
         return begun is None or began is None or not begun <= began <= change.seen_by
 
     def _believed(self, changes: list[BalanceChange], rest: int, reading: VerifierReading) -> list[Judged]:
-        """Of what may be older, what the balance shows, and what it cannot show whatever open offers did to it.
+        """The part of what may be older that the balance shows, and that which it cannot show whatever open offers did.
 
         What lies between waits until they have ended.
         """
@@ -310,7 +311,7 @@ class Reconciler:
         return Reconciliation.UNEXPLAINED_RISE if rest > 0 else Reconciliation.UNEXPLAINED_FALL
 
     def unexplained(self, asset: str) -> int | None:
-        """Credited less explained, None before the first reading."""
+        """Credited less explained; None before the first reading."""
         if self._explained is None or asset not in self._credited:
             return None
         return self._credited[asset] - self._explained.get(asset, 0)
@@ -327,11 +328,11 @@ class Reconciler:
         return sum(offer.amount_in for offer in self._open.values() if offer.asset_in == asset) + waiting
 
     def awaits_block(self, asset: str) -> bool:
-        """Whether evidence waits for a newer block: whether the last reading contains it is not known."""
+        """Whether evidence waits for a newer block: it is unknown whether the last reading contains it."""
         return any(change.asset_id == asset for change in self._waiting)
 
 
-def _told(record: RecordReceived, asset_id: str, kind: ChangeKind, change: Delta, evidence: str) -> BalanceChange:
+def _change_of(record: RecordReceived, asset_id: str, kind: ChangeKind, change: Delta, evidence: str) -> BalanceChange:
     message = record.message
     return BalanceChange(
         kind=kind,
@@ -364,7 +365,7 @@ def _after(record: RecordReceived) -> CommandPosition:
 
 
 def _further(ours: CommandPosition | None, kept: CommandPosition | None) -> CommandPosition | None:
-    """The later of two places; where they are in different topics, ours is the one that is read now."""
+    """The later of two positions; where they are in different topics, ours is the one that is read now."""
     if ours is None or kept is None or ours.topic_id != kept.topic_id:
         return ours or kept
     return max(ours, kept, key=lambda place: place.next_offset)

@@ -1,16 +1,16 @@
-"""inventory-sync, wired."""
+"""The wiring of inventory-sync."""
 
 from __future__ import annotations
 
 from unrip.frame.wiring import Context, Wiring
 from unrip.services.inventory_sync.effects import PersistBooks, ReadBridge, ReadVerifier, RestoreBooks
-from unrip.services.inventory_sync.handlers import Books, Readings
+from unrip.services.inventory_sync.handlers import BooksHandlers, Readings
 from unrip.services.inventory_sync.logic import InventorySync
 from unrip.services.venue import account_of, bridge_of, chains_of, public_key_of, rpc_client_of, verifier_of
 
 
 def wire(context: Context) -> Wiring:
-    """Verifier and bridge in, inventory out."""
+    """Wire it: verifier and bridge in, inventory out."""
     settings = context.settings
     rpc_http = rpc_client_of(context)
     bridge_http = context.http("bridge")
@@ -21,7 +21,7 @@ def wire(context: Context) -> Wiring:
         emit=context.emit,
         clock=context.clock,
     )
-    books = Books(context.adapters.books(), account=account_of(context), emit=context.emit)
+    books = BooksHandlers(context.adapters.books(), account=account_of(context), emit=context.emit)
     return Wiring(
         logic=InventorySync(
             pair=context.pair,

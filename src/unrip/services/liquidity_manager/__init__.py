@@ -1,1 +1,1 @@
-"""liquidity-manager: addresses, deposits and withdrawals as the bridge tells them; it spends nothing."""
+"""liquidity-manager: addresses, deposits and withdrawals as the bridge reports them; it spends nothing."""

@@ -15,7 +15,7 @@ class ReadChain(Value):
 
 
 class ChainRead(Value):
-    """What the bridge said about one chain."""
+    """The bridge's answers about one chain."""
 
     chain: str
     address: str

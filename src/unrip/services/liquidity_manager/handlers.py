@@ -1,4 +1,4 @@
-"""Reading the bridge: calls, and their outcomes as events."""
+"""Reading the bridge: calls whose outcomes return as events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ChainReader:
         self._tasks.start(self._read(effect.chain))
 
     async def watch(self) -> None:
-        """A source for the frame: raises the fault of a call that ended otherwise than it should."""
+        """Raise the fault of a call that ended otherwise than it should: a source for the frame."""
         await self._tasks.watch()
 
     async def aclose(self) -> None:
@@ -33,7 +33,7 @@ class ChainReader:
         await self._tasks.aclose()
 
     async def _read(self, chain: str) -> None:
-        """Everything about the chain, or nothing: half an answer would look like a change."""
+        """Read everything about the chain, or nothing: half an answer would look like a change."""
         observed_at = self._clock()
         try:
             answer = ChainRead(

@@ -1,6 +1,6 @@
-"""The steps of funding operations: one record per change of state, with an id derived from all that it says.
+"""The steps of funding operations: one record per change of state, with an id derived from all its content.
 
-The same step seen again, also after a restart, is the same record; anything new that it says makes it another one.
+The same step seen again, also after a restart, is the same record; any new content makes it another one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from unrip.messages.topics import LIQUIDITY_ACTION
 from unrip.services.liquidity_manager.addresses import ChainAddress
 
 VENUE = "near_intents"
-#: Operations whose steps are remembered; the bridge lists fewer.
+#: How many operations have their steps remembered; the bridge lists fewer.
 OPERATIONS_MAX = 10_000
 
 _CREDITS = frozenset({DepositState.CREDITED, DepositState.COMPLETED})
@@ -51,23 +51,23 @@ _WITHDRAWAL_FAILURES = frozenset({"FAILED", "REJECTED"})
 
 
 class Steps:
-    """Remembers the last step of every operation and tells only what is new."""
+    """Remembers the last step of every operation and reports only what is new."""
 
     def __init__(self, account: str, other_tokens: Mapping[str, Asset]) -> None:
         self._account = account
-        #: Tokens that a deposit may be credited as though the coin is that of an asset of ours.
+        #: Tokens that a deposit may be credited as although its coin is that of an asset of ours.
         self._other_tokens = other_tokens
-        #: Operation to the id of its last record.
+        #: The id of the last record of each operation.
         self._last: OrderedDict[str, str] = OrderedDict()
-        #: Deposits whose credit was told: `credited` and `completed` are one piece of news.
+        #: Deposits whose credit was reported: `credited` and `completed` are one piece of news.
         self._credited: set[str] = set()
-        #: Chain and asset to an operator's last word for the address: what is told after it is news, whatever it says.
+        #: An operator's last decision for the address of a chain and asset: what is reported after it is news.
         self._accepted: dict[tuple[str, str], str] = {}
-        #: Records that the broker did not acknowledge; they are told again, but logged once.
+        #: Records that the broker did not acknowledge; they are published again, but logged once.
         self._lost: set[str] = set()
 
     def learn(self, action: LiquidityAction) -> None:
-        """Take a step as told by an earlier life of this service, whichever build that was of."""
+        """Learn a step that an earlier life of this service published, whichever build that was of."""
         self._remember(action, self._event_id(action))
 
     def _remember(self, action: LiquidityAction, event_id: str) -> None:
@@ -82,7 +82,7 @@ class Steps:
             self._credited.discard(forgotten)
 
     def forget(self, event_id: str) -> None:
-        """The broker does not acknowledge a record: its step is new again with the next reading."""
+        """Forget a record that the broker does not acknowledge: its step is new again with the next reading."""
         for action_id, last in self._last.items():
             if last == event_id:
                 del self._last[action_id]
@@ -90,7 +90,7 @@ class Steps:
                 return
 
     def deposit(self, deposit: BridgeDeposit, observed_at: datetime) -> list[Effect]:
-        """Record and line of a deposit's state, if that is new."""
+        """The record and the line of a deposit's state, if that is new."""
         step = DepositStep(
             state=deposit.state,
             chain=deposit.chain,
@@ -104,7 +104,7 @@ class Steps:
         return self._tell_if_new(deposit.deposit_id, step, observed_at, occurred_at=deposit.created_at)
 
     def withdrawal(self, withdrawal: BridgeWithdrawal, observed_at: datetime) -> list[Effect]:
-        """Record and line of a withdrawal's state, if that is new."""
+        """The record and the line of a withdrawal's state, if that is new."""
         step = WithdrawalStep(
             state=_withdrawal_state(withdrawal),
             chain=withdrawal.chain,
@@ -117,26 +117,26 @@ class Steps:
         return self._tell_if_new(withdrawal.withdrawal_id, step, observed_at, occurred_at=withdrawal.created_at)
 
     def address(self, known: ChainAddress, other: ChainAddress | None, asset_id: str) -> list[Effect]:
-        """Record and line of an asset's deposit address, or of another one named for its chain, if that is new."""
+        """The record and the line of an asset's deposit address, or of another one for its chain, if that is new."""
         action_id = derived_id("deposit_address", self._account, known.chain, asset_id)
         place = {"chain": known.chain, "asset_id": asset_id, "address": known.address}
         step = AddressIssued(**place) if other is None else AddressChanged(**place, other=other.address)
         return self._tell_if_new(action_id, step, (other or known).observed_at)
 
     def accepted(self, event_id: str, address: ChainAddress, asset_id: str, actor: str, now: datetime) -> list[Effect]:
-        """Record of an operator's word for an address: it is told at once, since no later reading knows of it."""
+        """The record of an operator's decision for an address: published at once, since no later reading shows it."""
         step = AddressAccepted(chain=address.chain, asset_id=asset_id, address=address.address, actor=actor)
         return self._tell(self._action(event_id, step), event_id, now)
 
     def refresh(self, event_id: str, actor: str, now: datetime) -> list[Effect]:
-        """Record of an operator's refresh."""
+        """The record of an operator's refresh."""
         return self._tell(self._action(event_id, Refresh(actor=actor)), event_id, now)
 
     def _action(self, action_id: str, step: Step) -> LiquidityAction:
         return LiquidityAction(action_id=action_id, account=self._account, step=step)
 
     def _event_id(self, action: LiquidityAction) -> str:
-        """Of its own for each form of the payload: two records of one id are the same to the last byte."""
+        """The id of an event, another for each form of the payload: two records of one id are the same bytes."""
         step, since = action.step, list[str]()
         if isinstance(step, AddressIssued | AddressChanged):
             word = self._accepted.get((step.chain, step.asset_id))
@@ -171,7 +171,7 @@ class Steps:
         return [record] if said or action.step.name not in _LINES else [record, self._line(action)]
 
     def _line(self, action: LiquidityAction) -> Log:
-        """The line of a step; that a deposit comes as another token than the one that is traded is told with it."""
+        """The line of a step; it includes that a deposit came as another token than the one that is traded."""
         event, level = _LINES[action.step.name]
         said = msgspec.structs.asdict(action.step)
         said.pop("state", None)  # it is in the step's name

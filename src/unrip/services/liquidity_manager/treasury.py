@@ -9,14 +9,14 @@ from unrip.domain.pairs import Pair
 from unrip.domain.treasury import BridgeDeposit, BridgeWithdrawal, DepositAddress, DepositState, Treasury
 from unrip.services.liquidity_manager.effects import ChainRead
 
-#: Movements of each kind in the record.
+#: How many movements of each kind the record has.
 MOVEMENTS_MAX = 200
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def assets_by_chain(pair: Pair) -> dict[str, tuple[str, ...]]:
-    """The ledger ids of our assets by the chain that they come from, which may be one chain for both."""
+    """The asset ids of our assets by the chain that they come from, which may be one chain for both."""
     chains = dict.fromkeys(asset.chain for asset in pair.assets())
     return {chain: tuple(asset.asset_id for asset in pair.assets() if asset.chain == chain) for chain in chains}
 
@@ -31,7 +31,7 @@ def treasury_of(
     rebalances_enabled: bool,
     trackers_paused: bool,
 ) -> Treasury:
-    """Put together what the bridge said last about each chain."""
+    """The treasury by the bridge's last answers about each chain."""
     read = [chains[chain] for chain in assets if chain in chains]
     complete = len(read) == len(assets)
     wanted = {asset_id for ours in assets.values() for asset_id in ours}
@@ -49,12 +49,12 @@ def treasury_of(
 
 
 def _latest_deposits(deposits: list[BridgeDeposit]) -> tuple[BridgeDeposit, ...]:
-    """Unfinished ones first, then by age."""
+    """The unfinished deposits first, then the others by age."""
     ordered = sorted(deposits, key=lambda deposit: deposit.created_at or _LONG_AGO, reverse=True)
     ordered.sort(key=lambda deposit: deposit.state is DepositState.COMPLETED)
     return tuple(ordered[:MOVEMENTS_MAX])
 
 
 def _latest_withdrawals(withdrawals: list[BridgeWithdrawal]) -> tuple[BridgeWithdrawal, ...]:
-    """Unfinished ones first; the bridge gives them no order (protocol/bridge section 3.6)."""
+    """The unfinished withdrawals first; the bridge gives them no order (protocol/bridge section 3.6)."""
     return tuple(sorted(withdrawals, key=lambda withdrawal: withdrawal.finished)[:MOVEMENTS_MAX])

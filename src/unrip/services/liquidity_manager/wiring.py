@@ -1,4 +1,4 @@
-"""liquidity-manager, wired."""
+"""The wiring of liquidity-manager."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unrip.services.venue import account_of, bridge_of
 
 
 def wire(context: Context) -> Wiring:
-    """The bridge in, treasury and liquidity actions out."""
+    """Wire it: the bridge in, treasury and liquidity actions out."""
     http = context.http("bridge")
     reader = ChainReader(bridge_of(context, http), emit=context.emit, clock=context.clock)
     return Wiring(

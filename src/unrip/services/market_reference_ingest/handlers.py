@@ -1,4 +1,4 @@
-"""The polls: calls to the sources, and their outcomes as events."""
+"""The polls: calls to the sources whose outcomes return as events."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Polls:
         self._tasks.start(self._poll_coingecko())
 
     async def watch(self) -> None:
-        """A source for the frame: raises the fault of a call that ended otherwise than it should."""
+        """Raise the fault of a call that ended otherwise than it should: a source for the frame."""
         await self._tasks.watch()
 
     async def aclose(self) -> None:
@@ -50,7 +50,7 @@ class Polls:
         system, pause_s = None, None
         try:
             system = await self._kraken.system()
-        except KrakenUnavailable as error:  # the price is good, and who needs the state is told that it is unknown
+        except KrakenUnavailable as error:  # the price is good, and the state is reported as unknown
             pause_s = error.pause_s
         self._emit(KrakenRestRead(reading=reading, system=system, pause_s=pause_s))
 

@@ -27,7 +27,7 @@ class KrakenSettings(Section):
 class CoinGeckoSettings(Section):
     """The second opinion."""
 
-    #: With `pro-api.` in it the key is sent as a paid one, otherwise as a demo one.
+    #: The service's address: with `pro-api.` in it the key is sent as a paid one, otherwise as a demo one.
     api_url: HttpUrl = "https://api.coingecko.com/api/v3"
     #: An API key, readable by its owner only; none is needed for the free service.
     key_file: Path | None = None
@@ -40,18 +40,19 @@ class CoinGeckoSettings(Section):
 
 
 class PriceSettings(Section):
-    """When market-reference-ingest distrusts what it reads. Its verdict stands in every price, with these numbers."""
+    """When market-reference-ingest distrusts what it reads. Every price carries its verdict, with these numbers."""
 
-    #: EURe further from what is assumed than this is a broken peg.
+    #: How far EURe may be from what is assumed; further is a broken peg.
     peg_breaks_beyond: Rate = Decimal("0.02")
-    #: A broken peg heals within this only: CoinGecko's number of a thinly traded token is off by 1 % on a normal day
+    #: Within what a broken peg heals: CoinGecko's number of a thinly traded token is off by 1 % on a normal day
     #: (sources/coingecko section 7).
     peg_heals_within: Rate = Decimal("0.01")
-    #: Mids of one window further apart than this are a jump. Half of the default edge: less is paid for by the edge.
+    #: How far the mids of one window may be apart; further is a jump. It is half of the default edge: the edge pays for
+    #: less.
     jump_limit: Rate = Decimal("0.01")
-    #: For so long the mids must then have stayed within the limit.
+    #: How long the mids must then have stayed within the limit.
     jump_window_s: int = Field(default=60, ge=2)
-    #: In so many seconds of the window Kraken must have been read: REST alone gives one every two seconds.
+    #: In how many seconds of the window Kraken must have been read: REST alone gives one every two seconds.
     jump_readings_min: int = Field(default=10, ge=1)
 
     @model_validator(mode="after")

@@ -12,13 +12,13 @@ from unrip.domain.values import Value
 
 
 class RememberPolicy(Value):
-    """Effect: keep the policy by its hash, so that its decisions can be recomputed, and that it is the one in force.
+    """Effect: keep the policy by its hash, so that its decisions can be recomputed, and note that it is in force.
 
     `PolicyPersisted` follows, in the order of the changes.
     """
 
     policy: Policy
-    #: Hash of the configured policy that it was changed from.
+    #: The hash of the configured policy that it was changed from.
     base: str
     #: Changes count from 1 in each generation; the highest of the highest generation is in force after a restart.
     generation: int
@@ -37,27 +37,27 @@ class Restore(Value):
     """Effect: read back what must survive a restart; `Restored` follows, and then `HighestRestored`."""
 
     base: str
-    #: The beginning of the day.
+    #: The beginning of the UTC day.
     since: datetime
     markout: timedelta
-    #: Of this life; what it keeps is numbered within.
+    #: The generation of this life; what it keeps is numbered within.
     generation: int
 
 
 class Restored(Value):
     """What an earlier life left."""
 
-    #: The policy in force, None when it is the configured one.
+    #: The policy in force; None when it is the configured one.
     policy: Policy | None
     #: The day's settled results, each with the price of its markout, if that is on record.
     fills: tuple[tuple[TradeResult, MarketPrice | None], ...]
 
 
 class HighestRestored(Value):
-    """The highest equity of earlier lives, None in the first one. No decision waits for it."""
+    """The highest equity of earlier lives; None in the first one. No decision waits for it."""
 
     highest: HighestEquity | None
-    #: Of this life.
+    #: The generation of this life.
     generation: int
 
 

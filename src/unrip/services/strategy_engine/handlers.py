@@ -21,11 +21,11 @@ from unrip.services.strategy_engine.effects import (
 from unrip.store.errors import StoreRefused
 from unrip.store.strategy import StrategyStore
 
-#: Between two attempts at what PostgreSQL refuses.
+#: How long to wait between two attempts at what PostgreSQL refuses.
 _AGAIN_S = 10.0
 
 
-class DeskHandlers:
+class StrategyHandlers:
     """Turns the strategy's effects into calls."""
 
     def __init__(
@@ -40,7 +40,7 @@ class DeskHandlers:
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
-        """Which effect is performed by what."""
+        """The method that performs each effect."""
         return {
             RememberPolicy: lambda effect: self._start(lambda: self._remember(effect)),
             Restore: lambda effect: self._start(lambda: self._recall(effect)),
@@ -48,7 +48,7 @@ class DeskHandlers:
         }
 
     async def watch(self) -> None:
-        """A source for the frame: a fault of ours in one of the calls stops the service."""
+        """Raise a fault of ours in one of the calls, which stops the service: a source for the frame."""
         await self._tasks.watch()
 
     async def aclose(self) -> None:
@@ -83,7 +83,7 @@ class DeskHandlers:
         self._tasks.start(self._insist(work))
 
     async def _insist(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """What PostgreSQL refuses is asked again: without it the strategy would wait for its answer for ever."""
+        """Ask again what PostgreSQL refuses: without an answer the strategy would wait for ever."""
         while True:
             try:
                 return await work()

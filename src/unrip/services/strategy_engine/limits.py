@@ -14,7 +14,7 @@ from unrip.domain.values import format_rate, parse_rate, shown
 from unrip.frame.action import Action, ReasonBody
 from unrip.frame.contract import Control, ControlRefused
 
-#: How a bound that is not set is written and shown.
+#: How an unset bound is written and shown.
 NO_BOUND = "none"
 BOUND = f"Whole tokens, such as '0.05'; '{NO_BOUND}' takes the bound away."
 RATE = "With its unit: '2.5 %' or '250 bps'."
@@ -33,7 +33,7 @@ LIMITS = tuple(_CHANGEABLE)
 
 
 def _argument_of(declared: Declared) -> tuple[Any, Any]:
-    """The type and the description of a limit that may be left out, as a body is made of them."""
+    """The type and the description of a limit that may be left out, for the body of an action."""
     if declared.limit.rate:
         return (str | None, Field(default=None, description=declared.limit.note or RATE))
     if declared.band:
@@ -42,7 +42,7 @@ def _argument_of(declared: Declared) -> tuple[Any, Any]:
     return (declared.type | None, Field(default=None, gt=limit.above, ge=limit.least, description=limit.note or None))
 
 
-#: The threshold has an action of its own.
+#: The limits that `limits` changes: the threshold has an action of its own.
 _ARGUMENTS: dict[str, Any] = {
     name: _argument_of(declared) for name, declared in _CHANGEABLE.items() if name not in ThresholdBody.model_fields
 }
@@ -65,7 +65,7 @@ LIMIT_ACTIONS = (
     ),
 )
 
-#: Under this name a control record says which configured policy the limits were changed from.
+#: The key under which a control record names the configured policy that the limits were changed from.
 BASE = "policy_base"
 
 
@@ -90,16 +90,16 @@ def changed_policy(policy: Policy, control: Control) -> Policy:
 
 
 def permitted(configured: Policy, recalled: Policy) -> Policy:
-    """Of what PostgreSQL has as in force the limits, and of those beyond what the configuration allows the tighter.
+    """The limits that PostgreSQL has in force; the configuration's where they lie beyond it and it is tighter.
 
-    An operator's change never went beyond it; whatever wrote that row was none.
+    An operator's change never went beyond the configuration, so whatever wrote such a row was none.
     """
     limited = msgspec.structs.replace(configured, **{name: getattr(recalled, name) for name in LIMITS})
     return tightest(configured, limited) if _beyond(limited) else limited
 
 
 def _beyond(changed: Policy) -> str | None:
-    """How limits lie beyond what the configuration allows at run time, in words; None where they do not."""
+    """How limits lie beyond what the configuration allows at run time, as a sentence; None where they do not."""
     if changed.edge_per_sqrt_minute < 0:
         return "edge_per_sqrt_minute is negative: a longer offer would cost the taker less"
     return changed.beyond("limits.{} {} of the configuration")
@@ -133,7 +133,7 @@ def tightens(policy: Policy, control: Control) -> bool:
 
 
 def tightest(one: Policy, other: Policy) -> Policy:
-    """Of each limit the one that lets less through."""
+    """The policy that has, for each limit, the value that lets less through."""
     return msgspec.structs.replace(
         one,
         **{name: getattr(max(one, other, key=lambda each: _strictness(each, name)), name) for name in LIMITS},
@@ -145,7 +145,7 @@ def _strictness(policy: Policy, name: str) -> Any:
 
 
 def told_policy(configured: Policy, state: dict[str, str]) -> Policy | None:
-    """The policy that a control record shows, None where it does not, or was changed from another configured one."""
+    """The policy that a control record shows; None where it shows none, or was changed from another configured one."""
     if state.get(BASE) != configured.hash:
         return None
     try:
@@ -155,7 +155,7 @@ def told_policy(configured: Policy, state: dict[str, str]) -> Policy | None:
 
 
 def policy_state(policy: Policy) -> dict[str, str]:
-    """The changeable limits as a control record shows them."""
+    """The changeable limits for a control record."""
     return {**{name: _written(name, getattr(policy, name)) for name in LIMITS}, "policy_hash": policy.hash}
 
 

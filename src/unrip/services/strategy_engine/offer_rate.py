@@ -1,4 +1,4 @@
-"""How many offers were decided lately."""
+"""How many offers were decided within the last minute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SPAN = timedelta(seconds=60)
 
 @dataclass
 class OfferRate:
-    """Own accepted decisions of the last 60 s, by the instant of each; read back from the topics at start.
+    """Own accepted decisions of the last 60 s, by the instant of each; read back from the topics at the start.
 
     A command that is read back names its offer, too: decisions are read back up to a number, most of which may be
     refusals. Its record is a little younger than the decision, so it counts a little longer.
@@ -19,10 +19,10 @@ class OfferRate:
     _offered: dict[str, datetime] = field(default_factory=dict)
 
     def add(self, command_id: str, at: datetime) -> None:
-        """An offer was decided; of two instants the first that is told counts."""
+        """Note that an offer was decided; of two instants the first that comes counts."""
         self._offered.setdefault(command_id, at)
 
     def last_minute(self, now: datetime) -> int:
-        """Offers of the last 60 s; one from the future of a clock that was set back counts, too."""
+        """How many offers the last 60 s had; one from the future of a clock that was set back counts, too."""
         self._offered = {command_id: at for command_id, at in self._offered.items() if now - at < _SPAN}
         return len(self._offered)

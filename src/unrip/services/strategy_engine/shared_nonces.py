@@ -10,25 +10,25 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.demand import SwapDemand
 from unrip.domain.sharing import SharedNonce, Sharing, group_alike, group_of_all
 
-#: Of these ends no byte was ever seen outside, so the nonce goes on without the offer.
+#: Offers that ended like this were never sent, so the nonce goes on without them.
 _UNSEEN = {AttemptState.REJECTED, AttemptState.DROPPED}
 
 
 @dataclass
 class SharedNonces:
-    """Of each group the newest nonce, while it may be joined.
+    """The newest joinable nonce of each group.
 
     Built from own commands and their results, also after a restart. Where it knows too little, as before the results
-    are read back, the executor has the last word: it rejects an offer whose nonce has ended.
+    are read back, the executor decides: it rejects an offer whose nonce has ended.
     """
 
-    #: By group, the commands that carry its newest nonce.
+    #: The commands that carry the newest nonce of each group.
     _newest: dict[str, list[TradeCommand]] = field(default_factory=dict)
-    #: Of each command above, its group.
+    #: The group of each command above.
     _group_of: dict[str, str] = field(default_factory=dict)
 
     def add(self, command: TradeCommand) -> None:
-        """A command was decided or read back; known ones are counted once."""
+        """Add a command that was decided or read back; known ones are counted once."""
         group = command.nonce_group
         if group is None or command.command_id in self._group_of:
             return
@@ -40,7 +40,7 @@ class SharedNonces:
         self._group_of[command.command_id] = group
 
     def ended(self, result: TradeResult) -> None:
-        """A command has its terminal result. A fill or a death ends the nonce, and the next offer starts a new one."""
+        """Note that a command has its terminal result. A fill or a death ends the nonce; the next offer starts anew."""
         group = self._group_of.get(result.command_id)
         if group is None or not result.state.terminal:
             return

@@ -9,7 +9,7 @@ from unrip.domain.desk_state import CommandPosition
 from unrip.domain.sharing import most_by_asset
 from unrip.domain.values import Amount
 
-#: No view lags behind a newer one by more commands than this.
+#: By how many commands a view may lag behind a newer one at most.
 PASSED_KEPT = 100
 
 
@@ -19,10 +19,9 @@ class UncountedCommands:
 
     A command counts until the position of the view in use has passed its offset; one that the broker has not
     acknowledged yet counts as standing after it (blueprint, section 7). Views come over two topics, beats and results,
-    so an older one can follow a newer one: commands are kept a while after they were passed, to count again then.
-
-    What a topic held that was made anew is in no topic any more: it is in the ledger or will never be. So a restart,
-    which reads the topic as it is, finds the same.
+    so an older one can follow a newer one: commands are kept a while after they were passed, to count again then. What
+    a recreated topic held before is in no topic any more: it is in the ledger or will never be. So a restart, which
+    reads the topic as it is, finds the same.
     """
 
     _commands: dict[str, tuple[TradeCommand, str | None, int | None]] = field(default_factory=dict)
@@ -32,11 +31,11 @@ class UncountedCommands:
     _gone: set[str] = field(default_factory=set)
 
     def add(self, command: TradeCommand) -> None:
-        """A command was decided; it counts from now on."""
+        """Add a command that was decided; it counts from now on."""
         self._commands.setdefault(command.command_id, (command, None, None))
 
     def placed(self, command: TradeCommand, topic_id: str, offset: int) -> None:
-        """The command stands in the topic, unless that is gone by now."""
+        """Note that the command stands in the topic, unless that is gone by now."""
         self.stands(topic_id)
         if topic_id == self._topic_id:
             self._commands[command.command_id] = (command, topic_id, offset)
@@ -44,7 +43,7 @@ class UncountedCommands:
             self._commands.pop(command.command_id, None)
 
     def stands(self, topic_id: str) -> None:
-        """The topic of the commands is this one."""
+        """Note that the topic of the commands is this one."""
         if topic_id == self._topic_id or topic_id in self._gone:
             return
         if self._topic_id is not None:
@@ -53,7 +52,7 @@ class UncountedCommands:
         self._commands = {name: each for name, each in self._commands.items() if each[1] in {None, topic_id}}
 
     def use(self, position: CommandPosition | None) -> None:
-        """The view in use has every command before this position claimed or rejected."""
+        """Use a view that has every command before this position claimed or rejected."""
         self._position = position
         self._commands = {
             command_id: (command, topic_id, offset)
@@ -76,11 +75,11 @@ class UncountedCommands:
         )
 
     def uncounted(self) -> dict[str, Amount]:
-        """Per asset, what the open commands would spend."""
+        """What the open commands would spend, per asset."""
         return most_by_asset((command.nonce, command.asset_out, command.amount_out) for command in self._open())
 
     def uncounted_in(self) -> dict[str, Amount]:
-        """Per asset, what the open commands could bring."""
+        """What the open commands could bring, per asset."""
         return most_by_asset((command.nonce, command.asset_in, command.amount_in) for command in self._open())
 
     def __len__(self) -> int:

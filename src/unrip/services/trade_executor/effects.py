@@ -38,9 +38,9 @@ class ClaimOffer(Value):
     generation: int
     result: TradeResult
     lineage: Lineage
-    #: An earlier life that the ledger has forgotten may have sent it: held whatever is credited, and not sent.
+    #: An earlier life that the ledger has forgotten may have sent it: it is held whatever is credited, and not sent.
     perhaps_sent: bool = False
-    #: The newest commit of the ledger that was heard of: an older one must refuse it.
+    #: The newest commit of the ledger that we know of: an older ledger must refuse it.
     after: int = 0
 
 
@@ -85,9 +85,9 @@ class ApplyReading(Value):
     height: int
     credited: dict[str, Amount]
     endings: tuple[Ending, ...]
-    #: Of a newest block, None of an older one.
+    #: The time of a newest block; None for an older one.
     block_time: datetime | None = None
-    #: Why it goes before a block of a greater height that was believed until now.
+    #: Why it replaces a block of a greater height that was believed until now.
     replaces: str | None = None
     after: int = 0
 
@@ -106,9 +106,9 @@ class NoteSurroundings(Value):
 
     account: str
     reason: str
-    #: None when it is over. Before the first final block is read, what our own clock expects.
+    #: When it ends; None when it is over. Before the first final block is read, what our own clock expects.
     quarantined_until: datetime | None
-    #: The highest number of commits that anybody has heard of.
+    #: The highest number of commits that anybody knows of.
     commits: int = 0
 
 
@@ -122,9 +122,9 @@ class CheckHeld(Value):
     """Effect: compare the counters with the open holds; `HeldChecked` or `LedgerUnknown("check")` follows."""
 
 
-#: Writes that need no answer but their success; they are made one after another.
+#: Writes of which only the success matters; they are made one after another.
 LedgerWrite = NoteAttempt | DropAttempt | NoteRevocation | NoteSurroundings | ApplyReading
-#: What an older ledger refuses.
+#: The writes that an older ledger refuses.
 GuardedWrite = ClaimOffer | RejectCommand | NoteAttempt | DropAttempt | NoteRevocation | ApplyReading
 
 
@@ -132,13 +132,13 @@ GuardedWrite = ClaimOffer | RejectCommand | NoteAttempt | DropAttempt | NoteRevo
 
 
 class CloseRelay(Value):
-    """Effect: give the connection to the relay up, and keep it so until `OpenRelay`."""
+    """Effect: give the connection to the relay up, and keep it closed until `OpenRelay`."""
 
 
 class OpenRelay(Value):
-    """Effect: begin to keep the connection to the relay up.
+    """Effect: connect to the relay, and stay connected.
 
-    A standby has none: it would take the token's only connection, or its part of the notices, from the instance that
+    A standby has no connection: it would take the token's only one, or its part of the notices, from the instance that
     works.
     """
 
@@ -153,7 +153,7 @@ class SignRevocation(Value):
     """Effect: sign an intent that does nothing but spend a nonce; `RevocationSigned` follows."""
 
     nonce: str
-    #: The nonce's own.
+    #: The nonce's own deadline.
     deadline: datetime
 
 
@@ -168,7 +168,7 @@ class TraceRevocation(Value):
     """Effect: find out whether a revocation used a nonce that is used; `RevocationTraced` follows."""
 
     nonce: str
-    #: The nonce's own: it gives the one revocation that could have been made.
+    #: The nonce's own deadline: it gives the one revocation that could have been made.
     deadline: datetime
     #: What was published, where that is known.
     payload: str | None
@@ -179,7 +179,7 @@ class ReadVerifier(Value):
 
     nonces: tuple[str, ...]
     salts: tuple[str, ...]
-    #: What the last node said was not believed: another one is asked first.
+    #: Whether the last node's answer was not believed: another one is asked first.
     elsewhere: bool = False
 
 
@@ -188,7 +188,7 @@ class ReadPast(Value):
 
     span: PastSpan
     nonces: tuple[str, ...]
-    #: Everything that was open: in the block that ended the salt, any of it may have moved a balance.
+    #: Every open offer: in the block that ended the salt, any of them may have moved a balance.
     offers: tuple[Offer, ...]
 
 
@@ -196,7 +196,7 @@ class ReadUse(Value):
     """Effect: read the block that used a nonce and the one before it; `UseRead` or `PastUnread` follows."""
 
     span: UseSpan
-    #: Everything of ours that may have been used in the same block.
+    #: Every offer of ours that may have been used in the same block.
     offers: tuple[Offer, ...]
     salts: tuple[str, ...]
 
@@ -227,11 +227,11 @@ class LedgerLoaded(Value):
     position: CommandPosition | None
     open_offers: tuple[Offer, ...]
     view: LedgerView
-    #: By nonce: the revocations that are known to have been published.
+    #: The revocations that are known to have been published, by nonce.
     revocations: dict[str, str] = {}
-    #: Why this may not be the newest ledger, by its own account; empty without a doubt.
+    #: Why this may not be the newest ledger, as it reports itself; empty without a doubt.
     doubt: str = ""
-    #: An earlier life began a quarantine that has not ended.
+    #: When the quarantine ends that an earlier life began; None where there is none.
     quarantined_until: datetime | None = None
     #: What was claimed within the last minute, also by an earlier life.
     claimed_lately: tuple[Claimed, ...] = ()
@@ -242,7 +242,7 @@ class LedgerLoaded(Value):
 class LedgerUnknown(Value):
     """PostgreSQL did not answer: what was asked may or may not have happened. The same is asked again."""
 
-    #: Its kind: claim, note, find, check or load.
+    #: Which call it was: claim, note, find, check or load.
     call: str
     reason: str
 
@@ -251,7 +251,7 @@ class LedgerOlder(Value):
     """The ledger is not the one that answered before, or lacks what we remember of it: it has taken nothing in."""
 
     call: str
-    #: The quarantine's.
+    #: The reason of the quarantine that follows.
     reason: str
 
 
@@ -263,7 +263,7 @@ class LedgerRefused(Value):
 
 
 class ClaimDecided(Value):
-    """What the ledger made of a command: claimed, rejected, or known from before."""
+    """What the ledger did with a command: claimed, rejected, or known from before."""
 
     command_id: str
     #: A `ClaimKind`.
@@ -280,14 +280,14 @@ class LedgerNoted(Value):
 
 
 class OfferFound(Value):
-    """The offer of ours that has this hash, None where it is not ours."""
+    """The offer of ours that has this hash; None where it is not ours."""
 
     quote_hash: str
     offer: Offer | None
 
 
 class HeldChecked(Value):
-    """Where counter and open holds do not add up; the check alarms and never writes."""
+    """The assets whose counter and open holds do not add up; the check alarms and never writes."""
 
     differences: tuple[HeldDifference, ...]
 
@@ -311,7 +311,7 @@ class RevocationSigned(Value):
 
 
 class Publication(StrEnum):
-    """What the relay made of a revocation; only the chain says what became of the nonce."""
+    """What the relay did with a revocation; only the chain shows the end of the nonce."""
 
     EXPIRED = "expired"
     """Not published: the offer's deadline has passed, and with it that of its revocation."""
@@ -340,11 +340,11 @@ class Finding(StrEnum):
 
 
 class RevocationTraced(Value):
-    """What relay and chain say about the revocation of a used nonce."""
+    """What relay and chain show of the revocation of a used nonce."""
 
     nonce: str
     finding: Finding
-    #: Of the revocation that used it; None otherwise.
+    #: The transaction of the revocation that used it; None otherwise.
     intent_hash: str | None = None
     payload: str | None = None
     tx_hash: str | None = None
@@ -363,7 +363,7 @@ class VerifierUnread(Value):
 
 
 class PastRead(Value):
-    """One block at which the salt was valid, or the last one and its successor."""
+    """One block at which the salt was valid, or the last such block and its successor."""
 
     readings: tuple[VerifierReading, ...]
 
@@ -383,12 +383,12 @@ class PastUnread(Value):
 
 
 class FillsRead(Value):
-    """The fills of a transaction that concern our account: none of them, where it has none."""
+    """The fills in a transaction that concern our account; empty where there are none."""
 
-    #: Of the one that was named; "" where the transaction of a use was looked for.
+    #: The transaction that was named; "" where the transaction of a use was looked for.
     tx_hash: str
     fills: tuple[VerifierFill, ...]
-    #: Whose use was looked for; "" for a transaction that was named.
+    #: The nonce whose use was looked for; "" for a transaction that was named.
     nonce: str = ""
 
 

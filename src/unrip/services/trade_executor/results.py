@@ -14,7 +14,7 @@ from unrip.services.trade_executor.effects import Lineage
 
 
 def rejected(command: TradeCommand, reason: Rejection, numbers: dict[str, str], *, account: str) -> TradeResult:
-    """The only result of a command that was never claimed, in the books of the account that was to trade it."""
+    """The only result of a command that was never claimed, for the account that was to trade it."""
     return TradeResult(
         command_id=command.command_id,
         execution_id=execution_id_of(command.command_id),
@@ -45,7 +45,7 @@ def result_of_offer(
     evidence: ChainEvidence | None = None,
     next_check_at: datetime | None = None,
 ) -> TradeResult:
-    """A state of a claimed attempt."""
+    """The result for one state of a claimed attempt."""
     return TradeResult(
         command_id=offer.command_id,
         execution_id=execution_id_of(offer.command_id),
@@ -72,12 +72,12 @@ def result_of_offer(
 
 
 def position_after(record: RecordReceived) -> CommandPosition:
-    """How far the ledger has come with this command."""
+    """The ledger's position after this command."""
     return CommandPosition(topic_id=record.topic_id, next_offset=record.offset + 1)
 
 
 def lineage_of(record: RecordReceived, stages: dict[str, datetime]) -> Lineage:
-    """Where the results of a command belong."""
+    """The lineage of the results of a command."""
     message = record.message
     return Lineage(
         correlation_id=message.correlation_id, causation_id=message.event_id, stages={**message.stages, **stages}
@@ -85,5 +85,5 @@ def lineage_of(record: RecordReceived, stages: dict[str, datetime]) -> Lineage:
 
 
 def stamped(lineage: Lineage, stage: str, at: datetime) -> Lineage:
-    """The same with the instant of one more stage."""
+    """The same lineage with the instant of one more stage."""
     return msgspec.structs.replace(lineage, stages={**lineage.stages, str(stage): at})

@@ -61,7 +61,7 @@ class LedgerHandlers:
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
-        """Which effect is performed by what."""
+        """The method that performs each effect."""
         return {
             LoadLedger: self.load,
             CheckHeld: self.check,
@@ -84,23 +84,23 @@ class LedgerHandlers:
         self._start("claim", self._claim(effect))
 
     def reject(self, effect: RejectCommand) -> None:
-        """A rejection and the position in one commit."""
+        """Record a rejection and the position in one commit."""
         self._start("claim", self._reject(effect))
 
     def note(self, effect: NoteAttempt) -> None:
-        """A state of an open attempt."""
+        """Record a state of an open attempt."""
         self._start(
             "note", self._noted(self._ledger.note(self._event(effect.result, effect.lineage), after=effect.after))
         )
 
     def drop(self, effect: DropAttempt) -> None:
-        """The end of an attempt of which no byte has left."""
+        """Record the end of an attempt of which no byte has left."""
         self._start(
             "note", self._noted(self._ledger.drop(self._event(effect.result, effect.lineage), after=effect.after))
         )
 
     def apply(self, effect: ApplyReading) -> None:
-        """A final block's balances and what they release."""
+        """Record a final block's balances and what they release."""
         endings = [
             NonceEnding(
                 nonce=ending.nonce,
@@ -121,14 +121,14 @@ class LedgerHandlers:
         self._start("note", self._noted(reading))
 
     def note_revocation(self, effect: NoteRevocation) -> None:
-        """What was published to spend a nonce."""
+        """Record what was published to spend a nonce."""
         write = self._ledger.note_revocation(
             effect.account, nonce=effect.nonce, revocation=effect.payload, after=effect.after
         )
         self._start("note", self._noted(write))
 
     def note_surroundings(self, effect: NoteSurroundings) -> None:
-        """Which database the ledger is in, or a quarantine."""
+        """Record which database the ledger is in, or a quarantine."""
         write = self._ledger.note_surroundings(
             effect.account,
             reason=effect.reason,
@@ -207,7 +207,7 @@ class LedgerHandlers:
         )
 
     async def watch(self) -> None:
-        """A source for the frame: a fault of ours in one of the calls stops the service."""
+        """Raise a fault of ours in one of the calls, which stops the service: a source for the frame."""
         await self._tasks.watch()
 
     def _start(self, call: str, work: Coroutine[Any, Any, None]) -> None:

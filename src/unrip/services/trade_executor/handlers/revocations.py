@@ -24,17 +24,18 @@ from unrip.venues.near_intents.rpc import RpcError
 from unrip.venues.near_intents.signer import SignedMessage, Signer
 from unrip.venues.near_intents.verifier import Verifier
 
-#: How often one revocation is published before the operator is told that the relay does not answer.
+#: How often one revocation is published before it is reported that the relay does not answer.
 ATTEMPTS_MAX = 3
 PAUSE_S = 0.5
-#: For one attempt, repeats of the client included: all attempts together take less than ten seconds.
+#: How long one attempt may take, repeats of the client included: all attempts together take less than ten seconds.
 ATTEMPT_BOUND_S = 2.5
-#: The relay never had our revocation: it refuses it now because somebody else used the nonce (message-bus 12.2).
+#: The codes with which the relay refuses a revocation that it never had, since somebody else used the nonce
+#: (message-bus 12.2).
 _NONCE_USED = "nonce was already used"
 
 
 class RevocationHandlers:
-    """Needs neither Kafka nor PostgreSQL."""
+    """Signs, publishes and traces revocations; needs neither Kafka nor PostgreSQL."""
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class RevocationHandlers:
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
-        """Which effect is performed by what."""
+        """The method that performs each effect."""
         return {
             SignRevocation: self.sign,
             PublishRevocation: self.publish,
@@ -64,12 +65,12 @@ class RevocationHandlers:
         }
 
     def sign(self, effect: SignRevocation) -> None:
-        """Sign; as fast as an offer."""
+        """Sign it; as fast as an offer."""
         signed = sign_revocation(self._signer, account=self._account, nonce=effect.nonce, deadline=effect.deadline)
         self._emit(RevocationSigned(nonce=effect.nonce, intent_hash=signed.intent_hash, payload=_text(signed)))
 
     def publish(self, effect: PublishRevocation) -> None:
-        """Publish, a few times where the relay does not answer."""
+        """Publish it, a few times where the relay does not answer."""
         self._tasks.start(self._publish(effect))
 
     def trace(self, effect: TraceRevocation) -> None:
@@ -77,7 +78,7 @@ class RevocationHandlers:
         self._tasks.start(self._trace(effect))
 
     async def watch(self) -> None:
-        """A source for the frame: raises the fault of work that ended otherwise than it should."""
+        """Raise the fault of work that ended otherwise than it should: a source for the frame."""
         await self._tasks.watch()
 
     async def _publish(self, effect: PublishRevocation) -> None:
@@ -104,7 +105,7 @@ class RevocationHandlers:
         self._emit(traced)
 
     async def _look(self, effect: TraceRevocation) -> RevocationTraced:
-        """That the chain shows the revocation of the nonce as executed, or that it was not."""
+        """Whether the chain shows the revocation of the nonce as executed, or as not executed."""
         signed = sign_revocation(self._signer, account=self._account, nonce=effect.nonce, deadline=effect.deadline)
         status = await self._relay.status(signed.intent_hash)
         if status.tx_hash is not None:
@@ -123,8 +124,8 @@ class RevocationHandlers:
     async def _not_executed(self, status: IntentStatus, signed: SignedMessage, *, published: bool) -> bool:
         """Whether a revocation certainly did not use the nonce, which is used at a final block.
 
-        Its transaction is final without it; or the relay never had it. Of one that we published, "not found" may pass
-        (message-bus section 12.3), so the same bytes again make the relay say what it knows.
+        Its transaction is final without it; or the relay never had it. For a revocation that we published, "not found"
+        may pass (message-bus section 12.3): the same bytes sent again make the relay answer with what it knows.
         """
         if status.tx_hash is not None:
             return True

@@ -19,12 +19,12 @@ from unrip.venues.near_intents.rpc import RpcError
 from unrip.venues.near_intents.signer import Signer
 from unrip.venues.near_intents.verifier import Verifier
 
-#: How long the simulated offer would live; it is sent to nobody but the node that simulates it.
+#: How long the simulated offer would live; it is sent only to the node that simulates it.
 _PROOF_LIFE = timedelta(seconds=10)
 
 
 class SignerHandlers:
-    """Signs offers, and shows the contract one that nobody would want to prove that it would take ours."""
+    """Signs offers, and has the contract simulate one that nobody would want, to prove that it would accept ours."""
 
     def __init__(
         self, signer: Signer, verifier: Verifier, *, pair: Pair, account: str, emit: Emit, clock: Callable[[], datetime]
@@ -39,7 +39,7 @@ class SignerHandlers:
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
-        """Which effect is performed by what."""
+        """The method that performs each effect."""
         return {
             SignOffer: self.sign,
             ProveAuthority: self.prove,
@@ -59,7 +59,7 @@ class SignerHandlers:
         self._tasks.start(self._prove())
 
     async def watch(self) -> None:
-        """A source for the frame: raises the fault of a proof that ended otherwise than it should."""
+        """Raise the fault of a proof that ended otherwise than it should: a source for the frame."""
         await self._tasks.watch()
 
     async def _prove(self) -> None:
@@ -87,7 +87,7 @@ class SignerHandlers:
         return AuthorityJudged(proven=True, reason="a simulated offer passed every check")
 
     def _absurd(self, direction: Direction, salt: str) -> TradeCommand:
-        """One smallest unit out against ten thousand whole tokens in."""
+        """An offer of one smallest unit out against ten thousand whole tokens in."""
         deadline = from_epoch_ms(epoch_ms(self._clock() + _PROOF_LIFE))
         quote_id = f"proof of authority {epoch_ms(deadline)}"
         command_id = command_id_of(quote_id)

@@ -39,7 +39,7 @@ class VerifierHandlers:
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
-        """Which effect is performed by what."""
+        """The method that performs each effect."""
         return {
             ReadVerifier: self.read,
             ReadPast: self.read_past,
@@ -71,7 +71,7 @@ class VerifierHandlers:
         self._tasks.start(self._read_fills(question, nonce=effect.nonce))
 
     async def watch(self) -> None:
-        """A source for the frame: raises the fault of a question that ended otherwise than it should."""
+        """Raise the fault of a question that ended otherwise than it should: a source for the frame."""
         await self._tasks.watch()
 
     async def _read(self, effect: ReadVerifier) -> None:

@@ -1,4 +1,4 @@
-"""What follows from a command's record: its place, its chain, the one offer that answers it, and how it is recorded."""
+"""What follows from a command's record: its position, its lineage, the one offer that answers it, and its recording."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unrip.services.trade_executor.results import lineage_of, position_after, re
 
 
 def claim_of(record: RecordReceived, signed: OfferSigned, now: datetime, *, adopting: bool) -> ClaimOffer:
-    """The claim of a signed offer; adopted is what an earlier life may have sent."""
+    """The claim of a signed offer; an adopted one is what an earlier life may have sent."""
     command: TradeCommand = record.message.payload
     offer = _offer_of(command, signed, correlation_id=record.message.correlation_id)
     reason = PERHAPS_SENT if adopting else None
@@ -30,7 +30,7 @@ def claim_of(record: RecordReceived, signed: OfferSigned, now: datetime, *, adop
 def reject_of(
     record: RecordReceived, found: tuple[Rejection, Numbers], now: datetime, *, account: str
 ) -> RejectCommand:
-    """The rejection of a command, in the books of the account that was to trade it."""
+    """The rejection of a command, for the account that was to trade it."""
     command: TradeCommand = record.message.payload
     reason, numbers = found
     return RejectCommand(

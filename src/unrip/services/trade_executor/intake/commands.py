@@ -31,7 +31,7 @@ from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import rejected, stamped
 from unrip.store.ledger import ClaimKind
 
-#: What the ledger rejects by itself, though a claim was asked for, beside what else a claim can come to.
+#: The rejections that the ledger decides by itself where a claim was asked for.
 _REFUSED_BY_THE_LEDGER = set(ClaimKind) - {ClaimKind.CLAIMED, ClaimKind.DUPLICATE, ClaimKind.REJECTED}
 
 
@@ -49,21 +49,21 @@ class Commands:
     revocations: Revocations
     traffic: RelayTraffic
     report: ExecutionReport
-    #: Without the role another instance may handle them.
+    #: Whether the role is lost: another instance may handle the commands then.
     active: bool = False
     draining: bool = False
     proof: AuthorityJudged = field(default_factory=lambda: AuthorityJudged(proven=False, reason="not tried yet"))
     waiting: deque[RecordReceived] = field(default_factory=deque)
-    #: The command being handled, and the ledger write that decides it once it is known.
+    #: The command being handled, and the ledger write that decides it once that is known.
     current: RecordReceived | None = None
     _claim: ClaimOffer | RejectCommand | None = None
-    #: It is a command of which nobody knows whether it was sent.
+    #: Whether it is a command of which nobody knows whether it was sent.
     _adopting: bool = False
 
     def next(self, now: datetime) -> list[Effect]:
         """Take the next command, unless one is being handled or the executor is paused: then commands wait.
 
-        What is adopted waits for no operator, since nothing is sent; but for the balances of a final block.
+        An adopted command waits for no operator, since nothing is sent; it waits for the balances of a final block.
         """
         quarantined = self.quarantine.state is not None
         waits = not self.book.writes.recorded() if quarantined else self.switchboard.switches.paused
@@ -94,7 +94,7 @@ class Commands:
     def _adopt(self, record: RecordReceived, command: TradeCommand, now: datetime) -> list[Effect]:
         """In quarantine a command that the ledger does not know counts as perhaps sent, unless nobody can use it.
 
-        Or unless an earlier life has rejected it, which is told again as it was.
+        One that an earlier life has rejected is rejected again, with the same result.
         """
         self._adopting = True
         found = self.inspector.unusable(command, now)
@@ -119,13 +119,13 @@ class Commands:
         return [CrashPoint(name="executor.signed"), self._claim]
 
     def on_decided(self, event: ClaimDecided, now: datetime) -> list[Effect]:
-        """What the ledger made of the command; the next one follows."""
+        """Follow what the ledger did with the command, and take the next one."""
         claim, record = self._claim, self.current
         if claim is None or record is None:
             raise AssertionError("the ledger decided a claim that nobody made")
         self.let_go()
         command: TradeCommand = record.message.payload
-        if event.kind != "duplicate":  # else the ledger's own offers are read first
+        if event.kind != "duplicate":  # after a duplicate the ledger's own offers are read first
             self.book.claiming.discard(command.nonce)
         self.renewal.seen(event.view)
         effects: list[Effect] = [Count(name="commands", labels={"outcome": event.kind})]
@@ -133,7 +133,7 @@ class Commands:
             case "claimed" if isinstance(claim, ClaimOffer):
                 self.own.claimed(claim.offer, now)
                 effects += self._claimed(claim, now, took=event.took)
-            case "duplicate":  # perhaps our own claim whose commit was not heard of: follow what the ledger has
+            case "duplicate":  # perhaps our own claim, committed without an answer: follow what the ledger has
                 self.renewal.look()
             case kind if kind in _REFUSED_BY_THE_LEDGER and isinstance(claim, ClaimOffer):
                 numbers = {"amount_out": str(int(claim.offer.amount_out))}
@@ -144,7 +144,7 @@ class Commands:
         return [*effects, *self.next(now)]
 
     def _claimed(self, claim: ClaimOffer, now: datetime, *, took: timedelta) -> list[Effect]:
-        """Send the offer; or follow it where an earlier life may have sent it, and take it back if all were to be."""
+        """Send the offer; or follow it where an earlier life may have sent it, and revoke it if all are to be."""
         offer, switches = claim.offer, self.switchboard.switches
         if not claim.perhaps_sent and not self.renewal.doubt:
             ends_at = claim.lineage.stages["signed"] + took
@@ -158,15 +158,15 @@ class Commands:
     # --- a claim that was not decided ------------------------------------------------------------------------------
 
     def claim_again(self) -> list[Effect]:
-        """The fate of the claim is unknown: it is made once more."""
+        """Make the claim once more: its fate is unknown."""
         return [self._claim] if self._claim is not None else []
 
     def let_go(self) -> None:
-        """No command is being handled."""
+        """Handle no command."""
         self.current, self._claim, self._adopting = None, None, False
 
     def put_back(self) -> RecordReceived:
-        """Nothing was claimed: judge the command anew once the role is ours again, by then perhaps as too late."""
+        """Put the command back: nothing was claimed, judge it anew once the role is ours, perhaps as too late."""
         record = self.current
         if record is None:
             raise AssertionError("the ledger refused a claim that nobody made")

@@ -1,6 +1,7 @@
-"""What a command must pass before it is signed, judged from its own numbers and our own read of the verifier.
+"""What a command must pass before it is signed, judged by its own numbers and our own reading of the verifier.
 
-Who can write the topic must not be able to trade freely, so nothing here trusts the strategy (blueprint, section 8).
+Whoever can write the topic must not be able to trade freely, so nothing here trusts the strategy (blueprint, section
+8).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Inspector:
     #: EUR per whole quote asset, as the configuration assumes it (R5).
     eur_per_quote: Decimal
     encode_nonce: NonceEncoder
-    #: By ledger id: what may be spent of it at most, whatever the price.
+    #: How much of each asset may be spent, by its id and whatever the price.
     caps: Mapping[str, SpendingCaps]
     #: The contract that offers are signed for.
     verifying_contract: str = "intents.near"
@@ -60,7 +61,7 @@ class Inspector:
         price: Observed[MarketPrice] | None,
         now: datetime,
     ) -> tuple[Rejection, Numbers] | None:
-        """The first reason to reject the command, None when it may be signed.
+        """The first reason to reject the command; None when it may be signed.
 
         `reading` is the last one that was believed, `told` the last one at all.
         `explained_fall` is what open holds and recent settlements of the spent asset may have taken since the snapshot.
@@ -94,7 +95,7 @@ class Inspector:
         return None
 
     def _fault(self, command: TradeCommand, now: datetime) -> Numbers | None:
-        """What is wrong with the command by itself."""
+        """What is wrong with the command itself."""
         if command.account != self.account or command.pair != self.pair.name:
             return {"fault": "not our account or pair", "account": command.account, "pair": command.pair}
         if self.pair.direction_of(command.asset_in, command.asset_out) is not command.direction:
@@ -118,9 +119,10 @@ class Inspector:
         return self._nonce_fault(command)
 
     def _offer_fault(self, command: TradeCommand) -> Numbers | None:
-        """What the signer would refuse; found there, it would stop the executor again and again at the same command.
+        """What the signer would refuse; found only there, it would stop the executor again and again at one command.
 
-        What passes has a text to sign that says the same as the command: every limit judged on one holds for the other.
+        What passes has a text to sign with the same content as the command: every limit judged on one holds for the
+        other.
         """
         try:
             draft_offer(command, verifying_contract=self.verifying_contract)
@@ -144,7 +146,7 @@ class Inspector:
     def _own_price_fault(
         self, command: TradeCommand, price: Observed[MarketPrice] | None, now: datetime
     ) -> Numbers | None:
-        """What our own price says of it: the guards of the strategy, asked again here, then edge and notional by it."""
+        """What our own price shows: the guards of the strategy, asked again, then edge and notional by that price."""
         reference = Reference(price=price, policy=self.policy, now=now)
         for reason, guard in PRICE_GUARDS.items():
             passed, numbers = guard(reference)
@@ -181,7 +183,7 @@ class Inspector:
     def skewed(
         self, told: VerifierReading | None, clock: ClockCompared | None, now: datetime
     ) -> tuple[Rejection, Numbers] | None:
-        """Whether our clock is wrong: by those of the servers that answer us, or by the final block that we read."""
+        """Whether our clock is wrong, by those of the servers that answer us or by the final block that we read."""
         limit = self.policy.clock_ahead_max_ms
         if clock is not None and (offset_ms := clock.beyond(limit)) is not None:
             return Rejection.CLOCK_SKEWED, {"offset_ms": str(offset_ms), "limit": str(limit)}
@@ -224,7 +226,7 @@ def _closed(command: TradeCommand, now: datetime) -> tuple[Rejection, Numbers] |
 
 
 def _shares_nothing(command: TradeCommand, live_nonces: Container[str]) -> tuple[Rejection, Numbers] | None:
-    """A command's nonce is its own, or that of offers of ours which are alive: nobody can make us sign another."""
+    """Reject a nonce that is neither the command's own nor of live offers of ours: nobody can make us sign another."""
     if command.nonce_opener in {None, command.command_id} or command.nonce in live_nonces:
         return None
     return Rejection.NONCE_ENDED, {"nonce_opener": command.nonce_made_by}
@@ -233,9 +235,9 @@ def _shares_nothing(command: TradeCommand, live_nonces: Container[str]) -> tuple
 def _drifted(
     command: TradeCommand, reading: VerifierReading | None, explained_fall: int
 ) -> tuple[Rejection, Numbers] | None:
-    """An unexplained fall of the spent asset between the snapshot and our own later read.
+    """Whether the spent asset fell, unexplained, between the snapshot and our own later reading.
 
-    An own read of an earlier block than the snapshot's proves nothing and is left to the ledger's counters.
+    Our own reading of an earlier block than the snapshot's proves nothing; the ledger's counters judge then.
     """
     if reading is None or reading.height < command.inventory_height:
         return None

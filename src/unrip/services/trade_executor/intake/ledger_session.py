@@ -1,4 +1,4 @@
-"""What the executor does about its ledger as a whole: load it, judge it, and bear what it does not do."""
+"""What the executor does about its ledger as a whole: load it, judge it, and bear what it refuses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LedgerSession:
         self.database_up = True
 
     def on_database(self, event: DatabaseChanged) -> list[Effect]:
-        """A new session may lead to another database, or to the same one of an earlier moment: it is judged first."""
+        """Judge the ledger: a new session may lead to another database, or to the same one at an earlier moment."""
         self.database_up = event.up
         if event.up and self._book.loaded:
             self._judge("")
@@ -38,7 +38,7 @@ class LedgerSession:
     def on_event(
         self, event: LedgerLoaded | LedgerUnknown | LedgerRefused | LedgerOlder, now: datetime
     ) -> list[Effect]:
-        """The ledger as it stands, or what it did not do."""
+        """Follow the ledger as it was loaded, or a call that failed."""
         if isinstance(event, LedgerLoaded):
             self.trouble.loaded()
             return self._on_loaded(event, now)
@@ -67,7 +67,7 @@ class LedgerSession:
         self._book.writes.hold()
 
     def _on_older(self, event: LedgerOlder) -> list[Effect]:
-        """It has taken nothing in. A command that it refused is read again, from where it has come to."""
+        """Load again: an older ledger has taken nothing in. A refused command is read again, from its position."""
         self._judge(event.reason)
         if event.call == "claim":
             self._commands.let_go()
@@ -76,14 +76,14 @@ class LedgerSession:
         return []
 
     def _on_loaded(self, event: LedgerLoaded, now: datetime) -> list[Effect]:
-        """Follow what is open. At start the commands are then read from right after the ledger's position."""
+        """Follow what is open. At the start the commands are then read from right after the ledger's position."""
         self._renewal.answered()
         first, in_doubt = not self._book.loaded, self._quarantine.state is not None
         older = "" if first else self._renewal.why_older(event, in_doubt=in_doubt)
         judged = self._renewal.decides()
         if older and judged:
             return self._reload(event, older, now)
-        if older:  # writes are under way: once more when they are not
+        if older:  # writes are under way: load once more when they are done
             self._judge(older)
             return []
         self._renewal.seen(event.view)
@@ -99,7 +99,7 @@ class LedgerSession:
         return [*heard, *revoked, *self._quarantine.load(event, now), ProveAuthority()]
 
     def _reload(self, event: LedgerLoaded, reason: str, now: datetime) -> list[Effect]:
-        """The ledger is not the newest one: as at a start, but that what we remember is not forgotten."""
+        """Load a ledger that is not the newest one: as at a start, except that what we remember is kept."""
         heard, self._renewal.view = self._renewal.commits, event.view
         self._commands.waiting.clear()
         self._book.claiming.clear()

@@ -1,4 +1,4 @@
-"""What the ledger does not do: named while it lasts, and a command that it refuses is set aside.
+"""What the ledger fails to do: named while it lasts, and a command that it refuses is set aside.
 
 A refusal lies with what we asked, or with a ledger that breaks its own promises. The command becomes a dead letter, the
 role is left, and the process stays: the kill switch needs no ledger.
@@ -19,30 +19,31 @@ class LedgerTrouble:
     """The last failure of each kind of call, until one of it succeeds, and the commands that were set aside."""
 
     def __init__(self) -> None:
-        #: A full disk may take one kind of row and refuse another, so each kind of call ends its own trouble only.
+        #: The failures by kind of call: a full disk may take one kind of row and refuse another, so each ends its own
+        #: only.
         self._names: dict[str, str] = {}
         self._set_aside: dict[str, None] = {}
 
     def failed(self, event: LedgerUnknown | LedgerRefused) -> None:
-        """A call did not do what was asked."""
+        """Note that a call failed."""
         if event.call in _LASTING:
             kind = "ledger_refuses" if isinstance(event, LedgerRefused) else "ledger_away"
             self._names[event.call] = f"{kind}: {event.reason}"
 
     def over(self, call: str) -> None:
-        """A call of this kind succeeded."""
+        """Note that a call of this kind succeeded."""
         self._names.pop(call, None)
 
     def loaded(self) -> None:
-        """The ledger was loaded anew: what was asked before may be asked no more, and else fails again at once."""
+        """Forget all failures: after a new load what was asked before may be asked no more, or fails again at once."""
         self._names.clear()
 
     def stands_in_the_way(self) -> dict[str, bool]:
-        """The named reasons, with PostgreSQL's words."""
+        """The named reasons, with PostgreSQL's error texts."""
         return dict.fromkeys(self._names.values(), True)
 
     def set_aside(self, record: RecordReceived, reason: str) -> list[Effect]:
-        """A dead letter for this command, once: it is handled again when the role is."""
+        """Make a dead letter for this command, once: it is handled again when the role is ours."""
         command_id: str = record.message.payload.command_id
         if command_id in self._set_aside:
             return []

@@ -1,4 +1,4 @@
-"""What the executor knows by itself to measure commands with: its caps, what it signed lately, a price of its own."""
+"""What the executor itself measures commands with: its caps, what it signed lately, and a price of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from unrip.services.trade_executor.offers.book import Book
 
 
 class OwnLimits:
-    """Nothing here comes from the topic of the commands: who can write it chooses none of these numbers."""
+    """Limits that take nothing from the topic of the commands: whoever can write it chooses none of these numbers."""
 
     def __init__(self, *, pair: Pair, caps: Mapping[str, SpendingCaps]) -> None:
         self._pair = pair
@@ -29,19 +29,19 @@ class OwnLimits:
         self.clock: ClockCompared | None = None
 
     def load(self, claimed_lately: Iterable[Claimed]) -> None:
-        """What an earlier life signed within the last minute counts on."""
+        """Count what an earlier life signed within the last minute."""
         for claimed in claimed_lately:
             self._spending.claimed(claimed)
 
     def priced(self, event: RecordReceived | CaughtUp) -> list[Effect]:
-        """A price of our own pair."""
+        """Take a price of our own pair."""
         if isinstance(event, RecordReceived) and event.message.payload.pair == self._pair.name:
             message = event.message
             self.price = Observed(event_id=message.event_id, observed_at=message.observed_at, value=message.payload)
         return []
 
     def claimed(self, offer: Offer, now: datetime) -> None:
-        """An offer was signed and claimed."""
+        """Count an offer that was signed and claimed."""
         self._spending.claimed(claimed_of(offer, now))
 
     def overspent(

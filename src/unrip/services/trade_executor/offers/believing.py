@@ -11,7 +11,7 @@ from unrip.domain.verifier import VerifierReading
 from unrip.frame.contract import Count, Effect, Log
 from unrip.services.trade_executor.effects import LedgerLoaded
 
-#: Of a ledger that does not say when its last block was, only the height is known.
+#: The time of a block whose ledger kept only its height.
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _OUTWEIGHED = "readings in a row agree against it"
 
@@ -42,7 +42,7 @@ class Believing:
         return judged
 
     def undo(self, reason: str) -> None:
-        """By an operator's word the next reading that agrees with the clock replaces what is believed."""
+        """Have the next reading that agrees with the clock replace what is believed, as an operator decided."""
         self.belief.undone, self._undo_reason = True, reason
 
     def not_ready(self) -> list[str]:
@@ -52,7 +52,7 @@ class Believing:
         return [f"verifier_doubted: {self.refused.doubt}"]
 
     def judged(self, judged: Believed | Older | Refused) -> tuple[str | None, list[Effect]]:
-        """Why this reading goes before a greater height, None where it replaces nothing; and what is told of it.
+        """Why this reading replaces a greater height, None where it replaces nothing; and the effects that report it.
 
         Each reading and each refusal is counted, each change of the doubt is a line, and so is a belief that gave way.
         """
@@ -81,7 +81,7 @@ def _outcome(judged: Believed | Older | Refused) -> str:
 
 
 def refusal_counted(refused: Refused) -> Count:
-    """A reading that was not believed, by the name of the doubt."""
+    """Count a reading that was not believed, by the name of the doubt."""
     return Count(name="readings_refused", labels={"doubt": refused.doubt})
 
 

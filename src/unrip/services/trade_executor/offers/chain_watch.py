@@ -1,4 +1,4 @@
-"""What final blocks say: each reading is doubted first, then it credits, ends what it proves, and asks older ones."""
+"""What final blocks show: each reading is doubted first, then it credits, ends what it proves, asks older blocks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from unrip.services.trade_executor.offers.older_blocks import OlderBlocks
 from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.report import ExecutionReport
 
-#: In the relay's refusals and in the contract's (protocol/message-bus section 12.2, intents-and-signing section 8).
+#: The code of a refused salt, in the relay's refusals and in the contract's (protocol/message-bus section 12.2,
+#: intents-and-signing section 8).
 _INVALID_SALT = "invalid salt"
 
 
@@ -38,15 +39,15 @@ class ChainWatch:
         self.older_blocks = OlderBlocks(book, report)
         #: The newest final block that was read and believed.
         self.reading: VerifierReading | None = None
-        #: Until every open offer was asked about once at a final block, since the start and since each reconnect.
+        #: Whether open offers remain that no final block was asked about since the start or the last reconnect.
         self.recovering = True
         self._asking = False
-        #: The nonces of the last question, none if it was put before the present connection was opened: its answer may
+        #: The nonces of the last question; none if it was put before the present connection was opened: its answer may
         #: be of a block before that.
         self._asked: frozenset[str] = frozenset()
         #: Transactions whose fills are being read.
         self._fills_asked: set[str] = set()
-        #: Something became known that the reading under way may be too old for.
+        #: Whether something became known that the reading under way may be too old for.
         self._ask_again = False
 
     # --- asking ----------------------------------------------------------------------------------------------------
@@ -63,12 +64,12 @@ class ChainWatch:
         return [ReadVerifier(nonces=tuple(live.nonce for live in due), salts=salts, elsewhere=elsewhere)]
 
     def ask_anew(self, now: datetime) -> list[Effect]:
-        """Ask at once, or as soon as the reading under way is there, which may be of an earlier block."""
+        """Ask at once, or as soon as the reading under way has come, which may be of an earlier block."""
         self._ask_again = self._asking
         return self.ask(now)
 
     def ask_about_all(self, now: datetime) -> list[Effect]:
-        """On a new connection every open offer is asked about: notices of the time before it may be lost."""
+        """Ask about every open offer, as on a new connection: notices of the time before it may be lost."""
         self._asked = frozenset()
         for live in self._book.nonces.values():
             if live.offers:
@@ -78,7 +79,7 @@ class ChainWatch:
         return self.ask_anew(now) if self.recovering and self._book.loaded else []
 
     def read_fills(self) -> list[Effect]:
-        """Ask what the named transactions moved, again as long as the offers they are named for are open."""
+        """Ask what the named transactions moved, again and again while the offers that they are named for are open."""
         unknown = [live for live in self._book.nonces.values() if live.fill is None]
         offers = [each for live in unknown for each in live.offers.values() if not each.closing]
         named = dict.fromkeys(tx_hash for each in offers for tx_hash in each.named)
@@ -87,25 +88,25 @@ class ChainWatch:
         return [ReadFills(tx_hash=tx_hash) for tx_hash in asked]
 
     def on_refusal(self, text: str, now: datetime) -> list[Effect]:
-        """Relay or contract refused an offer of ours. A refused salt is looked up at once, never chosen here."""
+        """React to a refusal by relay or contract: a refused salt is looked up at once, never chosen here."""
         if _INVALID_SALT not in text.lower():
             return []
         return [Count(name="salts_refused"), *self.ask_anew(now)]
 
     def undo(self, reason: str, now: datetime) -> list[Effect]:
-        """An operator takes back what is believed: it is read again at once."""
+        """Take back what is believed, as an operator decided, and read again at once."""
         self.believing.undo(reason)
         return self.ask_anew(now)
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
     def on_unread(self, event: VerifierUnread, now: datetime) -> list[Effect]:
-        """No answer: what is known stays as it is."""
+        """Note that nothing was read: what is known stays as it is."""
         count = Count(name="verifier_reads", labels={"outcome": "unread"})
         return [count, *self._report.unread(event.reason), *self._answered(now)]
 
     def on_read(self, reading: VerifierReading, judged: Believed | Older | Refused, now: datetime) -> list[Effect]:
-        """A final block, and whether it is believed: what is not believed ends, releases and replaces nothing."""
+        """Take a final block, if it is believed: one that is not ends, releases and replaces nothing."""
         because, told = self.believing.judged(judged)
         return [
             *self._report.read_again(),
@@ -115,7 +116,7 @@ class ChainWatch:
         ]
 
     def on_fills(self, event: FillsRead | FillsUnread) -> list[Effect]:
-        """What a transaction moved, or that it could not be read or is not final."""
+        """Take what a transaction moved, or note that it could not be read or is not final."""
         self._fills_asked.discard(event.tx_hash)
         for fill in event.fills if isinstance(event, FillsRead) else ():
             self._book.take_fill(fill)
@@ -127,7 +128,7 @@ class ChainWatch:
         return []
 
     def _answered(self, now: datetime) -> list[Effect]:
-        """The question under way is answered; what became known meanwhile may ask for the next one at once."""
+        """Note that the question under way is answered; what became known meanwhile may ask the next one at once."""
         self._asking = False
         again, self._ask_again = self._ask_again, False
         return self.ask(now) if again else []

@@ -1,4 +1,4 @@
-"""Ledger writes one after another; one whose fate is unknown is made again before the next."""
+"""Ledger writes, one after another; a write whose fate is unknown is made again before the next."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ TIMER = "ledger_note_again"
 
 
 class LedgerWrites:
-    """Keeps the order of notes, drops and readings. Every write is idempotent, so unknown means: again.
+    """Keeps the order of notes, drops and readings; every write is idempotent, so an unknown one is made again.
 
     While PostgreSQL is away nothing new is claimed, so what waits is bounded by the offers that were open: each passes
-    through each state once, each of their nonces ends once, and is revoked by one intent. Readings go on, but of those
-    that only tell balances none waits once a newer one follows it.
+    through each state once, each of their nonces ends once, and is revoked by one intent. Readings go on, but one that
+    only reports balances no longer waits once a newer one follows it.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[LedgerWrite] = deque()
         self.in_flight: LedgerWrite | None = None
-        #: The balances of a final block are in this ledger.
+        #: Whether the balances of a final block are in this ledger.
         self._credited = False
-        #: The ledger is being judged: no further write begins.
+        #: Whether the ledger is being judged: no further write begins then.
         self._held = False
 
     def push(self, write: LedgerWrite) -> list[Effect]:
@@ -36,7 +36,7 @@ class LedgerWrites:
         return self._next()
 
     def committed(self) -> tuple[LedgerWrite, list[Effect]]:
-        """The write in flight is committed; go on with the next."""
+        """Note that the write in flight is committed; go on with the next."""
         write, self.in_flight = self.in_flight, None
         if write is None:
             raise AssertionError("a commit was reported, but no write was in flight")
@@ -44,7 +44,7 @@ class LedgerWrites:
         return write, self._next()
 
     def unknown(self, now: datetime) -> list[Effect]:
-        """The fate of the write in flight is unknown: the same again after a moment."""
+        """Make the write in flight again after a moment: its fate is unknown."""
         return [SetTimer(name=TIMER, at=now + RETRY)]
 
     def again(self) -> list[Effect]:
@@ -52,7 +52,7 @@ class LedgerWrites:
         return [self.in_flight] if self.in_flight is not None else []
 
     def refused(self) -> None:
-        """The ledger lacks what the write in flight is about, and it waits for what is made of that."""
+        """Keep the write in flight until it is decided: the ledger lacks what it is about."""
         if self.in_flight is not None:
             self._waiting.appendleft(self.in_flight)
             self.in_flight = None
@@ -62,22 +62,22 @@ class LedgerWrites:
         self._held = True
 
     def go_on(self) -> list[Effect]:
-        """The ledger is judged."""
+        """Go on: the ledger is judged."""
         self._held = False
         return self._next()
 
     def give_up(self) -> list[LedgerWrite]:
-        """What waits was for another ledger: none of it is made."""
+        """Make none of the writes that wait: they were for another ledger."""
         given_up, self._credited = list(self._waiting), False
         self._waiting.clear()
         return given_up
 
     def empty(self) -> bool:
-        """Nothing waits and nothing is in flight."""
+        """Whether nothing waits and nothing is in flight."""
         return self.in_flight is None and not self._waiting
 
     def recorded(self) -> bool:
-        """A final block was read, and the ledger has it: only then can it hold what an earlier life promised."""
+        """Whether a final block was read and the ledger has it: only then can it hold what an earlier life promised."""
         return self._credited and self.empty()
 
     def _next(self) -> list[Effect]:
@@ -88,7 +88,7 @@ class LedgerWrites:
 
 
 def _replaces(write: LedgerWrite, last: LedgerWrite) -> bool:
-    """Whether the last one to wait tells nothing but balances that this one knows from a newer block."""
+    """Whether the last write that waits has nothing but balances, and this one has newer ones."""
     return (
         isinstance(write, ApplyReading) and bool(write.credited) and isinstance(last, ApplyReading) and not last.endings
     )

@@ -17,14 +17,14 @@ from unrip.services.trade_executor.offers.revocation import Revocation
 from unrip.services.trade_executor.relay.acknowledgements import Notice
 from unrip.services.trade_executor.results import result_of_offer, stamped
 
-#: The first question about an offer comes this long after its deadline: a final block lags by a few seconds.
+#: How long after an offer's deadline it is first asked about: a final block lags by a few seconds.
 FINALITY_ALLOWANCE = timedelta(seconds=3)
-#: The time from a look at older blocks that told nothing to the next one: doubled each time, up to the second.
+#: How long after a look at older blocks that showed nothing the next one follows: doubled each time, up to the second.
 RETRY_FIRST = timedelta(seconds=10)
 RETRY_MAX = timedelta(minutes=10)
-#: Transactions that notices may name for one offer; a true one is among the first.
+#: How many transactions notices may name for one offer; a true one is among the first.
 _NAMED_MAX = 4
-#: So often the transaction of a use is asked for in vain before it is told that no node has it.
+#: How often the transaction of a use is asked for in vain before it is reported that no node has it.
 _SEARCHES_MAX = 6
 _END_OF: dict[type[Ended], AttemptState] = {
     Settled: AttemptState.SETTLED,
@@ -51,40 +51,40 @@ class LiveOffer:
 
     offer: Offer
     lineage: Lineage
-    #: Our reading when it was claimed; its nonce was unused then, if it was the first to carry it.
+    #: Our reading when it was claimed; its nonce was unused then, if the offer was the first to carry it.
     before: VerifierReading | None = None
-    #: The answer as sent; the relay's reply to it is awaited.
+    #: Whether the answer was sent and the relay's reply is awaited.
     frame: str = ""
     awaits_reply: bool = False
-    #: The transactions that notices name: any of it may be wrong, or not final yet.
+    #: The transactions that notices name: any of them may be wrong, or not final yet.
     named: list[str] = field(default_factory=list)
     #: Notices that are acknowledged once its end is committed.
     notices: list[Notice] = field(default_factory=list)
-    #: Its end is being written.
+    #: Whether its end is being written.
     closing: bool = False
 
     def name(self, tx_hash: str) -> None:
-        """A notice names the transaction that settled it."""
+        """Keep the transaction that a notice names."""
         if tx_hash not in self.named and len(self.named) < _NAMED_MAX:
             self.named.append(tx_hash)
 
 
 @dataclass
 class Doubt:
-    """What looking for the end of a nonce in older blocks has come to."""
+    """How far looking for the end of a nonce in older blocks has come."""
 
     next_check_at: datetime
     #: A height at which the nonce is used: the block of its use is looked for. None where it is unused.
     used_at: int | None = None
-    #: The transaction that used it is looked for, where the blocks of the use do not say who did.
+    #: Whether the transaction that used it is looked for, since the blocks of the use do not show who did.
     sought_at: datetime | None = None
     looks: int = 0
     reason: str = ""
-    #: The blocks that would tell are not kept, or do not tell.
+    #: Whether the blocks that would show it are not kept, or do not show it.
     unproven: bool = False
 
     def later(self, reason: str, now: datetime) -> None:
-        """A look told nothing: the next one comes later each time."""
+        """Look again later, after a look that showed nothing: the next one comes later each time."""
         self.next_check_at = now + min(RETRY_FIRST * 2**self.looks, RETRY_MAX)
         self.looks = min(self.looks + 1, 10)
         self.reason = reason
@@ -92,17 +92,17 @@ class Doubt:
 
 @dataclass
 class LiveNonce:
-    """A nonce is used once, so its offers have one end."""
+    """One nonce: it is used once, so its offers have one end."""
 
     nonce: str
-    #: By command, in the order of the claims.
+    #: Its offers by command, in the order of the claims.
     offers: dict[str, LiveOffer] = field(default_factory=dict)
-    #: What a ledger that went back does not know, by command, until it is adopted.
+    #: Offers that a ledger that went back does not know, by command, until they are adopted.
     forgotten: dict[str, LiveOffer] = field(default_factory=dict)
     interest: Interest = Interest.NONE
-    #: It was open before this start or this connection, and no final block was asked about it since.
+    #: Whether it was open before this start or this connection, and no final block was asked about it since.
     unasked: bool = False
-    #: What a final transaction says about its use.
+    #: What a final transaction shows of its use.
     fill: VerifierFill | None = None
     #: How far the search for that transaction has come, and how often it was in vain.
     search: Search = Search.PENDING
@@ -119,7 +119,7 @@ class LiveNonce:
 
     @property
     def last_deadline(self) -> datetime:
-        """After it no open offer can be executed any more."""
+        """The last deadline, after which no open offer can be executed any more."""
         return max(each.offer.offer_deadline for each in self.open)
 
     @property
@@ -134,7 +134,7 @@ class LiveNonce:
         self.interest = max(self.interest, interest)
 
     def asked(self) -> None:
-        """A final block was asked about it."""
+        """Note that a final block was asked about it."""
         self.unasked = False
         if self.interest is Interest.ONCE:
             self.interest = Interest.NONE
@@ -144,13 +144,13 @@ class LiveNonce:
         return any(self.interest or now >= each.offer.offer_deadline + FINALITY_ALLOWANCE for each in self.open)
 
     def not_found_now(self) -> None:
-        """The transaction of its use could not be read; it is asked for again."""
+        """Ask for the transaction of its use again: it could not be read."""
         self.searches += 1
         if self.search is Search.PENDING and self.searches >= _SEARCHES_MAX:
             self.search = Search.UNREAD
 
     def trace_revocation(self) -> list[Effect]:
-        """It is used: ask once at a time whether our revocation did it."""
+        """Ask, once at a time, whether our revocation used the nonce, which is used."""
         revocation, offers = self.revocation, self.open
         if not offers or revocation is None or revocation.traced is not None or revocation.tracing:
             return []
@@ -171,7 +171,7 @@ class LiveNonce:
             for each in self.open
         )
         return Ending(
-            nonce=self.nonce, state=state, results=_told_once(results) if state is AttemptState.SPENT else results
+            nonce=self.nonce, state=state, results=_with_candidates(results) if state is AttemptState.SPENT else results
         )
 
     def _result(
@@ -194,8 +194,8 @@ class LiveNonce:
         return result_of_offer(offer, state, reason=reason, evidence=own), lineage
 
 
-def _told_once(results: tuple[tuple[TradeResult, Lineage], ...]) -> tuple[tuple[TradeResult, Lineage], ...]:
-    """Nobody knows which offer took the nonce: the first result tells what moved, or else what may have."""
+def _with_candidates(results: tuple[tuple[TradeResult, Lineage], ...]) -> tuple[tuple[TradeResult, Lineage], ...]:
+    """Have the first result carry what moved, or else what may have: nobody knows which offer was executed."""
     (first, lineage), *others = results
     moved = tuple(dict.fromkeys(result.exchange for result, _chain in results if result.exchange is not None))
     if len(moved) > 1:

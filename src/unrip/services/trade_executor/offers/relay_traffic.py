@@ -1,6 +1,7 @@
 """What goes out to the relay and what comes back: each answer once, its reply, and settlement notices.
 
-The relay's replies and notices are notes on an open offer; only evidence of a final block ends one (`offers/book.py`).
+The relay's replies and notices are recorded with an open offer; only evidence of a final block ends one
+(`offers/book.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer, stamped
 from unrip.venues.near_intents.relay import Reply, StatusNotice
 
-#: The time from the loss of the role to the end of the connection.
+#: How long after the loss of the role the connection is given up.
 _LEAVE_AFTER = timedelta(seconds=10)
 LEAVE_TIMER = "leave_relay"
 
@@ -53,11 +54,11 @@ class RelayTraffic:
         self._chain = chain
         self._report = report
         self._reply_bound = reply_bound
-        #: The role is not ours: whoever has it may send, drop and acknowledge what we know of.
+        #: Whether the role is not ours: whoever has it may send, drop and acknowledge what we know of.
         self._aside = True
 
     def without_role(self, why: str, now: datetime) -> list[Effect]:
-        """Another instance gets the relay at once; where none is known, we may be back before anybody misses us.
+        """Give the relay to another instance at once; where none is known, we may be back before anybody misses us.
 
         The key stays, so that a halt still works.
         """
@@ -72,7 +73,7 @@ class RelayTraffic:
         return [OpenRelay()] if back else []
 
     def on_leave_timer(self) -> list[Effect]:
-        """A role that stays lost for this long may be another's: then the relay's notices are not for us."""
+        """Give the relay up: a role that stays lost for this long may be another's, and so may its notices."""
         return [CloseRelay()] if self._aside else []
 
     def not_ready(self) -> list[str]:
@@ -82,7 +83,7 @@ class RelayTraffic:
     # --- answers ---------------------------------------------------------------------------------------------------
 
     def send(self, claim: ClaimOffer, now: datetime, *, ends_at: datetime, switches: Switches) -> list[Effect]:
-        """The claim is committed: the bytes may go, unless something forbids it by now.
+        """Send the bytes of an offer whose claim is committed, unless something forbids it by now.
 
         `ends_at` is when the claim ended by the clock that is never set. Where the wall clock was set back meanwhile,
         the window closes so much earlier by it.
@@ -104,7 +105,7 @@ class RelayTraffic:
         ]
 
     def on_frame_fate(self, event: FrameSent | FrameNotSent, now: datetime) -> list[Effect]:
-        """The bytes left, did not leave, or nobody knows."""
+        """Follow the bytes: they left, did not leave, or nobody knows."""
         live = self._book.offer(event.token)
         if live is None:
             return []
@@ -119,12 +120,12 @@ class RelayTraffic:
         ]
 
     def on_reply_timer(self, command_id: str, now: datetime) -> list[Effect]:
-        """The relay has had time enough to reply."""
+        """Note that no reply came in the time that the relay has for one."""
         live = self._book.offer(command_id)
         return [] if live is None or not live.awaits_reply else self._unanswered(live, "no_reply", now)
 
     def _on_not_sent(self, live: LiveOffer, event: FrameNotSent, now: datetime) -> list[Effect]:
-        """Once another outcome is noted, only the chain ends the offer, whatever the socket says later."""
+        """Drop an offer of which no byte left; once another outcome is noted, only the chain ends it."""
         if not live.awaits_reply:
             return []
         if event.nothing_left and not self._aside:
@@ -149,7 +150,7 @@ class RelayTraffic:
         return [Count(name="relay_replies", labels={"outcome": state}), *effects]
 
     def _unanswered(self, live: LiveOffer, reason: str, now: datetime) -> list[Effect]:
-        """The reply never came: unknown, which is not no. The offer is followed like any other."""
+        """Note that the reply never came: unknown, which is not no. The offer is followed like any other."""
         live.awaits_reply = False
         return [
             *self._note(live, AttemptState.UNANSWERED, now, reason=reason),
@@ -176,7 +177,7 @@ class RelayTraffic:
     # --- the connection --------------------------------------------------------------------------------------------
 
     def on_event(self, event: FrameReceived | SocketOpened | SocketClosed, now: datetime) -> list[Effect]:
-        """The connection, and what comes over it."""
+        """Follow the connection, and what comes over it."""
         if isinstance(event, SocketOpened):
             self._acknowledgements.reconnected()
             asked = self._chain.ask_about_all(now)  # nothing is sent until every open offer was asked about
@@ -201,9 +202,9 @@ class RelayTraffic:
     # --- notices ---------------------------------------------------------------------------------------------------
 
     def _on_notice(self, notice: StatusNotice, frame: FrameReceived, now: datetime) -> list[Effect]:
-        """A settlement notice: a reason to ask the chain at once, never an end by itself."""
+        """Take a settlement notice: a reason to ask the chain at once, never an end by itself."""
         book = self._book
-        if self._aside or not book.loaded:  # whose it is cannot be said now, so a guaranteed one must come again
+        if self._aside or not book.loaded:  # it is not known whose it is, so a guaranteed one must come again
             return [Count(name="status_notices", labels={"whose": "unknown_yet"})]
         if (again := self._acknowledgements.again(notice)) is not None:
             return [Count(name="status_notices", labels={"whose": "ours_again"}), *again]
@@ -227,15 +228,15 @@ class RelayTraffic:
         ]
 
     def on_record(self, event: Published | PublishFailed) -> list[Effect]:
-        """What became of the record of a guaranteed notice, or of the dead letter of a frame."""
+        """Follow the record of a guaranteed notice, or the dead letter of a frame."""
         return [*self._acknowledgements.on_record(event), *self._client.on_record(event)]
 
     def on_found(self, event: OfferFound) -> list[Effect]:
-        """The ledger's answer about a notice that is about no open offer."""
+        """Take the ledger's answer about a notice that is about no open offer."""
         return self._acknowledgements.found(event.quote_hash, event.offer)
 
     def idle(self) -> bool:
-        """No sent answer is without its reply or its end, and every note is committed."""
+        """Whether every sent answer has its reply or its end, and every note is committed."""
         return self._book.writes.empty() and not any(live.awaits_reply for live in self._book.offers())
 
 

@@ -1,7 +1,7 @@
 """The kill switch's second half: live offers are taken back by spending their nonces.
 
 A revocation is a pure function of its nonce, so nothing need be recorded before it acts: after a crash the one that may
-have been published is made again and looked for. Only the chain says who used a nonce first, the taker or we.
+have been published is made again and looked for. Only the chain shows who used a nonce first, the taker or we.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Revocations:
         return [SignRevocation(nonce=nonce, deadline=deadline) for nonce, deadline in live.items()]
 
     def on_event(self, event: RevocationSigned | RevocationPublished | RevocationTraced, now: datetime) -> list[Effect]:
-        """A revocation goes out first and is recorded after; what used its nonce is looked up once it is used."""
+        """Send a revocation first and record it after; what used its nonce is looked up once the nonce is used."""
         match event:
             case RevocationSigned():
                 return self._signed(event)
@@ -58,7 +58,7 @@ class Revocations:
                 return self._traced(event, now)
 
     def _signed(self, event: RevocationSigned) -> list[Effect]:
-        """A revocation may go: from now on either a taker or our revocation may use the nonce."""
+        """Send a signed revocation: from now on either a taker or our revocation may use the nonce."""
         self.report.update(event.nonce, revocation_hash=event.intent_hash)
         publish = PublishRevocation(nonce=event.nonce, payload=event.payload)
         live = self._book.nonces.get(event.nonce)
@@ -73,7 +73,7 @@ class Revocations:
         return [publish, *self._book.writes.push(note)]
 
     def _published(self, event: RevocationPublished) -> list[Effect]:
-        """What the relay made of it."""
+        """Follow what the relay did with it."""
         offers = self.report.update(event.nonce, publication=event.publication, reason=event.reason)
         taken = event.publication is Publication.TAKEN
         body = {

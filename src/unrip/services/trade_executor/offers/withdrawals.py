@@ -1,4 +1,4 @@
-"""What the owner takes out of the verifier's ledger: a fall that a withdrawal explains is no fill."""
+"""What the owner takes out of the verifier: a fall that a withdrawal explains is no fill."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from unrip.frame.contract import CaughtUp, Effect, RecordReceived, Subscribe
 from unrip.messages.topics import LIQUIDITY_ACTION
 from unrip.services.trade_executor.definition import ACTIONS_READ_BACK
 
-#: Withdrawals remembered; older ones are of a time before any open offer.
+#: How many withdrawals are remembered; older ones are of a time before any open offer.
 _KEPT = 100
 
 
 class Withdrawals:
-    """The withdrawals that the bridge has told of, each by its first word."""
+    """The withdrawals that the bridge has reported, each by its first report."""
 
     def __init__(self, account: str) -> None:
         self._account = account
@@ -28,12 +28,12 @@ class Withdrawals:
         return iter(self._by_action.values())
 
     def hear(self) -> list[Effect]:
-        """From the first open offer on it matters what the owner takes out."""
+        """Begin to read withdrawals: from the first open offer on it matters what the owner takes out."""
         heard, self._hears = self._hears, True
         return [] if heard else [Subscribe(topic=LIQUIDITY_ACTION, tail=ACTIONS_READ_BACK)]
 
     def on_topic(self, event: RecordReceived | CaughtUp) -> list[Effect]:
-        """A step of the treasury."""
+        """Take a step of the treasury."""
         if isinstance(event, RecordReceived):
             self._take(event.message.payload, event.message.observed_at)
         return []

@@ -1,8 +1,8 @@
 """Guaranteed notices about our offers: acknowledged once everything that they caused is committed.
 
-The relay tells a notice again until it is acknowledged (protocol/message-bus section 8.1), so what is not committed
-yet is simply not acknowledged yet. That holds for both: the end of the offer in the ledger, and the record of the
-notice at the broker, also where another evidence or an earlier life has ended the offer already.
+The relay repeats a notice until it is acknowledged (protocol/message-bus section 8.1), so what is not committed yet is
+simply not acknowledged yet. That holds for both: the end of the offer in the ledger, and the record of the notice at
+the broker, also where other evidence or an earlier life has ended the offer already.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from unrip.services.trade_executor.effects import FindOffer
 from unrip.services.trade_executor.relay.client import RelayClient, notice_id
 from unrip.venues.near_intents.relay import StatusNotice
 
-#: Notices that are remembered after their acknowledgement, in case it is lost.
+#: How many notices are remembered after their acknowledgement, in case it is lost.
 _DONE_MAX = 1_000
-#: Notices about no open offer that wait for the ledger. The relay repeats what is not acknowledged, so any more are
+#: How many notices about no open offer may wait for the ledger. The relay repeats what is not acknowledged, so more are
 #: left to it.
 _SOUGHT_MAX = 256
 
@@ -35,11 +35,11 @@ class Notice:
     deliveries: dict[int, StatusNotice] = field(default_factory=dict)
     recorded: bool = False
     unrecorded: bool = False
-    #: The ledger has committed the end of the offer.
+    #: Whether the ledger has committed the end of the offer.
     ended: bool = False
 
     def delivered(self, notice: StatusNotice) -> None:
-        """It was delivered, perhaps once more."""
+        """Note a delivery, perhaps a repeated one."""
         if notice.seq is not None:
             self.deliveries[notice.seq] = notice
 
@@ -49,16 +49,16 @@ class Acknowledgements:
 
     def __init__(self, client: RelayClient) -> None:
         self._client = client
-        #: By the name of the notice, which is the same for every delivery.
+        #: Notices by name, which is the same for every delivery.
         self._waiting: dict[str, Notice] = {}
         #: Notices about no open offer, by the hash that the ledger is to be asked about.
         self._sought: dict[str, tuple[StatusNotice, FrameReceived]] = {}
-        #: The ledger is asked about one at a time: while it hangs, look-ups do not pile up.
+        #: The hash that the ledger is asked about, one at a time: while it hangs, look-ups do not pile up.
         self._asking = False
         self._done: OrderedDict[str, None] = OrderedDict()
 
     def again(self, notice: StatusNotice) -> list[Effect] | None:
-        """What a repeated delivery asks for, None where the notice is neither waiting nor done."""
+        """What a repeated delivery asks for; None where the notice is neither waiting nor done."""
         name = notice_id(notice)
         waiting = self._waiting.get(name)
         if waiting is None:
@@ -78,7 +78,7 @@ class Acknowledgements:
         return [kept]
 
     def on_record(self, event: Published | PublishFailed) -> list[Effect]:
-        """The broker has the record of a notice, or may not have it: then the next delivery publishes it again."""
+        """Note that the broker has the record of a notice, or may not: then the next delivery publishes it again."""
         waiting = self._waiting.get(event.token)
         if waiting is None:
             return []
@@ -86,7 +86,7 @@ class Acknowledgements:
         return self._acknowledge(waiting)
 
     def ended(self, notices: Iterable[Notice]) -> list[Effect]:
-        """The end of the offer that these are about is committed."""
+        """Note that the end of the offer that these are about is committed."""
         effects: list[Effect] = []
         for notice in notices:
             notice.ended = True
@@ -94,7 +94,7 @@ class Acknowledgements:
         return effects
 
     def reconnected(self) -> None:
-        """Numbers of an earlier connection's subscription are void; the relay tells everything again."""
+        """Forget the delivery numbers of an earlier connection: the relay repeats everything on the new one."""
         self._sought.clear()
         for waiting in self._waiting.values():
             waiting.deliveries.clear()
@@ -102,21 +102,21 @@ class Acknowledgements:
     # --- notices about no open offer -------------------------------------------------------------------------------
 
     def seek(self, notice: StatusNotice, frame: FrameReceived) -> list[Effect]:
-        """A notice about no open offer: one of ours that has ended, or somebody else's; the ledger knows."""
+        """Ask the ledger about a notice about no open offer: it is one of ours that has ended, or somebody else's."""
         if notice.seq is None or (notice.quote_hash not in self._sought and len(self._sought) >= _SOUGHT_MAX):
             return []
         self._sought[notice.quote_hash] = (notice, frame)
         return self._ask()
 
     def found(self, quote_hash: str, offer: Offer | None) -> list[Effect]:
-        """The ledger's answer: a notice of ours is recorded before it is acknowledged, another is nothing to us."""
+        """Take the ledger's answer: a notice of ours is recorded before it is acknowledged, another is dropped."""
         self._asking = False
         sought = self._sought.pop(quote_hash, None)
         effects = [] if sought is None else self._judged(*sought, offer)
         return [*effects, *self._ask()]
 
     def not_found(self) -> None:
-        """The ledger did not answer: what was sought comes again."""
+        """Note that the ledger did not answer: what was sought comes again."""
         self._asking = False
         self._sought.clear()
 
