@@ -65,6 +65,9 @@ class Kraken:
         self._system_pushed_at: datetime | None = None
         #: The trouble that REST last told of and when, until REST takes it back or the socket tells the state.
         self._trouble_asked: tuple[str, datetime] | None = None
+        #: Trouble was told of, and when it was over: what was read until then is no price, however young it is.
+        self._in_trouble = False
+        self._online_since: datetime | None = None
 
     def read(self, reading: PrimaryReading) -> bool:
         """Take a reading; False when it is older than the one we have, by our time or by Kraken's own."""
@@ -102,6 +105,7 @@ class Kraken:
         """The socket told the state; it tells every change."""
         self._system, self._system_seen_at, self._system_pushed_at = system, None, now
         self._trouble_asked = None
+        self._heard(system, now)
 
     def system_asked(self, system: str, now: datetime) -> None:
         """REST told the state, as of now.
@@ -112,6 +116,13 @@ class Kraken:
         self._trouble_asked = None if system == ONLINE else (system, now)
         if not self._push_holds(now):
             self._system, self._system_seen_at = system, now
+        self._heard(system, now)
+
+    def _heard(self, system: str, now: datetime) -> None:
+        if system != ONLINE:
+            self._in_trouble = True
+        elif self._in_trouble and self.system(now) == ONLINE:
+            self._in_trouble, self._online_since = False, now
 
     def socket_closed(self, now: datetime) -> None:
         """From now on the state is only as good as its age."""
@@ -144,7 +155,11 @@ class Kraken:
         if self.reading is None:
             return None
         stale = self.health.of(self.age_ms(now)) is SourceHealth.STALE
-        return self.reading.mid if stale or self.system(now) == ONLINE else None
+        return self.reading.mid if stale or self._discovered(self.reading, now) else None
+
+    def _discovered(self, reading: PrimaryReading, now: datetime) -> bool:
+        since = self._online_since
+        return self.system(now) == ONLINE and (since is None or reading.observed_at >= since)
 
 
 class Asking:

@@ -24,6 +24,7 @@ def test_without_discovery_there_is_no_fair_rate(system: str) -> None:
     assert (price.fair_rate, price.primary_system) == (None, system)
     assert market.logic.not_ready(market.now) == ["kraken_not_online"]
     market.hear(ONLINE)
+    market.tick()
     market.run(milliseconds=1_500)
     assert market.prices()[-1].fair_rate is not None
 
@@ -159,3 +160,19 @@ def test_the_end_of_trouble_that_the_socket_did_not_tell_is_told_by_rest() -> No
             market.rest(system="online")
     assert market.logic.not_ready(market.now) == []
     assert market.prices()[-1].primary_system == "online"
+
+
+def test_what_was_told_in_trouble_is_no_price_once_trouble_is_over() -> None:
+    """It is young enough, and nobody could trade at it."""
+    market = Market()
+    market.ticks("70000", seconds=20)
+    market.told("maintenance")
+    market.tick(bid="60000", ask="60000")
+    market.run(seconds=1)
+    market.told("online")
+    market.run(milliseconds=1_500)
+    assert market.prices()[-1].primary_system == "online"
+    assert market.prices()[-1].fair_rate is None
+    market.rest("70000")
+    market.run(milliseconds=1_500)
+    assert market.prices()[-1].fair_rate is not None
