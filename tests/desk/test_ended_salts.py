@@ -47,8 +47,8 @@ def test_what_was_taken_before_its_salt_ended_settled_and_the_rest_lapsed(ends_a
         assert Counter(end.state for end in ends) == Counter(settled=settled, lapsed=len(quotes) - settled)
         verdict = desk.world.judge.verdict(ACCOUNT, height=desk.world.chain.head.height)
         assert verdict["settlements"] == settled
-        state = desk.processes["trade-executor"].host.logic.state(desk.loop.now)
-        newest = state["own_read"].height
+        state: Any = desk.processes["trade-executor"].host.logic.state(desk.loop.now)
+        newest = state.own_read.height
         assert all(end.evidence is not None and end.evidence.height < newest for end in ends)
         assert all(end.evidence.tx_hash for end in ends if end.state.moved), "told by its transaction"
-        assert {int(amount) for amount in state["ledger"].held.values()} == {0}
+        assert {int(amount) for amount in state.ledger.held.values()} == {0}

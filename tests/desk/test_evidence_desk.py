@@ -38,7 +38,7 @@ def ends(desk: WholeDesk, quote_id: str) -> list[Any]:
 
 def settled_books(desk: WholeDesk) -> tuple[set[int], set[str]]:
     """What is held, and whether every balance is explained."""
-    held = {int(amount) for amount in logic(desk).state(desk.loop.now)["ledger"].held.values()}
+    held = {int(amount) for amount in logic(desk).state(desk.loop.now).ledger.held.values()}
     newest = desk.topics[INTENT_INVENTORY.name][-1].payload
     return held, {str(state) for state in newest.reconciliation.values()}
 
@@ -149,7 +149,7 @@ def test_a_node_with_an_absurd_height_is_passed_over_for_the_other_one() -> None
         desk.run(45)
         (end,) = ends(desk, quote_id)
         assert end.state == "lapsed"
-        assert logic(desk).state(desk.loop.now)["ledger"].height < 10**12
+        assert logic(desk).state(desk.loop.now).ledger.height < 10**12
         assert logic(desk, "inventory-sync").not_ready(desk.loop.now) == []
 
 

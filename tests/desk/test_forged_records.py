@@ -40,7 +40,8 @@ def held(desk: WholeDesk) -> int:
 
 def believed(desk: WholeDesk) -> Any:
     """The view of the ledger that the strategy decides on."""
-    return desk.processes["strategy-engine"].host.logic.state(desk.loop.now)["desk"].ledger
+    state: Any = desk.processes["strategy-engine"].host.logic.state(desk.loop.now)
+    return state.desk.ledger
 
 
 def refusal(desk: WholeDesk, quote_id: str) -> str | None:

@@ -48,9 +48,8 @@ class SetBack(WholeDesk):
     def results(self, quote_id: str) -> list[TradeResult]:
         return [event.payload for event in self.records(TRADE_RESULT) if event.payload.quote_id == quote_id]
 
-    def executor(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.processes["trade-executor"].host.logic.state(self.loop.now)
-        return found
+    def executor(self) -> Any:
+        return self.processes["trade-executor"].host.logic.state(self.loop.now)
 
     def refusal(self, quote_id: str) -> str:
         decisions = [event.payload for event in self.records(TRADE_DECISION) if event.payload.quote_id == quote_id]
@@ -71,8 +70,8 @@ def test_a_live_offer_that_the_database_forgot_is_held_and_followed_and_nothing_
         desk.set_back(kept, how=how)
         second = desk.ask(28_000)
         desk.run(5)
-        assert desk.executor()["quarantine"].reason in {"ledger_went_back", "database_is_another"}
-        assert desk.executor()["armed"] == "none"
+        assert desk.executor().quarantine.reason in {"ledger_went_back", "database_is_another"}
+        assert desk.executor().armed == "none"
         held = done(desk.database.ledger.load(ACCOUNT)).view.held[EURE]
         assert held > 20 * 10**18, "the forgotten offer is held again"
         third = desk.ask(5_000)
@@ -80,7 +79,7 @@ def test_a_live_offer_that_the_database_forgot_is_held_and_followed_and_nothing_
         sent = {submission.quote_id for submission in desk.world.relay.journal.submissions}
         assert sent & {live, second, third} == {live}
         desk.run(OVER_S)
-        assert (desk.ends(live), desk.executor()["quarantine"]) == ({"lapsed"}, None)
+        assert (desk.ends(live), desk.executor().quarantine) == ({"lapsed"}, None)
         assert desk.ends(second) <= {"lapsed", "rejected"}
         assert done(desk.database.ledger.load(ACCOUNT)).view.held[EURE] == 0
         again = desk.ask(5_000)
@@ -109,7 +108,7 @@ def test_a_limit_that_was_tightened_after_the_copy_holds_on_also_for_the_next_li
         desk.run(2)
 
         def cap() -> str:
-            return str(desk.processes["strategy-engine"].host.logic.state(desk.loop.now)["notional_cap_eur"])
+            return str(desk.processes["strategy-engine"].host.state()["notional_cap_eur"])
 
         assert cap() == "5"
         desk.set_back(kept)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import copy
+import json
 import random
 import re
 import subprocess
@@ -14,19 +16,25 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
 
 from support.cases import ACCOUNT, NOW, PAIR
+from support.documents import require_described, state_schema
 from support.engine import a_beat, a_record
 from support.whole_desk import WholeDesk
 from unrip.domain.values import Value
 from unrip.frame.action import Action
 from unrip.frame.adapters import Adapters
-from unrip.frame.contract import Control, ControlRefused, Logic, Publish, Subscribe
+from unrip.frame.contract import Control, ControlRefused, Publish, Subscribe
 from unrip.frame.definition import READ_BY_ALL, STORES, Service, events_of
+from unrip.frame.http import build_app
 from unrip.frame.log_events import EVENTS
+from unrip.frame.logic import Logic
 from unrip.frame.metrics import Metrics
 from unrip.frame.settings import Section, Settings, outside_urls
+from unrip.frame.state import HostState
+from unrip.frame.tokens import Tokens
 from unrip.frame.wiring import Context
 from unrip.local.desk import every_venue_is_loopback
 from unrip.messages.topics import SERVICE_STATUS
@@ -312,6 +320,54 @@ def test_the_strategy_takes_in_the_beats_of_those_that_trade_ready_depends_on() 
         if inputs.executor is not None or inputs.history is not None:
             heard.add(name)
     assert heard == {name for name, service in SERVICES.items() if service.trade_ready_depends}
+
+
+# --- what they show ------------------------------------------------------------------------------------------------
+
+
+def document(desk: WholeDesk, service: Service) -> dict[str, Any]:
+    host, tokens = desk.processes[service.name].host, Tokens(read="r" * 43, operator="o" * 43)
+    app = build_app(service.name, host, tokens, service.all_actions, state=service.state)
+
+    async def asked() -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {'r' * 43}"}
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://desk", headers=headers) as client:
+            found: dict[str, Any] = (await client.get("/openapi.json")).json()
+            return found
+
+    return asyncio.run(asked())
+
+
+@every_service
+def test_what_a_service_shows_is_what_its_document_says(desk: WholeDesk, service: Service) -> None:
+    described, shown = document(desk, service), desk.processes[service.name].host.state()
+    assert service.state is not Value
+    assert set(shown) == {*HostState.__struct_fields__, *service.state.__struct_fields__}
+    assert shown["account"] == desk.account
+    require_described(described, shown)
+    for name in shown:
+        for spoilt in ({**shown, name: object()}, {key: value for key, value in shown.items() if key != name}):
+            with pytest.raises(AssertionError, match=name):
+                require_described(described, spoilt)
+    with pytest.raises(AssertionError, match="tomorrow"):
+        require_described(described, {**shown, "tomorrow": 1})
+
+
+@every_service
+def test_no_field_of_a_service_hides_one_of_the_host(service: Service) -> None:
+    assert set(HostState.__struct_fields__) & set(service.state.__struct_fields__) == set()
+
+
+@every_service
+def test_every_value_in_a_document_is_described_to_its_end(desk: WholeDesk, service: Service) -> None:
+    """Every reference leads somewhere, and only a mapping may have keys that nobody names."""
+    described = document(desk, service)
+    text = json.dumps(described)
+    names = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
+    assert names <= set(described["components"]["schemas"])
+    for field, schema in state_schema(described)["properties"].items():
+        assert schema not in ({}, {"type": "object"}, {"type": "array"}), field
 
 
 # --- the registry --------------------------------------------------------------------------------------------------

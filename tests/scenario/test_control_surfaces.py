@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from support.desk import Desk
+from support.documents import require_described
 from unrip.messages.topics import TOPICS
 from unrip.services.registry import SERVICES
 
@@ -47,6 +48,7 @@ def test_every_documented_endpoint_refuses_a_missing_wrong_or_read_only_token(
     wrong = operator[:-1] + ("a" if operator[-1] != "a" else "b")
     document = ask("GET", "/openapi.json", read).json()
     assert set(document["paths"]) >= COMMON - {"/openapi.json"}
+    require_described(document, ask("GET", "/state", read).json())
     endpoints = [(path, method) for path, methods in document["paths"].items() for method in methods]
     presented = {None: "let me in", wrong: "let me in", read: "let me in", operator: ""}
     for path, method in (*endpoints, ("/openapi.json", "get")):

@@ -152,7 +152,7 @@ class Bookkept(Executor):
     @property
     def quarantine(self) -> str | None:
         """The reason of the quarantine."""
-        state = self.logic.state(self.now)["quarantine"]
+        state = self.logic.state(self.now).quarantine
         return None if state is None else str(state.reason)
 
     def told(self, quote_id: str) -> list[tuple[str, str | None]]:

@@ -129,6 +129,9 @@ class Engine:
         self.effects: list[Effect] = []
         self._offset = 100
 
+    def state(self, now: datetime | None = None) -> Any:
+        return self.logic.state(now or self.now)
+
     def feed(self, event: Event) -> Sequence[Effect]:
         effects = list(self.logic.on_event(event, self.now))
         self.effects += effects

@@ -115,6 +115,9 @@ class Executor:
         self._offset = 0
         self._height = 1_001
 
+    def state(self, now: datetime | None = None) -> Any:
+        return self.logic.state(now or self.now)
+
     def feed(self, event: Event) -> list[Effect]:
         effects = list(self.logic.on_event(event, self.now))
         self.effects += effects
@@ -247,8 +250,7 @@ class Executor:
 
     @property
     def open_offers(self) -> list[Offer]:
-        found: list[Offer] = self.logic.state(self.now)["open_offers"]
-        return found
+        return list(self.state().open_offers)
 
 
 def after(*claims: ClaimOffer, gift: int = 0) -> dict[str, Amount]:

@@ -73,7 +73,7 @@ def hear(logic: NearIntentsIngest, text: str | None, now: datetime = T0) -> list
 
 
 def counts(logic: NearIntentsIngest) -> dict[str, int]:
-    frames: dict[str, int] = logic.state(T0)["frames"]
+    frames: dict[str, int] = logic.state(T0).frames
     assert sum(frames[kind] for kind in CLASSES) == frames["frames_received"]
     return {kind: frames[kind] for kind in CLASSES if frames[kind]}
 

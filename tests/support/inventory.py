@@ -16,7 +16,15 @@ from unrip.domain.command import Exchange
 from unrip.domain.desk_state import LedgerView
 from unrip.domain.inventory import IntentInventory
 from unrip.domain.pairs import Direction, Pair
-from unrip.domain.treasury import DepositState, DepositStep, LiquidityAction, WithdrawalState, WithdrawalStep
+from unrip.domain.treasury import (
+    BridgeDeposit,
+    BridgeWithdrawal,
+    DepositState,
+    DepositStep,
+    LiquidityAction,
+    WithdrawalState,
+    WithdrawalStep,
+)
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
 from unrip.frame.contract import (
@@ -34,6 +42,7 @@ from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESU
 from unrip.services.inventory_sync.effects import (
     BooksPersisted,
     BooksRestored,
+    BridgeRead,
     PersistBooks,
     RestoreBooks,
     VerifierRead,
@@ -227,6 +236,16 @@ class Sync:
         offset = self._next(LIQUIDITY_ACTION.name, offset)
         began_at = None if began_s is None else after(seconds=began_s)
         self._tell(a_record(LIQUIDITY_ACTION, action, offset=offset, observed_at=self.now, occurred_at=began_at))
+
+    def bridge(self, *shown: BridgeDeposit | BridgeWithdrawal) -> None:
+        """The bridge lists these to us, and nothing else."""
+        self.feed(
+            BridgeRead(
+                deposits=tuple(each for each in shown if isinstance(each, BridgeDeposit)),
+                withdrawals=tuple(each for each in shown if isinstance(each, BridgeWithdrawal)),
+                observed_at=self.now,
+            )
+        )
 
     def again(self, record: RecordReceived) -> None:
         """A record is told once more, at the end of its topic."""

@@ -7,8 +7,6 @@ whole desk with its real wirings is the simulation's (`support/whole_desk.py`).
 
 from __future__ import annotations
 
-import base64
-import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -20,6 +18,7 @@ from support.cases import a_books, a_coingecko, a_kraken, a_peg, a_price
 from support.engine import ARM, a_record
 from support.switches import a_switchboard
 from support.virtual_world import DESK, START_NS, at, nanoseconds, world
+from support.world_chain import ACCOUNT, CONTRACT, WorldChain
 from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.inventory import IntentInventory, Reconciliation
 from unrip.domain.pairs import Asset, Pair
@@ -27,12 +26,10 @@ from unrip.domain.policy import Policy
 from unrip.domain.spending import SpendingCaps
 from unrip.domain.status import HistoryVitals
 from unrip.domain.values import Amount, Delta, Value
-from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.frame.beat import Beat
 from unrip.frame.contract import (
     CaughtUp,
     Effect,
-    Logic,
     Publish,
     Published,
     RecordReceived,
@@ -42,6 +39,8 @@ from unrip.frame.contract import (
     TimerFired,
     Vitals,
 )
+from unrip.frame.jsonable import jsonable
+from unrip.frame.logic import Logic
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import (
@@ -65,7 +64,6 @@ from unrip.services.trade_executor.effects import (
     ClaimOffer,
     DropAttempt,
     FillsRead,
-    FillsUnread,
     FindFill,
     FindOffer,
     LedgerLoaded,
@@ -76,7 +74,6 @@ from unrip.services.trade_executor.effects import (
     OfferFound,
     OfferSigned,
     OpenRelay,
-    PastRead,
     ProveAuthority,
     ReadFills,
     ReadPast,
@@ -84,31 +81,24 @@ from unrip.services.trade_executor.effects import (
     ReadVerifier,
     RejectCommand,
     SignOffer,
-    UseRead,
-    VerifierRead,
 )
 from unrip.services.trade_executor.intake.inspection import Inspector
 from unrip.services.trade_executor.logic import TradeExecutor
 from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.store.ledger import NonceEnding, OutboxEvent
 from unrip.store.memory_ledger import MemoryLedger
-from unrip.venues.near_intents.contract_events import read_events, successful_logs
 from unrip.venues.near_intents.nonces import encode_nonce
-from unrip.venues.near_intents.past import Past, Search
 from unrip.venues.near_intents.relay import QUOTE, QUOTE_STATUS, QuoteRequested, RelaySession, Stream
-from unrip.venues.near_intents.rpc import Block
 from unrip.venues.near_intents.signer import Signer
 from unrip_world.assets import BTC, EURE
 from unrip_world.demands import Demand
 from unrip_world.effects import Effect as WorldEffect
 from unrip_world.effects import Send
-from unrip_world.rpc.core import RpcError
 
 PAIR = Pair(
     base=Asset(symbol="BTC", asset_id=BTC, decimals=8, chain="btc:mainnet"),
     quote=Asset(symbol="EURe", asset_id=EURE, decimals=18, chain="eth:100"),
 )
-ACCOUNT, CONTRACT = DESK.account_id, "intents.near"
 _EXECUTORS_SOCKET, _INGESTS_SOCKET = 1, 2
 _STEP_NS = 5_000_000
 #: What the executor may spend is other tests' business.
@@ -120,6 +110,7 @@ class PureDesk:
 
     def __init__(self, *, instance_id: str | None = None, policy: Policy | None = None, **world_settings: Any) -> None:
         self.world = world(**world_settings)
+        self._chain = WorldChain(self.world, clock=lambda: self.now)
         self.policy = policy or Policy()
         self._instance_id = instance_id
         self.now_ns = START_NS
@@ -262,7 +253,7 @@ class PureDesk:
         stamps = {"updated_at": self.now, "observed_at": self.now}
         price = a_price(primary=kraken, second_opinion=coingecko, fair_rate=kraken.mid, peg=a_peg(**stamps))
         self._produce(MARKET_PRICE, f"price-{self.now_ns}", price)
-        reading = self._read((), ())
+        reading = self._chain.reading((), ())
         inventory = IntentInventory(
             account=ACCOUNT,
             height=reading.height,
@@ -292,37 +283,6 @@ class PureDesk:
                 database_up=True,
             )
             self._produce(SERVICE_STATUS, record.event_id, record.payload)
-
-    def _view(self, method: str, arguments: dict[str, Any], height: int) -> Any:
-        parameters = {
-            "request_type": "call_function",
-            "account_id": CONTRACT,
-            "method_name": method,
-            "args_base64": base64.b64encode(json.dumps(arguments).encode()).decode(),
-            "block_id": height,
-        }
-        return json.loads(bytes(self.world.near_rpc.call("query", parameters)["result"]))
-
-    def _read(
-        self, nonces: Sequence[str], salts: Sequence[str], *, which: dict[str, Any] | None = None
-    ) -> VerifierReading:
-        header = self.world.near_rpc.call("block", which or {"finality": "final"})["header"]
-        height = header["height"]
-        account = {"account_id": ACCOUNT}
-        balances = self._view("mt_batch_balance_of", {**account, "token_ids": [BTC, EURE]}, height)
-        return VerifierReading(
-            height=height,
-            block_time=at(header["timestamp"]),
-            observed_at=self.now,
-            credited={token: Amount.parse(text) for token, text in zip((BTC, EURE), balances, strict=True)},
-            salt=self._view("current_salt", {}, height),
-            fee_pips=self._view("fee", {}, height),
-            key_registered=self._view("has_public_key", {**account, "public_key": DESK.public_key}, height),
-            account_locked=self._view("is_account_locked", account, height),
-            contract_paused=False,
-            nonces={nonce: self._view("is_nonce_used", {**account, "nonce": nonce}, height) for nonce in nonces},
-            salts={salt: self._view("is_valid_salt", {"salt": salt}, height) for salt in salts},
-        )
 
     # --- the broker ------------------------------------------------------------------------------------------------
 
@@ -366,11 +326,11 @@ class PureDesk:
             SendFrame: self._send,
             SignOffer: self._sign,
             ProveAuthority: lambda who, _effect: self.tell(who, AuthorityJudged(proven=True, reason="trusted here")),
-            ReadVerifier: self._read_verifier,
-            ReadFills: self._read_fills,
+            ReadVerifier: lambda who, effect: self.tell(who, self._chain.verifier(effect)),
+            ReadFills: lambda who, effect: self.tell(who, self._chain.fills(effect)),
             FindFill: lambda who, effect: self.tell(who, FillsRead(tx_hash="", fills=(), nonce=effect.nonce)),
-            ReadPast: self._read_past,
-            ReadUse: self._read_use,
+            ReadPast: lambda who, effect: self.tell(who, self._chain.past(effect)),
+            ReadUse: lambda who, effect: self.tell(who, self._chain.use(effect)),
             LoadLedger: self._load,
             Restore: lambda who, _effect: self.tell(who, Restored(policy=None, fills=())),
             RememberPolicy: lambda who, effect: self.tell(who, PolicyPersisted(change=effect.change)),
@@ -400,47 +360,6 @@ class PureDesk:
                 command_id=effect.command.command_id, quote_hash=signed.quote_hash, signed_payload=signed.params
             ),
         )
-
-    def _read_verifier(self, who: str, effect: ReadVerifier) -> None:
-        self.tell(who, VerifierRead(reading=self._read(effect.nonces, effect.salts)))
-
-    def _read_past(self, who: str, effect: ReadPast) -> None:
-        async def salt_valid(height: int) -> bool:
-            return bool(self._view("is_valid_salt", {"salt": effect.span.salt}, height))
-
-        nonces = list(dict.fromkeys([*effect.nonces, *(offer.nonce for offer in effect.offers)]))
-        blocks = done(Past(block_at=self._block_at, salt_valid=salt_valid).deciding(effect.span))
-        readings = [self._read(nonces, [effect.span.salt], which={"block_id": block.height}) for block in blocks]
-        self.tell(who, PastRead(readings=tuple(readings)))
-
-    def _read_use(self, who: str, effect: ReadUse) -> None:
-        async def unused(height: int) -> bool:
-            arguments = {"account_id": ACCOUNT, "nonce": effect.span.nonce}
-            return not self._view("is_nonce_used", arguments, height)
-
-        end = done(self._block_at(effect.span.used_at))
-        blocks = done(Search(block_at=self._block_at).turn(effect.span.unused_at, end, unused, ended="used"))
-        nonces = list(dict.fromkeys([effect.span.nonce, *(offer.nonce for offer in effect.offers)]))
-        before, after = (self._read(nonces, effect.salts, which={"block_id": block.height}) for block in blocks)
-        self.tell(who, UseRead(before=before, after=after))
-
-    async def _block_at(self, height: int) -> Block:
-        header = self.world.near_rpc.call("block", {"block_id": height})["header"]
-        hashes = {"hash": header["hash"], "previous_hash": header["prev_hash"]}
-        return Block(height=header["height"], time=at(header["timestamp"]), **hashes)
-
-    def _read_fills(self, who: str, effect: ReadFills) -> None:
-        try:
-            transaction = self.world.near_rpc.call("tx", {"tx_hash": effect.tx_hash})
-        except RpcError:  # a notice may name what is on no chain
-            self.tell(who, FillsUnread(tx_hash=effect.tx_hash, reason="unknown transaction"))
-            return
-        events = read_events(successful_logs(transaction, contract=CONTRACT), account=ACCOUNT)
-        fills = tuple(
-            VerifierFill(quote_hash=fill.intent_hash, tx_hash=effect.tx_hash, diff=fill.diff, nonce=fill.nonce)
-            for fill in events.fills
-        )
-        self.tell(who, FillsRead(tx_hash=effect.tx_hash, fills=fills))
 
     def _load(self, who: str, _effect: LoadLedger) -> None:
         state = done(self.ledger.load(ACCOUNT))
@@ -520,7 +439,8 @@ class PureDesk:
 
     def state(self, name: str) -> dict[str, Any]:
         """What a service shows of itself."""
-        return dict(self._services[name].state(self.now))
+        shown: dict[str, Any] = jsonable(self._services[name].state(self.now))
+        return shown
 
     def balances(self) -> dict[str, int]:
         """Ours, by the world's own ledger."""

@@ -26,7 +26,6 @@ from unrip.frame.contract import (
     Effect,
     Event,
     Log,
-    Logic,
     Observe,
     Publish,
     Started,
@@ -38,6 +37,7 @@ from unrip.frame.definition import Service
 from unrip.frame.dependencies import Dependencies
 from unrip.frame.hindrances import Hindrances
 from unrip.frame.jsonable import jsonable
+from unrip.frame.logic import Logic
 from unrip.frame.metrics import Metrics
 from unrip.frame.publisher import Publisher
 from unrip.frame.reader import Reader
@@ -45,6 +45,7 @@ from unrip.frame.refusals import Refusals
 from unrip.frame.runner import Handler, Runner
 from unrip.frame.settings import Settings
 from unrip.frame.spool import Spool
+from unrip.frame.state import HostState
 from unrip.frame.wiring import Context, Wire
 from unrip.messages.envelope import Producer as Identity
 from unrip.store.errors import StoreRefused
@@ -79,7 +80,6 @@ class Host:
         self._start_id, self._clock, self._on_end = start_id, clock, on_end
         self._started_at = clock()
         self._acted = asyncio.Event()
-        self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._metrics = Metrics(service=service.name)
         self._producer = adapters.producer()
@@ -161,6 +161,7 @@ class Host:
             # Beyond the producer's own bound: a refused action must not arrive on the topic as applied after all.
             record_bound_s=self._settings.kafka.delivery_timeout_ms / 1_000 + 2,
             kept_bound_s=KEPT_BOUND_S,
+            account=self._settings.account,
         )
 
     def _handlers(self) -> dict[type[Effect], Handler]:
@@ -226,7 +227,7 @@ class Host:
             await leave()
 
     async def _leave(self, step: Callable[[], Awaitable[None]], *, within_s: float) -> None:
-        """One step of a stop: what fails is told, and the next step is done all the same."""
+        """Take one step of a stop: a failure is logged, and the next step is done all the same."""
         try:
             async with asyncio.timeout(within_s):
                 await step()
@@ -296,8 +297,7 @@ class Host:
         self._runner.perform(effect)
 
     def _drain(self) -> None:
-        if not self._draining:
-            self._draining = True
+        if not self.logic.life.draining:
             self._emit(Draining())
 
     def _on_bus_back(self) -> None:
@@ -305,13 +305,13 @@ class Host:
         self._spawn(self._controls.publish_spooled)
 
     def _leave_role(self, why: str) -> None:
-        """The database refused what we asked: another instance may try, and this one stays for its brakes."""
+        """Leave the role: the database refused what we asked. Another instance may try; this one keeps its brakes."""
         self._dependencies.role_left(why)
         if self._role is not None:
             self._role.leave(for_s=LEFT_S)
 
     def _then_look(self, hear: Callable[[bool, Any], None]) -> Callable[[bool, Any], None]:
-        """What a watch tells, and what that means for readiness, at once."""
+        """Take a watch's report, and update readiness at once."""
 
         def told(up: bool, what: Any) -> None:  # noqa: FBT001 - the signature of the watches
             hear(up, what)
@@ -327,32 +327,29 @@ class Host:
 
     def not_ready(self) -> list[str]:
         """Named reasons why the service cannot do its job."""
-        reasons = [*self._hindrances.why(), *self.logic.not_ready(self._clock())]
-        if self._draining:
-            reasons.append("draining")
-        return list(dict.fromkeys(reasons))
+        return list(dict.fromkeys([*self._hindrances.why(), *self.logic.not_ready(self._clock())]))
 
     def state(self) -> dict[str, Any]:
         """Everything an operator may see; the logic hears first of what the host would tell beside it."""
         self._hindrances.look()
         now = self._clock()
-        frame = {
-            "service": self._service.name,
-            "instance": self._start_id,
-            "version": __version__,
-            "started_at": self._started_at,
-            "now": now,
-            "active": self._dependencies.active,
-            "health_failures": self.health_failures(),
-            "not_ready": self.not_ready(),
-            "kafka_up": self._dependencies.bus_up,
-            "postgres_up": self._dependencies.database_up,
-            "why": self._hindrances.why(),
-            "dependencies": self._dependencies.state(),
-            "configuration_hash": self._settings.configuration_hash,
-        }
-        state: dict[str, Any] = jsonable({**frame, **self.logic.state(now)})
-        return state
+        host = HostState(
+            service=self._service.name,
+            instance=self._start_id,
+            version=__version__,
+            account=self._settings.account,
+            started_at=self._started_at,
+            now=now,
+            active=self._dependencies.active,
+            health_failures=tuple(self.health_failures()),
+            not_ready=tuple(self.not_ready()),
+            kafka_up=self._dependencies.bus_up,
+            postgres_up=self._dependencies.database_up,
+            why=self._hindrances.why(),
+            dependencies=self._dependencies.state(),
+            configuration_hash=self._settings.configuration_hash,
+        )
+        return {**jsonable(host), **jsonable(self.logic.state(now))}
 
     def metrics(self) -> bytes:
         """The Prometheus exposition."""
@@ -363,9 +360,7 @@ class Host:
         self._refusals.refused(status, path)
 
     async def act(self, control: Control) -> ControlOutcome:
-        """Follow an operator's action; a drain is the host's own business, too."""
+        """Follow an operator's action."""
         outcome = await self._controls.act(control)
-        if control.action == "drain" and outcome.applied:
-            self._drain()
         self._acted.set()
         return outcome

@@ -12,15 +12,17 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 
 from unrip import __version__
+from unrip.domain.values import Value
 from unrip.frame.action import Action
 from unrip.frame.contract import Control
 from unrip.frame.control import ControlOutcome
 from unrip.frame.gate import Gate, OnRefused
+from unrip.frame.state import schema_of_state
 from unrip.frame.tokens import Access, Tokens
 
 
 class Surface(Protocol):
-    """What the HTTP routes ask of the frame."""
+    """What the HTTP routes use of the frame."""
 
     def health_failures(self) -> list[str]:
         """Hard dependencies that are away."""
@@ -100,15 +102,20 @@ def build_app(
     tokens: Tokens,
     actions: tuple[Action, ...],
     *,
+    state: type[Value] = Value,
     on_refused: OnRefused = lambda _status, _path: None,
 ) -> FastAPI:
-    """Build the service's HTTP application; `actions` are all that it follows."""
+    """Build the service's HTTP application; `actions` are all that it follows, and `state` is what it shows of itself.
+
+    What is shown is written as our records are, so its schema comes from our types and not from FastAPI's.
+    """
+    shown, types = schema_of_state(state)
     app = FastAPI(title=f"unrip {service}", version=__version__, openapi_url=None)
     app.add_middleware(Gate, tokens=tokens, on_refused=on_refused)
     _add_probes(app, surface)
 
-    @app.get("/state", dependencies=[_NAMED], responses=_READING)
-    async def state() -> Response:
+    @app.get("/state", dependencies=[_NAMED], responses={**_READING, 200: _body_of(shown)})
+    async def read_state() -> Response:
         return JSONResponse(surface.state())
 
     @app.get("/metrics", dependencies=[_NAMED], responses=_READING)
@@ -117,12 +124,18 @@ def build_app(
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
-        return JSONResponse(app.openapi())
+        document = app.openapi()
+        document["components"]["schemas"] |= types
+        return JSONResponse(document)
 
     for action in actions:
         route = _action_route(action, surface)
         app.post(f"/{action.name}", summary=action.summary, response_model=OutcomeBody, responses=_ACTING)(route)
     return app
+
+
+def _body_of(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def _add_probes(app: FastAPI, surface: Surface) -> None:

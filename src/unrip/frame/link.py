@@ -1,4 +1,4 @@
-"""The state of one socket: its changes are told once, and a connection that says nothing is given up."""
+"""The state of one socket: its changes are logged once, and a silent connection is given up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from unrip.domain.values import Value
 from unrip.frame.contract import Count, Effect, Log, SetTimer
 from unrip.net.events import CloseSocket, SendFrame, SocketClosed, SocketOpened
 from unrip.net.reconnect import BACKOFFS, Cause
@@ -18,6 +19,19 @@ LINK_LOGS = {
     "connection_unauthorized": "a connection is refused for its token, or the token cannot be read: a person must act",
     "connection_recovered": "a connection is open again",
 }
+
+
+class LinkState(Value):
+    """A connection, for `GET /state`."""
+
+    up: bool
+    #: When it was opened, or found lost.
+    changed_at: datetime | None
+    connections: int
+    last_sign_at: datetime | None
+    last_close_reason: str | None
+    #: Why the last connection ended or the last attempt failed; null while it is up.
+    cause: Cause | None
 
 
 class Link:
@@ -51,7 +65,7 @@ class Link:
         return f"{self.name}-mute"
 
     def opened(self, event: SocketOpened, now: datetime) -> list[Effect]:
-        """Begin to listen for signs."""
+        """Note that the connection is open, and begin to listen for signs of life."""
         del event
         self.up, self.cause, self._changed_at = True, None, now
         self._person_asked = False
@@ -62,7 +76,7 @@ class Link:
         return [*told, SetTimer(name=self.timer, at=now + self._mute_after)]
 
     def closed(self, event: SocketClosed, now: datetime) -> list[Effect]:
-        """Say once that the connection is lost, and once that only a person helps; the socket tries again by itself."""
+        """Log once that the connection is lost, and once that only a person helps; the socket tries again by itself."""
         self.up, self.cause, self._last_reason = False, event.cause, event.reason
         body = {"cause": event.cause, "reason": event.reason, "http_status": event.http_status}
         effects: list[Effect] = []
@@ -82,7 +96,7 @@ class Link:
         return [f"{self.name}_unauthorized" if unauthorized else f"{self.name}_disconnected"]
 
     def send(self, frames: Sequence[str]) -> list[SendFrame]:
-        """The effects that send these frames, none without a connection: opening it subscribes anew."""
+        """The effects that send these frames; none without a connection, since opening it subscribes anew."""
         return [SendFrame(connection=self.name, text=frame) for frame in frames] if self.up else []
 
     def sign(self, now: datetime) -> None:
@@ -108,16 +122,16 @@ class Link:
             SetTimer(name=self.timer, at=self._last_sign_at + self._mute_after * 2),
         ]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> LinkState:
         """For `GET /state`."""
-        return {
-            "up": self.up,
-            "changed_at": self._changed_at,
-            "connections": self._connections,
-            "last_sign_at": self._last_sign_at,
-            "last_close_reason": self._last_reason,
-            "cause": self.cause,
-        }
+        return LinkState(
+            up=self.up,
+            changed_at=self._changed_at,
+            connections=self._connections,
+            last_sign_at=self._last_sign_at,
+            last_close_reason=self._last_reason,
+            cause=self.cause,
+        )
 
     def _line(self, event: str, level: str, body: dict[str, Any]) -> Log:
         return Log(event=event, level=level, component=self.name, venue=self._venue, body=body)

@@ -45,7 +45,7 @@ class _Server(uvicorn.Server):
 
 
 class Process:
-    """Run one service until it is told to stop."""
+    """Run one service until it has to stop."""
 
     def __init__(self, service: Service, wire: Wire, settings: Settings) -> None:
         self._service, self._settings = service, settings
@@ -83,7 +83,12 @@ class Process:
 
     def _server(self) -> uvicorn.Server:
         app = build_app(
-            self._service.name, self._host, self._tokens, self._service.all_actions, on_refused=self._host.refused
+            self._service.name,
+            self._host,
+            self._tokens,
+            self._service.all_actions,
+            state=self._service.state,
+            on_refused=self._host.refused,
         )
         return _Server(
             uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
@@ -109,7 +114,7 @@ class Process:
             self._on_end(fault)
 
     def _on_end(self, fault: BaseException | None) -> None:
-        """Better stopped than wrong: the supervisor starts it anew, disarmed, from what is durable."""
+        """Stop rather than be wrong: the supervisor starts it anew, disarmed, from what is durable."""
         if fault is None:
             self._exit_code = EXIT_SUPERSEDED
         else:

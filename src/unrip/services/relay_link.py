@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from unrip.frame.contract import Effect, SetTimer
-from unrip.frame.link import LINK_LOGS, Link
+from unrip.frame.link import LINK_LOGS, Link, LinkState
 from unrip.net.events import SocketClosed, SocketOpened
 from unrip.venues.near_intents.relay import RelaySession, Stream
 
@@ -87,6 +86,6 @@ class RelayLink:
         """Why nothing can come over it, see `Link.not_ready`; which streams matter is for the service to say."""
         return self._link.not_ready()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> LinkState:
         """For `GET /state`."""
         return self._link.state()

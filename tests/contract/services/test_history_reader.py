@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from support.buses import KafkaBus, eventually
@@ -84,7 +85,8 @@ class Life:
         self.runner.emit(event)
 
     def state(self) -> dict[str, Any]:
-        return self.runner.logic.state(datetime.now(UTC))
+        shown: dict[str, Any] = msgspec.structs.asdict(self.runner.logic.state(datetime.now(UTC)))
+        return shown
 
     def reasons(self) -> list[str]:
         return self.runner.logic.not_ready(datetime.now(UTC))

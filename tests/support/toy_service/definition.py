@@ -13,6 +13,10 @@ class PriceCount(Value):
     prices: int
 
 
+class ToyState(Value):
+    prices: int
+
+
 class ToyVitals(Value, tag="price_counter", tag_field="kind"):
     hushed: bool
 
@@ -45,6 +49,7 @@ SERVICE = Service(
         Action(name="hush", summary="Say nothing any more.", brake=True, log_event="hushed"),
         Action(name="speak", summary="Say it again."),
     ),
+    state=ToyState,
     vitals=ToyVitals,
     logs={"hushed": "an operator wants to hear no more counts"},
 )

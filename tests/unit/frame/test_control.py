@@ -11,167 +11,9 @@ from typing import Any
 import pytest
 
 from support.buses import eventually
-from support.cases import NOW
-from unrip.domain.arming import Switches
-from unrip.domain.status import ControlRecord
-from unrip.domain.values import Value
-from unrip.frame.action import COMMON_ACTIONS, Action
-from unrip.frame.contract import ChangeCancelled, Control, ControlRefused, Effect, Event, Log, Logic
-from unrip.frame.control import Controls
-from unrip.frame.publisher import Delivery, Publisher
-from unrip.frame.runner import Runner
-from unrip.frame.spool import SPOOL_MAX, Spool
-from unrip.frame.switching import ARMING_ACTIONS, switch, switch_state
-from unrip.messages.codec import decode_event
-from unrip.messages.envelope import Producer
-from unrip.messages.topics import CONTROL_ACTION
-
-ACTIONS = (
-    *COMMON_ACTIONS,
-    *ARMING_ACTIONS,
-    Action(name="limits", summary="Change the limit.", log_event="limits_changed"),
-)
-
-
-class Keep(Value):
-    """Effect: keep a limit."""
-
-    limit: int
-
-
-class Kept(Value):
-    """Every limit is kept."""
-
-
-class Armable(Logic):
-    """A logic that has switches, and a limit that may be lowered at once and is raised once that is kept."""
-
-    def __init__(self) -> None:
-        self.switches = Switches()
-        self.limit = self.asked = 100
-        self.all_kept = True
-        self.ready = True
-
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
-        if isinstance(event, Kept):
-            self.limit, self.all_kept = self.asked, True
-            return []
-        if isinstance(event, ChangeCancelled):
-            return self._ask(self.limit)
-        assert isinstance(event, Control)
-        self._refuse_too_early(event)
-        if event.action == "limits":
-            return self._ask(event.arguments["limit"])
-        self.switches = switch(self.switches, event, now, configuration_hash="c") or self.switches
-        return []
-
-    def follow(self, control: Control, now: datetime) -> dict[str, str]:
-        self._refuse_too_early(control)
-        if control.action == "limits":
-            return {"limit": str(control.arguments["limit"])}
-        switches = switch(self.switches, control, now, configuration_hash="c")
-        return super().follow(control, now) if switches is None else switch_state(switches, now)
-
-    def _refuse_too_early(self, control: Control) -> None:
-        if control.action == "arm" and not self.ready:
-            raise ControlRefused("not ready: recovering")
-
-    def _ask(self, limit: int) -> list[Effect]:
-        self.asked, self.limit, self.all_kept = limit, min(self.limit, limit), False
-        return [Keep(limit=limit)]
-
-    def kept(self, control: Control) -> bool | None:
-        return self.all_kept if control.action == "limits" else None
-
-    def tightens(self, control: Control) -> bool:
-        return control.action == "limits" and control.arguments["limit"] < self.limit
-
-    def control_state(self, now: datetime) -> dict[str, str]:
-        return {**switch_state(self.switches, now), "limit": str(self.asked)}
-
-    def state(self, now: datetime) -> dict[str, Any]:
-        return {}
-
-    def not_ready(self, now: datetime) -> list[str]:
-        return []
-
-
-class Broker:
-    """Takes records, and acknowledges them when the test says so."""
-
-    def __init__(self, *, up: bool = True, answers: bool = True) -> None:
-        self.up = up
-        self.answers = answers
-        self.records: list[ControlRecord] = []
-        self.event_ids: list[str] = []
-        self.waiting: list[Delivery] = []
-
-    def produce(self, topic: str, key: str, value: bytes, on_delivery: Delivery) -> None:
-        assert topic == CONTROL_ACTION.name
-        event = decode_event(topic, value)
-        self.records.append(event.payload)
-        self.event_ids.append(event.event_id)
-        self.waiting.append(on_delivery)
-        if self.answers:
-            self.acknowledge()
-
-    def acknowledge(self, error: str | None = None) -> None:
-        waiting, self.waiting = self.waiting, []
-        for delivered in waiting:
-            delivered(None if error else len(self.records), error)
-
-
-def _fail(fault: BaseException) -> None:
-    raise AssertionError("the logic broke") from fault
-
-
-class Bench:
-    def __init__(
-        self, tmp_path: Path, broker: Broker | None = None, *, database_answers: bool = True, kept_bound_s: float = 5
-    ) -> None:
-        #: What was given to the database, which acknowledges at once or when the test says so.
-        self.given: list[int] = []
-        self.database_answers = database_answers
-        self.broker = broker or Broker()
-        self.logic = Armable()
-        self.spool = Spool(tmp_path / "spool" / "test.jsonl")
-        self.logs: list[Log] = []
-        self.runner = Runner(self.logic, clock=lambda: NOW, on_fault=_fail)
-        publisher = Publisher(
-            self.broker,
-            identity=Producer(service="test", instance="test-1", version="0"),
-            clock=lambda: NOW,
-            emit=lambda _event: None,
-            count=lambda _name, _labels: None,
-            writes=(CONTROL_ACTION,),
-        )
-        self.desk = Controls(
-            self.runner,
-            publisher,
-            self.spool,
-            service="test",
-            actions=ACTIONS,
-            start_id="test-1",
-            clock=lambda: NOW,
-            bus_up=lambda: self.broker.up,
-            log=self.logs.append,
-            record_bound_s=0.05,
-            kept_bound_s=kept_bound_s,
-        )
-        self.runner.handle({Keep: self._keep})
-
-    def _keep(self, effect: Keep) -> None:
-        self.given.append(effect.limit)
-        if self.database_answers:
-            self.runner.emit(Kept())
-
-    def armed(self) -> bool:
-        return bool(self.logic.switches.armed_directions(NOW)) and not self.logic.switches.halted
-
-
-def control(action: str, **arguments: Any) -> Control:
-    return Control(action=action, arguments=arguments, actor="operator", reason="a test")
-
+from support.control_bench import Armable, Bench, Broker, Kept, control
+from unrip.frame.contract import Control, ControlRefused, Effect, Event
+from unrip.frame.logic import Logic
 
 ARM = control("arm", directions=["base_in"], lease_minutes=60)
 
@@ -239,7 +81,7 @@ async def test_nothing_that_can_fail_keeps_a_brake_from_acting(
 
     def act(event: Event, now: datetime) -> Sequence[Effect]:
         acted.append(event)
-        return Armable.on_event(bench.logic, event, now)
+        return Logic.on_event(bench.logic, event, now)
 
     def fail(*_: object) -> dict[str, str]:
         raise AssertionError("asked")
@@ -468,37 +310,3 @@ async def test_a_spool_that_cannot_be_shortened_is_named_and_published_again(
     assert [record.action for record in bench.broker.records] == ["halt", "halt"]
     assert len(set(bench.broker.event_ids)) == 1
     assert bench.spool.kept() == []
-
-
-async def kept_records(tmp_path: Path, count: int) -> tuple[Spool, Path]:
-    bench = Bench(tmp_path, Broker(up=False))
-    for _ in range(count):
-        await bench.desk.act(control("halt"))
-    return bench.spool, tmp_path / "spool" / "test.jsonl"
-
-
-async def test_a_line_that_a_crash_cut_off_loses_nothing_else(tmp_path: Path) -> None:
-    spool, file = await kept_records(tmp_path, 2)
-    first, second = spool.kept()
-    file.write_bytes(file.read_bytes() + b'{"event_id":"torn","observed_')
-    assert spool.kept() == [first, second]
-    assert spool.keep(first)
-    assert spool.kept() == [first, second, first], "what comes after the torn line is whole"
-    spool.drop_first()
-    assert spool.kept() == [second, first]
-
-
-async def test_a_spool_has_a_bound_and_keeps_the_oldest(tmp_path: Path) -> None:
-    spool, file = await kept_records(tmp_path, 1)
-    (record,) = spool.kept()
-    line = file.read_bytes().strip() + b"\n"
-    file.write_bytes(line * SPOOL_MAX)
-    assert not spool.keep(record)
-    assert len(spool.kept()) == SPOOL_MAX
-
-
-def test_an_empty_spool_has_nothing(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "none.jsonl")
-    assert spool.kept() == []
-    spool.drop_first()
-    assert not (tmp_path / "none.jsonl").exists()

@@ -252,9 +252,9 @@ def test_the_lasting_reason_of_an_outage_is_told_and_said_with_its_times() -> No
     assert len([event for event in watched.events if isinstance(event, DatabaseChanged)]) == 2
     assert dependencies.why()["postgres_unreachable"] == "password refused"
     told = dependencies.state()["postgres"]
-    assert (told["last_success_at"], told["last_failure_at"]) == (NOW, watched.now)
+    assert (told.last_success_at, told.last_failure_at) == (NOW, watched.now)
     dependencies.database_changed(True, "it takes writes")
-    assert dependencies.state()["postgres"]["last_failure"] == "password refused"
+    assert dependencies.state()["postgres"].last_failure == "password refused"
     assert watched.said == ["postgres_lost", "postgres_lost", "postgres_recovered"]
 
 

@@ -178,8 +178,8 @@ def test_a_newer_build_repeats_nothing_that_version_1_told() -> None:
         logic.on_event(received(read(line), offset), T0)
     for topic in ("state.treasury", LIQUIDITY_ACTION.name):
         logic.on_event(CaughtUp(topic=topic, topic_id="t"), T0)
-    assert logic.state(T0)["deposit_addresses"]["btc:mainnet"]["address"] == "bc1qnew"
-    assert logic.state(T0)["deposit_addresses"]["btc:mainnet"]["usable"]
+    assert logic.state(T0).deposit_addresses["btc:mainnet"].address == "bc1qnew"
+    assert logic.state(T0).deposit_addresses["btc:mainnet"].usable
     again = ChainRead(
         chain="btc:mainnet",
         address="bc1qnew",

@@ -49,7 +49,7 @@ def test_a_quote_in_another_token_is_counted_and_no_demand(ids: tuple[str, str])
         text = json.dumps({"jsonrpc": "2.0", "method": "event", "params": {"subscription": "s", "data": data}})
         frame = FrameReceived(connection=RELAY, text=text, size_bytes=len(text), received_at=T0)
         assert not published(list(logic.on_event(frame, T0)), SWAP_DEMAND.name)
-    assert logic.state(T0)["quotes"]["other_token"] == 1
+    assert logic.state(T0).quotes["other_token"] == 1
 
 
 def test_a_deposit_in_another_token_explains_that_token_and_makes_nothing_of_ours_spendable() -> None:

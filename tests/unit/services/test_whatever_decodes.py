@@ -20,10 +20,11 @@ from support.histories import a_record as recorded
 from support.market import Market
 from support.spoilt import spoilt
 from unrip.domain.pairs import Direction
-from unrip.frame.contract import BusChanged, CaughtUp, Effect, Logic, Publish, RecordReceived, Started
+from unrip.frame.contract import BusChanged, CaughtUp, Effect, Publish, RecordReceived, Started
 from unrip.frame.jsonable import jsonable
+from unrip.frame.logic import Logic
 from unrip.messages.codec import decode_event, encode_event
-from unrip.messages.envelope import Envelope
+from unrip.messages.envelope import Envelope, decode_hook
 from unrip.messages.topics import TOPICS
 from unrip.services.history_writer.rows import Beats, batch_of
 from unrip.services.inventory_sync.logic import InventorySync
@@ -133,7 +134,8 @@ def meets(make: Callable[[], Life], *met: Envelope[Any]) -> None:
         written(logic.on_event(record, NOW))
         written(logic.on_event(CaughtUp(topic=topic, topic_id=f"{topic}-1"), NOW))
     goes_on()
-    jsonable(logic.state(NOW))
+    state = logic.state(NOW)
+    assert msgspec.convert(jsonable(state), type(state), dec_hook=decode_hook) is not None, "as its type says"
     jsonable({"vitals": logic.vitals(NOW), "controls": logic.control_state(NOW), "reasons": logic.not_ready(NOW)})
 
 

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent
 
 def schema_of(topic: Topic) -> dict[str, Any]:
     """The JSON Schema of the records of a topic."""
-    schema = msgspec.json.schema(Envelope[topic.payload], schema_hook=_custom)  # type: ignore[name-defined]
+    schema = msgspec.json.schema(Envelope[topic.payload], schema_hook=custom_schema)  # type: ignore[name-defined]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": topic.name,
@@ -38,7 +38,8 @@ def schema_text(topic: Topic) -> str:
     return msgspec.json.format(msgspec.json.encode(schema_of(topic)), indent=2).decode() + "\n"
 
 
-def _custom(kind: type) -> dict[str, Any]:
+def custom_schema(kind: type) -> dict[str, Any]:
+    """The schema of what JSON has no type for."""
     patterns = {Amount: "^[0-9]+$", Delta: "^-?[0-9]+$"}
     if kind in patterns:
         return {"type": "string", "pattern": patterns[kind]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from unrip.domain.status import HistoryVitals
 from unrip.frame.definition import HISTORY, Reads, Service
 from unrip.messages.topics import TOPICS
+from unrip.services.history_writer.state import HistoryState
 
 SERVICE = Service(
     name="history-writer",
@@ -19,6 +20,7 @@ SERVICE = Service(
     },
     stores=(HISTORY,),
     single_active=True,
+    state=HistoryState,
     vitals=HistoryVitals,
     trade_ready_depends=True,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from unrip.domain.inventory import BalanceChange, IntentInventory, Judged, KeptBooks
 from unrip.domain.verifier import VerifierReading
-from unrip.frame.contract import Effect
+from unrip.frame.contract import Effect, RecordReceived
 from unrip.services.inventory_sync.effects import BooksPersisted, BooksRestored, PersistBooks, RestoreBooks
 from unrip.services.inventory_sync.reconciling import Reconciler
 
@@ -84,6 +84,11 @@ class Bookkeeper:
             self._revision = None
             return [RestoreBooks()]
         return [] if reading is None else self.take(reading)
+
+    def pass_over(self, record: RecordReceived) -> None:
+        """A record explains nothing: that is kept with the next reading, so that no later life believes it."""
+        self.reconciler.pass_over(record)
+        self._records_kept = self.reconciler.records_read - RECORDS_UNKEPT_MAX
 
     def accept(self, change: BalanceChange) -> list[Effect]:
         """Take what is credited of an asset as explained, once that is kept."""

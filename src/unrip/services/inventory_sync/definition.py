@@ -7,6 +7,7 @@ from pydantic import Field
 from unrip.frame.action import Action, ReasonBody
 from unrip.frame.definition import BOOKS, Reads, Service
 from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT
+from unrip.services.inventory_sync.state import InventoryState
 
 
 class AcceptBalanceBody(ReasonBody):
@@ -38,7 +39,9 @@ SERVICE = Service(
         "inventory_stale": "the verifier could not be read for too long",
         "inventory_fresh": "the verifier is read again",
         "balance_unexplained": "a credited amount differs from what evidence and open offers explain",
+        "transfer_not_shown": "a deposit or withdrawal was told that the bridge does not show us; it explains nothing",
         "balance_explained": "evidence, or an operator, explains the credited amount again",
     },
     stores=(BOOKS,),
+    state=InventoryState,
 )

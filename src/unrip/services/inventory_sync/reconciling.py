@@ -177,8 +177,7 @@ class Reconciler:
     def take_action(self, record: RecordReceived) -> None:
         """Take a step of the treasury: a mint, or a withdrawal's beginning, happened before the bridge reported it."""
         action: LiquidityAction = record.message.payload
-        self.records_read += 1
-        self._actions_read = _after(record)
+        self.pass_over(record)
         match action.step:
             case DepositStep(mint_tx_hash=str(mint)) as step if mint:
                 credit = _change_of(record, step.asset_id, ChangeKind.CREDIT, Delta(step.amount), mint)
@@ -188,6 +187,11 @@ class Reconciler:
                 self._await(taken)
                 if step.status.upper() == _RETURNED:
                     self._await(_return_of(taken))
+
+    def pass_over(self, record: RecordReceived) -> None:
+        """An action was read, whatever it explains."""
+        self.records_read += 1
+        self._actions_read = _after(record)
 
     def _await(self, change: BalanceChange) -> None:
         """Let evidence wait for a block, unless it came before. Its names are foreign text, and PostgreSQL's keys.
@@ -226,8 +230,11 @@ class Reconciler:
         due = self._due(reading)
         explained = dict(self._explained or {})
         judged = []
+        sides = Counter(each.evidence for each in due if _is_a_side(each, reading))
         for change in due:
-            if change.asset_id not in reading.credited or self._is_older(change):
+            # A fill gives one asset of ours for another one: what brings nothing that we could count is a loss.
+            one_sided = change.kind is ChangeKind.FILL and sides[change.evidence] < 2
+            if change.asset_id not in reading.credited or one_sided or self._is_older(change):
                 judged.append(Judged(change=change, counted=False))
             elif not self._may_be_older(change):
                 explained[change.asset_id] = explained.get(change.asset_id, 0) + change.change
@@ -353,6 +360,10 @@ def _return_of(taken: BalanceChange) -> BalanceChange:
         seen_by=taken.seen_by + RETURNS_WITHIN,
         began_at=None,
     )
+
+
+def _is_a_side(change: BalanceChange, reading: VerifierReading) -> bool:
+    return change.kind is ChangeKind.FILL and change.change != 0 and change.asset_id in reading.credited
 
 
 def _as_a_key(text: str, most: int = KEY_CHARACTERS_MAX) -> str:

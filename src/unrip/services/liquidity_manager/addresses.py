@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from unrip.domain.treasury import DepositAddress
 from unrip.domain.values import Value
+from unrip.services.liquidity_manager.state import AddressState
 
 
 class ChainAddress(Value):
@@ -41,7 +41,7 @@ class Addresses:
             self._doubts[address.chain] = other
 
     def told(self, address: ChainAddress) -> None:
-        """Compare what the bridge says now; once another address was named, only an operator ends the doubt."""
+        """Compare what the bridge names now; once another address was named, only an operator ends the doubt."""
         known = self._known.setdefault(address.chain, address)
         if known.address != address.address:
             self._doubts[address.chain] = address
@@ -61,7 +61,7 @@ class Addresses:
         return (self._known[chain], self._doubts[chain]) if chain in self._doubts else ()
 
     def accept(self, address: ChainAddress) -> None:
-        """An operator has checked which of them is right: from now on it is the known one."""
+        """Take the address that an operator found right: from now on it is the known one."""
         self._known[address.chain] = address
         del self._doubts[address.chain]
 
@@ -74,15 +74,15 @@ class Addresses:
             for asset_id in self._assets.get(chain, ())
         )
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, AddressState]:
         """For `GET /state`."""
         return {
-            chain: {
-                "address": known.address,
-                "asset_ids": self._assets.get(chain, ()),
-                "observed_at": known.observed_at,
-                "usable": chain not in self._doubts,
-                "also_named": self._doubts[chain].address if chain in self._doubts else None,
-            }
+            chain: AddressState(
+                address=known.address,
+                asset_ids=self._assets.get(chain, ()),
+                observed_at=known.observed_at,
+                usable=chain not in self._doubts,
+                also_named=self._doubts[chain].address if chain in self._doubts else None,
+            )
             for chain, known in self._known.items()
         }

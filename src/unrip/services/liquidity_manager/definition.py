@@ -7,6 +7,7 @@ from pydantic import Field
 from unrip.frame.action import Action, ReasonBody
 from unrip.frame.definition import Reads, Service
 from unrip.messages.topics import LIQUIDITY_ACTION, TREASURY
+from unrip.services.liquidity_manager.state import LiquidityState
 
 #: Steps of its own that are read back at the start: those that are not done yet are among them.
 STEPS_READ_BACK = 5_000
@@ -47,4 +48,5 @@ SERVICE = Service(
         "funding_failed": "the bridge reports a failed deposit or withdrawal",
         "deposit_address_changed": "the bridge named another deposit address than before; do not use either",
     },
+    state=LiquidityState,
 )

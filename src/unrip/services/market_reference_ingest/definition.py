@@ -9,6 +9,7 @@ from unrip.frame.definition import Reads, Service
 from unrip.frame.link import LINK_LOGS
 from unrip.messages.topics import MARKET_PRICE
 from unrip.services.market_reference_ingest.settings import CoinGeckoSettings, KrakenSettings, PriceSettings
+from unrip.services.market_reference_ingest.state import ReferenceState
 
 
 class AcceptDisagreementBody(ReasonBody):
@@ -42,4 +43,5 @@ SERVICE = Service(
         "peg_broken": "EURe is not worth what is assumed; nothing is quoted",
         "peg_healed": "EURe is worth what is assumed again",
     },
+    state=ReferenceState,
 )

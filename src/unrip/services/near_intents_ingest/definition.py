@@ -7,6 +7,7 @@ from pydantic import Field
 from unrip.frame.action import Action, ReasonBody
 from unrip.frame.definition import Service
 from unrip.messages.topics import RAW_QUOTE, SWAP_DEMAND
+from unrip.services.near_intents_ingest.state import IngestState
 from unrip.services.relay_link import RELAY_LOGS
 
 
@@ -30,4 +31,5 @@ SERVICE = Service(
     writes=(RAW_QUOTE, SWAP_DEMAND),
     actions=(Action(name="pair-filter", body=PairFilterBody, summary="Set, disable or reset the pair filter."),),
     logs=RELAY_LOGS,
+    state=IngestState,
 )

@@ -8,6 +8,7 @@ from typing import Any
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import Value, shown
 from unrip.frame.contract import ControlRefused
+from unrip.services.near_intents_ingest.state import PairFilterState
 from unrip.venues.near_intents.relay import QUOTE, Stream
 
 #: How many pairs one subscription may have, so that it stays readable.
@@ -81,15 +82,15 @@ class PairFilter(Value):
         """The filter as one text, for a control record."""
         return ",".join((*self.active, *self.studied)) if self.enabled else "disabled"
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PairFilterState:
         """For `GET /state`."""
-        return {
-            "mode": "enabled" if self.enabled else "disabled",
-            "pairs": list(self.active),
-            "studied_pairs": list(self.studied),
-            "configured_pairs": list(self.configured),
-            "tokens": list(self.stream().tokens),
-        }
+        return PairFilterState(
+            mode="enabled" if self.enabled else "disabled",
+            pairs=tuple(self.active),
+            studied_pairs=tuple(self.studied),
+            configured_pairs=tuple(self.configured),
+            tokens=tuple(self.stream().tokens),
+        )
 
     def _read(self, names: object) -> tuple[tuple[str, ...], dict[str, tuple[str, str]]]:
         """The configured pairs among these, by name or by ids, and the others."""

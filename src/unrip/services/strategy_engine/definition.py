@@ -17,6 +17,7 @@ from unrip.messages.topics import (
     Topic,
 )
 from unrip.services.strategy_engine.limits import LIMIT_ACTIONS
+from unrip.services.strategy_engine.state import StrategyState
 
 #: Decided quotes that are remembered, in memory and by reading back, so that none is decided twice.
 DECIDED_MAX = 5_000
@@ -55,5 +56,6 @@ SERVICE = Service(
     },
     stores=(STRATEGY, LEASES),
     single_active=True,
+    state=StrategyState,
     vitals=StrategyVitals,
 )

@@ -8,6 +8,7 @@ from datetime import datetime
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
+from unrip.domain.decision import Decision
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk_state import VIEW_KNOWN_AFTER, DeskState, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import IntentInventory
@@ -55,6 +56,11 @@ class Inputs:
         elif isinstance(payload, ServiceStatus) and payload.account == self.account and payload.active:
             self._take_beat(payload, message.observed_at, now)
 
+    def is_of_another_desk(self, payload: Decision | TradeCommand) -> bool:
+        """Whether it commits another account; a refusal names none and commits nobody."""
+        command = payload.command if isinstance(payload, Decision) else payload
+        return command is not None and command.account != self.account
+
     def _take_beat(self, beat: ServiceStatus, observed_at: datetime, now: datetime) -> None:
         match beat.details:
             case ExecutorVitals() as details:
@@ -87,13 +93,13 @@ class Inputs:
         self.book.use(ledger.position)
 
     def commanded(self, command: TradeCommand, decided_at: datetime) -> None:
-        """A command was decided; what it would spend is promised from now on."""
+        """Note that a command was decided; what it would spend is promised from now on."""
         self.book.add(command)
         self.nonces.add(command)
         self.pace.add(command.command_id, decided_at)
 
     def command_placed(self, command: TradeCommand, topic_id: str, offset: int, at: datetime) -> None:
-        """An own command stands in the topic, now or since an earlier life."""
+        """Note that an own command stands in the topic, now or since an earlier life."""
         self.book.placed(command, topic_id, offset)
         self.nonces.add(command)
         self.pace.add(command.command_id, at)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 import msgspec
 
@@ -18,8 +17,9 @@ from unrip.domain.guards import ask_all
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.pricing import fair_in_per_out, propose, spent_units
 from unrip.domain.values import Amount, decimal_of
+from unrip.services.strategy_engine.state import Readiness
 
-#: Where the policy knows no floor, readiness is still asked about an amount that means something.
+#: The amount that readiness is asked about where the policy has no floor.
 _SMALLEST_EUR = Fraction(1)
 #: Guards about a demand's own shape say nothing about the desk.
 _ABOUT_THE_DEMAND = frozenset(
@@ -34,32 +34,32 @@ _ABOUT_THE_DEMAND = frozenset(
 )
 
 
-def trade_ready(case_of: Callable[[SwapDemand], Case], pair: Pair, now: datetime) -> dict[str, dict[str, Any]]:
+def trade_ready(case_of: Callable[[SwapDemand], Case], pair: Pair, now: datetime) -> dict[str, Readiness]:
     """Ask the real guards about the smallest demand worth an offer, once per direction."""
     return {direction.value: _ready(case_of, pair, direction, now) for direction in Direction}
 
 
-def hindered(answers: dict[str, dict[str, Any]], *, by: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The same where the strategy itself is not ready: then no direction is, whatever the guards remember."""
-    own = list(dict.fromkeys(by))
+def hindered(answers: dict[str, Readiness], *, by: Sequence[str]) -> dict[str, Readiness]:
+    """The same answer where the strategy itself is not ready: then no direction is, whatever the guards remember."""
+    own = tuple(dict.fromkeys(by))
     return {
-        direction: {**answer, "ready": answer["ready"] and not own, "reasons": [*own, *answer["reasons"]]}
+        direction: msgspec.structs.replace(answer, ready=answer.ready and not own, reasons=(*own, *answer.reasons))
         for direction, answer in answers.items()
     }
 
 
-def _ready(case_of: Callable[[SwapDemand], Case], pair: Pair, direction: Direction, now: datetime) -> dict[str, Any]:
+def _ready(case_of: Callable[[SwapDemand], Case], pair: Pair, direction: Direction, now: datetime) -> Readiness:
     case = case_of(_smallest_demand(case_of, pair, direction, now))
-    reasons = [
+    reasons = tuple(
         guard.reason.value for guard in ask_all(case) if not guard.passed and guard.reason not in _ABOUT_THE_DEMAND
-    ]
-    return {
-        "ready": not reasons,
-        "reasons": reasons,
-        "spends": pair.spent(direction).symbol,
-        "spendable": None if case.spendable is None else str(case.spendable),
-        "largest_quotable": _largest_quotable(case, pair, direction),
-    }
+    )
+    return Readiness(
+        ready=not reasons,
+        reasons=reasons,
+        spends=pair.spent(direction).symbol,
+        spendable=None if case.spendable is None else str(case.spendable),
+        largest_quotable=_largest_quotable(case, pair, direction),
+    )
 
 
 def _smallest_demand(

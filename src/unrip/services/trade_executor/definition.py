@@ -13,6 +13,7 @@ from unrip.frame.switching import ARM, DISARM, HALT_AND_REVOKE
 from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE, RAW_QUOTE_STATUS, TRADE_RESULT
 from unrip.services.relay_link import RELAY_LOGS
 from unrip.services.trade_executor.settings import SpendingSettings
+from unrip.services.trade_executor.state import ExecutorState
 
 #: Results read back: the newest say how far the ledger was, and the others what became of commands that it lacks.
 RESULTS_READ_BACK = 2_000
@@ -72,6 +73,7 @@ SERVICE = Service(
     },
     stores=(LEDGER, LEASES),
     single_active=True,
+    state=ExecutorState,
     vitals=ExecutorVitals,
     trade_ready_depends=True,
 )

@@ -1,4 +1,4 @@
-"""What is told about executions: the latest attempts, counts, and one log line per change of state."""
+"""The report on executions: the latest attempts, counts, and one log line per change of state."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from unrip.domain.attempt import AttemptState, Offer, TradeResult, VenueReply, execution_id_of
 from unrip.domain.command import TradeCommand
 from unrip.frame.contract import Count, Effect, Log
+from unrip.services.trade_executor.state import EndedAttempt, FailedExecution
 from unrip.store.ledger import HeldDifference
 
 ATTEMPTS_KEPT = 50
@@ -21,9 +22,9 @@ class ExecutionReport:
     def __init__(self) -> None:
         self._last_command: TradeCommand | None = None
         self._last_response: VenueReply | None = None
-        self._last_error: dict[str, Any] | None = None
+        self._last_error: FailedExecution | None = None
         self._ended: Counter[str] = Counter()
-        self._attempts: deque[dict[str, Any]] = deque(maxlen=ATTEMPTS_KEPT)
+        self._attempts: deque[EndedAttempt] = deque(maxlen=ATTEMPTS_KEPT)
         self._verifier_read = True
         self._differences: tuple[HeldDifference, ...] = ()
 
@@ -41,13 +42,13 @@ class ExecutionReport:
 
     def failed(self, offer: Offer, state: AttemptState, reason: str) -> list[Effect]:
         """Refused, or without a reply; the offer stays open until evidence."""
-        self._last_error = {**_ids(offer), "state": state, "reason": reason}
+        self._last_error = FailedExecution(**_ids(offer), state=state, reason=reason)
         return [_line("execution_failed", offer.pair, {**_ids(offer), "state": state, "reason": reason}, "warning")]
 
     def ended(self, result: TradeResult, now: datetime) -> list[Effect]:
         """A terminal result is committed."""
         self._ended[result.state] += 1
-        body = {
+        body: dict[str, Any] = {
             "execution_id": execution_id_of(result.command_id),
             "command_id": result.command_id,
             "quote_id": result.quote_id,
@@ -55,7 +56,7 @@ class ExecutionReport:
             "reason": result.reason,
             "numbers": result.numbers,
         }
-        self._attempts.append({**body, "ended_at": now, "evidence": result.evidence})
+        self._attempts.append(EndedAttempt(**body, ended_at=now, evidence=result.evidence))
         event = {
             AttemptState.REJECTED: "execution_rejected",
             AttemptState.DROPPED: "execution_failed",
@@ -69,7 +70,7 @@ class ExecutionReport:
         return [Log(event="execution_recovered", component="recovery", body={"open_offers": open_offers})]
 
     def held_differs(self, differences: Sequence[HeldDifference]) -> list[Effect]:
-        """Counter and open holds do not add up: told once per state of things, and never repaired by itself."""
+        """Report where counter and open holds do not add up: once per change, and never repaired by itself."""
         new, self._differences = [each for each in differences if each not in self._differences], tuple(differences)
         return [
             Count(name="held_checks", labels={"outcome": "differs" if differences else "agrees"}),
@@ -81,7 +82,7 @@ class ExecutionReport:
         return ["ledger_differs"] if self._differences else []
 
     def unread(self, reason: str) -> list[Effect]:
-        """The verifier could not be read; said once until it can."""
+        """Log once that the verifier could not be read, until it can be read again."""
         before, self._verifier_read = self._verifier_read, False
         if not before:
             return []
@@ -89,7 +90,7 @@ class ExecutionReport:
         return [Log(event="connection_lost", level="warning", component="verifier", venue="near_intents", body=body)]
 
     def read_again(self) -> list[Effect]:
-        """The verifier was read."""
+        """Note that the verifier was read."""
         before, self._verifier_read = self._verifier_read, True
         return [] if before else [Log(event="connection_recovered", component="verifier", venue="near_intents")]
 
@@ -100,7 +101,7 @@ class ExecutionReport:
             "last_venue_response": self._last_response,
             "last_error": self._last_error,
             "completed": dict(self._ended),
-            "attempts": list(reversed(self._attempts)),
+            "attempts": tuple(reversed(self._attempts)),
         }
 
 

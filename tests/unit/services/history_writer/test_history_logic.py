@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 import pytest
@@ -40,6 +39,7 @@ from unrip.services.history_writer.effects import (
     WriteBatch,
 )
 from unrip.services.history_writer.logic import RETRY, HistoryWriter
+from unrip.services.history_writer.state import HistoryState, TopicPosition
 from unrip.store.history import Position, WriteReport
 
 TOPIC = "raw.near_intents.quote"
@@ -69,7 +69,7 @@ class Desk:
         lag: int | None = self.writer.vitals(self.now).details.lag
         return lag
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> HistoryState:
         return self.writer.state(self.now)
 
 
@@ -156,8 +156,8 @@ def test_a_batch_is_written_and_the_next_one_comes_once_it_is_committed(reading:
     assert reading.writer.idle()
     (following,) = written(reading.tell(BatchRead(records=quotes(12)))).batches
     assert following.expected_offset == 12
-    assert reading.state()["offsets"] == {TOPIC: Position(topic_id="topic-1", next_offset=12)}
-    assert (reading.state()["written"], reading.state()["last_write_at"]) == (2, NOW)
+    assert reading.state().offsets == {TOPIC: TopicPosition(topic_id="topic-1", next_offset=12)}
+    assert (reading.state().written, reading.state().last_write_at) == (2, NOW)
 
 
 def test_topics_of_one_batch_are_kept_apart_in_their_order(reading: Desk) -> None:
@@ -181,7 +181,7 @@ def test_an_unknown_outcome_means_the_same_batch_again(reading: Desk) -> None:
     assert reading.tell(TimerFired(name="again")) == [batch]
     reading.tell(BatchWritten(report=WriteReport(duplicates=1)))
     assert reading.reasons() == []
-    assert reading.state()["last_error"] == "PostgreSQL does not answer"
+    assert reading.state().last_error == "PostgreSQL does not answer"
     reading.tell(BatchRead(records=quotes(11)))
     assert lines(reading.tell(UNKNOWN)) == ["write_failed"], "a new change"
 
@@ -197,7 +197,7 @@ def test_a_database_that_comes_back_is_asked_at_once_and_only_once(reading: Desk
     batch = written(reading.tell(BatchRead(records=quotes(10))))
     reading.tell(UNKNOWN)
     assert reading.tell(DatabaseChanged(up=False, reason="gone")) == []
-    assert not reading.state()["database_up"]
+    assert not reading.state().database_up
     assert reading.tell(DatabaseChanged(up=True, reason="it answers")) == [batch]
     assert reading.tell(TimerFired(name="again")) == [], "that call is still under way"
 
@@ -218,14 +218,14 @@ def test_conflicts_are_alarmed_one_by_one(reading: Desk) -> None:
     effects = reading.tell(BatchWritten(report=WriteReport(duplicates=2, conflicts=("a", "b"))))
     assert [effect.body["event_id"] for effect in effects if isinstance(effect, Log)] == ["a", "b"]
     assert lines(effects) == ["record_conflict", "record_conflict"]
-    assert (reading.state()["duplicates"], reading.state()["conflicts"]) == (2, 2)
+    assert (reading.state().duplicates, reading.state().conflicts) == (2, 2)
 
 
 def test_a_row_that_postgresql_cannot_hold_is_told(reading: Desk) -> None:
     reading.tell(BatchRead(records=quotes(10)))
     effects = reading.tell(BatchWritten(report=WriteReport(unstorable={"event-10": "too long"})))
     assert lines(effects) == ["invalid_message"]
-    assert reading.state()["invalid"] == 1
+    assert reading.state().invalid == 1
 
 
 def test_what_is_no_event_is_counted_and_stops_nothing(reading: Desk) -> None:
@@ -233,7 +233,7 @@ def test_what_is_no_event_is_counted_and_stops_nothing(reading: Desk) -> None:
     effects = reading.tell(BatchRead(records=(bad, *quotes(11))))
     assert "invalid_message" in lines(effects)
     assert written(effects).batches[0].next_offset == 12
-    assert reading.state()["invalid"] == 1
+    assert reading.state().invalid == 1
 
 
 # --- holding up -----------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def test_pause_lets_the_write_in_flight_end(reading: Desk) -> None:
     reading.tell(BatchRead(records=quotes(10)))
     reading.control("pause")
     assert ReadOn() in reading.tell(BatchWritten(report=WriteReport(written=1)))
-    assert reading.state()["offsets"][TOPIC].next_offset == 11
+    assert reading.state().offsets[TOPIC].next_offset == 11
 
 
 def test_without_the_role_nothing_is_written(reading: Desk) -> None:
@@ -300,8 +300,8 @@ def test_a_topic_made_anew_stops_once_by_name_and_the_others_go_on(reading: Desk
     again = reading.tell(BatchRead(records=quotes(2, topic_id="topic-2")))
     assert again == [ReadOn()], "never written, and not told twice"
     assert reading.reasons() == [f"topic_stopped: {TOPIC}"]
-    assert "topic-2" in reading.state()["topics_stopped"][TOPIC]
-    assert reading.state()["offsets"][TOPIC] == STANDS[TOPIC]
+    assert "topic-2" in reading.state().topics_stopped[TOPIC]
+    assert reading.state().offsets[TOPIC].next_offset == STANDS[TOPIC].next_offset
 
 
 def test_an_empty_topic_made_anew_is_noticed_without_any_record(reading: Desk) -> None:
@@ -321,7 +321,7 @@ def test_records_that_retention_took_are_told(reading: Desk) -> None:
 
 def test_lag_is_what_lies_between_commit_and_end(reading: Desk) -> None:
     reading.tell(EndOffsets(ends=ENDS | {TOPIC: 110, "norm.swap_demand": 1}))
-    assert reading.state()["lag"] == ENDS | {TOPIC: 100, "norm.swap_demand": 1}
+    assert reading.state().lag == ENDS | {TOPIC: 100, "norm.swap_demand": 1}
     assert (reading.lag(), reading.reasons()) == (101, ["lag_above_limit"])
     reading.tell(BatchRead(records=quotes(10)))
     reading.tell(BatchWritten(report=WriteReport(written=1)))
@@ -368,7 +368,7 @@ def test_every_call_that_fails_is_counted_and_the_last_one_is_told(reading: Desk
         reading.tell(BatchNotWritten(reason="no space left", unknown=True))
         reading.tell(TimerFired(name="again"))
     state = reading.state()
-    assert (state["errors"], state["last_error"], state["last_error_at"]) == (3, "no space left", NOW)
+    assert (state.errors, state.last_error, state.last_error_at) == (3, "no space left", NOW)
 
 
 def test_writes_that_fail_count_as_too_far_behind_until_one_succeeds(reading: Desk) -> None:
@@ -383,14 +383,14 @@ def test_writes_that_fail_count_as_too_far_behind_until_one_succeeds(reading: De
 
 def test_a_database_that_hangs_is_the_last_error_before_any_call_has_failed(reading: Desk) -> None:
     reading.tell(DatabaseChanged(up=False, reason="watching: PostgreSQL does not answer"))
-    assert reading.state()["last_error"] == "watching: PostgreSQL does not answer"
+    assert reading.state().last_error == "watching: PostgreSQL does not answer"
 
 
 def test_the_last_write_of_an_earlier_life_is_told_until_there_is_a_newer_one(desk: Desk) -> None:
     desk.tell(RoleChanged(active=True, generation=1))
     earlier = NOW - timedelta(hours=1)
     desk.tell(OffsetsLoaded(offsets=STANDS, last_write_at=earlier))
-    assert desk.state()["last_write_at"] == earlier
+    assert desk.state().last_write_at == earlier
     desk.tell(BatchRead(records=quotes(10)))
     desk.tell(BatchWritten(report=WriteReport(written=1)))
-    assert desk.state()["last_write_at"] == NOW
+    assert desk.state().last_write_at == NOW

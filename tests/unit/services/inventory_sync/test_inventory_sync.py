@@ -207,11 +207,11 @@ def test_a_node_that_is_behind_does_not_turn_time_back() -> None:
     read(logic, height=100)
     effects = read(logic, height=99, credited={BTC: Amount(999)})
     assert not published(effects, "state.intent_inventory")
-    assert logic.state(T0)["credited"] == {BTC: 10, EURE: 20}
-    assert logic.state(T0)["failures"]["verifier"] == "the node is behind: block 99 after 100"
+    assert logic.state(T0).credited == {BTC: 10, EURE: 20}
+    assert logic.state(T0).failures["verifier"] == "the node is behind: block 99 after 100"
     assert "chain_went_back" not in logic.not_ready(T0)
     assert published(read(logic, height=100), "state.intent_inventory")
-    assert "verifier" not in logic.state(T0)["failures"]
+    assert "verifier" not in logic.state(T0).failures
 
 
 def test_a_chain_that_stays_behind_is_named_once_nothing_fresh_is_left() -> None:
@@ -253,7 +253,7 @@ def test_a_chain_that_is_not_believed_changes_nothing_is_named_and_heals(height:
         assert not [effect for effect in told if isinstance(effect, Publish)]
         assert Count(name="readings_refused", labels={"doubt": doubt}) in told
         assert doubt in logic.not_ready(now)
-        assert logic.state(now)["credited"] == {BTC: 10, EURE: 20}
+        assert logic.state(now).credited == {BTC: 10, EURE: 20}
         (question,) = [effect for effect in fire(logic, "verifier", now) if isinstance(effect, ReadVerifier)]
         assert question.elsewhere
     later = T0 + timedelta(minutes=2)
@@ -320,7 +320,7 @@ def test_an_unreachable_bridge_makes_only_the_pending_movements_old() -> None:
     logic.on_event(BridgeUnread(reason="bridge: no answer"), after(seconds=15))
     (record,) = published(read(logic, after(seconds=15)), "state.intent_inventory")
     assert record.payload.pending.observed_at == T0
-    assert logic.state(after(seconds=15))["pending_age_ms"] == 15_000
+    assert logic.state(after(seconds=15)).pending_age_ms == 15_000
     assert logic.not_ready(after(seconds=15)) == []
     assert lines(fire(logic, "bridge", after(seconds=15))) == []
 
@@ -338,7 +338,7 @@ def test_the_bridge_is_read_at_its_own_interval() -> None:
     effects = fire(logic, "bridge", after(seconds=30))
     assert of(ReadBridge, effects)
     assert of(SetTimer, effects) == [SetTimer(name="bridge", at=after(seconds=45))]
-    assert logic.state(after(seconds=30))["last_attempted_at"] == T0, "the chain was asked at the start only"
+    assert logic.state(after(seconds=30)).last_attempted_at == T0, "the chain was asked at the start only"
 
 
 # --- age ---------------------------------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ def test_an_inventory_that_never_came_is_told_once_its_time_is_over() -> None:
 def test_an_old_block_is_an_old_inventory_however_new_the_answer() -> None:
     logic = started()
     assert lines(read(logic, after(seconds=60), block_time=T0)) == ["inventory_stale"]
-    assert logic.state(after(seconds=60))["inventory_age_ms"] == 60_000
+    assert logic.state(after(seconds=60)).inventory_age_ms == 60_000
 
 
 # --- broker and controls -----------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def test_a_chain_that_cannot_be_read_leaves_the_other_and_is_unknown() -> None:
     (record,) = published(told(logic, ChainUnread(chain=BITCOIN, reason="bridge: no answer")), "state.treasury")
     assert record.payload.bridge_observed_at is None
     assert [address.chain for address in record.payload.addresses] == [GNOSIS]
-    assert logic.state(T0)["failures"] == {BITCOIN: "bridge: no answer"}
+    assert logic.state(T0).failures == {BITCOIN: "bridge: no answer"}
     assert logic.not_ready(after(seconds=90)) == []
     assert logic.not_ready(after(seconds=91)) == ["bridge_stale"]
 
@@ -314,7 +314,7 @@ def test_another_address_is_an_alarm_and_neither_is_used() -> None:
     assert [address.chain for address in record.payload.addresses] == [GNOSIS]
     assert logic.not_ready(T0) == ["deposit_address_changed"]
     assert not steps(told(logic, chain(BITCOIN, address="bc1qstranger")))
-    assert logic.state(T0)["deposit_addresses"][BITCOIN]["also_named"] == "bc1qstranger"
+    assert logic.state(T0).deposit_addresses[BITCOIN].also_named == "bc1qstranger"
 
 
 def test_the_first_address_again_does_not_end_the_doubt() -> None:
@@ -322,7 +322,7 @@ def test_the_first_address_again_does_not_end_the_doubt() -> None:
     told(logic, chain(BITCOIN))
     told(logic, chain(BITCOIN, address="bc1qstranger"))
     told(logic, chain(BITCOIN))
-    assert not logic.state(T0)["deposit_addresses"][BITCOIN]["usable"]
+    assert not logic.state(T0).deposit_addresses[BITCOIN].usable
 
 
 def test_the_doubt_survives_a_restart() -> None:
@@ -331,7 +331,7 @@ def test_the_doubt_survives_a_restart() -> None:
     earlier += published(told(first, chain(BITCOIN, address="bc1qstranger")), ACTIONS)
     second = manager(*earlier)
     told(second, chain(BITCOIN, address="bc1qstranger"))
-    assert not second.state(T0)["deposit_addresses"][BITCOIN]["usable"]
+    assert not second.state(T0).deposit_addresses[BITCOIN].usable
 
 
 def test_an_accepted_address_survives_a_restart() -> None:
@@ -343,7 +343,7 @@ def test_an_accepted_address_survives_a_restart() -> None:
     second = manager(*earlier)
     assert steps(told(second, chain(BITCOIN, address="bc1qnew"))) == [], "an earlier life has told it"
     assert second.not_ready(T0) == []
-    assert second.state(T0)["deposit_addresses"][BITCOIN]["address"] == "bc1qnew"
+    assert second.state(T0).deposit_addresses[BITCOIN].address == "bc1qnew"
 
 
 def test_an_accepted_address_survives_a_restart_before_the_next_reading() -> None:
@@ -357,7 +357,7 @@ def test_an_accepted_address_survives_a_restart_before_the_next_reading() -> Non
     second = manager(*earlier)
     told(second, chain(BITCOIN, address="bc1qnew"))
     assert second.not_ready(T0) == []
-    assert second.state(T0)["deposit_addresses"][BITCOIN]["address"] == "bc1qnew"
+    assert second.state(T0).deposit_addresses[BITCOIN].address == "bc1qnew"
 
 
 def test_the_old_address_can_be_confirmed_and_the_other_one_named_again_is_another_doubt() -> None:
@@ -366,7 +366,7 @@ def test_the_old_address_can_be_confirmed_and_the_other_one_named_again_is_anoth
     first = told(logic, chain(BITCOIN, address="bc1qstranger"))
     act(logic, "deposit-addresses", chain=BITCOIN, accept="bc1qdesk")
     assert logic.not_ready(T0) == []
-    assert logic.state(T0)["deposit_addresses"][BITCOIN]["usable"]
+    assert logic.state(T0).deposit_addresses[BITCOIN].usable
     again = told(logic, chain(BITCOIN, address="bc1qstranger"))
     assert logic.not_ready(T0) == ["deposit_address_changed"]
     assert (steps(again), lines(again)) == (["address_changed"], ["deposit_address_changed"])

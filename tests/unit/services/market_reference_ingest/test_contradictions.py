@@ -57,7 +57,7 @@ def test_a_word_that_is_dated_ahead_neither_ends_it_nor_stands_in_the_way_of_a_n
     market.coingecko("70000", age_s=-ahead_s)
     market.ticks("70000", seconds=2)
     assert refused(case_of(market)) is DISAGREE
-    assert market.logic.state(market.now)["coingecko_last_failure"] == "its price is dated ahead of our clock"
+    assert market.logic.state(market.now).coingecko_last_failure == "its price is dated ahead of our clock"
     market.coingecko("70000", age_s=0)
     market.ticks("70000", seconds=2)
     assert refused(case_of(market)) is None
@@ -79,9 +79,8 @@ def test_a_restart_does_not_forget_it() -> None:
     sooner = Market(at=after(seconds=40), caught_up=False)
     sooner.coingecko("70000", age_s=45)
     sooner.emit(a_record(MARKET_PRICE, before.prices()[-1], published_at=after(seconds=30)))
-    assert sooner.logic.state(sooner.now)["price"].second_opinion.base_asset_eur == 73_500, (
-        "the last word by its own time"
-    )
+    price: Any = sooner.logic.state(sooner.now).price
+    assert price.second_opinion.base_asset_eur == 73_500, "the last word by its own time"
 
 
 def test_readiness_names_source_difference_and_age() -> None:

@@ -139,7 +139,7 @@ def test_a_tick_of_an_earlier_time_of_kraken_does_not_replace_a_newer_one() -> N
     market.tick(bid="69400", ask="69400", timestamp=late)
     market.run(milliseconds=1_500)
     assert market.prices()[-1].fair_rate == 70_000
-    assert market.logic.state(market.now)["kraken_ticks_refused"] == {"late": 1}
+    assert market.logic.state(market.now).kraken_ticks_refused == {"late": 1}
     market.rest("69999.5")
     market.tick(bid="69400", ask="69400", timestamp=late)
     market.run(milliseconds=1_500)
@@ -292,7 +292,7 @@ def test_ticks_that_are_no_price_are_counted_by_name_and_are_no_sign_of_life() -
     market = Market()
     market.tick(bid="70001", ask="70000")
     market.tick(bid="0")
-    assert market.logic.state(market.now)["kraken_ticks_refused"] == {"crossed": 1, "not_positive": 1}
+    assert market.logic.state(market.now).kraken_ticks_refused == {"crossed": 1, "not_positive": 1}
     assert market.logic.not_ready(market.now) == ["kraken_unknown"]
 
 

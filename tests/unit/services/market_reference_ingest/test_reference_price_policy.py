@@ -24,7 +24,7 @@ from unrip.services.market_reference_ingest.peg import PegGuard
 
 def price_of(market: Market) -> MarketPrice:
     """The price of this moment, as `/state` shows it."""
-    price: MarketPrice = market.logic.state(market.now)["price"]
+    price: MarketPrice = market.logic.state(market.now).price
     return price
 
 

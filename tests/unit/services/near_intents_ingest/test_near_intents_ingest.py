@@ -38,7 +38,7 @@ def test_quotes_of_other_subscriptions_are_counted_and_not_answered() -> None:
     assert published(heard(logic, quote("new").replace('"subscription": "s"', '"subscription": "u"')), SWAP_DEMAND.name)
     unnamed = quote("unnamed").replace('"subscription": "s", ', "")
     assert published(heard(logic, unnamed), SWAP_DEMAND.name)
-    assert logic.state(T0)["quotes"]["foreign_subscription"] == 3
+    assert logic.state(T0).quotes["foreign_subscription"] == 3
 
 
 def told_at(quote_timestamp: object) -> datetime:
@@ -114,7 +114,7 @@ def test_a_quote_told_again_with_other_terms_stays_what_it_was() -> None:
     logic = ingest()
     (first,) = published(hear(logic, quote("q1")), SWAP_DEMAND.name)
     assert not of_records(hear(logic, quote("q1", exact_amount_in="1", min_deadline_ms=1)))
-    assert logic.state(T0)["quotes"]["repeated"] == 1
+    assert logic.state(T0).quotes["repeated"] == 1
     assert first.payload.amount_in == 25 * 10**18
 
 
@@ -142,7 +142,7 @@ def test_a_router_leg_is_recognised_and_has_a_shorter_window() -> None:
     (demand,) = published(hear(logic, quote("q1", protocol_fee_included=True, min_wait_ms=1)), "norm.swap_demand")
     assert demand.payload.router_leg
     assert demand.payload.answer_by == after(milliseconds=51)
-    assert logic.state(T0)["quotes"]["router_legs"] == 1
+    assert logic.state(T0).quotes["router_legs"] == 1
 
 
 def test_a_repeated_quote_makes_no_second_record() -> None:
@@ -151,7 +151,7 @@ def test_a_repeated_quote_makes_no_second_record() -> None:
     assert not of_records(hear(logic, quote("q1")))
     assert len(of_records(first)) == 2
     assert counts(logic) == {"quotes_published": 1, "quotes_filtered": 1}
-    assert logic.state(T0)["quotes"]["repeated"] == 1
+    assert logic.state(T0).quotes["repeated"] == 1
 
 
 def test_the_same_quote_gets_the_same_ids_in_another_life() -> None:
@@ -167,7 +167,7 @@ def test_other_pairs_are_kept_raw_up_to_the_cap_and_never_demanded() -> None:
     assert not published(effects, "norm.swap_demand")
     assert published(hear(logic, quote("q9", **FOREIGN), after(seconds=1)), "raw.near_intents.quote")
     assert counts(logic) == {"quotes_filtered": 6}
-    assert logic.state(T0)["quotes"]["raw_over_cap"] == 3
+    assert logic.state(T0).quotes["raw_over_cap"] == 3
 
 
 # --- other frames ------------------------------------------------------------------------------------------------

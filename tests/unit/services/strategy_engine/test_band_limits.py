@@ -45,9 +45,9 @@ def test_a_band_is_set_shown_obeyed_and_taken_away_again() -> None:
     (remembered,) = only(RememberPolicy, desk.feed(a_control("limits", quote_min="4999.5")))
     assert remembered.policy == Policy(quote_min=Decimal("4999.5"))
     assert desk.logic.control_state(NOW)["quote_min"] == "4999.5"
-    ready = desk.logic.state(NOW)["trade_ready"]
-    assert ready["base_in"]["reasons"] == ["inventory_out_of_band"]
-    assert ready["base_out"]["ready"]
+    ready = desk.state(NOW).trade_ready
+    assert ready["base_in"].reasons == ("inventory_out_of_band",)
+    assert ready["base_out"].ready
     desk.demand("too much")
     assert desk.decisions[-1].payload.reason is Refusal.INVENTORY_OUT_OF_BAND
     desk.acknowledge(desk.decisions[-1])
@@ -111,7 +111,7 @@ def quotable(policy: Policy, direction: Direction = Direction.BASE_IN, **view: d
     def case_of(demand: SwapDemand) -> Case:
         return a_case(demand=demand, policy=policy, desk=a_desk(ledger=a_view(**view)))
 
-    largest: str | None = trade_ready(case_of, PAIR, NOW)[direction]["largest_quotable"]
+    largest: str | None = trade_ready(case_of, PAIR, NOW)[direction].largest_quotable
     return largest
 
 

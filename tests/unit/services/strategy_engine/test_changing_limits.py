@@ -119,15 +119,15 @@ def test_offers_of_an_earlier_life_count_after_a_restart(read_back: str) -> None
     records = {"decision": [record], "command": [command_record(decision.command)]}
     records["both"] = [*records["command"], *records["decision"]]
     desk = restarted(*records[read_back])
-    assert desk.logic.state(NOW)["desk"].offers_last_minute == 1
-    assert desk.logic.state(NOW + timedelta(seconds=60))["desk"].offers_last_minute == 0
+    assert desk.state(NOW).desk.offers_last_minute == 1
+    assert desk.state(NOW + timedelta(seconds=60)).desk.offers_last_minute == 0
 
 
 def test_the_largest_quotable_amount_stays_within_the_exposure_that_is_left() -> None:
     desk = engine()
     for held, largest in ((239, "11.00000000"), (250, None)):
         desk.inputs(view=a_view(held={EURE.asset_id: Amount(held * 10**18)}))
-        assert desk.logic.state(NOW)["trade_ready"]["base_in"]["largest_quotable"] == largest
+        assert desk.state(NOW).trade_ready["base_in"].largest_quotable == largest
 
 
 MIDDLE = Policy(

@@ -227,7 +227,7 @@ def test_a_loss_beyond_the_limit_refuses_and_a_new_day_does_not() -> None:
     assert decision.reason is Refusal.DAILY_LOSS_HALT
     assert decision.desk.day_result_eur == Decimal("-1.7")
     tomorrow = midnight_before(NOW) + timedelta(days=1)
-    assert desk.logic.state(tomorrow)["desk"].day_result_eur == 0
+    assert desk.state(tomorrow).desk.day_result_eur == 0
 
 
 @pytest.mark.parametrize("recalled", [False, True])
@@ -251,12 +251,12 @@ def test_fills_of_an_earlier_life_are_recalled_and_those_of_the_topic_added() ->
     desk.start()
     (recall,) = only(Restore, desk.effects)
     assert (recall.base, recall.since, recall.markout) == (Policy().hash, midnight_before(NOW), MARKOUT)
-    assert desk.logic.state(NOW)["desk"].day_result_eur is None
+    assert desk.state(NOW).desk.day_result_eur is None
     desk.feed(a_record(TRADE_RESULT, a_fill("marked")))
     desk.feed(a_record(TRADE_RESULT, a_fill("told again")))
     desk.caught_up(fills=((a_fill("told again"), None), (a_fill("marked"), price(50_000))))
     desk.inputs()
-    assert desk.logic.state(NOW)["desk"].day_result_eur == Decimal("-1.4"), "one is marked, one waits"
+    assert desk.state(NOW).desk.day_result_eur == Decimal("-1.4"), "one is marked, one waits"
 
 
 def test_a_policy_that_an_operator_set_is_in_force_again_and_the_brake_waits_until_it_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from support.cases import BTC, EURE, NOW, a_decision, a_demand, a_price, a_view, an_inventory
@@ -35,7 +36,6 @@ from unrip.frame.contract import (
     CrashPoint,
     DatabaseChanged,
     Draining,
-    Hindered,
     Log,
     Publish,
     Published,
@@ -236,6 +236,20 @@ def test_a_decision_that_has_its_command_is_not_commanded_again_and_not_decided_
     ]
 
 
+def test_decisions_and_commands_of_another_desk_are_neither_made_up_for_nor_counted() -> None:
+    """Its decision at the end of the topic would be commanded once more, and its command spend what is ours."""
+    record, decision = decision_record()
+    assert decision.command is not None
+    theirs = msgspec.structs.replace(decision.command, account="other.near")
+    commanded = command_record(theirs)
+    decided = a_record(TRADE_DECISION, msgspec.structs.replace(decision, command=theirs))
+    for records in ((decided,), (commanded,), (decided, commanded)):
+        desk = restarted(*records)
+        assert (desk.commands, desk.state().commands_uncounted, desk.state().desk.offers_last_minute) == ([], 0, 0)
+    desk = restarted(record, command_record(decision.command), commanded)
+    assert (desk.commands, desk.state().commands_uncounted) == ([], 1), "our own is counted, and commanded once"
+
+
 def test_a_refusal_at_the_end_needs_no_command() -> None:
     refused = a_decision()
     desk = restarted(a_record(TRADE_DECISION, engine_refusal(refused)))
@@ -264,7 +278,7 @@ def test_a_topic_that_is_made_anew_is_no_second_start() -> None:
     promised = desk.decisions[-1].payload.required
     view = a_view(held={EURE.asset_id: promised}, position=CommandPosition(topic_id="anew", next_offset=104))
     desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", view=view)))
-    assert desk.logic.state(NOW)["commands_uncounted"] == 0, "the executor has handled what it read of the lost topic"
+    assert desk.state(NOW).commands_uncounted == 0, "the executor has handled what it read of the lost topic"
 
 
 def test_every_start_is_disarmed_and_still_decides() -> None:
@@ -442,7 +456,7 @@ def test_ten_thousand_quiet_refusals_a_second_are_five_lines_and_one() -> None:
     assert [line.event for line in lines] == ["decision_rejected"] * 5 + ["decisions_rejected"]
     assert lines[-1].body == {"counts": {"paused": 9_995}}
     assert not desk.feed(TimerFired(name="report"))
-    assert desk.logic.state(desk.now)["decisions_refused"] == {"paused": 10_000}
+    assert desk.state().decisions_refused == {"paused": 10_000}
 
 
 def test_slow_refusals_have_a_line_each_with_reason_and_numbers() -> None:
@@ -464,60 +478,6 @@ def test_an_accepted_decision_has_a_line_with_its_command() -> None:
     (line,) = only(Log, desk.effects)
     assert line.event == "decision_accepted"
     assert line.body["command_id"] == desk.decisions[0].payload.command.command_id
-
-
-# --- limits ---------------------------------------------------------------------------------------------------------
-
-
-# --- trade-ready ----------------------------------------------------------------------------------------------------
-
-
-def test_trade_ready_is_yes_with_what_could_be_quoted() -> None:
-    ready = engine().logic.state(NOW)["trade_ready"]
-    assert ready["base_in"] == {
-        "ready": True,
-        "reasons": [],
-        "spends": "EURe",
-        "spendable": str(5_000 * 10**18),
-        "largest_quotable": "25.00000000",
-    }
-    assert ready["base_out"]["ready"]
-    assert (ready["base_out"]["spends"], ready["base_out"]["largest_quotable"]) == ("BTC", "0.00041666")
-
-
-def test_nothing_is_trade_ready_while_the_strategy_itself_is_not() -> None:
-    desk = engine()
-    desk.feed(Hindered(reasons=("kafka_unreachable",)))
-    for answer in desk.logic.state(NOW)["trade_ready"].values():
-        assert (answer["ready"], answer["reasons"]) == (False, ["kafka_unreachable"])
-    desk.feed(Hindered(reasons=()))
-    desk.feed(RoleChanged(active=False, generation=None, why="role_not_held"))
-    assert not any(answer["ready"] for answer in desk.logic.state(NOW)["trade_ready"].values())
-    desk.feed(RoleChanged(active=True, generation=1))
-    assert all(answer["ready"] for answer in desk.logic.state(NOW)["trade_ready"].values())
-
-
-def test_trade_ready_names_every_reason_of_each_direction() -> None:
-    desk = Engine()
-    desk.start()
-    ready = desk.logic.state(NOW)["trade_ready"]
-    for direction in Direction:
-        assert not ready[direction.value]["ready"]
-        assert {"disarmed", "price_missing", "inventory_missing", "executor_not_ready"} <= set(
-            ready[direction.value]["reasons"]
-        )
-        assert ready[direction.value]["spendable"] is None
-    desk = engine()
-    desk.feed(a_control("arm", directions=["base_out"], lease_minutes=5))
-    desk.feed(a_record(SERVICE_STATUS, a_beat("trade-executor", view=a_view(credited={EURE.asset_id: Amount(1)}))))
-    ready = desk.logic.state(NOW)["trade_ready"]
-    assert ready["base_in"]["reasons"] == ["direction_disarmed", "insufficient_inventory", "inventory_held"]
-    assert ready["base_out"]["reasons"] == ["insufficient_inventory", "inventory_held"]
-
-
-def test_trade_ready_says_nothing_about_demands() -> None:
-    reasons = Engine(Policy(deadline_max_ms=1)).ready().logic.state(NOW)["trade_ready"]["base_in"]["reasons"]
-    assert reasons == []
 
 
 def test_a_demand_is_decided_on_the_newest_of_everything() -> None:

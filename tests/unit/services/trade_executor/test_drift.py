@@ -26,7 +26,7 @@ def test_a_settlement_explains_a_fall_since_a_snapshot_from_before_it_and_no_lat
         offer.asset_out: Amount(BEFORE[offer.asset_out] - offer.amount_out),
     }
     desk.read(used=[offer.nonce], credited=moved)
-    settled_at = desk.logic.state(desk.now)["own_read"].height
+    settled_at = desk.state().own_read.height
     assert desk.open_offers == []
     desk.read(credited=moved)
     desk.effects.clear()

@@ -406,7 +406,7 @@ def test_a_paused_executor_lets_commands_wait_and_goes_on_after() -> None:
     desk.command(a_command("waits"))
     desk.command(a_command("waits too"))
     assert desk.of(SignOffer) == desk.of(RejectCommand) == []
-    assert desk.logic.state(NOW)["commands_waiting"] == 2
+    assert desk.state(NOW).commands_waiting == 2
     desk.feed(a_control("resume"))
     assert [effect.command.quote_id for effect in desk.of(SignOffer)] == ["waits"]
     desk.sign()
@@ -457,12 +457,12 @@ def test_the_state_shows_attempts_and_open_offers_as_plain_values() -> None:
     a_halted(desk)
     desk.command(a_command("halted"))
     desk.decide("rejected")
-    state = desk.logic.state(NOW)
-    assert state["halted"] == "true"
-    assert [offer.quote_id for offer in state["open_offers"]] == ["quote-1"]
-    assert state["completed"] == {"rejected": 1}
-    assert state["last_venue_response"].accepted
-    assert state["attempts"][0]["reason"] == "halted"
+    state = desk.state(NOW)
+    assert state.halted == "true"
+    assert [offer.quote_id for offer in state.open_offers] == ["quote-1"]
+    assert state.completed == {"rejected": 1}
+    assert state.last_venue_response.accepted
+    assert state.attempts[0].reason == "halted"
 
 
 def test_the_nonce_is_the_commands_own() -> None:

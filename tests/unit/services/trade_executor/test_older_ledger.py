@@ -245,7 +245,7 @@ def test_a_ledger_that_falls_back_promises_nothing_twice() -> None:
     desk.sent(one)
     fall_back(desk, before)
     assert desk.quarantine == "ledger_went_back"
-    assert desk.logic.state(desk.now)["armed"] == "none"
+    assert desk.state().armed == "none"
     assert ForgetLease() in desk.effects
     desk.put(two, 1)
     desk.block(credited=LITTLE)
@@ -366,7 +366,7 @@ def test_an_operator_takes_back_what_the_ledger_has_forgotten() -> None:
     desk.commands_read((0, one))
     assert desk.told("one") == [("claimed", "perhaps_sent")]
     assert len(desk.of(SignRevocation)) == 2, "what is adopted under the halt is taken back, too"
-    assert desk.logic.state(desk.now)["revocation"]["waits_for_ledger"] is False
+    assert desk.state().revocation.waits_for_ledger is False
 
 
 def test_a_second_step_back_begins_anew() -> None:

@@ -152,7 +152,7 @@ def test_what_open_offers_hold_is_bounded_by_the_ledgers_own_count() -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"kraken": None, "fair_rate": None}, "price_missing"),
+        ({"primary": None, "fair_rate": None}, "price_missing"),
         ({"disagreement": Decimal("0.5")}, "price_sources_disagree"),
         ({"jump": None}, "price_jump"),
         ({"peg": None}, "peg_broken"),

@@ -64,7 +64,7 @@ def a_result(next_offset: int, *, topic_id: str = POSITION.topic_id, **changes: 
 
 
 def quarantined(desk: Executor) -> str | None:
-    state = desk.logic.state(desk.now)["quarantine"]
+    state = desk.state().quarantine
     return None if state is None else str(state.reason)
 
 
@@ -156,7 +156,7 @@ def test_nothing_is_armed_until_the_chain_is_past_the_longest_life() -> None:
     assert first is not None
     with pytest.raises(ControlRefused, match="quarantine: database_is_another, until a final block is later than"):
         desk.feed(ARM)
-    until = desk.logic.state(desk.now)["quarantine"].until
+    until = desk.state().quarantine.until
     assert until >= first.block_time + LIFE
     desk.read(block_time=until)
     assert quarantined(desk) is not None
@@ -254,8 +254,8 @@ def test_a_halt_that_takes_offers_back_takes_back_what_is_adopted_after_it(revok
     desk.sign()
     desk.decide()
     assert [each.nonce for each in desk.of(SignRevocation)] == ([command.nonce] if revoke else [])
-    told = desk.logic.state(desk.now)["revocation"]
-    assert ([each.quote_id for each in told["offers"]] if told else []) == ([command.quote_id] if revoke else [])
+    told = desk.state().revocation
+    assert ([each.quote_id for each in told.offers] if told else []) == ([command.quote_id] if revoke else [])
 
 
 @pytest.mark.parametrize(

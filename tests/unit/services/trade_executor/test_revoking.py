@@ -68,7 +68,7 @@ def traced(desk: Executor, offer: Offer, finding: Finding) -> None:
 
 
 def told(desk: Executor) -> list[Any]:
-    found: list[Any] = desk.logic.state(desk.now)["revocation"]["offers"]
+    found: list[Any] = desk.state().revocation.offers
     return found
 
 
@@ -251,12 +251,14 @@ def test_after_a_restart_a_used_nonce_is_settled_only_when_no_revocation_took_it
     assert last_ending(desk).state is AttemptState.REVOKED
 
 
-def test_after_a_restart_a_revoked_nonce_is_asked_about_until_a_final_block_shows_its_use() -> None:
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "killed before it was recorded"])
+def test_after_a_restart_a_revoked_nonce_is_asked_about_until_a_final_block_shows_its_use(*, recorded: bool) -> None:
     """The start may be faster than finality; asked only then, and not again before its deadline, it stayed held."""
     offer = live(executor())
+    revocations = {offer.nonce: "{}"} if recorded else {}
     desk = Executor()
     desk.feed(STARTED)
-    desk.feed(LedgerLoaded(position=None, open_offers=(offer,), view=VIEW, revocations={offer.nonce: "{}"}))
+    desk.feed(LedgerLoaded(position=None, open_offers=(offer,), view=VIEW, revocations=revocations))
     desk.connect()
     for _ in range(2):
         desk.read(asked=[offer.nonce])
@@ -270,10 +272,10 @@ def test_asked_before_the_ledger_was_read_it_revokes_as_soon_as_it_is() -> None:
     desk = Executor()
     desk.feed(STARTED)
     desk.feed(HALT)
-    assert desk.logic.state(desk.now)["revocation"]["waits_for_ledger"]
+    assert desk.state().revocation.waits_for_ledger
     effects = desk.feed(LedgerLoaded(position=None, open_offers=(offer,), view=VIEW))
     assert [e.nonce for e in effects if isinstance(e, SignRevocation)] == [offer.nonce]
-    assert not desk.logic.state(desk.now)["revocation"]["waits_for_ledger"]
+    assert not desk.state().revocation.waits_for_ledger
 
 
 @pytest.mark.parametrize(
@@ -315,7 +317,7 @@ def test_a_halt_without_revoke_leaves_live_offers_alone() -> None:
     live(desk)
     desk.feed(a_control("halt", revoke=False))
     assert desk.of(SignRevocation) == []
-    assert desk.logic.state(desk.now)["revocation"] is None
+    assert desk.state().revocation is None
 
 
 @pytest.mark.parametrize(

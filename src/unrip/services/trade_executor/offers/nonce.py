@@ -42,7 +42,7 @@ class Interest(IntEnum):
     ONCE = 1
     """Ask at the next read: after a start or a reconnect, or since its salt may have ended."""
     UNTIL_ENDED = 2
-    """Ask at every read: a notice says that it settled, a block that it is used, or we revoke it."""
+    """Ask at every read: a notice says that it settled, a block that it is used, or we revoke it, or may have."""
 
 
 @dataclass
@@ -82,6 +82,14 @@ class Doubt:
     reason: str = ""
     #: Whether the blocks that would show it are not kept, or do not show it.
     unproven: bool = False
+
+    def due(self, now: datetime) -> bool:
+        """Whether to look again; a look that lies further ahead than any wait was planned by a clock that was wrong."""
+        return not now < self.next_check_at <= now + RETRY_MAX
+
+    def sought_lately(self, now: datetime) -> bool:
+        """Whether the transaction was asked for within the first wait."""
+        return self.sought_at is not None and timedelta(0) <= now - self.sought_at < RETRY_FIRST
 
     def later(self, reason: str, now: datetime) -> None:
         """Look again later, after a look that showed nothing: the next one comes later each time."""

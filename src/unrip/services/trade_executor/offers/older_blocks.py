@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer
 from unrip.domain.balances import shows_no_fill
@@ -39,9 +38,10 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.offers.believing import refusal_counted
 from unrip.services.trade_executor.offers.book import Book
-from unrip.services.trade_executor.offers.nonce import RETRY_FIRST, Doubt, Interest, LiveNonce, LiveOffer
+from unrip.services.trade_executor.offers.nonce import Doubt, Interest, LiveNonce, LiveOffer
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer, stamped
+from unrip.services.trade_executor.state import NonceInDoubt
 
 #: The block of a use is looked for so long after a notice has named a transaction: that says more, and mostly at once.
 _AFTER_NOTICE = timedelta(seconds=2)
@@ -74,7 +74,7 @@ class OlderBlocks:
             if live.use is not None:
                 # These blocks say no more than before, but more may be known beside them.
                 effects += self._judge_past([live], live.use, now)
-            elif live.doubt is not None and live.doubt.next_check_at <= now:
+            elif live.doubt is not None and live.doubt.due(now):
                 unread.append((live, live.doubt.used_at))
         if self._asked is None and unread:
             self._asked = self._question(unread, reading)
@@ -144,20 +144,20 @@ class OlderBlocks:
         settled = outcome == AttemptState.SETTLED
         return live, Settled(taker=found.offer, evidence=evidence) if settled else Lapsed(evidence=evidence)
 
-    def state(self) -> list[dict[str, Any]]:
+    def state(self) -> tuple[NonceInDoubt, ...]:
         """For `GET /state`: every nonce in doubt, with its open offers."""
-        return [
-            {
-                "nonce": live.nonce,
-                "command_ids": [each.offer.command_id for each in live.open],
-                "unproven": live.doubt.unproven,
-                "reason": live.doubt.reason,
-                "looks": live.doubt.looks,
-                "next_check_at": live.doubt.next_check_at,
-            }
+        return tuple(
+            NonceInDoubt(
+                nonce=live.nonce,
+                command_ids=tuple(each.offer.command_id for each in live.open),
+                unproven=live.doubt.unproven,
+                reason=live.doubt.reason,
+                looks=live.doubt.looks,
+                next_check_at=live.doubt.next_check_at,
+            )
             for live in self._book.nonces.values()
             if live.doubt is not None and live.open
-        ]
+        )
 
     # --- judging ---------------------------------------------------------------------------------------------------
 
@@ -217,7 +217,7 @@ class OlderBlocks:
                 doubt.used_at, doubt.next_check_at = verdict.used_at, first_look
         elif isinstance(verdict, Unproven):
             doubt = live.doubt = live.doubt or Doubt(next_check_at=now)
-            if not doubt.unproven or doubt.next_check_at <= now:
+            if not doubt.unproven or doubt.due(now):
                 return self._told_nothing(live, verdict.reason, now, unproven=True)
         return []
 
@@ -247,7 +247,7 @@ class OlderBlocks:
         doubt = live.doubt
         if live.use is None or doubt is None or isinstance(verdict, Ended):
             return []
-        if doubt.sought_at is not None and now < doubt.sought_at + RETRY_FIRST:
+        if doubt.sought_lately(now):
             return []
         doubt.sought_at = now
         return [FindFill(nonce=live.nonce, height=live.use[1].height)]

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from unrip.domain.attempt import ChainEvidence, Offer, TradeResult
+from unrip.domain.attempt import Offer, TradeResult
 from unrip.domain.evidence import Trace
-from unrip.domain.values import Value
 from unrip.services.trade_executor.effects import Finding, Publication, RevocationTraced
+from unrip.services.trade_executor.state import RevocationState, RevokedOffer
 
 #: An offer whose end no evidence shows yet.
 UNKNOWN = "unknown"
@@ -40,28 +40,6 @@ class Revocation:
     def executed(self) -> RevocationTraced | None:
         """The trace that shows that it used the nonce."""
         return self.traced if self.trace is Trace.REVOKED else None
-
-
-class RevokedOffer(Value):
-    """What the operator is told about one offer that was live when they were to be revoked."""
-
-    command_id: str
-    quote_id: str
-    direction: str
-    asset_out: str
-    amount_out: str
-    quote_hash: str
-    nonce: str
-    offer_deadline: datetime
-    #: The hash of the intent that spends the nonce.
-    revocation_hash: str | None
-    publication: Publication
-    reason: str
-    #: The state that evidence has brought it to, or `unknown`.
-    outcome: str
-    evidence: ChainEvidence | None
-    #: Whether the ledger has that end, too.
-    recorded: bool
 
 
 @dataclass
@@ -113,16 +91,16 @@ class RevocationReport:
         known = frozenset(ended)
         return sum(each.outcome == UNKNOWN and each.command_id not in known for each in self._offers.values())
 
-    def state(self) -> dict[str, Any] | None:
+    def state(self) -> RevocationState | None:
         """For `GET /state`; None before the first request."""
         if not self.requested:
             return None
-        return {
-            "requested_at": self._requested_at,
-            "waits_for_ledger": self.waits_for_ledger,
-            "unknown": self.unknown,
-            "offers": self.offers(),
-        }
+        return RevocationState(
+            requested_at=self._requested_at,
+            waits_for_ledger=self.waits_for_ledger,
+            unknown=self.unknown,
+            offers=tuple(self.offers()),
+        )
 
     def offers(self) -> Sequence[RevokedOffer]:
         """Every offer that was found open since the halt."""
