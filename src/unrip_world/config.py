@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from unrip_world.assets import BTC, EURE
+from unrip_world.assets import Pair
 
 T = TypeVar("T")
 
@@ -76,8 +76,9 @@ class ChainSettings(Section, frozen=True):
 
 
 class MarketSettings(Section, frozen=True):
-    """The random walk of BTC/EUR that all prices follow."""
+    """The random walk of the base in EUR that all prices follow."""
 
+    #: Of the base, whichever it is.
     start_eur_per_btc: Decimal = Decimal(71_000)
     annual_volatility: Decimal = Decimal("0.45")
     spread_eur: Decimal = Decimal("0.1")
@@ -110,7 +111,7 @@ class TakerSettings(Section, frozen=True):
     """A taker who asks again and again; sizes are log-normal in EUR."""
 
     name: str
-    direction: Literal["btc_to_eure", "eure_to_btc"]
+    direction: Literal["btc_to_eure", "eure_to_btc", "base_to_quote", "quote_to_base"]
     every_s: Decimal = Decimal(5)
     median_eur: Decimal = Decimal(20)
     sigma: Decimal = Decimal("0.5")
@@ -143,6 +144,7 @@ class WorldSettings(Section, frozen=True):
     relay: RelaySettings = RelaySettings()
     verifier: VerifierSettings = VerifierSettings()
     chain: ChainSettings = ChainSettings()
+    pair: Pair = Pair()
     market: MarketSettings = MarketSettings()
     bridge: BridgeSettings = BridgeSettings()
     accounts: list[AccountSettings] = []
@@ -154,10 +156,6 @@ class Script(Section, frozen=True):
 
     faults: list[dict[str, Any]] = []
     demands: list[dict[str, Any]] = []
-
-
-#: Endowment of every taker, far beyond what one spends in a long run.
-TAKER_ENDOWMENT = {BTC: 10_000 * 10**8, EURE: 10**9 * 10**18}
 
 
 def load_settings(path: Path | None) -> WorldSettings:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from unrip_world.assets import Pair
 from unrip_world.bridge.records import Deposit, Withdrawal
 from unrip_world.chain.core import Block, ChainMemory, Outcome
 from unrip_world.config import WorldSettings
@@ -113,6 +114,7 @@ def birth_of(settings: WorldSettings) -> dict[str, Any]:
         "chain.genesis_height": settings.chain.genesis_height,
         "accounts": msgspec.to_builtins(settings.accounts),
         "takers": sorted(taker.name for taker in settings.takers),
+        **({} if settings.pair == Pair() else {"pair": msgspec.to_builtins(settings.pair)}),
     }
 
 

@@ -186,6 +186,7 @@ class Control:
             amount=_positive(body, "amount"),
             min_amount=_positive(body, "min") if "min" in body else None,
             now_ns=self._runtime.now_ns(),
+            token_id=_text(body["token_id"], "token_id") if "token_id" in body else None,
         )
         return {"id": deposit.deposit_id, **deposit.listed}
 
