@@ -141,7 +141,7 @@ def _older_ledgers_are_used() -> Patches:
 
 def _offsets_say_it_all() -> Patches:
     def make(original: Any) -> Any:
-        def on_event(self: TradeExecutor, event: Any, now: datetime) -> Any:
+        def take(self: TradeExecutor, event: Any, now: datetime) -> Any:
             if isinstance(event, RecordReceived) and event.topic == EXECUTE_TRADE.name:
                 view = self._renewal.view
                 handled = None if view is None else view.position
@@ -149,9 +149,9 @@ def _offsets_say_it_all() -> Patches:
                     return []
             return original(self, event, now)
 
-        return on_event
+        return take
 
-    return [patched(TradeExecutor, "on_event", make)]
+    return [patched(TradeExecutor, "take", make)]
 
 
 def _topics_have_no_identity() -> Patches:

@@ -22,11 +22,12 @@ from simulation.stores import Database, Patient, Remote
 from unrip.bus.memory import MemoryBroker, MemoryWatch
 from unrip.bus.ports import OnRecords, OnState, OnTopicLost
 from unrip.frame.adapters import BATCH_MAX, Counter
-from unrip.frame.contract import Control, Effect, Event, Log, Logic
+from unrip.frame.contract import Control, Effect, Event, Log
 from unrip.frame.control import ControlOutcome
 from unrip.frame.definition import Service
 from unrip.frame.host import Host
 from unrip.frame.log_events import EVENTS
+from unrip.frame.logic import Logic
 from unrip.frame.runner import Runner
 from unrip.frame.settings import Settings
 from unrip.frame.wiring import Wire

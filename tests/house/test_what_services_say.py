@@ -26,10 +26,11 @@ from support.whole_desk import WholeDesk
 from unrip.domain.values import Value
 from unrip.frame.action import Action
 from unrip.frame.adapters import Adapters
-from unrip.frame.contract import Control, ControlRefused, Logic, Publish, Subscribe
+from unrip.frame.contract import Control, ControlRefused, Publish, Subscribe
 from unrip.frame.definition import READ_BY_ALL, STORES, Service, events_of
 from unrip.frame.http import build_app
 from unrip.frame.log_events import EVENTS
+from unrip.frame.logic import Logic
 from unrip.frame.metrics import Metrics
 from unrip.frame.settings import Section, Settings, outside_urls
 from unrip.frame.state import HostState

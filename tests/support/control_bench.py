@@ -12,8 +12,9 @@ from unrip.domain.arming import Switches
 from unrip.domain.status import ControlRecord
 from unrip.domain.values import Value
 from unrip.frame.action import COMMON_ACTIONS, Action
-from unrip.frame.contract import ChangeCancelled, Control, ControlRefused, Effect, Event, Log, Logic
+from unrip.frame.contract import ChangeCancelled, Control, ControlRefused, Effect, Event, Log
 from unrip.frame.control import Controls
+from unrip.frame.logic import Logic
 from unrip.frame.publisher import Delivery, Publisher
 from unrip.frame.runner import Runner
 from unrip.frame.spool import Spool
@@ -48,17 +49,19 @@ class Armable(Logic):
         self.all_kept = True
         self.ready = True
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:
         if isinstance(event, Kept):
             self.limit, self.all_kept = self.asked, True
             return []
         if isinstance(event, ChangeCancelled):
             return self._ask(self.limit)
-        assert isinstance(event, Control)
-        self._refuse_too_early(event)
-        if event.action == "limits":
-            return self._ask(event.arguments["limit"])
-        self.switches = switch(self.switches, event, now, configuration_hash="c") or self.switches
+        return []
+
+    def act(self, control: Control, now: datetime) -> Sequence[Effect]:
+        self._refuse_too_early(control)
+        if control.action == "limits":
+            return self._ask(control.arguments["limit"])
+        self.switches = switch(self.switches, control, now, configuration_hash="c") or self.switches
         return []
 
     def follow(self, control: Control, now: datetime) -> dict[str, str]:
@@ -82,14 +85,11 @@ class Armable(Logic):
     def tightens(self, control: Control) -> bool:
         return control.action == "limits" and control.arguments["limit"] < self.limit
 
-    def control_state(self, now: datetime) -> dict[str, str]:
+    def controlled(self, now: datetime) -> dict[str, str]:
         return {**switch_state(self.switches, now), "limit": str(self.asked)}
 
     def state(self, now: datetime) -> Value:
         return Value()
-
-    def not_ready(self, now: datetime) -> list[str]:
-        return []
 
 
 class Broker:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from unrip.domain.pairs import Asset, Pair
-from unrip.frame.contract import Control, Effect, Log, Logic, Publish
+from unrip.frame.contract import Control, Effect, Log, Publish
+from unrip.frame.logic import Logic
 
 T0 = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 BTC = "nep141:btc.omft.near"

@@ -30,7 +30,6 @@ from unrip.frame.beat import Beat
 from unrip.frame.contract import (
     CaughtUp,
     Effect,
-    Logic,
     Publish,
     Published,
     RecordReceived,
@@ -41,6 +40,7 @@ from unrip.frame.contract import (
     Vitals,
 )
 from unrip.frame.jsonable import jsonable
+from unrip.frame.logic import Logic
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope
 from unrip.messages.topics import (

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from support.cases import NOW
+from support.cases import ACCOUNT, NOW
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Value
 from unrip.frame.contract import Control, Effect, Event, Log, Publish, Published, SetTimer, TimerFired
@@ -25,6 +25,7 @@ def a_switchboard(service: str = "strategy-engine", **changes: Any) -> Switchboa
         "start_id": f"{service}-1",
         "configuration_hash": "configuration-1",
         "rearm_after": timedelta(seconds=30),
+        "account": ACCOUNT,
     }
     return Switchboard(**(fields | changes))
 
@@ -89,7 +90,7 @@ class Station:
         self.control("arm", directions=list(directions), lease_minutes=minutes, survive_restart=survive)
 
     def tell(self, event: Event) -> None:
-        self._perform(self.board.on_event(event, self.now, lambda _: self.green))
+        self._perform(self.board.on_lease(event, self.now, lambda _: self.green))
 
     def wait(self, seconds: float) -> None:
         """Let time pass, and every timer fire at its own instant."""

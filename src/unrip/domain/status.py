@@ -93,3 +93,5 @@ class ControlRecord(Value):
     #: False for a refused attempt, with the refusal in `reason_refused`.
     applied: bool
     reason_refused: str | None
+    #: Whose desk it was; None where none is configured, or where the record is older than this field.
+    account: str | None = None

@@ -44,6 +44,7 @@ def arming_of(context: Context, service: str) -> Arming:
             start_id=context.start_id,
             configuration_hash=settings.configuration_hash,
             rearm_after=timedelta(seconds=settings.control.rearm_after_s),
+            account=settings.account,
         ),
         handlers=keeper.handlers(),
         sources=(tasks.watch,),

@@ -10,6 +10,7 @@ import msgspec
 
 from unrip.frame.contract import BusChanged, Published, PublishFailed
 from unrip.frame.contract import Publish as Record
+from unrip.frame.life import Life
 
 #: How many records may lack an acknowledgement; beyond it the broker counts as away.
 UNACKNOWLEDGED_MAX = 20
@@ -18,8 +19,8 @@ UNACKNOWLEDGED_MAX = 20
 class Conflated:
     """Publishes one kind of state."""
 
-    def __init__(self) -> None:
-        self._bus_up = False
+    def __init__(self, life: Life) -> None:
+        self._life = life
         self._unacknowledged: set[str] = set()
         self._waiting: Record | None = None
         self.last_acknowledged_id: str | None = None
@@ -32,8 +33,6 @@ class Conflated:
     def on_event(self, event: BusChanged | Published | PublishFailed) -> list[Record]:
         """Follow the broker; a record that was waiting may go out."""
         match event:
-            case BusChanged():
-                self._bus_up = event.up
             case Published():
                 if event.token in self._unacknowledged:
                     self._unacknowledged.discard(event.token)
@@ -49,7 +48,7 @@ class Conflated:
 
     def _release(self) -> list[Record]:
         record = self._waiting
-        if record is None or not self._bus_up or len(self._unacknowledged) >= UNACKNOWLEDGED_MAX:
+        if record is None or not self._life.bus_up or len(self._unacknowledged) >= UNACKNOWLEDGED_MAX:
             return []
         self._waiting = None
         self._unacknowledged.add(record.event_id)

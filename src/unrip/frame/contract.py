@@ -1,15 +1,15 @@
 """The contract between a service's pure logic and the frame around it.
 
-Logic is an object with `on_event(event, now) -> effects`. It has no I/O, clock, randomness or id source of its own.
-The frame turns the outside into events and effects into deeds. An effect is started, never awaited: what comes of it
-returns as a later event. Replay and simulation run the very same logic with other handlers.
+Logic (`frame/logic.py`) is an object with `on_event(event, now) -> effects`. It has no I/O, clock, randomness or id
+source of its own. The frame turns the outside into events and effects into deeds. An effect is started, never awaited:
+what comes of it returns as a later event. Replay and simulation run the very same logic with other handlers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from unrip.domain.values import Value
 from unrip.messages.envelope import Envelope
@@ -27,75 +27,6 @@ class Vitals(Value):
     paused: bool = False
     #: What only this service says, of the type that its definition names as `vitals`.
     details: Any = None
-
-
-class Logic(Protocol):
-    """A service's decisions. One call per event, in order, never re-entered. Subclasses inherit the plain answers."""
-
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
-        """Take one event in and say what must be done.
-
-        Raises:
-            ControlRefused: for a `Control` that cannot be followed now; nothing has changed then.
-
-        """
-        ...
-
-    def state(self, now: datetime) -> Value:
-        """What `GET /state` shows beside what the host does, of the type that the definition names; no secrets."""
-        ...
-
-    def not_ready(self, now: datetime) -> list[str]:
-        """Named reasons why the service cannot do its job now; empty when it can."""
-        ...
-
-    def health_failures(self) -> list[str]:
-        """Named faults of what the service keeps, beside the dependencies that the frame knows of."""
-        return []
-
-    def vitals(self, now: datetime) -> Vitals:
-        """What the next beat says."""
-        del now
-        return Vitals()
-
-    def control_state(self, now: datetime) -> dict[str, str]:
-        """Everything that controls can change, for `before` and `after` of a control record."""
-        del now
-        return {}
-
-    def follow(self, control: Control, now: datetime) -> dict[str, str]:
-        """What an action would change of `control_state`, empty where nothing of that; following it changes nothing.
-
-        `on_event` takes the action in later, by the same pure steps. A brake is taken in without being asked about.
-
-        Raises:
-            ControlRefused: it cannot be followed now.
-
-        """
-        del now
-        match control.action:
-            case "pause" | "resume":
-                return {"paused": str(control.action == "pause").lower()}
-            case "drain":  # the frame drains
-                return {}
-        raise unknown_action(control)
-
-    def tightens(self, control: Control) -> bool:
-        """Whether this change only makes the desk do less; it is then a brake and acts before it is recorded."""
-        del control
-        return False
-
-    def kept(self, control: Control) -> bool | None:
-        """Whether a restart would find what this action and all before it changed; None if it changes no such thing.
-
-        An action that does not tighten acts only once it is kept, or never if `ChangeCancelled` comes first.
-        """
-        del control
-        return None
-
-    def idle(self) -> bool:
-        """Nothing is in flight: a draining service may stop."""
-        return True
 
 
 class ControlRefused(Exception):  # noqa: N818 - a refusal is an outcome, not a fault

@@ -56,11 +56,13 @@ class Controls:
         log: Callable[[Log], None],
         record_bound_s: float,
         kept_bound_s: float,
+        account: str | None = None,
     ) -> None:
         self._runner = runner
         self._publisher = publisher
         self._spool = spool
         self._service = service
+        self._account = account
         self._actions = {action.name: action for action in actions}
         self._start_id = start_id
         self._clock = clock
@@ -205,6 +207,7 @@ class Controls:
             acted_at=now,
             applied=refusal is None,
             reason_refused=refusal,
+            account=self._account,
         )
         return Publish(
             topic=CONTROL_ACTION, event_id=event_id, payload=payload, observed_at=now, correlation_id=event_id

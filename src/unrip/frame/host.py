@@ -26,7 +26,6 @@ from unrip.frame.contract import (
     Effect,
     Event,
     Log,
-    Logic,
     Observe,
     Publish,
     Started,
@@ -38,6 +37,7 @@ from unrip.frame.definition import Service
 from unrip.frame.dependencies import Dependencies
 from unrip.frame.hindrances import Hindrances
 from unrip.frame.jsonable import jsonable
+from unrip.frame.logic import Logic
 from unrip.frame.metrics import Metrics
 from unrip.frame.publisher import Publisher
 from unrip.frame.reader import Reader
@@ -80,7 +80,6 @@ class Host:
         self._start_id, self._clock, self._on_end = start_id, clock, on_end
         self._started_at = clock()
         self._acted = asyncio.Event()
-        self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._metrics = Metrics(service=service.name)
         self._producer = adapters.producer()
@@ -162,6 +161,7 @@ class Host:
             # Beyond the producer's own bound: a refused action must not arrive on the topic as applied after all.
             record_bound_s=self._settings.kafka.delivery_timeout_ms / 1_000 + 2,
             kept_bound_s=KEPT_BOUND_S,
+            account=self._settings.account,
         )
 
     def _handlers(self) -> dict[type[Effect], Handler]:
@@ -297,8 +297,7 @@ class Host:
         self._runner.perform(effect)
 
     def _drain(self) -> None:
-        if not self._draining:
-            self._draining = True
+        if not self.logic.life.draining:
             self._emit(Draining())
 
     def _on_bus_back(self) -> None:
@@ -328,10 +327,7 @@ class Host:
 
     def not_ready(self) -> list[str]:
         """Named reasons why the service cannot do its job."""
-        reasons = [*self._hindrances.why(), *self.logic.not_ready(self._clock())]
-        if self._draining:
-            reasons.append("draining")
-        return list(dict.fromkeys(reasons))
+        return list(dict.fromkeys([*self._hindrances.why(), *self.logic.not_ready(self._clock())]))
 
     def state(self) -> dict[str, Any]:
         """Everything an operator may see; the logic hears first of what the host would tell beside it."""
@@ -364,9 +360,7 @@ class Host:
         self._refusals.refused(status, path)
 
     async def act(self, control: Control) -> ControlOutcome:
-        """Follow an operator's action; a drain is the host's own business, too."""
+        """Follow an operator's action."""
         outcome = await self._controls.act(control)
-        if control.action == "drain" and outcome.applied:
-            self._drain()
         self._acted.set()
         return outcome

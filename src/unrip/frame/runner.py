@@ -8,7 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from unrip.frame.contract import Control, ControlRefused, Effect, Event, Logic, SetTimer, TimerFired
+from unrip.frame.contract import Control, ControlRefused, Effect, Event, SetTimer, TimerFired
+from unrip.frame.logic import Logic
 
 Handler = Callable[[Any], None]
 

@@ -25,6 +25,7 @@ from unrip.frame.contract import (
     TimerFired,
 )
 from unrip.frame.leases import FindLease, ForgetLease, LeaseFound, LeaseUsed, LeaseUsedUp, PersistLease, UseLease
+from unrip.frame.life import Life
 from unrip.frame.switching import LEASE_TIMER, end_of_lease, lease_timer, switch, switch_state
 from unrip.messages.topics import CONTROL_ACTION
 
@@ -37,13 +38,22 @@ _LOOK_EVERY = timedelta(seconds=1)
 Green = Callable[[tuple[Direction, ...]], bool]
 
 
-class Switchboard:
-    """The switches that a service's logic asks before it acts, with the lease that may arm again."""
+class Switchboard(Life):
+    """The life of a service that can be armed: what a service's logic asks before it acts, and tells what happened."""
 
-    def __init__(self, *, service: str, start_id: str, configuration_hash: str, rearm_after: timedelta) -> None:
-        self.switches = Switches()
+    def __init__(
+        self,
+        *,
+        service: str,
+        start_id: str,
+        configuration_hash: str,
+        rearm_after: timedelta,
+        account: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.start_id = start_id
         self._service = service
-        self._start_id = start_id
+        self._account = account
         self._configuration_hash = configuration_hash
         self._rearm_after = rearm_after
         #: A lease of an earlier life that may still arm; any action on the switches ends that.
@@ -56,9 +66,9 @@ class Switchboard:
         return [FindLease()]
 
     def follow(self, control: Control, now: datetime) -> dict[str, str] | None:
-        """What a control would make of the switches, None when it is not about them."""
+        """What a control would make of the switches, and what is an action of every service."""
         switches = self._after(control, now)
-        return None if switches is None else switch_state(switches, now)
+        return super().follow(control, now) if switches is None else switch_state(switches, now)
 
     def act(self, control: Control, now: datetime) -> list[Effect] | None:
         """Take a control in, None when it is not about the switches.
@@ -94,8 +104,8 @@ class Switchboard:
         line = Log(event="disarmed", level="warning", component="arming", body=body)
         return [*self.brake(), *([line] if armed else [])]
 
-    def on_event(self, event: Event, now: datetime, green: Green) -> list[Effect]:
-        """Take in what happened to leases; other events have no meaning here."""
+    def on_lease(self, event: Event, now: datetime, green: Green) -> list[Effect]:
+        """Take in what happened to leases; every other event means nothing here."""
         match event:
             case LeaseFound():
                 return self._on_found(event.lease, now)
@@ -121,9 +131,13 @@ class Switchboard:
         """The switches as they are after `end`."""
         return switch_state(self.switches.disarmed(), now)
 
-    def state(self, now: datetime) -> dict[str, str]:
+    def control_state(self, now: datetime) -> dict[str, str]:
         """The switches as a control record shows them."""
         return switch_state(self.switches, now)
+
+    def not_ready(self) -> list[str]:
+        """Nothing that is switched off stands in the way of being switched on."""
+        return ["draining"] if self.draining else []
 
     def view(self, now: datetime) -> SwitchView:
         """The switches for the next beat."""
@@ -159,19 +173,20 @@ class Switchboard:
         return [SetTimer(name=_LOOK_TIMER, at=now + _LOOK_EVERY)]
 
     def _arm_record(self, lease: ArmLease, now: datetime) -> Publish:
-        event_id = f"{self._start_id}-rearm"
+        event_id = f"{self.start_id}-rearm"
         payload = ControlRecord(
             service=self._service,
-            instance=self._start_id,
+            instance=self.start_id,
             action="arm",
             actor="surviving lease",
             reason=f"restarted; armed by {lease.actor}: {lease.reason}",
             arguments={"directions": ",".join(lease.directions), "survive_restart": "True"},
-            before=self.state(now),
+            before=self.control_state(now),
             after=switch_state(self.switches.armed(lease), now),
             acted_at=now,
             applied=True,
             reason_refused=None,
+            account=self._account,
         )
         return Publish(
             topic=CONTROL_ACTION,

@@ -9,7 +9,8 @@ from datetime import datetime
 
 from unrip.domain.pairs import Pair
 from unrip.frame.adapters import Adapters
-from unrip.frame.contract import Effect, Emit, Logic, Publish
+from unrip.frame.contract import Effect, Emit, Publish
+from unrip.frame.logic import Logic
 from unrip.frame.metrics import Metrics
 from unrip.frame.publisher import Delivery
 from unrip.frame.runner import Handler

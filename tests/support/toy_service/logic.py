@@ -2,7 +2,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from support.toy_service.definition import PRICE_COUNT, SERVICE, PriceCount, ToyState, ToyVitals
-from unrip.frame.contract import Control, Effect, Event, Logic, Publish, RecordReceived, Started, Subscribe, Vitals
+from unrip.frame.contract import Control, Effect, Event, Publish, RecordReceived, Started, Subscribe
+from unrip.frame.logic import Logic
 from unrip.messages.topics import MARKET_PRICE
 
 
@@ -10,22 +11,26 @@ class PriceCounter(Logic):
     def __init__(self, *, every: int) -> None:
         self._every, self._prices, self._hushed = every, 0, False
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:
         match event:
             case Started():
                 return [Subscribe(topic=MARKET_PRICE, tail=1)]
-            case Control():
-                self._hushed = {"hush": True, "speak": False}.get(event.action, self._hushed)
             case RecordReceived():
                 self._prices += 1
                 if self._prices % self._every == 0 and not self._hushed:
                     return [self._count(event, now)]
         return []
 
+    def act(self, control: Control, now: datetime) -> Sequence[Effect]:
+        if control.action in {"hush", "speak"}:
+            self._hushed = control.action == "hush"
+            return []
+        return super().act(control, now)
+
     def _count(self, price: RecordReceived, now: datetime) -> Publish:
         return Publish(
             topic=PRICE_COUNT,
-            event_id=f"count-{self._prices}",
+            event_id=self.life.numbered("count"),
             payload=PriceCount(counter=SERVICE.name, prices=self._prices),
             observed_at=now,
             correlation_id=price.message.correlation_id,
@@ -34,7 +39,7 @@ class PriceCounter(Logic):
     def state(self, now: datetime) -> ToyState:
         return ToyState(prices=self._prices)
 
-    def not_ready(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         return ["hushed"] if self._hushed else []
 
     def follow(self, control: Control, now: datetime) -> dict[str, str]:
@@ -42,8 +47,8 @@ class PriceCounter(Logic):
             return {"hushed": str(control.action == "hush").lower()}
         return super().follow(control, now)
 
-    def vitals(self, now: datetime) -> Vitals:
-        return Vitals(details=ToyVitals(hushed=self._hushed))
+    def details(self, now: datetime) -> ToyVitals:
+        return ToyVitals(hushed=self._hushed)
 
-    def control_state(self, now: datetime) -> dict[str, str]:
+    def controlled(self, now: datetime) -> dict[str, str]:
         return {"hushed": str(self._hushed).lower()}

@@ -13,6 +13,7 @@ import pytest
 from support.buses import eventually
 from support.control_bench import Armable, Bench, Broker, Kept, control
 from unrip.frame.contract import Control, ControlRefused, Effect, Event
+from unrip.frame.logic import Logic
 
 ARM = control("arm", directions=["base_in"], lease_minutes=60)
 
@@ -80,7 +81,7 @@ async def test_nothing_that_can_fail_keeps_a_brake_from_acting(
 
     def act(event: Event, now: datetime) -> Sequence[Effect]:
         acted.append(event)
-        return Armable.on_event(bench.logic, event, now)
+        return Logic.on_event(bench.logic, event, now)
 
     def fail(*_: object) -> dict[str, str]:
         raise AssertionError("asked")

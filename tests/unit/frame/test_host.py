@@ -15,8 +15,9 @@ from support.buses import eventually
 from support.surroundings import Surroundings
 from unrip.domain.values import Value
 from unrip.frame.adapters import Adapters
-from unrip.frame.contract import Effect, Event, Hindered, Logic, RoleChanged, Started, Subscribe
+from unrip.frame.contract import Effect, Event, Hindered, RoleChanged, Started, Subscribe
 from unrip.frame.host import Host
+from unrip.frame.logic import Logic
 from unrip.frame.settings import ControlSettings, Settings
 from unrip.frame.wiring import Context, Wiring
 from unrip.messages.topics import EXECUTE_TRADE, TOPICS
@@ -32,7 +33,7 @@ class Hearing(Logic):
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:
         del now
         self.events.append(event)
         return [Subscribe(topic=EXECUTE_TRADE)] if isinstance(event, Started) else []
@@ -40,10 +41,6 @@ class Hearing(Logic):
     def state(self, now: datetime) -> Value:
         del now
         return Value()
-
-    def not_ready(self, now: datetime) -> list[str]:
-        del now
-        return []
 
 
 @dataclass

@@ -10,7 +10,8 @@ import pytest
 
 from support.buses import eventually
 from unrip.domain.values import Value
-from unrip.frame.contract import Control, ControlRefused, Effect, Event, Logic, SetTimer, TimerFired
+from unrip.frame.contract import Control, ControlRefused, Effect, Event, SetTimer, TimerFired
+from unrip.frame.logic import Logic
 from unrip.frame.runner import Runner
 
 
@@ -30,7 +31,7 @@ class Script(Logic):
         self.heard: list[str] = []
         self.depth = 0
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:
         assert now.tzinfo is UTC
         self.depth += 1
         assert self.depth == 1, "re-entered"
@@ -39,15 +40,14 @@ class Script(Logic):
         self.depth -= 1
         if word == "break":
             raise RuntimeError("broken")
-        if isinstance(event, Control):
-            raise ControlRefused("not now")
         return self.answers.get(word, ())
+
+    def act(self, control: Control, now: datetime) -> Sequence[Effect]:
+        self.take(control, now)
+        raise ControlRefused("not now")
 
     def state(self, now: datetime) -> Value:
         return Value()
-
-    def not_ready(self, now: datetime) -> list[str]:
-        return []
 
 
 def clock() -> datetime:

@@ -47,7 +47,7 @@ def test_a_surviving_lease_arms_again_after_thirty_green_seconds_and_says_so_fir
     assert station.armed() == (Direction.BASE_IN,)
     (record,) = station.published
     assert (record.topic, record.token) == (CONTROL_ACTION, REARM)
-    assert record.payload.actor == "surviving lease"
+    assert (record.payload.account, record.payload.actor) == ("desk.near", "surviving lease")
     assert "operator" in record.payload.reason
     assert (record.payload.before["armed"], record.payload.after["armed"]) == ("none", "base_in")
     assert [line.event for line in station.logs] == ["armed"]

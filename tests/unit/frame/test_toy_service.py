@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import runpy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,12 +17,13 @@ import httpx
 import msgspec
 import pytest
 
+from support import toy_service
 from support.buses import eventually
 from support.documents import require_described, state_schema
 from support.samples import one_of_each_topic
 from support.surroundings import Surroundings
 from support.toy_service.definition import PRICE_COUNT, SERVICE, ToySettings
-from unrip.domain.status import OtherVitals
+from unrip.domain.status import OtherVitals, ServiceStatus
 from unrip.frame.adapters import Adapters
 from unrip.frame.definition import Service, events_of, settings_for
 from unrip.frame.host import Host
@@ -69,6 +71,10 @@ class Life:
 
     def counts(self) -> list[dict[str, Any]]:
         return [msgspec.json.decode(value) for value in self.records(PRICE_COUNT.name)]
+
+    def beat(self) -> ServiceStatus:
+        beat: ServiceStatus = decode_event(SERVICE_STATUS.name, self.records(SERVICE_STATUS.name)[-1]).payload
+        return beat
 
     async def act(self, action: str) -> dict[str, Any]:
         answer = await self.operator.post(f"/{action}", json={"reason": "a test"})
@@ -140,8 +146,8 @@ async def test_its_brake_acts_without_a_broker_and_its_other_action_does_not(tmp
         life.outside.broker.go_down()
         assert (await life.act("hush")) | {"kept": None} == {
             "applied": True,
-            "before": {"hushed": "false"},
-            "after": {"hushed": "true"},
+            "before": {"paused": "false", "hushed": "false"},
+            "after": {"paused": "false", "hushed": "true"},
             "recorded": "spooled",
             "kept": None,
             "refusal": None,
@@ -157,6 +163,35 @@ async def test_its_brake_acts_without_a_broker_and_its_other_action_does_not(tmp
         assert (await life.operator.post("/shout", json={"reason": "a test"})).status_code == httpx.codes.NOT_FOUND
         told = [decode_event(CONTROL_ACTION.name, value).payload for value in life.records(CONTROL_ACTION.name)]
         assert {(each.service, each.action) for each in told} == {("price-counter", "hush"), ("price-counter", "speak")}
+        assert {each.account for each in told} == {"toy.near"}
+
+
+async def test_it_is_paused_resumed_and_drained_although_it_says_nothing_of_that(tmp_path: Path) -> None:
+    assert not {"pause", "resume", "drain"} & words_of_the_toy()
+    async with a_life(tmp_path) as life:
+        await eventually(lambda: life.host.not_ready() == [])
+        paused = await life.act("pause")
+        assert (paused["applied"], paused["before"]["paused"], paused["after"]["paused"]) == (True, "false", "true")
+        assert life.host.not_ready() == ["paused"]
+        await eventually(lambda: life.beat().paused)
+        life.outside.broker.go_down()
+        assert not (await life.act("resume"))["applied"], "it is recorded first"
+        life.outside.broker.come_up()
+        resumed = await life.act("resume")
+        assert (resumed["applied"], resumed["after"]["paused"]) == (True, "false")
+        await eventually(lambda: life.host.not_ready() == [])
+        await eventually(lambda: not life.beat().paused)
+        life.outside.broker.go_down()
+        drained = asyncio.create_task(life.act("drain"))
+        await eventually(lambda: "draining" in life.host.not_ready())
+        assert (await drained)["applied"]
+        life.outside.broker.come_up()
+        await eventually(lambda: [line.event for line in life.outside.lines].count("control_failed") == 1)
+
+
+def words_of_the_toy() -> set[str]:
+    text = " ".join(file.read_text() for file in Path(str(toy_service.__path__[0])).glob("*.py")).lower()
+    return set(re.findall("[a-z]+", text))
 
 
 @pytest.mark.parametrize("silent", ["reads", "writes"])

@@ -20,8 +20,9 @@ from support.histories import a_record as recorded
 from support.market import Market
 from support.spoilt import spoilt
 from unrip.domain.pairs import Direction
-from unrip.frame.contract import BusChanged, CaughtUp, Effect, Logic, Publish, RecordReceived, Started
+from unrip.frame.contract import BusChanged, CaughtUp, Effect, Publish, RecordReceived, Started
 from unrip.frame.jsonable import jsonable
+from unrip.frame.logic import Logic
 from unrip.messages.codec import decode_event, encode_event
 from unrip.messages.envelope import Envelope, decode_hook
 from unrip.messages.topics import TOPICS

@@ -14,17 +14,15 @@ from unrip.frame.contract import (
     Control,
     Count,
     DatabaseChanged,
-    Draining,
     Effect,
     Event,
     Log,
-    Logic,
     RoleChanged,
     SetTimer,
     Started,
     TimerFired,
-    Vitals,
 )
+from unrip.frame.logic import Logic
 from unrip.services.history_writer.effects import (
     BatchNotWritten,
     BatchRead,
@@ -55,10 +53,6 @@ class HistoryWriter(Logic):
         self._lag_max = lag_max
         self._places = Positions()
         self._beats = Beats()
-        self._active = False
-        self._paused = False
-        self._draining = False
-        self._database_up = False
         #: What was read and is not committed yet.
         self._batch: WriteBatch | None = None
         #: Whether a call to the database is under way; there is never a second one.
@@ -70,7 +64,7 @@ class HistoryWriter(Logic):
         #: How many records since the start had each outcome, and how many calls to PostgreSQL failed.
         self._counts = {"written": 0, "duplicates": 0, "conflicts": 0, "invalid": 0, "errors": 0}
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `frame/contract.py`."""
         match event:
             case BatchRead():
@@ -94,31 +88,26 @@ class HistoryWriter(Logic):
     def _on_surroundings(self, event: Event, now: datetime) -> list[Effect]:
         """Follow whatever stops the writing or lets it go on."""
         match event:
-            case Started() | RoleChanged():
-                self._active = event.active
             case DatabaseChanged():
-                self._database_up = event.up
                 if not event.up:
                     self._last_error, self._last_error_at = event.reason, now
                 return self._go_on() if event.up else []
-            case Draining():
-                self._draining = True
-            case Control(action="pause" | "resume"):
-                self._paused = event.action == "pause"
-            case TimerFired():
-                pass  # it is time to try again
-            case _:
-                return []
-        return self._go_on()
+            case Started() | RoleChanged() | TimerFired():
+                return self._go_on()
+        return []
+
+    def act(self, control: Control, now: datetime) -> Sequence[Effect]:
+        """Write on after a pause."""
+        return [*super().act(control, now), *self._go_on()]
 
     def _go_on(self) -> list[Effect]:
         """Make the next call to the database, if there is one to make and nothing stands in its way."""
-        if self._calling or not self._active or self._draining:
+        if self._calling or not self.life.active or self.life.draining:
             return []
         if not self._places.loaded:
             self._calling = True
             return [LoadOffsets()]
-        if self._batch is None or self._paused:
+        if self._batch is None or self.life.paused:
             return []
         self._calling = True
         return [self._batch]
@@ -127,7 +116,7 @@ class HistoryWriter(Logic):
         self._calling, self._failing = False, False
         self._places.load(event.offsets)
         self._last_write_at = self._last_write_at or event.last_write_at
-        return [] if self._draining else [StartReading(offsets=event.offsets)]
+        return [] if self.life.draining else [StartReading(offsets=event.offsets)]
 
     # --- one batch -------------------------------------------------------------------------------------------------
 
@@ -202,7 +191,7 @@ class HistoryWriter(Logic):
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
-    def not_ready(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Why the present would not be in the record soon."""
         del now
         lag = self._places.total_lag()
@@ -211,13 +200,12 @@ class HistoryWriter(Logic):
             "lag_unknown": self._places.loaded and lag is None,
             "lag_above_limit": lag is not None and lag > self._lag_max,
             "writes_fail": self._failing,
-            "paused": self._paused,
         }
         stopped = [f"topic_stopped: {topic}" for topic in sorted(self._places.stopped)]
         return [*(reason for reason, holds in reasons.items() if holds), *stopped]
 
-    def vitals(self, now: datetime) -> Vitals:
-        """Whether it is paused, and how far behind it is.
+    def details(self, now: datetime) -> HistoryVitals:
+        """How far behind it is.
 
         A lag that is not known, a topic that is not recorded any more and writes that fail count as too far behind: the
         strategy refuses by this number, and unknown is not no.
@@ -226,12 +214,7 @@ class HistoryWriter(Logic):
         lag = self._places.total_lag()
         if lag is None or self._places.stopped or self._failing:
             lag = max(lag or 0, self._lag_max + 1)
-        return Vitals(paused=self._paused, details=HistoryVitals(lag=lag))
-
-    def control_state(self, now: datetime) -> dict[str, str]:
-        """Whether it is paused."""
-        del now
-        return {"paused": str(self._paused).lower()}
+        return HistoryVitals(lag=lag)
 
     def idle(self) -> bool:
         """Whether no write is under way. What was read and not written is read again at the next start."""
@@ -241,7 +224,7 @@ class HistoryWriter(Logic):
         """Last persisted offset and lag by topic, last write, errors, counts since the start, connectivity."""
         del now
         return HistoryState(
-            paused=self._paused,
+            paused=self.life.paused,
             offsets={
                 topic: TopicPosition(topic_id=position.topic_id, next_offset=position.next_offset)
                 for topic, position in self._places.offsets.items()
@@ -252,7 +235,7 @@ class HistoryWriter(Logic):
             last_write_at=self._last_write_at,
             last_error=self._last_error,
             last_error_at=self._last_error_at,
-            database_up=self._database_up,
+            database_up=self.life.database_up,
             **self._counts,
         )
 

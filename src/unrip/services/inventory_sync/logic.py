@@ -25,12 +25,9 @@ from unrip.frame.contract import (
     Control,
     ControlRefused,
     Count,
-    DatabaseChanged,
-    Draining,
     Effect,
     Event,
     Log,
-    Logic,
     Publish,
     Published,
     PublishFailed,
@@ -40,9 +37,8 @@ from unrip.frame.contract import (
     Subscribe,
     TimerFired,
     TopicTruncated,
-    Vitals,
-    unknown_action,
 )
+from unrip.frame.logic import Logic
 from unrip.messages.topics import INTENT_INVENTORY, LIQUIDITY_ACTION, TRADE_RESULT, Topic
 from unrip.services.inventory_sync.bookkeeping import Bookkeeper
 from unrip.services.inventory_sync.effects import (
@@ -89,11 +85,8 @@ class InventorySync(Logic):
         self._interval = timedelta(milliseconds=interval_ms)
         self._bridge_interval = timedelta(seconds=bridge_interval_s)
         self._age_max_ms = inventory_age_max_ms
-        self._outlet = Conflated()
+        self._outlet = Conflated(self.life)
         self._asking: set[type[Effect]] = set()
-        self._start_id = ""
-        self._started_at: datetime | None = None
-        self._sequence = 0
         self._reading: VerifierReading | None = None
         self._books = Bookkeeper()
         self._reconciler = self._books.reconciler
@@ -101,7 +94,6 @@ class InventorySync(Logic):
         self._last: IntentInventory | None = None
         #: The books, and topics that were read up to what was there at the start; until then nothing can be reconciled.
         self._read_back: set[str] = set()
-        self._database_up = True
         #: By snapshot without acknowledgement: the evidence that it tells of.
         self._telling: dict[str, tuple[BalanceChange, ...]] = {}
         self._unexplained_said: dict[str, Reconciliation] = {}
@@ -109,12 +101,10 @@ class InventorySync(Logic):
         self._attempted_at: datetime | None = None
         self._failures: dict[str, str] = {}
         self._stale_said = False
-        self._paused = False
-        self._draining = False
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:  # noqa: C901 - a dispatch table
         """Take one event in; see `frame/contract.py`."""
         match event:
             case VerifierRead() | VerifierUnread():
@@ -130,10 +120,6 @@ class InventorySync(Logic):
                 return self._on_recalled(event, now)
             case BooksPersisted():
                 return self._on_kept(event)
-            case DatabaseChanged():
-                self._database_up = event.up
-            case Control():
-                return self._on_control(event, now)
             case RecordReceived():
                 return self._on_record(event, now)
             case CaughtUp():
@@ -144,15 +130,12 @@ class InventorySync(Logic):
                 if event.topic == LIQUIDITY_ACTION.name:
                     self._transfers.cut(place)
             case Started():
-                self._start_id, self._started_at = event.start_id, now
                 return [
                     RestoreBooks(),
                     Subscribe(topic=INTENT_INVENTORY, tail=1, until_end=True),
                     *self._on_timer(TimerFired(name="verifier"), now),
                     *self._on_timer(TimerFired(name="bridge"), now),
                 ]
-            case Draining():
-                self._draining = True
         return []
 
     def _on_timer(self, timer: TimerFired, now: datetime) -> list[Effect]:
@@ -215,26 +198,20 @@ class InventorySync(Logic):
         )
         return self._transfers.read(answer)
 
-    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
+    def act(self, control: Control, now: datetime) -> Sequence[Effect]:
+        """Take an operator's action in."""
         match control.action:
-            case "pause":
-                self._paused = True
             case "resume":
-                self._paused = False
                 return [*self._ask(self._question(), now), *self._ask(ReadBridge(), now)]
             case "sync":
                 self._refuse_while_paused()
                 return [*self._ask(self._question(), now), *self._ask(ReadBridge(), now)]
             case "accept-balance":
                 return self._books.accept(self._acceptable(control, now))
-            case "drain":  # the frame drains
-                pass
-            case _:
-                raise unknown_action(control)
-        return []
+        return super().act(control, now)
 
     def _refuse_while_paused(self) -> None:
-        if self._paused:
+        if self.life.paused:
             raise ControlRefused("paused: resume first")
 
     # --- evidence --------------------------------------------------------------------------------------------------
@@ -325,7 +302,7 @@ class InventorySync(Logic):
         unexplained = self._reconciler.unexplained(asset)
         if self._reconciler.states.get(asset) not in UNEXPLAINED:
             raise ControlRefused(f"nothing of {symbol} is unexplained")
-        if not (self._database_up and self._books.settled):
+        if not (self.life.database_up and self._books.settled):
             raise ControlRefused("PostgreSQL has not kept the books yet: try again in a moment")
         if self._reconciler.awaits_block(asset):
             raise ControlRefused(f"evidence about {symbol} waits for the next final block: look again in a moment")
@@ -347,7 +324,7 @@ class InventorySync(Logic):
 
     def _ask(self, question: Effect, now: datetime) -> list[Effect]:
         """Ask, never twice at once."""
-        if self._paused or self._draining or type(question) in self._asking:
+        if self.life.silent or type(question) in self._asking:
             return []
         self._asking.add(type(question))
         if isinstance(question, ReadVerifier):
@@ -355,10 +332,9 @@ class InventorySync(Logic):
         return [question]
 
     def _publish(self, reading: VerifierReading) -> list[Publish]:
-        if self._paused:
+        if self.life.paused:
             return []
-        self._sequence += 1
-        event_id = f"{self._start_id}-inventory-{self._sequence}"
+        event_id = self.life.numbered("inventory")
         inventory = IntentInventory(
             account=self._account,
             height=reading.height,
@@ -398,7 +374,7 @@ class InventorySync(Logic):
 
     def _is_stale(self, now: datetime) -> bool:
         age = self._age_ms(now)
-        return (age if age is not None else age_ms(now, self._started_at or now)) > self._age_max_ms
+        return (age if age is not None else age_ms(now, self.life.started_at or now)) > self._age_max_ms
 
     def _tell_age(self, now: datetime) -> list[Log]:
         """Say once that the inventory is too old to trade on, and once that it no longer is."""
@@ -416,7 +392,7 @@ class InventorySync(Logic):
         """Credited and pending by asset, the last attempts, and what cannot be read."""
         reading = self._reading
         return InventoryState(
-            paused=self._paused,
+            paused=self.life.paused,
             credited=reading.credited if reading else None,
             pending=self._pending,
             pending_age_ms=age_ms(now, self._pending.observed_at) if self._pending else None,
@@ -436,7 +412,7 @@ class InventorySync(Logic):
             last_acknowledged=self._outlet.last_acknowledged_id,
         )
 
-    def not_ready(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Why no decision could be made on our inventory."""
         reasons = []
         if self._reading is None:
@@ -447,20 +423,12 @@ class InventorySync(Logic):
             reasons.append(self._refused.doubt)
         if self._read_back != _TO_READ or (self._reading is not None and not self._books.kept):
             reasons.append("reading_back")
-        if self._paused:
-            reasons.append("paused")
         return reasons
 
-    def vitals(self, now: datetime) -> Vitals:
-        """The switch that the beat shows."""
+    def controlled(self, now: datetime) -> dict[str, str]:
+        """What is unexplained of each asset once what was accepted is kept."""
         del now
-        return Vitals(paused=self._paused)
-
-    def control_state(self, now: datetime) -> dict[str, str]:
-        """Pause, and what is unexplained of each asset once what was accepted is kept."""
-        del now
-        unexplained = {f"unexplained {symbol}": amount for symbol, amount in self._unexplained().items()}
-        return {"paused": str(self._paused).lower(), **unexplained}
+        return {f"unexplained {symbol}": amount for symbol, amount in self._unexplained().items()}
 
     def follow(self, control: Control, now: datetime) -> dict[str, str]:
         """What an action would change."""

@@ -230,8 +230,11 @@ class Reconciler:
         due = self._due(reading)
         explained = dict(self._explained or {})
         judged = []
+        sides = Counter(each.evidence for each in due if _is_a_side(each, reading))
         for change in due:
-            if change.asset_id not in reading.credited or self._is_older(change):
+            # A fill gives one asset of ours for another one: what brings nothing that we could count is a loss.
+            one_sided = change.kind is ChangeKind.FILL and sides[change.evidence] < 2
+            if change.asset_id not in reading.credited or one_sided or self._is_older(change):
                 judged.append(Judged(change=change, counted=False))
             elif not self._may_be_older(change):
                 explained[change.asset_id] = explained.get(change.asset_id, 0) + change.change
@@ -357,6 +360,10 @@ def _return_of(taken: BalanceChange) -> BalanceChange:
         seen_by=taken.seen_by + RETURNS_WITHIN,
         began_at=None,
     )
+
+
+def _is_a_side(change: BalanceChange, reading: VerifierReading) -> bool:
+    return change.kind is ChangeKind.FILL and change.change != 0 and change.asset_id in reading.credited
 
 
 def _as_a_key(text: str, most: int = KEY_CHARACTERS_MAX) -> str:

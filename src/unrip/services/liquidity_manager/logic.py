@@ -26,10 +26,8 @@ from unrip.frame.contract import (
     Control,
     ControlRefused,
     Count,
-    Draining,
     Effect,
     Event,
-    Logic,
     Publish,
     Published,
     PublishFailed,
@@ -38,9 +36,8 @@ from unrip.frame.contract import (
     Started,
     Subscribe,
     TimerFired,
-    Vitals,
-    unknown_action,
 )
+from unrip.frame.logic import Logic
 from unrip.messages.topics import LIQUIDITY_ACTION, TREASURY
 from unrip.services.liquidity_manager.addresses import Addresses, ChainAddress
 from unrip.services.liquidity_manager.definition import STEPS_READ_BACK
@@ -66,44 +63,35 @@ class LiquidityManager(Logic):
         self._interval = timedelta(seconds=interval_s)
         self._addresses = Addresses(self._assets)
         self._steps = Steps(account, pair.other_tokens())
-        self._outlet = Conflated()
+        self._outlet = Conflated(self.life)
         self._chains: dict[str, ChainRead] = {}
         self._failures: dict[str, str] = {}
         self._asking: set[str] = set()
         self._reading_back = {TREASURY.name, LIQUIDITY_ACTION.name}
         self._unacknowledged: set[str] = set()
-        self._bus_up = False
-        self._start_id = ""
-        self._started_at: datetime | None = None
-        self._sequence = 0
         self._enabled = {"withdrawals": False, "rebalances": False}
         self._trackers_paused = False
-        self._paused = False
-        self._draining = False
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `frame/contract.py`."""
         match event:
             case ChainRead() | ChainUnread():
                 return self._on_chain(event, now)
             case TimerFired(name="read"):
                 return self._read(now)
-            case Control():
-                return self._on_control(event, now)
             case RecordReceived():
                 self._on_record(event)
             case CaughtUp():
                 return self._on_caught_up(event, now)
             case Started():
-                return self._on_started(event, now)
+                return self._on_started(now)
             case _:
                 return self._on_surroundings(event)
         return []
 
-    def _on_started(self, event: Started, now: datetime) -> list[Effect]:
-        self._start_id, self._started_at = event.start_id, now
+    def _on_started(self, now: datetime) -> list[Effect]:
         return [
             Subscribe(topic=TREASURY, tail=1, until_end=True),
             Subscribe(topic=LIQUIDITY_ACTION, tail=STEPS_READ_BACK, until_end=True),
@@ -140,7 +128,6 @@ class LiquidityManager(Logic):
     def _on_surroundings(self, event: Event) -> list[Effect]:
         match event:
             case BusChanged():
-                self._bus_up = event.up
                 return list(self._outlet.on_event(event))
             case Published():
                 self._unacknowledged.discard(event.token)
@@ -150,8 +137,6 @@ class LiquidityManager(Logic):
                     self._unacknowledged.discard(event.token)
                     self._steps.forget(event.token)
                 return list(self._outlet.on_event(event))
-            case Draining():
-                self._draining = True
         return []
 
     def _on_chain(self, answer: ChainRead | ChainUnread, now: datetime) -> list[Effect]:
@@ -168,11 +153,12 @@ class LiquidityManager(Logic):
             effects += [Count(name="bridge_reads", labels={"outcome": "read"}), *self._tell(answer)]
         return effects if self._asking else [*effects, *self._publish(now)]
 
-    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
+    def act(self, control: Control, now: datetime) -> Sequence[Effect]:
+        """Take an operator's action in."""
         subject, _, verb = control.action.partition("/")
         match (subject, verb):
             case ("pause" | "resume", ""):
-                self._paused = subject == "pause"
+                pass
             case ("trackers", "pause" | "resume"):
                 self._trackers_paused = verb == "pause"
             case ("withdrawals" | "rebalances", "enable" | "disable"):
@@ -181,18 +167,15 @@ class LiquidityManager(Logic):
                 return self._refresh(control, now)
             case ("deposit-addresses", ""):
                 return self._request_address(control, now)
-            case ("drain", ""):  # the frame drains
-                return []
             case _:
-                raise unknown_action(control)
+                return super().act(control, now)
         return [*self._ask(), *self._publish(now)]
 
     # --- controls --------------------------------------------------------------------------------------------------
 
     def _refresh(self, control: Control, now: datetime) -> list[Effect]:
         self._refuse_while_paused()
-        self._sequence += 1
-        told = self._steps.refresh(f"{self._start_id}-refresh-{self._sequence}", control.actor, now)
+        told = self._steps.refresh(self.life.numbered("refresh"), control.actor, now)
         return [*self._follow(told), *self._ask()]
 
     def _request_address(self, control: Control, now: datetime) -> list[Effect]:
@@ -222,13 +205,12 @@ class LiquidityManager(Logic):
         self._addresses.accept(address)
         effects: list[Effect] = []
         for asset_id in self._assets[address.chain]:
-            self._sequence += 1
-            event_id = f"{self._start_id}-accept-{self._sequence}"
+            event_id = self.life.numbered("accept")
             effects += self._steps.accepted(event_id, address, asset_id, actor, now)
         return self._follow(effects)
 
     def _refuse_while_paused(self) -> None:
-        if self._paused or self._trackers_paused:
+        if self.life.paused or self._trackers_paused:
             raise ControlRefused("paused: resume first")
 
     # --- asking and telling ----------------------------------------------------------------------------------------
@@ -241,7 +223,7 @@ class LiquidityManager(Logic):
 
     def _ask(self, chains: Sequence[str] = ()) -> list[Effect]:
         """Ask about chains (all by default), never twice at once."""
-        if self._paused or self._trackers_paused or self._draining:
+        if self.life.silent or self._trackers_paused:
             return []
         wanted = [chain for chain in chains or self._assets if chain not in self._asking]
         self._asking.update(wanted)
@@ -249,7 +231,7 @@ class LiquidityManager(Logic):
 
     def _tell(self, chain: ChainRead) -> list[Effect]:
         """Every step that is new. While the broker is away nothing is told: the next reading tells it again."""
-        if not self._bus_up:
+        if not self.life.bus_up:
             return []
         known, doubt = self._addresses.known(chain.chain), self._addresses.doubt(chain.chain)
         effects: list[Effect] = []
@@ -270,10 +252,9 @@ class LiquidityManager(Logic):
         return effects
 
     def _publish(self, now: datetime) -> list[Effect]:
-        if self._paused or not self._start_id:
+        if self.life.paused or not self.life.start_id:
             return []
-        self._sequence += 1
-        event_id = f"{self._start_id}-treasury-{self._sequence}"
+        event_id = self.life.numbered("treasury")
         treasury = self._treasury()
         record = Publish(
             topic=TREASURY,
@@ -302,7 +283,7 @@ class LiquidityManager(Logic):
         """Addresses, deposits, withdrawals and the switches."""
         del now
         return LiquidityState(
-            paused=self._paused,
+            paused=self.life.paused,
             deposit_addresses=self._addresses.state(),
             treasury=self._treasury(),
             chains_read_at={chain: read.observed_at for chain, read in self._chains.items()},
@@ -310,7 +291,7 @@ class LiquidityManager(Logic):
             last_acknowledged=self._outlet.last_acknowledged_id,
         )
 
-    def not_ready(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Why new funding operations cannot be followed; funded trading goes on without us (R60)."""
         reasons = []
         oldest = min((self._read_at(chain) or now for chain in self._assets), default=now)
@@ -318,25 +299,19 @@ class LiquidityManager(Logic):
             reasons.append("bridge_stale")
         if any(self._addresses.doubt(chain) for chain in self._assets):
             reasons.append("deposit_address_changed")
-        if self._paused or self._trackers_paused:
+        if self._trackers_paused:
             reasons.append("paused")
         return reasons
 
     def _read_at(self, chain: str) -> datetime | None:
         read = self._chains.get(chain)
-        return read.observed_at if read else self._started_at
+        return read.observed_at if read else self.life.started_at
 
-    def vitals(self, now: datetime) -> Vitals:
-        """The switch that the beat shows."""
-        del now
-        return Vitals(paused=self._paused)
-
-    def control_state(self, now: datetime) -> dict[str, str]:
+    def controlled(self, now: datetime) -> dict[str, str]:
         """Every switch, and the addresses in use."""
         del now
         usable = {address.chain: address.address for address in self._addresses.usable()}
         return {
-            "paused": str(self._paused).lower(),
             "trackers_paused": str(self._trackers_paused).lower(),
             "withdrawals_enabled": str(self._enabled["withdrawals"]).lower(),
             "rebalances_enabled": str(self._enabled["rebalances"]).lower(),

@@ -28,10 +28,8 @@ from unrip.frame.contract import (
     Control,
     ControlRefused,
     Count,
-    Draining,
     Effect,
     Event,
-    Logic,
     Publish,
     Published,
     PublishFailed,
@@ -40,10 +38,9 @@ from unrip.frame.contract import (
     Started,
     Subscribe,
     TimerFired,
-    Vitals,
-    unknown_action,
 )
 from unrip.frame.link import Link
+from unrip.frame.logic import Logic
 from unrip.messages.topics import MARKET_PRICE
 from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
 from unrip.services.market_reference_ingest.contradiction import Contradiction, shown, takes_back
@@ -111,23 +108,19 @@ class MarketReferenceIngest(Logic):
         self._coingecko_interval = timedelta(seconds=coingecko_interval_s)
         self._coingecko_not_before: datetime | None = None
         self._coingecko_answered = False
-        self._outlet = Conflated()
+        self._outlet = Conflated(self.life)
         self._asking: set[type[Effect]] = set()
-        self._start_id = ""
-        self._sequence = 0
         self._last_tick_at: datetime | None = None
         self._last_tick: PrimaryReading | None = None
         self._last_frame_at: datetime | None = None
         self._rest = Asking()
         self._published_at: datetime | None = None
         self._latest: MarketPrice | None = None
-        self._paused = False
-        self._draining = False
         self._refused_ticks: dict[str, int] = {}
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `frame/contract.py`."""
         match event:
             case FrameReceived():
@@ -142,16 +135,11 @@ class MarketReferenceIngest(Logic):
                 return self._outlet.on_event(event)
             case RecordReceived() | CaughtUp():
                 self._on_memory(event, now)
-            case Control():
-                return self._on_control(event, now)
             case Started():
-                return self._on_started(event, now)
-            case Draining():
-                self._draining = True
+                return self._on_started(now)
         return []
 
-    def _on_started(self, event: Started, now: datetime) -> list[Effect]:
-        self._start_id = event.start_id
+    def _on_started(self, now: datetime) -> list[Effect]:
         self._kraken.health.started(now)
         self._coingecko.health.started(now)
         return [
@@ -305,10 +293,10 @@ class MarketReferenceIngest(Logic):
             case "publish":
                 return self._publish(now)
             case "rest":
-                poll = self._poll_kraken(now) if self._needs_rest(now) and not self._silent else []
+                poll = self._poll_kraken(now) if self._needs_rest(now) and not self.life.silent else []
                 return [*poll, SetTimer(name="rest", at=now + REST_INTERVAL)]
             case "coingecko":
-                poll = [] if self._silent else self._poll_coingecko(now)
+                poll = [] if self.life.silent else self._poll_coingecko(now)
                 return [*poll, SetTimer(name="coingecko", at=now + self._coingecko_interval)]
             case self._link.timer:
                 return self._link.on_timer(now)
@@ -322,13 +310,12 @@ class MarketReferenceIngest(Logic):
         late = self._last_tick_at is None or age_ms(now, self._last_tick_at) > self._rest_after_ms
         return late or not self._kraken.system_followed(now)
 
-    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
+    def act(self, control: Control, now: datetime) -> Sequence[Effect]:
+        """Take an operator's action in."""
         match control.action:
             case "pause":
-                self._paused = True
                 return self._publish(now, last=True)
             case "resume":
-                self._paused = False
                 return [*self._poll_kraken(now), *self._poll_coingecko(now), *self._publish(now)]
             case "refresh":
                 self._refuse_while_paused()
@@ -336,21 +323,13 @@ class MarketReferenceIngest(Logic):
             case "accept-disagreement":
                 self._contradiction.accepted = self._contradiction.after(control, self._apart(), now)
                 return self._publish(now)
-            case "drain":  # the frame drains
-                pass
-            case _:
-                raise unknown_action(control)
-        return []
+        return super().act(control, now)
 
     def _refuse_while_paused(self) -> None:
-        if self._paused:
+        if self.life.paused:
             raise ControlRefused("paused: resume first")
 
     # --- asking and publishing -------------------------------------------------------------------------------------
-
-    @property
-    def _silent(self) -> bool:
-        return self._paused or self._draining
 
     def _ask(self, poll: Effect) -> list[Effect]:
         """Ask a source, never twice at once."""
@@ -374,7 +353,7 @@ class MarketReferenceIngest(Logic):
 
     def _publish(self, now: datetime, *, last: bool = False) -> list[Effect]:
         """The price of this moment; of a pause only the last, which says so."""
-        why = "paused" if self._paused else None
+        why = "paused" if self.life.paused else None
         effects: list[Effect] = [
             *self._kraken.health.changes(self._kraken.age_ms(now), why or self._kraken.failure, now),
             *self._coingecko.health.changes(self._coingecko.age_ms(now), why or self._coingecko.failure, now),
@@ -382,14 +361,13 @@ class MarketReferenceIngest(Logic):
             *self._jump.changes(now),
             SetTimer(name="publish", at=now + GAP_MAX),
         ]
-        if (self._silent and not last) or not self._remembers:
+        if (self.life.silent and not last) or not self._remembers:
             return effects
         self._published_at = now
         self._contradiction.compared(self._apart(), now)
         self._latest = price = self._price(now)
-        self._sequence += 1
         readings = [reading for reading in (price.primary, price.second_opinion) if reading is not None]
-        event_id = f"{self._start_id}-price-{self._sequence}"
+        event_id = self.life.numbered("price")
         record = Publish(
             topic=MARKET_PRICE,
             event_id=event_id,
@@ -421,12 +399,12 @@ class MarketReferenceIngest(Logic):
             peg=self._peg.state,
             jump=self._jump.state(now),
             accepted=self._contradiction.accepted,
-            paused=self._paused,
+            paused=self.life.paused,
         )
 
     def _rate(self, eur: Decimal | None) -> Decimal | None:
         """EUR per BTC over EUR per EURe is EURe per BTC (R5: the assumption is explicit); there is none in a pause."""
-        return None if eur is None or self._paused else MONEY.divide(eur, self._quote_asset_eur)
+        return None if eur is None or self.life.paused else MONEY.divide(eur, self._quote_asset_eur)
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
@@ -434,7 +412,7 @@ class MarketReferenceIngest(Logic):
         """Both sources with their ages and health, the fair price, the connection."""
         price = self._price(now)
         return ReferenceState(
-            paused=self._paused,
+            paused=self.life.paused,
             connection=self._link.state(),
             price=price,
             kraken_age_ms=self._kraken.age_ms(now),
@@ -446,13 +424,13 @@ class MarketReferenceIngest(Logic):
             coingecko_not_before=self._coingecko_not_before,
             coingecko_attribution="Data provided by CoinGecko",
             last_published_at=self._published_at,
-            prices_made=self._sequence,
+            prices_made=self.life.numbered_so_far,
             last_acknowledged=self._outlet.last_acknowledged_id,
         )
 
-    def not_ready(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Why no decision could be made on our price."""
-        reasons = ["paused"] if self._paused else []
+        reasons = []
         health = self._kraken.health.of(self._kraken.age_ms(now))
         if health is not SourceHealth.FRESH:
             reasons.append("kraken_unknown" if health is SourceHealth.UNKNOWN else "kraken_stale")
@@ -463,14 +441,9 @@ class MarketReferenceIngest(Logic):
             reasons.append("reading_back")
         return reasons
 
-    def vitals(self, now: datetime) -> Vitals:
-        """The switch that the beat shows."""
-        del now
-        return Vitals(paused=self._paused)
-
-    def control_state(self, now: datetime) -> dict[str, str]:
-        """Pause, and what is accepted of a disagreement."""
-        return {"paused": str(self._paused).lower(), "accepted_disagreement": shown(self._contradiction.accepted, now)}
+    def controlled(self, now: datetime) -> dict[str, str]:
+        """What is accepted of a disagreement."""
+        return {"accepted_disagreement": shown(self._contradiction.accepted, now)}
 
     def follow(self, control: Control, now: datetime) -> dict[str, str]:
         """What an action would change."""

@@ -8,21 +8,17 @@ from datetime import datetime, timedelta
 
 from unrip.domain.pairs import Pair
 from unrip.frame.contract import (
-    BusChanged,
     Control,
     Count,
-    Draining,
     Effect,
     Event,
     Log,
-    Logic,
     Published,
     PublishFailed,
     TimerFired,
-    Vitals,
-    unknown_action,
 )
 from unrip.frame.dead_letters import dead_letter_of_frame
+from unrip.frame.logic import Logic
 from unrip.net.events import FrameReceived, SocketClosed, SocketOpened
 from unrip.services.near_intents_ingest.frame_counts import FrameClass, FrameCounts
 from unrip.services.near_intents_ingest.pair_filter import PairFilter
@@ -73,9 +69,6 @@ class NearIntentsIngest(Logic):
         self._raw_second: datetime | None = None
         self._raw_in_second = 0
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._bus_up = False
-        self._paused = False
-        self._draining = False
         self._unsaid_letters = 0
         self._letter_said_at: datetime | None = None
         kinds = ("router_legs", "repeated", "raw_outside_filter", "raw_studied", "raw_over_cap", "foreign_subscription")
@@ -83,7 +76,7 @@ class NearIntentsIngest(Logic):
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `frame/contract.py`."""
         match event:
             case FrameReceived():
@@ -98,18 +91,7 @@ class NearIntentsIngest(Logic):
                 return self._link.closed(event, now)
             case TimerFired():
                 return self._link.on_timer(event.name, now)
-            case Control():
-                return self._on_control(event, now)
-            case _:
-                self._on_surroundings(event)
         return []
-
-    def _on_surroundings(self, event: Event) -> None:
-        match event:
-            case BusChanged():
-                self._bus_up = event.up
-            case Draining():
-                self._draining = True
 
     def _on_frame(self, frame: FrameReceived, now: datetime) -> list[Effect]:
         self._counts.receive()
@@ -139,7 +121,7 @@ class NearIntentsIngest(Logic):
         if self._session.is_foreign(quote):
             self._kinds["foreign_subscription"] += 1
             return self._counted(FrameClass.FILTERED)
-        if self._paused or self._draining:
+        if self.life.silent:
             return self._counted(FrameClass.FILTERED)
         if matched is None:
             self._kinds["other_token"] += self._filter.in_other_tokens(quote.asset_in, quote.asset_out)
@@ -207,26 +189,18 @@ class NearIntentsIngest(Logic):
         body = {"stream": event.stream, "code": event.code, "text": event.text}
         return Log(event="subscription_refused", level="error", component=RELAY, venue=VENUE, body=body)
 
-    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
-        match control.action:
-            case "pause":
-                self._paused = True
-            case "resume":
-                self._paused = False
-            case "pair-filter":
-                self._filter = self._filter.changed(control.arguments)
-                return self._link.subscribe((self._filter.stream(),), now)
-            case "drain":  # the frame drains
-                pass
-            case _:
-                raise unknown_action(control)
-        return []
+    def act(self, control: Control, now: datetime) -> Sequence[Effect]:
+        """Take an operator's action in."""
+        if control.action == "pair-filter":
+            self._filter = self._filter.changed(control.arguments)
+            return self._link.subscribe((self._filter.stream(),), now)
+        return super().act(control, now)
 
     # --- helpers ---------------------------------------------------------------------------------------------------
 
     @property
     def _broker_away(self) -> bool:
-        return not self._bus_up or self._counts.full
+        return not self.life.bus_up or self._counts.full
 
     def _remember(self, quote_id: str) -> None:
         self._seen[quote_id] = None
@@ -243,7 +217,7 @@ class NearIntentsIngest(Logic):
         """Pair filter, connection, frames by class and their sum."""
         del now
         return IngestState(
-            paused=self._paused,
+            paused=self.life.paused,
             connection=self._link.state(),
             subscriptions=dict(self._session.subscriptions),
             pair_filter=self._filter.state(),
@@ -251,25 +225,18 @@ class NearIntentsIngest(Logic):
             quotes={**self._kinds, "raw_cap_per_s": self._raw_cap_per_s},
         )
 
-    def not_ready(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Why no demand can come through."""
         del now
         reasons = self._link.not_ready()
         if self._link.up and QUOTE not in self._session.subscriptions:
             reasons.append("relay_not_subscribed")
-        if self._paused:
-            reasons.append("paused")
         return reasons
 
-    def vitals(self, now: datetime) -> Vitals:
-        """The switch that the beat shows."""
+    def controlled(self, now: datetime) -> dict[str, str]:
+        """The filter."""
         del now
-        return Vitals(paused=self._paused)
-
-    def control_state(self, now: datetime) -> dict[str, str]:
-        """Pause and filter."""
-        del now
-        return {"paused": str(self._paused).lower(), "pair_filter": self._filter.control_state()}
+        return {"pair_filter": self._filter.control_state()}
 
     def follow(self, control: Control, now: datetime) -> dict[str, str]:
         """What an action would change."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import TradeResult
 from unrip.domain.command import TradeCommand
+from unrip.domain.decision import Decision
 from unrip.domain.demand import SwapDemand
 from unrip.domain.desk_state import VIEW_KNOWN_AFTER, DeskState, ExecutorView, HistoryView, LedgerView
 from unrip.domain.inventory import IntentInventory
@@ -54,6 +55,11 @@ class Inputs:
                 self.day.filled(payload)
         elif isinstance(payload, ServiceStatus) and payload.account == self.account and payload.active:
             self._take_beat(payload, message.observed_at, now)
+
+    def is_of_another_desk(self, payload: Decision | TradeCommand) -> bool:
+        """Whether it commits another account; a refusal names none and commits nobody."""
+        command = payload.command if isinstance(payload, Decision) else payload
+        return command is not None and command.account != self.account
 
     def _take_beat(self, beat: ServiceStatus, observed_at: datetime, now: datetime) -> None:
         match beat.details:

@@ -30,11 +30,9 @@ from unrip.frame.contract import (
     Count,
     CrashPoint,
     DatabaseChanged,
-    Draining,
     Effect,
     Event,
     Hindered,
-    Logic,
     Observe,
     Publish,
     Published,
@@ -45,8 +43,8 @@ from unrip.frame.contract import (
     Started,
     Subscribe,
     TimerFired,
-    Vitals,
 )
+from unrip.frame.logic import Logic
 from unrip.frame.switchboard import Switchboard
 from unrip.messages.topics import (
     CONTROL_ACTION,
@@ -94,23 +92,20 @@ class StrategyEngine(Logic):
         self._account = account
         self._policy = ActivePolicy(policy)
         self._encode_nonce = encode_nonce
-        self._switchboard = switchboard
+        self.life = self._switchboard = switchboard
         self._markout = timedelta(milliseconds=policy.markout_ms)
         self._inputs = Inputs(account=account, day=DailyPnl(pair=pair, markout=self._markout))
         self._equity = Equity(pair=pair)
         self._report = DecisionReport()
-        self._active, self._why_not_active = False, ""
-        self._holds_role = False
+        #: The role was ours at least once.
+        self._began = False
         #: Another instance has the role, or may have taken it over: only the lock says that it is ours again.
         self._displaced = False
-        self._database_up = True
         #: What the frame finds in the way; nothing is trade-ready meanwhile.
         self._hindered: tuple[str, ...] = ()
         self._generation = 0
-        self._draining = False
         self._read_back: set[str] = set()
         self._caught_up: set[str] = set()
-        self._start_id = ""
         #: The state that the newest control record of an earlier life shows.
         self._told: dict[str, str] | None = None
         self._decided: OrderedDict[str, None] = OrderedDict()
@@ -126,7 +121,7 @@ class StrategyEngine(Logic):
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `frame/contract.py`."""
         match event:
             case RecordReceived():
@@ -135,8 +130,6 @@ class StrategyEngine(Logic):
                 return self._on_delivery(event, now)
             case CaughtUp():
                 return self._on_caught_up(event, now)
-            case Control():
-                return self._on_control(event, now)
             case TimerFired():
                 return self._on_timer(event, now)
             case Started() | RoleChanged():
@@ -145,22 +138,18 @@ class StrategyEngine(Logic):
                 return self._on_recalled(event, now)
             case DatabaseChanged() | Hindered():
                 return self._on_surroundings(event, now)
-            case Draining():  # what waits is read again at the next start
-                self._draining = True
             case _:
                 return [
                     *self._policy.on_event(event),
                     *self._equity.on_event(event),
-                    *self._switchboard.on_event(event, now, lambda ways: self._green(ways, now)),
+                    *self._switchboard.on_lease(event, now, lambda ways: self._green(ways, now)),
                 ]
-        return []
 
     def _on_surroundings(self, event: DatabaseChanged | Hindered, now: datetime) -> list[Effect]:
         """A new session is given again what was kept: it may lead to a copy of an earlier moment."""
         if isinstance(event, Hindered):
             self._hindered = event.reasons
             return []
-        self._database_up = event.up
         again = [*self._policy.again(), *self._equity.again()] if event.up else []
         return [*again, *self._go_on(now)]
 
@@ -170,14 +159,11 @@ class StrategyEngine(Logic):
         While PostgreSQL answers, another instance may have the role: nothing is decided or sent then without the lock.
         While it does not, nobody can take the role over, but somebody may have done so before.
         """
-        if isinstance(event, Started):
-            self._start_id = event.start_id
-        first = event.active and not self._active
-        self._holds_role, self._why_not_active = event.active, event.why
+        first = event.active and not self._began
         self._displaced = not event.active and (self._displaced or event.why in _DISPLACED)
         if not first:
             return self._go_on(now)
-        self._active = True
+        self._began = True
         self._generation = event.generation or 0
         return [
             Restore(
@@ -206,6 +192,8 @@ class StrategyEngine(Logic):
         if isinstance(payload, SwapDemand):
             self._demands.append(record)
             return self._decide_next(now)
+        if isinstance(payload, Decision | TradeCommand) and self._inputs.is_of_another_desk(payload):
+            return []
         if isinstance(payload, Decision):
             self._remember(payload.quote_id)
             self._last_decision, self._last_decision_record = payload, record
@@ -223,8 +211,12 @@ class StrategyEngine(Logic):
         return []
 
     def _on_told(self, record: ControlRecord) -> list[Effect]:
-        """The limits after an operator's action in an earlier life; until all are read, only the last one counts."""
-        if record.service != SERVICE.name or record.instance == self._start_id:
+        """The limits after an operator's action in an earlier life; until all are read, only the last one counts.
+
+        A record that is older than the account in it is believed: what it tells only ever tightens.
+        """
+        ours = record.service == SERVICE.name and record.account in {self._account, None}
+        if not ours or record.instance == self.life.start_id:
             return []
         self._told = record.after
         return self._take_told() if CONTROL_ACTION.name in self._caught_up else []
@@ -280,7 +272,7 @@ class StrategyEngine(Logic):
     def _decide_next(self, now: datetime) -> list[Effect]:
         """Decide waiting demands in order until one waits for its acknowledgement."""
         effects: list[Effect] = []
-        while self._demands and self._in_flight is None and not (self._draining or self._silent):
+        while self._demands and self._in_flight is None and not (self.life.draining or self._silent):
             effects += self._decide(self._demands.popleft(), now)
         return effects
 
@@ -320,7 +312,7 @@ class StrategyEngine(Logic):
 
     def _desk(self, now: datetime, demand: SwapDemand | None = None) -> DeskState:
         """A database that answers is not enough: until the lock is held again, another strategy may be at work."""
-        store_up = self._database_up and self._holds_role
+        store_up = self.life.database_up and self.life.active
         switches = self._switchboard.switches
         return self._inputs.desk(switches, now, store_up=store_up, generation=self._generation, demand=demand)
 
@@ -371,7 +363,7 @@ class StrategyEngine(Logic):
     @property
     def _silent(self) -> bool:
         """Another instance may be at work."""
-        return not self._holds_role and (self._database_up or self._displaced)
+        return not self.life.active and (self.life.database_up or self._displaced)
 
     def _go_on(self, now: datetime) -> list[Effect]:
         return [*self._send_withheld(), *self._decide_next(now)]
@@ -381,7 +373,7 @@ class StrategyEngine(Logic):
         waiting = self._in_flight
         if waiting is None or not self._withheld:
             return []
-        if self._silent or (waiting.token == _COMMAND and not self._holds_role):
+        if self._silent or (waiting.token == _COMMAND and not self.life.active):
             return []
         self._withheld = False
         return [waiting]
@@ -392,7 +384,7 @@ class StrategyEngine(Logic):
             return self._send_withheld()
         if timer.name == "report":
             return self._report.summary(now)
-        return self._switchboard.on_event(timer, now, lambda ways: self._green(ways, now))
+        return self._switchboard.on_lease(timer, now, lambda ways: self._green(ways, now))
 
     def _remember(self, quote_id: str) -> None:
         self._decided[quote_id] = None
@@ -401,22 +393,23 @@ class StrategyEngine(Logic):
 
     # --- controls --------------------------------------------------------------------------------------------------
 
-    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
+    def act(self, control: Control, now: datetime) -> Sequence[Effect]:
+        """Take an operator's action in."""
         self._refuse_too_early(control, now)
         if control.action in _CHANGES_LIMITS:
             brakes = self.tightens(control)
-            change = self._policy.change(control, database_up=self._database_up)
+            change = self._policy.change(control, database_up=self.life.database_up)
             # Until PostgreSQL has it a new life would trade by the looser limit.
             return [*(self._switchboard.brake() if brakes else []), change]
-        return self._switchboard.act(control, now) or []
+        effects = self._switchboard.act(control, now)
+        return super().act(control, now) if effects is None else effects
 
     def follow(self, control: Control, now: datetime) -> dict[str, str]:
         """What an action would change: a switch, or the limits."""
         self._refuse_too_early(control, now)
         if control.action in _CHANGES_LIMITS:
-            return policy_state(self._policy.after(control, database_up=self._database_up))
-        switches = self._switchboard.follow(control, now)
-        return super().follow(control, now) if switches is None else switches
+            return policy_state(self._policy.after(control, database_up=self.life.database_up))
+        return super().follow(control, now)
 
     def _refuse_too_early(self, control: Control, now: datetime) -> None:
         """A standby cannot be armed: whoever takes over begins disarmed (blueprint, section 3)."""
@@ -433,24 +426,22 @@ class StrategyEngine(Logic):
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
-    def not_ready(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Whether it can decide; arming and other services' beats belong to trade-ready, not here."""
         del now
-        reasons = ["draining"] if self._draining else []
-        if not self._active:
-            reasons.append(self._why_not_active)
+        reasons = [] if self._began else [self.life.why_not_active]
         if self._read_back != _TO_READ_BACK:
             reasons.append("reading_back")
         return reasons
 
-    def vitals(self, now: datetime) -> Vitals:
-        """Armed, paused, halted."""
-        details = StrategyVitals(switches=self._switchboard.view(now))
-        return Vitals(paused=self._switchboard.switches.paused, details=details)
+    def details(self, now: datetime) -> StrategyVitals:
+        """Armed and halted."""
+        return StrategyVitals(switches=self._switchboard.view(now))
 
-    def control_state(self, now: datetime) -> dict[str, str]:
-        """Switches, and the limits as they were asked for last; `state` tells those in force."""
-        return {**self._switchboard.state(now), **policy_state(self._policy.asked), BASE: self._policy.configured.hash}
+    def controlled(self, now: datetime) -> dict[str, str]:
+        """The limits as they were asked for last; `state` tells those in force."""
+        del now
+        return {**policy_state(self._policy.asked), BASE: self._policy.configured.hash}
 
     def tightens(self, control: Control) -> bool:
         """A limit that is lowered is a brake."""
@@ -467,7 +458,7 @@ class StrategyEngine(Logic):
     def state(self, now: datetime) -> EngineState:
         """Arm state, limits, what is in use, latest decisions, counts by reason, and the one answer to trade-ready."""
         parts: dict[str, Any] = {
-            **self._switchboard.state(now),
+            **self.life.control_state(now),
             **policy_state(self._policy.now),
             **self._inputs.day.state(),
             **self._equity.state(),

@@ -18,10 +18,8 @@ from unrip.frame.contract import (
     Control,
     ControlRefused,
     DatabaseChanged,
-    Draining,
     Effect,
     Event,
-    Logic,
     Published,
     PublishFailed,
     RecordReceived,
@@ -31,8 +29,8 @@ from unrip.frame.contract import (
     Subscribe,
     TimerFired,
     TopicTruncated,
-    Vitals,
 )
+from unrip.frame.logic import Logic
 from unrip.frame.switchboard import REARM, Switchboard
 from unrip.messages.topics import EXECUTE_TRADE, LIQUIDITY_ACTION, MARKET_PRICE
 from unrip.net.clock_offset import ClockCompared
@@ -99,7 +97,7 @@ class TradeExecutor(Logic):
         self._own = OwnLimits(pair=inspector.pair, caps=inspector.caps)
         self._read_interval = read_interval
         self._held_check_interval = held_check_interval
-        self._switchboard = switchboard
+        self.life = self._switchboard = switchboard
         self._report = ExecutionReport()
         self._book = book = Book(account=inspector.account, client=relay, report=self._report)
         belief = Belief(ahead_max=timedelta(milliseconds=inspector.policy.clock_ahead_max_ms), nodes=nodes)
@@ -124,13 +122,12 @@ class TradeExecutor(Logic):
             report=self._report,
         )
         self._ledger = LedgerSession(self._commands)
-        self._why_not_active = ""
         #: The ledger was asked for at the start.
         self._loading = False
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def on_event(self, event: Event, now: datetime) -> Sequence[Effect]:
+    def take(self, event: Event, now: datetime) -> Sequence[Effect]:
         """Take one event in; see `frame/contract.py`. Every write names the newest commit that was heard of."""
         effects, commands = self._on_event(event, now), self._commands
         self._book.complete = self._quarantine.knows_every_offer(
@@ -182,23 +179,19 @@ class TradeExecutor(Logic):
                 return self._on_judged(event, now)
             case TimerFired():
                 return self._on_timer(event, now)
-            case Control():
-                return self._on_control(event, now)
             case Started() | RoleChanged():
                 return self._on_role(event, now)
             case ClockCompared():
                 self._own.clock = event
             case DatabaseChanged():
                 return self._ledger.on_database(event)
-            case Draining():  # commands that wait are read again at the next start
-                self._commands.draining = True
             case _:
-                return self._switchboard.on_event(event, now, lambda _: not self.not_ready(now))
+                return self._switchboard.on_lease(event, now, lambda _: not self.not_ready(now))
         return []
 
     def _on_role(self, event: Started | RoleChanged, now: datetime) -> list[Effect]:
         """Without the lock commands wait, since another instance may handle them. The first take-over loads."""
-        self._commands.active, self._why_not_active = event.active, event.why
+        self._commands.awaits_role = False
         if not event.active:
             left = self._traffic.without_role(event.why, now)
             return left if self._loading else []
@@ -279,9 +272,10 @@ class TradeExecutor(Logic):
                 return [LoadLedger()]
             case "prove_again":
                 return [ProveAuthority()]
-        return self._switchboard.on_event(timer, now, lambda _: not self.not_ready(now))
+        return self._switchboard.on_lease(timer, now, lambda _: not self.not_ready(now))
 
-    def _on_control(self, control: Control, now: datetime) -> list[Effect]:
+    def act(self, control: Control, now: datetime) -> Sequence[Effect]:
+        """Take an operator's action in."""
         self._refuse_too_early(control, now)
         if control.action == RESOLVE.name:
             return self._chain.older_blocks.resolve(control, now)
@@ -292,7 +286,7 @@ class TradeExecutor(Logic):
             self._book.revoked.begin()
         effects = self._switchboard.act(control, now)
         if effects is None:
-            return []
+            return super().act(control, now)
         revocations = self._revocations.revoke(now) if control.arguments.get("revoke") else []
         return [*effects, *revocations, *self._commands.next(now)]
 
@@ -304,8 +298,7 @@ class TradeExecutor(Logic):
             return {"revoking": str(self._book.revoked.unknown_but(each.offer.command_id for each in live.open))}
         if control.action == UNDO_READING.name:
             return {} if self._quarantine.state is not None else self._switchboard.disarmed(now)
-        switches = self._switchboard.follow(control, now)
-        return super().follow(control, now) if switches is None else switches
+        return super().follow(control, now)
 
     def _refuse_too_early(self, control: Control, now: datetime) -> None:
         if control.action == "arm" and (reasons := self.not_ready(now)):
@@ -315,14 +308,13 @@ class TradeExecutor(Logic):
 
     # --- what the frame asks ---------------------------------------------------------------------------------------
 
-    def not_ready(self, now: datetime) -> list[str]:
+    def stands_in_the_way(self, now: datetime) -> list[str]:
         """Everything that stands between a command and its answer, arming apart."""
         reading = self._chain.reading
         limit = timedelta(milliseconds=self._inspector.policy.inventory_age_max_ms)
-        stands_in_the_way = {
-            self._why_not_active: not self._commands.active,
-            "draining": self._commands.draining,
-            "database_away": not self._ledger.database_up,
+        reasons = {
+            self.life.why_not_active: not self._commands.active,
+            "database_away": not self.life.database_up,
             "ledger_not_loaded": not self._book.loaded,
             **self._ledger.trouble.stands_in_the_way(),
             **dict.fromkeys(self._traffic.not_ready(), True),
@@ -333,25 +325,25 @@ class TradeExecutor(Logic):
             "clock_skewed": self._inspector.skewed(self._chain.believing.told, self._own.clock, now) is not None,
             **dict.fromkeys(self._chain.believing.not_ready(), True),
         }
-        return [reason for reason, holds in stands_in_the_way.items() if holds]
+        return [reason for reason, holds in reasons.items() if holds]
 
     def health_failures(self) -> list[str]:
         """A ledger whose counters and open holds do not add up."""
         return self._report.health_failures()
 
-    def vitals(self, now: datetime) -> Vitals:
-        """Armed, paused, halted, recovering, and the ledger."""
-        details = ExecutorVitals(
+    def details(self, now: datetime) -> ExecutorVitals:
+        """Armed, halted, recovering, and the ledger."""
+        return ExecutorVitals(
             switches=self._switchboard.view(now),
             recovering=self._chain.recovering,
             lag=len(self._commands.waiting),
             ledger=self._renewal.view,
         )
-        return Vitals(paused=self._switchboard.switches.paused, details=details)
 
-    def control_state(self, now: datetime) -> dict[str, str]:
-        """The switches, and how many offers are being revoked."""
-        return {**self._switchboard.state(now), "revoking": str(self._book.revoked.unknown)}
+    def controlled(self, now: datetime) -> dict[str, str]:
+        """How many offers are being revoked."""
+        del now
+        return {"revoking": str(self._book.revoked.unknown)}
 
     def idle(self) -> bool:
         """No command is before its claim, no sent answer without its reply or its end, and every note is committed."""

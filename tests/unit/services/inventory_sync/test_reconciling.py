@@ -276,6 +276,22 @@ def test_amounts_that_nothing_can_count_explain_nothing_however_many_are_told(am
     assert states(sync.restart().read()) == (UNCHANGED, UNCHANGED)
 
 
+@pytest.mark.parametrize("asset_in", ["nep141:nobody.near", EURE])
+@pytest.mark.parametrize("amount_in", [0, 1, AMOUNT_MAX + 1])
+def test_a_fill_that_brings_nothing_of_ours_hides_no_loss(asset_in: str, amount_in: int) -> None:
+    """Who can write the topic of the results takes something and tells that it was sold for a token of his own."""
+    sync = begun()
+    sync.result(AttemptState.SETTLED, brings=10, takes=20)
+    (record,) = sync.log[TRADE_RESULT.name]
+    result = record.message.payload
+    told = {"asset_in": asset_in, "amount_in": Amount(amount_in), "asset_out": EURE, "amount_out": Amount(20)}
+    forged = replace(result, command_id="forged", exchange=replace(result.exchange, **told))
+    sync.read(110, 180)
+    sync.again(replace(record, message=replace(record.message, payload=forged)))
+    last = sync.read(110, 160)
+    assert (states(last)[1], last.unexplained(EURE)) == (FALL, -20)
+
+
 @pytest.mark.parametrize("mint", ["m" * 257, "m\0", "\0" * 1_000, "é" * 100_000])
 def test_foreign_text_that_no_index_holds_is_known_by_its_hash(mint: str) -> None:
     sync = begun()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from support.cases import NOW
+from support.cases import ACCOUNT, NOW
 from support.engine import Engine, a_control, a_record, only
 from unrip.domain.policy import Policy
 from unrip.domain.status import ControlRecord
@@ -130,6 +130,7 @@ def a_told(desk: Engine, **changes: Any) -> RecordReceived:
         "acted_at": NOW,
         "applied": True,
         "reason_refused": None,
+        "account": ACCOUNT,
     }
     return a_record(CONTROL_ACTION, ControlRecord(**(fields | changes)), event_id="told")
 
@@ -152,6 +153,13 @@ def test_a_limit_that_was_tightened_after_the_copy_of_the_database_is_not_forgot
     assert cap_in_force(desk) == "5"
     assert only(RememberPolicy, desk.effects)[-1].policy.notional_cap_eur == 5
     assert only(ForgetLease, desk.effects) or recalled == "last"
+
+
+def test_a_record_that_is_older_than_the_account_in_it_still_tightens() -> None:
+    desk = Engine().ready()
+    desk.feed(CONTROLS_READ)
+    desk.feed(a_told(desk, account=None))
+    assert cap_in_force(desk) == "5"
 
 
 def test_only_the_last_record_counts_and_what_it_loosened_does_not() -> None:
@@ -203,6 +211,7 @@ def test_a_record_that_was_spooled_comes_late_and_counts(days: int) -> None:
     [
         {"service": "trade-executor"},
         {"instance": "strategy-engine-1"},
+        {"account": "other.near"},
         {"after": {"notional_cap_eur": "5"}},
         {"after": {**Engine().logic.control_state(NOW), "notional_cap_eur": "five"}},
         {"after": {**Engine().logic.control_state(NOW), "notional_cap_eur": "5", "policy_base": "another"}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from support.cases import BTC, EURE, NOW, a_decision, a_demand, a_price, a_view, an_inventory
@@ -233,6 +234,20 @@ def test_a_decision_that_has_its_command_is_not_commanded_again_and_not_decided_
     assert only(Count, desk.demand("quote-1", offset=9)) == [
         Count(name="demands_skipped", labels={"why": "decided_before"})
     ]
+
+
+def test_decisions_and_commands_of_another_desk_are_neither_made_up_for_nor_counted() -> None:
+    """Its decision at the end of the topic would be commanded once more, and its command spend what is ours."""
+    record, decision = decision_record()
+    assert decision.command is not None
+    theirs = msgspec.structs.replace(decision.command, account="other.near")
+    commanded = command_record(theirs)
+    decided = a_record(TRADE_DECISION, msgspec.structs.replace(decision, command=theirs))
+    for records in ((decided,), (commanded,), (decided, commanded)):
+        desk = restarted(*records)
+        assert (desk.commands, desk.state().commands_uncounted, desk.state().desk.offers_last_minute) == ([], 0, 0)
+    desk = restarted(record, command_record(decision.command), commanded)
+    assert (desk.commands, desk.state().commands_uncounted) == ([], 1), "our own is counted, and commanded once"
 
 
 def test_a_refusal_at_the_end_needs_no_command() -> None:

@@ -105,6 +105,28 @@ def test_nobody_looks_for_the_taker_of_a_shared_nonce_longer_than_at_the_newest_
     assert len(desk.of(ReadUse)) == 1, "what was found is kept"
 
 
+def test_a_clock_that_was_an_hour_ahead_delays_no_look() -> None:
+    """The next look was planned by it."""
+    desk = executor()
+    offer = desk.send().offer
+    desk.now += timedelta(hours=1)
+    look(desk, offer)
+    desk.feed(PastUnread(kept=True, reason="away"))
+    desk.now -= timedelta(hours=1)
+    desk.read(asked=[offer.nonce], salts={SALT: False})
+    assert len(desk.of(ReadPast)) == 2
+
+
+def test_a_clock_that_was_an_hour_ahead_delays_no_search_for_a_transaction() -> None:
+    desk, first, second = two_late()
+    desk.feed(use(first, second, taken=first))
+    assert len(desk.of(FindFill)) == 1
+    desk.feed(FillsUnread(reason="away", nonce=first.nonce))
+    desk.now -= timedelta(minutes=9)
+    late_use(desk, first)
+    assert len(desk.of(FindFill)) == 2
+
+
 def two_late() -> tuple[Executor, Offer, Offer]:
     """Two equal offers on one nonce, whose use is first read long after their deadline."""
     desk = executor()

@@ -49,9 +49,8 @@ class Commands:
     revocations: Revocations
     traffic: RelayTraffic
     report: ExecutionReport
-    #: Whether the role is lost: another instance may handle the commands then.
-    active: bool = False
-    draining: bool = False
+    #: Whether a command was put back because the role is not ours any more; until that is told, none is handled.
+    awaits_role: bool = False
     proof: AuthorityJudged = field(default_factory=lambda: AuthorityJudged(proven=False, reason="not tried yet"))
     waiting: deque[RecordReceived] = field(default_factory=deque)
     #: The command being handled, and the ledger write that decides it once that is known.
@@ -60,14 +59,19 @@ class Commands:
     #: Whether it is a command of which nobody knows whether it was sent.
     _adopting: bool = False
 
+    @property
+    def active(self) -> bool:
+        """Whether commands are ours: without the role another instance may handle them."""
+        return self.switchboard.active and not self.awaits_role
+
     def next(self, now: datetime) -> list[Effect]:
         """Take the next command, unless one is being handled or the executor is paused: then commands wait.
 
         An adopted command waits for no operator, since nothing is sent; it waits for the balances of a final block.
         """
         quarantined = self.quarantine.state is not None
-        waits = not self.book.writes.recorded() if quarantined else self.switchboard.switches.paused
-        unable = self.draining or not self.active or self.renewal.judging
+        waits = not self.book.writes.recorded() if quarantined else self.switchboard.paused
+        unable = self.switchboard.draining or not self.active or self.renewal.judging
         if self.current or not self.waiting or waits or unable:
             return []
         record = self.current = self.waiting.popleft()
@@ -171,7 +175,7 @@ class Commands:
         if record is None:
             raise AssertionError("the ledger refused a claim that nobody made")
         self.let_go()
-        self.active = False
+        self.awaits_role = True
         self.book.claiming.discard(record.message.payload.nonce)
         self.waiting.appendleft(record)
         return record

@@ -26,11 +26,9 @@ class LedgerSession:
         self._book, self._renewal = commands.book, commands.renewal
         self._quarantine, self._revocations = commands.quarantine, commands.revocations
         self.trouble = LedgerTrouble()
-        self.database_up = True
 
     def on_database(self, event: DatabaseChanged) -> list[Effect]:
         """Judge the ledger: a new session may lead to another database, or to the same one at an earlier moment."""
-        self.database_up = event.up
         if event.up and self._book.loaded:
             self._judge("")
         return []

@@ -83,6 +83,14 @@ class Doubt:
     #: Whether the blocks that would show it are not kept, or do not show it.
     unproven: bool = False
 
+    def due(self, now: datetime) -> bool:
+        """Whether to look again; a look that lies further ahead than any wait was planned by a clock that was wrong."""
+        return not now < self.next_check_at <= now + RETRY_MAX
+
+    def sought_lately(self, now: datetime) -> bool:
+        """Whether the transaction was asked for within the first wait."""
+        return self.sought_at is not None and timedelta(0) <= now - self.sought_at < RETRY_FIRST
+
     def later(self, reason: str, now: datetime) -> None:
         """Look again later, after a look that showed nothing: the next one comes later each time."""
         self.next_check_at = now + min(RETRY_FIRST * 2**self.looks, RETRY_MAX)

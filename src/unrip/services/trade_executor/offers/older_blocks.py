@@ -38,7 +38,7 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.offers.believing import refusal_counted
 from unrip.services.trade_executor.offers.book import Book
-from unrip.services.trade_executor.offers.nonce import RETRY_FIRST, Doubt, Interest, LiveNonce, LiveOffer
+from unrip.services.trade_executor.offers.nonce import Doubt, Interest, LiveNonce, LiveOffer
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import result_of_offer, stamped
 from unrip.services.trade_executor.state import NonceInDoubt
@@ -74,7 +74,7 @@ class OlderBlocks:
             if live.use is not None:
                 # These blocks say no more than before, but more may be known beside them.
                 effects += self._judge_past([live], live.use, now)
-            elif live.doubt is not None and live.doubt.next_check_at <= now:
+            elif live.doubt is not None and live.doubt.due(now):
                 unread.append((live, live.doubt.used_at))
         if self._asked is None and unread:
             self._asked = self._question(unread, reading)
@@ -217,7 +217,7 @@ class OlderBlocks:
                 doubt.used_at, doubt.next_check_at = verdict.used_at, first_look
         elif isinstance(verdict, Unproven):
             doubt = live.doubt = live.doubt or Doubt(next_check_at=now)
-            if not doubt.unproven or doubt.next_check_at <= now:
+            if not doubt.unproven or doubt.due(now):
                 return self._told_nothing(live, verdict.reason, now, unproven=True)
         return []
 
@@ -247,7 +247,7 @@ class OlderBlocks:
         doubt = live.doubt
         if live.use is None or doubt is None or isinstance(verdict, Ended):
             return []
-        if doubt.sought_at is not None and now < doubt.sought_at + RETRY_FIRST:
+        if doubt.sought_lately(now):
             return []
         doubt.sought_at = now
         return [FindFill(nonce=live.nonce, height=live.use[1].height)]
