@@ -50,12 +50,12 @@ class RelaySettings(Section, frozen=True):
     one_connection_per_token: bool = False
     #: Whether an answer is refused when the solver's balance does not cover it.
     check_balance: bool = False
-    #: When a settlement is told: as soon as it is visible at this finality.
+    #: When a settlement's notice is sent: as soon as it is visible at this finality.
     status_at: Literal["optimistic", "final"] = "optimistic"
 
 
 class VerifierSettings(Section, frozen=True):
-    """The ledger contract at genesis."""
+    """The verifier contract at genesis."""
 
     contract_id: str = "intents.near"
     fee_pips: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1
@@ -69,9 +69,9 @@ class ChainSettings(Section, frozen=True):
     block_ms: int = 600
     final_lag_blocks: int = 2
     genesis_height: int = 180_000_000
-    #: Heights that can still be read.
+    #: How many heights can still be read.
     keep_blocks: int = 4_000
-    #: Whether a failing view is told as a structured top-level error instead of inside `result`.
+    #: Whether a failing view is answered as a structured top-level error instead of inside `result`.
     structured_view_errors: bool = False
 
 
@@ -99,7 +99,7 @@ class BridgeSettings(Section, frozen=True):
 
 
 class AccountSettings(Section, frozen=True):
-    """An account of the ledger at genesis, for example a solver's."""
+    """An account of the verifier at genesis, for example a solver's."""
 
     account_id: str
     public_keys: list[str] = []

@@ -125,7 +125,7 @@ def _positive(amount: str | int | None) -> int | None:
 
 
 def listed(auction: Auction) -> dict[str, Any]:
-    """Give the form in which `GET /demands` tells an auction."""
+    """Give the form in which `GET /demands` shows an auction."""
     return {
         "quote_id": auction.request.quote_id,
         "published_at_ms": auction.published_ns // 10**6,

@@ -14,13 +14,13 @@ from unrip_world.faults import Faults
 from unrip_world.kept import Kept
 from unrip_world.verifier.contract import WITHDRAW_TO
 
-#: The service's account that mints on the ledger.
+#: The service's account that mints in the verifier.
 BRIDGE_ACCOUNT = "omft.near"
 _KEPT = 5_000
 
 
 class BridgeRefusedError(Exception):
-    """The request cannot be served; the service tells its text as a plain string."""
+    """The request cannot be served; the service answers its text as a plain string."""
 
 
 class Bridge:
@@ -35,7 +35,7 @@ class Bridge:
         self._credit_after_ns = None if credit_after_s is None else int(credit_after_s * NS_PER_S)
         self._withdraw_after_ns = int(withdraw_after_s * NS_PER_S)
         self.deposits: Kept[str, Deposit] = Kept(bound=_KEPT)
-        #: By the transaction of the burn, which may carry several.
+        #: Withdrawals by the transaction of the burn, which may carry several.
         self.withdrawals: Kept[str, list[Withdrawal]] = Kept(bound=_KEPT)
         self._minting: dict[str, Deposit] = {}
         self._made = 0
@@ -96,7 +96,7 @@ class Bridge:
         }
 
     def credit(self, deposit: Deposit) -> None:
-        """Mint a pending deposit on the ledger; below the minimum the service does nothing, and says nothing."""
+        """Mint a pending deposit in the verifier; below the minimum the service does nothing and reports nothing."""
         if deposit.credit_asked or deposit.amount < deposit.min_amount:
             return
         deposit.credit_asked = True
@@ -128,7 +128,7 @@ class Bridge:
                     self.deposits.touch(deposit.deposit_id)
 
     def _end(self, withdrawal: Withdrawal) -> None:
-        """Pay it out, or end it as a fault wants it: what is told as returned is back on the ledger."""
+        """Pay it out, or end it as a fault wants it: what is reported as returned is back in the verifier."""
         ending = self._faults.get("bridge", "end_withdrawals")
         if ending is None:
             withdrawal.end()

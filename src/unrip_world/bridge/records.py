@@ -103,12 +103,12 @@ class Deposit:
 
 @dataclass(kw_only=True)
 class Withdrawal:
-    """A burn on the ledger that is paid out on the other chain."""
+    """A burn in the verifier that is paid out on the other chain."""
 
     tx_hash: str
-    #: Of the burn's block.
+    #: The time of the burn's block.
     height: int
-    #: Place among the withdrawals of its transaction.
+    #: Its place among the withdrawals of its transaction.
     index: int
     account_id: str
     token: Token

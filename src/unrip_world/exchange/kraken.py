@@ -88,7 +88,7 @@ class Kraken:
         return [self._send(connection, frame) for frame in frames]
 
     def on_tick(self, tick: Tick, now_ns: int) -> list[Effect]:
-        """Tell every subscriber whose trigger this tick is, and let the others hear a heartbeat."""
+        """Send the tick to every subscriber whose trigger it is, and a heartbeat to the others."""
         effects: list[Effect] = []
         frozen = self._faults.get("kraken", "freeze") is not None
         for connection, session in self._sessions.items():
@@ -103,7 +103,7 @@ class Kraken:
         return effects
 
     def on_status_changed(self) -> list[Effect]:
-        """Tell everybody that the engine's state changed."""
+        """Send everybody the engine's new state."""
         return [self._send(connection, self._status_frame()) for connection in self._sessions]
 
     @property
@@ -141,14 +141,14 @@ class Kraken:
         return {"channel": "ticker", "type": kind, "data": [entry]}
 
     def _sides(self, tick: Tick) -> tuple[Decimal | None, Decimal | None]:
-        """Bid and ask as they are told, faults included; None is a side that the book does not have."""
-        told: dict[str, Decimal | None] = {"bid": tick.bid, "ask": tick.ask}
+        """Bid and ask as they are sent, faults included; None is a side that the book does not have."""
+        sides: dict[str, Decimal | None] = {"bid": tick.bid, "ask": tick.ask}
         if self._faults.get("kraken", "crossed") is not None:
-            told = {"bid": tick.ask, "ask": tick.bid}
+            sides = {"bid": tick.ask, "ask": tick.bid}
         for kind, price in (("zero", Decimal(0)), ("one_sided", None)):
             if (fault := self._faults.get("kraken", kind)) is not None:
-                told[fault["side"]] = price
-        return told["bid"], told["ask"]
+                sides[fault["side"]] = price
+        return sides["bid"], sides["ask"]
 
     def _skew_ns(self) -> int:
         fault = self._faults.get("kraken", "timestamp_skew_ms")

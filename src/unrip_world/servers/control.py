@@ -61,7 +61,7 @@ class Control:
         return handle
 
     async def health(self, _: web.Request) -> object:
-        """Say that the loop turns."""
+        """Answer that the loop turns."""
         return {"status": "ok"}
 
     async def state(self, _: web.Request) -> object:

@@ -28,7 +28,7 @@ STRANGER = "stranger"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wallet:
-    """A taker's ledger account and key, both made from the world's seed."""
+    """A taker's account in the verifier and its key, both made from the world's seed."""
 
     account_id: str
     key: SigningKey
