@@ -185,6 +185,8 @@ def read_by(desk: WholeDesk, service: Service) -> tuple[set[str], set[str]]:
         produce=lambda _effect, _delivery: None,
         adapters=cast("Adapters", Watched()),
         leave_role=lambda _: None,
+        start=lambda _: None,
+        owns=lambda _: None,
     )
     wire_of(service)(context)
     return keys, stores & {store.name for store in STORES}

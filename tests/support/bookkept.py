@@ -65,6 +65,7 @@ class Bookkept(Executor):
         books = LedgerHandlers(
             self.ledger,
             account=ACCOUNT,
+            start=asyncio.ensure_future,
             emit=answers.append,
             clock=lambda: self.now,
             uptime_s=lambda: 0.0,

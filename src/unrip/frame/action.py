@@ -26,9 +26,9 @@ class Action(Value):
     summary: str
     #: The arguments it takes.
     body: type[ReasonBody] = ReasonBody
-    #: It only ever makes the desk do less, so it acts before it is recorded and waits for nothing.
+    #: Whether it only ever makes the desk do less, so that it acts before it is recorded and waits for nothing.
     brake: bool = False
-    #: How it is logged once it was followed.
+    #: The log event once it was followed.
     log_event: str = "control_applied"
 
 

@@ -36,7 +36,7 @@ Counter = Callable[[str, dict[str, str]], None]
 
 
 class Role(Protocol):
-    """The lock of a role, as one instance wants it."""
+    """The lock of a role, as one instance uses it."""
 
     async def run(self) -> None:
         """Want it, until cancelled."""
@@ -48,7 +48,7 @@ class Role(Protocol):
 
 
 class Adapters(Protocol):
-    """What host and wirings build on."""
+    """Everything that the host and the wirings reach outside of the process."""
 
     def log(self, line: Log) -> None:
         """Write one line."""
@@ -83,7 +83,7 @@ class Adapters(Protocol):
         ...
 
     def watch_broker(self, on_state: OnState) -> Watch:
-        """Tell how the broker is, and every change."""
+        """Report how the broker is, and every change."""
         ...
 
     async def watch_database(self, service: str, schema: str, on_state: OnState) -> None:
@@ -91,7 +91,7 @@ class Adapters(Protocol):
         ...
 
     def role(self, name: str, instance: str, on_role: OnRole, on_why_not: OnWhyNot) -> Role:
-        """The lock of a role; every change is told, and what stands in the way of it."""
+        """The lock of a role; every change is reported, and what stands in the way of it."""
         ...
 
     def ledger(self, *, writer: str) -> Ledger:
@@ -133,7 +133,7 @@ class RealAdapters:
 
         """
         if self._database is None:
-            self._settings.postgres_url()  # at the start what cannot be read is told at once
+            self._settings.postgres_url()  # at the start a URL that cannot be read is reported at once
             given = self._settings.postgres.url
             judge = Whereabouts(self._on_other_database).judge
             self._database = Database(
@@ -148,7 +148,7 @@ class RealAdapters:
             raise StoreUnavailable(str(error), away=Away.AUTHORISATION) from None
 
     def _on_other_database(self, why: str) -> None:
-        """What answered before is lost, and another one has come in its place."""
+        """Report that another database answers in the place of the one before."""
         for up in (False, True):
             if self._on_database is not None:
                 self._on_database(up, why)
@@ -186,7 +186,7 @@ class RealAdapters:
         return self._bus.producer(delivery_timeout_ms=self._settings.kafka.delivery_timeout_ms)
 
     def watch_broker(self, on_state: OnState) -> Watch:
-        """Tell how Kafka is."""
+        """Report how Kafka is, and every change."""
         return self._bus.watch(on_state)
 
     async def watch_database(self, service: str, schema: str, on_state: OnState) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,7 +10,6 @@ from unrip.frame.leases import LeaseKeeper
 from unrip.frame.runner import Handler
 from unrip.frame.switchboard import Switchboard
 from unrip.frame.wiring import Context
-from unrip.net.tasks import Tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +18,12 @@ class Arming:
 
     switchboard: Switchboard
     handlers: dict[type[Effect], Handler]
-    sources: Sequence[Callable[[], Awaitable[None]]]
-    closers: Sequence[Callable[[], Awaitable[None]]]
 
 
 def arming_of(context: Context, service: str) -> Arming:
     """Everything that arming needs."""
     settings = context.settings
-    leases, tasks = context.adapters.leases(), Tasks()
+    leases = context.opened(context.adapters.leases())
     keeper = LeaseKeeper(
         leases,
         settings.kept_file(service, "lease"),
@@ -35,7 +31,7 @@ def arming_of(context: Context, service: str) -> Arming:
         emit=context.emit,
         clock=context.clock,
         new_token=context.new_token,
-        start=tasks.start,
+        start=context.start,
         log=context.adapters.log,
     )
     return Arming(
@@ -47,6 +43,4 @@ def arming_of(context: Context, service: str) -> Arming:
             account=settings.account,
         ),
         handlers=keeper.handlers(),
-        sources=(tasks.watch,),
-        closers=(tasks.aclose, leases.close),
     )

@@ -1,4 +1,4 @@
-"""A service's own account of itself on `ops.service_status`: each second, and at once after an operator's action."""
+"""The beat on `ops.service_status`: a service reports itself each second, and at once after an operator's action."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ what comes of it returns as a later event. Replay and simulation run the very sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,8 @@ from unrip.messages.topics import Topic
 Event = Value
 Effect = Value
 Emit = Callable[[Event], None]
+#: Begins work that nobody awaits: what comes of it returns as an event.
+Start = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class Vitals(Value):

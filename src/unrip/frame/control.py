@@ -26,7 +26,7 @@ KEPT_BOUND_S = 3.0
 
 
 class ControlOutcome(Value):
-    """What the operator is told."""
+    """The answer to the operator."""
 
     applied: bool
     before: dict[str, str]
@@ -72,7 +72,7 @@ class Controls:
         self._kept_bound_s = kept_bound_s
         self._sequence = 0
         self._brakes_pulled = 0
-        #: Of the action that acts only once it is kept: None when it is, or why it was withdrawn.
+        #: The outcome of the action that acts only once it is kept: None when it is, or why it was cancelled.
         self._keeping: asyncio.Future[str | None] | None = None
         self._emptying = asyncio.Lock()
         #: Something was spooled that the broker has not taken since.
@@ -120,22 +120,22 @@ class Controls:
         if (why_not := self._runner.act(control)) is not None:  # it could be followed when it was asked for
             return await self._refuse(control, before, why_not)
         after = logic.control_state(self._clock())
-        if (why_not := await self._kept_or_withdrawn(control)) is not None:
+        if (why_not := await self._kept_or_cancelled(control)) is not None:
             return await self._refuse(control, before, why_not)
         self._say_followed(control)
         kept = logic.kept(control)
         return ControlOutcome(applied=True, before=before, after=after, recorded="published", kept=kept, refusal=None)
 
     async def _kept_in_time(self, control: Control) -> bool | None:
-        """Of what acts already: whether a restart would find it, as far as that is known within the bound."""
+        """For an action already in effect: whether it is kept for a restart, waiting at most the bound."""
         logic = self._runner.logic
         kept = self._runner.when(lambda: logic.kept(control) is not False)
         await asyncio.wait([kept], timeout=self._kept_bound_s)
         kept.cancel()
         return logic.kept(control)
 
-    async def _kept_or_withdrawn(self, control: Control) -> str | None:
-        """Of what acts once it is kept: None when that is so, or why it never will be."""
+    async def _kept_or_cancelled(self, control: Control) -> str | None:
+        """For an action that takes effect once it is kept: None then, or why it was cancelled."""
         logic = self._runner.logic
         if logic.kept(control) is not False:
             return None
@@ -154,7 +154,7 @@ class Controls:
             self._runner.emit(ChangeCancelled())
 
     def _end_wait(self, why: str) -> bool:
-        """End the wait of what acts only once it is kept, if anything waits."""
+        """End the wait of an action that acts only once it is kept, if one waits."""
         if self._keeping is None or self._keeping.done():
             return False
         self._keeping.set_result(why)

@@ -47,13 +47,13 @@ class Reads(Value):
     """One topic that a service reads, and the place where it begins."""
 
     topic: Topic
-    #: It begins so many records before the end. None: it goes on at the place that it keeps.
+    #: How many records before the end it begins. None: it goes on at the position that it keeps.
     tail: int | None = None
-    #: It reads up to the end and no further.
+    #: Whether it reads up to the end and no further.
     until_end: bool = False
-    #: Where the place stands that it keeps, in words.
+    #: Where it keeps its position, for the documentation.
     place: str = ""
-    #: When it reads, in words, unless from its start on.
+    #: When it reads, for the documentation, unless from its start on.
     when: str = ""
 
     def allows(self, effect: Subscribe) -> bool:
@@ -74,7 +74,7 @@ class Service(Value):
     does: str
     #: Where its control surface listens unless the settings say otherwise.
     port: int
-    #: Where its `wire` is.
+    #: The module and function that wire it.
     wiring: str
     #: The sections of the settings that are its own, by their names.
     settings: dict[str, type[Section]] = {}
@@ -83,15 +83,15 @@ class Service(Value):
     #: The settings that name the secret files it opens, beyond those of the control surface and of PostgreSQL.
     secrets: tuple[str, ...] = ()
     reads: tuple[Reads, ...] = ()
-    #: Beyond what every service writes of itself.
+    #: The topics that it writes, beyond those that every service writes.
     writes: tuple[Topic, ...] = ()
-    #: Beyond those that every service has.
+    #: The actions that it follows, beyond those that every service has.
     actions: tuple[Action, ...] = ()
     #: What it logs beyond what the frame does in every service, each event with its meaning.
     logs: dict[str, str] = {}
     #: What it opens in PostgreSQL, which is then a hard dependency. Whether it can still write is asked of the first.
     stores: tuple[Store, ...] = ()
-    #: Only one instance may work at a time.
+    #: Whether only one instance may work at a time.
     single_active: bool = False
     #: What `GET /state` shows of it beside what the host does.
     state: type[Value] = Value
@@ -107,7 +107,7 @@ class Service(Value):
 
     @property
     def armed(self) -> bool:
-        """It has switches: `unrip arm` and the brakes address exactly such services."""
+        """Whether it has switches: `unrip arm` and the brakes address exactly such services."""
         return any(action.name == ARM.name for action in self.actions)
 
     @property

@@ -40,19 +40,19 @@ class DependencyState(Value):
 
 @dataclass
 class Standing:
-    """How one of them is, by its own last words, and when it last did and last did not do what it is there for."""
+    """How one of them is by its last answer, and when it last did and last did not do its work."""
 
     up: bool | None = None
     reason: str = _NOT_ASKED
     last_success_at: datetime | None = None
     last_failure_at: datetime | None = None
-    #: The words of that failure; they stay after it is over.
+    #: The error text of that failure; it stays after it is over.
     last_failure: str | None = None
-    #: What the log says about it.
+    #: What was logged about it.
     said: str | None = None
 
     def heard(self, now: datetime, *, up: bool, reason: str) -> bool:
-        """Take an answer in; True when it is to be said: at each change, and when an outage's new reason lasts."""
+        """Take an answer in; True when it is to be logged: at each change, and when an outage's new reason lasts."""
         changed, lasts = up != self.up, reason == self.reason != self.said
         first_and_good = self.up is None and up
         self.up, self.reason = up, reason
@@ -162,7 +162,7 @@ class Dependencies:
             self._tell_role()
 
     def doubt_role(self) -> None:
-        """Before anything is done: who stood still may have lost the role and not have heard of it yet."""
+        """Doubt the role before anything is done: a process that stood still may have lost it without knowing."""
         if not self.active or self._confirmed is None:
             return
         told_at, told_s = self._confirmed
@@ -175,7 +175,7 @@ class Dependencies:
         self._tell_role()
 
     def role_left(self, why: str) -> None:
-        """We gave the role up ourselves; it is wanted again after a while."""
+        """Note that we gave the role up ourselves; it is wanted again after a while."""
         self.why_not_active, self._role_words = ROLE_LEFT, why
         self._say(ROLE_LEFT, level="error", reason=why)
         self.role_changed(active=False, generation=None)
@@ -185,7 +185,7 @@ class Dependencies:
         return ["postgres_unreachable"] if self._uses_database and not self._database.up else []
 
     def not_ready(self) -> list[str]:
-        """What stands in the way of any work."""
+        """The reasons that stand in the way of any work."""
         reasons = self.health_failures()
         if not self._bus.up:
             reasons.append("kafka_unreachable")
@@ -194,7 +194,7 @@ class Dependencies:
         return reasons
 
     def why(self) -> dict[str, str]:
-        """Each of these reasons in the words of who refused."""
+        """Each of these reasons, with the error text of whoever refused."""
         words = {
             "postgres_unreachable": self._database.reason,
             "kafka_unreachable": self._bus.reason,

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from functools import partial
 from random import Random
 from typing import Any
 
 from unrip import __version__
-from unrip.bus.ports import Watch
 from unrip.frame.adapters import Adapters, Role
 from unrip.frame.beat import BEAT_S, Beat
 from unrip.frame.contract import (
@@ -81,11 +80,14 @@ class Host:
         self._started_at = clock()
         self._acted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: What was opened, to be closed in reverse.
+        self._opened = contextlib.AsyncExitStack()
         self._metrics = Metrics(service=service.name)
-        self._producer = adapters.producer()
+        producer = adapters.producer()
+        self._opened.push_async_callback(producer.close, _FLUSH_S)
         identity = Identity(service=service.name, instance=start_id, version=__version__)
         self._publisher = Publisher(
-            self._producer,
+            producer,
             identity=identity,
             clock=clock,
             emit=self._emit,
@@ -116,7 +118,6 @@ class Host:
             details=service.vitals,
         )
         self._runner.handle(self._handlers())
-        self._watch: Watch | None = None
         self._role: Role | None = None
         self._refusals = Refusals(clock=clock, count=self._metrics.count, log=adapters.log)
 
@@ -133,6 +134,8 @@ class Host:
             produce=self._publisher.produce,
             adapters=self._adapters,
             leave_role=self._leave_role,
+            start=self._start_work,
+            owns=lambda close: self._opened.push_async_callback(self._leave, close, within_s=_CLOSE_S),
         )
 
     def _the_dependencies(self) -> Dependencies:
@@ -185,7 +188,8 @@ class Host:
 
     async def start(self) -> None:
         """Begin to work."""
-        self._watch = self._adapters.watch_broker(self._then_look(self._dependencies.bus_changed))
+        watch = self._adapters.watch_broker(self._then_look(self._dependencies.bus_changed))
+        self._opened.push_async_callback(watch.stop)
         await self._reader.start()
         self._perform(
             Log(event="started", component="frame", body={"start_id": self._start_id, "version": __version__})
@@ -194,8 +198,8 @@ class Host:
         self._emit(Started(active=active, generation=None, start_id=self._start_id, why=why))
         name = self._service.name
         if self._service.stores:
-            watch = partial(self._adapters.watch_database, name, self._service.stores[0].schema)
-            self._spawn(partial(watch, self._then_look(self._dependencies.database_changed)))
+            watch_database = partial(self._adapters.watch_database, name, self._service.stores[0].schema)
+            self._spawn(partial(watch_database, self._then_look(self._dependencies.database_changed)))
         if self._service.single_active:
             on_role = self._then_look(self._dependencies.role_changed)
             self._role = self._adapters.role(name, self._start_id, on_role, self._dependencies.role_refused)
@@ -212,11 +216,7 @@ class Host:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for close in self._wiring.closers:
-            await self._leave(close, within_s=_CLOSE_S)
-        await self._producer.close(_FLUSH_S)
-        if self._watch is not None:
-            await self._watch.stop()
+        await self._opened.aclose()
 
     async def _finish(self) -> None:
         """Take nothing new, and finish what is in flight."""
@@ -227,7 +227,7 @@ class Host:
             await leave()
 
     async def _leave(self, step: Callable[[], Awaitable[None]], *, within_s: float) -> None:
-        """One step of a stop: what fails is told, and the next step is done all the same."""
+        """Take one step of a stop: a failure is logged, and the next step is done all the same."""
         try:
             async with asyncio.timeout(within_s):
                 await step()
@@ -261,6 +261,20 @@ class Host:
         task = asyncio.get_running_loop().create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _start_work(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what a handler began; the event loop alone would not keep it alive."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._work_done)
+
+    def _work_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if isinstance(fault, StoreRefused) and self._role is not None:
+            self._leave_role(str(fault))
+        elif fault is not None:
+            self._on_end(fault)
 
     async def _beat_forever(self) -> None:
         while True:
@@ -305,13 +319,13 @@ class Host:
         self._spawn(self._controls.publish_spooled)
 
     def _leave_role(self, why: str) -> None:
-        """The database refused what we asked: another instance may try, and this one stays for its brakes."""
+        """Leave the role: the database refused what we asked. Another instance may try; this one keeps its brakes."""
         self._dependencies.role_left(why)
         if self._role is not None:
             self._role.leave(for_s=LEFT_S)
 
     def _then_look(self, hear: Callable[[bool, Any], None]) -> Callable[[bool, Any], None]:
-        """What a watch tells, and what that means for readiness, at once."""
+        """Take a watch's report, and update readiness at once."""
 
         def told(up: bool, what: Any) -> None:  # noqa: FBT001 - the signature of the watches
             hear(up, what)

@@ -22,7 +22,7 @@ from unrip.frame.tokens import Access, Tokens
 
 
 class Surface(Protocol):
-    """What the HTTP routes ask of the frame."""
+    """What the HTTP routes use of the frame."""
 
     def health_failures(self) -> list[str]:
         """Hard dependencies that are away."""

@@ -6,14 +6,13 @@ A brake deletes the file first, so that it still holds when it could be recorded
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from unrip.domain.arming import ArmLease
 from unrip.domain.values import Value
-from unrip.frame.contract import Emit, Log
+from unrip.frame.contract import Emit, Log, Start
 from unrip.frame.runner import Handler
 from unrip.net.secret_file import SecretFileError, read_secret, write_secret
 from unrip.store.errors import StoreRefused
@@ -64,7 +63,7 @@ class LeaseKeeper:
         emit: Emit,
         clock: Callable[[], datetime],
         new_token: Callable[[], str],
-        start: Callable[[Coroutine[Any, Any, None]], None],
+        start: Start,
         log: Callable[[Log], None],
     ) -> None:
         self._store = store

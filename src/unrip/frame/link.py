@@ -1,4 +1,4 @@
-"""The state of one socket: its changes are told once, and a connection that says nothing is given up."""
+"""The state of one socket: its changes are logged once, and a silent connection is given up."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Link:
         return f"{self.name}-mute"
 
     def opened(self, event: SocketOpened, now: datetime) -> list[Effect]:
-        """Begin to listen for signs."""
+        """Note that the connection is open, and begin to listen for signs of life."""
         del event
         self.up, self.cause, self._changed_at = True, None, now
         self._person_asked = False
@@ -76,7 +76,7 @@ class Link:
         return [*told, SetTimer(name=self.timer, at=now + self._mute_after)]
 
     def closed(self, event: SocketClosed, now: datetime) -> list[Effect]:
-        """Say once that the connection is lost, and once that only a person helps; the socket tries again by itself."""
+        """Log once that the connection is lost, and once that only a person helps; the socket tries again by itself."""
         self.up, self.cause, self._last_reason = False, event.cause, event.reason
         body = {"cause": event.cause, "reason": event.reason, "http_status": event.http_status}
         effects: list[Effect] = []
@@ -96,7 +96,7 @@ class Link:
         return [f"{self.name}_unauthorized" if unauthorized else f"{self.name}_disconnected"]
 
     def send(self, frames: Sequence[str]) -> list[SendFrame]:
-        """The effects that send these frames, none without a connection: opening it subscribes anew."""
+        """The effects that send these frames; none without a connection, since opening it subscribes anew."""
         return [SendFrame(connection=self.name, text=frame) for frame in frames] if self.up else []
 
     def sign(self, now: datetime) -> None:

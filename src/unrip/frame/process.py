@@ -45,7 +45,7 @@ class _Server(uvicorn.Server):
 
 
 class Process:
-    """Run one service until it is told to stop."""
+    """Run one service until it has to stop."""
 
     def __init__(self, service: Service, wire: Wire, settings: Settings) -> None:
         self._service, self._settings = service, settings
@@ -114,7 +114,7 @@ class Process:
             self._on_end(fault)
 
     def _on_end(self, fault: BaseException | None) -> None:
-        """Better stopped than wrong: the supervisor starts it anew, disarmed, from what is durable."""
+        """Stop rather than be wrong: the supervisor starts it anew, disarmed, from what is durable."""
         if fault is None:
             self._exit_code = EXIT_SUPERSEDED
         else:

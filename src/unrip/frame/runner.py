@@ -11,7 +11,7 @@ from typing import Any
 from unrip.frame.contract import Control, ControlRefused, Effect, Event, SetTimer, TimerFired
 from unrip.frame.logic import Logic
 
-Handler = Callable[[Any], None]
+Handler = Callable[[Any], object]
 
 
 class Runner:

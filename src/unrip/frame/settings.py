@@ -79,7 +79,7 @@ class Section(BaseModel):
 
 
 class DeskSettings(Section):
-    """What tells this desk from others on the same Kafka and PostgreSQL."""
+    """What distinguishes this desk from others on the same Kafka and PostgreSQL."""
 
     #: 1 to 16 small letters and digits, chosen once: topics, schemas, locks and files of every desk but `main` carry
     #: it, so that under another name a desk finds nothing of its own.
@@ -87,11 +87,11 @@ class DeskSettings(Section):
 
 
 class AssetSettings(Section):
-    """A token of the verifier's ledger."""
+    """A token in the verifier."""
 
     #: What people call it; the pair is named by its two symbols.
     symbol: str
-    #: Its id in the verifier's ledger.
+    #: Its id in the verifier.
     asset_id: str
     #: Smallest units per whole: 10 ** decimals.
     decimals: int = Field(ge=0, le=36)
@@ -147,9 +147,9 @@ class KafkaSettings(Section):
 
     #: Host and port, or several separated by commas.
     bootstrap: Annotated[str, AfterValidator(checked_bootstrap)] = "127.0.0.1:9092"
-    #: A record that is not acknowledged by then counts as failed.
+    #: How long a record may stay unacknowledged before it counts as failed.
     delivery_timeout_ms: int = Field(default=10_000, ge=1_000)
-    #: Of topics that are created here; existing ones are left alone.
+    #: The replication factor of topics that are created here; existing ones are left alone.
     replication_factor: int = Field(default=1, ge=1)
     #: What the names of the desk's topics begin with at the broker; it must end with the desk's name and a dot. Unset:
     #: exactly that, and nothing for the desk `main`.
@@ -159,7 +159,7 @@ class KafkaSettings(Section):
 class PostgresSettings(Section):
     """The database. The URL may hold a password, so it comes from a file or from the environment."""
 
-    #: For the environment, `UNRIP_POSTGRES__URL`: a file of settings is not kept secret.
+    #: The URL; set it in the environment as `UNRIP_POSTGRES__URL`, since a file of settings is not kept secret.
     url: str | None = Field(default=None, repr=False)
     #: A file that holds nothing but the URL.
     url_file: Path | None = None
@@ -170,7 +170,7 @@ class PostgresSettings(Section):
 class NearIntentsSettings(Section):
     """The venue."""
 
-    #: Our account in the verifier's ledger.
+    #: Our account in the verifier.
     account: str = ""
     #: The key that is registered for a named account; an implicit account is its own key.
     public_key: str | None = None
@@ -180,9 +180,9 @@ class NearIntentsSettings(Section):
     relay_rpc_url: HttpUrl = "https://solver-relay-v2.chaindefuser.com/rpc"
     #: A bearer token for the ingest's connection. Empty: no credentials.
     ingest_token_file: Path | None = None
-    #: As above, for the executor's connection; it may be the same file where the relay allows it.
+    #: The bearer token for the executor's connection; it may be the same file where the relay allows it.
     executor_token_file: Path | None = None
-    #: The relay allows one connection per token: ingest and executor need two different ones.
+    #: Whether the relay allows one connection per token: ingest and executor then need two different ones.
     one_connection_per_token: bool = False
     #: The executor's socket subscribes quotes too, for a relay that takes answers only from a subscribing socket.
     executor_subscribes_quotes: bool = True
@@ -198,7 +198,7 @@ class NearIntentsSettings(Section):
     )
     #: A reading of the verifier counts only if two nodes give the same one of the same block.
     rpc_cross_check: bool = False
-    #: The contract that keeps the ledger and settles offers.
+    #: The contract that holds all balances and settles offers.
     verifier_contract: str = "intents.near"
     #: The bridge's deposit and withdrawal service.
     bridge_rpc_url: HttpUrl = "https://bridge.chaindefuser.com/rpc"
@@ -255,23 +255,23 @@ class LimitSettings(_DeclaredLimits):
 
 
 class ControlSettings(Section):
-    """Who may look and who may act."""
+    """Who may look at a service and who may act on it."""
 
     #: The address every control surface listens on.
     bind_host: str = "127.0.0.1"
     #: Where commands and probes ask a service, such as `http://{service}:{port}`: its name and its port are filled in.
     #: Unset: on this machine, at the address that it listens on.
     url_pattern: Annotated[str, AfterValidator(checked_pattern)] | None = None
-    #: Allows to look. Made at first start, mode 0600.
+    #: The token that allows to look. Made at first start, mode 0600.
     read_token_file: Path = Path("var/secrets/read.token")
-    #: Allows to look and to act. Made at first start, mode 0600.
+    #: The token that allows to look and to act. Made at first start, mode 0600.
     operator_token_file: Path = Path("var/secrets/operator.token")
     #: Brakes that could not be recorded while Kafka was away wait here, beside the tokens of leases that survive a
     #: restart.
     spool_dir: Path = Path("var/run/spool")
-    #: A lease that survives restarts arms again after the service was ready to trade for this long without a break.
+    #: How long a service must be ready to trade without a break before a surviving lease arms it again.
     rearm_after_s: int = Field(default=30, ge=1)
-    #: A graceful stop takes no longer than this; what is not done by then is left to the next start.
+    #: How long a graceful stop may take; what is not done by then is left to the next start.
     drain_bound_s: int = Field(default=10, ge=1)
 
 
@@ -282,30 +282,30 @@ class PortSettings(Section):
 class IntervalSettings(Section):
     """How often things are read."""
 
-    #: inventory-sync reads the verifier.
+    #: How often inventory-sync reads the verifier.
     inventory_ms: int = Field(default=1_000, ge=100)
-    #: inventory-sync reads the bridge's movements.
+    #: How often inventory-sync reads the bridge's movements.
     bridge_s: int = Field(default=15, ge=1)
-    #: liquidity-manager reads the bridge and publishes the treasury.
+    #: How often liquidity-manager reads the bridge and publishes the treasury.
     treasury_s: int = Field(default=30, ge=1)
-    #: trade-executor reads the verifier for itself.
+    #: How often trade-executor reads the verifier for itself.
     executor_read_ms: int = Field(default=2_000, ge=100)
-    #: trade-executor compares the ledger's held amounts with its open holds.
+    #: How often trade-executor compares the ledger's held amounts with its open holds.
     held_check_s: int = Field(default=60, ge=1)
-    #: Raw quotes outside the pair filter that are recorded in a second; the others are only counted.
+    #: How many raw quotes outside the pair filter are recorded in a second; the others are only counted.
     raw_cap_per_s: int = Field(default=20, ge=0)
-    #: A relay that says nothing at all for this long is subscribed again, after twice as long connected again.
+    #: How long the relay may be silent before its streams are subscribed again; after twice as long it reconnects.
     mute_after_ms: int = Field(default=60_000, ge=1_000)
-    #: A stream of the relay that is not confirmed this long after it was asked for is asked for again.
+    #: How long after it was asked for an unconfirmed stream of the relay is asked for again.
     subscribe_again_ms: int = Field(default=30_000, ge=1_000)
-    #: A socket that lived shorter than this waits before the next attempt as after one that failed.
+    #: How long a socket must live; a shorter one waits before the next attempt as after one that failed.
     stable_after_ms: int = Field(default=10_000, ge=0)
-    #: A relay that has not replied to an answer by then counts as silent: the outcome is unknown.
+    #: How long the relay has to reply to an answer; then the outcome is unknown.
     relay_reply_ms: int = Field(default=5_000, ge=100)
 
 
 class Settings(BaseSettings):
-    """Everything a service is told: what all share stands here, and `settings_for` adds ports and own sections."""
+    """Every setting of a service: what all share stands here, and `settings_for` adds ports and own sections."""
 
     model_config = SettingsConfigDict(
         env_prefix="UNRIP_",
@@ -358,7 +358,7 @@ class Settings(BaseSettings):
 
     @property
     def relay_queue(self) -> str | None:
-        """The name of the executor's queue at the relay: who names the same one takes notices away from us."""
+        """The name of the executor's queue at the relay: whoever uses the same name takes notices away from us."""
         given = self.near_intents.instance_id
         return None if given is None else prefix_of(self.desk.name, "-") + given
 
@@ -370,7 +370,7 @@ class Settings(BaseSettings):
 
     @property
     def account(self) -> str | None:
-        """Whose desk it is: the account in the verifier's ledger."""
+        """Whose desk it is: the account in the verifier."""
         return self.near_intents.account or None
 
     def section(self, kind: type[OneSection]) -> OneSection:

@@ -62,7 +62,7 @@ class Switchboard(Life):
         self._record: Publish | None = None
 
     def begin(self) -> list[Effect]:
-        """The service begins to work: an earlier life may have left a lease."""
+        """Look for a lease that an earlier life may have left, as the service begins to work."""
         return [FindLease()]
 
     def follow(self, control: Control, now: datetime) -> dict[str, str] | None:
@@ -92,7 +92,7 @@ class Switchboard(Life):
         return switch(self.switches, control, now, configuration_hash=self._configuration_hash)
 
     def brake(self) -> list[Effect]:
-        """A brake is pulled, perhaps one that is no switch: no lease arms again after a restart."""
+        """Forget the lease after a brake, perhaps one that is no switch: nothing arms again after a restart."""
         self._surviving = self._record = None
         return [ForgetLease()]
 
@@ -140,7 +140,7 @@ class Switchboard(Life):
         return ["draining"] if self.draining else []
 
     def view(self, now: datetime) -> SwitchView:
-        """The switches as the next beat tells them."""
+        """The switches for the next beat."""
         return SwitchView(
             halted=self.switches.halted,
             armed=self.switches.armed_directions(now),
@@ -162,7 +162,7 @@ class Switchboard(Life):
         return [SetTimer(name=_LOOK_TIMER, at=now + _LOOK_EVERY)]
 
     def _look(self, now: datetime, green: Green) -> list[Effect]:
-        """Green without interruption for long enough, as seen once a second."""
+        """Whether the service was green without interruption for long enough, as seen once a second."""
         if self._surviving is None:
             return []
         if now >= self._surviving.expires_at:

@@ -44,13 +44,13 @@ DISARM = Action(name="disarm", summary="Allow no side effect in any direction.",
 HALT = Action(
     name="halt", summary="Disarm at once; stays halted until the next explicit arm.", brake=True, log_event="halted"
 )
-#: Of the service that has live offers outside.
+#: The action of the service that has live offers outside.
 HALT_AND_REVOKE = msgspec.structs.replace(HALT, body=RevokingHaltBody)
 ARMING_ACTIONS = (ARM, DISARM, HALT)
 
 
 def switch(switches: Switches, control: Control, now: datetime, *, configuration_hash: str) -> Switches | None:
-    """The switches after a control, None when the control is not about them."""
+    """The switches after a control; None when the control is not about them."""
     match control.action:
         case "arm":
             return switches.armed(_lease(control, now, configuration_hash))

@@ -6,10 +6,12 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol, TypeVar
 
 from unrip.domain.pairs import Pair
 from unrip.frame.adapters import Adapters
-from unrip.frame.contract import Effect, Emit, Publish
+from unrip.frame.asking import Ask
+from unrip.frame.contract import Effect, Emit, Publish, Start
 from unrip.frame.logic import Logic
 from unrip.frame.metrics import Metrics
 from unrip.frame.publisher import Delivery
@@ -18,6 +20,17 @@ from unrip.frame.settings import Settings
 from unrip.net.http import TOTAL_TIMEOUT_S, HttpClient
 from unrip.net.reconnect import ReconnectPolicy
 from unrip.net.websocket import Socket
+
+
+class Closable(Protocol):
+    """What was opened and is to be closed."""
+
+    async def close(self) -> None:
+        """End every session."""
+        ...
+
+
+S = TypeVar("S", bound=Closable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +53,11 @@ class Context:
     #: Called when the database refused what we asked, for a reason that lies with us: another instance may try.
     leave_role: Callable[[str], None]
 
+    #: Run work beside everything else: a fault in it ends the service, and the stop ends it.
+    start: Start
+    #: Close what was opened for this service at the end of a graceful stop, the last first.
+    owns: Callable[[Callable[[], Awaitable[None]]], object]
+
     def socket(self, *, name: str, url: str, headers: Callable[[], dict[str, str]]) -> Socket:
         """A connection that is kept up; the headers are asked for anew before each attempt."""
         return Socket(
@@ -54,9 +72,21 @@ class Context:
             connect=self.adapters.connect,
         )
 
+    @property
+    def ask(self) -> Ask:
+        """For questions to the outside."""
+        return Ask(start=self.start, emit=self.emit)
+
+    def opened(self, store: S) -> S:
+        """Take a store on, to be closed at the end."""
+        self.owns(store.close)
+        return store
+
     def http(self, name: str, *, total_timeout_s: float = TOTAL_TIMEOUT_S) -> HttpClient:
         """A client of one HTTP service, counted under its name."""
-        return self.adapters.http(name, count=self.metrics.count, total_timeout_s=total_timeout_s)
+        client = self.adapters.http(name, count=self.metrics.count, total_timeout_s=total_timeout_s)
+        self.owns(client.aclose)
+        return client
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +100,6 @@ class Wiring:
     sources: Sequence[Callable[[], Awaitable[None]]] = ()
     #: Run once while stopping, after nothing is in flight any more and while the broker can still be reached.
     before_leaving: Sequence[Callable[[], Awaitable[None]]] = ()
-    #: Run once at the end of a graceful stop: clients to close.
-    closers: Sequence[Callable[[], Awaitable[None]]] = ()
     #: What lasts and keeps the service's own reading or publishing from working, by its name, with foreign error texts.
     troubles: Sequence[Callable[[], dict[str, str]]] = ()
 

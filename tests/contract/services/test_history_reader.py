@@ -133,8 +133,6 @@ async def running(make_wiring: Callable[[Emit], Wiring]) -> AsyncIterator[Life]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         life.runner.stop_timers()
-        for close in wiring.closers:
-            await close()
 
 
 MakeConsumer = Callable[[OnRecords, OnTopicLost], Consumer]
@@ -387,6 +385,8 @@ async def test_on_kafka_and_postgresql_as_wired(servers: Servers, url: str) -> N
     """Every topic, then a second life of another name that begins where the first one ended."""
     settings = Settings(kafka=KafkaSettings(bootstrap=servers.kafka_bootstrap), postgres=PostgresSettings(url=url))
 
+    opened: list[Callable[[], Awaitable[None]]] = []
+
     def wired(start_id: str) -> Callable[[Emit], Wiring]:
         return lambda emit: wire(
             Context(
@@ -401,6 +401,8 @@ async def test_on_kafka_and_postgresql_as_wired(servers: Servers, url: str) -> N
                 produce=lambda _effect, _on_delivery: None,
                 adapters=RealAdapters(settings),
                 leave_role=lambda _why: None,
+                start=asyncio.ensure_future,
+                owns=opened.append,
             )
         )
 
@@ -424,4 +426,6 @@ async def test_on_kafka_and_postgresql_as_wired(servers: Servers, url: str) -> N
     async with running(wired("writer-2")) as life:
         await eventually(lambda: life.state()["written"] == 1 and life.lag == 0, within_s=30)
         assert (life.state()["duplicates"], life.faults) == (0, [])
+    for close in opened:
+        await close()
     await producer.close(5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,6 +61,8 @@ async def a_life(tmp_path: Path, **wired: Any) -> AsyncIterator[Life]:
 
     def wire(context: Context) -> Wiring:
         made = {name: make(context) for name, make in wired.items()}
+        for close in made.pop("opened", ()):
+            context.owns(close)
         return Wiring(logic=logic, **made)
 
     host = Host(
@@ -98,6 +100,43 @@ async def test_a_source_that_the_database_refuses_leaves_the_role_and_ends_nothi
         await life.host.stop()
 
 
+async def test_work_that_a_handler_began_ends_with_the_service_and_its_fault_ends_the_service(tmp_path: Path) -> None:
+    order, contexts = list[str](), list[Context]()
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            order.append("work")
+
+    async def broken() -> None:
+        raise RuntimeError("a bug")
+
+    async def refused() -> None:
+        raise StoreRefused(WORDS)
+
+    def closes(name: str) -> Callable[[], Awaitable[None]]:
+        async def close() -> None:
+            order.append(name)
+
+        return close
+
+    def opened(context: Context) -> tuple[Callable[[], Awaitable[None]], ...]:
+        contexts.append(context)
+        return closes("first"), closes("second")
+
+    async with a_life(tmp_path, opened=opened) as life:
+        (context,) = contexts
+        context.start(endless())
+        context.start(refused())
+        await eventually(lambda: life.outside.stays_out_s == 10)
+        assert life.ends == [], "what the database refuses leaves the role"
+        context.start(broken())
+        await eventually(lambda: [type(fault) for fault in life.ends] == [RuntimeError])
+        await life.host.stop()
+        assert order == ["work", "second", "first"]
+
+
 async def test_a_stop_that_fails_closes_everything_and_says_so(tmp_path: Path) -> None:
     closed: list[str] = []
 
@@ -113,7 +152,7 @@ async def test_a_stop_that_fails_closes_everything_and_says_so(tmp_path: Path) -
     async def close() -> None:
         closed.append("the last one")
 
-    wired: dict[str, Any] = {"before_leaving": lambda _: (leave,), "closers": lambda _: (close_badly, never, close)}
+    wired: dict[str, Any] = {"before_leaving": lambda _: (leave,), "opened": lambda _: (close, never, close_badly)}
     async with a_life(tmp_path, **wired) as life:
         await life.host.stop()
         assert closed == ["the last one"]

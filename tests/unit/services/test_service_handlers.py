@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from support.logic import EURE, T0
 from unrip.domain.values import Value
 from unrip.feeds.coingecko import CoinGecko
 from unrip.feeds.kraken import KrakenRest
-from unrip.net.tasks import Tasks
+from unrip.frame.asking import Ask
 from unrip.services.inventory_sync.effects import (
     BridgeRead,
     BridgeUnread,
@@ -48,6 +47,7 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Value] = asyncio.Queue()
+        self.ask = Ask(start=asyncio.ensure_future, emit=self.emit)
 
     def emit(self, event: Value) -> None:
         self._queue.put_nowait(event)
@@ -63,7 +63,7 @@ def clock() -> Any:
 def polls(answer: Callable[[Any], Any], outcomes: Outcomes, status: int = 200) -> Polls:
     client = client_of(answer, status=status)
     coingecko = CoinGecko(client, URL, key_file=None, base_id="bitcoin", quote_id="eure", clock=clock)
-    return Polls(KrakenRest(client, URL, pair="XBTEUR", clock=clock), coingecko, emit=outcomes.emit)
+    return Polls(KrakenRest(client, URL, pair="XBTEUR", clock=clock), coingecko, ask=outcomes.ask)
 
 
 TICKER = {"error": [], "result": {"XXBTZEUR": {"a": ["2", "1", "1"], "b": ["1", "1", "1"]}}}
@@ -80,7 +80,6 @@ async def test_kraken_is_asked_for_price_and_state(status_answer: Any, system: s
     assert isinstance(event, KrakenRestRead)
     assert event.reading.bid == 1
     assert event.system == system
-    await handler.aclose()
 
 
 async def test_what_a_source_does_not_say_is_an_outcome_too() -> None:
@@ -92,7 +91,6 @@ async def test_what_a_source_does_not_say_is_an_outcome_too() -> None:
     event = await outcomes.next()
     assert isinstance(event, CoinGeckoUnread)
     assert event.retry_after_s == 60
-    await handler.aclose()
 
 
 async def test_coingecko_is_read() -> None:
@@ -102,7 +100,6 @@ async def test_coingecko_is_read() -> None:
     event = await outcomes.next()
     assert isinstance(event, CoinGeckoRead)
     assert event.reading.base_asset_eur == 7
-    await handler.aclose()
 
 
 def node(request: Any) -> Any:
@@ -139,7 +136,7 @@ def readings(outcomes: Outcomes, *, rpc: Callable[[Any], Any] = node, bridge: An
         verifier,
         Bridge(client_of(lambda _: bridge or {"result": EMPTY}), URL, account="desk.near"),
         chains=["btc:mainnet", "eth:100"],
-        emit=outcomes.emit,
+        ask=outcomes.ask,
         clock=clock,
     )
 
@@ -153,7 +150,6 @@ async def test_verifier_and_bridge_are_read() -> None:
     assert event.reading.credited == {EURE: 5}
     handler.read_bridge(ReadBridge())
     assert await outcomes.next() == BridgeRead(deposits=(), withdrawals=(), observed_at=T0)
-    await handler.aclose()
 
 
 async def test_an_unreadable_verifier_or_bridge_is_an_outcome() -> None:
@@ -165,7 +161,6 @@ async def test_an_unreadable_verifier_or_bridge_is_an_outcome() -> None:
     event = await outcomes.next()
     assert isinstance(event, BridgeUnread)
     assert "down" in event.reason
-    await handler.aclose()
 
 
 async def test_a_chain_is_read_whole_or_not_at_all() -> None:
@@ -173,44 +168,9 @@ async def test_a_chain_is_read_whole_or_not_at_all() -> None:
     for answer in ({"result": EMPTY}, {"error": {"code": -1, "message": "down"}}):
         handler = ChainReader(
             Bridge(client_of(lambda _, said=answer: said), URL, account="desk.near"),  # type: ignore[misc]
-            emit=outcomes.emit,
+            ask=outcomes.ask,
             clock=clock,
         )
         handler.read(ReadChain(chain="eth:100"))
         event = await outcomes.next()
         assert isinstance(event, ChainUnread if "error" in answer else ChainRead)
-        await handler.aclose()
-
-
-async def test_a_fault_in_a_call_is_raised_where_the_frame_sees_it() -> None:
-    tasks = Tasks()
-
-    async def broken() -> None:
-        raise RuntimeError("a bug")
-
-    tasks.start(broken())
-    with pytest.raises(RuntimeError, match="a bug"):
-        await asyncio.wait_for(tasks.watch(), 5)
-
-
-async def test_stopping_ends_what_is_under_way_and_is_no_fault() -> None:
-    tasks = Tasks()
-    began, ended = asyncio.Event(), asyncio.Event()
-
-    async def endless() -> None:
-        try:
-            began.set()
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    tasks.start(endless())
-    await began.wait()
-    await tasks.aclose()
-    assert ended.is_set()
-    watching = asyncio.create_task(tasks.watch())
-    await asyncio.sleep(0)
-    assert not watching.done()
-    watching.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await watching

@@ -1,16 +1,27 @@
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from support.json_service import client_of
+from support.near_node import (
+    BTC,
+    EURE,
+    HEADER,
+    HEIGHT,
+    NESTED,
+    NONCE,
+    NOW,
+    PAUSED,
+    Node,
+    an_error,
+    endpoints_of,
+    verifier_at,
+)
 from unrip.domain.values import Amount
-from unrip.venues.near_intents.endpoints import BACK_TO_FIRST_AFTER, LAG_MAX, Endpoints
 from unrip.venues.near_intents.rpc import (
     BlockUnknown,
     ContractPanic,
@@ -21,66 +32,6 @@ from unrip.venues.near_intents.rpc import (
 )
 from unrip.venues.near_intents.verifier import TRANSACTIONS_MAX, Verifier
 
-BTC, EURE = "nep141:btc.omft.near", "nep141:gnosis-0x420ca0f9b9b604ce0fd9c18ef134c705e5fa3430.omft.near"
-NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-HEIGHT = 140_000_123
-NONCE = "Vij2xgAlKBKzADZykFdbpB8CcBXsE9wRhklzE4/mgS8="
-HEADER = {"height": 1, "timestamp_nanosec": "1", "hash": "1", "prev_hash": "0"}
-PAUSED = "wasm execution failed: Smart contract panicked: Pausable: Method is paused"
-
-NESTED: list[Any] = []
-for _ in range(900):
-    NESTED = [NESTED]
-
-
-Counts = list[tuple[str, str, str]]
-
-
-class Node:
-    """A NEAR node with the verifier on it."""
-
-    def __init__(self) -> None:
-        self.views: dict[str, Any] = {
-            "mt_batch_balance_of": ["152000000", "84000000000000000000001"],
-            "current_salt": "252812b3",
-            "fee": 1,
-            "has_public_key": True,
-            "is_account_locked": False,
-            "simulate_intents": {"intents_executed": [], "logs": [], "state": {"fee": 1, "current_salt": "252812b3"}},
-            "is_nonce_used": True,
-            "is_valid_salt": False,
-        }
-        self.panics: dict[str, str] = {}
-        self.height = HEIGHT
-        #: The newest final block as this node sees it.
-        self.final = HEIGHT
-        self.nanoseconds = 1_795_341_600_123_456_789
-        self.asked: list[tuple[str, Any]] = []
-        self.raw: Any = None
-
-    def __call__(self, request: Any) -> Any:
-        method, params = request["method"], request["params"]
-        if self.raw is not None:
-            return self.raw
-        if method == "block":
-            height = params.get("block_id", self.final)
-            assert params == ({"finality": "final"} if height == self.final else {"block_id": height})
-            header = {"height": height, "timestamp": 1, "timestamp_nanosec": str(self.nanoseconds)}
-            header |= {"hash": f"block {height}", "prev_hash": f"block {height - 1}"}
-            return {"jsonrpc": "2.0", "id": "unrip", "result": {"header": header}}
-        if method == "EXPERIMENTAL_tx_status":
-            assert params.get("wait_until") == "FINAL", "the node's own default is less than final"
-            return {"jsonrpc": "2.0", "id": "unrip", "result": self.views["tx"]}
-        assert params["block_id"] == HEIGHT
-        self.asked.append((params["method_name"], json.loads(base64.b64decode(params["args_base64"]))))
-        return {"jsonrpc": "2.0", "id": "unrip", "result": self._view(params["method_name"])}
-
-    def _view(self, name: str) -> Any:
-        where = {"block_height": self.height, "block_hash": "h", "logs": []}
-        if name in self.panics:
-            return {"error": self.panics[name], **where}
-        return {"result": list(json.dumps(self.views[name]).encode()), **where}
-
 
 @pytest.fixture
 def node() -> Node:
@@ -90,33 +41,6 @@ def node() -> Node:
 @pytest.fixture
 def verifier(node: Node) -> Verifier:
     return verifier_at(endpoints_of(node))
-
-
-def endpoints_of(*nodes: Node, clock: Callable[[], datetime] = lambda: NOW, counts: Counts | None = None) -> Endpoints:
-    counted = [] if counts is None else counts
-    return Endpoints(
-        [NearRpc(client_of(node), "http://127.0.0.1:9/") for node in nodes],
-        clock=clock,
-        count=lambda name, labels: counted.append((name, labels["endpoint"], labels["outcome"])),
-    )
-
-
-def named(*nodes: Node, clock: Callable[[], datetime]) -> Endpoints:
-    """Endpoints that know their places, as in the settings."""
-    rpcs = [NearRpc(client_of(node), "http://127.0.0.1:9/", name=str(place)) for place, node in enumerate(nodes, 1)]
-    return Endpoints(rpcs, clock=clock, count=lambda _name, _labels: None)
-
-
-def verifier_at(endpoints: Endpoints, *, cross_check: bool = False) -> Verifier:
-    return Verifier(
-        endpoints,
-        contract="intents.near",
-        account="desk.example.near",
-        public_key="ed25519:abc",
-        asset_ids=[BTC, EURE],
-        clock=lambda: NOW,
-        cross_check=cross_check,
-    )
 
 
 async def test_one_reading_is_of_one_block(node: Node, verifier: Verifier) -> None:
@@ -177,24 +101,16 @@ async def test_a_value_of_another_type_is_unknown(node: Node, verifier: Verifier
         await verifier.read(nonces=[NONCE])
 
 
-def _error(name: Any, cause: Any, **info: Any) -> dict[str, Any]:
-    return {
-        "jsonrpc": "2.0",
-        "id": "unrip",
-        "error": {"name": name, "cause": {"name": cause, "info": info}, "code": -1},
-    }
-
-
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (_error("HANDLER_ERROR", "UNKNOWN_BLOCK"), RpcUnavailable),
-        (_error("HANDLER_ERROR", "NO_SYNCED_BLOCKS"), RpcUnavailable),
-        (_error("INTERNAL_ERROR", "INTERNAL_ERROR"), RpcUnavailable),
-        (_error("HANDLER_ERROR", "UNKNOWN_ACCOUNT"), RpcRefused),
-        (_error("HANDLER_ERROR", "NO_CONTRACT_CODE"), RpcRefused),
-        (_error("REQUEST_VALIDATION_ERROR", "PARSE_ERROR"), RpcRefused),
-        (_error("HANDLER_ERROR", "CONTRACT_EXECUTION_ERROR", vm_error="panicked: no"), ContractPanic),
+        (an_error("HANDLER_ERROR", "UNKNOWN_BLOCK"), RpcUnavailable),
+        (an_error("HANDLER_ERROR", "NO_SYNCED_BLOCKS"), RpcUnavailable),
+        (an_error("INTERNAL_ERROR", "INTERNAL_ERROR"), RpcUnavailable),
+        (an_error("HANDLER_ERROR", "UNKNOWN_ACCOUNT"), RpcRefused),
+        (an_error("HANDLER_ERROR", "NO_CONTRACT_CODE"), RpcRefused),
+        (an_error("REQUEST_VALIDATION_ERROR", "PARSE_ERROR"), RpcRefused),
+        (an_error("HANDLER_ERROR", "CONTRACT_EXECUTION_ERROR", vm_error="panicked: no"), ContractPanic),
         ({"error": "plain"}, RpcUnavailable),
         ({"error": {"cause": 7}}, RpcUnavailable),
         ({}, RpcUnavailable),
@@ -205,13 +121,13 @@ def _error(name: Any, cause: Any, **info: Any) -> dict[str, Any]:
         ({"result": {"header": {**HEADER, "height": -1}}}, RpcUnavailable),
         ({"result": {"header": {**HEADER, "hash": ""}}}, RpcUnavailable),
         ({"result": {"header": {**HEADER, "prev_hash": None}}}, RpcUnavailable),
-        (_error("HANDLER_ERROR", "UNKNOWN_BLOCK"), BlockUnknown),
-        (_error("HANDLER_ERROR", "GARBAGE_COLLECTED_BLOCK"), BlockUnknown),
+        (an_error("HANDLER_ERROR", "UNKNOWN_BLOCK"), BlockUnknown),
+        (an_error("HANDLER_ERROR", "GARBAGE_COLLECTED_BLOCK"), BlockUnknown),
         ({"result": 7}, RpcUnavailable),
-        (_error("HANDLER_ERROR", []), RpcUnavailable),
-        (_error([], {}), RpcUnavailable),
-        (_error(NESTED, NESTED), RpcUnavailable),
-        (_error("HANDLER_ERROR", "CONTRACT_EXECUTION_ERROR", vm_error=NESTED), ContractPanic),
+        (an_error("HANDLER_ERROR", []), RpcUnavailable),
+        (an_error([], {}), RpcUnavailable),
+        (an_error(NESTED, NESTED), RpcUnavailable),
+        (an_error("HANDLER_ERROR", "CONTRACT_EXECUTION_ERROR", vm_error=NESTED), ContractPanic),
     ],
 )
 async def test_panics_refusals_and_unknown_are_told_apart(
@@ -224,7 +140,9 @@ async def test_panics_refusals_and_unknown_are_told_apart(
 
 @pytest.mark.parametrize("status", [200, 400, 500])
 async def test_an_error_counts_whatever_the_http_status(status: int) -> None:
-    rpc = NearRpc(client_of(lambda _: _error("HANDLER_ERROR", "UNKNOWN_ACCOUNT"), status=status), "http://127.0.0.1:9/")
+    rpc = NearRpc(
+        client_of(lambda _: an_error("HANDLER_ERROR", "UNKNOWN_ACCOUNT"), status=status), "http://127.0.0.1:9/"
+    )
     with pytest.raises(RpcRefused):
         await rpc.final_block()
 
@@ -384,208 +302,3 @@ async def test_with_a_cross_check_no_node_alone_says_that_none_used_a_nonce(know
     nodes = [BlocksOfTransactions(kept if n == knows else {8: [], 9: [], 10: []}, used_by="a") for n in range(2)]
     (fill,) = await verifier_at(endpoints_of(*nodes), cross_check=True).fills_of_use(NONCE, 10)
     assert fill.nonce == NONCE
-
-
-# --- several nodes ---------------------------------------------------------------------------------------------------
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-def forward(clock: Clock, by: timedelta, *nodes: Node) -> None:
-    """Let time pass, also on these nodes' chain."""
-    clock.now += by
-    for node in nodes:
-        node.nanoseconds += by // timedelta(microseconds=1) * 1_000
-
-
-def down() -> Node:
-    node = Node()
-    node.raw = _error("HANDLER_ERROR", "NO_SYNCED_BLOCKS")
-    return node
-
-
-def places(counts: Counts) -> list[tuple[str, str]]:
-    assert {name for name, *_ in counts} == {"rpc_questions"}
-    return [(endpoint, outcome) for _name, endpoint, outcome in counts]
-
-
-async def test_the_next_node_is_asked_where_one_is_unavailable_and_stays_for_a_while() -> None:
-    first, second, third, clock, counts = down(), down(), Node(), Clock(), Counts()
-    verifier = verifier_at(endpoints_of(first, second, third, clock=clock, counts=counts))
-    assert (await verifier.read()).height == HEIGHT
-    assert places(counts) == [("1", "unavailable"), ("2", "unavailable"), ("3", "answered")]
-    first.raw = None
-    counts.clear()
-    forward(clock, BACK_TO_FIRST_AFTER - timedelta(seconds=1), first, third)
-    await verifier.read()
-    assert places(counts) == [("3", "answered")]
-    counts.clear()
-    forward(clock, timedelta(seconds=1), first, third)
-    await verifier.read()
-    assert places(counts) == [("1", "answered")], "back to the first"
-    counts.clear()
-    forward(clock, BACK_TO_FIRST_AFTER * 2, first, third)
-    await verifier.read()
-    assert places(counts) == [("1", "answered")]
-
-
-async def test_a_first_node_that_is_still_away_is_left_for_another_while() -> None:
-    first, second, clock, counts = down(), Node(), Clock(), Counts()
-    verifier = verifier_at(endpoints_of(first, second, clock=clock, counts=counts))
-    await verifier.read()
-    forward(clock, BACK_TO_FIRST_AFTER, first, second)
-    await verifier.read()
-    counts.clear()
-    await verifier.read()
-    assert places(counts) == [("2", "answered")]
-    second.raw = first.raw
-    first.raw = None
-    counts.clear()
-    await verifier.read()
-    assert places(counts) == [("2", "unavailable"), ("1", "answered")], "any other, when the one that stood in is away"
-
-
-async def test_a_node_that_lags_behind_our_clock_is_passed_over_while_another_is_further() -> None:
-    first, second, clock, counts = Node(), Node(), Clock(), Counts()
-    verifier = verifier_at(endpoints_of(first, second, clock=clock, counts=counts))
-    forward(clock, LAG_MAX, second)
-    await verifier.read()
-    assert places(counts) == [("1", "answered")], "at the bound it does not lag yet"
-    counts.clear()
-    forward(clock, timedelta(seconds=1), second)
-    reading = await verifier.read()
-    assert (clock.now - reading.block_time) < LAG_MAX
-    assert places(counts) == [("1", "lagging"), ("2", "answered")]
-    counts.clear()
-    await verifier.read()
-    assert places(counts) == [("2", "answered")], "and the other one stays for a while"
-
-
-async def test_a_node_that_lags_behind_another_is_passed_over_whatever_our_clock_says() -> None:
-    ahead, behind, other, clock, counts = Node(), Node(), Node(), Clock(), Counts()
-    forward(clock, LAG_MAX + timedelta(seconds=1), ahead, other)
-    clock.now = NOW
-    verifier = verifier_at(endpoints_of(ahead, behind, other, clock=clock, counts=counts))
-    await verifier.read()
-    ahead.raw = down().raw
-    await verifier.read()
-    assert places(counts) == [("1", "answered"), ("1", "unavailable"), ("2", "lagging"), ("3", "answered")]
-
-
-async def test_where_every_node_lags_the_newest_answer_counts() -> None:
-    """A chain that stands still is no reason to forget what it said: its age is judged by those who use it."""
-    first, second, clock, counts = Node(), Node(), Clock(), Counts()
-    forward(clock, timedelta(seconds=1), second)
-    verifier = verifier_at(endpoints_of(first, second, clock=clock, counts=counts))
-    forward(clock, LAG_MAX * 2)
-    reading = await verifier.read()
-    assert clock.now - reading.block_time < LAG_MAX * 2
-    assert places(counts) == [("1", "lagging"), ("2", "lagging")]
-
-
-async def test_a_node_that_is_not_believed_is_turned_away_from_whatever_time_it_gave() -> None:
-    """Its time would make every other node lag for ever."""
-    liar, other, clock = Node(), Node(), Clock()
-    forward(clock, timedelta(minutes=5), liar)
-    clock.now = NOW
-    verifier = verifier_at(named(liar, other, clock=clock))
-    assert (await verifier.read()).node == "1"
-    assert (await verifier.read(elsewhere=True)).node == "2"
-    assert (await verifier.read()).node == "2", "as if it stood in for the first"
-    clock.now += BACK_TO_FIRST_AFTER
-    other.nanoseconds += BACK_TO_FIRST_AFTER // timedelta(microseconds=1) * 1_000
-    assert (await verifier.read()).node == "1"
-
-
-async def test_two_nodes_that_had_to_agree_are_both_named() -> None:
-    verifier = verifier_at(named(Node(), Node(), clock=lambda: NOW), cross_check=True)
-    assert (await verifier.read()).node == "1+2"
-
-
-async def test_two_nodes_together_lag_by_the_block_that_both_have() -> None:
-    first, second, clock, counts = Node(), Node(), Clock(), Counts()
-    clock.now += LAG_MAX * 2
-    reading = await verifier_at(endpoints_of(first, second, clock=clock, counts=counts), cross_check=True).read()
-    assert reading.height == HEIGHT
-    assert places(counts) == [("1", "lagging"), ("2", "lagging")]
-
-
-async def test_a_reading_never_comes_from_two_nodes() -> None:
-    first, second = Node(), Node()
-    first.views["is_account_locked"] = None
-    await verifier_at(endpoints_of(first, second)).read()
-    assert len(second.asked) == 6
-
-
-async def test_without_any_node_the_last_reason_stands() -> None:
-    with pytest.raises(RpcUnavailable, match="NO_SYNCED_BLOCKS"):
-        await verifier_at(endpoints_of(down(), down())).read()
-
-
-async def test_a_definite_word_is_not_asked_about_elsewhere() -> None:
-    first, second, counts = Node(), Node(), Counts()
-    first.panics["simulate_intents"] = "wasm execution failed: MethodNotFound"
-    with pytest.raises(ContractPanic):
-        await verifier_at(endpoints_of(first, second, counts=counts)).read()
-    assert places(counts) == [("1", "answered")]
-    assert second.asked == []
-
-
-async def test_simulations_and_transactions_fail_over_too() -> None:
-    node = Node()
-    node.views["tx"] = {"final_execution_status": "FINAL", "receipts_outcome": []}
-    verifier = verifier_at(endpoints_of(down(), node))
-    assert (await verifier.simulate([{}])).refusal is None
-    assert await verifier.transaction_fills("tx", "desk.example.near") == []
-
-
-@pytest.mark.parametrize("ahead", ["neither", "first", "second"])
-async def test_two_nodes_that_agree_are_believed_at_the_block_that_both_have(ahead: str) -> None:
-    first, second = Node(), Node()
-    if ahead != "neither":
-        (first if ahead == "first" else second).final = HEIGHT + 2
-    reading = await verifier_at(endpoints_of(first, second), cross_check=True).read(nonces=[NONCE], salts=["252812b3"])
-    assert (reading.height, reading.nonces) == (HEIGHT, {NONCE: True})
-    assert sorted(name for name, _ in first.asked) == sorted(name for name, _ in second.asked)
-
-
-CONTRADICTIONS: dict[str, Any] = {
-    "mt_batch_balance_of": ["152000000", "84000000000000000000000"],
-    "is_nonce_used": False,
-    "is_valid_salt": True,
-    "current_salt": "252812b4",
-}
-
-
-@pytest.mark.parametrize("view", CONTRADICTIONS)
-async def test_two_nodes_that_differ_are_both_not_believed(view: str) -> None:
-    first, second, counts = Node(), Node(), Counts()
-    second.views[view] = CONTRADICTIONS[view]
-    with pytest.raises(RpcContradicted, match=f"block {HEIGHT}"):
-        await verifier_at(endpoints_of(first, second, Node(), counts=counts), cross_check=True).read(
-            nonces=[NONCE], salts=["252812b3"]
-        )
-    assert places(counts) == [("1", "contradicted")], "a third node is not asked until somebody agrees"
-
-
-async def test_two_nodes_must_agree_about_the_time_of_a_block() -> None:
-    first, second = Node(), Node()
-    second.nanoseconds += 10**9
-    with pytest.raises(RpcContradicted, match="times"):
-        await verifier_at(endpoints_of(first, second), cross_check=True).read()
-
-
-async def test_what_one_node_says_alone_is_unknown() -> None:
-    with pytest.raises(RpcUnavailable):
-        await verifier_at(endpoints_of(Node(), down()), cross_check=True).read()
-
-
-async def test_a_third_node_stands_in_for_either_of_two() -> None:
-    for nodes in ((down(), Node(), Node()), (Node(), down(), Node()), (Node(), Node(), down())):
-        assert (await verifier_at(endpoints_of(*nodes), cross_check=True).read()).height == HEIGHT

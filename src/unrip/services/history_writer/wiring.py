@@ -11,7 +11,7 @@ from unrip.services.history_writer.logic import HistoryWriter
 def wire(context: Context) -> Wiring:
     """Wire it: every topic in, rows out."""
     settings = context.settings
-    history = context.adapters.history(writer=context.start_id)
+    history = context.opened(context.adapters.history(writer=context.start_id))
     writes = HistoryHandlers(history, emit=context.emit)
     reader = TopicReader(context.adapters.consumer, emit=context.emit)
     return Wiring(
@@ -23,6 +23,5 @@ def wire(context: Context) -> Wiring:
             ReadOn: reader.read_on,
         },
         sources=(writes.run, reader.run),
-        closers=(history.close,),
         troubles=(reader.troubles,),
     )

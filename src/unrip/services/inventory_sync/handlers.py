@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
-from unrip.frame.contract import Emit
-from unrip.net.tasks import Tasks
+from unrip.frame.asking import Ask
+from unrip.frame.contract import Emit, Start
 from unrip.services.inventory_sync.effects import (
     BooksPersisted,
     BooksRestored,
@@ -29,76 +30,55 @@ class Readings:
     """Read the verifier, and the bridge's movements on all chains."""
 
     def __init__(
-        self, verifier: Verifier, bridge: Bridge, *, chains: Sequence[str], emit: Emit, clock: Callable[[], datetime]
+        self,
+        verifier: Verifier,
+        bridge: Bridge,
+        *,
+        chains: Sequence[str],
+        ask: Ask,
+        clock: Callable[[], datetime],
     ) -> None:
         self._verifier = verifier
         self._bridge = bridge
         self._chains = tuple(chains)
-        self._emit = emit
+        self._ask = ask
         self._clock = clock
-        self._tasks = Tasks()
 
     def read_verifier(self, effect: ReadVerifier) -> None:
         """Start reading the verifier."""
-        self._tasks.start(self._read_verifier(effect))
+        self._ask(partial(self._read_verifier, effect), on=RpcError, unread=lambda e: VerifierUnread(reason=str(e)))
 
     def read_bridge(self, _effect: ReadBridge) -> None:
         """Start reading the bridge."""
-        self._tasks.start(self._read_bridge())
+        self._ask(self._read_bridge, on=BridgeError, unread=lambda e: BridgeUnread(reason=str(e)))
 
-    async def watch(self) -> None:
-        """Raise the fault of a call that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
+    async def _read_verifier(self, effect: ReadVerifier) -> VerifierRead:
+        return VerifierRead(reading=await self._verifier.read(elsewhere=effect.elsewhere))
 
-    async def aclose(self) -> None:
-        """Give up what is under way."""
-        await self._tasks.aclose()
-
-    async def _read_verifier(self, effect: ReadVerifier) -> None:
-        try:
-            reading = await self._verifier.read(elsewhere=effect.elsewhere)
-        except RpcError as error:
-            self._emit(VerifierUnread(reason=str(error)))
-        else:
-            self._emit(VerifierRead(reading=reading))
-
-    async def _read_bridge(self) -> None:
+    async def _read_bridge(self) -> BridgeRead:
         """Read all chains or nothing: a sum without one of them would be wrong."""
         observed_at = self._clock()
-        try:
-            deposits = [found for chain in self._chains for found in await self._bridge.recent_deposits(chain)]
-            withdrawals = [found for chain in self._chains for found in await self._bridge.recent_withdrawals(chain)]
-        except BridgeError as error:
-            self._emit(BridgeUnread(reason=str(error)))
-        else:
-            self._emit(BridgeRead(deposits=tuple(deposits), withdrawals=tuple(withdrawals), observed_at=observed_at))
+        deposits = [found for chain in self._chains for found in await self._bridge.recent_deposits(chain)]
+        withdrawals = [found for chain in self._chains for found in await self._bridge.recent_withdrawals(chain)]
+        return BridgeRead(deposits=tuple(deposits), withdrawals=tuple(withdrawals), observed_at=observed_at)
 
 
 class BooksHandlers:
     """Restores and persists the books of one account."""
 
-    def __init__(self, store: BooksStore, *, account: str, emit: Emit) -> None:
+    def __init__(self, store: BooksStore, *, account: str, start: Start, emit: Emit) -> None:
         self._store = store
         self._account = account
         self._emit = emit
-        self._tasks = Tasks()
+        self._start = start
 
     def recall(self, _effect: RestoreBooks) -> None:
         """Start restoring."""
-        self._tasks.start(self._recall())
+        self._start(self._recall())
 
     def keep(self, effect: PersistBooks) -> None:
         """Start persisting."""
-        self._tasks.start(self._keep(effect))
-
-    async def watch(self) -> None:
-        """Raise the fault of a call that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
-
-    async def aclose(self) -> None:
-        """Give up what is under way."""
-        await self._tasks.aclose()
-        await self._store.close()
+        self._start(self._keep(effect))
 
     async def _recall(self) -> None:
         self._emit(BooksRestored(found=await self._store.recall(self._account)))

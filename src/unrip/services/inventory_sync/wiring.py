@@ -18,10 +18,12 @@ def wire(context: Context) -> Wiring:
         verifier_of(context, rpc_http, public_key=public_key_of(context), asset_ids=context.pair.balances().values()),
         bridge_of(context, bridge_http),
         chains=chains_of(context),
-        emit=context.emit,
+        ask=context.ask,
         clock=context.clock,
     )
-    books = BooksHandlers(context.adapters.books(), account=account_of(context), emit=context.emit)
+    books = BooksHandlers(
+        context.opened(context.adapters.books()), account=account_of(context), start=context.start, emit=context.emit
+    )
     return Wiring(
         logic=InventorySync(
             pair=context.pair,
@@ -38,6 +40,4 @@ def wire(context: Context) -> Wiring:
             RestoreBooks: books.recall,
             PersistBooks: books.keep,
         },
-        sources=(readings.watch, books.watch),
-        closers=(readings.aclose, books.aclose, rpc_http.aclose, bridge_http.aclose),
     )

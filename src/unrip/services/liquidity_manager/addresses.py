@@ -41,7 +41,7 @@ class Addresses:
             self._doubts[address.chain] = other
 
     def told(self, address: ChainAddress) -> None:
-        """Compare what the bridge says now; once another address was named, only an operator ends the doubt."""
+        """Compare what the bridge names now; once another address was named, only an operator ends the doubt."""
         known = self._known.setdefault(address.chain, address)
         if known.address != address.address:
             self._doubts[address.chain] = address
@@ -61,7 +61,7 @@ class Addresses:
         return (self._known[chain], self._doubts[chain]) if chain in self._doubts else ()
 
     def accept(self, address: ChainAddress) -> None:
-        """An operator has checked which of them is right: from now on it is the known one."""
+        """Take the address that an operator found right: from now on it is the known one."""
         self._known[address.chain] = address
         del self._doubts[address.chain]
 

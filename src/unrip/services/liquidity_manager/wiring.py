@@ -12,12 +12,10 @@ from unrip.services.venue import account_of, bridge_of
 def wire(context: Context) -> Wiring:
     """Wire it: the bridge in, treasury and liquidity actions out."""
     http = context.http("bridge")
-    reader = ChainReader(bridge_of(context, http), emit=context.emit, clock=context.clock)
+    reader = ChainReader(bridge_of(context, http), ask=context.ask, clock=context.clock)
     return Wiring(
         logic=LiquidityManager(
             pair=context.pair, account=account_of(context), interval_s=context.settings.intervals.treasury_s
         ),
         handlers={ReadChain: reader.read},
-        sources=(reader.watch,),
-        closers=(reader.aclose, http.aclose),
     )

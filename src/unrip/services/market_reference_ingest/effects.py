@@ -20,7 +20,7 @@ class KrakenRestRead(Value):
     reading: PrimaryReading
     #: The state of its matching engine, None where that could not be read.
     system: str | None
-    #: We asked too much meanwhile: keep away for so long.
+    #: How long to keep away, if we asked too much meanwhile.
     pause_s: int | None = None
 
 
@@ -41,5 +41,5 @@ class CoinGeckoUnread(Value):
     """There is no reading of CoinGecko."""
 
     reason: str
-    #: Earlier questions are pointless.
+    #: How long asking again is pointless.
     retry_after_s: int | None

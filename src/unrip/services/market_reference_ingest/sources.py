@@ -1,4 +1,4 @@
-"""What each source last said, how old it is, and when its health changes."""
+"""The last reading of each source, how old it is, and when its health changes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from unrip.services.market_reference_ingest.peg import GOOD_AGE_MAX_MS
 ONLINE = "online"
 #: A source that was asked too much is left alone for at most this long at a time, where it names no longer time itself.
 PAUSE_MAX_S = 300
-#: The socket's word of trouble is not contradicted by REST for this long, whose answer may be on its way or cached.
+#: How long REST cannot contradict a trouble that the socket reported: its answer may be on its way or cached.
 TROUBLE_HOLDS = timedelta(seconds=10)
 
 
 class Health:
-    """The health of one source by the age of its newest reading; each change is told once."""
+    """The health of one source by the age of its newest reading; each change is logged once."""
 
     def __init__(self, name: str, *, age_max_ms: int) -> None:
         self.name = name
@@ -30,7 +30,7 @@ class Health:
         self._edge_log = EdgeLog(begun="source_stale", ended="source_fresh")
 
     def started(self, now: datetime) -> None:
-        """From now on a reading is expected."""
+        """Expect a reading from now on."""
         self._since = now
 
     def of(self, age: int | None) -> SourceHealth:
@@ -125,7 +125,7 @@ class Kraken:
             self._in_trouble, self._online_since = False, now
 
     def socket_closed(self, now: datetime) -> None:
-        """From now on the state is only as good as its age."""
+        """Note that the state is only as good as its age from now on."""
         if self._system is not None and self._system_seen_at is None:
             self._system_seen_at = now
 
@@ -170,7 +170,7 @@ class Asking:
         self._refusals = 0
 
     def answered(self, pause_s: int | None, now: datetime) -> None:
-        """It answered, and asks us to keep away for so long, if at all."""
+        """Note that it answered, and how long it asks us to keep away, if at all."""
         if pause_s is None:
             self._refusals = 0
             return

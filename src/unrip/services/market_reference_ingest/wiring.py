@@ -31,7 +31,7 @@ def wire(context: Context) -> Wiring:
             quote_id=coingecko.quote_id,
             clock=context.clock,
         ),
-        emit=context.emit,
+        ask=context.ask,
     )
     socket = context.socket(
         name=KRAKEN,
@@ -64,6 +64,5 @@ def wire(context: Context) -> Wiring:
             PollKrakenRest: polls.poll_kraken,
             PollCoinGecko: polls.poll_coingecko,
         },
-        sources=(socket.run, polls.watch),
-        closers=(polls.aclose, kraken_http.aclose, coingecko_http.aclose),
+        sources=(socket.run,),
     )

@@ -1,4 +1,4 @@
-"""Which limits are in force, and whether a restart would find them. Pure.
+"""Which limits are in force, and whether a restart would find them. Nothing here does I/O.
 
 What only tightens acts at once and is kept in PostgreSQL after: a brake waits for nothing. Anything else is kept first
 and acts when that is acknowledged, so that no restart finds limits tighter than those that were traded under.
@@ -13,7 +13,7 @@ from unrip.frame.contract import ChangeCancelled, Control, ControlRefused, Event
 from unrip.services.strategy_engine.effects import PolicyPersisted, RememberPolicy
 from unrip.services.strategy_engine.limits import changed_policy, permitted, tightens, tightest, told_policy
 
-#: Changes of one life that are kept again.
+#: How many changes of one life are kept again.
 REMEMBERED_MAX = 100
 _TOLD = "tightened before the start, as its record on Kafka shows"
 
@@ -26,10 +26,10 @@ class ActivePolicy:
         self.now = configured
         self._looser: Policy | None = None
         self._generation = 0
-        #: Changes are numbered; PostgreSQL keeps them in this order.
+        #: The number of the last change; PostgreSQL keeps changes in this order.
         self._changes = 0
         self._changes_kept = 0
-        #: What this life had kept, to be kept again: the database may come back as it was before.
+        #: The changes that this life had kept, to be kept again: the database may come back as it was before.
         self._remembered: deque[RememberPolicy] = deque(maxlen=REMEMBERED_MAX)
         #: What an earlier life's last record of a control shows, until the policy in force is recalled.
         self._told: Policy | None = None
@@ -37,7 +37,7 @@ class ActivePolicy:
 
     @property
     def asked(self) -> Policy:
-        """What operators asked for last: in force, or as soon as it is kept."""
+        """The limits that operators asked for last: in force, or as soon as they are kept."""
         return self._looser or self.now
 
     @property
@@ -66,7 +66,7 @@ class ActivePolicy:
         return [self._remember(tight, actor="start", reason=_TOLD)]
 
     def again(self) -> list[RememberPolicy]:
-        """A new session with PostgreSQL: what it has already, stays."""
+        """Keep everything again in a new session; what PostgreSQL has already stays."""
         return list(self._remembered)
 
     def after(self, control: Control, *, database_up: bool) -> Policy:
@@ -96,7 +96,7 @@ class ActivePolicy:
         return self._remember(changed, actor=control.actor, reason=control.reason)
 
     def on_event(self, event: Event) -> list[RememberPolicy]:
-        """Take in what became of changes; every other event means nothing here."""
+        """Take in the outcome of changes; other events have no meaning here."""
         match event:
             case PolicyPersisted():
                 self._on_kept(event)

@@ -34,16 +34,16 @@ class DailyPnl:
 
     pair: Pair
     markout: timedelta
-    #: The day's fills of an earlier life are known.
+    #: Whether the day's fills of an earlier life are known.
     complete: bool = False
-    #: By command: the block's time, and what may have moved; one of it did.
+    #: The block's time of each command, and what may have moved: exactly one of it did.
     _waiting: dict[str, tuple[datetime, tuple[Exchange, ...]]] = field(default_factory=dict)
     _marked: dict[date, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     _days: dict[str, date] = field(default_factory=dict)
     _newest: MarketPrice | None = None
 
     def filled(self, result: TradeResult, mark: MarketPrice | None = None) -> None:
-        """Take in a result; a fill that is told again counts once, and other results not at all."""
+        """Take in a result; a repeated fill counts once, and other results not at all."""
         if not result.state.moved or result.evidence is None:
             return
         moved = (result.exchange,) if result.exchange is not None else result.candidates
@@ -107,7 +107,7 @@ class DailyPnl:
 
 
 def _gain(moved: Sequence[Exchange], values_eur: dict[str, Fraction]) -> Fraction:
-    """What a fill brought; where it is one of several, the worst."""
+    """What a fill brought; the worst where it may be one of several."""
     return min(
         each.amount_in * values_eur[each.asset_in] - each.amount_out * values_eur[each.asset_out] for each in moved
     )

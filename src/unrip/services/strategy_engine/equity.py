@@ -1,4 +1,4 @@
-"""What is explained of the inventory is worth, and how far it has fallen from its highest. Pure.
+"""The value of the explained inventory, and how far it has fallen from its highest. Nothing here does I/O.
 
 The highest is kept in PostgreSQL and read once at start; nothing waits for either. No write begins before the last one
 is acknowledged, and then the newest is written: a database that is away grows no queue, and a crash loses only what
@@ -34,14 +34,14 @@ class Equity:
     """
 
     pair: Pair
-    #: How far below the highest; None until it is known.
+    #: How far it is below the highest; None until that is known.
     drawdown_eur: Fraction | None = None
     _now_eur: Fraction | None = None
     #: Whether the highest of earlier lives is known; snapshots mean nothing before.
     _recalled: bool = False
     #: None before the first snapshot of the first life.
     _highest: HighestEquity | None = None
-    #: What PostgreSQL has, or is being given.
+    #: The highest that PostgreSQL has, or is being given.
     _sent: HighestEquity | None = None
     _under_way: bool = False
     _generation: int = 0
@@ -49,7 +49,7 @@ class Equity:
     _over: bool = False
 
     def on_event(self, event: Event) -> list[Effect]:
-        """Take in what became of the highest in PostgreSQL; every other event means nothing here."""
+        """Take in the outcome of a write of the highest to PostgreSQL; other events have no meaning here."""
         match event:
             case HighestRestored():
                 self._highest = self._sent = event.highest
@@ -60,14 +60,14 @@ class Equity:
         return []
 
     def again(self) -> list[Effect]:
-        """A new session with PostgreSQL, which may have been set back: the highest is kept once more."""
+        """Keep the highest once more in a new session: PostgreSQL may have been set back."""
         if not self._recalled:
             return []
         self._sent = None
         return self._keep()
 
     def seen(self, books: Books, price: MarketPrice, *, drawdown_max_eur: Decimal) -> list[Effect]:
-        """Take in a snapshot; a drawdown beyond the limit is told once in each life, and once that it is over."""
+        """Take in a snapshot; a drawdown beyond the limit is logged once in each life, and once that it is over."""
         if (
             price.fair_rate is None
             or not price.reckonable

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from unrip.frame.contract import Effect, Emit
+from unrip.frame.contract import Effect, Emit, Start
 from unrip.frame.runner import Handler
-from unrip.net.tasks import Tasks
 from unrip.services.strategy_engine.effects import (
     HighestPersisted,
     HighestRestored,
@@ -29,31 +28,30 @@ class StrategyHandlers:
     """Turns the strategy's effects into calls."""
 
     def __init__(
-        self, store: StrategyStore, *, account: str, pair: str, emit: Emit, leave_role: Callable[[str], None]
+        self,
+        store: StrategyStore,
+        *,
+        account: str,
+        pair: str,
+        start: Start,
+        emit: Emit,
+        leave_role: Callable[[str], None],
     ) -> None:
         self._store = store
         self._account = account
         self._pair = pair
         self._emit = emit
         self._leave_role = leave_role
-        self._tasks = Tasks()
+        self._start = start
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
         """The method that performs each effect."""
         return {
-            RememberPolicy: lambda effect: self._start(lambda: self._remember(effect)),
-            Restore: lambda effect: self._start(lambda: self._recall(effect)),
-            PersistHighest: lambda effect: self._start(lambda: self._keep_highest(effect)),
+            RememberPolicy: lambda effect: self._ask(lambda: self._remember(effect)),
+            Restore: lambda effect: self._ask(lambda: self._recall(effect)),
+            PersistHighest: lambda effect: self._ask(lambda: self._keep_highest(effect)),
         }
-
-    async def watch(self) -> None:
-        """Raise a fault of ours in one of the calls, which stops the service: a source for the frame."""
-        await self._tasks.watch()
-
-    async def aclose(self) -> None:
-        """End what still runs."""
-        await self._tasks.aclose()
 
     async def _remember(self, effect: RememberPolicy) -> None:
         await self._store.remember(
@@ -79,8 +77,8 @@ class StrategyHandlers:
         )
         self._emit(HighestPersisted())
 
-    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._tasks.start(self._insist(work))
+    def _ask(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._start(self._insist(work))
 
     async def _insist(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Ask again what PostgreSQL refuses: without an answer the strategy would wait for ever."""

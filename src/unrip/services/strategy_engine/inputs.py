@@ -93,13 +93,13 @@ class Inputs:
         self.book.use(ledger.position)
 
     def commanded(self, command: TradeCommand, decided_at: datetime) -> None:
-        """A command was decided; what it would spend is promised from now on."""
+        """Note that a command was decided; what it would spend is promised from now on."""
         self.book.add(command)
         self.nonces.add(command)
         self.pace.add(command.command_id, decided_at)
 
     def command_placed(self, command: TradeCommand, topic_id: str, offset: int, at: datetime) -> None:
-        """An own command stands in the topic, now or since an earlier life."""
+        """Note that an own command stands in the topic, now or since an earlier life."""
         self.book.placed(command, topic_id, offset)
         self.nonces.add(command)
         self.pace.add(command.command_id, at)

@@ -1,4 +1,4 @@
-"""What is told about decisions: counts, the latest ones, and log lines that cannot flood."""
+"""The report on decisions: counts, the latest ones, and log lines that cannot flood."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unrip.domain.decision import Decision, Refusal
 from unrip.frame.contract import Count, Effect, Log, SetTimer
 from unrip.services.strategy_engine.state import Decided
 
-#: Above this many refusals in a second their lines are added up into one (blueprint, section 11).
+#: How many refusals in a second have a line each; above it they share one (blueprint, section 11).
 REFUSAL_LINES_PER_S = 5
 LATEST_KEPT = 50
 
@@ -27,7 +27,7 @@ class DecisionReport:
         self._unsaid: Counter[Refusal] = Counter()
 
     def decided(self, decision: Decision, now: datetime) -> list[Effect]:
-        """Count a decision and say so in the log."""
+        """Count a decision and log it."""
         self._latest.append(decision)
         if decision.reason is None:
             self._accepted += 1

@@ -19,7 +19,7 @@ from unrip.domain.pricing import fair_in_per_out, propose, spent_units
 from unrip.domain.values import Amount, decimal_of
 from unrip.services.strategy_engine.state import Readiness
 
-#: Where the policy knows no floor, readiness is still asked about an amount that means something.
+#: The amount that readiness is asked about where the policy has no floor.
 _SMALLEST_EUR = Fraction(1)
 #: Guards about a demand's own shape say nothing about the desk.
 _ABOUT_THE_DEMAND = frozenset(
@@ -40,7 +40,7 @@ def trade_ready(case_of: Callable[[SwapDemand], Case], pair: Pair, now: datetime
 
 
 def hindered(answers: dict[str, Readiness], *, by: Sequence[str]) -> dict[str, Readiness]:
-    """The same where the strategy itself is not ready: then no direction is, whatever the guards remember."""
+    """The same answer where the strategy itself is not ready: then no direction is, whatever the guards remember."""
     own = tuple(dict.fromkeys(by))
     return {
         direction: msgspec.structs.replace(answer, ready=answer.ready and not own, reasons=(*own, *answer.reasons))

@@ -14,10 +14,15 @@ from unrip.venues.near_intents.nonces import encode_nonce
 def wire(context: Context) -> Wiring:
     """Wire it: demands in, decisions and commands out. No key, no venue."""
     settings = context.settings
-    store, account = context.adapters.strategy(), account_of(context)
+    store, account = context.opened(context.adapters.strategy()), account_of(context)
     arming = arming_of(context, SERVICE.name)
     strategy = StrategyHandlers(
-        store, account=account, pair=context.pair.name, emit=context.emit, leave_role=context.leave_role
+        store,
+        account=account,
+        pair=context.pair.name,
+        start=context.start,
+        emit=context.emit,
+        leave_role=context.leave_role,
     )
     return Wiring(
         logic=StrategyEngine(
@@ -28,6 +33,4 @@ def wire(context: Context) -> Wiring:
             switchboard=arming.switchboard,
         ),
         handlers={**strategy.by_effect, **arming.handlers},
-        sources=(strategy.watch, *arming.sources),
-        closers=(strategy.aclose, store.close, *arming.closers),
     )

@@ -1,4 +1,4 @@
-"""What is told about executions: the latest attempts, counts, and one log line per change of state."""
+"""The report on executions: the latest attempts, counts, and one log line per change of state."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ExecutionReport:
         return [Log(event="execution_recovered", component="recovery", body={"open_offers": open_offers})]
 
     def held_differs(self, differences: Sequence[HeldDifference]) -> list[Effect]:
-        """Counter and open holds do not add up: told once per state of things, and never repaired by itself."""
+        """Report where counter and open holds do not add up: once per change, and never repaired by itself."""
         new, self._differences = [each for each in differences if each not in self._differences], tuple(differences)
         return [
             Count(name="held_checks", labels={"outcome": "differs" if differences else "agrees"}),
@@ -82,7 +82,7 @@ class ExecutionReport:
         return ["ledger_differs"] if self._differences else []
 
     def unread(self, reason: str) -> list[Effect]:
-        """The verifier could not be read; said once until it can."""
+        """Log once that the verifier could not be read, until it can be read again."""
         before, self._verifier_read = self._verifier_read, False
         if not before:
             return []
@@ -90,7 +90,7 @@ class ExecutionReport:
         return [Log(event="connection_lost", level="warning", component="verifier", venue="near_intents", body=body)]
 
     def read_again(self) -> list[Effect]:
-        """The verifier was read."""
+        """Note that the verifier was read."""
         before, self._verifier_read = self._verifier_read, True
         return [] if before else [Log(event="connection_recovered", component="verifier", venue="near_intents")]
 

@@ -47,7 +47,7 @@ def wire(context: Context) -> Wiring:
         public_key=signer.public_key,
         asset_ids=[asset.asset_id for asset in context.pair.assets()],
     )
-    store = context.adapters.ledger(writer=context.start_id)
+    store = context.opened(context.adapters.ledger(writer=context.start_id))
     outbox = OutboxPublisher(store, context.produce, named="result_not_published", count=context.metrics.count)
     relay_http = context.http("relay_rpc", total_timeout_s=ATTEMPT_BOUND_S)
     relay = RelayRpc(relay_http, venue.relay_rpc_url, headers=api_key_headers(venue.executor_token_file))
@@ -55,15 +55,16 @@ def wire(context: Context) -> Wiring:
         LedgerHandlers(
             store,
             account=account,
+            start=context.start,
             emit=emit,
             clock=clock,
             uptime_s=context.adapters.uptime_s,
             on_outbox=outbox.wake,
             leave_role=context.leave_role,
         ),
-        SignerHandlers(signer, verifier, pair=context.pair, account=account, emit=emit, clock=clock),
-        VerifierHandlers(verifier, account=account, emit=emit),
-        RevocationHandlers(signer, relay, verifier, account=account, emit=emit),
+        SignerHandlers(signer, verifier, pair=context.pair, account=account, ask=context.ask, clock=clock),
+        VerifierHandlers(verifier, account=account, ask=context.ask),
+        RevocationHandlers(signer, relay, verifier, account=account, ask=context.ask),
     )
     url = relay_url(venue.relay_ws_url, instance_id=context.settings.relay_queue)
     socket = context.socket(name=RELAY, url=url, headers=relay_headers_of(context, venue.executor_token_file))
@@ -78,9 +79,8 @@ def wire(context: Context) -> Wiring:
             CloseSocket: socket.close,
             **arming.handlers,
         },
-        sources=(relay_wanted.while_on(socket.run), outbox.run, *(each.watch for each in asks), *arming.sources),
+        sources=(relay_wanted.while_on(socket.run), outbox.run),
         before_leaving=(outbox.publish_all,),
-        closers=(store.close, http.aclose, relay_http.aclose, *arming.closers),
         troubles=(outbox.troubles,),
     )
 

@@ -15,8 +15,6 @@ from unrip.net.reconnect import Cause
 from unrip.services.near_intents_ingest.logic import NearIntentsIngest
 from unrip.services.relay_link import RELAY
 
-# --- the connection ----------------------------------------------------------------------------------------------
-
 
 def test_it_subscribes_on_every_connection() -> None:
     logic = ingest(connected=False)

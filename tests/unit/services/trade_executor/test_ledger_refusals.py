@@ -161,6 +161,7 @@ async def test_whatever_the_ledger_refuses_leaves_the_role() -> None:
     books = LedgerHandlers(
         Refusing(clock=lambda: NOW),
         account=ACCOUNT,
+        start=asyncio.ensure_future,
         emit=told.append,
         clock=lambda: NOW,
         uptime_s=lambda: 0.0,

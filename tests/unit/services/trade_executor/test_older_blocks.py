@@ -2,118 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
-from support.cases import BTC, EURE, NOW
 from support.engine import a_control
-from support.executor import VIEW, Executor, a_command, a_reading, events_of, executor
-from unrip.domain.attempt import ChainEvidence, Offer, TradeResult
-from unrip.domain.desk_state import CommandPosition
+from support.executor import Executor, a_command, a_reading, executor
+from support.past_blocks import SALT, answer, committed, ended, evidence, in_doubt, look, pair, use
+from unrip.domain.attempt import Offer
 from unrip.domain.evidence import TAKER_ALLOWANCE
 from unrip.domain.pairs import Direction
 from unrip.domain.values import Amount
-from unrip.domain.verifier import VerifierFill, VerifierReading
-from unrip.frame.contract import ControlRefused, Count, Event, TimerFired
+from unrip.domain.verifier import VerifierFill
+from unrip.frame.contract import TimerFired
 from unrip.services.trade_executor.effects import (
     ApplyReading,
     FillsRead,
     FillsUnread,
     FindFill,
     Finding,
-    LedgerLoaded,
-    LedgerOlder,
     NoteAttempt,
-    PastRead,
     PastUnread,
     ReadPast,
     ReadUse,
     RevocationSigned,
     RevocationTraced,
     TraceRevocation,
-    UseRead,
 )
-from unrip.services.trade_executor.offers.nonce import RETRY_FIRST, RETRY_MAX
-
-SALT = "252812b3"
-GONE = PastUnread(kept=False, reason="the node has no block that is old enough")
-
-
-def in_doubt(*, past: timedelta = timedelta(seconds=5), valid: bool = False) -> tuple[Executor, Offer]:
-    """One open offer, and a newest block after its deadline that says unused and, unless told otherwise, salt ended."""
-    desk = executor()
-    offer = desk.send().offer
-    look(desk, offer, past=past, valid=valid)
-    return desk, offer
-
-
-def look(desk: Executor, *offers: Offer, past: timedelta = timedelta(seconds=5), valid: bool = False) -> None:
-    """The next reading, so long after the last deadline."""
-    desk.now = max(desk.now, max(offer.offer_deadline for offer in offers) + past)
-    nonces = [offer.nonce for offer in offers]
-    desk.read(asked=nonces, block_time=desk.now, observed_at=desk.now, salts={SALT: valid})
-    while not desk.logic._book.writes.empty():
-        desk.noted()
-
-
-def pair(
-    *offers: Offer, before: Any = (), after: Any = (), late: bool = False, moved: int = 0, taken: Offer | None = None
-) -> tuple[VerifierReading, VerifierReading]:
-    """The last block of the salt and the next one, within the offers' life or after it; perhaps one was taken there."""
-    nonces = [offer.nonce for offer in offers]
-    life = timedelta(seconds=1 if late else -1)
-    at = max(offer.offer_deadline for offer in offers) + life
-    balances = {BTC.asset_id: Amount(10**7), EURE.asset_id: Amount(5_000 * 10**18)}
-    later = {**balances, EURE.asset_id: Amount(balances[EURE.asset_id] + moved)}
-    if taken is not None:
-        later[taken.asset_in] = Amount(later[taken.asset_in] + taken.amount_in)
-        later[taken.asset_out] = Amount(later[taken.asset_out] - taken.amount_out)
-    return (
-        a_reading(990, asked=nonces, used=before, block_time=at, credited=balances),
-        a_reading(991, asked=nonces, used=after, block_time=at, credited=later, salts={SALT: False}),
-    )
-
-
-def answer(desk: Executor, *readings: VerifierReading) -> None:
-    committed(desk, PastRead(readings=readings))
-
-
-def committed(desk: Executor, event: Event) -> None:
-    """Feed the event, and let the ledger take over what follows from it."""
-    effects = desk.feed(event)
-    while any(isinstance(effect, ApplyReading | NoteAttempt) for effect in effects):
-        effects = desk.noted()
-
-
-def use(*offers: Offer, taken: Offer | None, height: int = 989, used: Offer | None = None) -> UseRead:
-    """The block that used a nonce, and the one before it."""
-    nonces = [offer.nonce for offer in offers]
-    before, after = pair(*offers, after=[(used or offers[0]).nonce], taken=taken)
-    changes = {"salts": {SALT: True}, "nonces": dict.fromkeys(nonces, False)}
-    return UseRead(
-        before=msgspec.structs.replace(before, height=height - 1, **changes),
-        after=msgspec.structs.replace(after, height=height, salts={SALT: True}),
-    )
-
-
-def ended(desk: Executor) -> TradeResult:
-    """The result of the last ending, which an older block's height justifies."""
-    write = desk.last(ApplyReading)
-    assert write.credited == {}, "an older block's balances are not the newest"
-    (ending,) = write.endings
-    result: TradeResult = ending.results[0][0]
-    return result
-
-
-def evidence(desk: Executor) -> ChainEvidence:
-    found = ended(desk).evidence
-    assert found is not None
-    return found
-
+from unrip.services.trade_executor.offers.nonce import RETRY_FIRST
 
 # --- the salt has ended ----------------------------------------------------------------------------------------------
 
@@ -463,41 +381,6 @@ def test_what_is_known_to_be_taken_back_explains_none_either() -> None:
     assert [each.command_id for each in desk.open_offers] == [offer.command_id]
 
 
-# --- asking again ----------------------------------------------------------------------------------------------------
-
-
-def test_while_the_ledger_may_lack_offers_older_blocks_leave_none_unproven() -> None:
-    """What they say is asked for once more, when every command is known that may have moved the same balances."""
-    desk, offer = in_doubt()
-    desk.feed(LedgerOlder(call="view", reason="ledger_went_back"))
-    position = CommandPosition(topic_id="commands-1", next_offset=1)
-    desk.feed(LedgerLoaded(position=position, open_offers=(offer,), view=VIEW))
-    answer(desk, *pair(offer, moved=-1))
-    assert "execution_failed" not in events_of(desk)
-    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_unreadable_blocks_keep_the_offer_and_are_asked_for_at_a_bounded_rate(kept: bool) -> None:
-    desk, offer = in_doubt()
-    answered = PastUnread(kept=kept, reason="why")
-    asked_at: list[datetime] = []
-    for _ in range(400):
-        if len(desk.of(ReadPast)) > len(asked_at):
-            asked_at.append(desk.now)
-            committed(desk, answered)
-        desk.now += timedelta(seconds=5)
-        look(desk, offer)
-    gaps = [later - earlier for earlier, later in pairwise(asked_at)]
-    assert gaps == sorted(gaps)
-    assert gaps[0] == RETRY_FIRST
-    assert gaps[-1] == RETRY_MAX
-    assert desk.states == ["claimed", "sent", *([] if kept else ["unproven"])]
-    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
-    (shown,) = desk.state().in_doubt
-    assert (shown.command_ids, shown.reason, shown.unproven) == ((offer.command_id,), "why", not kept)
-
-
 def test_one_look_at_a_time_and_all_of_a_salt_together() -> None:
     desk = executor()
     offers = [desk.send(a_command(name)).offer for name in ("one", "two", "three")]
@@ -515,82 +398,3 @@ def test_an_offer_that_ends_meanwhile_is_not_ended_again() -> None:
     assert desk.states[-1] == "voided"
     answer(desk, *pair(offer, before=[offer.nonce]))
     assert desk.states.count("voided") == 1
-
-
-def test_no_timer_ends_what_is_unproven() -> None:
-    desk, offer = in_doubt()
-    committed(desk, GONE)
-    for days in range(1, 400, 40):
-        desk.now = NOW + timedelta(days=days)
-        desk.feed(TimerFired(name="read"))
-    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
-    assert events_of(desk).count("execution_failed") == 1
-    assert Count(name="past_reads", labels={"outcome": "not_kept"}) in desk.effects
-
-
-# --- an operator -----------------------------------------------------------------------------------------------------
-
-
-def word(offer: Offer, outcome: str = "lapsed") -> Any:
-    return a_control("resolve", command_id=offer.command_id, outcome=outcome)
-
-
-@pytest.mark.parametrize("outcome", ["lapsed", "settled"])
-def test_an_operator_ends_what_is_unproven(outcome: str) -> None:
-    desk, offer = in_doubt()
-    committed(desk, GONE)
-    control = word(offer, outcome)
-    desk.feed(control)
-    result = ended(desk)
-    assert (result.state, result.reason) == (outcome, control.reason)
-    assert evidence(desk).operator == control.actor
-    with pytest.raises(ControlRefused, match="no open offer"):
-        desk.feed(control)  # its end is being written
-    desk.noted()
-    labels = {"state": outcome, "reason": "operator"}
-    assert Count(name="executions_ended", labels=labels) in desk.effects, "no free text becomes a label"
-    assert desk.states == ["claimed", "sent", "unproven", outcome]
-    with pytest.raises(ControlRefused, match="no open offer"):
-        desk.feed(control)
-    assert desk.open_offers == []
-
-
-def test_the_word_is_refused_while_the_chain_may_tell() -> None:
-    desk = executor()
-    offer = desk.send().offer
-    with pytest.raises(ControlRefused, match="the chain can still tell"):
-        desk.feed(word(offer))
-    look(desk, offer)
-    with pytest.raises(ControlRefused, match="the chain can still tell"):
-        desk.feed(word(offer))
-    desk.feed(PastUnread(kept=True, reason="the node is behind"))
-    with pytest.raises(ControlRefused, match="the chain can still tell"):
-        desk.feed(word(offer))
-    assert [each.command_id for each in desk.open_offers] == [offer.command_id]
-
-
-def test_the_word_is_refused_while_the_offer_can_still_be_taken() -> None:
-    """Nobody knows yet how it ends: until its last deadline only a revocation does anything about it."""
-    desk, offer = in_doubt(past=timedelta(seconds=-1))
-    committed(desk, GONE)
-    assert desk.states[-1] == "unproven"
-    with pytest.raises(ControlRefused, match="halt --revoke"):
-        desk.feed(word(offer))
-    look(desk, offer, past=timedelta(seconds=1))
-    desk.feed(word(offer))
-    assert ended(desk).state == "lapsed"
-
-
-def test_the_word_is_taken_of_a_used_nonce_at_once() -> None:
-    desk, offer = in_doubt(past=timedelta(seconds=-1))
-    answer(desk, *pair(offer, before=[offer.nonce]))
-    look(desk, offer, past=timedelta(seconds=-1))
-    assert len(desk.of(ReadUse)) == 1
-    committed(desk, GONE)
-    desk.feed(word(offer, "settled"))
-    assert (ended(desk).state, evidence(desk).nonce_used) == ("settled", True)
-
-
-def test_the_word_about_a_command_that_is_not_open_is_refused() -> None:
-    with pytest.raises(ControlRefused, match="command nonsense has no open offer"):
-        executor().feed(a_control("resolve", command_id="nonsense", outcome="lapsed"))

@@ -12,6 +12,7 @@ from support.cases import ACCOUNT, BTC, EURE, NOW, PAIR
 from support.executor import a_reading
 from unrip.domain.values import Amount
 from unrip.domain.verifier import VerifierReading
+from unrip.frame.asking import Ask
 from unrip.services.trade_executor.effects import AuthorityJudged, ProveAuthority
 from unrip.services.trade_executor.handlers.signer import SignerHandlers
 from unrip.venues.near_intents.rpc import RpcUnavailable
@@ -42,7 +43,14 @@ class Chain(Verifier):
 async def proof(chain: Chain) -> AuthorityJudged:
     told: asyncio.Queue[Any] = asyncio.Queue()
     signer = Signer(bytes(range(32)), verifying_contract="intents.near")
-    desk = SignerHandlers(signer, chain, pair=PAIR, account=ACCOUNT, emit=told.put_nowait, clock=lambda: NOW)
+    desk = SignerHandlers(
+        signer,
+        chain,
+        pair=PAIR,
+        account=ACCOUNT,
+        ask=Ask(start=asyncio.ensure_future, emit=told.put_nowait),
+        clock=lambda: NOW,
+    )
     desk.prove(ProveAuthority())
     judged: AuthorityJudged = await asyncio.wait_for(told.get(), 5)
     return judged

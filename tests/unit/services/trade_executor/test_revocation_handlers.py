@@ -10,6 +10,7 @@ import pytest
 
 from support.json_service import client_of
 from unrip.domain.values import Value
+from unrip.frame.asking import Ask
 from unrip.services.trade_executor.effects import (
     Finding,
     Publication,
@@ -66,7 +67,7 @@ async def outcome(effect: Value, relay: Relay, executed: dict[str, dict[str, str
         RelayRpc(client_of(relay), "http://127.0.0.1:9/rpc", headers=dict),
         Chain(executed or {}),
         account=ACCOUNT,
-        emit=events.put_nowait,
+        ask=Ask(start=asyncio.ensure_future, emit=events.put_nowait),
         pause_s=0,
     )
     perform = {SignRevocation: revoker.sign, PublishRevocation: revoker.publish, TraceRevocation: revoker.trace}

@@ -8,9 +8,8 @@ from typing import Any
 
 from unrip.domain.attempt import TradeResult, result_id
 from unrip.domain.desk_state import LedgerView
-from unrip.frame.contract import Effect, Emit
+from unrip.frame.contract import Effect, Emit, Start
 from unrip.frame.runner import Handler
-from unrip.net.tasks import Tasks
 from unrip.services.trade_executor.effects import (
     AccountElsewhere,
     ApplyReading,
@@ -45,6 +44,7 @@ class LedgerHandlers:
         ledger: Ledger,
         *,
         account: str,
+        start: Start,
         emit: Emit,
         clock: Callable[[], datetime],
         uptime_s: Callable[[], float],
@@ -58,7 +58,7 @@ class LedgerHandlers:
         self._uptime_s = uptime_s
         self._on_outbox = on_outbox
         self._leave_role = leave_role
-        self._tasks = Tasks()
+        self._start = start
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
@@ -78,25 +78,25 @@ class LedgerHandlers:
 
     def load(self, _effect: LoadLedger) -> None:
         """Read the ledger as it stands."""
-        self._start("load", self._load())
+        self._call("load", self._load())
 
     def claim(self, effect: ClaimOffer) -> None:
         """Claim, hold and payload in one commit."""
-        self._start("claim", self._claim(effect))
+        self._call("claim", self._claim(effect))
 
     def reject(self, effect: RejectCommand) -> None:
         """Record a rejection and the position in one commit."""
-        self._start("claim", self._reject(effect))
+        self._call("claim", self._reject(effect))
 
     def note(self, effect: NoteAttempt) -> None:
         """Record a state of an open attempt."""
-        self._start(
+        self._call(
             "note", self._noted(self._ledger.note(self._event(effect.result, effect.lineage), after=effect.after))
         )
 
     def drop(self, effect: DropAttempt) -> None:
         """Record the end of an attempt of which no byte has left."""
-        self._start(
+        self._call(
             "note", self._noted(self._ledger.drop(self._event(effect.result, effect.lineage), after=effect.after))
         )
 
@@ -119,14 +119,14 @@ class LedgerHandlers:
             replaces=effect.replaces,
             after=effect.after,
         )
-        self._start("note", self._noted(reading))
+        self._call("note", self._noted(reading))
 
     def note_revocation(self, effect: NoteRevocation) -> None:
         """Record what was published to spend a nonce."""
         write = self._ledger.note_revocation(
             effect.account, nonce=effect.nonce, revocation=effect.payload, after=effect.after
         )
-        self._start("note", self._noted(write))
+        self._call("note", self._noted(write))
 
     def note_surroundings(self, effect: NoteSurroundings) -> None:
         """Record which database the ledger is in, or a quarantine."""
@@ -136,15 +136,15 @@ class LedgerHandlers:
             quarantined_until=effect.quarantined_until,
             commits=effect.commits,
         )
-        self._start("note", self._noted(write))
+        self._call("note", self._noted(write))
 
     def find(self, effect: FindOffer) -> None:
         """Look an offer up by its hash."""
-        self._start("find", self._find(effect))
+        self._call("find", self._find(effect))
 
     def check(self, _effect: CheckHeld) -> None:
         """Compare counters and open holds."""
-        self._start("check", self._check())
+        self._call("check", self._check())
 
     async def _find(self, effect: FindOffer) -> None:
         offer = await self._ledger.find(self._account, effect.quote_hash)
@@ -207,11 +207,7 @@ class LedgerHandlers:
             result=result,
         )
 
-    async def watch(self) -> None:
-        """Raise a fault of ours in one of the calls, which stops the service: a source for the frame."""
-        await self._tasks.watch()
-
-    def _start(self, call: str, work: Coroutine[Any, Any, None]) -> None:
+    def _call(self, call: str, work: Coroutine[Any, Any, None]) -> None:
         async def told() -> None:
             try:
                 await work
@@ -227,4 +223,4 @@ class LedgerHandlers:
                 self._emit(LedgerRefused(call=call, reason=str(error)))
                 self._leave_role(str(error))
 
-        self._tasks.start(told())
+        self._start(told())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 
-from unrip.frame.contract import Effect, Emit
+from unrip.frame.asking import Ask
+from unrip.frame.contract import Effect
 from unrip.frame.runner import Handler
-from unrip.net.tasks import Tasks
 from unrip.services.trade_executor.effects import (
     Finding,
     Publication,
@@ -44,16 +45,15 @@ class RevocationHandlers:
         verifier: Verifier,
         *,
         account: str,
-        emit: Emit,
+        ask: Ask,
         pause_s: float = PAUSE_S,
     ) -> None:
         self._signer = signer
         self._relay = relay
         self._verifier = verifier
         self._account = account
-        self._emit = emit
+        self._ask = ask
         self._pause_s = pause_s
-        self._tasks = Tasks()
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
@@ -67,19 +67,19 @@ class RevocationHandlers:
     def sign(self, effect: SignRevocation) -> None:
         """Sign it; as fast as an offer."""
         signed = sign_revocation(self._signer, account=self._account, nonce=effect.nonce, deadline=effect.deadline)
-        self._emit(RevocationSigned(nonce=effect.nonce, intent_hash=signed.intent_hash, payload=_text(signed)))
+        self._ask.emit(RevocationSigned(nonce=effect.nonce, intent_hash=signed.intent_hash, payload=_text(signed)))
 
     def publish(self, effect: PublishRevocation) -> None:
         """Publish it, a few times where the relay does not answer."""
-        self._tasks.start(self._publish(effect))
+        self._ask.start(self._publish(effect))
 
     def trace(self, effect: TraceRevocation) -> None:
         """Ask the relay for the transaction and the chain for what it did."""
-        self._tasks.start(self._trace(effect))
-
-    async def watch(self) -> None:
-        """Raise the fault of work that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
+        self._ask(
+            partial(self._look, effect),
+            on=(RelayRpcError, RpcError),
+            unread=lambda _: RevocationTraced(nonce=effect.nonce, finding=Finding.UNKNOWN),
+        )
 
     async def _publish(self, effect: PublishRevocation) -> None:
         publication, reason = Publication.UNREACHABLE, ""
@@ -95,14 +95,7 @@ class RevocationHandlers:
             else:
                 publication, reason = Publication.TAKEN if answer.taken else Publication.REFUSED, answer.reason
                 break
-        self._emit(RevocationPublished(nonce=effect.nonce, publication=publication, reason=reason))
-
-    async def _trace(self, effect: TraceRevocation) -> None:
-        try:
-            traced = await self._look(effect)
-        except (RelayRpcError, RpcError):
-            traced = RevocationTraced(nonce=effect.nonce, finding=Finding.UNKNOWN)
-        self._emit(traced)
+        self._ask.emit(RevocationPublished(nonce=effect.nonce, publication=publication, reason=reason))
 
     async def _look(self, effect: TraceRevocation) -> RevocationTraced:
         """Whether the chain shows the revocation of the nonce as executed, or as not executed."""

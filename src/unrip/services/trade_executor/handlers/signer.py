@@ -10,9 +10,9 @@ from unrip.domain.command import TradeCommand
 from unrip.domain.decide import command_id_of, nonce_free_bytes
 from unrip.domain.pairs import Direction, Pair
 from unrip.domain.values import Amount, epoch_ms, from_epoch_ms
-from unrip.frame.contract import Effect, Emit
+from unrip.frame.asking import Ask
+from unrip.frame.contract import Effect
 from unrip.frame.runner import Handler
-from unrip.net.tasks import Tasks
 from unrip.services.trade_executor.effects import AuthorityJudged, OfferSigned, ProveAuthority, SignOffer
 from unrip.venues.near_intents.nonces import encode_nonce
 from unrip.venues.near_intents.rpc import RpcError
@@ -27,15 +27,21 @@ class SignerHandlers:
     """Signs offers, and has the contract simulate one that nobody would want, to prove that it would accept ours."""
 
     def __init__(
-        self, signer: Signer, verifier: Verifier, *, pair: Pair, account: str, emit: Emit, clock: Callable[[], datetime]
+        self,
+        signer: Signer,
+        verifier: Verifier,
+        *,
+        pair: Pair,
+        account: str,
+        ask: Ask,
+        clock: Callable[[], datetime],
     ) -> None:
         self._signer = signer
         self._verifier = verifier
         self._pair = pair
         self._account = account
-        self._emit = emit
+        self._ask = ask
         self._clock = clock
-        self._tasks = Tasks()
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
@@ -48,7 +54,7 @@ class SignerHandlers:
     def sign(self, effect: SignOffer) -> None:
         """Sign one offer; about 30 µs with the local key."""
         signed = self._signer.sign_offer(effect.command)
-        self._emit(
+        self._ask.emit(
             OfferSigned(
                 command_id=effect.command.command_id, quote_hash=signed.quote_hash, signed_payload=signed.params
             )
@@ -56,18 +62,11 @@ class SignerHandlers:
 
     def prove(self, _effect: ProveAuthority) -> None:
         """Simulate an absurd offer: one unit of what we have against a fortune, for ten seconds."""
-        self._tasks.start(self._prove())
-
-    async def watch(self) -> None:
-        """Raise the fault of a proof that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
-
-    async def _prove(self) -> None:
-        try:
-            judged = await self._judge()
-        except RpcError as error:
-            judged = AuthorityJudged(proven=False, reason=f"the verifier could not be asked: {error}")
-        self._emit(judged)
+        self._ask(
+            self._judge,
+            on=RpcError,
+            unread=lambda error: AuthorityJudged(proven=False, reason=f"the verifier could not be asked: {error}"),
+        )
 
     async def _judge(self) -> AuthorityJudged:
         reading = await self._verifier.read()

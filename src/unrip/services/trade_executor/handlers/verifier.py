@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from unrip.domain.verifier import VerifierFill
-from unrip.frame.contract import Effect, Emit
+from unrip.frame.asking import Ask
+from unrip.frame.contract import Effect
 from unrip.frame.runner import Handler
-from unrip.net.tasks import Tasks
 from unrip.services.trade_executor.effects import (
     FillsRead,
     FillsUnread,
@@ -31,11 +31,10 @@ from unrip.venues.near_intents.verifier import Verifier
 class VerifierHandlers:
     """Turns the executor's questions into calls and their outcomes into events."""
 
-    def __init__(self, verifier: Verifier, *, account: str, emit: Emit) -> None:
+    def __init__(self, verifier: Verifier, *, account: str, ask: Ask) -> None:
         self._verifier = verifier
         self._account = account
-        self._emit = emit
-        self._tasks = Tasks()
+        self._ask = ask
 
     @property
     def by_effect(self) -> dict[type[Effect], Handler]:
@@ -50,62 +49,50 @@ class VerifierHandlers:
 
     def read(self, effect: ReadVerifier) -> None:
         """Read one final block."""
-        self._tasks.start(self._read(effect))
+        self._ask(partial(self._read, effect), on=RpcError, unread=lambda error: VerifierUnread(reason=str(error)))
 
     def read_past(self, effect: ReadPast) -> None:
         """Read older blocks."""
-        self._tasks.start(self._read_past(effect))
+        self._ask(partial(self._read_past, effect), on=RpcError, unread=_past_unread)
 
     def read_use(self, effect: ReadUse) -> None:
         """Read the block that used a nonce."""
-        self._tasks.start(self._read_use(effect))
+        self._ask(partial(self._read_use, effect), on=RpcError, unread=_past_unread)
 
     def read_fills(self, effect: ReadFills) -> None:
         """Read what a transaction moved for us."""
-        question = self._verifier.transaction_fills(effect.tx_hash, self._account)
-        self._tasks.start(self._read_fills(question, tx_hash=effect.tx_hash))
+        question = partial(self._verifier.transaction_fills, effect.tx_hash, self._account)
+        self._ask_fills(question, tx_hash=effect.tx_hash)
 
     def find_fill(self, effect: FindFill) -> None:
         """Look for the transaction that used a nonce."""
-        question = self._verifier.fills_of_use(effect.nonce, effect.height)
-        self._tasks.start(self._read_fills(question, nonce=effect.nonce))
+        self._ask_fills(partial(self._verifier.fills_of_use, effect.nonce, effect.height), nonce=effect.nonce)
 
-    async def watch(self) -> None:
-        """Raise the fault of a question that ended otherwise than it should: a source for the frame."""
-        await self._tasks.watch()
+    async def _read(self, effect: ReadVerifier) -> VerifierRead:
+        reading = await self._verifier.read(nonces=effect.nonces, salts=effect.salts, elsewhere=effect.elsewhere)
+        return VerifierRead(reading=reading)
 
-    async def _read(self, effect: ReadVerifier) -> None:
-        try:
-            reading = await self._verifier.read(nonces=effect.nonces, salts=effect.salts, elsewhere=effect.elsewhere)
-        except RpcError as error:
-            self._emit(VerifierUnread(reason=str(error)))
-        else:
-            self._emit(VerifierRead(reading=reading))
-
-    async def _read_past(self, effect: ReadPast) -> None:
+    async def _read_past(self, effect: ReadPast) -> PastRead:
         beside = [offer.nonce for offer in effect.offers]
-        try:
-            readings = await self._verifier.read_past(effect.span, nonces=effect.nonces, beside=beside)
-        except RpcError as error:
-            self._emit(PastUnread(kept=not isinstance(error, BlocksNotKept), reason=str(error)))
-        else:
-            self._emit(PastRead(readings=readings))
+        return PastRead(readings=await self._verifier.read_past(effect.span, nonces=effect.nonces, beside=beside))
 
-    async def _read_use(self, effect: ReadUse) -> None:
+    async def _read_use(self, effect: ReadUse) -> UseRead:
         beside = [offer.nonce for offer in effect.offers]
-        try:
-            before, after = await self._verifier.read_use(effect.span, beside=beside, salts=effect.salts)
-        except RpcError as error:
-            self._emit(PastUnread(kept=not isinstance(error, BlocksNotKept), reason=str(error)))
-        else:
-            self._emit(UseRead(before=before, after=after))
+        before, after = await self._verifier.read_use(effect.span, beside=beside, salts=effect.salts)
+        return UseRead(before=before, after=after)
 
-    async def _read_fills(
-        self, question: Coroutine[Any, Any, list[VerifierFill]], *, tx_hash: str = "", nonce: str = ""
+    def _ask_fills(
+        self, question: Callable[[], Awaitable[list[VerifierFill]]], *, tx_hash: str = "", nonce: str = ""
     ) -> None:
-        try:
-            fills = await question
-        except RpcError as error:
-            self._emit(FillsUnread(reason=str(error), tx_hash=tx_hash, nonce=nonce))
-        else:
-            self._emit(FillsRead(tx_hash=tx_hash, fills=tuple(fills), nonce=nonce))
+        async def read() -> FillsRead:
+            return FillsRead(tx_hash=tx_hash, fills=tuple(await question()), nonce=nonce)
+
+        self._ask(
+            read,
+            on=RpcError,
+            unread=lambda error: FillsUnread(reason=str(error), tx_hash=tx_hash, nonce=nonce),
+        )
+
+
+def _past_unread(error: RpcError) -> PastUnread:
+    return PastUnread(kept=not isinstance(error, BlocksNotKept), reason=str(error))

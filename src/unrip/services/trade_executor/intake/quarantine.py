@@ -37,20 +37,20 @@ class Quarantine:
         self._longest_life = timedelta(milliseconds=longest_ms) + FINALITY_ALLOWANCE
         self._on_begin = on_begin
         self._position: CommandPosition | None = None
-        #: The ledger has handled commands, so that results may tell of more than it knows.
+        #: Whether the ledger has handled commands, so that results may show more than it knows.
         self._handled_any = False
-        #: The results on Kafka were read back, and the commands may be.
+        #: Whether the results on Kafka were read back, so that the commands may be.
         self.judged = False
         self.state: QuarantineState | None = None
-        #: A final block was read in it.
+        #: Whether a final block was read in it.
         self._timed = False
-        #: The highest number of commits that anybody has heard of, and that a note of this quarantine has named.
+        #: The highest number of commits that anybody knows of, and that a note of this quarantine has named.
         self._commits = 0
         self._named = 0
         #: The commands that stood in the topic were all read; and are all in the ledger, too.
         self._end_read = False
         self._all_known = False
-        #: By command, what an earlier life published last.
+        #: What an earlier life published last about each command.
         self._told: dict[str, TradeResult] = {}
 
     def knows_every_offer(self, *, handled: bool) -> bool:
@@ -70,7 +70,7 @@ class Quarantine:
         return [*effects, *(self._begin(reason or event.doubt, now) if reason or event.doubt else [])]
 
     def on_result(self, result: TradeResult, now: datetime) -> list[Effect]:
-        """A result that an earlier life published: it names how far the ledger was then."""
+        """Take a result that an earlier life published: it shows how far the ledger was then."""
         if result.account != self._account:
             return []
         self._told[result.command_id] = result
@@ -84,7 +84,7 @@ class Quarantine:
         return self.begin("ledger_older_than_its_results", now)
 
     def told(self, command_id: str) -> TradeResult | None:
-        """What an earlier life published last about a command that the ledger does not know."""
+        """The last result of an earlier life about a command that the ledger does not know."""
         return self._told.get(command_id)
 
     def never_claimed(self, command_id: str) -> TradeResult | None:
@@ -162,7 +162,7 @@ class Quarantine:
         return further or commits > self._commits
 
     def begin(self, reason: str, now: datetime) -> list[Effect]:
-        """Wait, unless that is so already: the first reason stands."""
+        """Begin to wait, unless that is so already: the first reason stands."""
         return [] if self.state is not None else self._begin(reason, now)
 
     def _begin(self, reason: str, now: datetime) -> list[Effect]:
@@ -176,7 +176,7 @@ class Quarantine:
         return [line, *self._on_begin()]
 
     def _note(self, now: datetime) -> list[Effect]:
-        """Write it down, and have the ledger count from above what was heard of."""
+        """Record the quarantine, and have the ledger count on from above every known commit."""
         if self.state is None:
             return []
         self._named = self._commits

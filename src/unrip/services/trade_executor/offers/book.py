@@ -29,7 +29,7 @@ from unrip.services.trade_executor.relay.client import RelayClient
 from unrip.services.trade_executor.report import ExecutionReport
 from unrip.services.trade_executor.results import stamped
 
-#: Settlements remembered to explain a fall of the balance since a snapshot.
+#: How many settlements are remembered to explain a fall of the balance since a snapshot.
 SETTLED_KEPT = 1_000
 #: Offers that were taken and are remembered, since they may have moved balances in the block of another's use.
 _TAKEN_KEPT = 100
@@ -43,14 +43,14 @@ class Book:
         self.nonces: dict[str, LiveNonce] = {}
         self.writes = LedgerWrites()
         self.revoked = RevocationReport()
-        #: What the owner took out, as far as the bridge has told.
+        #: What the owner took out, as far as the bridge has reported.
         self.withdrawals = Withdrawals(account)
         self.acknowledgements = Acknowledgements(client)
-        #: Nonces that the ledger may have one more offer of than we know.
+        #: Nonces of which the ledger may have one more offer than we know.
         self.claiming: set[str] = set()
-        #: The ledger has said what is open.
+        #: Whether the ledger has answered what is open.
         self.loaded = False
-        #: Every offer on a nonce is known, so that the chain's word about it ends them.
+        #: Whether every offer on a nonce is known, so that evidence about the nonce ends them.
         self.complete = True
         self._report = report
         #: (height, asset, amount) of settlements since the start.
@@ -108,7 +108,7 @@ class Book:
     # --- what the ledger has, and what it lacks --------------------------------------------------------------------
 
     def load(self, event: LedgerLoaded) -> None:
-        """Follow what the ledger has open: offers of an earlier life, or our own claim that was not heard of."""
+        """Follow what the ledger has open: offers of an earlier life, or our own claim that was never confirmed."""
         self._load(event, earlier=not self.loaded)
         self.loaded = True
 
@@ -146,7 +146,7 @@ class Book:
                 self.writes.push(write)  # they are held, so none begins yet
 
     def adopt(self, offer: Offer, lineage: Lineage, *, told: TradeResult | None) -> None:
-        """Follow what is claimed as perhaps sent; what was told of a transaction is a place to look at."""
+        """Follow what is claimed as perhaps sent; a transaction that was named before is a place to look at."""
         live = self.nonces.setdefault(offer.nonce, LiveNonce(nonce=offer.nonce))
         known = live.forgotten.pop(offer.command_id, None) or LiveOffer(offer=offer, lineage=lineage)
         known = live.offers.setdefault(offer.command_id, known)
@@ -156,7 +156,7 @@ class Book:
         live.revocation = live.revocation or Revocation(payload=None)
 
     def forget_what_it_lacks(self) -> None:
-        """The quarantine is over: what was not adopted by now can never settle."""
+        """Forget what was not adopted until the quarantine's end: it can never settle."""
         for live in list(self.nonces.values()):
             live.forgotten.clear()
             self._tidy(live)
@@ -168,7 +168,7 @@ class Book:
     # --- judging ---------------------------------------------------------------------------------------------------
 
     def take_fill(self, fill: VerifierFill) -> None:
-        """Keep what a final transaction says about a nonce with open offers."""
+        """Keep what a final transaction shows of a nonce with open offers."""
         offer = self.by_quote_hash(fill.quote_hash)
         nonce = fill.nonce or (offer.offer.nonce if offer is not None else "")
         live = self.nonces.get(nonce)
@@ -226,19 +226,19 @@ class Book:
     def close(
         self, ends: Mapping[str, Ended], now: datetime, write: ApplyReading, *, reason: str | None = None
     ) -> list[Effect]:
-        """Evidence has ended these nonces: the ledger releases them with this write, and the operator is told."""
+        """End these nonces, as evidence shows: the ledger releases them with this write, and the report follows."""
         endings = tuple(self.nonces[nonce].close(end, now, reason) for nonce, end in ends.items())
         for ending in endings:
             self.revoked.ended((result for result, _chain in ending.results), recorded=False)
         return self.writes.push(msgspec.structs.replace(write, endings=endings))
 
     def drop(self, live: LiveOffer, result: TradeResult, now: datetime) -> list[Effect]:
-        """No byte of an offer has left, and this process knows it."""
+        """Drop an offer of which no byte has left, as this process knows."""
         live.closing, live.awaits_reply = True, False
         return self.writes.push(DropAttempt(result=result, lineage=stamped(live.lineage, result.state, now)))
 
     def on_noted(self, now: datetime) -> list[Effect]:
-        """A write is committed: what it ended is forgotten, reported, and its notices are acknowledged."""
+        """Follow a committed write: what it ended is forgotten and reported, and its notices are acknowledged."""
         write, following = self.writes.committed()
         effects: list[Effect] = []
         if isinstance(write, DropAttempt):
@@ -277,7 +277,7 @@ class Book:
 
 
 def _noted(live: LiveNonce, verdict: Verdict) -> Verdict:
-    """What is not ended by what it should be is asked about at every read."""
+    """Ask at every read about what a write should have ended and did not."""
     if not isinstance(verdict, Ended | Alive):
         live.ask(Interest.UNTIL_ENDED)
     return verdict

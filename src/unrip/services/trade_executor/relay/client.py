@@ -38,9 +38,9 @@ class RelayClient:
             session, venue="near_intents", mute_after_ms=mute_after_ms, subscribe_again_ms=subscribe_again_ms
         )
         self.timers = self._link.timers
-        #: Frames that nobody can read, by the tokens of their dead letters.
+        #: Frames that cannot be read, by the tokens of their dead letters.
         self._unread: dict[str, str] = {}
-        #: Whether what the relay tells again until it is acknowledged is for us; without the role it is another's.
+        #: Whether repeated notices are ours to acknowledge; without the role they are another instance's.
         self.acknowledges = True
 
     @property
@@ -75,7 +75,7 @@ class RelayClient:
         return self._session.quote_response(offer.signed_payload, name=offer.command_id)
 
     def heard(self, frame: FrameReceived, now: datetime) -> tuple[Reply | StatusNotice | None, list[Effect]]:
-        """What a frame says to us, and what is to be told about it."""
+        """Read a frame: its event for us, and the effects that report it."""
         if frame.text is None:
             return None, self._unreadable(frame, "a binary frame that is not UTF-8 text")
         said = self._session.receive(frame.text)
@@ -98,7 +98,7 @@ class RelayClient:
                 return None, [Count(name="relay_frames", labels={"kind": type(said).__name__})]
 
     def acknowledge(self, notice: StatusNotice) -> list[Effect]:
-        """Everything that a notice caused is committed; nothing to do for one that is not repeated."""
+        """Acknowledge a notice, everything it caused being committed; nothing to do for one that is not repeated."""
         return _sent(self._session.acknowledge(notice)) if self.acknowledges else []
 
     def on_record(self, event: Published | PublishFailed) -> list[Effect]:
@@ -123,7 +123,7 @@ class RelayClient:
         ]
 
     def _refused(self, said: SubscriptionRefused, now: datetime) -> list[Effect]:
-        """Without its guarantee a stream is still worth having; the next connection asks for the guarantee again."""
+        """Subscribe without the guarantee, which is still worth having; the next connection asks for it again."""
         body = {"stream": said.stream, "code": said.code, "text": said.text}
         if not said.guaranteed:
             return [_line("subscription_refused", "error", body)]
@@ -161,7 +161,7 @@ class RelayClient:
 
 
 def notice_id(notice: StatusNotice) -> str:
-    """Names a notice, however often it is told."""
+    """The name of a notice, the same for every delivery."""
     return derived_id("quote_status", notice.quote_hash, notice.tx_hash or "")
 
 
