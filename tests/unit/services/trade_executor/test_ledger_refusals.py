@@ -116,6 +116,7 @@ async def test_whoever_asks_for_an_account_of_another_desk_keeps_the_role() -> N
     handlers = LedgerHandlers(
         MemoryLedger(clock=lambda: NOW, desk="second", desk_of={ACCOUNT: "main"}),
         account=ACCOUNT,
+        start=asyncio.ensure_future,
         emit=told.append,
         clock=lambda: NOW,
         uptime_s=lambda: 0.0,
