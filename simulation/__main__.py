@@ -17,7 +17,7 @@ from functools import partial
 
 from simulation.batch import EVERY, attempt, simulated, story, summary, unseen
 from simulation.run import RUN_S
-from simulation.scenes import PLANS, SCENES
+from simulation.scenes import COUNTED, SCENES
 
 #: Failing seeds that are made small and told.
 SHOWN_MAX = 3
@@ -35,7 +35,9 @@ def main() -> int:
     parser.add_argument("--planted", choices=EVERY, help="with this mistake, to see it found")
     parser.add_argument("--scene", choices=SCENES, help="with this scene in every seed, instead of the seed's own")
     parser.add_argument("--without", metavar="PLAN", help="without the faults of this plan")
-    parser.add_argument("--only", choices=PLANS, action="append", help="with the faults of this plan alone, and often")
+    parser.add_argument(
+        "--only", choices=COUNTED, action="append", help="with the faults of this plan alone, and often"
+    )
     parser.add_argument("--trace", action="store_true", help="tell the last events of every seed")
     options = parser.parse_args()
     if options.seeds < 1 or options.minutes < MINUTES_MIN:

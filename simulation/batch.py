@@ -11,8 +11,13 @@ from simulation.desk import ACCOUNT
 from simulation.faults import Fault
 from simulation.outages import pairs_told
 from simulation.planted import PLANTED
+from simulation.planted_bridge import ON_THE_BRIDGE
+from simulation.planted_chain import ON_THE_CHAIN
 from simulation.planted_inputs import ON_INPUTS
 from simulation.planted_plans import UNDER_PLANS
+from simulation.planted_prices import ON_PRICES
+from simulation.planted_process import ON_THE_WAY
+from simulation.planted_relay import ON_THE_RELAY
 from simulation.planted_scenes import UNDER_SCENES
 from simulation.run import NO_FAULT_S, RUN_S, Outcome, faults_of, run
 from simulation.scenes import COUNTED, SCENES, never_struck
@@ -21,7 +26,17 @@ from simulation.shrink import shrunk
 #: Last events before the violation that are told.
 EVENTS_SHOWN = 25
 #: Every planted mistake by its name.
-EVERY = PLANTED | UNDER_SCENES | UNDER_PLANS | ON_INPUTS
+EVERY = {
+    **PLANTED,
+    **UNDER_SCENES,
+    **UNDER_PLANS,
+    **ON_INPUTS,
+    **ON_THE_RELAY,
+    **ON_THE_CHAIN,
+    **ON_PRICES,
+    **ON_THE_WAY,
+    **ON_THE_BRIDGE,
+}
 
 
 def attempt(

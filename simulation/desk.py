@@ -23,11 +23,12 @@ from simulation.caps import ToldCaps
 from simulation.clock import START_NS, VirtualLoop
 from simulation.faults import Fault, Faults
 from simulation.files import Files
-from simulation.invariants import Invariants, Violation
+from simulation.invariants import Invariants
 from simulation.mischief import Mischief
 from simulation.network import URLS, Network
 from simulation.process import Killed, Process, owned_task, stands_until
 from simulation.stores import Database, done
+from simulation.violation import Violation
 from unrip.bus.memory import MemoryBroker
 from unrip.domain.inventory import Reconciliation
 from unrip.frame.contract import Control, Effect
@@ -364,7 +365,7 @@ class Desk:
     def _on_commit(self) -> None:
         self._judge(self.invariants.on_commit)
         if self.invariants.money_open:
-            self._mischief.money_is_open()
+            self._mischief.money_is_open(claimed=self.invariants.claimed)
 
     def _on_submission(self, submission: Any) -> None:
         self.say(f"sent: {submission.quote_id} {submission.quote_hash}")

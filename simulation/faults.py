@@ -22,6 +22,7 @@ from unrip.messages.topics import (
 )
 from unrip.services.registry import SERVICES
 from unrip_world.assets import BTC, EURE
+from unrip_world.faults import NODES
 
 #: Share of the occasions at which an open window strikes.
 WINDOWS = {
@@ -59,7 +60,7 @@ class Fault:
     for_s: float = 0.0
     #: The service, topic or crash point that it is about.
     target: str = ""
-    #: Seconds of a stall, the number of effects before a crash, or the EUR that an operator caps a trade at.
+    #: Effects before a crash, EUR of a cap, seconds of a clock, units of a token; 1 for a stall right after a claim.
     amount: float = 0.0
     #: The body of a fault of the world, as in its scripts.
     world: Mapping[str, Any] = field(default_factory=dict)
@@ -135,9 +136,14 @@ def plan(seed: int, *, account: str, until_s: float) -> list[Fault]:
 
 
 def drawn(name: str, chance: Random, at_s: float, *, account: str) -> list[Fault]:
-    """A fault of one plan, as the plan of a seed may have it; with its death in the middle for the kill switch."""
+    """A fault of one plan, as the plan of a seed may have it.
+
+    With the kill switch may come a death in the middle; used nonces are forgotten while the chain can tell nothing.
+    """
     if name == "revoke":
         return _revoke(chance, at_s)
+    if name == "erase_nonces":
+        return _blind(chance, at_s)
     while (fault := _any(chance, at_s=at_s, account=account)).plan != name:
         pass
     return [fault]
@@ -147,9 +153,9 @@ def _blind(chance: Random, at_s: float) -> list[Fault]:
     """Nobody tells of settlements, nobody can ask, and meanwhile the contract forgets the used nonces."""
     for_s = round(chance.uniform(60, 120), 3)
     deaf = {"service": "relay", "kind": "drop_status", "for_s": for_s}
-    mute = {"service": "rpc", "kind": "down", "for_s": for_s}
+    mute = [{"service": node, "kind": "down", "for_s": for_s} for node in NODES]
     erased = [Fault(at_s=at_s + for_s - before_s, kind="erase_nonces") for before_s in (3.0, 0.5)]
-    return [Fault(at_s=at_s, kind="world", world=body) for body in (deaf, mute)] + erased
+    return [Fault(at_s=at_s, kind="world", world=body) for body in (deaf, *mute)] + erased
 
 
 def _revoke(chance: Random, at_s: float) -> list[Fault]:

@@ -12,12 +12,12 @@ from typing import Any
 from simulation.caps import ToldCaps
 from simulation.market import Market
 from simulation.stores import Database, done
+from simulation.told import Told
+from simulation.violation import Violation
 from unrip.domain.attempt import AttemptState, ChainEvidence, Offer, TradeResult
 from unrip.domain.command import TradeCommand
 from unrip.domain.decision import Decision
-from unrip.domain.inventory import IntentInventory
 from unrip.domain.policy import Policy
-from unrip.domain.treasury import DepositState, DepositStep, LiquidityAction, WithdrawalState, WithdrawalStep
 from unrip.domain.values import epoch_ms
 from unrip.frame.contract import Vitals
 from unrip.messages.codec import decode_event
@@ -27,6 +27,7 @@ from unrip.messages.topics import (
     INTENT_INVENTORY,
     LIQUIDITY_ACTION,
     MARKET_PRICE,
+    SWAP_DEMAND,
     TRADE_DECISION,
     TRADE_RESULT,
 )
@@ -43,11 +44,7 @@ _KNOWN_WITHIN_S = 25
 _UNUSED = {AttemptState.REJECTED, AttemptState.DROPPED, AttemptState.LAPSED}
 
 #: What is decided on.
-_INPUTS = frozenset({INTENT_INVENTORY.name, MARKET_PRICE.name, LIQUIDITY_ACTION.name})
-
-
-class Violation(Exception):  # noqa: N818 - it states what is the case
-    """An invariant does not hold; the text says which, and with what."""
+_INPUTS = frozenset({SWAP_DEMAND.name, INTENT_INVENTORY.name, MARKET_PRICE.name, LIQUIDITY_ACTION.name})
 
 
 class Invariants:
@@ -65,6 +62,7 @@ class Invariants:
     ) -> None:
         self._world, self._database, self._account = world, database, account
         self._policy, self._market = policy, Market(world)
+        self.told = Told(world, account=account)
         self._caps, self._say = caps, say
         #: What the world has received of every nonce, and of those that may still settle.
         self._sent: dict[str, list[Offer]] = {}
@@ -72,6 +70,8 @@ class Invariants:
         #: Command to the frame that carried its offer.
         self._frames: dict[str, str] = {}
         self._last: LedgerState | None = None
+        #: The last commit was that of a claim.
+        self.claimed = False
         #: The database was set back: results that it forgot may be told once more.
         self.told_again = False
         #: Live nonces that the ledger holds nothing for any more.
@@ -159,6 +159,8 @@ class Invariants:
     def on_commit(self) -> None:
         """The ledger may have changed."""
         before, state = self._last, self._state()
+        known = {offer.command_id for offer in before.open_offers} if before else set()
+        self.claimed = any(offer.command_id not in known for offer in state.open_offers)
         if before == state:
             return
         self._last = state
@@ -224,12 +226,14 @@ class Invariants:
                     self.decisions[payload.quote_id] = payload
                     self._within_the_cap(payload)
                     self._is_priced(payload)
+                    self.told.decided(payload)
                 elif self.decisions[payload.quote_id] != payload:
                     raise Violation(f"once: quote {payload.quote_id} was decided twice")
             case TradeCommand():
                 decision = self.decisions.get(payload.quote_id)
                 if decision is None or decision.command != payload:
                     raise Violation(f"class: command {payload.command_id} is not the one of an accepted decision")
+                self.told.commanded(payload)
                 self.commands[payload.command_id] = payload
                 self._usable[payload.nonce] = epoch_ms(payload.nonce_deadline)
             case TradeResult():
@@ -237,34 +241,14 @@ class Invariants:
 
     def _on_input(self, topic: str, event: Envelope[Any]) -> None:
         match topic:
+            case SWAP_DEMAND.name:
+                self.told.demand(event.payload)
             case INTENT_INVENTORY.name:
-                self._is_true(event.payload)
+                self.told.inventory(event.event_id, event.payload)
             case MARKET_PRICE.name:
                 self._market.prices[event.event_id] = event.payload
             case LIQUIDITY_ACTION.name:
-                self._has_moved(event.payload)
-
-    def _is_true(self, inventory: IntentInventory) -> None:
-        """A snapshot tells what is credited at a final block, which has the height and the time that it names."""
-        if inventory.height > self._world.chain.final.height:
-            raise Violation(f"moved: a snapshot of block {inventory.height}, which is not final")
-        balances = self._world.verifier.storage.at(inventory.height)
-        for asset, credited in inventory.credited.items():
-            if credited != (true := balances.get(BALANCES, (self._account, asset), 0)):
-                raise Violation(f"moved: {credited} of {asset} told of block {inventory.height}, where it is {true}")
-
-    def _has_moved(self, action: LiquidityAction) -> None:
-        """What is told as credited has been minted, and what is told as paid out was, each in that amount."""
-        step = action.step
-        if isinstance(step, WithdrawalStep) and step.state is WithdrawalState.FINISHED:
-            burned = (each for found in self._world.bridge.withdrawals.values() for each in found)
-            if not any(each.amount == step.amount and each.status != "PENDING" for each in burned):
-                raise Violation(f"moved: withdrawal {action.action_id} is told as finished, and it is under way")
-        if not isinstance(step, DepositStep) or step.state not in {DepositState.CREDITED, DepositState.COMPLETED}:
-            return
-        deposits = self._world.bridge.deposits.values()
-        if not any(each.mint_tx_hash == step.mint_tx_hash and each.amount == step.amount for each in deposits):
-            raise Violation(f"moved: deposit {action.action_id} is told as {step.name}, and nothing was minted")
+                self.told.action(event.payload)
 
     def _evidence_is_true(self, result: TradeResult) -> None:
         """The block that a result names as its evidence is final and says so."""

@@ -439,7 +439,8 @@ Every port of the desk against every class of fault. `python -m simulation.matri
 `simulation/matrix.py`; a test checks that it is up to date and that every plan and test in it exists.
 
 A cell names a plan of the [simulation](simulation.md) with the planted mistakes that are found while it goes on and not
-without it, or a test in *italics*. A hyphen says that the port has no such fault.
+without it, or a test in *italics*. A hyphen says that the port has no such fault. Each plan that is counted has such a
+mistake, whether a cell names it or not.
 """
 
 

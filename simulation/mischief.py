@@ -141,9 +141,10 @@ class Mischief:
         self._desk.loop.call_soon(self._desk.end, process, f"is killed before {type(effect).__name__}")
         raise Killed
 
-    def money_is_open(self) -> None:
-        """An offer lives or a hold is open: what waits for that begins, what lasts strikes."""
-        waiting, self._waiting = self._waiting, []
+    def money_is_open(self, *, claimed: bool) -> None:
+        """An offer lives or a hold is open: what waits for that, or for a claim, begins, and what lasts strikes."""
+        waiting = [fault for fault in self._waiting if claimed or not _waits_for_claim(fault)]
+        self._waiting = [fault for fault in self._waiting if fault not in waiting]
         for fault in waiting:
             self._desk.loop.call_soon(partial(self._begin, fault, at_commit=True), context=IN_TRANSIT)
         met, self._unmet = self._unmet, []
@@ -266,3 +267,7 @@ class Mischief:
         if expired:
             nonces = [base64.b64encode(nonce).decode() for nonce in expired]
             world.submit("cleanup_nonces", account_id=account, nonces=nonces)
+
+
+def _waits_for_claim(fault: Fault) -> bool:
+    return fault.kind == "stall" and bool(fault.amount)

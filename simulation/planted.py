@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
 
 from unrip.bus.ports import Start
+from unrip.domain import evidence as evidence_of_blocks
+from unrip.domain import guards
 from unrip.domain.arming import Switches
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop, Offer
+from unrip.domain.decision import Refusal
 from unrip.domain.desk_state import LedgerView
 from unrip.domain.doubt import Believed, Older
-from unrip.domain.evidence import Promise
 from unrip.domain.values import Amount
 from unrip.frame.contract import Effect
 from unrip.frame.outbox import OutboxPublisher
@@ -41,7 +43,6 @@ from unrip.services.trade_executor.effects import (
 )
 from unrip.services.trade_executor.intake import inspection
 from unrip.services.trade_executor.intake.commands import Commands
-from unrip.services.trade_executor.offers import book as offers
 from unrip.services.trade_executor.offers import relay_traffic
 from unrip.services.trade_executor.offers.book import Book
 from unrip.services.trade_executor.offers.chain_watch import ChainWatch
@@ -134,6 +135,11 @@ def patched(owner: Any, name: str, make: Callable[[Any], Any]) -> Any:
     return patch.object(owner, name, make(getattr(owner, name)))
 
 
+def passes(*refusals: Refusal) -> Any:
+    """These guards refuse nothing."""
+    return patch.dict(guards.GUARDS, {refusal: lambda _case: (True, {}) for refusal in refusals})
+
+
 def _given_up(self: RelayTraffic, live: LiveOffer, now: datetime) -> list[Effect]:
     return self._drop(live, Drop.SOCKET_GONE, now)
 
@@ -219,25 +225,26 @@ def _restart_forgets() -> Patches:
     return [patched(Book, "load", make)]
 
 
+def settled_by_word(traffic: RelayTraffic, live: LiveOffer) -> list[Effect]:
+    """End an offer as settled since somebody says so, and not the chain."""
+    book, reading = traffic._book, traffic._chain.reading
+    if live.closing or reading is None:
+        return []
+    live.closing = True
+    said = ChainEvidence(height=reading.height, block_time=reading.block_time, nonce_used=True, salt_valid=True)
+    result = result_of_offer(live.offer, AttemptState.SETTLED, evidence=said)
+    ending = Ending(nonce=live.offer.nonce, state=AttemptState.SETTLED, results=((result, live.lineage),))
+    write = ApplyReading(account=book.account, height=reading.height, credited=reading.credited, endings=(ending,))
+    return book.writes.push(write)
+
+
 def _notices_are_believed() -> Patches:
     def make(original: Any) -> Any:
         def on_notice(self: RelayTraffic, notice: Any, frame: Any, now: datetime) -> list[Effect]:
             effects = list(original(self, notice, frame, now))
-            book, reading = self._book, self._chain.reading
-            open_offers = [each for each in book.offers() if not each.closing]
-            live = book.by_quote_hash(notice.quote_hash) or next(iter(reversed(open_offers)), None)
-            if live is None or live.closing or reading is None:
-                return effects
-            live.closing = True
-            evidence = ChainEvidence(
-                height=reading.height, block_time=reading.block_time, nonce_used=True, salt_valid=True
-            )
-            result = result_of_offer(live.offer, AttemptState.SETTLED, evidence=evidence)
-            ending = Ending(nonce=live.offer.nonce, state=AttemptState.SETTLED, results=((result, live.lineage),))
-            write = ApplyReading(
-                account=book.account, height=reading.height, credited=reading.credited, endings=(ending,)
-            )
-            return [*effects, *book.writes.push(write)]
+            open_offers = [each for each in self._book.offers() if not each.closing]
+            live = self._book.by_quote_hash(notice.quote_hash) or next(iter(reversed(open_offers)), None)
+            return effects if live is None else [*effects, *settled_by_word(self, live)]
 
         return on_notice
 
@@ -281,14 +288,14 @@ def _holds_are_not_counted() -> Patches:
 
 def _late_unused_is_lapsed() -> Patches:
     def make(original: Any) -> Any:
-        def judge(promise: Promise, *rest: Any, **named: Any) -> Any:
-            forever = promise.nonce_deadline + timedelta(days=365)
-            offers = tuple(msgspec.structs.replace(offer, nonce_deadline=forever) for offer in promise.offers)
-            return original(msgspec.structs.replace(promise, offers=offers), *rest, **named)
+        def proves_death(evidence: ChainEvidence, *, last_deadline: datetime, nonce_deadline: datetime) -> bool:
+            forever = max(nonce_deadline, evidence.block_time)
+            proven: bool = original(evidence, last_deadline=last_deadline, nonce_deadline=forever)
+            return proven
 
-        return judge
+        return proves_death
 
-    return [patched(offers, "judge", make)]
+    return [patched(evidence_of_blocks, "proves_death", make)]
 
 
 def _decides_again() -> Patches:
@@ -396,13 +403,14 @@ PLANTED = {
         patches=_restart_forgets,
         seed=1,
         breaks=("class",),
-        under={"crash": 1, "crash_at": 1},
+        under={"crash": 1, "crash_at": 1, "drain": 5},
     ),
     "late-unused": Planted(
         mistake="an unused nonce proves an end also after the nonce's own deadline",
         patches=_late_unused_is_lapsed,
         make_ledger=Trusting,
         seed=1,
+        under={"erase_nonces": 2},
         breaks=("evidence",),
     ),
     "notice": Planted(
@@ -452,6 +460,6 @@ PLANTED = {
         patches=_brakes_are_left_to_the_strategy,
         seed=49,
         breaks=("brake",),
-        under={"halt": 1},
+        under={"halt": 1, "pause": 1, "disarm": 2},
     ),
 }

@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
-from simulation.planted import Patches, Planted, patched
+from simulation.planted import Patches, Planted, passes, patched
 from simulation.stores import Database
-from unrip.domain import guards
 from unrip.domain.decision import Refusal
 from unrip.domain.desk_state import LedgerView
 from unrip.domain.values import Amount
@@ -68,11 +67,6 @@ class NoRise(_Doubting):
 # --- prices ---
 
 
-def _passes(*refusals: Refusal) -> Any:
-    """These guards refuse nothing."""
-    return patch.dict(guards.GUARDS, {refusal: lambda _case: (True, {}) for refusal in refusals})
-
-
 def _old_prices_do() -> Patches:
     def make(original: Any) -> Any:
         def init(self: sources.Kraken, *, age_max_ms: int) -> None:
@@ -80,7 +74,7 @@ def _old_prices_do() -> Patches:
 
         return init
 
-    return [_passes(Refusal.PRICE_STALE), patched(sources.Kraken, "__init__", make)]
+    return [passes(Refusal.PRICE_STALE), patched(sources.Kraken, "__init__", make)]
 
 
 def _every_engine_is_online() -> Patches:
@@ -95,7 +89,7 @@ def _crossed_is_a_price() -> Patches:
 
         return refusal_of
 
-    return [patched(kraken, "refusal_of", make), _passes(Refusal.PRICE_SOURCES_DISAGREE)]
+    return [patched(kraken, "refusal_of", make), passes(Refusal.PRICE_SOURCES_DISAGREE)]
 
 
 # --- files, the database and the topics -------------------------------------------------------------------------------
@@ -180,13 +174,13 @@ ON_INPUTS = {
     ),
     "one-source": Planted(
         mistake="nobody asks whether CoinGecko agrees with Kraken",
-        patches=lambda: [_passes(Refusal.PRICE_SOURCES_DISAGREE)],
+        patches=lambda: [passes(Refusal.PRICE_SOURCES_DISAGREE)],
         under={"coingecko/price_factor": 2},
         breaks=("priced",),
     ),
     "any-peg": Planted(
         mistake="nobody asks whether the euro token is worth a euro",
-        patches=lambda: [_passes(Refusal.PEG_BROKEN)],
+        patches=lambda: [passes(Refusal.PEG_BROKEN)],
         under={"coingecko/eure_price": 1},
         breaks=("priced",),
     ),

@@ -9,8 +9,9 @@ from unittest.mock import patch
 
 import msgspec
 
-from simulation.planted import Patches, Planted, Trusting, patched
+from simulation.planted import Patches, Planted, Trusting, passes, patched
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop
+from unrip.domain.decision import Refusal
 from unrip.domain.evidence import Lapsed, Promise
 from unrip.domain.verifier import VerifierFill, VerifierReading
 from unrip.frame.contract import Effect, SetTimer
@@ -176,17 +177,6 @@ def _published_is_revoked() -> Patches:
     return [patched(Revocations, "on_event", make)]
 
 
-def _locked_is_open() -> Patches:
-    def make(original: Any) -> Any:
-        async def read_at(self: Verifier, *arguments: Any, **named: Any) -> VerifierReading:
-            reading: VerifierReading = await original(self, *arguments, **named)
-            return msgspec.structs.replace(reading, contract_paused=False, account_locked=False)
-
-        return read_at
-
-    return [patched(Verifier, "_read_at", make)]
-
-
 def _seen_is_finished() -> Patches:
     def make(original: Any) -> Any:
         def read(entry: dict[str, Any]) -> Any:
@@ -215,13 +205,21 @@ UNDER_PLANS = {
     "asks-once": Planted(
         mistake="who got no answer once asks no more",
         patches=_asks_until_nobody_answers,
-        under={"rpc/down": 1, "bridge/down": 1, "bridge/mute": 2},
+        under={
+            "rpc/down": 1,
+            "rpc/mute": 1,
+            "lost_answer": 1,
+            "bridge/down": 1,
+            "bridge/mute": 2,
+            "coingecko/down": 2,
+            "coingecko/mute": 1,
+        },
         breaks=("recovery",),
     ),
     "opens-once": Planted(
         mistake="a socket that was closed is not opened again",
         patches=_opens_but_once,
-        under={"relay/down": 1, "relay/disconnect": 1, "cut": 1, "half_open": 1},
+        under={"relay/down": 1, "relay/disconnect": 1, "kraken/disconnect": 1, "cut": 1, "half_open": 1},
         breaks=("recovery",),
     ),
     "same-again": Planted(
@@ -279,8 +277,8 @@ UNDER_PLANS = {
     ),
     "closed": Planted(
         mistake="nobody asks whether the contract is paused or the account locked",
-        patches=_locked_is_open,
-        under={"verifier/lock": 1},
+        patches=lambda: [passes(Refusal.KEY_NOT_REGISTERED, Refusal.VENUE_PAUSED)],
+        under={"verifier/lock": 1, "verifier/pause": 5},
         breaks=("closed",),
     ),
     "paid-out": Planted(

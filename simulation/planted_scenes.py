@@ -21,7 +21,9 @@ from unrip.venues.near_intents import bridge
 from unrip.venues.near_intents.verifier import Verifier
 
 
-def _a_lost_role_is_kept() -> Patches:
+def lost_role_is_kept() -> Patches:
+    """Who has lost its role, or may have, hears nothing of it."""
+
     def make(original: Any) -> Any:
         def role_changed(self: Dependencies, active: bool, generation: int | None) -> None:  # noqa: FBT001 - as there
             if active:
@@ -59,7 +61,9 @@ def _what_arrives_is_credited() -> Patches:
     return [patched(bridge, "_deposit", make)]
 
 
-def _one_node_is_believed() -> Patches:
+def one_node_is_believed() -> Patches:
+    """Nobody asks a second node."""
+
     def make(original: Any) -> Any:
         def init(self: Verifier, *arguments: Any, **named: Any) -> None:
             original(self, *arguments, **{**named, "cross_check": False})
@@ -77,7 +81,7 @@ def _any_time_is_believed() -> Patches:
 
         return doubt_of
 
-    return [*_one_node_is_believed(), patched(doubt, "doubt_of", make)]
+    return [*one_node_is_believed(), patched(doubt, "doubt_of", make)]
 
 
 def _the_only_offer_took_it() -> Patches:
@@ -96,7 +100,7 @@ def _the_only_offer_took_it() -> Patches:
 UNDER_SCENES = {
     "role": Planted(
         mistake="a process that has lost its role goes on",
-        patches=_a_lost_role_is_kept,
+        patches=lost_role_is_kept,
         under={"hand_over": 1},
         breaks=("once",),
     ),
@@ -114,7 +118,7 @@ UNDER_SCENES = {
     ),
     "one-node": Planted(
         mistake="what one node says is believed although two are to be asked",
-        patches=_one_node_is_believed,
+        patches=one_node_is_believed,
         under={"rpc/false_view": 2, "rpc/height_shift": 2},
         breaks=("evidence", "credited", "moved"),
     ),

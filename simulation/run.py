@@ -7,17 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
 
 from simulation.desk import ACCOUNT, Desk
 from simulation.faults import Fault, plan
-from simulation.invariants import Violation
 from simulation.scenes import scenes, settings_of
 from simulation.stores import done
+from simulation.violation import Violation
 from unrip.domain.attempt import Offer
-from unrip.messages.topics import DEAD_LETTER, SERVICE_STATUS, SWAP_DEMAND, TOPICS, TRADE_RESULT
+from unrip.domain.market import MarketPrice
+from unrip.messages.topics import DEAD_LETTER, MARKET_PRICE, SERVICE_STATUS, SWAP_DEMAND, TOPICS, TRADE_RESULT
 from unrip.store.memory_ledger import MemoryLedger
 from unrip_world.config import ChainSettings, MarketSettings, RelaySettings, TakerSettings, VerifierSettings
 from unrip_world.verifier.state import SALTS
@@ -27,6 +29,10 @@ RUN_S = 600.0
 _CALM_S = 100.0
 #: Before that the last faults that last are over.
 NO_FAULT_S = 130.0
+#: Service to the source that it listens to by a socket.
+_LISTENS = {"near-intents-ingest": "relay", "trade-executor": "relay", "market-reference-ingest": "kraken"}
+#: The slowest source is asked once a minute.
+_READ_WITHIN = timedelta(seconds=90)
 #: Objects after which the collector looks for garbage: a run makes millions, and next to none in circles.
 _GARBAGE = 1_000_000
 
@@ -146,6 +152,7 @@ def at_the_end(desk: Desk) -> None:
     for service, process in desk.processes.items():
         if not process.alive or process.host.not_ready():
             raise Violation(f"recovery: {service} has not recovered: {process.host.not_ready()}")
+    _everybody_listens(desk)
     undecided = {event.payload.quote_id for event in desk.records(SWAP_DEMAND)} - judged.decisions.keys()
     undecided -= judged.lost_subjects
     if undecided:
@@ -162,6 +169,7 @@ def at_the_end(desk: Desk) -> None:
         if not _may_stay_open(desk, offer):
             raise Violation(f"class: command {offer.command_id} is still open: nothing stands against its end")
     _everything_is_in_the_history(desk)
+    _nothing_is_missing(desk)
 
 
 def _may_stay_open(desk: Desk, offer: Offer) -> bool:
@@ -169,6 +177,29 @@ def _may_stay_open(desk: Desk, offer: Offer) -> bool:
     head = desk.world.chain.head
     salts_valid = desk.world.verifier.storage.at(head.height).get(SALTS, bytes.fromhex(offer.salt), False)
     return not salts_valid or desk.loop.now > offer.nonce_deadline
+
+
+def _everybody_listens(desk: Desk) -> None:
+    """Whoever listens to a socket has one, and both sources of prices were read lately."""
+    for service, source in _LISTENS.items():
+        lines = desk.network.lines_of(desk.processes[service].start_id)
+        if not any(line.service == source for line in lines):
+            raise Violation(f"recovery: {service} does not listen to {source}")
+    price: MarketPrice = desk.records(MARKET_PRICE)[-1].payload
+    for source, reading in (("Kraken", price.primary), ("CoinGecko", price.second_opinion)):
+        if reading is None or desk.loop.now - reading.observed_at > _READ_WITHIN:
+            raise Violation(f"recovery: {source} has not been read lately")
+
+
+def _nothing_is_missing(desk: Desk) -> None:
+    """Everything that left has its evidence, unless a topic or the database lost that."""
+    judged, inventory = desk.invariants, desk.invariants.told.last_inventory
+    if inventory is None or judged.lost or judged.told_again:
+        return
+    for asset in inventory.credited:
+        rest = inventory.unexplained(asset) or 0
+        if rest < 0:
+            raise Violation(f"moved: {-rest} of {asset} are told to be missing, and nothing is")
 
 
 def _everything_is_in_the_history(desk: Desk) -> None:

@@ -63,8 +63,12 @@ def _of_the_world(at_s: float, **body: Any) -> Fault:
 
 
 def _stalls(chance: Random, at_s: float) -> list[Fault]:
-    target = chance.choice(("trade-executor", "trade-executor", "strategy-engine", "inventory-sync"))
-    return [_once("stall", at_s, target=target, for_s=round(chance.uniform(*chance.choice(_STALLS_S)), 3))]
+    """Half of the executor's stand between a claim and its answer."""
+    target, claim = chance.choice(
+        (("trade-executor", 1.0), ("trade-executor", 0.0), ("strategy-engine", 0.0), ("inventory-sync", 0.0))
+    )
+    for_s = round(chance.uniform(*chance.choice(_STALLS_S)), 3)
+    return [_once("stall", at_s, target=target, amount=claim, for_s=for_s)]
 
 
 def _hands_over(chance: Random, at_s: float) -> list[Fault]:
@@ -150,7 +154,10 @@ def _goes_back(chance: Random, at_s: float) -> list[Fault]:
 _TWO_NODES = (("rpc_cross_check", True),)
 
 SCENES: dict[str, Scene] = {
-    "stall": Scene(says="a process stands still between two steps, and goes on as if nothing were", make=_stalls),
+    "stall": Scene(
+        says="a process stands still between two steps, or a claim and its answer, and goes on as if nothing were",
+        make=_stalls,
+    ),
     "hand_over": Scene(
         says="the lock's session breaks while its holder stands still: a standby takes over, the old one wakes later",
         make=_hands_over,

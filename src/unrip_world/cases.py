@@ -124,24 +124,24 @@ def judge(case: Case) -> dict[str, object]:
 
 
 def simulate(case: Case) -> dict[str, object]:
-    """Tell what `simulate_intents` says: a batch that passes all checks but the sums is `ok` and not `balanced`."""
-    said, error = _simulated(case.state, case.signed)
+    """Judge as `simulate_intents` does: a batch that passes all checks but the sums is `ok` and not `balanced`."""
+    simulation, error = _simulated(case.state, case.signed)
     return {
         "id": case.id,
         "ok": error is None,
         "error": error,
         "balances_after": None,
-        "balanced": error is None and "invariant_violated" not in said,
-        "simulation": said or None,
+        "balanced": error is None and "invariant_violated" not in simulation,
+        "simulation": simulation or None,
     }
 
 
 def judge_signed(signed: object, state: State, *, simulated: bool) -> dict[str, object]:
     """Judge one signed object as a batch of its own: valid or why not, who signed what, the state after."""
     if simulated:
-        said, error = _simulated(state, [signed])
+        simulation, error = _simulated(state, [signed])
         verdict = {**describe(signed), "valid": error is None, "error": error}
-        return {**verdict, "state_after": None, "simulation": said or None}
+        return {**verdict, "state_after": None, "simulation": simulation or None}
     verifier, error = _executed(state, [signed])
     after = state_after(state, verifier)
     return {**describe(signed), "valid": error is None, "error": error, "state_after": msgspec.to_builtins(after)}
@@ -181,17 +181,21 @@ def _willing(payload: SignedPayload) -> Reader:
 
 
 def describe(signed: object) -> dict[str, object]:
-    """Tell what can be read of a signed object, with null for what cannot, whether it is valid or not."""
-    told: dict[str, object] = dict.fromkeys(("standard", "intent_hash", "public_key", "signer_id"))
+    """Show what can be read of a signed object, with null for what cannot, whether it is valid or not."""
+    description: dict[str, object] = dict.fromkeys(("standard", "intent_hash", "public_key", "signer_id"))
     try:
         payload = decode_payload(signed)
         key = payload.signer_key()
-        told |= {"standard": payload.standard, "intent_hash": payload.intent_hash, "public_key": key and key.text}
-        told["signer_id"] = decode_message(payload).signer_id
+        description |= {
+            "standard": payload.standard,
+            "intent_hash": payload.intent_hash,
+            "public_key": key and key.text,
+        }
+        description["signer_id"] = decode_message(payload).signer_id
     except PanicError:
         # The verdict beside this description carries the reason.
         pass
-    return told
+    return description
 
 
 def _executed(state: State, signed: list[Any]) -> tuple[Verifier, str | None]:

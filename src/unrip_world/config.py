@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-from unrip_world.assets import BTC, EURE
+from unrip_world.assets import Pair
 
 T = TypeVar("T")
 
@@ -50,12 +50,12 @@ class RelaySettings(Section, frozen=True):
     one_connection_per_token: bool = False
     #: Whether an answer is refused when the solver's balance does not cover it.
     check_balance: bool = False
-    #: When a settlement is told: as soon as it is visible at this finality.
+    #: When a settlement's notice is sent: as soon as it is visible at this finality.
     status_at: Literal["optimistic", "final"] = "optimistic"
 
 
 class VerifierSettings(Section, frozen=True):
-    """The ledger contract at genesis."""
+    """The verifier contract at genesis."""
 
     contract_id: str = "intents.near"
     fee_pips: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1
@@ -69,15 +69,16 @@ class ChainSettings(Section, frozen=True):
     block_ms: int = 600
     final_lag_blocks: int = 2
     genesis_height: int = 180_000_000
-    #: Heights that can still be read.
+    #: How many heights can still be read.
     keep_blocks: int = 4_000
-    #: Whether a failing view is told as a structured top-level error instead of inside `result`.
+    #: Whether a failing view is answered as a structured top-level error instead of inside `result`.
     structured_view_errors: bool = False
 
 
 class MarketSettings(Section, frozen=True):
-    """The random walk of BTC/EUR that all prices follow."""
+    """The random walk of the base in EUR that all prices follow."""
 
+    #: Of the base, whichever it is.
     start_eur_per_btc: Decimal = Decimal(71_000)
     annual_volatility: Decimal = Decimal("0.45")
     spread_eur: Decimal = Decimal("0.1")
@@ -98,7 +99,7 @@ class BridgeSettings(Section, frozen=True):
 
 
 class AccountSettings(Section, frozen=True):
-    """An account of the ledger at genesis, for example a solver's."""
+    """An account of the verifier at genesis, for example a solver's."""
 
     account_id: str
     public_keys: list[str] = []
@@ -110,7 +111,7 @@ class TakerSettings(Section, frozen=True):
     """A taker who asks again and again; sizes are log-normal in EUR."""
 
     name: str
-    direction: Literal["btc_to_eure", "eure_to_btc"]
+    direction: Literal["btc_to_eure", "eure_to_btc", "base_to_quote", "quote_to_base"]
     every_s: Decimal = Decimal(5)
     median_eur: Decimal = Decimal(20)
     sigma: Decimal = Decimal("0.5")
@@ -143,6 +144,7 @@ class WorldSettings(Section, frozen=True):
     relay: RelaySettings = RelaySettings()
     verifier: VerifierSettings = VerifierSettings()
     chain: ChainSettings = ChainSettings()
+    pair: Pair = Pair()
     market: MarketSettings = MarketSettings()
     bridge: BridgeSettings = BridgeSettings()
     accounts: list[AccountSettings] = []
@@ -154,10 +156,6 @@ class Script(Section, frozen=True):
 
     faults: list[dict[str, Any]] = []
     demands: list[dict[str, Any]] = []
-
-
-#: Endowment of every taker, far beyond what one spends in a long run.
-TAKER_ENDOWMENT = {BTC: 10_000 * 10**8, EURE: 10**9 * 10**18}
 
 
 def load_settings(path: Path | None) -> WorldSettings:

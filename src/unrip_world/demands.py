@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from unrip_world.assets import DIRECTIONS
+from unrip_world.assets import Pair
 from unrip_world.relay.auction import DEFAULT_MIN_DEADLINE_MS, Auction, QuoteRequest
 from unrip_world.takers.core import Ask, Wallet
 from unrip_world.verifier.message import check_token_id
@@ -24,7 +24,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `dry` says so to the solvers.
     """
 
-    direction: Literal["btc_to_eure", "eure_to_btc"] | None = None
+    direction: Literal["btc_to_eure", "eure_to_btc", "base_to_quote", "quote_to_base"] | None = None
     asset_in: str | None = None
     asset_out: str | None = None
     amount_in: str | int | None = None
@@ -39,10 +39,10 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dry: bool = False
     raw: bool = False
 
-    def assets(self) -> tuple[str, str]:
+    def assets(self, pair: Pair) -> tuple[str, str]:
         """Give asset in and asset out; raises DemandError."""
         if self.direction is not None and self.asset_in is None and self.asset_out is None:
-            return DIRECTIONS[self.direction]
+            return pair.exchanged(self.direction)
         if self.direction is None and self.asset_in and self.asset_out:
             return self.asset_in, self.asset_out
         raise DemandError("give either direction, or asset_in and asset_out")
@@ -55,7 +55,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def check(self) -> None:
         """Raise DemandError for what no taker could ask; raw demands are published whatever their amounts."""
-        assets = self.assets()
+        assets = self.assets(Pair())
         if self.raw:
             return
         self.amounts()
@@ -65,9 +65,9 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         except ValueError as error:
             raise DemandError(str(error)) from error
 
-    def ask(self, wallet: Wallet) -> Ask:
+    def ask(self, wallet: Wallet, pair: Pair) -> Ask:
         """Give what the control taker asks."""
-        asset_in, asset_out = self.assets()
+        asset_in, asset_out = self.assets(pair)
         amount_in, amount_out = self.amounts()
         return Ask(
             wallet=wallet,
@@ -84,9 +84,9 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             dry=self.dry,
         )
 
-    def request(self, quote_id: str) -> QuoteRequest:
+    def request(self, quote_id: str, pair: Pair) -> QuoteRequest:
         """Give a raw demand as it is published; nobody ever accepts its answers."""
-        asset_in, asset_out = self.assets()
+        asset_in, asset_out = self.assets(pair)
         return QuoteRequest(
             quote_id=quote_id,
             asset_in=asset_in,
@@ -125,7 +125,7 @@ def _positive(amount: str | int | None) -> int | None:
 
 
 def listed(auction: Auction) -> dict[str, Any]:
-    """Give the form in which `GET /demands` tells an auction."""
+    """Give the form in which `GET /demands` shows an auction."""
     return {
         "quote_id": auction.request.quote_id,
         "published_at_ms": auction.published_ns // 10**6,

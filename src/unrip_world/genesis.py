@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from unrip_world.config import TAKER_ENDOWMENT, AccountSettings, ConfigError, WorldSettings
+from unrip_world.assets import Pair
+from unrip_world.config import AccountSettings, ConfigError, WorldSettings
 from unrip_world.takers.core import Wallet, wallet
 from unrip_world.verifier.contract import Genesis
 from unrip_world.verifier.fields import salt_in
@@ -13,7 +14,7 @@ from unrip_world.verifier.message import check_token_id
 def genesis_of(settings: WorldSettings, wallets: Sequence[Wallet]) -> Genesis:
     """Endow the takers and these wallets, and set up the configured accounts; raises ConfigError."""
     endowed = [*wallets, *(wallet(taker.name, seed=settings.seed) for taker in settings.takers)]
-    balances = [(who.account_id, token, amount) for who in endowed for token, amount in TAKER_ENDOWMENT.items()]
+    balances = [(who.account_id, token, amount) for who in endowed for token, amount in _endowment(settings.pair)]
     keys = [(who.account_id, who.public_key) for who in endowed]
     for account in settings.accounts:
         keys += [(account.account_id, _checked_key(account, key)) for key in account.public_keys]
@@ -30,6 +31,11 @@ def genesis_of(settings: WorldSettings, wallets: Sequence[Wallet]) -> Genesis:
         public_keys=tuple(keys),
         balances=tuple(balances),
     )
+
+
+def _endowment(pair: Pair) -> list[tuple[str, int]]:
+    """What every taker has: far beyond what one spends in a long run."""
+    return [(asset.token_id, whole * 10**asset.decimals) for asset, whole in ((pair.base, 10_000), (pair.quote, 10**9))]
 
 
 def _checked_key(account: AccountSettings, key: str) -> str:

@@ -69,7 +69,7 @@ class World:
         born_ns: int | None = None,
     ) -> None:
         self.settings, self.born_ns = settings, now_ns if born_ns is None else born_ns
-        seed = settings.seed
+        seed, self._pair = settings.seed, settings.pair
         # A later life of the same world has chances of its own, else it would ask and move as the first one did.
         life = f"{seed}" if born_ns is None else f"{seed}/{now_ns}"
         self._ids = Random(f"{seed}/ids/{now_ns}")  # noqa: S311  (a simulation must repeat)
@@ -79,9 +79,10 @@ class World:
         self.verifier = _verifier(settings, [self.control_wallet, stranger])
         self.chain = _chain(settings, self.verifier, now_ns)
         self.walk = Walk(settings=settings.market, rng=Random(f"{life}/walk"), now_ns=now_ns)  # noqa: S311
-        self.kraken = Kraken(walk=self.walk, faults=self.faults, rng=self._ids)
+        self.kraken = Kraken(walk=self.walk, market=self._pair.kraken, faults=self.faults, rng=self._ids)
         self.coingecko = CoinGecko(
             walk=self.walk,
+            pair=self._pair,
             settings=settings.market,
             faults=self.faults,
             rng=Random(f"{life}/coingecko"),  # noqa: S311
@@ -102,6 +103,7 @@ class World:
         self.near_rpc = self.nodes["rpc"]
         self.bridge = Bridge(
             chain=self.chain,
+            pair=self._pair,
             faults=self.faults,
             credit_after_s=settings.bridge.credit_after_s,
             withdraw_after_s=settings.bridge.withdraw_after_s,
@@ -181,7 +183,9 @@ class World:
             self._produce_block(now_ns)
         for taker in self.takers:
             if not self.takers_paused and taker.next_at_ns <= now_ns:
-                effects += self._publish(taker.ask(eur_per_btc=self.walk.tick.mid, now_ns=now_ns), now_ns)
+                effects += self._publish(
+                    taker.ask(pair=self._pair, eur_per_base=self.walk.tick.mid, now_ns=now_ns), now_ns
+                )
         for auction in self.relay.closed(now_ns):
             effects += self._conclude(auction, now_ns)
         return [*effects, *self.relay.advance(now_ns)]
@@ -216,8 +220,8 @@ class World:
         """Publish a demand of the control endpoint or the script; gives its quote id."""
         quote_id = self.relay.new_id()
         if demand.raw:
-            return quote_id, self.relay.publish(demand.request(quote_id), now_ns)
-        ask = demand.ask(self.control_wallet)
+            return quote_id, self.relay.publish(demand.request(quote_id, self._pair), now_ns)
+        ask = demand.ask(self.control_wallet, self._pair)
         self._asks[quote_id] = ask
         return quote_id, self.relay.publish(ask.request(quote_id=quote_id, fee_pips=self.askers.fee_pips), now_ns)
 
@@ -226,7 +230,8 @@ class World:
         ask = self._asks.pop(auction.request.quote_id, None)
         if ask is None:
             return self.askers.on_closed(auction)
-        decision = decide(ask, auction, fee_pips=self.askers.fee_pips, eur_per_btc=self.walk.tick.mid)
+        fee_pips, eur_per_base = self.askers.fee_pips, self.walk.tick.mid
+        decision = decide(ask, auction, fee_pips=fee_pips, pair=self._pair, eur_per_base=eur_per_base)
         if decision is not None:
             signed = sign_diff(
                 ask.wallet,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from simulation.matrix import CLASSES, MATRIX, cells, page
+from simulation.matrix import CAUGHT, CLASSES, MATRIX, cells, page
 from simulation.scenes import COUNTED
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +25,10 @@ def test_every_port_has_a_cell_of_each_class_which_says_what_looks_at_it_in_a_kn
 
 def test_every_plan_in_it_is_drawn_by_some_seed() -> None:
     assert names("plan") <= {*COUNTED}
+
+
+def test_every_plan_has_a_mistake_that_is_found_while_it_goes_on() -> None:
+    assert CAUGHT.keys() == {*COUNTED}
 
 
 def test_every_test_in_it_exists() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from simulation.alone import ALONE_S
 from simulation.batch import EVERY, attempt
-from simulation.planted import PLANTED
+from simulation.planted import PLANTED, Planted
 
 #: From the documented seed on; it finds the mistake as long as the product's timing stays as it is.
 SEEDS_MAX = 12
@@ -25,7 +25,13 @@ def test_a_planted_mistake_is_found(name: str) -> None:
         if violation is not None:
             break
     assert violation is not None, f"not found by seeds {first} to {first + SEEDS_MAX - 1}"
-    assert violation.partition(":")[0] in PLANTED[name].breaks, violation
+    _is_of(violation, PLANTED[name])
+
+
+def _is_of(violation: str, planted: Planted) -> None:
+    """A mistake that meets other code than it was written for has found nothing, though a service stops by it."""
+    assert violation.partition(":")[0] in planted.breaks, violation
+    assert not any(fault in violation for fault in ("AttributeError", "NameError", "unexpected keyword")), violation
 
 
 @cache
@@ -43,7 +49,7 @@ def test_a_mistake_is_found_with_its_plan_and_not_without(name: str, plan: str) 
         if violation is not None:
             break
     assert violation is not None, f"not found by seeds {first} to {first + SEEDS_MAX - 1}"
-    assert violation.partition(":")[0] in planted.breaks, violation
+    _is_of(violation, planted)
     assert without(name, seed) is None
 
 

@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from simulation import __main__ as program
-from simulation.alone import alone
+from simulation.alone import PARTS, alone
 from simulation.clock import Deadlock, Pipe, VirtualLoop
 from simulation.faults import DRAWN, Fault, plan
 from simulation.outages import away_at_once, pairs_told
@@ -116,7 +116,16 @@ def test_a_plan_alone_is_drawn_often_and_waits_for_open_money() -> None:
     for name in PLANS:
         for fault in alone(1, [name], account="desk.near", until_s=230):
             assert fault.with_money
-            assert fault.plan == name or name in {"revoke", "deposit", "nonces_spent", "bridge_withdrawal", "rpc/hasty"}
+            assert fault.plan == name or name in {"revoke", "nonces_spent", "rpc/hasty", "erase_nonces"}
+
+
+def test_what_is_part_of_a_scene_goes_wrong_where_it_is_named_beside_it() -> None:
+    for part, scene in PARTS.items():
+        without, beside = (alone(1, names, account="desk.near", until_s=230) for names in ([scene], [part, scene]))
+        assert part in COUNTED
+        assert {fault.plan for fault in without} == {scene}
+        assert [fault for fault in beside if fault.plan != part] == without
+        assert {fault.plan for fault in beside} == {scene, part}
 
 
 def test_a_scene_strikes_while_money_is_open_and_a_process_that_stands_still_goes_on() -> None:

@@ -1,39 +1,41 @@
 """The deposit and withdrawal service: credits what arrived, pays what was burned, answers by its own methods."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from unrip_world.assets import DECIMALS
+from unrip_world.assets import Pair
 from unrip_world.bridge.addresses import deposit_address
-from unrip_world.bridge.records import BY_NEAR_TOKEN, TOKENS, Deposit, Token, Withdrawal
+from unrip_world.bridge.records import Deposit, Token, Withdrawal, tokens_of
 from unrip_world.chain.core import Block, Chain, Outcome
 from unrip_world.codec import NS_PER_S
 from unrip_world.faults import Faults
 from unrip_world.kept import Kept
 from unrip_world.verifier.contract import WITHDRAW_TO
 
-#: The service's account that mints on the ledger.
+#: The service's account that mints in the verifier.
 BRIDGE_ACCOUNT = "omft.near"
 _KEPT = 5_000
 
 
 class BridgeRefusedError(Exception):
-    """The request cannot be served; the service tells its text as a plain string."""
+    """The request cannot be served; the service answers its text as a plain string."""
 
 
 class Bridge:
     """The service. Requests come by `call`, coins by `deposit`, burns by `on_block`, time by `advance`."""
 
     def __init__(
-        self, *, chain: Chain, faults: Faults, credit_after_s: Decimal | None, withdraw_after_s: Decimal
+        self, *, chain: Chain, pair: Pair, faults: Faults, credit_after_s: Decimal | None, withdraw_after_s: Decimal
     ) -> None:
         self._chain, self._faults = chain, faults
+        self._tokens = tokens_of(pair)
+        self._by_near_token = {token.near_token_id: token for token in self._tokens.values()}
         self._credit_after_ns = None if credit_after_s is None else int(credit_after_s * NS_PER_S)
         self._withdraw_after_ns = int(withdraw_after_s * NS_PER_S)
         self.deposits: Kept[str, Deposit] = Kept(bound=_KEPT)
-        #: By the transaction of the burn, which may carry several.
+        #: Withdrawals by the transaction of the burn, which may carry several.
         self.withdrawals: Kept[str, list[Withdrawal]] = Kept(bound=_KEPT)
         self._minting: dict[str, Deposit] = {}
         self._made = 0
@@ -49,9 +51,21 @@ class Bridge:
 
     # -- the other chains
 
-    def deposit(self, *, account_id: str, chain: str, amount: int, min_amount: int | None, now_ns: int) -> Deposit:
-        """Let coins arrive at an account's deposit address; raises BridgeRefusedError for an unknown chain."""
-        token = _token_on(chain)
+    def deposit(
+        self,
+        *,
+        account_id: str,
+        chain: str,
+        amount: int,
+        min_amount: int | None,
+        now_ns: int,
+        token_id: str | None = None,
+    ) -> Deposit:
+        """Let coins arrive at an account's deposit address; raises BridgeRefusedError for an unknown chain or token.
+
+        Where two tokens come from one chain, `token_id` says which.
+        """
+        token = self._token_on(chain, token_id)
         self._made += 1
         deposit = Deposit(
             deposit_id=f"deposit-{self._made}",
@@ -71,6 +85,10 @@ class Bridge:
     def resume(self, made: int) -> None:
         """Go on with the deposits that were put back."""
         self._made = made
+        movements: list[Deposit | Withdrawal] = [*self.deposits.values()]
+        movements += [withdrawal for found in self.withdrawals.values() for withdrawal in found]
+        for movement in movements:
+            movement.token = self._tokens.get(movement.token.token_id, movement.token)
         self._minting = {
             deposit.mint_tx_hash: deposit
             for deposit in self.deposits.values()
@@ -78,7 +96,7 @@ class Bridge:
         }
 
     def credit(self, deposit: Deposit) -> None:
-        """Mint a pending deposit on the ledger; below the minimum the service does nothing, and says nothing."""
+        """Mint a pending deposit in the verifier; below the minimum the service does nothing and reports nothing."""
         if deposit.credit_asked or deposit.amount < deposit.min_amount:
             return
         deposit.credit_asked = True
@@ -110,7 +128,7 @@ class Bridge:
                     self.deposits.touch(deposit.deposit_id)
 
     def _end(self, withdrawal: Withdrawal) -> None:
-        """Pay it out, or end it as a fault wants it: what is told as returned is back on the ledger."""
+        """Pay it out, or end it as a fault wants it: what is reported as returned is back in the verifier."""
         ending = self._faults.get("bridge", "end_withdrawals")
         if ending is None:
             withdrawal.end()
@@ -135,7 +153,7 @@ class Bridge:
             if deposit is not None and outcome.error is None:
                 deposit.status = "CREDITED" if self._credits_in_steps else "COMPLETED"
                 self.deposits.touch(deposit.deposit_id)
-            if burns := _burns(outcome):
+            if burns := _burns(outcome, self._by_near_token):
                 self._on_burns(outcome.transaction.tx_hash, burns, block)
 
     def on_revert(self, block: Block, *, lost: bool) -> None:
@@ -158,13 +176,22 @@ class Bridge:
                 height=block.height,
                 index=index,
                 account_id=burn["account_id"],
-                token=BY_NEAR_TOKEN[burn["token"]],
+                token=self._by_near_token[burn["token"]],
                 amount=int(burn["amount"]),
                 address=burn["memo"].removeprefix(WITHDRAW_TO),
                 created_ns=block.timestamp_ns,
             )
             for index, burn in enumerate(burns)
         ]
+
+    def _token_on(self, chain: object, token_id: str | None = None) -> Token:
+        found = [token for token in self._tokens.values() if token.chain == chain]
+        if not found:
+            raise BridgeRefusedError(f"chain {chain} is not supported")
+        for token in found:
+            if token_id in (None, token.token_id):
+                return token
+        raise BridgeRefusedError(f"token {str(token_id).removeprefix('nep141:')} is not supported on {chain}")
 
     # -- the service's methods
 
@@ -178,11 +205,11 @@ class Bridge:
         return self._methods[str(method)](first)
 
     def _supported_tokens(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        chains = parameters.get("chains") or list(TOKENS)
-        return {"tokens": [token.listed for chain, token in TOKENS.items() if chain in chains]}
+        chains = parameters.get("chains") or [token.chain for token in self._tokens.values()]
+        return {"tokens": [token.listed for token in self._tokens.values() if token.chain in chains]}
 
     def _deposit_address(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        chain, account_id = _token_on(parameters.get("chain")).chain, _text(parameters, "account_id")
+        chain, account_id = self._token_on(parameters.get("chain")).chain, _text(parameters, "account_id")
         others = self._faults.get("bridge", "other_addresses") is not None
         address = deposit_address(account_id=f"other/{account_id}" if others else account_id, chain=chain)
         return {"address": address, "chain": chain}
@@ -195,14 +222,12 @@ class Bridge:
         return {"deposits": found[offset : offset + limit], "total": len(found), "limit": limit, "offset": offset}
 
     def _withdrawal_estimate(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        token = _token_on(parameters.get("chain"))
-        if _text(parameters, "token") != token.near_token_id:
-            raise BridgeRefusedError(f"token {parameters['token']} is not supported on {token.chain}")
+        token = self._token_on(parameters.get("chain"), f"nep141:{_text(parameters, 'token')}")
         return {
             "tokenAddress": token.near_token_id,
             "userAddress": _text(parameters, "address"),
             "withdrawalFee": str(token.withdrawal_fee),
-            "withdrawalFeeDecimals": DECIMALS[token.token_id],
+            "withdrawalFeeDecimals": token.decimals,
             "token": token.listed,
         }
 
@@ -218,7 +243,7 @@ class Bridge:
         return {"withdrawals": [entry for entry in newest_first if wanted.items() <= entry["data"].items()]}
 
 
-def _burns(outcome: Outcome) -> list[Mapping[str, Any]]:
+def _burns(outcome: Outcome, tokens: Container[str]) -> list[Mapping[str, Any]]:
     """Give the verifier's `ft_withdraw` entries whose token contract did burn for the bridge."""
     own, *of_tokens = outcome.receipts
     events = [json.loads(line.removeprefix("EVENT_JSON:")) for line in own.logs] if of_tokens else []
@@ -226,15 +251,8 @@ def _burns(outcome: Outcome) -> list[Mapping[str, Any]]:
     return [
         entry
         for entry, receipt in zip(entries, of_tokens, strict=True)
-        if entry["token"] in BY_NEAR_TOKEN and any('"event":"ft_burn"' in line for line in receipt.logs)
+        if entry["token"] in tokens and any('"event":"ft_burn"' in line for line in receipt.logs)
     ]
-
-
-def _token_on(chain: object) -> Token:
-    token = TOKENS.get(str(chain))
-    if token is None:
-        raise BridgeRefusedError(f"chain {chain} is not supported")
-    return token
 
 
 def _whole(parameters: Mapping[str, Any], name: str, default: int) -> int:

@@ -4,11 +4,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from unrip_world.assets import BTC, DECIMALS, EURE
+from unrip_world.assets import Pair
 from unrip_world.bridge.addresses import deposit_address
 from unrip_world.codec import ns_to_rfc3339
-
-_EURE_CONTRACT = EURE.removeprefix("nep141:gnosis-").removesuffix(".omft.near")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +20,8 @@ class Token:
     min_deposit: int
     min_withdrawal: int
     withdrawal_fee: int
+    #: Missing from what an earlier build remembered; the service knows it.
+    decimals: int = 0
 
     @property
     def near_token_id(self) -> str:
@@ -42,34 +42,28 @@ class Token:
             "standard": "nep141",
             "defuse_asset_identifier": self.asset_identifier,
             "asset_name": self.symbol,
-            "decimals": DECIMALS[self.token_id],
+            "decimals": self.decimals,
             "min_deposit_amount": str(self.min_deposit),
             "min_withdrawal_amount": str(self.min_withdrawal),
             "withdrawal_fee": str(self.withdrawal_fee),
         }
 
 
-TOKENS = {
-    "btc:mainnet": Token(
-        chain="btc:mainnet",
-        token_id=BTC,
-        symbol="BTC",
-        asset_identifier="btc:mainnet:native",
-        min_deposit=5_000,
-        min_withdrawal=7_000,
-        withdrawal_fee=1_500,
-    ),
-    "eth:100": Token(
-        chain="eth:100",
-        token_id=EURE,
-        symbol="EURe",
-        asset_identifier=f"eth:100:{_EURE_CONTRACT}",
-        min_deposit=10**17,
-        min_withdrawal=10**18,
-        withdrawal_fee=2 * 10**16,
-    ),
-}
-BY_NEAR_TOKEN = {token.near_token_id: token for token in TOKENS.values()}
+def tokens_of(pair: Pair) -> dict[str, Token]:
+    """Give the tokens that the service carries, by their id; two may come from one chain."""
+    return {
+        asset.token_id: Token(
+            chain=asset.chain,
+            token_id=asset.token_id,
+            symbol=asset.symbol,
+            asset_identifier=asset.asset_identifier,
+            min_deposit=asset.min_deposit,
+            min_withdrawal=asset.min_withdrawal,
+            withdrawal_fee=asset.withdrawal_fee,
+            decimals=asset.decimals,
+        )
+        for asset in pair.assets().values()
+    }
 
 
 @dataclass(kw_only=True)
@@ -97,7 +91,7 @@ class Deposit:
             "chain": self.token.chain,
             "defuse_asset_identifier": self.token.asset_identifier,
             "near_token_id": self.token.near_token_id,
-            "decimals": DECIMALS[self.token.token_id],
+            "decimals": self.token.decimals,
             "amount": self.amount,
             "account_id": self.account_id,
             "address": deposit_address(account_id=self.account_id, chain=self.token.chain),
@@ -109,12 +103,12 @@ class Deposit:
 
 @dataclass(kw_only=True)
 class Withdrawal:
-    """A burn on the ledger that is paid out on the other chain."""
+    """A burn in the verifier that is paid out on the other chain."""
 
     tx_hash: str
-    #: Of the burn's block.
+    #: The time of the burn's block.
     height: int
-    #: Place among the withdrawals of its transaction.
+    #: Its place among the withdrawals of its transaction.
     index: int
     account_id: str
     token: Token
@@ -138,7 +132,7 @@ class Withdrawal:
             "chain": self.token.chain,
             "defuse_asset_identifier": self.token.asset_identifier,
             "near_token_id": self.token.near_token_id,
-            "decimals": DECIMALS[self.token.token_id],
+            "decimals": self.token.decimals,
             "amount": self.amount,
             "account_id": self.account_id,
             "address": self.address,

@@ -67,7 +67,7 @@ class Chain:
     ) -> None:
         self._verifier = verifier
         self._interval_ns = block_ms * NS_PER_MS
-        #: How far the final block is behind the head; it may change, and what was final stays.
+        #: How far the final block is behind the head; it may change, and what was final stays final.
         self.final_lag_blocks = final_lag_blocks
         self._pending: list[Transaction] = []
         self._submitted = 0
@@ -82,7 +82,7 @@ class Chain:
         )
         self.blocks: Kept[int, Block] = Kept(bound=keep_blocks)
         self._heights: dict[str, int] = {}
-        #: Finality is for ever: a reorganised head does not take it back.
+        #: The newest final height: a reorganised head does not take finality back.
         self._final_height = genesis_height
         self._remember(genesis)
         self.next_block_at_ns = now_ns + self._interval_ns

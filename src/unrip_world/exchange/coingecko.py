@@ -4,23 +4,22 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from unrip_world.assets import EURE
+from unrip_world.assets import Pair
 from unrip_world.codec import NS_PER_MS, NS_PER_S, ns_to_rfc3339
 from unrip_world.config import MarketSettings
 from unrip_world.exchange.walk import Walk
 from unrip_world.faults import Faults
 
-BITCOIN = "bitcoin"
-EURE_COIN = "monerium-eur-money-2"
-_EURE_CONTRACT = EURE.removeprefix("nep141:gnosis-").removesuffix(".omft.near")
-_NAMES = {BITCOIN: ("btc", "Bitcoin"), EURE_COIN: ("eure", "Monerium EUR emoney")}
-
 
 class CoinGecko:
     """Prices as of the last refresh; a frozen source keeps serving them with their old time."""
 
-    def __init__(self, *, walk: Walk, settings: MarketSettings, faults: Faults, rng: Random, now_ns: int) -> None:
+    def __init__(
+        self, *, walk: Walk, pair: Pair, settings: MarketSettings, faults: Faults, rng: Random, now_ns: int
+    ) -> None:
         self._walk, self._settings, self._faults, self._rng = walk, settings, faults, rng
+        self._coins = {asset.coin: asset for asset in pair.assets().values()}
+        self._base, self._quote = pair.base.coin, pair.quote.coin
         self._interval_ns = int(settings.coingecko_every_s * NS_PER_S)
         self._prices: dict[str, Decimal] = {}
         self._updated_at_ns = now_ns
@@ -35,8 +34,8 @@ class CoinGecko:
         noise = Decimal(repr(self._rng.gauss(0, 1))) * self._settings.eure_noise
         drift = Decimal(repr(self._rng.gauss(0, 1))) * Decimal("0.0002")
         self._prices = {
-            BITCOIN: round(self._walk.tick.mid * (1 + drift), 6),
-            EURE_COIN: round(1 + noise, 6),
+            self._base: round(self._walk.tick.mid * (1 + drift), 6),
+            self._quote: round(1 + noise, 6),
         }
         self._updated_at_ns = now_ns
 
@@ -45,9 +44,9 @@ class CoinGecko:
         """Coin id -> EUR as served now, faults included."""
         shown = dict(self._prices)
         if (fault := self._faults.get("coingecko", "price_factor")) is not None:
-            shown[BITCOIN] *= fault["factor"]
+            shown[self._base] *= fault["factor"]
         if (fault := self._faults.get("coingecko", "eure_price")) is not None:
-            shown[EURE_COIN] = fault["price"]
+            shown[self._quote] = fault["price"]
         return shown
 
     @property
@@ -66,10 +65,11 @@ class CoinGecko:
 
     def coin(self, coin: str) -> dict[str, Any] | None:
         """Answer `/coins/{id}`, or None for an unknown coin."""
-        if coin not in _NAMES:
+        if (asset := self._coins.get(coin)) is None:
             return None
-        symbol, name = _NAMES[coin]
-        platforms = {"xdai": _EURE_CONTRACT} if coin == EURE_COIN else {"": ""}
+        symbol, name = asset.symbol.lower(), asset.name
+        contract = asset.asset_identifier.removeprefix("eth:100:")
+        platforms = {"xdai": contract} if asset.chain == "eth:100" else {"": ""}
         moment = ns_to_rfc3339(self._stamp_ns, digits=3)
         market = {"current_price": {"eur": self.prices[coin]}, "last_updated": moment}
         return {

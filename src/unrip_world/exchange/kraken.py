@@ -7,20 +7,12 @@ from email.utils import formatdate
 from random import Random
 from typing import Any
 
+from unrip_world.assets import KrakenMarket
 from unrip_world.codec import NS_PER_MS, NS_PER_S, decode_json, encode_json, ns_to_rfc3339
 from unrip_world.effects import Effect, Send
 from unrip_world.exchange.walk import TICK, Tick, Walk
 from unrip_world.faults import Faults
 
-#: WebSocket v2 and REST spell the pair differently; v1's `XBT/EUR` is refused on v2.
-SYMBOL = "BTC/EUR"
-_REST_NAMES = {
-    "XBTEUR": "XXBTZEUR",
-    "XXBTZEUR": "XXBTZEUR",
-    "BTCEUR": "XXBTZEUR",
-    SYMBOL: SYMBOL,
-    "XBT/EUR": "XXBTZEUR",
-}
 _TRIGGERS = ("bbo", "trades")
 
 
@@ -34,8 +26,12 @@ class _Session:
 class Kraken:
     """All sockets of the exchange."""
 
-    def __init__(self, *, walk: Walk, faults: Faults, rng: Random) -> None:
+    def __init__(self, *, walk: Walk, market: KrakenMarket, faults: Faults, rng: Random) -> None:
         self._walk, self._faults, self._rng = walk, faults, rng
+        self._market = market
+        #: v1's `XBT/EUR` is understood here, and refused on WebSocket v2.
+        self._rest_names = dict.fromkeys((market.altname, market.key, *market.also), market.key)
+        self._rest_names[market.symbol] = market.symbol
         self._sessions: dict[int, _Session] = {}
 
     def on_open(self, connection: int, now_ns: int) -> list[Effect]:
@@ -65,7 +61,7 @@ class Kraken:
             return self._subscribe(connection, session, echo, parameters or {}, now_ns)
         if method == "unsubscribe":
             session.trigger = None
-            result = {"channel": "ticker", "symbol": SYMBOL}
+            result = {"channel": "ticker", "symbol": self._market.symbol}
             return [self._send(connection, {**echo, "result": result, "success": True, **stamp})]
         return [self._send(connection, {"error": "Method not supported", **echo, "success": False, **stamp})]
 
@@ -79,7 +75,7 @@ class Kraken:
             return [self._send(connection, {"error": problem, **echo, "success": False, **stamp})]
         frames: list[dict[str, Any]] = []
         for symbol in parameters.get("symbol") or []:
-            if symbol != SYMBOL:
+            if symbol != self._market.symbol:
                 problem = f"Currency pair not supported {symbol}"
                 frames.append({"error": problem, **echo, "success": False, "symbol": symbol, **stamp})
                 continue
@@ -92,7 +88,7 @@ class Kraken:
         return [self._send(connection, frame) for frame in frames]
 
     def on_tick(self, tick: Tick, now_ns: int) -> list[Effect]:
-        """Tell every subscriber whose trigger this tick is, and let the others hear a heartbeat."""
+        """Send the tick to every subscriber whose trigger it is, and a heartbeat to the others."""
         effects: list[Effect] = []
         frozen = self._faults.get("kraken", "freeze") is not None
         for connection, session in self._sessions.items():
@@ -107,7 +103,7 @@ class Kraken:
         return effects
 
     def on_status_changed(self) -> list[Effect]:
-        """Tell everybody that the engine's state changed."""
+        """Send everybody the engine's new state."""
         return [self._send(connection, self._status_frame()) for connection in self._sessions]
 
     @property
@@ -128,7 +124,7 @@ class Kraken:
     def _ticker_frame(self, kind: str, tick: Tick) -> dict[str, Any]:
         bid, ask = self._sides(tick)
         entry = {
-            "symbol": SYMBOL,
+            "symbol": self._market.symbol,
             "bid": bid,
             "bid_qty": tick.bid_qty,
             "ask": ask,
@@ -145,14 +141,14 @@ class Kraken:
         return {"channel": "ticker", "type": kind, "data": [entry]}
 
     def _sides(self, tick: Tick) -> tuple[Decimal | None, Decimal | None]:
-        """Bid and ask as they are told, faults included; None is a side that the book does not have."""
-        told: dict[str, Decimal | None] = {"bid": tick.bid, "ask": tick.ask}
+        """Bid and ask as they are sent, faults included; None is a side that the book does not have."""
+        sides: dict[str, Decimal | None] = {"bid": tick.bid, "ask": tick.ask}
         if self._faults.get("kraken", "crossed") is not None:
-            told = {"bid": tick.ask, "ask": tick.bid}
+            sides = {"bid": tick.ask, "ask": tick.bid}
         for kind, price in (("zero", Decimal(0)), ("one_sided", None)):
             if (fault := self._faults.get("kraken", kind)) is not None:
-                told[fault["side"]] = price
-        return told["bid"], told["ask"]
+                sides[fault["side"]] = price
+        return sides["bid"], sides["ask"]
 
     def _skew_ns(self) -> int:
         fault = self._faults.get("kraken", "timestamp_skew_ms")
@@ -177,12 +173,15 @@ class Kraken:
             return _ok({"status": self.system, "timestamp": ns_to_rfc3339(now_ns, digits=0)})
         if endpoint == "Assets":
             return _ok({"XXBT": _asset("XBT", 10, 5), "ZEUR": _asset("EUR", 4, 2)})
-        key = _REST_NAMES.get(pair or "XBTEUR")
+        key = self._rest_names.get(pair or self._market.altname)
         if endpoint not in ("Ticker", "AssetPairs"):
             return {"error": ["EGeneral:Unknown method"]}
         if key is None:
             return {"error": ["EQuery:Unknown asset pair"]}
-        return _ok({key: _PAIR if endpoint == "AssetPairs" else self._rest_ticker()})
+        return _ok({key: _PAIR | self._names() if endpoint == "AssetPairs" else self._rest_ticker()})
+
+    def _names(self) -> dict[str, Any]:
+        return {"altname": self._market.altname}
 
     def _rest_ticker(self) -> dict[str, Any]:
         tick = self._walk.tick

@@ -70,8 +70,8 @@ class MemoryFile:
         return rows
 
     def _checked(self, line: bytes, number: int) -> list[Row]:
-        told, _, text = line.partition(b" ")
-        if told != _checksum(text):
+        sum_text, _, text = line.partition(b" ")
+        if sum_text != _checksum(text):
             raise self.refusal(f"damaged at line {number}")
         rows: list[Row] = json.loads(text)
         return rows

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from unrip_world.assets import Pair
 from unrip_world.bridge.records import Deposit, Withdrawal
 from unrip_world.chain.core import Block, ChainMemory, Outcome
 from unrip_world.config import WorldSettings
@@ -27,17 +28,17 @@ _WHOLE = "whole"
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A collection of which changed entries are written; `read` gives back what `told` wrote."""
+    """A collection of which changed entries are written; `read` gives back what `write` wrote."""
 
     name: str
     entries: Kept[Any, Any]
-    told: Callable[[Any], Any]
+    write: Callable[[Any], Any]
     read: Callable[[Any], Any]
 
     def row(self, key: Any) -> Row:
         """Write one entry as it is now."""
         entry = self.entries.get(key)
-        return self.name, key_text(key), None if entry is None else self.told(entry)
+        return self.name, key_text(key), None if entry is None else self.write(entry)
 
     def put_back(self, rows: dict[str, Any]) -> None:
         """Forget what the newborn core holds, and put back what was remembered."""
@@ -53,12 +54,12 @@ class Whole:
 
     name: str
     shape: Any
-    told: Callable[[], Any]
+    memory: Callable[[], Any]
     resume: Callable[[Any], None]
 
     def row(self) -> Row:
         """Write it as it is now."""
-        return _WHOLE, self.name, msgspec.to_builtins(self.told())
+        return _WHOLE, self.name, msgspec.to_builtins(self.memory())
 
     def put_back(self, body: Any) -> None:
         """Let the core go on from it."""
@@ -89,18 +90,18 @@ def wholes_of(world: World) -> list[Whole]:
     """What is small, in the order in which it can be put back."""
     relay = world.relay
     return [
-        Whole(name="world", shape=WorldMemory, told=world.memory, resume=world.resume),
-        Whole(name="chain", shape=ChainMemory, told=world.chain.memory, resume=world.chain.resume),
-        Whole(name="market", shape=WalkMemory, told=world.walk.memory, resume=world.walk.resume),
-        Whole(name="bridge", shape=int, told=world.bridge.memory, resume=world.bridge.resume),
-        Whole(name="judge", shape=dict[str, Record], told=world.judge.memory, resume=world.judge.resume),
+        Whole(name="world", shape=WorldMemory, memory=world.memory, resume=world.resume),
+        Whole(name="chain", shape=ChainMemory, memory=world.chain.memory, resume=world.chain.resume),
+        Whole(name="market", shape=WalkMemory, memory=world.walk.memory, resume=world.walk.resume),
+        Whole(name="bridge", shape=int, memory=world.bridge.memory, resume=world.bridge.resume),
+        Whole(name="judge", shape=dict[str, Record], memory=world.judge.memory, resume=world.judge.resume),
         Whole(
             name="batches",
             shape=SettlementsMemory,
-            told=relay.settlements.memory,
+            memory=relay.settlements.memory,
             resume=relay.settlements.resume,
         ),
-        Whole(name="notices", shape=list[QueueMemory], told=relay.memory, resume=relay.resume),
+        Whole(name="notices", shape=list[QueueMemory], memory=relay.memory, resume=relay.resume),
     ]
 
 
@@ -113,6 +114,7 @@ def birth_of(settings: WorldSettings) -> dict[str, Any]:
         "chain.genesis_height": settings.chain.genesis_height,
         "accounts": msgspec.to_builtins(settings.accounts),
         "takers": sorted(taker.name for taker in settings.takers),
+        **({} if settings.pair == Pair() else {"pair": msgspec.to_builtins(settings.pair)}),
     }
 
 
@@ -141,16 +143,16 @@ def remembered(rows: Rows, name: str) -> Any:
 
 
 def _typed(name: str, entries: Kept[Any, Any], shape: Any) -> Part:
-    return Part(name=name, entries=entries, told=msgspec.to_builtins, read=lambda body: _converted(body, shape))
+    return Part(name=name, entries=entries, write=msgspec.to_builtins, read=lambda body: _converted(body, shape))
 
 
 def _plain(name: str, entries: Kept[Any, Any], *, to: Callable[[Any], Any], read: Callable[[Any], Any]) -> Part:
-    return Part(name=name, entries=entries, told=to, read=read)
+    return Part(name=name, entries=entries, write=to, read=read)
 
 
 def _converted(body: Any, shape: Any) -> Any:
     # Counters are the one shape that is no plain type.
-    return msgspec.convert(body, shape, str_keys=True, dec_hook=lambda counter, told: counter(told))
+    return msgspec.convert(body, shape, str_keys=True, dec_hook=lambda counter, body: counter(body))
 
 
 def key_text(key: Any) -> str:

@@ -69,7 +69,7 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """One `quote_response` as it came and what the relay said to it."""
+    """One `quote_response` as it came, and the relay's reply to it."""
 
     solver: str
     received_ms: int

@@ -18,7 +18,7 @@ AMOUNT = re.compile(r"[1-9]\d{0,38}", re.ASCII)
 
 
 class AnswerRefusedError(Exception):
-    """The answer does not enter the auction; the text is told to the solver."""
+    """The answer does not enter the auction; the solver gets the text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,7 +37,7 @@ _GUARANTEED_ONLY_STATUS = "guaranteed delivery is only available on quote_status
 
 
 class FrameRefusedError(Exception):
-    """A request of a socket cannot be served; the text is told to it."""
+    """A request of a socket cannot be served; the socket gets the text."""
 
 
 @dataclass(kw_only=True)
@@ -164,14 +164,14 @@ class Relay:
         return self._queues.setdefault((solver, instance_id), new)
 
     def memory(self) -> list[QueueMemory]:
-        """Give the notices that still have to be told."""
+        """Give the notices that still have to be delivered."""
         return [
             queue.memory(solver=solver, instance_id=instance_id)
             for (solver, instance_id), queue in self._queues.items()
         ]
 
     def resume(self, memories: list[QueueMemory]) -> None:
-        """Go on telling what was not acknowledged."""
+        """Go on delivering what was not acknowledged."""
         for memory in memories:
             self._queue(memory.solver, memory.instance_id).resume(memory)
 
@@ -261,7 +261,7 @@ class Relay:
         return str(UUID(int=self._ids.getrandbits(128), version=4))
 
     def publish(self, request: QuoteRequest, now_ns: int) -> list[Effect]:
-        """Open an auction and tell every subscriber that wants it."""
+        """Open an auction and send it to every subscriber that wants it."""
         auction = Auction(request=request, published_ns=now_ns)
         self._open[request.quote_id] = self.auctions[request.quote_id] = auction
         metadata = dict(request.metadata) or None
@@ -324,7 +324,7 @@ class Relay:
                 return
 
     def tell_falsely(self, quote_hash: str, now_ns: int) -> list[Effect]:
-        """Tell that this offer settled, or the newest that did not for an empty hash, if there is such."""
+        """Send a false notice that this offer settled, or for an empty hash the newest that did not, if any."""
         unsettled = (known for known in reversed(self.offers) if not self.settlements.is_settled(known))
         if told := quote_hash or next(unsettled, None):
             self.settlements.tell_falsely(told, now_ns)

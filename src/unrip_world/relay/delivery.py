@@ -47,7 +47,7 @@ def _tokens(filters: Mapping[str, Any], name: str) -> frozenset[str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueMemory:
-    """A queue of a solver and instance with what it still has to tell."""
+    """A queue of a solver and instance with what it still has to deliver."""
 
     solver: str
     instance_id: str
@@ -57,7 +57,7 @@ class QueueMemory:
 
 @dataclass(kw_only=True)
 class GuaranteedQueue:
-    """Notices of one partner and instance: told again until acknowledged."""
+    """Notices of one partner and instance: delivered again until acknowledged."""
 
     ack_window_ms: int
     _next_seq: int = 1
@@ -74,7 +74,7 @@ class GuaranteedQueue:
             self._sent_ns.pop(lost, None)
 
     def memory(self, *, solver: str, instance_id: str) -> QueueMemory:
-        """Give what it still has to tell."""
+        """Give what it still has to deliver."""
         pending = {seq: dict(notice) for seq, notice in self._pending.items()}
         return QueueMemory(solver=solver, instance_id=instance_id, next_seq=self._next_seq, pending=pending)
 

@@ -144,7 +144,7 @@ class AskerDesk:
         return None if forgetful else self._relay.settlements.find(intent_hash)
 
     def get_status(self, intent_hash: object) -> dict[str, Any]:
-        """Tell where an asker's intent is."""
+        """Answer where an asker's intent is."""
         settlement = self._known(str(intent_hash))
         if settlement is None:
             return {"intent_hash": intent_hash, "status": "NOT_FOUND_OR_NOT_VALID"}

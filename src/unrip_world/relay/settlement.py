@@ -1,4 +1,4 @@
-"""From accepted offers to the chain and back: who is told what, and when."""
+"""From accepted offers to the chain and back: who gets which notice, and when."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from unrip_world.kept import Kept
 from unrip_world.relay.auction import Offer
 
 RELAY_ACCOUNT = "relay.world.near"
-#: Why a batch failed that no block holds any more.
+#: The reason for a failed batch that no block holds any more.
 LOST = "lost in a reorganisation"
 _KEPT = 10_000
 
@@ -31,7 +31,7 @@ class Settlement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettlementsMemory:
-    """What was not told yet, beside the batches themselves."""
+    """The notices that were not sent yet, beside the batches themselves."""
 
     #: Height and transaction.
     awaiting_final: list[tuple[int, str]]
@@ -47,7 +47,7 @@ class Settlements:
         self._chain, self._faults, self._status_at = chain, faults, status_at
         self.by_tx: Kept[str, Settlement] = Kept(bound=_KEPT)
         self._by_intent: Kept[str, Settlement] = Kept(bound=_KEPT)
-        #: Included batches that wait for finality before they are told.
+        #: Included batches that wait for finality before their notices are sent.
         self._awaiting_final: list[tuple[int, Settlement]] = []
         self._withheld: list[Transaction] = []
         self._notices: list[tuple[int, Mapping[str, Any]]] = []
@@ -84,7 +84,7 @@ class Settlements:
         self._by_intent.update(dict.fromkeys(settlement.intent_hashes, settlement))
 
     def memory(self) -> SettlementsMemory:
-        """Give what was not told yet."""
+        """Give the notices that were not sent yet."""
         return SettlementsMemory(
             awaiting_final=[(height, settlement.tx_hash) for height, settlement in self._awaiting_final],
             withheld=list(self._withheld),
@@ -92,7 +92,7 @@ class Settlements:
         )
 
     def resume(self, memory: SettlementsMemory) -> None:
-        """Go on with the batches that were put back, and tell what was not told."""
+        """Go on with the batches that were put back, and send the notices that were not sent."""
         for settlement in self.by_tx.values():
             self._index(settlement)
         self._awaiting_final = [(height, self.by_tx[tx_hash]) for height, tx_hash in memory.awaiting_final]
@@ -166,7 +166,7 @@ class Settlements:
         return [wrong["tx_hash"] or _made_up(settlement.tx_hash), *right]
 
     def tell_falsely(self, quote_hash: str, now_ns: int) -> None:
-        """Tell a settlement that never was."""
+        """Send a notice of a settlement that never was."""
         notice = {
             "quote_hash": quote_hash,
             "intent_hash": _made_up(f"intent/{quote_hash}"),

@@ -20,7 +20,7 @@ class _Leak:
 
 
 class Stranger:
-    """Signs the exact counterpart of what he overheard and sends both to the ledger: nobody is told."""
+    """Signs the exact counterpart of what he overheard and sends both to the verifier, without a notice to anybody."""
 
     def __init__(self, *, wallet: Wallet, verifier: Verifier, chain: Chain, ids: Random) -> None:
         self._wallet, self._verifier, self._chain, self._ids = wallet, verifier, chain, ids

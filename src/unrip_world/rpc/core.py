@@ -82,11 +82,11 @@ class NearRpc:
         return block if lagging is None else lagging
 
     def _told_ns(self, block: Block) -> int:
-        """Give the time that the node tells of a block; the contract sees the true one."""
+        """Give the time that the node reports of a block; the contract sees the true one."""
         return block.timestamp_ns + self._fault("timestamp_skew_ms", "ms") * NS_PER_MS
 
     def _told_height(self, block: Block) -> int:
-        """Give the height that the node tells of a block, and by which it wants to be asked about it."""
+        """Give the height that the node reports of a block, and by which it wants to be asked about it."""
         return block.height + self._fault("height_shift", "by")
 
     @property
@@ -175,7 +175,7 @@ class NearRpc:
         return self._verifier.view(method, arguments, height=block.height, now_ns=block.timestamp_ns)
 
     def _view_error(self, text: str, seen: Mapping[str, Any]) -> dict[str, Any]:
-        """Tell a failed view inside `result`, as nodes do for compatibility, or structured where so configured."""
+        """Answer a failed view inside `result`, as nodes do for compatibility, or structured where so configured."""
         text = f"wasm execution failed with error: {text}"
         if self._structured:
             raise RpcError("HANDLER_ERROR", "CONTRACT_EXECUTION_ERROR", {"vm_error": text, **seen}, text)

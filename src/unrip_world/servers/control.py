@@ -61,7 +61,7 @@ class Control:
         return handle
 
     async def health(self, _: web.Request) -> object:
-        """Say that the loop turns."""
+        """Answer that the loop turns."""
         return {"status": "ok"}
 
     async def state(self, _: web.Request) -> object:
@@ -186,6 +186,7 @@ class Control:
             amount=_positive(body, "amount"),
             min_amount=_positive(body, "min") if "min" in body else None,
             now_ns=self._runtime.now_ns(),
+            token_id=_text(body["token_id"], "token_id") if "token_id" in body else None,
         )
         return {"id": deposit.deposit_id, **deposit.listed}
 

@@ -12,7 +12,7 @@ from typing import Any
 import base58
 from nacl.signing import SigningKey
 
-from unrip_world.assets import BTC, DIRECTIONS, EURE, amount_worth, euro_value
+from unrip_world.assets import Pair
 from unrip_world.codec import NS_PER_MS, NS_PER_S, ns_to_rfc3339
 from unrip_world.config import TakerSettings
 from unrip_world.relay.auction import DEFAULT_MIN_DEADLINE_MS, Auction, Offer, QuoteRequest
@@ -28,7 +28,7 @@ STRANGER = "stranger"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wallet:
-    """A taker's ledger account and key, both made from the world's seed."""
+    """A taker's account in the verifier and its key, both made from the world's seed."""
 
     account_id: str
     key: SigningKey
@@ -85,13 +85,13 @@ class Ask:
         gives = gross_for(self.asset_in, offer.amount_in, fee_pips) if self.amount_in is None else self.amount_in
         return gives, net_of(self.asset_out, offer.amount_out, fee_pips)
 
-    def accepts(self, offer: Offer, *, fee_pips: int, eur_per_btc: Decimal) -> bool:
+    def accepts(self, offer: Offer, *, fee_pips: int, pair: Pair, eur_per_base: Decimal) -> bool:
         """Whether the offer is within the taker's limit."""
-        if self.limit_pct is None or not {self.asset_in, self.asset_out} <= {BTC, EURE}:
+        if self.limit_pct is None or not {self.asset_in, self.asset_out} <= pair.assets().keys():
             return False
         gives, gets = self.own_amounts(offer, fee_pips=fee_pips)
-        gives_eur = euro_value(self.asset_in, gives, eur_per_btc=eur_per_btc)
-        gets_eur = euro_value(self.asset_out, gets, eur_per_btc=eur_per_btc)
+        gives_eur = pair.euro_value(self.asset_in, gives, eur_per_base=eur_per_base)
+        gets_eur = pair.euro_value(self.asset_out, gets, eur_per_base=eur_per_base)
         if self.amount_in is None:
             return gives_eur * 100 <= gets_eur * (100 + self.limit_pct)
         return gets_eur * 100 >= gives_eur * (100 - self.limit_pct)
@@ -145,15 +145,15 @@ class Taker:
         every_ns = int(self._settings.every_s * NS_PER_S)
         return self._rng.randint(every_ns * 2 // 3, every_ns * 4 // 3)
 
-    def ask(self, *, eur_per_btc: Decimal, now_ns: int) -> Ask:
+    def ask(self, *, pair: Pair, eur_per_base: Decimal, now_ns: int) -> Ask:
         """Make the next ask and set the time of the one after it."""
         settings, rng = self._settings, self._rng
         self.next_at_ns = now_ns + self._pause_ns()
         factor = Decimal(repr(rng.lognormvariate(0, float(settings.sigma))))
         eur = min(settings.median_eur * factor, settings.max_eur)
-        asset_in, asset_out = DIRECTIONS[settings.direction]
+        asset_in, asset_out = pair.exchanged(settings.direction)
         exact_out = Decimal(repr(rng.random())) < settings.exact_out_share
-        fixed = max(1, amount_worth(asset_out if exact_out else asset_in, eur, eur_per_btc=eur_per_btc))
+        fixed = max(1, pair.amount_worth(asset_out if exact_out else asset_in, eur, eur_per_base=eur_per_base))
         return Ask(
             wallet=self._wallet,
             asset_in=asset_in,
@@ -176,10 +176,10 @@ class Decision:
     diff: Mapping[str, int]
 
 
-def decide(ask: Ask, auction: Auction, *, fee_pips: int, eur_per_btc: Decimal) -> Decision | None:
+def decide(ask: Ask, auction: Auction, *, fee_pips: int, pair: Pair, eur_per_base: Decimal) -> Decision | None:
     """Take the best offer if it is within the limit."""
     offer = auction.best()
-    if offer is None or not ask.accepts(offer, fee_pips=fee_pips, eur_per_btc=eur_per_btc):
+    if offer is None or not ask.accepts(offer, fee_pips=fee_pips, pair=pair, eur_per_base=eur_per_base):
         return None
     gives, gets = ask.own_amounts(offer, fee_pips=fee_pips)
     return Decision(offer=offer, diff={ask.asset_in: -gives, ask.asset_out: gets})

@@ -1,1 +1,1 @@
-"""The ledger contract `intents.near`, rebuilt from its documented rules. Pure."""
+"""The verifier contract `intents.near`, rebuilt from its documented rules. Pure."""

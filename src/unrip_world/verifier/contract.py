@@ -54,7 +54,7 @@ class Genesis:
 
 
 class Verifier:
-    """The ledger. All writes come through `apply`, so that they belong to a block."""
+    """The verifier. All writes come through `apply`, so that they belong to a block."""
 
     def __init__(self, *, contract_id: str, genesis: Genesis, height: int, keep_blocks: int) -> None:
         self.contract_id = contract_id
@@ -137,7 +137,7 @@ class Verifier:
         batch.require_balanced()
 
     def _token_receipt(self, withdrawal: FtWithdraw) -> Receipt:
-        """Tell what the token contract did: burned for the bridge, or moved on NEAR."""
+        """Show what the token contract did: burned for the bridge, or moved on NEAR."""
         memo = withdrawal.memo or ""
         amount = str(withdrawal.amount)
         if withdrawal.receiver_id == withdrawal.token and withdrawal.msg is None and memo.startswith(WITHDRAW_TO):
@@ -184,7 +184,7 @@ def _mint(batch: Batch, arguments: dict[str, Any]) -> None:
 
 
 def _burn(batch: Batch, arguments: dict[str, Any]) -> None:
-    """A withdrawal by the account's own direct call, as far as the ledger sees it."""
+    """A withdrawal by the account's own direct call, as far as the verifier sees it."""
     account, token, amount = _movement(arguments)
     batch.require_unlocked(account)
     batch.add_balance(account, token, -amount)

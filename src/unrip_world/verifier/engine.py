@@ -25,7 +25,7 @@ from unrip_world.verifier.state import BALANCES, KEYS, LOCKS, NONCES, SALTS, SET
 
 _U128_MAX = 2**128 - 1
 _SHORT = "insufficient balance or overflow"
-#: What a call brings along; a transfer out of the ledger is begun only with the gas that it asks for.
+#: The gas that a call brings along; a transfer out of the verifier begins only with the gas that it asks for.
 GAS_PREPAID = 300_000_000_000_000
 
 

@@ -18,7 +18,7 @@ def dip4(event: str, data: object) -> str:
 
 
 def nep245(event: str, data: object) -> str:
-    """One event line of its multi-token ledger."""
+    """One event line of its multi-token balances."""
     return _line("nep245", "1.0.0", event, data)
 
 

@@ -53,7 +53,7 @@ class TokenDiff:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transfer:
-    """An unconditional move inside the ledger."""
+    """An unconditional move inside the verifier."""
 
     receiver_id: str
     tokens: dict[str, int]
@@ -62,7 +62,7 @@ class Transfer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FtWithdraw:
-    """A nep141 token leaves the ledger; `token` has no prefix."""
+    """A nep141 token leaves the verifier; `token` has no prefix."""
 
     token: str
     receiver_id: str
@@ -192,7 +192,7 @@ def check_token_id(text: str) -> str:
 
 
 def check_token_length(token_id: str) -> str:
-    """Refuse a token id that the ledger does not take in; one in a `diff` may be longer. Raises PanicError."""
+    """Refuse a token id that the verifier does not take in; one in a `diff` may be longer. Raises PanicError."""
     length = len(token_id.split(":", 2)[-1].encode()) if token_id.count(":") > 1 else 0
     if length > _TOKEN_BYTES_MAX:
         raise PanicError(f"token_id is too long: max length is {_TOKEN_BYTES_MAX}, got {length}")

@@ -12,7 +12,7 @@ _VERSIONED_PREFIX = bytes.fromhex("5628f6c600")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VersionedNonce:
-    """What a versioned nonce says about itself."""
+    """What is written in a versioned nonce."""
 
     salt: bytes
     deadline_ns: int

@@ -57,7 +57,7 @@ from unrip.services.inventory_sync.state import InventoryState
 from unrip.services.inventory_sync.transfers import Transfers
 
 VENUE = "near_intents"
-#: The bridge has seen these but not credited them. A status we do not know may mean the same; it is never spendable.
+#: States of a deposit that the bridge has seen but not credited. An unknown status may mean the same: never spendable.
 _ON_THEIR_WAY = frozenset({DepositState.PENDING, DepositState.UNKNOWN})
 _BOOKS = "books"
 _TO_READ = frozenset({_BOOKS, INTENT_INVENTORY.name, TRADE_RESULT.name, LIQUIDITY_ACTION.name})
@@ -170,7 +170,7 @@ class InventorySync(Logic):
         return [counted, *self._tell_age(now), *self._judge(reading)]
 
     def _judge(self, reading: VerifierReading) -> list[Effect]:
-        """What a reading says of the books; where PostgreSQL must keep something first, that is told when it has."""
+        """Judge a reading by the books; where PostgreSQL must keep something first, it is published after that."""
         if self._read_back != _TO_READ:
             return []
         if self._refused is not None:  # one that a wrong clock dates is published, for the strategy to refuse by name
@@ -263,7 +263,7 @@ class InventorySync(Logic):
         return self._tell(self._reading)
 
     def _on_told(self, event: BusChanged | Published | PublishFailed) -> None:
-        """What stands in a record that the broker has is told; anything else is told again."""
+        """Count evidence as published once the broker has its record; anything else is published again."""
         if isinstance(event, PublishFailed):
             self._telling.pop(event.token, None)
         elif isinstance(event, Published):
@@ -271,7 +271,7 @@ class InventorySync(Logic):
             self._reconciler.counted = [change for change in self._reconciler.counted if change not in told]
 
     def _tell_unexplained(self) -> list[Effect]:
-        """Say once per asset that something is unexplained, and once that it no longer is."""
+        """Log once per asset that something is unexplained, and once that it no longer is."""
         effects: list[Effect] = []
         for name, asset_id in self._pair.balances().items():
             state = self._reconciler.states.get(asset_id)
@@ -294,7 +294,7 @@ class InventorySync(Logic):
         return Log(event=event, level=level, component="books", venue=VENUE, pair=self._pair.name, body=body)
 
     def _acceptable(self, control: Control, now: datetime) -> BalanceChange:
-        """What an operator takes as explained: only what they have seen, so the amount is spelt out."""
+        """What an operator accepts as explained: only what they have seen, so the amount is written out."""
         symbol, amount = control.arguments["asset"], control.arguments["unexplained"]
         asset = self._pair.balances().get(symbol)
         if asset is None:
@@ -377,7 +377,7 @@ class InventorySync(Logic):
         return (age if age is not None else age_ms(now, self.life.started_at or now)) > self._age_max_ms
 
     def _tell_age(self, now: datetime) -> list[Log]:
-        """Say once that the inventory is too old to trade on, and once that it no longer is."""
+        """Log once that the inventory is too old to trade on, and once that it no longer is."""
         stale = self._is_stale(now)
         if stale == self._stale_said:
             return []

@@ -19,6 +19,8 @@ from unrip.services.inventory_sync.effects import BridgeRead
 
 #: So many readings of ours in a row must lack what was told: an instance of the bridge may be behind another one.
 MISSES_MAX = 3
+#: Records that may wait: more than one reading of the bridge lists. Beyond that the first one is put aside unread.
+WAITING_MAX = 1_000
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Transfers:
             first = self._told[0]
             transfer = _transfer(first.record.message.payload)
             shown = transfer is None or self._shown is None or transfer in self._shown
-            if not shown and first.misses < MISSES_MAX:
+            if not shown and first.misses < MISSES_MAX and len(self._told) <= WAITING_MAX:
                 break
             record = self._told.popleft().record
             if shown:

@@ -46,11 +46,11 @@ from unrip.services.liquidity_manager.state import LiquidityState
 from unrip.services.liquidity_manager.steps import VENUE, Steps
 from unrip.services.liquidity_manager.treasury import assets_by_chain, treasury_of
 
-#: How long the first reading waits for what was told before; without Kafka it goes on without.
+#: How long the first reading waits for what was published before; without Kafka it goes on without it.
 READ_BACK_BOUND = timedelta(seconds=5)
-#: Steps without an acknowledgement; the rest is told with the next reading.
+#: How many steps may lack an acknowledgement; the rest is published with the next reading.
 UNACKNOWLEDGED_MAX = 1_000
-#: A chain that could not be read for so many intervals makes the service not ready.
+#: For how many intervals a chain may stay unread before the service is not ready.
 INTERVALS_UNREAD_MAX = 3
 
 
@@ -99,7 +99,7 @@ class LiquidityManager(Logic):
         ]
 
     def _on_record(self, record: RecordReceived) -> None:
-        """Learn from an earlier life what was told."""
+        """Learn what an earlier life published."""
         payload, observed_at = record.message.payload, record.message.observed_at
         if payload.account != self._account:
             return
@@ -201,7 +201,7 @@ class LiquidityManager(Logic):
         return chain, named[accepted]
 
     def _accept(self, address: ChainAddress, actor: str, now: datetime) -> list[Effect]:
-        """Take the operator's word; a life that ends before a record is acknowledged leaves the doubt, no use."""
+        """Take the operator's decision; a life that ends before a record is acknowledged leaves the doubt, no use."""
         self._addresses.accept(address)
         effects: list[Effect] = []
         for asset_id in self._assets[address.chain]:
@@ -230,7 +230,7 @@ class LiquidityManager(Logic):
         return [ReadChain(chain=chain) for chain in wanted]
 
     def _tell(self, chain: ChainRead) -> list[Effect]:
-        """Every step that is new. While the broker is away nothing is told: the next reading tells it again."""
+        """Publish every step that is new. While the broker is away nothing is: the next reading repeats it."""
         if not self.life.bus_up:
             return []
         known, doubt = self._addresses.known(chain.chain), self._addresses.doubt(chain.chain)
@@ -247,7 +247,7 @@ class LiquidityManager(Logic):
         return self._follow(effects)
 
     def _follow(self, effects: list[Effect]) -> list[Effect]:
-        """Keep an eye on the records among the effects."""
+        """Remember the records among the effects until they are acknowledged."""
         self._unacknowledged.update(effect.token for effect in effects if isinstance(effect, Publish) and effect.token)
         return effects
 

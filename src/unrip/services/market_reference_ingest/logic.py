@@ -102,7 +102,7 @@ class MarketReferenceIngest(Logic):
         policy = policy or Policy()
         self._contradiction = Contradiction(limit=policy.disagreement_max)
         self._ahead_max = timedelta(milliseconds=policy.clock_ahead_max_ms)
-        #: What an earlier start last published is read back; before that nothing is published.
+        #: Whether what an earlier start last published was read back; before that nothing is published.
         self._remembers = False
         self._rest_after_ms = kraken_age_max_ms // _REST_AFTER_PART
         self._coingecko_interval = timedelta(seconds=coingecko_interval_s)
@@ -262,7 +262,7 @@ class MarketReferenceIngest(Logic):
         return [SetTimer(name="coingecko", at=max(again_at, self._coingecko_not_before or again_at))]
 
     def _apart(self) -> Decimal | None:
-        """How far the last words of both sources are apart."""
+        """How far the newest readings of both sources are apart."""
         kraken, coingecko = self._kraken.reading, self._coingecko.reading
         return None if kraken is None or coingecko is None else disagreement_of(kraken.mid, coingecko.base_asset_eur)
 
@@ -352,7 +352,7 @@ class MarketReferenceIngest(Logic):
         return self._publish(now) if now >= due else [SetTimer(name="publish", at=due)]
 
     def _publish(self, now: datetime, *, last: bool = False) -> list[Effect]:
-        """The price of this moment; of a pause only the last, which says so."""
+        """Publish the price of this moment; in a pause only the last one, which is marked so."""
         why = "paused" if self.life.paused else None
         effects: list[Effect] = [
             *self._kraken.health.changes(self._kraken.age_ms(now), why or self._kraken.failure, now),

@@ -146,7 +146,7 @@ class StrategyEngine(Logic):
                 ]
 
     def _on_surroundings(self, event: DatabaseChanged | Hindered, now: datetime) -> list[Effect]:
-        """A new session is given again what was kept: it may lead to a copy of an earlier moment."""
+        """Keep everything again in a new session: it may lead to a copy of an earlier moment."""
         if isinstance(event, Hindered):
             self._hindered = event.reasons
             return []
@@ -362,7 +362,7 @@ class StrategyEngine(Logic):
 
     @property
     def _silent(self) -> bool:
-        """Another instance may be at work."""
+        """Whether another instance may be at work."""
         return not self.life.active and (self.life.database_up or self._displaced)
 
     def _go_on(self, now: datetime) -> list[Effect]:
@@ -419,7 +419,7 @@ class StrategyEngine(Logic):
             raise ControlRefused("the limits in force are not read yet, and nothing is decided before: try again")
 
     def _green(self, directions: tuple[Direction, ...], now: datetime) -> bool:
-        """Nothing but arming stands in the way of a trade in these directions."""
+        """Whether nothing but arming stands in the way of a trade in these directions."""
         ready = trade_ready(lambda demand: self._case(demand, now), self._pair, now)
         reasons = {Refusal(reason) for direction in directions for reason in ready[direction].reasons}
         return not self.not_ready(now) and reasons <= {Refusal.DISARMED, Refusal.DIRECTION_DISARMED}

@@ -122,7 +122,7 @@ class TradeExecutor(Logic):
             report=self._report,
         )
         self._ledger = LedgerSession(self._commands)
-        #: The ledger was asked for at the start.
+        #: Whether the ledger was asked for at the start.
         self._loading = False
 
     # --- events ----------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class TradeExecutor(Logic):
     # --- the topics ------------------------------------------------------------------------------------------------
 
     def _on_topic(self, event: RecordReceived | CaughtUp, now: datetime) -> list[Effect]:
-        """Results of an earlier life are read back once; then come the commands."""
+        """Take a record: results of an earlier life are read back once, then come the commands."""
         if event.topic == EXECUTE_TRADE.name:
             if not self._quarantine.judged:  # on its way when the ledger was found to be older: it is read again
                 return []
@@ -328,7 +328,7 @@ class TradeExecutor(Logic):
         return [reason for reason, holds in reasons.items() if holds]
 
     def health_failures(self) -> list[str]:
-        """A ledger whose counters and open holds do not add up."""
+        """The name of the fault where the ledger's counters and open holds do not add up."""
         return self._report.health_failures()
 
     def details(self, now: datetime) -> ExecutorVitals:

@@ -14,7 +14,7 @@ from unrip.domain.values import Amount
 from unrip.frame.contract import Count, Log, TopicTruncated
 from unrip.messages.topics import LIQUIDITY_ACTION
 from unrip.services.inventory_sync.effects import BridgeUnread, ReadBridge
-from unrip.services.inventory_sync.transfers import MISSES_MAX
+from unrip.services.inventory_sync.transfers import MISSES_MAX, WAITING_MAX
 
 FALL, CHANGED, UNCHANGED = Reconciliation.UNEXPLAINED_FALL, Reconciliation.CHANGED, Reconciliation.UNCHANGED
 
@@ -108,6 +108,15 @@ def test_a_reading_that_lacks_a_transfer_once_says_nothing() -> None:
         sync.feed(BridgeUnread(reason="away"))
     sync.bridge(a_deposit())
     assert sync.read(107).reconciliation[BTC] is CHANGED
+
+
+def test_no_flood_of_told_transfers_waits_without_a_bound() -> None:
+    sync = begun()
+    for number in range(WAITING_MAX + 3):
+        sync.action("withdrawal_seen", 1, name=f"w{number}", began_s=11)
+    assert len([each for each in of(Log, sync.effects) if each.event == "transfer_not_shown"]) == 3
+    sync.bridge(*(a_withdrawal(f"w{number}", 1) for number in range(WAITING_MAX + 3)))
+    assert sync.read(100).unexplained(BTC) == WAITING_MAX
 
 
 def test_what_waits_is_read_again_by_the_next_life_and_what_follows_waits_behind_it() -> None:
