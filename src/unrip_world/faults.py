@@ -54,6 +54,7 @@ _OF_A_NODE = {
     "height_shift": _lasting(by=(int, None)),
     "false_view": _lasting(method=(str, None), result=(str, None)),
     "hasty": _lasting(),
+    "keep_blocks": _lasting(blocks=(int, None)),
 }
 _OWN: dict[str, dict[str, Spec]] = {
     "relay": {

@@ -146,7 +146,7 @@ def test_two_executors_on_two_databases_spend_one_nonce(armed: Desk, tmp_path: P
         assert second.act("trade-executor", "arm", reason="scenario")["applied"]
         told = (
             "SELECT 1 AS one FROM history.service_status WHERE event#>>'{payload,instance}' = %s"
-            " AND jsonb_array_length(event#>'{payload,armed}') > 0"
+            " AND jsonb_array_length(event#>'{payload,details,switches,armed}') > 0"
         )
         instance = second.state("trade-executor")["instance"]
         desk.until(lambda: desk.sql(told, instance), what="its beat, which the strategy takes for the executor's")

@@ -93,6 +93,12 @@ class NearRpc:
     def _head(self) -> Block:
         return self._seen(self._chain.head)
 
+    @property
+    def _oldest(self) -> int:
+        """The first height that the node still has: real ones drop what is older than some days."""
+        fault = self._faults.get(self._service, "keep_blocks")
+        return 0 if fault is None else self._head.height - int(fault["blocks"]) + 1
+
     def _find_block(self, parameters: Mapping[str, Any]) -> Block:
         block_id, finality = parameters.get("block_id"), parameters.get("finality")
         if block_id is None:
@@ -103,7 +109,7 @@ class NearRpc:
             raise _invalid("block_id is neither a height nor a hash")
         shift = self._fault("height_shift", "by")
         block = self._chain.block(block_id - shift if isinstance(block_id, int) else block_id)
-        if block is None or block.height > self._head.height:
+        if block is None or not self._oldest <= block.height <= self._head.height:
             message = f"DB Not Found Error: BLOCK: {block_id}"
             raise RpcError("HANDLER_ERROR", "UNKNOWN_BLOCK", {"block_reference": {"block_id": block_id}}, message)
         return block
@@ -140,7 +146,7 @@ class NearRpc:
                 raise RpcError("HANDLER_ERROR", "INVALID_SHARD_ID", {"shard_id": parameters.get("shard_id")}, "shard")
             return self._find_block(parameters)
         for block in self._chain.newest_first():
-            if block.height <= self._head.height and _chunk_hash(block) == chunk_id:
+            if self._oldest <= block.height <= self._head.height and _chunk_hash(block) == chunk_id:
                 return block
         raise RpcError("HANDLER_ERROR", "UNKNOWN_CHUNK", {"chunk_hash": chunk_id}, f"Chunk {chunk_id} is unknown")
 

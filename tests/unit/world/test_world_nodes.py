@@ -145,6 +145,20 @@ def test_a_hasty_node_tells_what_may_vanish() -> None:
         call(driver, "rpc", "tx", **asked, wait_until="FINAL")
 
 
+def test_a_node_that_keeps_few_blocks_has_no_older_one() -> None:
+    driver = Driver(world())
+    driver.run(20)
+    newest = call(driver, "rpc", "block", finality="optimistic")["header"]
+    oldest = call(driver, "rpc", "block", block_id=newest["height"] - 5)
+    strike(driver, "rpc", "keep_blocks", blocks=5)
+    assert call(driver, "rpc", "block", block_id=newest["height"] - 4)["header"]["height"] == newest["height"] - 4
+    with pytest.raises(RpcError, match="BLOCK"):
+        call(driver, "rpc", "block", block_id=oldest["header"]["height"])
+    with pytest.raises(RpcError, match="is unknown"):
+        call(driver, "rpc", "chunk", chunk_id=oldest["chunks"][0]["chunk_hash"])
+    assert call(driver, "rpc2", "block", block_id=oldest["header"]["height"])
+
+
 def test_the_use_of_a_nonce_whose_notice_was_lost_is_found_in_its_block() -> None:
     driver = Driver(world(), respond=fair_answer)
     strike(driver, "relay", "drop_status")

@@ -36,10 +36,6 @@ class Search:
         It holds at `low`, and never again once it has ended. The successor's own header names the block before it, so
         nothing lies unread between them.
 
-        It holds at `low`, and never again once it has ended.
-
-        That the one follows the other, its own header says: nothing lies unread between them.
-
         Raises:
             BlocksNotKept, RpcUnavailable: as for `Past.deciding`.
 
