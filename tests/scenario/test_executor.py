@@ -210,7 +210,7 @@ def test_repeats_share_one_hold_and_the_nonce_ends_them_all(armed: Desk) -> None
 
 
 def test_repeats_of_which_nobody_can_say_who_took_one_are_spent(armed: Desk) -> None:
-    """No node was to be had until none kept the block that would name the transaction: one was taken, and that is all."""
+    """No node was to be had until none kept the block that leads to the transaction: one was taken, and that is all."""
     with armed.fault("relay", "drop_status"), armed.fault("rpc", "keep_blocks", blocks=8):
         quotes = asked_six_times(armed)
         with armed.fault("rpc", "down"):
