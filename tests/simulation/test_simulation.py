@@ -91,7 +91,8 @@ def test_plans_hold_faults_of_every_boundary_and_repeat() -> None:
     assert {fault.target for fault in faults if fault.kind == "crash"} == set(SERVICES)
     assert {fault.target for fault in faults if fault.kind == "crash_at"} == CRASH_POINTS
     world = {(body["service"], body["kind"]) for fault in faults if (body := fault.world)}
-    assert {service for service, _ in world} == {"relay", "rpc", "bridge", "kraken", "coingecko", "chain", "verifier"}
+    ports = {"relay", "rpc", "rpc2", "bridge", "kraken", "coingecko", "chain", "verifier"}
+    assert {service for service, _ in world} == ports
     for fault in faults:
         if fault.world:
             read_fault(fault.world, now_ns=0)
