@@ -181,6 +181,7 @@ class Process:
         self._logs = service.logs
         self.service, self.start_id = service.name, f"{service.name}-{life}"
         self.alive = True
+        self._stopping: asyncio.Task[None] | None = None
         #: Killed between two effects: nothing more is done, and what it had is taken away at once.
         self.dying = False
         #: It does nothing before this time of the loop.
@@ -219,10 +220,11 @@ class Process:
         return await work
 
     async def stop(self) -> None:
-        """Stop gracefully."""
-        with self.running():
-            work = self._loop.create_task(self.host.stop())
-        await work
+        """Stop gracefully; a second signal changes nothing, as in the real process."""
+        if self._stopping is None:
+            with self.running():
+                self._stopping = self._loop.create_task(self.host.stop())
+        await self._stopping
 
     def kill(self) -> None:
         """End at once: no handler of the process does anything any more."""
