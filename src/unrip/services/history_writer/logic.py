@@ -51,6 +51,7 @@ class HistoryWriter(Logic):
 
     def __init__(self, *, lag_max: int) -> None:
         self._lag_max = lag_max
+        self.life.database_up = False  # until it has answered: nothing is written before, and unknown is not yes
         self._places = Positions()
         self._beats = Beats()
         #: What was read and is not committed yet.

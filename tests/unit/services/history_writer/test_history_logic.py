@@ -78,6 +78,12 @@ def desk() -> Desk:
     return Desk()
 
 
+def test_a_database_that_has_not_answered_yet_is_not_shown_as_up(desk: Desk) -> None:
+    assert not desk.state().database_up
+    desk.tell(DatabaseChanged(up=True, reason=""))
+    assert desk.state().database_up
+
+
 @pytest.fixture
 def reading(desk: Desk) -> Desk:
     """Active, with offsets, and every topic's end known."""
