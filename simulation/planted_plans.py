@@ -10,11 +10,12 @@ from unittest.mock import patch
 import msgspec
 
 from simulation.planted import Patches, Planted, Trusting, passes, patched
+from simulation.planted_relay import released_without_a_reply
 from unrip.domain.attempt import AttemptState, ChainEvidence, Drop
 from unrip.domain.decision import Refusal
 from unrip.domain.evidence import Lapsed, Promise
 from unrip.domain.verifier import VerifierFill, VerifierReading
-from unrip.frame.contract import Effect, SetTimer
+from unrip.frame.contract import Effect
 from unrip.net.http import HttpClient, HttpUnavailable
 from unrip.net.websocket import Socket
 from unrip.services.trade_executor.effects import RevocationPublished
@@ -81,25 +82,6 @@ def _last_answer_again() -> Patches:
 
 
 # --- what is believed about an offer ----------------------------------------------------------------------------------
-
-
-def _impatient() -> Patches:
-    def late(original: Any) -> Any:
-        def send(self: RelayTraffic, *arguments: Any, **named: Any) -> list[Effect]:
-            return [
-                msgspec.structs.replace(effect, at=effect.at + _PATIENCE) if isinstance(effect, SetTimer) else effect
-                for effect in original(self, *arguments, **named)
-            ]
-
-        return send
-
-    def on_reply_timer(self: RelayTraffic, command_id: str, now: datetime) -> list[Effect]:
-        live = self._book.offer(command_id)
-        if live is None or live.closing or not live.awaits_reply:
-            return []
-        return self._drop(live, Drop.SOCKET_GONE, now)
-
-    return [patched(RelayTraffic, "send", late), patch.object(RelayTraffic, "on_reply_timer", on_reply_timer)]
 
 
 def _only_notices_count() -> Patches:
@@ -230,7 +212,7 @@ UNDER_PLANS = {
     ),
     "impatient": Planted(
         mistake="a hold is released five seconds after the relay should have replied",
-        patches=_impatient,
+        patches=lambda: released_without_a_reply(lambda _, silent_at: silent_at + _PATIENCE),
         make_ledger=Trusting,
         under={"relay/mute": 1},
         breaks=("evidence",),

@@ -41,11 +41,13 @@ def _refused_for_good() -> Patches:
     return [patched(Socket, "_connect_once", make)]
 
 
-def _a_second_is_enough() -> Patches:
-    def soon(original: Any) -> Any:
+def released_without_a_reply(at: Callable[[datetime, datetime], datetime]) -> Patches:
+    """An offer is given up where no reply came until `at`: it is given when it was sent, and when silence begins."""
+
+    def timed(original: Any) -> Any:
         def send(self: RelayTraffic, claim: Any, now: datetime, **named: Any) -> list[Effect]:
             return [
-                msgspec.structs.replace(effect, at=now + _A_SECOND) if isinstance(effect, SetTimer) else effect
+                msgspec.structs.replace(effect, at=at(now, effect.at)) if isinstance(effect, SetTimer) else effect
                 for effect in original(self, claim, now, **named)
             ]
 
@@ -57,7 +59,7 @@ def _a_second_is_enough() -> Patches:
             return []
         return self._drop(live, Drop.SOCKET_GONE, now)
 
-    return [patched(RelayTraffic, "send", soon), patch.object(RelayTraffic, "on_reply_timer", on_reply_timer)]
+    return [patched(RelayTraffic, "send", timed), patch.object(RelayTraffic, "on_reply_timer", on_reply_timer)]
 
 
 def _twice_is_true() -> Patches:
@@ -149,7 +151,7 @@ ON_THE_RELAY = {
     ),
     "a-second": Planted(
         mistake="a hold is released when the relay has not replied within a second",
-        patches=_a_second_is_enough,
+        patches=lambda: released_without_a_reply(lambda sent_at, _: sent_at + _A_SECOND),
         make_ledger=Trusting,
         under={"relay/slow_ms": 1, "relay/lose_replies": 1},
         breaks=("evidence",),

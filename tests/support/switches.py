@@ -22,7 +22,6 @@ Start = Callable[[Coroutine[Any, Any, None]], None]
 def a_switchboard(service: str = "strategy-engine", **changes: Any) -> Switchboard:
     fields: dict[str, Any] = {
         "service": service,
-        "start_id": f"{service}-1",
         "configuration_hash": "configuration-1",
         "rearm_after": timedelta(seconds=30),
         "account": ACCOUNT,
@@ -60,9 +59,8 @@ class Station:
     def restart(self) -> None:
         self._lives += 1
         self._timers: dict[str, datetime] = {}
-        self.board = a_switchboard(
-            start_id=f"strategy-engine-{self._lives}", configuration_hash=self.configuration_hash
-        )
+        self.board = a_switchboard(configuration_hash=self.configuration_hash)
+        self.board.start_id = f"strategy-engine-{self._lives}"
         life = self._lives
         keeper = LeaseKeeper(
             self.store,

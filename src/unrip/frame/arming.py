@@ -37,7 +37,6 @@ def arming_of(context: Context, service: str) -> Arming:
     return Arming(
         switchboard=Switchboard(
             service=service,
-            start_id=context.start_id,
             configuration_hash=settings.configuration_hash,
             rearm_after=timedelta(seconds=settings.control.rearm_after_s),
             account=settings.account,

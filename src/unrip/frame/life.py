@@ -9,7 +9,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from unrip.domain.arming import Switches
-from unrip.frame.contract import BusChanged, Control, DatabaseChanged, Draining, Event, RoleChanged, Started
+from unrip.frame.contract import (
+    BusChanged,
+    Control,
+    ControlRefused,
+    DatabaseChanged,
+    Draining,
+    Event,
+    RoleChanged,
+    Started,
+)
 
 
 class Life:
@@ -56,6 +65,16 @@ class Life:
                 self.switches = self.switches.with_paused(paused=event.action == "pause")
             case Draining() | Control(action="drain"):
                 self.draining = True
+
+    def refuse_while_paused(self, *, or_where: bool = False) -> None:
+        """Refuse an action that asks for new work, in a pause or where the service itself has paused that work.
+
+        Raises:
+            ControlRefused: it is paused; resuming comes first.
+
+        """
+        if self.paused or or_where:
+            raise ControlRefused("paused: resume first")
 
     def numbered(self, kind: str) -> str:
         """The id of the next observation."""

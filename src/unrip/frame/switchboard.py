@@ -45,13 +45,11 @@ class Switchboard(Life):
         self,
         *,
         service: str,
-        start_id: str,
         configuration_hash: str,
         rearm_after: timedelta,
         account: str | None = None,
     ) -> None:
         super().__init__()
-        self.start_id = start_id
         self._service = service
         self._account = account
         self._configuration_hash = configuration_hash

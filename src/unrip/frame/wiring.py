@@ -52,7 +52,6 @@ class Context:
     adapters: Adapters
     #: Called when the database refused what we asked, for a reason that lies with us: another instance may try.
     leave_role: Callable[[str], None]
-
     #: Run work beside everything else: a fault in it ends the service, and the stop ends it.
     start: Start
     #: Close what was opened for this service at the end of a graceful stop, the last first.

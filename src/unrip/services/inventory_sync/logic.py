@@ -204,15 +204,11 @@ class InventorySync(Logic):
             case "resume":
                 return [*self._ask(self._question(), now), *self._ask(ReadBridge(), now)]
             case "sync":
-                self._refuse_while_paused()
+                self.life.refuse_while_paused()
                 return [*self._ask(self._question(), now), *self._ask(ReadBridge(), now)]
             case "accept-balance":
                 return self._books.accept(self._acceptable(control, now))
         return super().act(control, now)
-
-    def _refuse_while_paused(self) -> None:
-        if self.life.paused:
-            raise ControlRefused("paused: resume first")
 
     # --- evidence --------------------------------------------------------------------------------------------------
 
@@ -434,7 +430,7 @@ class InventorySync(Logic):
         """What an action would change."""
         match control.action:
             case "sync":
-                self._refuse_while_paused()
+                self.life.refuse_while_paused()
                 return {}
             case "accept-balance":
                 self._acceptable(control, now)

@@ -174,7 +174,7 @@ class LiquidityManager(Logic):
     # --- controls --------------------------------------------------------------------------------------------------
 
     def _refresh(self, control: Control, now: datetime) -> list[Effect]:
-        self._refuse_while_paused()
+        self.life.refuse_while_paused(or_where=self._trackers_paused)
         told = self._steps.refresh(self.life.numbered("refresh"), control.actor, now)
         return [*self._follow(told), *self._ask()]
 
@@ -186,7 +186,7 @@ class LiquidityManager(Logic):
 
     def _requested(self, control: Control) -> tuple[str, ChainAddress | None]:
         """The chain, and the address that is accepted for it."""
-        self._refuse_while_paused()
+        self.life.refuse_while_paused(or_where=self._trackers_paused)
         chain, accepted = control.arguments.get("chain"), control.arguments.get("accept")
         if chain not in self._assets:
             raise ControlRefused(f"chain must be one of: {', '.join(self._assets)}")
@@ -208,10 +208,6 @@ class LiquidityManager(Logic):
             event_id = self.life.numbered("accept")
             effects += self._steps.accepted(event_id, address, asset_id, actor, now)
         return self._follow(effects)
-
-    def _refuse_while_paused(self) -> None:
-        if self.life.paused or self._trackers_paused:
-            raise ControlRefused("paused: resume first")
 
     # --- asking and telling ----------------------------------------------------------------------------------------
 
@@ -327,7 +323,7 @@ class LiquidityManager(Logic):
             case ("withdrawals" | "rebalances", "enable" | "disable"):
                 return {f"{subject}_enabled": str(verb == "enable").lower()}
             case ("refresh", ""):
-                self._refuse_while_paused()
+                self.life.refuse_while_paused(or_where=self._trackers_paused)
                 return {}
             case ("deposit-addresses", ""):
                 chain, address = self._requested(control)

@@ -26,7 +26,6 @@ from unrip.frame.contract import (
     BusChanged,
     CaughtUp,
     Control,
-    ControlRefused,
     Count,
     Effect,
     Event,
@@ -318,16 +317,12 @@ class MarketReferenceIngest(Logic):
             case "resume":
                 return [*self._poll_kraken(now), *self._poll_coingecko(now), *self._publish(now)]
             case "refresh":
-                self._refuse_while_paused()
+                self.life.refuse_while_paused()
                 return [*self._poll_kraken(now), *self._poll_coingecko(now)]
             case "accept-disagreement":
                 self._contradiction.accepted = self._contradiction.after(control, self._apart(), now)
                 return self._publish(now)
         return super().act(control, now)
-
-    def _refuse_while_paused(self) -> None:
-        if self.life.paused:
-            raise ControlRefused("paused: resume first")
 
     # --- asking and publishing -------------------------------------------------------------------------------------
 
@@ -449,7 +444,7 @@ class MarketReferenceIngest(Logic):
         """What an action would change."""
         match control.action:
             case "refresh":
-                self._refuse_while_paused()
+                self.life.refuse_while_paused()
                 return {}
             case "accept-disagreement":
                 return {"accepted_disagreement": shown(self._contradiction.after(control, self._apart(), now), now)}

@@ -110,11 +110,10 @@ def test_an_account_that_was_given_away_is_no_longer_promised() -> None:
     assert desk.feed(TimerFired(name="claim_again")) == [claim]
 
 
-async def test_whoever_asks_for_an_account_of_another_desk_keeps_the_role() -> None:
-    told: list[Event] = []
-    left: list[str] = []
-    handlers = LedgerHandlers(
-        MemoryLedger(clock=lambda: NOW, desk="second", desk_of={ACCOUNT: "main"}),
+def handlers_of(ledger: MemoryLedger, told: list[Event], left: list[str]) -> LedgerHandlers:
+    """What the executor is told, and why the role is left."""
+    return LedgerHandlers(
+        ledger,
         account=ACCOUNT,
         start=asyncio.ensure_future,
         emit=told.append,
@@ -123,7 +122,13 @@ async def test_whoever_asks_for_an_account_of_another_desk_keeps_the_role() -> N
         on_outbox=lambda: None,
         leave_role=left.append,
     )
-    handlers.load(LoadLedger())
+
+
+async def test_whoever_asks_for_an_account_of_another_desk_keeps_the_role() -> None:
+    told: list[Event] = []
+    left: list[str] = []
+    ledger = MemoryLedger(clock=lambda: NOW, desk="second", desk_of={ACCOUNT: "main"})
+    handlers_of(ledger, told, left).load(LoadLedger())
     await asyncio.sleep(0.01)
     (event,) = told
     assert isinstance(event, AccountElsewhere)
@@ -159,16 +164,6 @@ async def test_whatever_the_ledger_refuses_leaves_the_role() -> None:
 
     told: list[Event] = []
     left: list[str] = []
-    books = LedgerHandlers(
-        Refusing(clock=lambda: NOW),
-        account=ACCOUNT,
-        start=asyncio.ensure_future,
-        emit=told.append,
-        clock=lambda: NOW,
-        uptime_s=lambda: 0.0,
-        on_outbox=lambda: None,
-        leave_role=left.append,
-    )
-    books.check(CheckHeld())
+    handlers_of(Refusing(clock=lambda: NOW), told, left).check(CheckHeld())
     await asyncio.sleep(0.01)
     assert (told, left) == ([LedgerRefused(call="check", reason=WORDS)], [WORDS])

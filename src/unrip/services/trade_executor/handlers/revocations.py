@@ -30,7 +30,7 @@ ATTEMPTS_MAX = 3
 PAUSE_S = 0.5
 #: How long one attempt may take, repeats of the client included: all attempts together take less than ten seconds.
 ATTEMPT_BOUND_S = 2.5
-#: The codes with which the relay refuses a revocation that it never had, since somebody else used the nonce
+#: The text with which the relay refuses a revocation that it never had, since somebody else used the nonce
 #: (message-bus 12.2).
 _NONCE_USED = "nonce was already used"
 
